@@ -1,0 +1,55 @@
+# make train   set up, then train SAC on Pendulum-v1        make format   rewrite the sources in the project's format
+# make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
+# Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
+
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+READY := .venv/.ready
+RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
+define REQUIRE_PYTHON
+$(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 or newer - this project needs one -' \
+  'install it, or name it: make PYTHON=/path/to/python3.11' >&2; exit 2; }
+endef
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: train check format lock clean
+.DEFAULT_GOAL := check
+
+train: $(READY)
+	@$(BIN)/footlight train sac Pendulum-v1
+
+check: $(READY)
+	@echo '== format (make format repairs it)' && $(BIN)/ruff format --check --quiet .
+	@echo '== lint' && $(BIN)/ruff check --quiet .
+	@echo '== types' && $(BIN)/mypy
+	@echo '== tests' && $(BIN)/python -m pytest -n 2
+
+format: $(READY)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
+$(READY): requirements.lock pyproject.toml
+	@$(BIN)/python -c $(RECENT) 2>/dev/null || { $(REQUIRE_PYTHON); echo 'set-up: making .venv with $(PYTHON)'; \
+	  $(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo 'error: no virtual environment - $(PYTHON) comes without' \
+	    'a working venv module - install it (Debian, Ubuntu: apt install python3-venv)' >&2; exit 2; }; }
+	@echo "set-up: installing the $$(grep -c == requirements.lock) packages of requirements.lock (minutes the first time)"
+	@$(PIP) install -qq --no-compile -r requirements.lock
+	@$(PIP) install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+# In an environment of its own, so that the lock holds what pyproject.toml asks for and nothing else.
+lock:
+	@$(REQUIRE_PYTHON)
+	@echo 'lock: resolving pyproject.toml in build/lock (minutes)'
+	@$(PYTHON) -m venv --clear build/lock
+	@build/lock/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@build/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable > build/lock/versions
+	@{ echo '# Exact versions of everything used in development. Written by `make lock` from pyproject.toml; not by hand.'; \
+	  grep -ivE '^(nvidia-|cuda-|triton)' build/lock/versions | sed 's/+.*//'; } > requirements.lock
+	@rm -rf build/lock
+
+clean:
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,208 @@
+"""Algorithm x environment x seeds: every seed's final evaluation, the mean and its 95 % interval; peers beside it.
+
+    python benchmarks/learning.py sac Pendulum-v1 --steps 10000 --seeds 5 --must -200 [--jobs 2]
+    python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 --peer-python peers/bin/python
+
+What follows `--` goes to `footlight train` as it stands. A peer gets the hyperparameters in the run's config.json.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from report import HERE, Failure, progress, provenance, publish, run, run_json, table
+
+EPISODES, POINTS = 20, 10  # of an evaluation; evaluations of a run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed came to."""
+
+    final: float
+    """Mean return of the evaluation after the last step."""
+    curve: dict[int, float]
+    """Mean return by step, the final evaluation included."""
+    seconds: float
+    """From the start of the process to its end: imports, compilation and evaluations too."""
+    config: dict[str, Any]
+    """footlight: the run's config.json; a peer: the fields that it has no word for."""
+
+
+Column = list[Outcome | Failure]  # one for each seed
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line; `options` is what follows `--`."""
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("algorithm")
+    add("environment")
+    add("--steps", type=int, required=True, metavar="N", help="environment steps of each run")
+    add("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default: 5)")
+    add("--jobs", type=int, default=1, metavar="N", help="runs at a time; with more than 1, each has one thread")
+    add("--peer", choices=("sb3", "sbx"), help="train this peer on the same work too")
+    add("--peer-python", default=sys.executable, metavar="PATH", help="the interpreter that has the peers")
+    add("--must", type=float, metavar="RETURN", help="what every seed has to reach")
+    add("--output", type=Path, metavar="FILE", help="write the report here too")
+    arguments = parser.parse_args(words[:end])
+    arguments.options = words[end + 1 :]
+    return arguments
+
+
+def train_ours(arguments: argparse.Namespace, seed: int) -> Outcome:
+    """One `footlight train`, as a user types it, read back from its run folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder) / "run"
+        command = [sys.executable, "-m", "footlight", "train", arguments.algorithm, arguments.environment]
+        command += ["--steps", str(arguments.steps), "--seed", str(seed), "--run-dir", str(run_dir), "--quiet"]
+        command += ["--eval-every", str(max(arguments.steps // POINTS, 1)), "--eval-episodes", str(EPISODES)]
+        command += ["--threads", "1"] if arguments.jobs > 1 else []
+        start = time.perf_counter()
+        run([*command, *arguments.options])
+        seconds = time.perf_counter() - start
+        lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
+        final = json.loads((run_dir / "result.json").read_text())["final_evaluation"]
+        config = json.loads((run_dir / "config.json").read_text())
+    return Outcome(final["mean_return"], {line["step"]: line["mean_return"] for line in lines}, seconds, config)
+
+
+def train_peer(arguments: argparse.Namespace, ours: Outcome, seed: int) -> Outcome:
+    """The peer with the hyperparameters of one of our runs, evaluated at the same steps."""
+    job = {
+        "algorithm": arguments.algorithm,
+        "environment": arguments.environment,
+        "seed": seed,
+        "threads": 1 if arguments.jobs > 1 else len(os.sched_getaffinity(0)),
+        "steps": arguments.steps,
+        "points": sorted(ours.curve),
+        "episodes": EPISODES,
+        "fields": ours.config["config"] | {"num_envs": ours.config["num_envs"]},
+    }
+    start = time.perf_counter()
+    answer = run_json([arguments.peer_python, HERE / "peers.py", "learn", arguments.peer, json.dumps(job)])
+    seconds = time.perf_counter() - start
+    curve = {line["step"]: fmean(line["returns"]) for line in answer["evaluations"]}
+    return Outcome(curve[arguments.steps], curve, seconds, answer["left_out"])
+
+
+def train_all(name: str, train: Callable[[int], Outcome], arguments: argparse.Namespace) -> Column:
+    """Every seed, `jobs` at a time; a seed that fails keeps its place."""
+
+    def attempt(seed: int) -> Outcome | Failure:
+        try:
+            outcome: Outcome | Failure = train(seed)
+        except Failure as failure:
+            outcome = failure
+        text = f"failed: {outcome}" if isinstance(outcome, Failure) else f"{outcome.final:.1f}"
+        progress(f"{name}, seed {seed}: {text}")
+        return outcome
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        return list(pool.map(attempt, range(1, arguments.seeds + 1)))
+
+
+def finished(column: Column) -> list[Outcome]:
+    """The seeds that came to something."""
+    return [outcome for outcome in column if isinstance(outcome, Outcome)]
+
+
+def mean_text(values: Sequence[float]) -> str:
+    """Mean and 95 % interval (Student t) over seeds."""
+    if not values:
+        return "-"
+    from footlight.runs.plot import mean_interval
+
+    mean, half = (float(x) for x in mean_interval(np.array(values, dtype=np.float64)))
+    return f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+
+
+def reaches(outcome: Outcome | Failure, must: float) -> bool:
+    """Whether a seed came to what it had to; one that failed didn't."""
+    return isinstance(outcome, Outcome) and outcome.final >= must
+
+
+def seed_table(columns: dict[str, Column], must: float | None) -> list[str]:
+    """A row for each seed, and the mean over those that finished."""
+    cells = [["seed", *map(str, range(1, len(columns["footlight"]) + 1)), "mean"]]
+    for name, column in columns.items():
+        finals = [f"{o.final:.1f}" if isinstance(o, Outcome) else "failed" for o in column]
+        seconds = [f"{o.seconds:.0f}" if isinstance(o, Outcome) else "-" for o in column]
+        cells.append([name, *finals, mean_text([o.final for o in finished(column)])])
+        cells.append(["seconds", *seconds, ""])
+        if must is not None and name == "footlight":
+            cells.append([f"must {must:g}", *("met" if reaches(o, must) else "not met" for o in column), ""])
+    return table(list(zip(*cells, strict=True)))
+
+
+def curve_table(columns: dict[str, Column]) -> list[str]:
+    """Mean and interval over seeds at every step with an evaluation."""
+    steps = sorted({step for column in columns.values() for outcome in finished(column) for step in outcome.curve})
+    rows = [["step", *columns]]
+    for step in steps:
+        means = [[o.curve[step] for o in finished(column) if step in o.curve] for column in columns.values()]
+        rows.append([f"{step:,}", *map(mean_text, means)])
+    return table(rows) if steps else []
+
+
+def notes_on(columns: dict[str, Column]) -> list[str]:
+    """Why seeds failed, and which of our hyperparameters a peer has no word for."""
+    notes = []
+    for name, column in columns.items():
+        failures = [(seed, outcome) for seed, outcome in enumerate(column, 1) if isinstance(outcome, Failure)]
+        notes += [f"{name}, seed {seed}, failed: {failure}" for seed, failure in failures]
+        if name != "footlight" and finished(column):
+            left_out = finished(column)[0].config
+            words = ", ".join(f"{field} {value}" for field, value in left_out.items())
+            notes.append(f"{name} has no word for, and keeps its own: {words or 'nothing'}")
+    return notes
+
+
+def main() -> int:
+    """Train, report; 1 where a seed failed or missed `--must`."""
+    arguments = read_arguments()
+    columns = {"footlight": train_all("footlight", partial(train_ours, arguments), arguments)}
+    versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
+    ours = finished(columns["footlight"])
+    preset = f"preset {ours[0].config['preset'] or 'none'}, " if ours else ""
+    if arguments.peer and ours:
+        columns[arguments.peer] = train_all(arguments.peer, partial(train_peer, arguments, ours[0]), arguments)
+        versions |= peer_versions(arguments)
+    work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
+    lines = [
+        f"{work}, {preset}{arguments.seeds} seeds:",
+        f"mean raw return of {EPISODES} episodes of the deterministic policy, 95 % intervals over seeds (Student t).",
+    ]
+    tables = (seed_table(columns, arguments.must), curve_table(columns))
+    for block in (*tables, notes_on(columns), provenance(versions)):
+        lines += ["", *block] if block else []
+    publish(lines, arguments.output)
+    failed = any(isinstance(outcome, Failure) for column in columns.values() for outcome in column)
+    missed = arguments.must is not None and not all(reaches(o, arguments.must) for o in columns["footlight"])
+    return int(failed or missed)
+
+
+def peer_versions(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """The versions of the peer that was trained."""
+    try:
+        return {arguments.peer: run_json([arguments.peer_python, HERE / "peers.py", "versions"])[arguments.peer]}
+    except (Failure, KeyError):
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

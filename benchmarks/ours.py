@@ -1,0 +1,92 @@
+"""footlight's side of `speed.py`: runs one job and prints one JSON line, as `peers.py` does for the peers.
+
+    python benchmarks/ours.py versions
+    python benchmarks/ours.py train '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
+    python benchmarks/ours.py agent '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
+
+The JSON document is a job: the parameters of `train` and `agent`.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("footlight", "torch", "gymnasium", "numpy")
+Fields = dict[str, Any]
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that matter."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def train(
+    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields
+) -> dict[str, float]:
+    """The built-in loop, read from its own metrics: the slope from the first line at or after `warmup` to the last."""
+    import footlight
+
+    off: Fields = {"preset": False, "eval_every": 0, "eval_episodes": 0, "checkpoint_every": 0, "quiet": True}
+    machine: Fields = {"device": "cpu", "compile": "on", "threads": threads}
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder) / "run"
+        steps = warmup + window
+        footlight.train(algorithm, environment, steps=steps, seed=seed, run_dir=run_dir, **off, **machine, **fields)
+        lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    marks = sorted({line["step"]: line for line in reversed(lines) if line["step"] >= warmup}.items())
+    if len(marks) < 2:
+        sys.exit(f"error: metrics.jsonl has {len(marks)} lines from step {warmup} on, and a window needs two")
+    (_, first), (_, last) = marks[0], marks[-1]
+    steps, updates, seconds = (last[name] - first[name] for name in ("step", "update", "time_s"))
+    return {"steps": steps, "updates": updates, "seconds": seconds}
+
+
+def agent(
+    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields
+) -> dict[str, float]:
+    """A loop written by hand around `footlight.Agent`, as the README shows it."""
+    import gymnasium
+
+    import footlight
+
+    env = gymnasium.make(environment)
+    learner = footlight.Agent(
+        algorithm, env.observation_space, env.action_space, seed=seed, compile="on", threads=threads, **fields
+    )
+    start, updates = 0.0, 0
+    observation, _ = env.reset(seed=seed)
+    for step in range(warmup + window):
+        if step == warmup:
+            start, updates = time.perf_counter(), learner.num_updates
+        action = learner.act(observation, explore=True)
+        next_observation, reward, terminated, truncated, _ = env.step(action)
+        learner.observe(observation, action, reward, next_observation, terminated, truncated)
+        observation = env.reset()[0] if terminated or truncated else next_observation
+    seconds = time.perf_counter() - start
+    return {"steps": window, "updates": learner.num_updates - updates, "seconds": seconds}
+
+
+def main() -> None:
+    """Read the command line, run, print one JSON line."""
+    match sys.argv[1:]:
+        case ["versions"]:
+            answer: Fields = versions()
+        case [("train" | "agent") as command, job]:
+            answer = {"train": train, "agent": agent}[command](**json.loads(job))
+        case _:
+            sys.exit("usage: ours.py versions | (train | agent) JOB")
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

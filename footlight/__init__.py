@@ -1,0 +1,43 @@
+"""footlight: actor-critic reinforcement learning, readable, fast and dependable.
+
+    run = footlight.train("sac", "Pendulum-v1", steps=10_000, seed=1)     # -> Run
+    policy = footlight.load("runs/Pendulum-v1/sac/001")                   # -> Policy
+    agent = footlight.Agent("td3", observation_space, action_space)       # for a loop of your own
+
+Names are imported when they are first used: `import footlight` costs no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Agent", "Evaluation", "Policy", "Run", "evaluate", "load", "plot", "resume", "train"]
+
+_HOMES = {
+    "Agent": "footlight.agent",
+    "Evaluation": "footlight.evaluation",
+    "Policy": "footlight.policy",
+    "load": "footlight.policy",
+    "Run": "footlight.run",
+    "evaluate": "footlight.api",
+    "plot": "footlight.api",
+    "resume": "footlight.api",
+    "train": "footlight.api",
+}
+
+if TYPE_CHECKING:
+    from footlight.agent import Agent
+    from footlight.api import evaluate, plot, resume, train
+    from footlight.evaluation import Evaluation
+    from footlight.policy import Policy, load
+    from footlight.run import Run
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'footlight' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

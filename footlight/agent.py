@@ -1,0 +1,296 @@
+"""An agent: algorithm + state + buffer. The built-in loop and a hand-written one are made of the same two calls."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight import __version__, checkpoint
+from footlight.algorithms import Algorithm, find, name_of
+from footlight.compilation import CompilerMissing, compile_in_place
+from footlight.config import build as build_config
+from footlight.environments.spaces import describe, require_actions
+from footlight.errors import Diverged, UserError
+from footlight.policy import Policy, as_batch, require_network
+from footlight.streams import MAX_SEED, Streams, derived_seed
+from footlight.types import Array, Batch, BoxAction, Spaces, Transition, tree_items
+
+CompileMode = Literal["auto", "on", "off"]
+UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
+
+
+class Agent:
+    """Acts, and learns from what it is told.
+
+    algorithm: a name such as "sac", or an object with the protocol of `footlight.algorithms.Algorithm`.
+    num_envs: environments that act and observe together. device: "cpu" or "cuda". threads: CPU threads of torch, None: as is.
+    compile: "on", "off", or "auto": on where `expected_updates` (unknown: after that many) makes it pay back.
+    network: the user's own, see `footlight.algorithms.networks`. fields: the algorithm's config.
+    Raises `UserError` for anything of this that cannot work.
+    """
+
+    def __init__(
+        self,
+        algorithm: str | Algorithm,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+        *,
+        seed: int = 0,
+        num_envs: int = 1,
+        device: str = "cpu",
+        compile: CompileMode = "auto",
+        threads: int | None = None,
+        expected_updates: int | None = None,
+        network: Any = None,
+        notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+        **fields: Any,
+    ) -> None:
+        spaces = describe(observation_space, action_space)
+        method = find(algorithm)
+        require_actions(spaces, method.ACTIONS, name_of(algorithm))
+        config = build_config(method.Config, fields)
+        self._set_up(name_of(algorithm), method, config, spaces, seed, num_envs, device, network, notice)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        worth = expected_updates is not None and expected_updates >= UPDATES_WORTH_COMPILING and device == "cpu"
+        self.compiled = compile == "on" or (compile == "auto" and worth)
+        self._compile_later = compile == "auto" and expected_updates is None and device == "cpu"
+
+    def _set_up(
+        self, name: str, method: Algorithm, config: Any, spaces: Spaces, seed: int, num_envs: int, device: str,
+        network: Any, notice: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
+        self.name, self.algorithm, self.config, self.spaces = name, method, config, spaces
+        self.seed, self.num_envs, self.device, self.notice = seed, num_envs, torch.device(device), notice
+        self.network_name = getattr(network, "__qualname__", type(network).__name__) if network is not None else None
+        self.buffer = method.buffer(config, spaces, num_envs)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, "networks"))
+            self.networks = method.build(config, spaces, network)
+        self.state = _to_device(method.init(config, self.networks, spaces, num_envs), self.device)
+        self.streams = Streams(seed)
+        self.num_updates = 0
+        self.compiled = self._compile_later = False
+        count = len(method.METRICS)
+        self._latest = torch.zeros(count, device=self.device)
+        self._totals = torch.zeros(count, device=self.device)  # sums since the last reading,
+        self._counts = np.zeros(count, np.float32)  # and how many were summed
+        self._noise = np.zeros(method.noise_shape(config, spaces), np.float32)
+        self._host_batch = [torch.from_numpy(array) for array in (*self.buffer.batch, self._noise)]
+        self._batch = self._host_batch if device == "cpu" else [t.to(self.device) for t in self._host_batch]
+        self._updates: dict[Hashable, Callable[[], None]] = {}
+        self._given: dict[Hashable, Array] = {}  # which metrics each variant gives, as 0 and 1
+        self.policy = Policy(method, config, self.networks, spaces, self.state.actor, derived_seed(seed, "policy"))
+
+    @property
+    def num_steps(self) -> int:
+        """Environment steps observed."""
+        return self.buffer.num_steps
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters that learn, targets not counted."""
+        return int(sum(value.initial.numel() for value in vars(self.networks).values()))
+
+    def act(self, observation: Any, explore: bool = False) -> Any:
+        """The action for one observation, or actions for a batch, in the environment's own units.
+
+        `explore` gives the actions of training: uniform until `learning_starts`, then with the algorithm's exploration.
+        """
+        if not explore:
+            return self.policy.act(observation)
+        batch = as_batch(observation, self.spaces)
+        assert isinstance(self.spaces.action, BoxAction)
+        if self.config.warmup == "uniform" and self.num_steps < self.config.learning_starts:
+            unit_EA = self.streams.exploration.uniform(-1, 1, (len(batch), self.spaces.action.size)).astype(np.float32)
+        else:
+            stream = self.streams.exploration
+            unit_EA = self.algorithm.explore(self.config, self.networks, self.state, batch, stream).numpy()
+        actions = self.spaces.action.to_environment(unit_EA)
+        return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+
+    def observe(
+        self, observation: Any, action: Any, reward: Any, next_observation: Any, terminated: Any, truncated: Any,
+        valid: Any = None,
+    ) -> dict[str, float]:  # fmt: skip
+        """Store what followed an action, and learn when it is due. One transition, or one for each environment.
+
+        `next_observation` is the true successor, not the first observation of a new episode. `valid` masks steps that were none.
+        Gives the metrics of the last update, or {} where none was due. Raises `Diverged` when one is not finite.
+        """
+        assert isinstance(self.spaces.action, BoxAction)
+        transition = Transition(
+            as_batch(observation, self.spaces),
+            np.asarray(action).reshape(-1, *self.spaces.action.shape),
+            np.asarray(reward, np.float32).reshape(-1),
+            as_batch(next_observation, self.spaces),
+            np.asarray(terminated, bool).reshape(-1),
+            np.asarray(truncated, bool).reshape(-1),
+            valid,
+        )
+        if len(transition.action) != self.num_envs:
+            raise UserError(f"{len(transition.action)} transitions came - this agent has num_envs={self.num_envs}")
+        self.buffer.add(transition, self.spaces.action.from_environment(transition.action))
+        ended = transition.terminated | transition.truncated
+        if ended.any():
+            self.algorithm.episode_ended(self.state, ended)
+        before = self.num_updates
+        for _ in self.buffer.due(self.streams.minibatch):
+            self._update()
+        if self.num_updates == before:
+            return {}
+        latest = self._latest.tolist()
+        if not math.isfinite(sum(latest)):
+            raise self._diverged(latest)
+        return dict(zip(self.algorithm.METRICS, latest, strict=True))
+
+    def _update(self) -> None:
+        if self._compile_later and self.num_updates == UPDATES_WORTH_COMPILING:
+            self.compiled = True
+            self._updates.clear()
+        variant = self.algorithm.variant(self.config, self.num_updates)
+        if variant not in self._updates:
+            self._updates[variant] = self._make_update(variant)
+        self.streams.update.standard_normal(out=self._noise, dtype=np.float32)
+        if self._batch is not self._host_batch:
+            for there, here in zip(self._batch, self._host_batch, strict=True):
+                there.copy_(here)
+        self._updates[variant]()
+        self._counts += self._given[variant]
+        self.num_updates += 1
+
+    def compile(self) -> None:
+        """Compile every form of the update now, rather than when it is first needed. Nothing happens without `compiled`."""
+        for variant in dict.fromkeys(self.algorithm.variant(self.config, index) for index in range(1_000)):
+            if self.compiled and variant not in self._updates:
+                self._updates[variant] = self._make_update(variant)
+
+    def _make_update(self, variant: Hashable) -> Callable[[], None]:
+        """The update of this variant as a call without arguments, bound to the tensors of state, batch and noise."""
+        leaves = {name: leaf for name, leaf in tree_items(self.state).items() if isinstance(leaf, Tensor)}
+        num_leaves, names = len(leaves), self.algorithm.METRICS
+
+        def update(*tensors: Tensor) -> None:
+            state = _rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
+            *batch, noise, totals, latest = tensors[num_leaves:]
+            metrics = self.algorithm.update(self.config, self.networks, state, Batch(*batch), noise, variant)
+            self._given[variant] = np.array([name in metrics for name in names], np.float32)
+            zero = torch.zeros_like(latest[0])
+            totals.add_(torch.stack([metrics.get(name, zero) for name in names]))
+            latest.copy_(torch.stack([metrics.get(name, latest[index]) for index, name in enumerate(names)]))
+
+        tensors = [*leaves.values(), *self._batch, self._totals, self._latest]
+        if self.compiled:
+            try:
+                return compile_in_place(update, tensors)
+            except CompilerMissing as reason:
+                self.notice(f"not compiled: {reason} - going on with the eager update, which is slower and does the same")
+                self.compiled = False
+        return torch.no_grad()(lambda: update(*tensors))
+
+    def metrics(self) -> dict[str, float]:
+        """Means of the metrics over the updates since this was last called; {} if there were none."""
+        sums, counts = self._totals.tolist(), self._counts.tolist()
+        self._totals.zero_()
+        self._counts[:] = 0
+        return {n: s / c for n, s, c in zip(self.algorithm.METRICS, sums, counts, strict=True) if c}
+
+    def _diverged(self, latest: list[float]) -> Diverged:
+        bad = [name for name, value in zip(self.algorithm.METRICS, latest, strict=True) if not math.isfinite(value)]
+        return Diverged(
+            f"{bad[0]} is not finite after update {self.num_updates} (step {self.num_steps}) - the agent has diverged - "
+            "lower the learning rate, or look at the scale of the rewards"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the agent into the folder `path`, replacing an agent saved there. Raises `UserError` or `StorageFault`."""
+        folder = Path(path)
+        if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
+            raise UserError(f"{folder} exists and is no saved agent - nothing was written - choose another name")
+        checkpoint.write(folder, self.groups(), self.manifest())
+
+    def groups(self) -> dict[str, dict[str, Array]]:
+        """All arrays of the agent, by the file that they go into."""
+        actor = {name: _as_array(view) for name, view in self.networks.actor.named(self.state.actor).items()}
+        leaves = {name: _as_array(leaf) for name, leaf in self._leaves().items()}
+        return {"policy": actor, "agent": leaves, "buffer": self.buffer.arrays()}
+
+    def _leaves(self) -> dict[str, Any]:
+        """Everything that changes in place, by name: the state, and the metrics not yet read."""
+        metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
+        return {**tree_items(self.state), **{f"metrics.{name}": leaf for name, leaf in metrics.items()}}
+
+    def manifest(self) -> dict[str, Any]:
+        """Everything else that the agent is made of, as strict JSON."""
+        return {
+            "footlight": __version__,
+            "algorithm": self.name,
+            "config": dataclasses.asdict(self.config),
+            "spaces": self.spaces.to_json(),
+            "network": self.network_name,
+            "seed": self.seed,
+            "num_envs": self.num_envs,
+            "num_updates": self.num_updates,
+            "compiled": self.compiled,
+            "compile_later": self._compile_later,
+            "threads": torch.get_num_threads(),
+            "streams": self.streams.positions(),
+            "buffer": self.buffer.counters(),
+        }
+
+    @staticmethod
+    def load(
+        path: str | Path, *, algorithm: Algorithm | None = None, network: Any = None, device: str = "cpu",
+        notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+    ) -> "Agent":  # fmt: skip
+        """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
+        folder = checkpoint.find(Path(path))
+        manifest = checkpoint.read_manifest(folder)
+        require_network(manifest, network)
+        method = find(manifest["algorithm"] if algorithm is None else algorithm)
+        agent = Agent.__new__(Agent)
+        agent._set_up(
+            manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
+            Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network, notice,
+        )  # fmt: skip
+        agent.num_updates = int(manifest["num_updates"])
+        agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
+        agent.streams.restore(manifest["streams"])
+        agent.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
+        leaves = agent._leaves()
+        arrays = {name: _as_array(leaf) for name, leaf in leaves.items()}
+        checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent"), folder)
+        for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
+            if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
+                leaf.copy_(torch.from_numpy(arrays[name]))
+        return agent
+
+
+def _as_array(leaf: Any) -> Array:
+    return leaf.detach().cpu().numpy() if isinstance(leaf, Tensor) else leaf
+
+
+def _to_device(tree: Any, device: torch.device) -> Any:
+    leaves = tree_items(tree)
+    return _rebuilt(tree, {n: leaf.to(device) for n, leaf in leaves.items() if isinstance(leaf, Tensor)})
+
+
+def _rebuilt(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:
+    """A copy of the dataclass tree with these leaves (by dotted name) in the place of its own."""
+    changes = {}
+    for field in dataclasses.fields(tree):
+        value, name = getattr(tree, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = _rebuilt(value, leaves, name + ".")
+        elif name in leaves:
+            changes[field.name] = leaves[name]
+    return dataclasses.replace(tree, **changes)

@@ -1,0 +1,180 @@
+"""DDPG: a deterministic actor that climbs its critic's gradient (Lillicrap et al. 2015, arXiv:1509.02971).
+
+Departures from the paper: `exploration` may be Gaussian (the paper's walk is `ornstein-uhlenbeck` with exploration_noise 0.2);
+actions enter the critic at its first layer, not at the second; no weight decay and no batch normalisation.
+
+Shape letters: B batch, N critics (always 1 here), A action dimensions, E environments, P parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from footlight.algorithms.networks import Networks, NetworkSource, build_networks
+from footlight.buffers.replay import Replay
+from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
+from footlight.equations.exploration import ornstein_uhlenbeck
+from footlight.equations.optimizers import Adam, adam_step, polyak_
+from footlight.equations.returns import td_target
+from footlight.networks.initialisation import Initialisation
+from footlight.networks.mlp import Activation, Architecture, DeterministicActor
+from footlight.types import Array, Batch, Spaces
+
+ACTIONS = "box"
+METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss")
+"""critic_loss: squared TD error; q_mean, target_q_mean: Q(s, a) and its target, both in units of
+discounted return; actor_loss: minus the critic's value of the actor's actions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Hyperparameters of DDPG."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    tau: Fraction = 0.005
+    """Fraction of the online network moved into the target at each update."""
+    learning_rate: Positive = 3e-4
+    """Adam's step size for actor and critic."""
+    actor_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    """Adam's step size for the actor; none: learning_rate."""
+    critic_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    """Adam's step size for the critic; none: learning_rate."""
+    exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
+    """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
+    exploration_noise: NonNegative = 0.1
+    """Standard deviation of that noise, in units of half an action range."""
+    ou_theta: Fraction = 0.15
+    """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
+    target_policy_noise: NonNegative = 0.2
+    """Standard deviation of the noise on target actions (target policy smoothing), in units of half an action range."""
+    target_noise_clip: NonNegative = 0.5
+    """Bound of that noise."""
+    policy_delay: Count = 2
+    """Updates of the critics per update of the actor and the targets."""
+    num_critics: Count = 2
+    """Size of the critic ensemble, whose minimum is the target; the first one teaches the actor."""
+    n_steps: Count = 1
+    """Rewards summed before bootstrapping, in environment steps."""
+    batch_size: Count = 256
+    """Transitions per update."""
+    buffer_size: Count = 1_000_000
+    """Transitions kept for replay."""
+    learning_starts: CountOrZero = 1_000
+    """Environment steps before the first update."""
+    warmup: Literal["uniform", "policy"] = "uniform"
+    """Who acts before learning_starts: uniformly random actions, or the untrained policy."""
+    updates_per_step: NonNegative = 1.0
+    """Updates per environment step, whatever num_envs is."""
+    hidden_sizes: LayerSizes = (256, 256)
+    """Widths of the hidden layers of actor and critics."""
+    activation: Activation = "relu"
+    """Activation after each hidden layer."""
+    layer_norm: bool = False
+    """Layer normalisation before each activation."""
+    initialisation: Initialisation = "pytorch"
+    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3) or orthogonal."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass
+class State:
+    """Everything that changes while DDPG learns."""
+
+    actor: Tensor  # [P]
+    critic: Tensor  # [P]
+    target_actor: Tensor
+    target_critic: Tensor
+    actor_adam: Adam
+    critic_adam: Adam
+    exploration_noise: Array  # [E, A], where the Ornstein-Uhlenbeck walks stand
+
+
+def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
+    """Actor and critics: ours, or the user's own."""
+    architecture = Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation)
+    return build_networks(spaces, DeterministicActor, 1, architecture, network)
+
+
+def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
+    """The state before the first step."""
+    actor, critic = networks.actor.initial.clone(), networks.critic.initial.clone()
+    return State(
+        actor=actor,
+        critic=critic,
+        target_actor=actor.clone(),
+        target_critic=critic.clone(),
+        actor_adam=Adam.zeros_like(actor),
+        critic_adam=Adam.zeros_like(critic),
+        exploration_noise=np.zeros((num_envs, spaces.action.size), np.float32),
+    )
+
+
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
+    """Where transitions wait for their updates."""
+    return Replay(spaces, num_envs, config)
+
+
+def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Tensor | None) -> Tensor:
+    """Actions [E, A] in [-1, 1]. The policy is deterministic: `noise_EA` changes nothing."""
+    action_EA: Tensor = networks.actor.infer(actor_P, observation)
+    return action_EA
+
+
+def explore(config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator) -> Tensor:
+    """Actions for collecting experience: the policy's, plus noise, within the bounds."""
+    action_EA = act(config, networks, state.actor, observation, None)
+    normal_EA = stream.standard_normal(tuple(action_EA.shape), dtype=np.float32)
+    if config.exploration == "gaussian":
+        return (action_EA + torch.from_numpy(config.exploration_noise * normal_EA)).clamp(-1, 1)
+    state.exploration_noise[:] = ornstein_uhlenbeck(state.exploration_noise, normal_EA, config.ou_theta, config.exploration_noise)
+    return (action_EA + torch.from_numpy(state.exploration_noise)).clamp(-1, 1)
+
+
+def episode_ended(state: State, ended_E: Array) -> None:
+    """A new episode's exploration noise starts at 0."""
+    state.exploration_noise[ended_E] = 0
+
+
+def noise_shape(config: Config, spaces: Spaces) -> tuple[int, ...]:
+    """An update of DDPG takes no random numbers."""
+    return (0,)
+
+
+def variant(config: Config, update_index: int) -> bool:
+    """Every update is alike."""
+    return True
+
+
+def update(config: Config, networks: Networks, state: State, batch: Batch, noise: Tensor, policy_too: bool) -> dict[str, Tensor]:
+    """One gradient step (algorithm 1). Changes `state` in place and nothing else."""
+    # Critic, eq. 4 and 5: y = r + gamma Q'(s', mu'(s'))
+    next_action_BA = networks.actor(state.target_actor, batch.next_observation)
+    next_q_NB = networks.critic(state.target_critic, batch.next_observation, next_action_BA)
+    target_q_B = td_target(batch.reward, batch.discount, next_q_NB[0])
+
+    def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
+        q_NB = networks.critic(critic_P, batch.observation, batch.action)
+        return (q_NB - target_q_B).square().mean(), q_NB
+
+    gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
+    adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
+    metrics = {"critic_loss": loss, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+
+    # Actor, eq. 6: the deterministic policy gradient
+    def actor_loss(actor_P: Tensor) -> Tensor:
+        action_BA = networks.actor(actor_P, batch.observation)
+        return -networks.critic(state.critic, batch.observation, action_BA).mean()
+
+    gradient_P, loss = grad_and_value(actor_loss)(state.actor)
+    adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+
+    polyak_(state.target_critic, state.critic, config.tau)
+    polyak_(state.target_actor, state.actor, config.tau)
+    return {**metrics, "actor_loss": loss}

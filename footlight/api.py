@@ -1,0 +1,252 @@
+"""Train and resume: from words to a run folder."""
+
+import dataclasses
+import platform
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from footlight import __version__, checkpoint
+from footlight.agent import Agent
+from footlight.algorithms import Algorithm, find, name_of
+from footlight.buffers.memory import format_bytes
+from footlight.config import build, fields
+from footlight.environments.make import Environments, EnvironmentSource, make, remake
+from footlight.environments.make import name_of as environment_name
+from footlight.environments.spaces import require_actions
+from footlight.errors import FootlightError, UserError, closest
+from footlight.evaluation import Evaluation
+from footlight.presets import preset as find_preset
+from footlight.run import Run
+from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
+from footlight.runs.plot import plot_runs
+from footlight.runs.progress import Display
+from footlight.training import Options, Training, choose_threads, expected_updates
+
+
+def train(
+    algorithm: str | Algorithm,
+    environment: EnvironmentSource,
+    *,
+    config: str | Path | None = None,
+    preset: bool | str = True,
+    run_dir: str | Path | None = None,
+    network: Any = None,
+    quiet: bool = False,
+    **values: Any,
+) -> Run:
+    """Train an algorithm on an environment; what `footlight train` does.
+
+    algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
+    environment: an id, a gymnasium environment or vector environment, or a function that makes one.
+    config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
+    run_dir: a folder that does not exist yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
+    network: the user's own, see `footlight.algorithms.networks`. quiet: print nothing.
+    values: fields of `footlight.training.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
+    A value given here wins over the file, the file over the preset, the preset over the defaults.
+
+    Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
+    `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
+    """
+    method, name = find(algorithm), name_of(algorithm)
+    preset_name, tuned = find_preset(name, environment_name(environment), preset)
+    option_values, field_values = _split(method, tuned | _read_toml(config) | values)
+    options, fitted = build(Options, option_values), build(method.Config, field_values)
+    _require_device(options.device)
+    environments = make(environment, options.seed, options.num_envs if "num_envs" in option_values else None)
+    options = dataclasses.replace(options, num_envs=environments.num_envs)
+    try:
+        require_actions(environments.spaces, method.ACTIONS, name)
+        display = Display(options.steps, quiet=quiet)
+        threads = choose_threads(options, fitted)
+        agent = Agent(
+            algorithm, environments.observation_space, environments.action_space, seed=options.seed,
+            num_envs=options.num_envs, device="cpu" if options.device == "auto" else options.device,
+            compile=options.compile, threads=threads, expected_updates=expected_updates(options, fitted),
+            network=network, notice=display.say, **field_values,
+        )  # fmt: skip
+        path = new_folder(run_dir, environment_name(environment), name)
+    except FootlightError:
+        environments.close()
+        raise
+    folder = RunFolder(path)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "algorithm": name,
+        "environment": environment_name(environment),
+        "environment_source": "id" if isinstance(environment, str) else "object",
+        "network": agent.network_name,
+        "preset": preset_name,
+        **dataclasses.asdict(dataclasses.replace(options, threads=threads)),
+        "eval_every": options.evaluation_interval,
+        "checkpoint_every": options.checkpoint_interval,
+        "config": dataclasses.asdict(fitted),
+    }
+    folder.write_json("config.json", record)
+    run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
+    display.say(_header(record, agent))
+    environments.reset()
+    return _go(run, agent, environments, options, folder, display)
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    steps: int | None = None,
+    environment: EnvironmentSource | None = None,
+    network: Any = None,
+    algorithm: Algorithm | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Go on with a stopped run from its newest checkpoint, to `steps` environment steps in all (default: as it was begun).
+
+    `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold.
+    Raises what `train` raises.
+    """
+    path = Path(run_dir)
+    run = Run(path, environment, network, algorithm)
+    record = run.config
+    saved = checkpoint.find(path)
+    options = build(Options, {field: record[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
+    _require_device(options.device)
+    at = int(checkpoint.read_manifest(saved)["step"])
+    if at >= options.steps:
+        raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
+    display = Display(options.steps, start_step=at, quiet=quiet)
+    environments = make(run.source, options.seed, options.num_envs)
+    device = "cpu" if options.device == "auto" else options.device
+    torch.set_num_threads(choose_threads(options, build(find(algorithm or record["algorithm"]).Config, record["config"])))
+    agent = Agent.load(saved, algorithm=algorithm, network=network, device=device, notice=display.say)
+    folder = RunFolder(path)
+    folder.write_json("config.json", record | {"steps": options.steps})
+    display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
+    return _go(run, agent, environments, options, folder, display, saved)
+
+
+def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
+    """`Run(run_dir).evaluate(...)`."""
+    return Run(Path(run_dir)).evaluate(episodes, seed, deterministic)
+
+
+def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
+    """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
+    return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
+
+
+def _go(
+    run: Run, agent: Agent, environments: Environments, options: Options, folder: RunFolder, display: Display,
+    saved: Path | None = None,
+) -> Run:  # fmt: skip
+    """The part that train and resume share: evaluation environment, compilation, the loop, the last lines."""
+    again = remake(run.source)
+    if again is None and options.eval_episodes:
+        display.say("no evaluations: the environment was given as an object that cannot be made a second time")
+    evaluation_env = make(again, options.seed, stream="evaluation") if again and options.eval_episodes else None
+    try:
+        training = Training(agent, environments, evaluation_env, options, folder, display)
+        if saved is not None:
+            training.restore(saved)
+        seconds = training.compile()
+        folder.write_json("machine.json", _machine(agent, seconds))
+        with display:
+            result = training.run()
+    finally:
+        folder.close()
+        environments.close()
+        if evaluation_env is not None:
+            evaluation_env.close()
+    display.say(_closing(run.folder, result))
+    if training.stop_signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if training.stop_signal is not None:
+        raise SystemExit(128 + training.stop_signal)
+    return run
+
+
+def _split(method: Algorithm, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of the run's options and of the algorithm's config. Raises `UserError` for a name that is neither."""
+    options, config = fields(Options), fields(method.Config)
+    for name in values:
+        if name not in options and name not in config:
+            known = [*config, *options]
+            raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for all fields'}")
+    given = {name: value for name, value in values.items() if value is not None or name in config}
+    return {n: v for n, v in given.items() if n in options}, {n: v for n, v in given.items() if n in config}
+
+
+def _read_toml(path: str | Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path} - {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML - {error}") from error
+
+
+def _require_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda - this machine, or this build of torch, has no CUDA device - use --device cpu")
+
+
+def _header(record: Mapping[str, Any], agent: Agent) -> str:
+    preset = record["preset"] or "none"
+    update = "compiled" if agent.compiled else "eager"
+    return (
+        f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
+        f"{record['steps']:,} steps\n"
+        f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
+        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} transitions"
+    )
+
+
+def _closing(folder: Path, result: Mapping[str, Any]) -> str:
+    final = result["final_evaluation"]
+    pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
+    score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
+    more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else ""
+    return "\n".join(line for line in (f"{score} | {pace}", f"run folder {folder}", more) if line)
+
+
+def _machine(agent: Agent, compile_seconds: float) -> dict[str, Any]:
+    versions = {"footlight": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    return {
+        "versions": versions | {"numpy": np.__version__, "gymnasium": gymnasium.__version__},
+        "system": platform.platform(),
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "device": str(agent.device),
+        "compiled": agent.compiled,
+        "compile_seconds": round(compile_seconds, 1),
+        "commit": _commit(),
+        "command": sys.argv[1:] if Path(sys.argv[0]).stem in ("footlight", "__main__") else None,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _commit() -> str | None:
+    """The commit of footlight itself where it runs from a checkout."""
+    home = Path(__file__).parents[1]
+    if not (home / ".git").exists():
+        return None
+    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

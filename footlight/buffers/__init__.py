@@ -1,0 +1,1 @@
+"""Where transitions wait until an update is due."""

@@ -1,0 +1,52 @@
+"""How much memory there is, and what a buffer would take: known before anything is built."""
+
+from pathlib import Path
+
+from footlight.errors import UserError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int | None:
+    """Memory that this process may still take: the system's, or less where a control group limits it; None if unknown."""
+    limits = [_meminfo(), _cgroup("memory.max", "memory.current"), _cgroup(
+        "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"
+    )]  # fmt: skip
+    known = [limit for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def require_bytes(wanted: int, capacity: int, bytes_per_item: int) -> None:
+    """Raise `UserError` with the largest buffer that fits where `wanted` bytes do not."""
+    free = available_bytes()
+    if free is not None and wanted > free:
+        fits = max(0, int(free * 0.9) // max(bytes_per_item, 1))
+        raise UserError(
+            f"buffer_size {capacity:,} needs {format_bytes(wanted)} - {format_bytes(free)} are free - "
+            f"the largest that fits is about {fits:,}"
+        )
+
+
+def format_bytes(count: float) -> str:
+    """A size in decimal units, as `34.0 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _cgroup(limit_file: str, usage_file: str) -> int | None:
+    try:
+        limit, usage = ((_CGROUP / name).read_text().strip() for name in (limit_file, usage_file))
+    except OSError:
+        return None
+    return None if limit == "max" or not limit.isdigit() else max(0, int(limit) - int(usage))

@@ -1,0 +1,163 @@
+"""Replay: transitions are kept, and minibatches drawn from them uniformly.
+
+Everything is allocated once. A stored row is what an update takes: with n-step returns the n rewards are summed when the row is
+written, cut at either kind of end, so that sampling is one gather per array whatever n is.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from footlight.buffers.memory import require_bytes
+from footlight.errors import UserError
+from footlight.types import Array, Batch, Spaces, Transition
+
+
+class ReplaySettings(Protocol):
+    """The fields of an algorithm's config that concern replay."""
+
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def n_steps(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def buffer_size(self) -> int: ...
+    @property
+    def learning_starts(self) -> int: ...
+    @property
+    def updates_per_step(self) -> float: ...
+
+
+class Replay:
+    """The last `buffer_size` transitions of any number of environments."""
+
+    def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
+        if settings.batch_size > settings.buffer_size:
+            raise UserError(
+                f"batch_size {settings.batch_size} is larger than buffer_size {settings.buffer_size} - "
+                "a minibatch is drawn from the buffer - lower the one or raise the other"
+            )
+        self.settings = settings
+        self.capacity = settings.buffer_size
+        self.row_bytes = _row_bytes(spaces)
+        self.num_bytes = self.capacity * self.row_bytes
+        require_bytes(self.num_bytes, self.capacity, self.row_bytes)
+        self._rows = _arrays(spaces, self.capacity)
+        self.batch = Batch(*_arrays(spaces, settings.batch_size))  # reused: the next draw overwrites it
+        self.num_steps = 0  # environment steps taken, whether stored yet or not
+        self.num_rows = 0  # rows ever written
+        self.num_drawn = 0  # minibatches ever drawn
+        # Steps that still wait for their n-th reward: the oldest first, for each environment
+        pending = (settings.n_steps, num_envs)
+        self._pending = _arrays(spaces, pending)
+        self._num_pending = np.zeros(num_envs, np.int64)
+
+    def __len__(self) -> int:
+        return min(self.num_rows, self.capacity)
+
+    def add(self, transition: Transition, action_EA: Array) -> None:
+        """Keep one step of each environment. `action_EA` are its actions in [-1, 1]."""
+        valid = transition.valid
+        self.num_steps += len(action_EA) if valid is None else int(valid.sum())
+        if self.settings.n_steps == 1 and valid is None:
+            discount = self.settings.gamma * (1 - transition.terminated.astype(np.float32))
+            self._write(Batch(transition.observation, action_EA, transition.reward, transition.next_observation, discount))
+            return
+        for env in range(len(action_EA)) if valid is None else np.flatnonzero(valid):
+            self._add_pending(int(env), transition, action_EA)
+
+    def due(self, stream: np.random.Generator) -> Iterator[Batch]:
+        """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`.
+
+        Each batch lies in reused memory: it is gone when the next one is asked for.
+        """
+        while self.num_drawn < int(self.settings.updates_per_step * (self.num_steps - self.settings.learning_starts)):
+            if self.num_rows == 0:
+                return
+            rows = stream.integers(0, len(self), self.settings.batch_size)
+            for stored, out in zip(self._rows, self.batch, strict=True):
+                np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
+            self.num_drawn += 1
+            yield self.batch
+
+    def _write(self, rows: Batch) -> None:
+        count = len(rows.reward)
+        start = self.num_rows % self.capacity
+        if count <= self.capacity - start:  # a slice: the usual way, and the fast one
+            for stored, new in zip(self._rows, rows, strict=True):
+                stored[start : start + count] = new
+        else:
+            places = np.arange(self.num_rows, self.num_rows + count) % self.capacity
+            for stored, new in zip(self._rows, rows, strict=True):
+                stored[places[-self.capacity :]] = new[-self.capacity :]
+        self.num_rows += count
+
+    def _add_pending(self, env: int, transition: Transition, action_EA: Array) -> None:
+        """n-step returns: the new reward counts for every waiting step; a step leaves when it has n, or at an end."""
+        gamma, waiting = self.settings.gamma, self._pending
+        count = self._num_pending[env]
+        waiting.observation[count, env] = transition.observation[env]
+        waiting.action[count, env] = action_EA[env]
+        waiting.reward[count, env] = 0
+        waiting.discount[count, env] = 1
+        count += 1
+        waiting.reward[:count, env] += waiting.discount[:count, env] * transition.reward[env]
+        waiting.discount[:count, env] *= gamma
+        ended = transition.terminated[env] or transition.truncated[env]
+        leaving = count if ended else max(0, count - self.settings.n_steps + 1)
+        if leaving:
+            bootstrap = 1 - np.float32(transition.terminated[env])
+            successor = np.broadcast_to(transition.next_observation[env], waiting.observation[:leaving, env].shape)
+            self._write(
+                Batch(
+                    waiting.observation[:leaving, env],
+                    waiting.action[:leaving, env],
+                    waiting.reward[:leaving, env],
+                    successor,
+                    waiting.discount[:leaving, env] * bootstrap,
+                )
+            )
+            for array in waiting:
+                array[: count - leaving, env] = array[leaving:count, env].copy()
+        self._num_pending[env] = count - leaving
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that a checkpoint has to hold, but for the counters."""
+        named = {f"rows.{name}": array[: len(self)] for name, array in self._rows._asdict().items()}
+        pending = {f"pending.{name}": array for name, array in self._pending._asdict().items()}
+        return {**named, **pending, "num_pending": self._num_pending}
+
+    def counters(self) -> dict[str, int]:
+        """The numbers that a checkpoint has to hold."""
+        return {"num_steps": self.num_steps, "num_rows": self.num_rows, "num_drawn": self.num_drawn}
+
+    def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
+        """Go on from `arrays()` and `counters()`."""
+        self.num_steps, self.num_rows, self.num_drawn = (int(counters[name]) for name in ("num_steps", "num_rows", "num_drawn"))
+        for name, saved in arrays.items():
+            group, _, field = name.partition(".")
+            if name == "num_pending":
+                self._num_pending[:] = saved
+            elif group == "rows":
+                getattr(self._rows, field)[: len(self)] = saved
+            else:
+                getattr(self._pending, field)[:] = saved
+
+
+def _arrays(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
+    lead = (lead,) if isinstance(lead, int) else lead
+    dtype = np.dtype(spaces.observation_dtype)
+    return Batch(
+        observation=np.zeros((*lead, *spaces.observation_shape), dtype),
+        action=np.zeros((*lead, spaces.action.size), np.float32),
+        reward=np.zeros(lead, np.float32),
+        next_observation=np.zeros((*lead, *spaces.observation_shape), dtype),
+        discount=np.zeros(lead, np.float32),
+    )
+
+
+def _row_bytes(spaces: Spaces) -> int:
+    return sum(array.nbytes for array in _arrays(spaces, 1))

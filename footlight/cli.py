@@ -1,0 +1,244 @@
+"""The command line, made from the config dataclasses. torch is imported only by commands that need it."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from footlight import __version__
+from footlight.errors import FootlightError, UserError, closest
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises `UserError` instead of printing usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} - see `{self.prog} --help`")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. 0, 2 to 5, 130 and 143 as documented; 1 is a bug of footlight."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # a banner on stdout
+    try:
+        return _dispatch([word for word in arguments if word != "--debug"])
+    except FootlightError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] == "train":
+        return _train(arguments[1:])
+    parser = _parser()
+    if not arguments:
+        parser.print_help()
+        return 0
+    words = [word for word in arguments[:1] if not word.startswith("-")]
+    if words and words[0] not in _COMMANDS:
+        raise UserError(f"unknown command {words[0]!r}{closest(words[0], _COMMANDS)} - there are {', '.join(_COMMANDS)}")
+    options = parser.parse_args(arguments)
+    code: int = _COMMANDS[options.command](options)
+    return code
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="footlight", description="Actor-critic reinforcement learning.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"footlight {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return added
+
+    command("train", "train an algorithm on an environment: footlight train ALGORITHM ENVIRONMENT [--FIELD VALUE ...]")
+    resume = command("resume", "go on with a stopped run from its newest checkpoint")
+    resume.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    resume.add_argument("--steps", type=_at_least(1), help="environment steps of the whole run (default: as it was begun)")
+    resume.add_argument("--quiet", action="store_true", help="print nothing")
+    evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
+    evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    evaluate.add_argument("--episodes", type=_at_least(1), default=20, help="how many (default 20)")
+    evaluate.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
+    evaluate.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the policy's mode")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    watch = command("watch", "show a trained policy in a window, or record it")
+    watch.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    watch.add_argument("--episodes", type=_at_least(1), default=1, help="how many (default 1)")
+    watch.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
+    watch.add_argument("--video", type=Path, metavar="FILE", help="record into FILE.mp4 or FILE.gif; no screen is needed")
+    plot = command("plot", "draw learning curves: one run, or mean and 95 %% interval of several")
+    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
+    plot.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
+    )
+    listing = command("list", "what there is to choose from")
+    kinds = ("algorithms", "environments", "presets")
+    listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
+    return parser
+
+
+def _at_least(low: int) -> Any:
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text} - it must be an integer >= {low}")
+        return value
+
+    return integer
+
+
+_TRAIN_OPTIONS = {
+    "config": ("FILE.toml", "values from a TOML file; the command line wins over it, it wins over the preset"),
+    "preset": ("NAME", "the tuned values of another environment or preset"),
+    "run_dir": ("DIR", "folder of the run, which must not exist (default runs/ENVIRONMENT/ALGORITHM/NNN)"),
+}
+
+
+def _train(arguments: list[str]) -> int:
+    from footlight.algorithms import ALGORITHMS
+
+    words = [word for word in arguments[:2] if not word.startswith("-")]
+    if not words and not {"-h", "--help"} & set(arguments):
+        raise UserError(f"train needs ALGORITHM and ENVIRONMENT - algorithms are {', '.join(ALGORITHMS)}")
+    parser = _train_parser(words[0] if words else None, words[1] if len(words) > 1 else None)
+    if len(words) < 2 and not {"-h", "--help"} & set(arguments):
+        raise UserError(f"train {words[0]} needs an ENVIRONMENT, such as Pendulum-v1 - see `footlight list environments`")
+    known = {option for action in parser._actions for option in action.option_strings}
+    for word in arguments:
+        if word.startswith("--") and word.split("=")[0] not in known:
+            raise UserError(
+                f"unknown option {word.split('=')[0]}{closest(word.split('=')[0], known)} - see `{parser.prog} --help`"
+            )
+    options = vars(parser.parse_args(arguments))
+    from footlight.api import train
+
+    preset = False if options.pop("no_preset") else options.pop("preset", True)
+    options.pop("debug", None), options.pop("preset", None)
+    values = {name: value for name, value in options.items() if name not in ("algorithm", "environment")}
+    train(options["algorithm"], options["environment"], preset=preset, **values)
+    return 0
+
+
+def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
+    """All options of a training. With an algorithm, its config's fields are among them, with preset values as defaults."""
+    from footlight.algorithms import ALGORITHMS, find
+    from footlight.config import describe_type, describe_value, fields
+    from footlight.presets import preset
+    from footlight.training import Options
+
+    text = "Train an algorithm on an environment. " + (
+        ALGORITHMS.get(algorithm or "", "With an algorithm's name, --help lists the fields of its config too.")
+    )
+    parser = _Parser(
+        prog=f"footlight train {algorithm}" if algorithm else "footlight train", description=text, allow_abbrev=False,
+        argument_default=argparse.SUPPRESS, formatter_class=argparse.RawTextHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("algorithm", metavar="ALGORITHM", help=", ".join(ALGORITHMS))
+    parser.add_argument("environment", metavar="ENVIRONMENT", help="a Gymnasium id, such as Pendulum-v1")
+    sections: list[tuple[str, Any]] = [("run", fields(Options))]
+    tuned: dict[str, Any] = {}
+    if algorithm is not None:
+        sections.append((f"config of {algorithm}", fields(find(algorithm).Config)))
+        tuned = preset(algorithm, environment or "")[1]
+    for title, members in sections:
+        group = parser.add_argument_group(title)
+        for field in members.values():
+            limits = f" {field.range}" if field.range else ""
+            default = describe_value(tuned.get(field.name, field.default)).replace("%", "%%")
+            shown = f"{field.help}\n[{describe_type(field.type)}{limits}; default {default}]"
+            nargs = {"nargs": "+"} if isinstance(field.default, tuple) else {}
+            group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=shown, **nargs)  # type: ignore[arg-type]
+    other = parser.add_argument_group("other")
+    for name, (metavar, help_text) in _TRAIN_OPTIONS.items():
+        other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=help_text)
+    other.add_argument("--no-preset", action="store_true", default=False, help="leave the tuned values out")
+    other.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
+    other.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from footlight.api import resume
+
+    resume(options.run_dir, steps=options.steps, quiet=options.quiet)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from footlight.run import Run
+
+    run = Run(options.run_dir)
+    evaluation = run.evaluate(options.episodes, options.seed, not options.stochastic)
+    if options.json:
+        print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
+        return 0
+    for number, (total, length) in enumerate(zip(evaluation.returns, evaluation.lengths, strict=True), 1):
+        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
+    kind = "stochastic" if options.stochastic else "deterministic"
+    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {kind}")
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from footlight.run import Run
+
+    if options.video is None:
+        Run(options.run_dir).watch(options.episodes, options.seed)
+    else:
+        print(Run(options.run_dir).video(options.video, options.episodes, options.seed))
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from footlight.runs.plot import plot_runs
+
+    beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
+    print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from footlight.algorithms import ALGORITHMS
+    from footlight.presets import all_presets
+
+    if options.kind in (None, "algorithms"):
+        for name, text in ALGORITHMS.items():
+            print(f"{name:8s} {text}")
+    if options.kind in (None, "presets"):
+        for name, values in all_presets().items():
+            print(f"{name:32s} " + ", ".join(f"{key}={value}" for key, value in values.items()))
+    if options.kind == "environments":
+        import gymnasium
+
+        for name in sorted(gymnasium.registry):
+            print(name)
+    return 0
+
+
+_COMMANDS = {
+    "train": _resume, "resume": _resume, "evaluate": _evaluate, "watch": _watch, "plot": _plot, "list": _list,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Configs: frozen dataclasses whose annotations hold the range and whose field docstrings hold the meaning.
+
+Every value, wherever it comes from (command line, TOML, JSON, Python), passes through `build`, and every config checks
+itself on construction with `check`. Nothing here imports torch.
+"""
+
+import ast
+import dataclasses
+import inspect
+import math
+import textwrap
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from footlight.errors import UserError, closest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`; `open_low` and `open_high` leave the end itself out."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"> {self.low:g}" if self.open_low else f">= {self.low:g}"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
+
+Fraction = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(0, open_low=True)]
+NonNegative = Annotated[float, Range(0)]
+Count = Annotated[int, Range(1)]
+CountOrZero = Annotated[int, Range(0)]
+LayerSizes = Annotated[tuple[int, ...], Range(1)]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a config, as the help page and the checks see it."""
+
+    name: str
+    type: Any
+    default: Any
+    range: Range | None
+    help: str
+
+
+@cache
+def fields(config_class: Any) -> dict[str, Field]:
+    """The fields of a config class in order, with type, default, range and docstring."""
+    hints = get_type_hints(config_class, include_extras=True)
+    docs = _docstrings(config_class)
+    found = {}
+    for field in dataclasses.fields(config_class):
+        hint, limits = hints[field.name], None
+        if get_origin(hint) is Annotated:
+            hint, limits = hint.__origin__, next((x for x in hint.__metadata__ if isinstance(x, Range)), None)
+        found[field.name] = Field(field.name, hint, field.default, limits, docs.get(field.name, ""))
+    return found
+
+
+def _docstrings(config_class: type) -> dict[str, str]:
+    """The string written under each field of a class body, by field name."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for before, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                docs[before.target.id] = " ".join(str(after.value.value).split())
+    return docs
+
+
+def check(config: Any) -> None:
+    """Raise `UserError` for the first field of `config` whose value has the wrong type or lies out of range."""
+    members: Any = type(config)
+    for field in fields(members).values():
+        value = getattr(config, field.name)
+        _require(_fits(value, field.type), field, value)
+        items = value if isinstance(value, tuple) else (value,)
+        if field.range is not None:
+            _require(all(item is None or isinstance(item, str) or item in field.range for item in items), field, value)
+
+
+def build(config_class: type[T], values: Mapping[str, Any]) -> T:
+    """A config from loosely typed values (text from a command line, numbers from TOML or JSON, Python objects).
+
+    Raises `UserError` naming an unknown field with its closest match, or a value of the wrong type or range.
+    """
+    known = fields(config_class)
+    for name in values:
+        if name not in known:
+            raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for the list'}")
+    return config_class(**{name: convert(known[name], value) for name, value in values.items()})
+
+
+def convert(field: Field, value: Any) -> Any:
+    """`value` in the type of `field`; text is read as the command line writes it. Raises `UserError`."""
+    for option in _options(field.type):
+        try:
+            return _convert(option, value)
+        except (TypeError, ValueError):
+            continue
+    _require(False, field, value)
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    is_union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if is_union else (annotation,)
+
+
+def _convert(annotation: Any, value: Any) -> Any:
+    if get_origin(annotation) is Literal:
+        if value in get_args(annotation):
+            return value
+    elif annotation is type(None):
+        if value is None or value == "none":
+            return None
+    elif annotation is bool:
+        if isinstance(value, bool) or value in ("true", "false"):
+            return value in (True, "true")
+    elif get_origin(annotation) is tuple:
+        if isinstance(value, str):
+            value = value.replace(",", " ").split()
+        if isinstance(value, list | tuple):
+            return tuple(_convert(get_args(annotation)[0], item) for item in value)
+    elif annotation is int and not isinstance(value, bool):
+        number = float(value)
+        if number.is_integer():  # 1e6 and 1_000_000.0 are integers to a user
+            return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+    elif annotation is float and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(value)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return value in get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
+    if annotation is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, annotation)
+
+
+def _require(good: bool, field: Field, value: Any) -> None:
+    if not good:
+        wanted = describe_type(field.type) + (f" {field.range}" if field.range is not None else "")
+        shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        raise UserError(f"{field.name} is {shown} - it must be {wanted} (default {describe_value(field.default)})")
+
+
+def describe_type(annotation: Any) -> str:
+    """A type in the words of a help page."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(describe_type(option) for option in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"a list of {describe_type(get_args(annotation)[0]).removeprefix('a ').removeprefix('an ')}s"
+    names = {float: "a number", int: "an integer", bool: "true or false", str: "text", type(None): "none"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def describe_value(value: Any) -> str:
+    """A value as one would type it on the command line."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -1,0 +1,1 @@
+"""Where experience comes from: environments of any kind, one way in; autoreset is understood here and nowhere else."""

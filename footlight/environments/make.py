@@ -1,0 +1,97 @@
+"""The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.vector import VectorEnvironments
+from footlight.errors import UserError, closest
+
+EnvironmentSource = str | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
+Environments = SerialEnvironments | VectorEnvironments
+
+_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": "", "ale_py": ""}
+
+
+def make(
+    source: EnvironmentSource,
+    seed: int,
+    num_envs: int | None = None,
+    stream: str = "episode",
+    render_mode: str | None = None,
+) -> Environments:
+    """Environments whose episodes start from seeds derived from `seed` and the name `stream`.
+
+    num_envs: how many; None is one, or as many as the given vector environment has. Raises `UserError`.
+    """
+    if isinstance(source, VectorEnv):
+        if num_envs not in (None, source.num_envs):
+            raise UserError(f"num_envs is {num_envs} - the given vector environment has {source.num_envs}")
+        return VectorEnvironments(source, seed, stream)
+    if isinstance(source, gymnasium.Env):
+        if num_envs not in (None, 1):
+            raise UserError(f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id")
+        return SerialEnvironments([source], seed, stream)
+    return SerialEnvironments([make_one(source, render_mode) for _ in range(num_envs or 1)], seed, stream)
+
+
+def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """One environment. Raises `UserError` for an unknown id, a missing package or a function that gives something else."""
+    if not isinstance(source, str):
+        env = source() if callable(source) else None
+        if not isinstance(env, gymnasium.Env):
+            raise UserError(
+                f"{source!r} gave {type(env).__name__} - an environment is an id, a gymnasium.Env, "
+                "a VectorEnv, or a function that makes one"
+            )
+        return env
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
+            return gymnasium.make(source, render_mode=render_mode, disable_env_checker=True)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        raise UserError(f"{source} needs a package that is missing - {_first_line(error)} - {_remedy(source)}") from error
+    except gymnasium.error.UnregisteredEnv as error:
+        if source.startswith("ALE/"):
+            raise UserError(f"{source} needs the package ale-py - Atari is not part of this version") from error
+        raise UserError(
+            f"unknown environment {source!r}{closest(source, gymnasium.registry) or ' - see `footlight list environments`'}"
+        ) from error
+    except gymnasium.error.Error as error:
+        raise UserError(f"{source!r} cannot be made - {_first_line(error)}") from error
+
+
+def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | Callable[[], gymnasium.Env[Any, Any]] | None:
+    """How to make another environment like `source`, for evaluation and video; None where there is no way."""
+    if isinstance(source, VectorEnv | gymnasium.Env):
+        spec = source.spec
+        if spec is None or spec.entry_point is None:
+            return None
+        return lambda: gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True)
+    return source
+
+
+def name_of(source: EnvironmentSource) -> str:
+    """The word that names the environment in files and folders."""
+    if isinstance(source, str):
+        return source
+    spec = getattr(source, "spec", None)
+    if spec is not None:
+        return str(spec.id)
+    plain = source.unwrapped if isinstance(source, gymnasium.Env) else source
+    return str(getattr(plain, "__name__", type(plain).__name__)).strip("<>")
+
+
+def _remedy(source: str) -> str:
+    spec = gymnasium.registry.get(source.split(":")[-1])
+    entry = str(spec.entry_point) if spec else source
+    extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
+    return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

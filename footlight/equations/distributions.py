@@ -1,0 +1,32 @@
+"""Policies as distributions: sampling from given noise and log-probabilities. Noise is always an argument."""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_STD_CLAMP = (-20.0, 2.0)  # Haarnoja et al. 2018, reference implementation
+LOG_STD_TANH = (-5.0, 2.0)  # Yarats & Kostrikov 2020
+
+
+def clamped_log_std(raw: Tensor) -> Tensor:
+    """log sigma = raw, cut off at [-20, 2]: no gradient outside."""
+    return raw.clamp(*LOG_STD_CLAMP)
+
+
+def rescaled_log_std(raw: Tensor) -> Tensor:
+    """log sigma = -5 + (2 - -5) / 2 * (tanh(raw) + 1), in [-5, 2]: a gradient everywhere."""
+    low, high = LOG_STD_TANH
+    return low + 0.5 * (high - low) * (raw.tanh() + 1)
+
+
+def squashed_gaussian(mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor) -> tuple[Tensor, Tensor]:
+    """a = tanh(u), u = mean + sigma * noise, with log pi(a) summed over dimensions: shapes [B, A] and [B].
+
+    log pi(a) = sum_A [log N(u; mean, sigma) - log(1 - tanh(u)^2)], Haarnoja et al. 2018, eq. 21. The last term is written
+    as 2 (log 2 - u - softplus(-2u)), which is the same and stays finite where tanh(u) rounds to 1.
+    """
+    raw_BA = mean_BA + log_std_BA.exp() * noise_BA
+    log_normal_BA = -0.5 * noise_BA.square() - log_std_BA - 0.5 * math.log(2 * math.pi)
+    log_slope_BA = 2 * (math.log(2) - raw_BA - F.softplus(-2 * raw_BA))
+    return raw_BA.tanh(), (log_normal_BA - log_slope_BA).sum(-1)

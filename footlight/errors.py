@@ -1,0 +1,43 @@
+"""What can go wrong, as one small family: each error knows its exit code and speaks in one to three lines.
+
+A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of these is a bug of ours (exit code 1).
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FootlightError(Exception):
+    """Base of every error that footlight raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(FootlightError, ValueError):
+    """Something that the user can correct: a name, a value, a file, a missing package."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(FootlightError):
+    """The environment, a worker or the device failed during a run; the state before the fault is saved."""
+
+    exit_code = 3
+
+
+class Diverged(FootlightError):
+    """A loss or parameter is no longer finite; the last finite state is saved."""
+
+    exit_code = 4
+
+
+class StorageFault(FootlightError):
+    """A file of the run cannot be written."""
+
+    exit_code = 5
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`" - did you mean 'x'?"` for the known word most like `word`, or the empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" - did you mean {matches[0]!r}?" if matches else ""

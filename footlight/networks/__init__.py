@@ -1,0 +1,1 @@
+"""Forward passes: ordinary modules, their initialisation, and their parameters as flat vectors."""

@@ -1,0 +1,30 @@
+"""How the weights of our own networks start. A user's own module keeps the weights it comes with."""
+
+from typing import Literal
+
+from torch import nn
+
+Initialisation = Literal["pytorch", "kaiming", "orthogonal"]
+
+
+def initialise(network: nn.Sequential, kind: Initialisation, last_gain: float = 1.0) -> None:
+    """Set the weights of a multilayer perceptron in place.
+
+    - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et
+      al. 2018 and Haarnoja et al. 2018 ran with);
+    - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
+      outputs are close to 0 (Lillicrap et al. 2015);
+    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021).
+    """
+    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+    if kind == "pytorch":
+        return
+    for layer in linears:
+        nn.init.zeros_(layer.bias)
+        if kind == "kaiming":
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        else:
+            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is linears[-1] else 2**0.5)
+    if kind == "kaiming":
+        nn.init.uniform_(linears[-1].weight, -3e-3, 3e-3)
+        nn.init.uniform_(linears[-1].bias, -3e-3, 3e-3)

@@ -1,0 +1,80 @@
+"""A policy: what acts. It holds the actor's parameters and nothing that learns."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight import checkpoint
+from footlight.algorithms import Algorithm, find
+from footlight.config import build as build_config
+from footlight.errors import UserError
+from footlight.types import Array, BoxAction, Spaces
+
+
+class Policy:
+    """Observations in, actions in the environment's own units out."""
+
+    def __init__(self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, actor_P: Tensor, seed: int = 0) -> None:
+        self.spaces = spaces
+        self._algorithm, self._config, self._networks, self._actor = algorithm, config, networks, actor_P
+        self._stream = np.random.default_rng(seed)
+
+    def act(self, observation: Any, deterministic: bool = True) -> Any:
+        """The action for one observation, or actions for a batch of them ([E, ...] in, [E, ...] out).
+
+        `deterministic` takes the policy's mode, otherwise an action is sampled. Raises `UserError` for an observation of
+        another shape than the policy was trained on.
+        """
+        batch = as_batch(observation, self.spaces)
+        noise = None
+        if not deterministic:
+            normal = self._stream.standard_normal((len(batch), self.spaces.action.size), dtype=np.float32)
+            noise = torch.from_numpy(normal)
+        unit_EA = self._algorithm.act(self._config, self._networks, self._actor, batch, noise).numpy()
+        assert isinstance(self.spaces.action, BoxAction)
+        actions = self.spaces.action.to_environment(unit_EA)
+        return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        """`(action, state)`: the signature that Stable-Baselines3's tools call; `state` is passed through."""
+        return self.act(observation, deterministic), state
+
+
+def as_batch(observation: Any, spaces: Spaces) -> Array:
+    """One observation or many as an array [E, *observation shape] in the stored dtype. Raises `UserError`."""
+    array = np.asarray(observation, spaces.observation_dtype)
+    if array.shape == spaces.observation_shape:
+        return array[None]
+    if array.shape[1:] != spaces.observation_shape or array.ndim == 0:
+        raise UserError(
+            f"the observation has shape {array.shape} - the policy wants {spaces.observation_shape}, or a batch of these"
+        )
+    return array
+
+
+def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: int = 0) -> Policy:
+    """The policy saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
+
+    Loads no optimiser and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
+    made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
+    """
+    folder = checkpoint.find(Path(path))
+    manifest = checkpoint.read_manifest(folder)
+    method = find(manifest["algorithm"] if algorithm is None else algorithm)
+    spaces = Spaces.from_json(manifest["spaces"])
+    config = build_config(method.Config, manifest["config"])
+    require_network(manifest, network)
+    networks = method.build(config, spaces, network)
+    named = {name: torch.from_numpy(value) for name, value in checkpoint.read_arrays(folder, "policy").items()}
+    return Policy(method, config, networks, spaces, networks.actor.flatten(named), seed)
+
+
+def require_network(manifest: dict[str, Any], network: Any) -> None:
+    """Raise `UserError` where a saved agent was made with the user's own network and none is given now."""
+    if manifest.get("network") and network is None:
+        raise UserError(f"this was trained with the network {manifest['network']!r} - pass it again as network=...")

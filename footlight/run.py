@@ -1,0 +1,136 @@
+"""A finished or stopped run, to look at: evaluate, watch, plot."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from footlight.environments.make import EnvironmentSource, make, make_one, remake
+from footlight.errors import UserError
+from footlight.evaluation import Evaluation
+from footlight.evaluation import evaluate as run_episodes
+from footlight.policy import Policy, load
+from footlight.runs.plot import plot_runs
+from footlight.runs.read import read_json, read_run
+from footlight.runs.video import write_video
+from footlight.streams import MAX_SEED, derived_seed
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, with what a file cannot hold: the user's own environment, network or algorithm."""
+
+    folder: Path
+    environment: EnvironmentSource | None = None
+    network: Any = None
+    algorithm: Any = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of `config.json`. Raises `UserError` where the folder is no run folder."""
+        if not (self.folder / "config.json").is_file():
+            raise UserError(f"{self.folder} is not a run folder - it has no config.json - give the folder that `train` printed")
+        return read_json(self.folder / "config.json")
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The content of `result.json`: status, steps, seconds, final evaluation; None before the run has stopped."""
+        return read_run(self.folder).result
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the newest checkpoint."""
+        return load(self.folder, algorithm=self.algorithm, network=self.network)
+
+    @property
+    def source(self) -> EnvironmentSource:
+        """The environment as `train` was given it. Raises `UserError` where it was an object and is not at hand."""
+        if self.environment is not None:
+            return self.environment
+        config = self.config
+        if config.get("environment_source", "id") != "id":
+            raise UserError(
+                f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
+                "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
+            )
+        return str(config["environment"])
+
+    def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
+        again = remake(self.source, render_mode)
+        if again is None:
+            raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
+        return make_one(again, render_mode)
+
+    def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
+        """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start."""
+        seed = self._checked(episodes, seed)
+        policy = load(self.folder, algorithm=self.algorithm, network=self.network, seed=seed)
+        environments = make(self.make_env(), seed, stream="evaluate")
+        try:
+            return run_episodes(policy, environments, episodes, deterministic)
+        finally:
+            environments.close()
+
+    def plot(self, output: str | Path | None = None) -> Path:
+        """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
+        return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+
+    def video(self, output: str | Path, episodes: int = 1, seed: int | None = None) -> Path:
+        """Record episodes of the newest checkpoint as .mp4 or .gif. Gives the file."""
+        seed, policy = self._checked(episodes, seed), self.policy
+        env = self.make_env("rgb_array")
+        try:
+            frames = _frames(policy, env, episodes, seed)
+            return write_video(frames, Path(output), float(env.metadata.get("render_fps", 30)))
+        finally:
+            env.close()
+
+    def watch(self, episodes: int = 1, seed: int | None = None) -> None:
+        """Show episodes in a window. Raises `UserError` where there is no screen."""
+        seed, policy = self._checked(episodes, seed), self.policy
+        env = self.make_env("human")
+        try:
+            for _ in _frames(policy, env, episodes, seed):
+                pass
+        finally:
+            env.close()
+
+    def _checked(self, episodes: int, seed: int | None) -> int:
+        seed = int(self.config["seed"]) if seed is None else seed
+        if episodes < 1:
+            raise UserError(f"episodes is {episodes} - it must be an integer >= 1")
+        if not 0 <= seed <= MAX_SEED:
+            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
+        return seed
+
+
+def _frames(policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: int) -> Iterator[np.ndarray[Any, Any]]:
+    """The pictures of whole episodes, the first and the last included. Raises `UserError` where there is none."""
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=derived_seed(seed, "watch", episode))
+        ended = False
+        while True:
+            yield _picture(env)
+            if ended:
+                break
+            observation, _, terminated, truncated, _ = env.step(policy.act(observation))
+            ended = bool(terminated or truncated)
+
+
+def _picture(env: gymnasium.Env[Any, Any]) -> Any:
+    if env.render_mode == "human":
+        return None  # the environment draws by itself
+    try:
+        picture = env.render()
+    except Exception as error:  # a driver's, a missing package's: whatever rendering stumbles over
+        raise UserError(
+            f"the environment cannot be drawn - {type(error).__name__}: {next(iter(str(error).splitlines()), '')} - "
+            "without a screen, MuJoCo needs MUJOCO_GL=egl or MUJOCO_GL=osmesa and that library"
+        ) from error
+    if picture is None:
+        raise UserError("the environment cannot be drawn - its render() gave nothing - does it have the render mode rgb_array?")
+    return picture

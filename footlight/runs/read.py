@@ -1,0 +1,113 @@
+"""Readers of the run folder. They need neither torch nor the environment, only the folder's text files."""
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from footlight.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder says in text: the run's configuration and everything that was measured so far.
+
+    The lists hold one dict per line of the file of that name, in file order. `result` is None until the run has ended.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    evaluations: list[dict[str, Any]]
+    episodes: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    result: dict[str, Any] | None
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Everything in `folder`, also while the run is still going on.
+
+    Raises UserError when `folder` is no run folder, or when one of its files is broken or lacks a field.
+    """
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise UserError(f"{folder} is not a run folder - it has no config.json - give the folder that `footlight train` printed")
+    config = read_json(config_path)
+    _require(config, ("algorithm", "environment", "seed"), str(config_path))
+    result_path = folder / "result.json"
+    return RunRecord(
+        folder=folder,
+        config=config,
+        evaluations=_read_table(folder / "evaluations.jsonl", ("step", "mean_return", "std_return")),
+        episodes=_read_table(folder / "episodes.jsonl", ("step", "return")),
+        metrics=_read_table(folder / "metrics.jsonl", ("step",)),
+        result=read_json(result_path) if result_path.exists() else None,
+    )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file, one per line; a missing file is an empty list.
+
+    A last line without its newline that does not parse was cut off by a kill, and is left out. NaN and Infinity are
+    accepted here: the lines of a run that diverged are still worth reading.
+    Raises UserError naming file and line when any other line is not a JSON object, or the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    # Split bytes, not text: a kill can cut a character in two, and str.splitlines also splits inside JSON strings.
+    *lines, tail = data.split(b"\n")
+    records = [_parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    if tail.strip():
+        with contextlib.suppress(UserError):
+            records.append(_parse_line(tail, path, len(lines) + 1))
+    return records
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises UserError when it is missing, broken, no object, or holds NaN or Infinity."""
+    try:
+        value = json.loads(path.read_bytes().decode(), parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing - it is part of every run folder - restore it, or run again") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is broken - it holds a {type(value).__name__}, not an object - restore it, or run again")
+    return value
+
+
+def _read_table(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
+    records = read_lines(path)
+    for number, record in enumerate(records, start=1):
+        _require(record, fields, f"{path}, record {number},")
+    return records
+
+
+def _require(record: dict[str, Any], fields: tuple[str, ...], where: str) -> None:
+    missing = [field for field in fields if field not in record]
+    if missing:
+        raise UserError(f"{where} is broken - it lacks {', '.join(missing)} - restore the file, or run again")
+
+
+def _parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}, line {number}, is broken - {error} - mend or remove that line") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}, line {number}, is broken - it is not a JSON object - mend or remove that line")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be read - {error.strerror} - check its permissions")

@@ -1,0 +1,37 @@
+"""Randomness as a value: named streams, each derived from the run's seed, each with a position that can be saved.
+
+Evaluation, logging and checkpointing draw from none of the streams of training, so they cannot change a run.
+"""
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+STREAMS = ("exploration", "minibatch", "update")
+MAX_SEED = 2**63 - 1
+
+
+def derived_seed(seed: int, name: str, *indices: int) -> int:
+    """A 32-bit seed for `name` (such as "episode") and its indices; different names and indices give unrelated seeds."""
+    key = (zlib.crc32(name.encode()), *indices)
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0])
+
+
+class Streams:
+    """The random generators of one agent, by name: `exploration`, `minibatch` and `update` (noise inside an update)."""
+
+    def __init__(self, seed: int) -> None:
+        self.exploration, self.minibatch, self.update = (
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))))
+            for name in STREAMS
+        )
+
+    def positions(self) -> dict[str, Any]:
+        """Where each stream stands, as strict JSON."""
+        return {name: getattr(self, name).bit_generator.state for name in STREAMS}
+
+    def restore(self, positions: dict[str, Any]) -> None:
+        """Go on from `positions()`."""
+        for name in STREAMS:
+            getattr(self, name).bit_generator.state = positions[name]

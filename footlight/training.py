@@ -1,0 +1,245 @@
+"""The loop, and the run around it: evaluations, logs, checkpoints, signals."""
+
+import contextlib
+import math
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from footlight import checkpoint
+from footlight.agent import Agent
+from footlight.config import Count, CountOrZero, Range, check
+from footlight.environments.make import Environments
+from footlight.errors import Diverged, EnvironmentFault
+from footlight.evaluation import Evaluation, evaluate
+from footlight.runs.folder import RunFolder
+from footlight.runs.progress import Display
+from footlight.streams import MAX_SEED
+
+LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is run; none of it belongs to the algorithm."""
+
+    steps: Count = 100_000
+    """Environment steps of the whole run."""
+    seed: Annotated[int, Range(0, MAX_SEED)] = 0
+    """Seed of everything random in the run."""
+    num_envs: Count = 1
+    """Environments stepped together."""
+    eval_every: Annotated[int | None, Range(0)] = None
+    """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
+    eval_episodes: CountOrZero = 20
+    """Episodes per evaluation; 0: no evaluation at all."""
+    checkpoint_every: Annotated[int | None, Range(0)] = None
+    """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks live; auto is the CPU, which is the faster one for networks of this size."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the update into one graph; auto: where the run is long enough to pay it back."""
+    threads: Annotated[int | None, Range(1)] = None
+    """CPU threads; none: 1 for small networks and batches, otherwise one per core."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def evaluation_interval(self) -> int:
+        """`eval_every` in force, 0 for none."""
+        return max(1, self.steps // 20) if self.eval_every is None else self.eval_every
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """`checkpoint_every` in force, 0 for none."""
+        return max(10_000, self.steps // 20) if self.checkpoint_every is None else self.checkpoint_every
+
+
+class Training:
+    """A run in progress: an agent in its environments, and the folder that remembers."""
+
+    def __init__(
+        self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
+        folder: RunFolder, display: Display,
+    ) -> None:  # fmt: skip
+        self.agent, self.environments, self.evaluation_env = agent, environments, evaluation_env
+        self.options, self.folder, self.display = options, folder, display
+        self.evaluation: Evaluation | None = None
+        self.evaluated_at = -1
+        self.seconds = 0.0  # of the loop, over all sessions of the run
+        self.stop_signal: int | None = None
+        self._recent_return: float | None = None
+        self._seconds_per_iteration = 0.0
+
+    def compile(self) -> float:
+        """Compile the update, if it is to be compiled, and say so; the seconds that it took."""
+        if not self.agent.compiled:
+            return 0.0
+        self.display.say("compiling the update (once for each configuration; a new machine takes longest) ...")
+        started = time.monotonic()
+        self.agent.compile()
+        seconds = time.monotonic() - started
+        if self.agent.compiled:
+            self.display.say(f"compiled in {seconds:.1f} s")
+        return seconds
+
+    def run(self) -> dict[str, Any]:
+        """Train until `options.steps`, evaluate, save; the content of `result.json`.
+
+        A signal stops it at the next step, a fault or divergence where it happens; what is whole is saved either way.
+        """
+        status, before, started = "finished", self.seconds, time.monotonic()
+        try:
+            with self._signals():
+                for step in self._steps():
+                    self.seconds = before + time.monotonic() - started
+                    self._after_step(step)
+            if self.stop_signal is not None:
+                status = "stopped"
+            else:
+                self._evaluate(self.agent.num_steps)
+        except EnvironmentFault:
+            status = "fault"
+            raise
+        except Diverged:
+            status = "diverged"
+            raise
+        finally:
+            self.seconds = before + time.monotonic() - started
+            self._log_metrics()
+            result = self._result(status)
+            if status != "diverged":  # a state that is not finite never replaces one that is
+                self.save()
+            self.folder.write_json("result.json", result)
+            self.folder.flush()
+        return result
+
+    def _steps(self) -> Iterator[int]:
+        """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
+        agent, environments = self.agent, self.environments
+        while agent.num_steps < self.options.steps and self.stop_signal is None:
+            action = agent.act(environments.observation, explore=True)
+            agent.observe(*environments.step(action))
+            yield agent.num_steps
+
+    def _after_step(self, step: int) -> None:
+        before = step - self.environments.num_envs
+        for episode in self.environments.finished:
+            self._recent_return = episode.total
+            end = "terminated" if episode.terminated else "truncated"
+            record = {"step": step, "env": episode.env, "return": episode.total, "length": episode.length, end: True}
+            self.folder.append("episodes", record)
+        if _crossed(before, step, LOG_EVERY):
+            self._log_metrics()
+        if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
+            self._evaluate(step)
+        if _crossed(before, step, self.options.checkpoint_interval) and step < self.options.steps:
+            self.save()
+        self.display.update(step, training_return=self._recent_return)
+
+    def _log_metrics(self) -> None:
+        metrics = {name: value for name, value in self.agent.metrics().items() if math.isfinite(value)}
+        if metrics:
+            step, update = self.agent.num_steps, self.agent.num_updates
+            self.folder.append("metrics", {"step": step, "update": update, "time_s": round(self.seconds, 3), **metrics})
+            self.folder.flush()
+            self.display.update(step, metrics=metrics)
+
+    def _evaluate(self, step: int) -> None:
+        if self.evaluation_env is None or self.options.eval_episodes == 0 or self.evaluated_at == step:
+            return
+        # Fresh episodes each time, a function of seed and step alone: neither training nor a resumed run can shift them
+        self.evaluation_env.reseed(f"evaluation at step {step}")
+        self.evaluation = evaluate(self.agent.policy, self.evaluation_env, self.options.eval_episodes)
+        self.evaluated_at = step
+        self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
+        self.folder.flush()
+        self.display.update(step, evaluation_return=self.evaluation.mean_return)
+
+    def _result(self, status: str) -> dict[str, Any]:
+        steps = self.agent.num_steps
+        final = self.evaluation if self.evaluated_at == steps else None
+        return {
+            "status": status,
+            "steps": steps,
+            "updates": self.agent.num_updates,
+            "seconds": round(self.seconds, 3),
+            "steps_per_second": round(steps / self.seconds, 1) if self.seconds else 0.0,
+            "final_evaluation": {"step": steps, **final.to_json()} if final else None,
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint of everything, point LATEST at it, and remove those before the last but one."""
+        step = self.agent.num_steps
+        checkpoints = self.folder.path / "checkpoints"
+        name = f"step-{step:09d}"
+        manifest = {
+            **self.agent.manifest(),
+            "step": step,
+            "seconds": self.seconds,
+            "recent_return": self._recent_return,
+            "log_bytes": self.folder.sizes(),
+        }
+        checkpoint.write(checkpoints / name, {**self.agent.groups(), "environments": self.environments.arrays()}, manifest)
+        checkpoint.write_text(checkpoints / "LATEST", name + "\n")
+        for old in sorted(checkpoints.glob("step-*"))[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a checkpoint: logs are cut back to it and environments put where they stood."""
+        manifest = checkpoint.read_manifest(folder)
+        self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
+        astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
+        if astray:
+            self.display.say(
+                f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
+                "and the run will differ from an uninterrupted one"
+            )
+        self.folder.cut(manifest["log_bytes"])
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask the loop to stop; a second one ends the process at once."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self.stop_signal is not None:
+                os._exit(128 + number)
+            self.stop_signal = number
+            self.display.say("stopping: saving the run (again to quit at once)")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _crossed(before: int, now: int, interval: int) -> bool:
+    """Whether a multiple of `interval` lies in (before, now]; several environments may step over it."""
+    return interval > 0 and now // interval > before // interval
+
+
+def choose_threads(options: Options, config: Any) -> int:
+    """Threads in force: from the configuration alone, so that equal runs are equal on equal machines."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if options.threads is not None:
+        return options.threads
+    multiplications = config.batch_size * max((1, *config.hidden_sizes)) ** 2
+    return cores if multiplications >= 4_000_000 else 1  # below, threads wait for each other longer than they work
+
+
+def expected_updates(options: Options, config: Any) -> int:
+    """Updates that the run will make."""
+    return int(config.updates_per_step * max(0, options.steps - config.learning_starts))

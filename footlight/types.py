@@ -1,0 +1,129 @@
+"""What flows between the rooms: transitions, batches, metrics, and the description of an environment's spaces.
+
+Shape letters, used as suffixes of tensor names in `equations/` and `algorithms/`:
+B batch, N critics of an ensemble, A action dimensions, O observation dimensions, E environments, P parameters.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float32]
+
+
+class Transition(NamedTuple):
+    """One step of each of E environments, as the environment reported it.
+
+    `next_observation` is always the true successor, also where the environment has begun a new episode since.
+    `terminated` (the world ended) and `truncated` (the clock did) are never merged: only the first ends the future.
+    """
+
+    observation: Array  # [E, *observation shape]
+    action: Array  # [E, *action shape], in the environment's own units
+    reward: Array  # [E], raw
+    next_observation: Array  # [E, *observation shape]
+    terminated: Array  # [E] bool
+    truncated: Array  # [E] bool
+    valid: Array | None = None  # [E] bool; None is all. Autoreset NEXT_STEP makes steps that are resets and no transitions
+
+
+class Batch(NamedTuple):
+    """A minibatch of transitions as torch tensors (NumPy arrays inside the buffer).
+
+    `reward_B` is the n-step reward, `discount_B` what the value of `next_observation` is multiplied with:
+    gamma ** steps, and 0 where the episode terminated within these steps.
+    """
+
+    observation: Any  # [B, *observation shape], in the dtype it is stored in
+    action: Any  # [B, A] in [-1, 1]
+    reward: Any  # [B] float32
+    next_observation: Any  # [B, *observation shape]
+    discount: Any  # [B] float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxAction:
+    """Continuous actions between finite bounds. Algorithms act in [-1, 1]^A; `to_environment` rescales affinely."""
+
+    low: Array
+    high: Array
+
+    def __post_init__(self) -> None:
+        middle = (self.low.astype(np.float64) + self.high) / 2
+        object.__setattr__(self, "_middle", middle.astype(self.low.dtype))
+        object.__setattr__(self, "_half", (self.high.astype(np.float64) - middle).astype(self.low.dtype))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action."""
+        return tuple(self.low.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of action dimensions, A."""
+        return int(self.low.size)
+
+    def to_environment(self, action_EA: Array) -> Array:
+        """Actions in [-1, 1] -> the environment's units and shape; the ends are reached exactly, never passed."""
+        action = action_EA.reshape(-1, *self.shape) * self._half + self._middle  # type: ignore[attr-defined]
+        return np.clip(action, self.low, self.high).astype(self.low.dtype, copy=False)
+
+    def from_environment(self, action: Array) -> FloatArray:
+        """Actions in the environment's units [E, *shape] -> [-1, 1], [E, A]."""
+        unit = (action - self._middle) / self._half  # type: ignore[attr-defined]
+        return np.clip(unit, -1, 1).reshape(len(action), self.size).astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteAction:
+    """Actions `start`, `start + 1`, ... `start + size - 1`. Algorithms count from 0."""
+
+    size: int
+    start: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spaces:
+    """What an algorithm has to know of an environment."""
+
+    observation_shape: tuple[int, ...]
+    observation_dtype: str  # as stored: "float32", or the environment's own integer dtype such as "uint8"
+    action: BoxAction | DiscreteAction
+
+    def to_json(self) -> dict[str, Any]:
+        """The spaces as strict JSON."""
+        if isinstance(self.action, DiscreteAction):
+            action: dict[str, Any] = {"kind": "discrete", "size": self.action.size, "start": self.action.start}
+        else:
+            low, high = self.action.low, self.action.high
+            action = {"kind": "box", "low": low.tolist(), "high": high.tolist(), "dtype": str(low.dtype)}
+        shape = list(self.observation_shape)
+        return {"observation": {"shape": shape, "dtype": self.observation_dtype}, "action": action}
+
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> "Spaces":
+        """The inverse of `to_json`."""
+        action = record["action"]
+        bounds: BoxAction | DiscreteAction
+        if action["kind"] == "discrete":
+            bounds = DiscreteAction(size=int(action["size"]), start=int(action["start"]))
+        else:
+            dtype = np.dtype(str(action["dtype"]))
+            bounds = BoxAction(low=np.array(action["low"], dtype), high=np.array(action["high"], dtype))
+        seen = record["observation"]
+        return Spaces(observation_shape=tuple(int(n) for n in seen["shape"]), observation_dtype=str(seen["dtype"]), action=bounds)
+
+
+def tree_items(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a dataclass tree by dotted name, in field order: what a checkpoint has to hold, nothing forgotten."""
+    leaves = {}
+    for field in fields(tree):
+        value, name = getattr(tree, field.name), prefix + field.name
+        if hasattr(value, "__dataclass_fields__"):
+            leaves.update(tree_items(value, name + "."))
+        elif value is not None:
+            leaves[name] = value
+    return leaves

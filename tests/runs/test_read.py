@@ -1,0 +1,94 @@
+"""The readers of the run folder: what they forgive (a kill) and what they refuse (a broken file)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from footlight.errors import UserError
+from footlight.runs.read import read_json, read_lines, read_run
+
+CONFIG = {"format_version": 1, "algorithm": "sac", "environment": "Pendulum-v1", "seed": 1, "steps": 100, "config": {}}
+
+
+def write_run(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5, "std_return": 0.5}\n')
+    (folder / "episodes.jsonl").write_text('{"step": 20, "return": -9.0}\n{"step": 40, "return": -4.0}\n')
+    return folder
+
+
+def test_missing_file_has_no_lines(tmp_path: Path) -> None:
+    assert read_lines(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize("tail", [b'{"step": 3, "los', b'{"step": 3, "name": "\xc3', b"\x00\x00\x00", b"{"])
+def test_half_written_last_line_is_left_out(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + tail)
+    assert read_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_whole_last_line_without_newline_counts(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}')
+    assert read_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+@pytest.mark.parametrize("line", ['{"step": 2', "[2]", "2"])
+def test_broken_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2, is broken"):
+        read_lines(path)
+
+
+def test_line_separators_inside_a_string_do_not_split_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"name": "a\u2028b"}\n', encoding="utf-8")
+    assert read_lines(path) == [{"name": "a\u2028b"}]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1} {"b": 2}'])
+def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"config\.json is broken"):
+        read_json(path)
+
+
+def test_missing_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is missing"):
+        read_json(tmp_path / "config.json")
+
+
+def test_read_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    record = read_run(folder)
+    assert record.folder == folder
+    assert record.config == CONFIG
+    assert record.evaluations == [{"step": 50, "mean_return": -3.5, "std_return": 0.5}]
+    assert [line["return"] for line in record.episodes] == [-9.0, -4.0]
+    assert record.metrics == []
+    assert record.result is None
+    (folder / "result.json").write_text('{"status": "finished"}')
+    assert read_run(folder).result == {"status": "finished"}
+
+
+@pytest.mark.parametrize("name", ["empty", "absent"])
+def test_no_run_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"is not a run folder - it has no config\.json - ") as caught:
+        read_run(tmp_path / name)
+    assert caught.value.exit_code == 2
+
+
+def test_missing_fields_are_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5}\n')
+    with pytest.raises(UserError, match=r"evaluations\.jsonl, record 1, is broken - it lacks std_return"):
+        read_run(folder)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="it lacks algorithm, environment, seed"):
+        read_run(folder)
