@@ -79,8 +79,8 @@ def read_arguments() -> argparse.Namespace:
     add("--libraries", nargs="+", default=LIBRARIES, choices=LIBRARIES, help="agent: a hand-written loop")
     add("--threads", nargs="+", type=int, metavar="N", help="thread counts to try (default: the work's own)")
     add("--rounds", type=int, metavar="N", help="measurements of each library (default: 3)")
-    add("--warmup", type=int, metavar="STEPS", help="steps before the clock starts, in thousands (default: 2000)")
-    add("--window", type=int, metavar="STEPS", help="steps timed, in thousands (default: the work's own)")
+    add("--warmup", type=int, metavar="STEPS", help="steps before the clock starts, a multiple of 1000 (default: 2000)")
+    add("--window", type=int, metavar="STEPS", help="steps timed, a multiple of 1000 (default: the work's own)")
     add("--quick", action="store_true", help="1 round of 2000 steps after 1000: a look, not a result")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
@@ -174,7 +174,7 @@ def installed(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, str]],
     for peer in PEERS:
         if peer in arguments.libraries and peer not in found:
             notes.append(f"{peer} is not installed in the peers' interpreter: left out")
-    return versions | found, notes
+    return versions | {peer: found[peer] for peer in PEERS if peer in arguments.libraries and peer in found}, notes
 
 
 def main() -> int:

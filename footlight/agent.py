@@ -110,11 +110,12 @@ class Agent:
             return self.policy.act(observation)
         batch = as_batch(observation, self.spaces)
         assert isinstance(self.spaces.action, BoxAction)
+        stream, shape = self.streams.exploration, (len(batch), self.spaces.action.size)
         if self.config.warmup == "uniform" and self.num_steps < self.config.learning_starts:
-            unit_EA = self.streams.exploration.uniform(-1, 1, (len(batch), self.spaces.action.size)).astype(np.float32)
+            unit_EA = stream.uniform(-1, 1, shape).astype(np.float32)
         else:
-            stream = self.streams.exploration
-            unit_EA = self.algorithm.explore(self.config, self.networks, self.state, batch, stream).numpy()
+            normal_EA = stream.standard_normal(shape, dtype=np.float32)
+            unit_EA = self.algorithm.explore(self.config, self.networks, self.state, batch, normal_EA)
         actions = self.spaces.action.to_environment(unit_EA)
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
 

@@ -69,7 +69,7 @@ def train(
         threads = choose_threads(options, fitted)
         agent = Agent(
             algorithm, environments.observation_space, environments.action_space, seed=options.seed,
-            num_envs=options.num_envs, device="cpu" if options.device == "auto" else options.device,
+            num_envs=options.num_envs, device=_in_force(options, threads)["device"],
             compile=options.compile, threads=threads, expected_updates=expected_updates(options, fitted),
             network=network, notice=display.say, **field_values,
         )  # fmt: skip
@@ -85,9 +85,7 @@ def train(
         "environment_source": "id" if isinstance(environment, str) else "object",
         "network": agent.network_name,
         "preset": preset_name,
-        **dataclasses.asdict(dataclasses.replace(options, threads=threads)),
-        "eval_every": options.evaluation_interval,
-        "checkpoint_every": options.checkpoint_interval,
+        **_in_force(options, threads),
         "config": dataclasses.asdict(fitted),
     }
     folder.write_json("config.json", record)
@@ -122,9 +120,8 @@ def resume(
         raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
     display = Display(options.steps, start_step=at, quiet=quiet)
     environments = make(run.source, options.seed, options.num_envs)
-    device = "cpu" if options.device == "auto" else options.device
-    torch.set_num_threads(choose_threads(options, build(find(algorithm or record["algorithm"]).Config, record["config"])))
-    agent = Agent.load(saved, algorithm=algorithm, network=network, device=device, notice=display.say)
+    torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
+    agent = Agent.load(saved, algorithm=algorithm, network=network, device=options.device, notice=display.say)
     folder = RunFolder(path)
     folder.write_json("config.json", record | {"steps": options.steps})
     display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
@@ -169,6 +166,17 @@ def _go(
     if training.stop_signal is not None:
         raise SystemExit(128 + training.stop_signal)
     return run
+
+
+def _in_force(options: Options, threads: int) -> dict[str, Any]:
+    """The options with what stood for "choose for me" replaced by what was chosen."""
+    chosen = {
+        "eval_every": options.evaluation_interval,
+        "checkpoint_every": options.checkpoint_interval,
+        "threads": threads,
+        "device": "cpu" if options.device == "auto" else options.device,
+    }
+    return dataclasses.asdict(options) | chosen
 
 
 def _split(method: Algorithm, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -63,7 +63,7 @@ def _inductor(function: Callable[..., None], tensors: Sequence[Tensor]) -> Calla
     graph.graph.eliminate_dead_code()
     graph.recompile()
     with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
-        compiled: Callable[[list[Tensor]], Any] = compile_fx_inner(graph, fakes)
+        compiled: Callable[[list[Tensor]], Any] = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
 
 
@@ -71,5 +71,6 @@ def _settings() -> AbstractContextManager[None]:
     import torch._inductor.config as config
 
     # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already: half of the first start.
-    settings: AbstractContextManager[None] = config.patch({"cpp.vec_isa_ok": True})
+    # A C++ wrapper around the kernels saves a third of the time of a small update, and is quicker to compile than a Python one.
+    settings: AbstractContextManager[None] = config.patch({"cpp.vec_isa_ok": True, "cpp_wrapper": True})
     return settings

@@ -79,9 +79,9 @@ def _docstrings(config_class: type) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     docs = {}
     for before, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
-            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                docs[before.target.id] = " ".join(str(after.value.value).split())
+        match before, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                docs[name] = " ".join(text.split())
     return docs
 
 
@@ -101,7 +101,8 @@ def build(config_class: type[T], values: Mapping[str, Any]) -> T:
 
     Raises `UserError` naming an unknown field with its closest match, or a value of the wrong type or range.
     """
-    known = fields(config_class)
+    any_class: Any = config_class
+    known = fields(any_class)
     for name in values:
         if name not in known:
             raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for the list'}")

@@ -31,9 +31,8 @@ class Policy:
         batch = as_batch(observation, self.spaces)
         noise = None
         if not deterministic:
-            normal = self._stream.standard_normal((len(batch), self.spaces.action.size), dtype=np.float32)
-            noise = torch.from_numpy(normal)
-        unit_EA = self._algorithm.act(self._config, self._networks, self._actor, batch, noise).numpy()
+            noise = self._stream.standard_normal((len(batch), self.spaces.action.size), dtype=np.float32)
+        unit_EA = self._algorithm.act(self._config, self._networks, self._actor, batch, noise)
         assert isinstance(self.spaces.action, BoxAction)
         actions = self.spaces.action.to_environment(unit_EA)
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]

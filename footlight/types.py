@@ -69,12 +69,12 @@ class BoxAction:
     def to_environment(self, action_EA: Array) -> Array:
         """Actions in [-1, 1] -> the environment's units and shape; the ends are reached exactly, never passed."""
         action = action_EA.reshape(-1, *self.shape) * self._half + self._middle  # type: ignore[attr-defined]
-        return np.clip(action, self.low, self.high).astype(self.low.dtype, copy=False)
+        return np.minimum(np.maximum(action, self.low), self.high).astype(self.low.dtype, copy=False)  # np.clip is slower
 
     def from_environment(self, action: Array) -> FloatArray:
         """Actions in the environment's units [E, *shape] -> [-1, 1], [E, A]."""
         unit = (action - self._middle) / self._half  # type: ignore[attr-defined]
-        return np.clip(unit, -1, 1).reshape(len(action), self.size).astype(np.float32, copy=False)
+        return np.minimum(np.maximum(unit, -1), 1).reshape(len(action), self.size).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from footlight.errors import UserError, closest
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from footlight.buffers.replay import Replay
@@ -46,11 +45,11 @@ class Algorithm(Protocol):
     def buffer(self, config: Any, spaces: "Spaces", num_envs: int) -> "Replay":
         """Takes transitions by `add` and hands out batches by `due`."""
 
-    def act(self, config: Any, networks: Any, actor_P: "Tensor", observation: "Array", noise_EA: "Tensor | None") -> "Tensor":
+    def act(self, config: Any, networks: Any, actor_P: "Tensor", observation: "Array", noise_EA: "Array | None") -> "Array":
         """The policy's actions [E, A]: its mode, or a sample where standard normal noise is given."""
 
-    def explore(self, config: Any, networks: Any, state: Any, observation: "Array", stream: "np.random.Generator") -> "Tensor":
-        """Actions [E, A] for collecting experience."""
+    def explore(self, config: Any, networks: Any, state: Any, observation: "Array", normal_EA: "Array") -> "Array":
+        """Actions [E, A] for collecting experience, made with standard normal numbers."""
 
     def episode_ended(self, state: Any, ended_E: "Array") -> None:
         """Forget what must not reach from one episode into the next, for the environments of the mask."""

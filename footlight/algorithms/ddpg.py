@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
@@ -121,20 +120,19 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
     return Replay(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Tensor | None) -> Tensor:
+def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Array | None) -> Array:
     """Actions [E, A] in [-1, 1]. The policy is deterministic: `noise_EA` changes nothing."""
-    action_EA: Tensor = networks.actor.infer(actor_P, observation)
+    action_EA: Array = networks.actor.infer(actor_P, observation)
     return action_EA
 
 
-def explore(config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator) -> Tensor:
+def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
     """Actions for collecting experience: the policy's, plus noise, within the bounds."""
-    action_EA = act(config, networks, state.actor, observation, None)
-    normal_EA = stream.standard_normal(tuple(action_EA.shape), dtype=np.float32)
-    if config.exploration == "gaussian":
-        return (action_EA + torch.from_numpy(config.exploration_noise * normal_EA)).clamp(-1, 1)
-    state.exploration_noise[:] = ornstein_uhlenbeck(state.exploration_noise, normal_EA, config.ou_theta, config.exploration_noise)
-    return (action_EA + torch.from_numpy(state.exploration_noise)).clamp(-1, 1)
+    noise_EA = config.exploration_noise * normal_EA
+    if config.exploration == "ornstein-uhlenbeck":
+        noise_EA = ornstein_uhlenbeck(state.exploration_noise, normal_EA, config.ou_theta, config.exploration_noise)
+        state.exploration_noise[:] = noise_EA
+    return np.minimum(np.maximum(act(config, networks, state.actor, observation, None) + noise_EA, -1), 1)
 
 
 def episode_ended(state: State, ended_E: Array) -> None:

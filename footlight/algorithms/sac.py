@@ -126,19 +126,18 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
     return Replay(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Tensor | None) -> Tensor:
+def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Array | None) -> Array:
     """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample where noise is given."""
     mean_EA, raw_log_std_EA = networks.actor.infer(actor_P, observation)
     if noise_EA is None:
-        return torch.tanh(mean_EA)
-    return torch.tanh(mean_EA + bounded(config, raw_log_std_EA).exp() * noise_EA)
+        return np.tanh(mean_EA)
+    std_EA = bounded(config, torch.from_numpy(raw_log_std_EA)).exp().numpy()
+    return np.tanh(mean_EA + std_EA * noise_EA)
 
 
-def explore(config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator) -> Tensor:
+def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
     """Actions for collecting experience: samples of the policy."""
-    mean_EA, raw_log_std_EA = networks.actor.infer(state.actor, observation)
-    noise_EA = torch.from_numpy(stream.standard_normal(tuple(mean_EA.shape), dtype=np.float32))
-    return torch.tanh(mean_EA + bounded(config, raw_log_std_EA).exp() * noise_EA)
+    return act(config, networks, state.actor, observation, normal_EA)
 
 
 def episode_ended(state: State, ended_E: Array) -> None:

@@ -54,11 +54,7 @@ class DeterministicActor(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Actions, [B, A]."""
-        return self.head(self.body(as_features(observation)))
-
-    def head(self, output: Tensor) -> Tensor:
-        """What becomes of the last layer's output."""
-        return output.tanh()
+        return self.body(as_features(observation)).tanh()
 
 
 class GaussianActor(nn.Module):
@@ -70,11 +66,7 @@ class GaussianActor(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw log standard deviation, [B, A] each, before any squashing or bounding."""
-        return self.head(self.body(as_features(observation)))
-
-    def head(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """What becomes of the last layer's output."""
-        mean, raw_log_std = output.chunk(2, -1)
+        mean, raw_log_std = self.body(as_features(observation)).chunk(2, -1)
         return mean, raw_log_std
 
 

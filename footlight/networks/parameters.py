@@ -7,12 +7,12 @@ or an ensemble is a single operation, and an update is a plain function of a few
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from footlight.errors import UserError
+from footlight.networks.numpy_forward import numpy_forward
 from footlight.types import Array
 
 
@@ -33,7 +33,7 @@ class Network:
         self.shapes = {name: tuple(value.shape) for name, value in stacked.items()}
         self._sizes = [value.numel() for value in stacked.values()]
         self.initial = torch.cat([value.flatten().float() for value in stacked.values()])
-        self._numpy: tuple[int, Callable[[Array], Array]] | None = None
+        self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
 
     def __call__(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
@@ -57,22 +57,20 @@ class Network:
             )
         return torch.cat([named[name].flatten() for name in self.shapes])
 
-    @torch.no_grad()
     def infer(self, parameters_P: Tensor, observation: Array) -> Any:
-        """The forward pass for acting, without gradients: observations [E, ...] to tensors on the CPU.
+        """The forward pass for acting, without gradients: observations [E, ...] to NumPy arrays.
 
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
         the time that modules take.
         """
         if parameters_P.device.type == "cpu" and len(observation) <= 64:
             if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
-                self._numpy = parameters_P.data_ptr(), _numpy_body(self.module, self.named(parameters_P))
-            if self._numpy[1] is not _unknown_layers:
-                flat = observation.reshape(len(observation), -1)
-                flat = flat / np.float32(255) if flat.dtype == np.uint8 else flat.astype(np.float32, copy=False)
-                return self.module.head(torch.from_numpy(self._numpy[1](flat)))  # type: ignore[operator]
-        output = self(parameters_P, torch.as_tensor(observation, device=parameters_P.device))
-        return tuple(part.cpu() for part in output) if isinstance(output, tuple) else output.cpu()
+                self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
+            if self._numpy[1] is not None:
+                return self._numpy[1](observation)
+        with torch.no_grad():
+            output = self(parameters_P, torch.as_tensor(observation, device=parameters_P.device))
+        return tuple(part.cpu().numpy() for part in output) if isinstance(output, tuple) else output.cpu().numpy()
 
 
 def _refuse_hidden_state(module: nn.Module) -> None:
@@ -82,46 +80,3 @@ def _refuse_hidden_state(module: nn.Module) -> None:
                 f"the network's part {name or type(part).__name__!r} is a {type(part).__name__} - its running statistics or "
                 "random draws would be hidden state, and a resumed run would differ - use LayerNorm, or none"
             )
-
-
-def _unknown_layers(features: Array) -> Array:
-    raise AssertionError("never called: stands for a module that only torch can run")
-
-
-def _numpy_body(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[[Array], Array]:
-    """The `body` of one of our own actors as NumPy operations on views of its parameters."""
-    body = getattr(module, "body", None)
-    if not hasattr(module, "head") or not isinstance(body, nn.Sequential):
-        return _unknown_layers
-    steps: list[Callable[[Array], Array]] = []
-    for index, layer in enumerate(body):
-        views = [parameters[f"body.{index}.{name}"].numpy() for name, _ in layer.named_parameters()]
-        if isinstance(layer, nn.Linear):
-            steps.append(_linear(*views))
-        elif isinstance(layer, nn.LayerNorm):
-            steps.append(_layer_norm(layer.eps, *views))
-        elif isinstance(layer, nn.ReLU):
-            steps.append(lambda x: np.maximum(x, np.float32(0), out=x))
-        elif isinstance(layer, nn.Tanh):
-            steps.append(lambda x: np.tanh(x, out=x))
-        else:
-            return _unknown_layers
-
-    def run(features: Array) -> Array:
-        for step in steps:
-            features = step(features)
-        return features
-
-    return run
-
-
-def _linear(weight: Array, bias: Array) -> Callable[[Array], Array]:
-    return lambda x: x @ weight.T + bias
-
-
-def _layer_norm(epsilon: float, weight: Array, bias: Array) -> Callable[[Array], Array]:
-    def run(x: Array) -> Array:
-        centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(epsilon)) * weight + bias
-
-    return run
