@@ -11,8 +11,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# Read by the thread pools when NumPy and torch are loaded; what the user has set wins. NumPy multiplies single observations here: a pool
-# of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake.
+# Read by the thread pools when NumPy and torch are loaded; what the user has set wins. NumPy multiplies single observations here:
+# a pool of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000000")
 

@@ -59,20 +59,15 @@ def train(
     method, name = find(algorithm), name_of(algorithm)
     preset_name, tuned = find_preset(name, environment_name(environment), preset)
     option_values, field_values = _split(method, tuned | _read_toml(config) | values)
-    options, fitted = build(Options, option_values), build(method.Config, field_values)
+    options = build(Options, option_values)
+    build(method.Config, field_values)  # wrong values are reported before an environment is made
     _require_device(options.device)
     environments = make(environment, options.seed, options.num_envs if "num_envs" in option_values else None)
     options = dataclasses.replace(options, num_envs=environments.num_envs)
+    display = Display(options.steps, quiet=quiet)
     try:
         require_actions(environments.spaces, method.ACTIONS, name)
-        display = Display(options.steps, quiet=quiet)
-        threads = choose_threads(options, fitted)
-        agent = Agent(
-            algorithm, environments.observation_space, environments.action_space, seed=options.seed,
-            num_envs=options.num_envs, device=_in_force(options, threads)["device"],
-            compile=options.compile, threads=threads, expected_updates=expected_updates(options, fitted),
-            network=network, notice=display.say, **field_values,
-        )  # fmt: skip
+        agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
         path = new_folder(run_dir, environment_name(environment), name)
     except FootlightError:
         environments.close()
@@ -85,8 +80,8 @@ def train(
         "environment_source": "id" if isinstance(environment, str) else "object",
         "network": agent.network_name,
         "preset": preset_name,
-        **_in_force(options, threads),
-        "config": dataclasses.asdict(fitted),
+        **_in_force(options),
+        "config": dataclasses.asdict(agent.config),
     }
     folder.write_json("config.json", record)
     run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
@@ -168,12 +163,31 @@ def _go(
     return run
 
 
-def _in_force(options: Options, threads: int) -> dict[str, Any]:
+def _make_agent(
+    algorithm: str | Algorithm, environments: Environments, options: Options, config: Any, network: Any, display: Display
+) -> Agent:
+    torch.set_num_threads(choose_threads(options, config))
+    return Agent(
+        algorithm,
+        environments.observation_space,
+        environments.action_space,
+        seed=options.seed,
+        num_envs=options.num_envs,
+        device="cpu" if options.device == "auto" else options.device,
+        compile=options.compile,
+        expected_updates=expected_updates(options, config),
+        network=network,
+        notice=display.say,
+        **dataclasses.asdict(config),
+    )
+
+
+def _in_force(options: Options) -> dict[str, Any]:
     """The options with what stood for "choose for me" replaced by what was chosen."""
     chosen = {
         "eval_every": options.evaluation_interval,
         "checkpoint_every": options.checkpoint_interval,
-        "threads": threads,
+        "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,
     }
     return dataclasses.asdict(options) | chosen

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -117,26 +117,50 @@ _TRAIN_OPTIONS = {
 def _train(arguments: list[str]) -> int:
     from footlight.algorithms import ALGORITHMS
 
-    words = [word for word in arguments[:2] if not word.startswith("-")]
-    if not words and not {"-h", "--help"} & set(arguments):
+    asks_help = bool({"-h", "--help"} & set(arguments))
+    algorithm, environment = _first_words(arguments, ALGORITHMS)
+    if not asks_help and algorithm is None:
         raise UserError(f"train needs ALGORITHM and ENVIRONMENT - algorithms are {', '.join(ALGORITHMS)}")
-    parser = _train_parser(words[0] if words else None, words[1] if len(words) > 1 else None)
-    if len(words) < 2 and not {"-h", "--help"} & set(arguments):
-        raise UserError(f"train {words[0]} needs an ENVIRONMENT, such as Pendulum-v1 - see `footlight list environments`")
-    known = {option for action in parser._actions for option in action.option_strings}
-    for word in arguments:
-        if word.startswith("--") and word.split("=")[0] not in known:
-            raise UserError(
-                f"unknown option {word.split('=')[0]}{closest(word.split('=')[0], known)} - see `{parser.prog} --help`"
-            )
-    options = vars(parser.parse_args(arguments))
+    parser = _train_parser(algorithm, environment)
+    if not asks_help and environment is None:
+        raise UserError(f"train {algorithm} needs an ENVIRONMENT, such as Pendulum-v1 - see `footlight list environments`")
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in (word.split("=")[0] for word in arguments):
+        if word.startswith("--") and word not in known:
+            raise UserError(f"unknown option {word}{closest(word, known)} - see `{parser.prog} --help`")
+    options = vars(parser.parse_args(_joined(arguments)))
     from footlight.api import train
 
-    preset = False if options.pop("no_preset") else options.pop("preset", True)
-    options.pop("debug", None), options.pop("preset", None)
-    values = {name: value for name, value in options.items() if name not in ("algorithm", "environment")}
-    train(options["algorithm"], options["environment"], preset=preset, **values)
+    preset = options.pop("preset", True)
+    train(preset=False if options.pop("no_preset") else preset, **options)
     return 0
+
+
+def _first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | None, str | None]:
+    """Algorithm and environment, wherever options stand; a misspelt algorithm is the first word that is no option."""
+    words = [word for word in arguments if not word.startswith("-")]
+    start = next((index for index, word in enumerate(words) if word in algorithms), 0)
+    algorithm, environment, *_ = [*words[start : start + 2], None, None]
+    return algorithm, environment
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """`--learning-rate -1e-3` as `--learning-rate=-1e-3`: argparse takes such a number for an option."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and word.startswith("-") and _is_number(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
@@ -166,14 +190,16 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
             limits = f" {field.range}" if field.range else ""
             default = describe_value(tuned.get(field.name, field.default)).replace("%", "%%")
             shown = f"{field.help}\n[{describe_type(field.type)}{limits}; default {default}]"
-            nargs = {"nargs": "+"} if isinstance(field.default, tuple) else {}
-            group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=shown, **nargs)  # type: ignore[arg-type]
+            nargs: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
+            if field.type is bool:
+                nargs = {"nargs": "?", "const": "true"}
+            group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=shown, **nargs)
     other = parser.add_argument_group("other")
     for name, (metavar, help_text) in _TRAIN_OPTIONS.items():
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=help_text)
     other.add_argument("--no-preset", action="store_true", default=False, help="leave the tuned values out")
     other.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
-    other.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    other.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser
 
 

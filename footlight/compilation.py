@@ -1,7 +1,7 @@
 """One graph from an update: the only file that knows the compiler.
 
-`torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a second agent of another size the
-first one's kernels. An update here is a function of tensors of fixed shapes that works in place, so it is traced directly
+`torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a second agent of another size
+the first one's kernels. An update here is a function of tensors of fixed shapes that works in place, so it is traced directly
 (`make_fx`), made functional, and given to Inductor: one callable per agent, no guards, nothing to recompile.
 """
 

@@ -128,7 +128,7 @@ def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array,
 
 def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
     """Actions for collecting experience: the policy's, plus noise, within the bounds."""
-    noise_EA = config.exploration_noise * normal_EA
+    noise_EA: Array = config.exploration_noise * normal_EA
     if config.exploration == "ornstein-uhlenbeck":
         noise_EA = ornstein_uhlenbeck(state.exploration_noise, normal_EA, config.ou_theta, config.exploration_noise)
         state.exploration_noise[:] = noise_EA

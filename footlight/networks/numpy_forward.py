@@ -29,8 +29,10 @@ def numpy_forward(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[
         steps.append(step)
 
     def forward(observation: Array) -> Any:
-        x = observation.reshape(len(observation), -1)
-        x = x / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+        flat = observation.reshape(len(observation), -1)
+        x: FloatArray = flat.astype(np.float32, copy=False)
+        if flat.dtype == np.uint8:
+            x = x / np.float32(255)
         for step in steps:
             x = step(x)
         return head(x)
