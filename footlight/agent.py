@@ -18,7 +18,7 @@ from footlight.compilation import CompilerMissing, compile_in_place
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError
-from footlight.policy import Policy, as_batch, require_network
+from footlight.policy import Policy, as_batch, build_networks, require_network
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Batch, BoxAction, Spaces, Transition, tree_items
 
@@ -73,9 +73,7 @@ class Agent:
         self.seed, self.num_envs, self.device, self.notice = seed, num_envs, torch.device(device), notice
         self.network_name = getattr(network, "__qualname__", type(network).__name__) if network is not None else None
         self.buffer = method.buffer(config, spaces, num_envs)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, "networks"))
-            self.networks = method.build(config, spaces, network)
+        self.networks = build_networks(method, config, spaces, network, seed)
         self.state = _to_device(method.init(config, self.networks, spaces, num_envs), self.device)
         self.streams = Streams(seed)
         self.num_updates = 0
@@ -153,6 +151,12 @@ class Agent:
         if not math.isfinite(sum(latest)):
             raise self._diverged(latest)
         return dict(zip(self.algorithm.METRICS, latest, strict=True))
+
+    def forget_episodes(self, envs: list[int]) -> None:
+        """Cut off what was under way in these environments: a new episode begins there that does not follow from it."""
+        ended = np.isin(np.arange(self.num_envs), envs)
+        self.buffer.forget_pending(ended)
+        self.algorithm.episode_ended(self.state, ended)
 
     def _update(self) -> None:
         if self._compile_later and self.num_updates == UPDATES_WORTH_COMPILING:

@@ -118,7 +118,8 @@ def resume(
     torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
     agent = Agent.load(saved, algorithm=algorithm, network=network, device=options.device, notice=display.say)
     folder = RunFolder(path)
-    folder.write_json("config.json", record | {"steps": options.steps})
+    record |= {"steps": options.steps}
+    folder.write_json("config.json", record)
     display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
     return _go(run, agent, environments, options, folder, display, saved)
 

@@ -36,10 +36,12 @@ def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Map
         text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=1, allow_nan=False)
         write_text(temporary / MANIFEST, text)
         _flush(temporary)
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         temporary.rename(folder)
         _flush(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise StorageFault(f"cannot write {folder} - {error.strerror or error} - the last checkpoint is kept") from error

@@ -138,7 +138,9 @@ def _train(arguments: list[str]) -> int:
 
 def _first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | None, str | None]:
     """Algorithm and environment, wherever options stand; a misspelt algorithm is the first word that is no option."""
-    words = [word for word in arguments if not word.startswith("-")]
+    flags = ("--quiet", "--no-preset", "--debug")
+    is_value = [False, *(word.startswith("--") and "=" not in word and word not in flags for word in arguments)]
+    words = [word for word, value in zip(arguments, is_value, strict=False) if not value and not word.startswith("-")]
     start = next((index for index, word in enumerate(words) if word in algorithms), 0)
     algorithm, environment, *_ = [*words[start : start + 2], None, None]
     return algorithm, environment

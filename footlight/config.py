@@ -35,9 +35,10 @@ class Range:
         return above and below and math.isfinite(value)
 
     def __str__(self) -> str:
+        low, high = (f"{end:g}" if isinstance(end, float) else str(end) for end in (self.low, self.high))
         if self.high == math.inf:
-            return f"> {self.low:g}" if self.open_low else f">= {self.low:g}"
-        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+            return f"> {low}" if self.open_low else f">= {low}"
+        return f"in {'(' if self.open_low else '['}{low}, {high}{')' if self.open_high else ']'}"
 
 
 Fraction = Annotated[float, Range(0, 1)]

@@ -11,6 +11,7 @@ from footlight import checkpoint
 from footlight.algorithms import Algorithm, find
 from footlight.config import build as build_config
 from footlight.errors import UserError
+from footlight.streams import derived_seed
 from footlight.types import Array, BoxAction, Spaces
 
 
@@ -68,9 +69,16 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     spaces = Spaces.from_json(manifest["spaces"])
     config = build_config(method.Config, manifest["config"])
     require_network(manifest, network)
-    networks = method.build(config, spaces, network)
+    networks = build_networks(method, config, spaces, network, int(manifest["seed"]))
     named = {name: torch.from_numpy(value) for name, value in checkpoint.read_arrays(folder, "policy").items()}
     return Policy(method, config, networks, spaces, networks.actor.flatten(named), seed)
+
+
+def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any, seed: int) -> Any:
+    """The networks with the initial weights of this seed; constants that a user's module draws are those of its training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "networks"))
+        return method.build(config, spaces, network)
 
 
 def require_network(manifest: dict[str, Any], network: Any) -> None:

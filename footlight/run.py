@@ -1,5 +1,7 @@
 """A finished or stopped run, to look at: evaluate, watch, plot."""
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +62,8 @@ class Run:
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
+        if render_mode is not None:
+            _prepare_screen(render_mode)
         again = remake(self.source, render_mode)
         if again is None:
             raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
@@ -121,16 +125,26 @@ def _frames(policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: i
             ended = bool(terminated or truncated)
 
 
+def _prepare_screen(render_mode: str) -> None:
+    """Let SDL and MuJoCo draw without a screen; raise `UserError` for a window where there is none."""
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    if render_mode == "human":
+        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+
 def _picture(env: gymnasium.Env[Any, Any]) -> Any:
     if env.render_mode == "human":
         return None  # the environment draws by itself
     try:
         picture = env.render()
     except Exception as error:  # a driver's, a missing package's: whatever rendering stumbles over
-        raise UserError(
-            f"the environment cannot be drawn - {type(error).__name__}: {next(iter(str(error).splitlines()), '')} - "
-            "without a screen, MuJoCo needs MUJOCO_GL=egl or MUJOCO_GL=osmesa and that library"
-        ) from error
+        is_mujoco = "mujoco" in type(env.unwrapped).__module__
+        remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library" if is_mujoco else "mend its render()"
+        what = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise UserError(f"the environment cannot be drawn - {what} - {remedy}") from error
     if picture is None:
         raise UserError("the environment cannot be drawn - its render() gave nothing - does it have the render mode rgb_array?")
     return picture

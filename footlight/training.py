@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.config import Count, CountOrZero, Range, check
@@ -77,7 +79,7 @@ class Training:
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.stop_signal: int | None = None
         self._recent_return: float | None = None
-        self._seconds_per_iteration = 0.0
+        self._last_step = agent.num_steps
 
     def compile(self) -> float:
         """Compile the update, if it is to be compiled, and say so; the seconds that it took."""
@@ -92,20 +94,25 @@ class Training:
         return seconds
 
     def run(self) -> dict[str, Any]:
+        """`train_and_save`, stopped cleanly by SIGINT and SIGTERM."""
+        with self._signals():
+            return self.train_and_save()
+
+    def train_and_save(self) -> dict[str, Any]:
         """Train until `options.steps`, evaluate, save; the content of `result.json`.
 
         A signal stops it at the next step, a fault or divergence where it happens; what is whole is saved either way.
         """
-        status, before, started = "finished", self.seconds, time.monotonic()
+        status, before, started = "failed", self.seconds, time.monotonic()
         try:
-            with self._signals():
-                for step in self._steps():
-                    self.seconds = before + time.monotonic() - started
-                    self._after_step(step)
-            if self.stop_signal is not None:
-                status = "stopped"
-            else:
+            for step in self._steps():
+                self.seconds = before + time.monotonic() - started
+                self._after_step(step)
+            if self.agent.num_steps >= self.options.steps:
                 self._evaluate(self.agent.num_steps)
+                status = "finished"
+            else:
+                status = "stopped"
         except EnvironmentFault:
             status = "fault"
             raise
@@ -125,13 +132,17 @@ class Training:
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
         agent, environments = self.agent, self.environments
-        while agent.num_steps < self.options.steps and self.stop_signal is None:
+        while (left := self.options.steps - agent.num_steps) > 0 and self.stop_signal is None:
             action = agent.act(environments.observation, explore=True)
-            agent.observe(*environments.step(action))
+            transition = environments.step(action)
+            if left < environments.num_envs:  # the run has exactly as many steps as were asked for
+                counted = np.arange(environments.num_envs) < left
+                transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
+            agent.observe(*transition)
             yield agent.num_steps
 
     def _after_step(self, step: int) -> None:
-        before = step - self.environments.num_envs
+        before, self._last_step = self._last_step, step
         for episode in self.environments.finished:
             self._recent_return = episode.total
             end = "terminated" if episode.terminated else "truncated"
@@ -199,6 +210,7 @@ class Training:
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
         astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
         if astray:
+            self.agent.forget_episodes(astray)
             self.display.say(
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"

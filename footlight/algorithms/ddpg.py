@@ -46,17 +46,9 @@ class Config:
     exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
     exploration_noise: NonNegative = 0.1
-    """Standard deviation of that noise, in units of half an action range."""
+    """Standard deviation of what is added to that noise per step (Gaussian: of the noise), in units of half an action range."""
     ou_theta: Fraction = 0.15
     """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
-    target_policy_noise: NonNegative = 0.2
-    """Standard deviation of the noise on target actions (target policy smoothing), in units of half an action range."""
-    target_noise_clip: NonNegative = 0.5
-    """Bound of that noise."""
-    policy_delay: Count = 2
-    """Updates of the critics per update of the actor and the targets."""
-    num_critics: Count = 2
-    """Size of the critic ensemble, whose minimum is the target; the first one teaches the actor."""
     n_steps: Count = 1
     """Rewards summed before bootstrapping, in environment steps."""
     batch_size: Count = 256

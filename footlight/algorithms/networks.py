@@ -60,7 +60,9 @@ def _call(network: NetworkSource, spaces: Spaces) -> nn.Module:
         raise UserError(
             "network is a module - each critic needs weights of its own - give its class, or a function that makes it"
         )
-    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, spaces.observation_shape, np.float32)
+    dtype = np.dtype(spaces.observation_dtype)
+    low, high = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    observation_space = gymnasium.spaces.Box(low, high, spaces.observation_shape, dtype.type)
     assert isinstance(spaces.action, BoxAction)
     return network(
         observation_space,

@@ -46,7 +46,7 @@ class Config:
     exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
     exploration_noise: NonNegative = 0.1
-    """Standard deviation of that noise, in units of half an action range."""
+    """Standard deviation of what is added to that noise per step (Gaussian: of the noise), in units of half an action range."""
     ou_theta: Fraction = 0.15
     """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
     target_policy_noise: NonNegative = 0.2

@@ -124,6 +124,10 @@ class Replay:
                 array[: count - leaving, env] = array[leaving:count, env].copy()
         self._num_pending[env] = count - leaving
 
+    def forget_pending(self, envs_E: Array) -> None:
+        """Drop the steps that wait for their n-th reward in the environments of this mask."""
+        self._num_pending[envs_E] = 0
+
     def arrays(self) -> dict[str, Array]:
         """Everything that a checkpoint has to hold, but for the counters."""
         named = {f"rows.{name}": array[: len(self)] for name, array in self._rows._asdict().items()}

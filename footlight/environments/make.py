@@ -1,5 +1,6 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +72,9 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
         spec = source.spec
         if spec is None or spec.entry_point is None:
             return None
-        return lambda: gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True)
+        plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
+        plain.kwargs = {k: v for k, v in plain.kwargs.items() if k not in ("num_envs", "vectorization_mode", "vector_kwargs")}
+        return lambda: gymnasium.make(plain, render_mode=render_mode, disable_env_checker=True)
     return source
 
 

@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from footlight.environments.episodes import Episode, EpisodeBook, as_observation
 from footlight.environments.spaces import describe
-from footlight.errors import UserError
+from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
 
 
@@ -38,14 +38,14 @@ class VectorEnvironments:
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
         seeds = [self.book.episode_seed(env) for env in range(self.num_envs)]
-        observation, _ = self.env.reset(seed=seeds)  # type: ignore[arg-type]  # one for each, as the documentation says
+        observation, _ = self._called("reset", seed=seeds)
         self.observation = self._checked(observation)
         return self.observation.copy()
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
         before = self.observation
-        observed, reward, terminated, truncated, info = self.env.step(action)
+        observed, reward, terminated, truncated, info = self._called("step", action)
         reward = np.asarray(reward, np.float64)
         valid = ~self._resetting
         terminated, truncated = np.asarray(terminated, bool) & valid, np.asarray(truncated, bool) & valid
@@ -63,12 +63,22 @@ class VectorEnvironments:
         self.finished = [self.book.finish(int(env), bool(terminated[env])) for env in np.flatnonzero(ended)]
         if self.mode == AutoresetMode.DISABLED and ended.any():
             seeds = [self.book.episode_seed(env) if ended[env] else None for env in range(self.num_envs)]
-            restarted, _ = self.env.reset(seed=seeds, options={"reset_mask": ended})  # type: ignore[arg-type]
+            restarted, _ = self._called("reset", seed=seeds, options={"reset_mask": ended})
             following = self._checked(restarted)
         self._resetting = ended if self.mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
         self.observation = following
         mask = None if valid.all() else valid
         return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated, mask)
+
+    def _called(self, method: str, *given: Any, **named: Any) -> Any:
+        try:
+            return getattr(self.env, method)(*given, **named)
+        except Exception as error:
+            steps = ", ".join(f"{env}: {length}" for env, length in enumerate(self.book.length[:8]))
+            raise EnvironmentFault(
+                f"the vector environment's {method} raised {type(error).__name__}: {error} - "
+                f"steps into the episodes: {steps} - mend the environment; the state is saved"
+            ) from error
 
     def _checked(self, observation: Any, skip: Array | None = None) -> Array:
         array = np.asarray(observation)

@@ -1,0 +1,274 @@
+"""Replay: n-step returns against a slow loop, what is drawn and when, and going on from a checkpoint."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from footlight.buffers.replay import Replay
+from footlight.errors import UserError
+from footlight.types import Array, Spaces, Transition
+
+
+@dataclass(frozen=True)
+class Settings:
+    gamma: float = 0.9
+    n_steps: int = 1
+    batch_size: int = 4
+    buffer_size: int = 100
+    learning_starts: int = 0
+    updates_per_step: float = 1.0
+
+
+def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
+    """Random episodes, out of phase; an observation is (environment, time), so that every row tells where it is from."""
+    generator = np.random.default_rng(seed)
+    steps = []
+    for time in range(num_steps):
+        who = np.arange(num_envs)
+        now, later = (np.stack([who, np.full(num_envs, t)], 1).astype(np.float32) for t in (time, time + 1))
+        reward = generator.standard_normal(num_envs)
+        terminated, truncated = generator.random((2, num_envs)) < 0.12
+        steps.append(Transition(now, now[:, :1], reward, later, terminated, truncated))
+    return steps
+
+
+def fill(replay: Replay, steps: list[Transition]) -> None:
+    for step in steps:
+        replay.add(step, step.action)
+
+
+def rows(replay: Replay) -> dict[str, Array]:
+    return {name.removeprefix("rows."): array for name, array in replay.arrays().items() if name.startswith("rows.")}
+
+
+def as_tuples(arrays: Iterable[Array]) -> list[tuple[float, ...]]:
+    """Each row with all its numbers."""
+    return [tuple(row) for row in np.concatenate([array.reshape(len(array), -1) for array in arrays], 1).tolist()]
+
+
+def expected_rows(steps: list[Transition], gamma: float, n_steps: int) -> list[dict[str, Any]]:
+    """The definition, one start at a time: rewards until the n-th or an end, in the order in which these are known."""
+    found = []
+    for env in range(len(steps[0].reward)):
+        for start in range(len(steps)):
+            total, discount = 0.0, 1.0
+            for time in range(start, min(start + n_steps, len(steps))):
+                step = steps[time]
+                total, discount = total + discount * step.reward[env], discount * gamma
+                if step.terminated[env] or step.truncated[env] or time == start + n_steps - 1:
+                    row = {
+                        "observation": steps[start].observation[env],
+                        "action": steps[start].action[env],
+                        "reward": total,
+                        "next_observation": step.next_observation[env],
+                        "discount": 0.0 if step.terminated[env] else discount,
+                    }
+                    found.append(((time, env, start), row))
+                    break
+    return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def test_n_step_returns_by_hand(tiny_spaces: Spaces) -> None:
+    # Rewards 1, 2, 3 | 4, 5 | 6: terminated after the third, truncated after the fifth step; gamma 0.5, n = 2
+    replay = Replay(tiny_spaces, 1, Settings(gamma=0.5, n_steps=2))
+    for time, (terminated, truncated) in enumerate([(0, 0), (0, 0), (1, 0), (0, 0), (0, 1), (0, 0)]):
+        now, later = np.full((1, 2), time, np.float32), np.full((1, 2), time + 1, np.float32)
+        ends = np.array([terminated], bool), np.array([truncated], bool)
+        replay.add(Transition(now, now[:, :1], np.array([time + 1.0]), later, *ends), now[:, :1])
+    stored = rows(replay)
+    assert stored["observation"][:, 0].tolist() == [0, 1, 2, 3, 4]  # step 5 still waits for its second reward
+    # 1 + 2/2 = 2;  2 + 3/2 = 3.5;  3;  4 + 5/2 = 6.5;  5
+    assert stored["reward"].tolist() == [2, 3.5, 3, 6.5, 5]
+    assert stored["next_observation"][:, 0].tolist() == [2, 3, 3, 5, 5]
+    assert stored["discount"].tolist() == [0.25, 0, 0, 0.25, 0.5]  # 0 where terminated; a time limit bootstraps
+
+
+def test_both_ends_at_once_is_terminated(tiny_spaces: Spaces) -> None:
+    step = walk(1, 1)[0]._replace(terminated=np.array([True]), truncated=np.array([True]))
+    for n_steps in (1, 3):
+        replay = Replay(tiny_spaces, 1, Settings(n_steps=n_steps))
+        replay.add(step, step.action)
+        assert rows(replay)["discount"].tolist() == [0]
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("capacity", [1000, 37, 5])  # never full; wraps around several times
+def test_equals_a_slow_loop(tiny_spaces: Spaces, n_steps: int, num_envs: int, capacity: int) -> None:
+    steps, settings = walk(80, num_envs), Settings(n_steps=n_steps, buffer_size=capacity)
+    replay = Replay(tiny_spaces, num_envs, settings)
+    fill(replay, steps)
+    expected = expected_rows(steps, settings.gamma, n_steps)
+    assert replay.num_rows == len(expected)
+    assert len(replay) == min(len(expected), capacity)
+    kept = sorted(range(len(expected))[-capacity:], key=lambda index: index % capacity)  # row k lies at place k % capacity
+    for name, array in rows(replay).items():
+        np.testing.assert_allclose(array, np.array([expected[index][name] for index in kept]), rtol=1e-5, atol=1e-6)
+
+
+def test_more_environments_than_places(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 7, Settings(buffer_size=5))
+    fill(replay, walk(3, 7))
+    newest = {(env, 2) for env in range(2, 7)}  # 21 rows written, the last five are those of environments 2 to 6
+    assert {tuple(row) for row in rows(replay)["observation"].tolist()} == newest
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32"])
+def test_observations_keep_their_dtype(tiny_spaces: Spaces, dtype: str) -> None:
+    replay = Replay(replace(tiny_spaces, observation_dtype=dtype), 1, Settings(batch_size=1))
+    fill(replay, [step._replace(observation=step.observation.astype(dtype)) for step in walk(4, 1)])
+    batch = next(replay.due(np.random.default_rng(0)))
+    for array in (rows(replay)["observation"], rows(replay)["next_observation"], batch.observation, batch.next_observation):
+        assert array.dtype == dtype
+    assert rows(replay)["observation"].tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
+
+
+def test_float64_becomes_float32(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 1, Settings())
+    third = np.full((1, 2), 1 / 3)
+    never = np.zeros(1, bool)
+    replay.add(Transition(third, third[:, :1], np.array([1 / 3]), third, never, never), third[:, :1])
+    for name, array in rows(replay).items():
+        assert array.dtype == np.float32
+        assert (array == np.float32(0.9 if name == "discount" else 1 / 3)).all()
+
+
+def test_the_world_may_reuse_its_arrays(tiny_spaces: Spaces) -> None:
+    for n_steps in (1, 3):
+        replay, steps = Replay(tiny_spaces, 2, Settings(n_steps=n_steps)), walk(10, 2)
+        again = Replay(tiny_spaces, 2, Settings(n_steps=n_steps))
+        fill(again, steps)
+        for step in steps:
+            arrays = [array.copy() for array in step[:6]]
+            replay.add(Transition(*arrays), arrays[1])
+            for array in arrays:
+                array[:] = 1
+        for name, array in rows(replay).items():
+            assert np.array_equal(array, rows(again)[name])
+
+
+def test_minibatches_are_rows(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 3, Settings(n_steps=2, buffer_size=37, batch_size=16))
+    fill(replay, walk(80, 3))
+    stored = set(as_tuples(rows(replay).values()))
+    for batch in replay.due(np.random.default_rng(0)):
+        assert stored.issuperset(as_tuples(batch))
+
+
+def test_draws_are_uniform_over_what_is_there(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 1, Settings(batch_size=50, updates_per_step=40, buffer_size=1000))
+    fill(replay, walk(10, 1))
+    drawn = np.concatenate([batch.observation[:, 1].copy() for batch in replay.due(np.random.default_rng(0))])
+    assert len(drawn) == 20_000
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert len(counts) == 10  # each row; and none of the 990 empty places, which would have counted as time 0
+    assert np.abs(counts - 2000).max() < 4 * np.sqrt(20_000 * 0.1 * 0.9)  # four standard deviations
+
+
+def test_sampling_reuses_its_memory(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 1, Settings(updates_per_step=3))
+    places = [array.__array_interface__["data"][0] for array in replay.batch]
+    fill(replay, walk(5, 1))
+    seen = list(replay.due(np.random.default_rng(0)))
+    assert len(seen) == 15
+    for batch in seen:
+        assert [array.__array_interface__["data"][0] for array in batch] == places
+        assert not any(np.shares_memory(array, stored) for array in batch for stored in rows(replay).values())
+
+
+def drawn_each_step(spaces: Spaces, settings: Settings, num_envs: int, num_steps: int) -> list[int]:
+    replay, stream = Replay(spaces, num_envs, settings), np.random.default_rng(0)
+    counts = []
+    for step in walk(num_steps, num_envs):
+        replay.add(step, step.action)
+        counts.append(sum(1 for _ in replay.due(stream)))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("updates_per_step", "num_envs", "learning_starts", "expected"),
+    [
+        (1, 1, 0, [1, 1, 1, 1, 1, 1]),
+        (1, 1, 2, [0, 0, 1, 1, 1, 1]),
+        (0.5, 1, 2, [0, 0, 0, 1, 0, 1]),  # every other step
+        (2, 1, 2, [0, 0, 2, 2, 2, 2]),
+        (0.5, 4, 6, [0, 1, 2, 2]),  # after 4, 8, 12, 16 steps: 0, half of 2, of 6, of 10
+        (1, 4, 6, [0, 2, 4, 4]),
+        (2, 4, 6, [0, 4, 8, 8]),
+        (0, 4, 0, [0, 0, 0, 0]),
+    ],
+)
+def test_due_counts(
+    tiny_spaces: Spaces, updates_per_step: float, num_envs: int, learning_starts: int, expected: list[int]
+) -> None:
+    settings = Settings(updates_per_step=updates_per_step, learning_starts=learning_starts)
+    assert drawn_each_step(tiny_spaces, settings, num_envs, len(expected)) == expected
+
+
+@pytest.mark.parametrize("updates_per_step", [0.1, 0.29, 0.3, 0.7, 1.1])
+def test_due_counts_of_a_fraction(tiny_spaces: Spaces, updates_per_step: float) -> None:
+    settings = Settings(updates_per_step=updates_per_step, batch_size=1)
+    hundred = round(100 * updates_per_step)  # 29 for 0.29, though 0.29 * 100 is 28.999999999999996
+    assert sum(drawn_each_step(tiny_spaces, settings, 1, 100)) == hundred
+
+
+def test_nothing_is_due_before_there_is_a_row(tiny_spaces: Spaces) -> None:
+    settings = Settings(n_steps=5)
+    never = np.zeros(1, bool)
+    steps = [step._replace(terminated=never, truncated=never) for step in walk(7, 1)]
+    replay, stream = Replay(tiny_spaces, 1, settings), np.random.default_rng(0)
+    counts = []
+    for step in steps:
+        replay.add(step, step.action)
+        counts.append(sum(1 for _ in replay.due(stream)))
+    assert counts == [0, 0, 0, 0, 5, 1, 1]  # the first row is complete at step 5; what was due is made up for
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_steps_that_are_resets_are_left_out(tiny_spaces: Spaces, n_steps: int) -> None:
+    settings, steps = Settings(n_steps=n_steps), walk(40, 2)
+    plain, masked = (Replay(tiny_spaces, 2, settings) for _ in range(2))
+    fill(plain, steps)
+    for step in steps:  # each environment's step on its own, the other one's numbers being nonsense
+        for env in range(2):
+            valid = np.arange(2) == env
+            nonsense = [np.where(valid.reshape(-1, *[1] * (a.ndim - 1)), a, np.asarray(1, a.dtype)) for a in step[:6]]
+            masked.add(Transition(*nonsense, valid), nonsense[1])
+        masked.add(step._replace(valid=np.zeros(2, bool)), step.action)
+    assert masked.counters() == plain.counters()
+    for name, array in rows(masked).items():
+        assert np.array_equal(array, rows(plain)[name])
+
+
+@pytest.mark.parametrize("capacity", [1000, 23])
+@pytest.mark.parametrize("n_steps", [1, 4])
+def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: int) -> None:
+    settings, steps = Settings(n_steps=n_steps, buffer_size=capacity, learning_starts=10), walk(60, 2)
+    straight, stream = Replay(tiny_spaces, 2, settings), np.random.default_rng(0)
+    fill(straight, steps[:35])
+    for _ in straight.due(stream):
+        pass
+    saved = {name: array.copy() for name, array in straight.arrays().items()}
+    counters, position = json.loads(json.dumps(straight.counters())), stream.bit_generator.state
+    resumed, other = Replay(tiny_spaces, 2, settings), np.random.default_rng(1)
+    resumed.restore(saved, counters)
+    other.bit_generator.state = position
+    assert len(resumed) == len(straight)
+    for step in steps[35:]:
+        straight.add(step, step.action)
+        resumed.add(step, step.action)
+        pairs = list(zip(straight.due(stream), resumed.due(other), strict=True))
+        assert len(pairs) == 2
+        for mine, theirs in pairs:
+            assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    assert resumed.counters() == straight.counters()
+    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {n: a.tolist() for n, a in straight.arrays().items()}
+
+
+def test_a_batch_larger_than_the_buffer_is_refused(tiny_spaces: Spaces) -> None:
+    with pytest.raises(UserError, match="batch_size 11 is larger than buffer_size 10"):
+        Replay(tiny_spaces, 1, Settings(batch_size=11, buffer_size=10))

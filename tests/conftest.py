@@ -1,0 +1,61 @@
+"""What all tests share: one thread for torch, tiny spaces, and an environment that counts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from footlight.types import BoxAction, Spaces
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests run beside each other; and a test that asks for threads leaves none to the next."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_spaces() -> Spaces:
+    """Two numbers seen, one action in [-2, 2]."""
+    action = BoxAction(low=np.array([-2], np.float32), high=np.array([2], np.float32))
+    return Spaces(observation_shape=(2,), observation_dtype="float32", action=action)
+
+
+class CountingEnv(gymnasium.Env[Any, Any]):
+    """Observes (who, episode, step), earns 10 * episode + step, whatever the action.
+
+    Even episodes terminate after 2 steps, odd ones are truncated after 3; both are `who` steps longer, so that environments
+    side by side are out of phase.
+    """
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, who: int = 0) -> None:
+        self.who, self.episode, self.steps = who, -1, 0
+        self.seeds: list[int | None] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.seeds.append(seed)
+        self.episode, self.steps = self.episode + 1, 0
+        return self.observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        odd = self.episode % 2 == 1
+        last = self.steps == 2 + odd + self.who
+        return self.observe(), 10 * self.episode + self.steps, last and not odd, last and odd, {}
+
+    def observe(self) -> Any:
+        return np.array([self.who, self.episode, self.steps], np.float32)
+
+
+@pytest.fixture
+def counting_env() -> type[CountingEnv]:
+    """The class, so that a test makes as many as it needs, or its own kind."""
+    return CountingEnv

@@ -1,0 +1,97 @@
+"""Actions between [-1, 1] and the environment's bounds: the ends are reached exactly, never passed; and the way back."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from footlight.environments.serial import SerialEnvironments
+from footlight.types import BoxAction
+
+
+def box(low: Any, high: Any, dtype: Any = np.float32) -> BoxAction:
+    return BoxAction(low=np.array(low, dtype), high=np.array(high, dtype))
+
+
+def test_by_hand() -> None:
+    # [-3, 10]: the middle is 3.5 and half the width 6.5: 3.5 + 6.5 * 0.5 = 6.75
+    action = box([-3], [10]).to_environment(np.array([[-1], [-0.5], [0], [0.5], [1]], np.float32))
+    assert action.tolist() == [[-3], [0.25], [3.5], [6.75], [10]]
+    assert action.dtype == np.float32
+
+
+def test_an_environment_meets_both_ends_and_nothing_beyond(counting_env: Any) -> None:
+    class Recording(counting_env):  # type: ignore[misc, valid-type]
+        action_space = gymnasium.spaces.Box(-3, 10, (1,), np.float32)
+        met: list[float]
+
+        def step(self, action: Any) -> Any:
+            assert self.action_space.contains(action)
+            self.met.append(action.item())
+            return super().step(action)
+
+    env = Recording()
+    env.met = []
+    environments = SerialEnvironments([env], 0, "episode")
+    environments.reset()
+    bounds = environments.spaces.action
+    assert isinstance(bounds, BoxAction)
+    units = [-1, 1, -1 - 1e-6, 1 + 1e-6, -5, 5, *np.linspace(-1, 1, 101)]
+    for unit in units:
+        environments.step(bounds.to_environment(np.array([[unit]], np.float32)))
+    assert env.met[:6] == [-3, 10, -3, 10, -3, 10]
+    assert env.met[6:] == sorted(env.met[6:])
+    assert (min(env.met), max(env.met)) == (-3, 10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-2, 2), (-3, 10), (0, 1), (-0.4, 0.4), (0.001, 1000), (-0.1, 0.7), (-1, 0.3), (5, 5.1)]
+)
+def test_ends_are_reached_exactly(low: float, high: float, dtype: Any) -> None:
+    bounds = box([low], [high], dtype)
+    ends = bounds.to_environment(np.array([[-1], [1]], np.float32))
+    assert ends.dtype == dtype
+    assert ends[:, 0].tolist() == [bounds.low[0], bounds.high[0]]
+
+
+def test_ends_are_reached_exactly_for_any_bounds() -> None:
+    generator = np.random.default_rng(0)
+    ends = np.sort(generator.normal(size=(2, 1000)) * 10 ** generator.uniform(-3, 3, 1000), axis=0)
+    bounds = box(*ends)
+    low, high = bounds.to_environment(np.array([[-1] * 1000, [1] * 1000], np.float32))
+    assert np.array_equal(low, bounds.low)
+    assert np.array_equal(high, bounds.high)
+    between = bounds.to_environment(generator.uniform(-1, 1, (50, 1000)).astype(np.float32))
+    assert ((between >= bounds.low) & (between <= bounds.high)).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [([-3], [10]), ([-1, 0, -200], [1, 0.5, 100]), ([[-1, 0], [2, -9]], [[1, 5], [4, 9]])])
+def test_there_and_back(low: Any, high: Any) -> None:
+    bounds, generator = box(low, high), np.random.default_rng(0)
+    unit_EA = generator.uniform(-1, 1, (200, bounds.size)).astype(np.float32)
+    action = bounds.to_environment(unit_EA)
+    assert action.shape == (200, *bounds.shape)
+    again_EA = bounds.from_environment(action)
+    assert (again_EA.shape, again_EA.dtype) == ((200, bounds.size), np.float32)
+    np.testing.assert_allclose(again_EA, unit_EA, atol=1e-6)
+    np.testing.assert_allclose(bounds.to_environment(again_EA), action, rtol=1e-6, atol=1e-5)
+
+
+def test_back_by_hand() -> None:
+    bounds = box([-3], [10])
+    given = np.array([[-3], [0.25], [3.5], [10], [-4], [11]], np.float32)  # the last two lie outside, and are cut off
+    assert bounds.from_environment(given)[:, 0].tolist() == [-1, -0.5, 0, 1, -1, 1]
+
+
+def test_dimensions_keep_their_order() -> None:
+    bounds = box([[0, 10], [20, 30]], [[1, 11], [21, 31]])
+    action = bounds.to_environment(np.array([[-1, 1, -1, 1]], np.float32))
+    assert action.tolist() == [[[0, 11], [20, 31]]]
+    assert bounds.from_environment(action).tolist() == [[-1, 1, -1, 1]]
+
+
+def test_wide_bounds_do_not_overflow() -> None:
+    most = float(np.finfo(np.float32).max)
+    assert box([-most], [most]).to_environment(np.array([[-1], [0], [1]], np.float32))[:, 0].tolist() == [-most, 0, most]

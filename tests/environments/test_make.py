@@ -1,0 +1,198 @@
+"""The one way in: what becomes an environment, and what is said of what does not."""
+
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import SyncVectorEnv
+
+from footlight.environments.make import make, make_one, name_of, remake
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.vector import VectorEnvironments
+from footlight.errors import UserError
+from footlight.streams import derived_seed
+
+Counting = type[gymnasium.Env[Any, Any]]
+Register = Callable[..., str]
+
+
+@pytest.fixture
+def register() -> Iterator[Register]:
+    """`gymnasium.register` that is undone."""
+    before = set(gymnasium.registry)
+
+    def under(name: str, entry_point: Any, **more: Any) -> str:
+        gymnasium.register(name, entry_point, **more)
+        return name
+
+    yield under
+    for name in set(gymnasium.registry) - before:
+        del gymnasium.registry[name]
+
+
+def test_an_id() -> None:
+    environments = make("Pendulum-v1", 0, 3)
+    assert isinstance(environments, SerialEnvironments)
+    assert environments.num_envs == 3
+    assert len({id(env) for env in environments.envs}) == 3
+    assert environments.reset().shape == (3, 3)
+    environments.close()
+
+
+def test_an_instance(counting_env: Counting) -> None:
+    env = counting_env()
+    for num_envs in (None, 1):
+        environments = make(env, 0, num_envs)
+        assert isinstance(environments, SerialEnvironments)
+        assert environments.envs == [env]
+    with pytest.raises(UserError, match="num_envs is 2 - one environment was given - give a function that makes one, or an id"):
+        make(env, 0, 2)
+
+
+def test_a_function(counting_env: Counting) -> None:
+    assert make(counting_env, 0, 2).num_envs == 2
+    environments = make(lambda: counting_env(), 0)
+    assert environments.reset().tolist() == [[0, 0, 0]]
+
+
+def test_a_vector_environment(counting_env: Counting) -> None:
+    env = SyncVectorEnv([counting_env] * 3)
+    for num_envs in (None, 3):
+        environments = make(env, 0, num_envs)
+        assert isinstance(environments, VectorEnvironments)
+        assert environments.num_envs == 3
+    with pytest.raises(UserError, match="num_envs is 2 - the given vector environment has 3"):
+        make(env, 0, 2)
+
+
+def test_seed_and_stream_reach_the_environment(counting_env: Counting) -> None:
+    env: Any = counting_env()
+    make(env, 5, stream="evaluation").reset()
+    assert env.seeds == [derived_seed(5, "evaluation", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("Pendulm-v1", "Pendulum-v1"), ("pendulum-v1", "Pendulum-v1"), ("MountainCarContinous-v0", "MountainCarContinuous-v0")],
+)
+def test_an_unknown_id_names_the_closest(wrong: str, near: str) -> None:
+    with pytest.raises(UserError, match=f"unknown environment '{wrong}' - did you mean '{near}'"):
+        make(wrong, 0)
+
+
+def test_an_unknown_id_like_no_other() -> None:
+    with pytest.raises(UserError, match="unknown environment 'zzzzzzzz' - see `footlight list environments`"):
+        make("zzzzzzzz", 0)
+
+
+@pytest.mark.parametrize("wrong", ["", "two words", "Pendulum-v0", "Pendulum-v99", "no_such_module:Env-v0"])
+def test_other_wrong_ids_are_the_users_errors(wrong: str) -> None:
+    with pytest.raises(UserError):
+        make(wrong, 0)
+
+
+@pytest.mark.parametrize("nonsense", [lambda: None, lambda: 3, lambda: "Pendulum-v1", object, 3, None])
+def test_what_gives_no_environment_is_refused(nonsense: Any) -> None:
+    with pytest.raises(UserError, match=r"an environment is an id, a gymnasium\.Env, a VectorEnv, or a function that makes one"):
+        make(nonsense, 0)
+
+
+def test_an_id_of_the_users_own(register: Register, counting_env: Counting) -> None:
+    environments = make(register("Count-v0", counting_env), 0)  # whose constructor has never heard of `render_mode`
+    assert environments.reset().tolist() == [[0, 0, 0]]
+
+
+# A package that is missing, pretended by an entry point that needs it
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (
+            gymnasium.error.DependencyNotInstalled("MuJoCo is not installed, run `pip install x`\nand more"),
+            "MuJoCo is not installed",
+        ),
+        (ModuleNotFoundError("No module named 'mujoco'"), "No module named 'mujoco'"),
+        (ImportError("libGL.so.1: cannot open shared object file"), "libGL.so.1"),
+    ],
+)
+@pytest.mark.parametrize(("module", "extra"), [("pretend_mujoco", "mujoco"), ("pretend.box2d.car", "box2d")])
+def test_a_missing_package_names_the_extra(
+    register: Register, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: str, module: str, extra: str
+) -> None:
+    def make_it(**options: Any) -> Any:
+        raise error
+
+    pretend = ModuleType(module)
+    pretend.Pretend = make_it  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module, pretend)
+    name = register("Pretend-v0", f"{module}:Pretend")
+    with pytest.raises(
+        UserError, match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install 'footlight\[{extra}\]'"
+    ):
+        make(name, 0)
+
+
+def test_a_missing_package_of_the_users(register: Register) -> None:
+    with pytest.raises(UserError, match="No module named 'no_such_package' - install the package that the message names"):
+        make(register("Pretend-v0", "no_such_package:Pretend"), 0)
+
+
+def test_atari_is_named() -> None:
+    with pytest.raises(UserError, match="ale-py"):
+        make("ALE/Breakout-v5", 0)
+
+
+# Another one like it
+
+
+def test_remake_gives_another_one_like_it(counting_env: Counting, register: Register) -> None:
+    name = register("Count-v0", counting_env, max_episode_steps=5)
+    env = gymnasium.make(name, disable_env_checker=True)
+    for source in (name, counting_env, env):
+        again = remake(source)
+        assert again is not None
+        other = make_one(again)
+        assert other is not source
+        assert isinstance(other.unwrapped, counting_env)
+    assert remake(counting_env()) is None  # an object without a spec
+
+
+def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: Counting) -> None:
+    name = register("Count-v0", counting_env, max_episode_steps=5)
+    env = gymnasium.wrappers.RescaleAction(gymnasium.make(name, who=4), np.float32(-2), np.float32(2))
+    again = remake(env)
+    assert again is not None
+    other: Any = make_one(again)
+    assert other.unwrapped.who == 4
+    assert other.action_space == env.action_space
+    assert other.spec.max_episode_steps == 5
+
+
+def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
+    together = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync", wrappers=[gymnasium.wrappers.FlattenObservation])
+    again = remake(together)
+    assert again is not None
+    other = make_one(again)
+    assert type(other.unwrapped) is type(gymnasium.make("Pendulum-v1").unwrapped)
+    assert gymnasium.wrappers.FlattenObservation.__name__ in str(other)  # it is seen as the policy was trained to see it
+    together.close()
+
+
+def test_remake_draws_only_when_asked() -> None:
+    env = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
+    for render_mode in (None, "rgb_array"):
+        again = remake(env, render_mode)
+        assert again is not None
+        assert make_one(again, render_mode).render_mode == render_mode
+
+
+def test_name_of(counting_env: Counting) -> None:
+    assert name_of("Pendulum-v1") == "Pendulum-v1"
+    assert name_of(gymnasium.make("Pendulum-v1")) == "Pendulum-v1"
+    assert name_of(counting_env) == name_of(counting_env()) == "CountingEnv"
+    assert name_of(lambda: counting_env()) == "lambda"

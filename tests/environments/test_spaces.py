@@ -1,0 +1,123 @@
+"""Spaces in footlight's own words, and what is said of those that do not fit."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import Space, spaces
+
+from footlight.environments.spaces import describe, require_actions
+from footlight.errors import UserError
+from footlight.types import BoxAction, DiscreteAction, Spaces
+
+SEEN = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+ACTED = spaces.Box(-1, 1, (2,), np.float32)
+
+
+def test_box_and_box() -> None:
+    found = describe(SEEN, spaces.Box(np.array([-3, 0], np.float32), np.array([10, 0.5], np.float32)))
+    assert (found.observation_shape, found.observation_dtype) == ((3,), "float32")
+    assert isinstance(found.action, BoxAction)
+    assert found.action.low.tolist() == [-3, 0]
+    assert found.action.high.tolist() == [10, 0.5]
+    assert (found.action.shape, found.action.size) == ((2,), 2)
+
+
+def test_discrete_actions_keep_their_start() -> None:
+    assert describe(SEEN, spaces.Discrete(4, start=-1)).action == DiscreteAction(size=4, start=-1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("uint8", "uint8"), ("int64", "int64"), ("float32", "float32"), ("float64", "float32")]
+)
+def test_observations_are_stored_in_their_integers_or_float32(dtype: str, stored: str) -> None:
+    assert describe(spaces.Box(0, 100, (4, 2), np.dtype(dtype).type), ACTED).observation_dtype == stored
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Tuple([SEEN, SEEN]), spaces.Dict({"a": SEEN}), spaces.MultiDiscrete([2, 3]), spaces.Discrete(5)],
+)
+def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None:
+    name = type(space).__name__
+    with pytest.raises(UserError, match=rf"the observation space is a {name} - .* Box .*gymnasium\.wrappers\.FlattenObservation"):
+        describe(space, ACTED)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Tuple([ACTED, ACTED]), spaces.Dict({"a": ACTED}), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)],
+)
+def test_other_actions_are_refused(space: Space[Any]) -> None:
+    with pytest.raises(UserError, match=rf"the action space is a {type(space).__name__} - footlight takes Box and Discrete"):
+        describe(SEEN, space)
+
+
+def test_what_is_no_space_is_refused() -> None:
+    nonsense: Any = (3,)
+    with pytest.raises(UserError, match=r"the observation space is no gymnasium space \(\(3,\)\)"):
+        describe(nonsense, ACTED)
+    with pytest.raises(UserError, match="the action space is no gymnasium space"):
+        describe(SEEN, nonsense)
+
+
+def test_infinite_bounds_are_named_by_dimension() -> None:
+    low, high = np.array([-1, -np.inf, -1, -1], np.float32), np.array([1, 1, 1, np.inf], np.float32)
+    with pytest.raises(UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*RescaleAction"):
+        describe(SEEN, spaces.Box(low, high))
+    with pytest.raises(UserError, match=r"dimension \[0, 1\] - "):
+        describe(SEEN, spaces.Box(np.zeros((1, 2), np.float32), np.array([[1, np.inf]], np.float32)))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8])
+def test_integer_box_actions_are_refused(dtype: Any) -> None:
+    with pytest.raises(UserError, match=f"a Box of {np.dtype(dtype).name} - footlight takes Box actions of floating point"):
+        describe(SEEN, spaces.Box(0, 5, (2,), dtype))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(np.array([-1, 2], np.float32), np.array([1, 2], np.float32)),  # low == high in the second dimension
+        spaces.Box(0, 0, (1,), np.float32),
+        spaces.Box(-1, 1, (0,), np.float32),  # no dimension at all
+    ],
+)
+def test_nothing_to_choose_is_refused(space: spaces.Box) -> None:
+    with pytest.raises(UserError, match="leaves nothing to choose - low must be below high"):
+        describe(SEEN, space)
+
+
+def test_bounds_are_a_copy() -> None:
+    space = spaces.Box(-1, 1, (2,), np.float32)
+    action = describe(SEEN, space).action
+    space.low[:] = -9
+    assert isinstance(action, BoxAction)
+    assert action.low.tolist() == [-1, -1]
+
+
+def test_require_actions() -> None:
+    continuous, discrete = describe(SEEN, ACTED), describe(SEEN, spaces.Discrete(4))
+    require_actions(continuous, "box", "sac")
+    require_actions(discrete, "discrete", "dqn")
+    with pytest.raises(UserError, match=r"sac needs continuous actions - this environment's are Discrete\(4\)"):
+        require_actions(discrete, "box", "sac")
+    with pytest.raises(UserError, match=r"dqn needs discrete actions - .* are continuous \(Box\) - .* sac, td3 and ddpg"):
+        require_actions(continuous, "discrete", "dqn")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_json_and_back(dtype: Any) -> None:
+    box = spaces.Box(np.array([-0.1, -3], dtype), np.array([1 / 3, 10], dtype), dtype=dtype)
+    for action_space in (box, spaces.Discrete(4, start=2)):
+        found = describe(spaces.Box(0, 255, (4, 4), np.uint8), action_space)
+        again = Spaces.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False)))
+        assert (again.observation_shape, again.observation_dtype) == ((4, 4), "uint8")
+        if isinstance(found.action, BoxAction):
+            assert isinstance(again.action, BoxAction)
+            for mine, theirs in ((again.action.low, found.action.low), (again.action.high, found.action.high)):
+                assert mine.dtype == theirs.dtype
+                assert np.array_equal(mine, theirs)
+        else:
+            assert again.action == found.action

@@ -1,0 +1,76 @@
+"""Every algorithm learns the known values of the probe worlds, and the best action where there is one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from footlight.agent import Agent
+from footlight.environments import probes
+from footlight.environments.serial import SerialEnvironments
+
+FAST: dict[str, Any] = {
+    "gamma": 0.9,
+    "learning_rate": 2e-3,
+    "hidden_sizes": (16, 16),
+    "batch_size": 64,
+    "buffer_size": 2_000,
+    "learning_starts": 64,
+    "tau": 0.05,
+}
+OF_METHOD: dict[str, dict[str, Any]] = {
+    "sac": {"learn_alpha": False, "initial_alpha": 1e-3},  # next to no entropy bonus: values are those of the table
+    "td3": {"exploration_noise": 0.5},
+    "ddpg": {"exploration_noise": 0.5},
+}
+
+
+def trained(algorithm: str, world: type[probes._Probe], steps: int, **fields: Any) -> Agent:
+    environments = SerialEnvironments([world()], seed=1, stream="episode")
+    settings = FAST | OF_METHOD[algorithm] | fields
+    spaces = environments.observation_space, environments.action_space
+    agent = Agent(algorithm, *spaces, seed=1, compile="off", **settings)
+    environments.reset()
+    for _ in range(steps):
+        agent.observe(*environments.step(agent.act(environments.observation, explore=True)))
+    return agent
+
+
+def values(agent: Agent, *observations: float) -> list[float]:
+    """Q(s, actor(s)) of the first critic."""
+    observation = np.array(observations, np.float32)[:, None]
+    action = torch.as_tensor(agent.act(observation))
+    with torch.no_grad():
+        return agent.networks.critic(agent.state.critic, torch.from_numpy(observation), action)[0].tolist()
+
+
+@pytest.mark.parametrize("algorithm", OF_METHOD)
+class TestProbes:
+    def test_constant_reward(self, algorithm: str) -> None:
+        assert values(trained(algorithm, probes.ConstantReward, 300), 0) == pytest.approx([1], abs=0.05)
+
+    def test_observed_reward(self, algorithm: str) -> None:
+        assert values(trained(algorithm, probes.ObservedReward, 400), -1, 1) == pytest.approx([-1, 1], abs=0.1)
+
+    def test_delayed_reward(self, algorithm: str) -> None:
+        assert values(trained(algorithm, probes.DelayedReward, 500), 0, 1) == pytest.approx([0.9, 1], abs=0.1)
+
+    def test_best_action(self, algorithm: str) -> None:
+        agent = trained(algorithm, probes.BestAction, 500)
+        assert agent.act(np.zeros(1, np.float32)) == pytest.approx([0.5], abs=0.1)
+
+    def test_follows_the_observation(self, algorithm: str) -> None:
+        agent = trained(algorithm, probes.FollowObservation, 800)
+        assert agent.act(np.array([[-0.8], [0.8]], np.float32))[:, 0] == pytest.approx([-0.48, 0.48], abs=0.15)
+
+    @pytest.mark.parametrize("n_steps", [1, 3])
+    def test_a_time_limit_bootstraps(self, algorithm: str, n_steps: int) -> None:
+        agent = trained(algorithm, probes.TimeLimit, 900, n_steps=n_steps)
+        assert values(agent, 0, 0.4, 0.8) == pytest.approx([10, 10, 10], rel=0.1)
+
+    @pytest.mark.parametrize("n_steps", [1, 3])
+    def test_a_terminal_state_does_not(self, algorithm: str, n_steps: int) -> None:
+        agent = trained(algorithm, probes.Terminating, 700, n_steps=n_steps)
+        # 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951;  1 + 0.9 + 0.81 = 2.71;  1
+        assert values(agent, 0, 0.4, 0.8) == pytest.approx([4.0951, 2.71, 1], abs=0.3)

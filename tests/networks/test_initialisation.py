@@ -1,0 +1,82 @@
+"""How weights start: the spread of each kind, the last layer, biases, and PyTorch's own left alone."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from footlight.networks.initialisation import Initialisation, initialise
+from footlight.networks.mlp import Architecture, mlp
+
+
+def linears(kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float) -> list[nn.Linear]:
+    torch.manual_seed(0)
+    network = mlp(100, 4, Architecture(hidden_sizes, initialisation="pytorch"))
+    initialise(network, kind, **more)
+    return [layer for layer in network if isinstance(layer, nn.Linear)]
+
+
+def same(first: list[nn.Linear], second: list[nn.Linear]) -> bool:
+    pairs = zip(first, second, strict=True)
+    return all(torch.equal(a.weight, b.weight) and torch.equal(a.bias, b.bias) for a, b in pairs)
+
+
+def test_pytorch_is_what_torch_does() -> None:
+    torch.manual_seed(0)
+    own = [nn.Linear(100, 256), nn.Linear(256, 128), nn.Linear(128, 4)]
+    assert same(linears("pytorch"), own)
+
+
+def test_pytorch_is_uniform_within_one_over_root_fan_in() -> None:
+    for layer in linears("pytorch")[:2]:
+        bound = 1 / math.sqrt(layer.in_features)
+        for values in (layer.weight, layer.bias):
+            assert values.abs().max() <= bound
+            assert values.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.12)
+
+
+def test_kaiming_spread() -> None:
+    for layer in linears("kaiming")[:-1]:
+        spread = math.sqrt(2 / layer.in_features)  # 0.1414 for 100 inputs, 0.0884 for 256
+        assert layer.weight.std().item() == pytest.approx(spread, rel=0.02)
+        assert abs(layer.weight.mean().item()) < 0.03 * spread
+        assert not layer.bias.any()
+
+
+def test_kaiming_last_layer_is_almost_zero() -> None:
+    last = linears("kaiming", (64, 512))[-1]
+    for values in (last.weight, last.bias):
+        assert 0 < values.abs().max().item() <= 3e-3
+    # uniform in ±3e-3: the standard deviation is 3e-3 / sqrt(3) = 1.732e-3, and 2048 weights fill the interval
+    assert last.weight.std().item() == pytest.approx(1.732e-3, rel=0.05)
+    assert last.weight.abs().max().item() > 2.9e-3
+
+
+def gram(weight: Tensor) -> Tensor:
+    """Products of the rows, or of the columns where there are more rows."""
+    return weight @ weight.T if weight.shape[0] <= weight.shape[1] else weight.T @ weight
+
+
+@pytest.mark.parametrize("last_gain", [1.0, 0.01])
+def test_orthogonal_rows_and_gains(last_gain: float) -> None:
+    layers = linears("orthogonal", last_gain=last_gain)
+    for layer in layers:
+        square = last_gain**2 if layer is layers[-1] else 2.0  # gain sqrt(2), squared
+        product = gram(layer.weight.detach())
+        torch.testing.assert_close(product, square * torch.eye(len(product)), rtol=0, atol=1e-5 * square)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal"])
+def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
+    network = mlp(3, 2, Architecture((8,), layer_norm=True, initialisation=kind))
+    norm = network[1]
+    assert isinstance(norm, nn.LayerNorm)
+    assert norm.weight.tolist() == [1] * 8
+    assert norm.bias.tolist() == [0] * 8
+
+
+@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal"])
+def test_depends_on_the_seed_alone(kind: Initialisation) -> None:
+    assert same(linears(kind), linears(kind))

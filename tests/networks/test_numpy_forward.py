@@ -1,0 +1,111 @@
+"""The NumPy forward pass: torch's numbers, on the same memory, and modest about what it can run."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from footlight.networks.mlp import Activation, Architecture, DeterministicActor, GaussianActor, QCritic
+from footlight.networks.numpy_forward import numpy_forward
+from footlight.networks.parameters import Network
+from footlight.types import Array
+
+ACTORS = [DeterministicActor, GaussianActor]
+
+
+def forward_of(module: nn.Module) -> tuple[Network, Any]:
+    network = Network([module])
+    return network, numpy_forward(module, network.named(network.initial))
+
+
+def assert_same(mine: Any, theirs: Any) -> None:
+    pairs = zip(mine, theirs, strict=True) if isinstance(mine, tuple) else [(mine, theirs)]
+    for a, b in pairs:
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("actor_class", ACTORS)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("hidden_sizes", [(), (16,), (32, 16)])
+def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool, hidden_sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    actor = actor_class((5,), 3, Architecture(hidden_sizes, activation, layer_norm))
+    network, forward = forward_of(actor)
+    network.initial.add_(0.1 * torch.randn_like(network.initial))  # the norms' ones and zeros too
+    for num_envs in (1, 7):
+        observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
+        before = observation.copy()
+        assert_same(forward(observation), network(network.initial, torch.from_numpy(observation)))
+        assert np.array_equal(observation, before)  # layers work in place, but not on what belongs to the caller
+
+
+@pytest.mark.parametrize("actor_class", ACTORS)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64"])
+def test_every_stored_dtype(actor_class: Any, dtype: str) -> None:
+    torch.manual_seed(0)
+    actor = actor_class((4, 2), 3, Architecture((16,)))
+    _, forward = forward_of(actor)
+    observation: Array = np.random.default_rng(0).integers(0, 256, (6, 4, 2)).astype(dtype)
+    assert_same(forward(observation), actor(torch.from_numpy(observation)))
+
+
+def test_by_hand() -> None:
+    actor = DeterministicActor((1,), 1, Architecture((2,)))
+    network, forward = forward_of(actor)
+    network.initial.copy_(torch.tensor([1.0, -1.0, 0.5, 0.5, 2.0, 4.0, -1.0]))  # w1, b1, w2, b2
+    # s = 0.25: hidden (0.75, 0.25), relu leaves both: 1.5 + 1 - 1 = 1.5, tanh 0.905148
+    # s = 2: hidden (2.5, -1.5 -> 0): 5 - 1 = 4, tanh 0.999329
+    np.testing.assert_allclose(forward(np.array([[0.25], [2.0]], np.float32)), [[0.905148], [0.999329]], atol=1e-6)
+
+
+def test_sees_changes_of_the_vector() -> None:
+    network = Network([DeterministicActor((3,), 2, Architecture((8,)))])
+    vector_P, observation = network.initial.clone(), np.ones((1, 3), np.float32)
+    before = network.infer(vector_P, observation)
+    vector_P.mul_(-0.5).add_(0.1)
+    after = network.infer(vector_P, observation)
+    assert not np.allclose(before, after)
+    assert_same(after, network(vector_P, torch.from_numpy(observation)))
+    assert np.array_equal(network.infer(network.initial, observation), before)  # another vector, another answer
+    assert np.array_equal(network.infer(vector_P, observation), after)
+
+
+class Louder(DeterministicActor):
+    """A subclass may do anything in `forward`."""
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(observation)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        DeterministicActor((3,), 2, Architecture((8,), "gelu")),
+        GaussianActor((3,), 2, Architecture((8,), "elu")),
+        DeterministicActor((3,), 2, Architecture((8,), "silu", layer_norm=True)),
+        Louder((3,), 2, Architecture((8,))),
+        QCritic((3,), 2, Architecture((8,))),
+        nn.Sequential(nn.Linear(3, 2), nn.Tanh()),
+    ],
+)
+def test_leaves_other_modules_to_torch(module: nn.Module) -> None:
+    assert forward_of(module)[1] is None
+
+
+class Doubling(nn.Linear):
+    """A layer that is no plain linear map, though it is an `nn.Linear`."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(input)
+
+
+@pytest.mark.parametrize("layer", [Doubling(3, 8), nn.Linear(3, 8, bias=False)])
+def test_leaves_our_actor_with_other_layers_to_torch(layer: nn.Module) -> None:
+    actor = DeterministicActor((3,), 2, Architecture((8,)))
+    actor.body[0] = layer
+    network, observation = Network([actor]), torch.ones(1, 3)
+    assert_same(network.infer(network.initial, observation.numpy()), actor(observation))

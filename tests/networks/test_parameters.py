@@ -1,0 +1,163 @@
+"""Flat parameter vectors: there and back, ensembles against loops, and what is refused."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from footlight.errors import UserError
+from footlight.networks.mlp import Activation, Architecture, DeterministicActor, GaussianActor, QCritic
+from footlight.networks.parameters import Network
+
+SMALL = Architecture((8, 4), "tanh", layer_norm=True)
+
+
+def critics(count: int) -> list[nn.Module]:
+    return [QCritic((3,), 2, SMALL) for _ in range(count)]
+
+
+def test_vector_holds_every_parameter_in_order() -> None:
+    actor = DeterministicActor((3,), 2, Architecture((4,)))
+    network = Network([actor])
+    assert network.initial.shape == (3 * 4 + 4 + 4 * 2 + 2,)
+    assert torch.equal(network.initial, torch.cat([p.detach().flatten() for p in actor.parameters()]))
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_named_and_flatten_are_inverse(ensemble: bool) -> None:
+    network = Network(critics(3 if ensemble else 1), ensemble=ensemble)
+    vector_P = torch.randn_like(network.initial)
+    named = network.named(vector_P)
+    assert list(named) == [name for name, _ in QCritic((3,), 2, SMALL).named_parameters()]
+    assert torch.equal(network.flatten(named), vector_P)
+    assert torch.equal(network.flatten(dict(reversed(named.items()))), vector_P)  # a file's order does not matter
+
+
+def test_named_gives_views() -> None:
+    network = Network(critics(1))
+    vector_P = network.initial.clone()
+    next(iter(network.named(vector_P).values())).fill_(7)
+    assert (vector_P == 7).sum() == 8 * 5  # the first layer: 8 units, 3 + 2 inputs
+
+
+def test_call_equals_the_module() -> None:
+    critic, observation, action_BA = critics(1)[0], torch.randn(6, 3), torch.randn(6, 2)
+    network = Network([critic])
+    torch.testing.assert_close(network(network.initial, observation, action_BA), critic(observation, action_BA))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_ensemble_equals_a_loop_over_modules(count: int) -> None:
+    modules, observation, action_BA = critics(count), torch.randn(6, 3), torch.randn(6, 2)
+    network = Network(modules, ensemble=True)
+    value_NB = network(network.initial, observation, action_BA)
+    assert value_NB.shape == (count, 6)
+    torch.testing.assert_close(value_NB, torch.stack([module(observation, action_BA) for module in modules]))
+
+
+def test_gradient_of_an_ensemble_equals_a_loop_over_modules() -> None:
+    modules, observation, action_BA = critics(3), torch.randn(6, 3), torch.randn(6, 2)
+    network = Network(modules, ensemble=True)
+    gradient_P = torch.func.grad(lambda vector_P: network(vector_P, observation, action_BA).square().sum())(network.initial)
+    for index, module in enumerate(modules):
+        module(observation, action_BA).square().sum().backward()
+        mine = {name: value[index] for name, value in network.named(gradient_P).items()}
+        torch.testing.assert_close(mine, {name: parameter.grad for name, parameter in module.named_parameters()})
+
+
+def test_an_ensemble_of_different_shapes_is_refused() -> None:
+    with pytest.raises(UserError, match="differ in shape"):
+        Network([QCritic((3,), 2, SMALL), QCritic((3,), 2, Architecture((8, 5)))], ensemble=True)
+
+
+def test_flatten_names_what_does_not_fit() -> None:
+    network = Network(critics(1))
+    good = network.named(network.initial)
+    first = next(iter(good))
+    with pytest.raises(UserError, match=r"'body\.0\.weight' has shape \(2, 2\) - this network wants \(8, 5\)"):
+        network.flatten({**good, first: torch.zeros(2, 2)})
+    with pytest.raises(UserError, match=r"'body\.0\.weight' has shape missing"):
+        network.flatten({name: value for name, value in good.items() if name != first})
+    with pytest.raises(UserError, match=r"'other' has shape \(1,\) - this network wants no such parameter"):
+        network.flatten({**good, "other": torch.zeros(1)})
+
+
+def test_the_modules_own_weights_are_neither_changed_nor_used() -> None:
+    actor, observation = DeterministicActor((3,), 2, SMALL), np.ones((1, 3), np.float32)
+    network, before = Network([actor]), copy.deepcopy(actor.state_dict())
+    network.initial.zero_()
+    assert network.infer(network.initial, observation).tolist() == [[0, 0]]
+    torch.testing.assert_close(dict(actor.state_dict()), dict(before), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (nn.BatchNorm1d(3), "BatchNorm1d"),
+        (nn.SyncBatchNorm(3), "SyncBatchNorm"),
+        (nn.Dropout(0.1), "Dropout"),
+        (nn.Dropout2d(0.1), "Dropout2d"),
+        (nn.AlphaDropout(0.1), "AlphaDropout"),
+        (nn.InstanceNorm1d(3, track_running_stats=True), "InstanceNorm1d"),
+        (nn.RReLU(), "RReLU"),  # draws its slopes
+    ],
+)
+def test_hidden_state_is_refused(part: nn.Module, name: str) -> None:
+    with pytest.raises(UserError, match=rf"part '1\.0' is a {name}"):
+        Network([nn.Sequential(nn.Linear(3, 3), nn.Sequential(part))])
+
+
+def test_a_constant_of_the_users_is_no_hidden_state() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 1)
+            self.register_buffer("scale", torch.tensor(2.0))
+
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            return self.linear(observation) * self.scale
+
+    modules, observation = [Scaled(), Scaled()], torch.randn(4, 3)
+    network = Network(modules, ensemble=True)
+    torch.testing.assert_close(network(network.initial, observation), torch.stack([m(observation) for m in modules]))
+
+
+def test_an_ensemble_whose_buffers_differ_is_refused() -> None:
+    class RandomFeatures(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 1)
+            self.register_buffer("directions", torch.randn(3, 8))
+
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            return self.linear((observation @ self.directions).cos())
+
+    with pytest.raises(UserError, match="directions"):  # every copy would be run with the buffers of the first
+        Network([RandomFeatures(), RandomFeatures()], ensemble=True)
+
+
+@pytest.mark.parametrize("num_envs", [1, 64, 65, 200])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])  # gelu is run by torch whatever the size
+def test_infer_equals_the_call(num_envs: int, activation: Activation) -> None:
+    network = Network([GaussianActor((3,), 2, Architecture((8,), activation))])
+    observation = np.random.default_rng(0).standard_normal((num_envs, 3), np.float32)
+    mean, raw_log_std = network.infer(network.initial, observation)
+    expected = network(network.initial, torch.from_numpy(observation))
+    assert isinstance(mean, np.ndarray)
+    np.testing.assert_allclose(mean, expected[0].numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(raw_log_std, expected[1].numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_envs", [1, 65])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_infer_takes_arrays_as_they_come(num_envs: int, activation: Activation) -> None:
+    network = Network([DeterministicActor((3,), 2, Architecture((8,), activation))])
+    observation = np.random.default_rng(0).standard_normal((num_envs, 3), np.float32)
+    expected = network.infer(network.initial, observation)
+    read_only = observation.copy()
+    read_only.flags.writeable = False
+    backwards = np.ascontiguousarray(observation[:, ::-1])[:, ::-1]
+    for same in (read_only, backwards):
+        np.testing.assert_allclose(network.infer(network.initial, same), expected, rtol=1e-6)

@@ -1,0 +1,113 @@
+"""The compiled update is the eager one, only faster; and one agent's graph is never another's."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from footlight.agent import Agent
+from footlight.types import tree_items
+
+OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+
+
+class UserNetwork(torch.nn.Module):
+    """A user's own actor and critic, with a constant that is a buffer."""
+
+    def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
+        super().__init__()
+        self.actor = torch.nn.Sequential(Scale(), torch.nn.Linear(3, 8), torch.nn.SiLU(), torch.nn.Linear(8, 2), torch.nn.Tanh())
+        self.critic = Critic()
+
+
+class Scale(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((3,), 0.5))
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return observation * self.scale
+
+
+class Critic(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(5, 1)
+
+    def forward(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([observation, action], -1)).squeeze(-1)
+
+
+def make(algorithm: str, compile: str, hidden: int = 16, **fields: Any) -> Agent:
+    settings = {"hidden_sizes": (hidden, hidden), "batch_size": 8, "buffer_size": 100, "learning_starts": 8, **fields}
+    return Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=compile, notice=fail, **settings)  # type: ignore[arg-type]
+
+
+def fail(message: str) -> None:
+    raise AssertionError(message)  # the only notice that these agents could give is that compiling failed
+
+
+def feed(agent: Agent, steps: int) -> None:
+    world = np.random.default_rng(0)
+    for step in range(steps):
+        observation, successor = world.uniform(-1, 1, (2, 3)).astype(np.float32)
+        action = world.uniform(-2, 2, 2).astype(np.float32)
+        agent.observe(observation, action, observation.sum(), successor, step % 7 == 6, step % 11 == 10)
+
+
+def leaves(agent: Agent) -> dict[str, np.ndarray]:
+    return {name: np.asarray(leaf).copy() for name, leaf in tree_items(agent.state).items()}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields"),
+    [
+        ("sac", {"policy_delay": 2, "target_actor": True, "log_std": "rescaled", "layer_norm": True, "n_steps": 3}),
+        ("td3", {"num_critics": 3, "activation": "tanh"}),
+        ("ddpg", {"network": UserNetwork}),
+    ],
+)
+def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
+    eager, compiled = make(algorithm, "off", **fields), make(algorithm, "on", **fields)
+    before = leaves(compiled)
+    compiled.compile()
+    assert compiled.compiled
+    assert all(np.array_equal(value, before[name]) for name, value in leaves(compiled).items())  # compiling runs nothing
+    feed(eager, 30)
+    feed(compiled, 30)
+    assert eager.num_updates == compiled.num_updates == 22
+    for name, value in leaves(eager).items():
+        np.testing.assert_allclose(leaves(compiled)[name], value, rtol=2e-3, atol=2e-5, err_msg=name)
+    assert compiled.metrics() == pytest.approx(eager.metrics(), rel=1e-2, abs=1e-4)
+
+
+def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    import footlight.agent as module
+
+    original = module.compile_in_place
+    monkeypatch.setattr(module, "compile_in_place", lambda *given: calls.append(1) or original(*given))
+    small, large = make("ddpg", "on", hidden=8), make("ddpg", "on", hidden=24)
+    for _ in range(3):  # in turns: neither may run the other's kernels
+        feed(small, 15)
+        feed(large, 15)
+    assert len(calls) == 2
+    for agent, hidden in ((small, 8), (large, 24)):
+        alone = make("ddpg", "off", hidden=hidden)
+        for _ in range(3):
+            feed(alone, 15)
+        np.testing.assert_allclose(agent.state.actor.numpy(), alone.state.actor.numpy(), rtol=2e-3, atol=2e-5)
+
+
+def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    agent = Agent("ddpg", OBSERVATIONS, ACTIONS, compile="on", notice=said.append, batch_size=4, buffer_size=9, learning_starts=2)
+    feed(agent, 10)
+    assert agent.num_updates == 8
+    assert not agent.compiled
+    assert len(said) == 1
+    assert "no C++ compiler" in said[0]

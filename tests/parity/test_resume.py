@@ -1,0 +1,101 @@
+"""A run that is stopped and resumed is the run that was not: same weights, optimisers, buffer, streams, logs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import footlight
+from footlight import checkpoint
+
+FAST: dict[str, Any] = {
+    "hidden_sizes": (16, 16),
+    "batch_size": 16,
+    "learning_starts": 50,
+    "buffer_size": 300,
+    "eval_every": 200,
+    "eval_episodes": 1,
+    "checkpoint_every": 130,
+    "compile": "off",
+    "quiet": True,
+}
+
+
+def state_of(folder: Path) -> dict[str, np.ndarray]:
+    found = checkpoint.find(folder)
+    groups = ("policy", "agent", "buffer", "environments")
+    return {f"{group}/{name}": array for group in groups for name, array in checkpoint.read_arrays(found, group).items()}
+
+
+def lines(folder: Path, log: str) -> list[dict[str, Any]]:
+    return [{**json.loads(line), "time_s": 0} for line in (folder / f"{log}.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields"),
+    [
+        ("sac", {"n_steps": 3, "num_envs": 2}),
+        ("td3", {"exploration": "ornstein-uhlenbeck"}),
+        ("ddpg", {"updates_per_step": 0.5}),
+    ],
+)
+def test_stopped_and_resumed_equals_straight(algorithm: str, fields: dict[str, Any], tmp_path: Path) -> None:
+    settings = FAST | fields
+    footlight.train(algorithm, "Pendulum-v1", steps=460, seed=5, run_dir=tmp_path / "straight", **settings)
+    footlight.train(algorithm, "Pendulum-v1", steps=270, seed=5, run_dir=tmp_path / "resumed", **settings)
+    footlight.resume(tmp_path / "resumed", steps=460, quiet=True)
+    straight, resumed = state_of(tmp_path / "straight"), state_of(tmp_path / "resumed")
+    assert straight.keys() == resumed.keys()
+    for name, array in straight.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+    assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
+    manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
+    for name in ("streams", "buffer", "num_updates", "step"):
+        assert manifests[0][name] == manifests[1][name]
+
+
+def test_equal_seeds_are_equal_runs_and_others_are_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        footlight.train("ddpg", "Pendulum-v1", steps=120, seed=seed, run_dir=tmp_path / name, **FAST)
+    a, b, c = (state_of(tmp_path / name) for name in "abc")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert not np.array_equal(a["agent/actor"], c["agent/actor"])
+
+
+def test_evaluations_and_checkpoints_change_nothing(tmp_path: Path) -> None:
+    often = FAST | {"eval_every": 30, "checkpoint_every": 30}
+    never = FAST | {"eval_every": 0, "checkpoint_every": 0}
+    footlight.train("sac", "Pendulum-v1", steps=150, run_dir=tmp_path / "often", **often)
+    footlight.train("sac", "Pendulum-v1", steps=150, run_dir=tmp_path / "never", **never)
+    a, b = state_of(tmp_path / "often"), state_of(tmp_path / "never")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_one_environment_equals_a_vector_of_one(tmp_path: Path) -> None:
+    import gymnasium
+
+    vector = gymnasium.vector.SyncVectorEnv(
+        [lambda: gymnasium.make("Pendulum-v1")], autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED
+    )
+    footlight.train("td3", "Pendulum-v1", steps=450, run_dir=tmp_path / "one", preset=False, **FAST)
+    footlight.train("td3", vector, steps=450, run_dir=tmp_path / "vector", preset=False, **FAST | {"eval_episodes": 0})
+    a, b = state_of(tmp_path / "one"), state_of(tmp_path / "vector")
+    assert all(np.array_equal(a[name], b[name]) for name in a if name.startswith(("agent/", "buffer/")))
+
+
+def test_an_agent_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
+    environment = footlight.train("sac", "Pendulum-v1", steps=60, run_dir=tmp_path / "run", **FAST).make_env()
+    agent = footlight.Agent.load(tmp_path / "run")
+    agent.save(tmp_path / "agent")
+    twin = footlight.Agent.load(tmp_path / "agent")
+    observation, _ = environment.reset(seed=0)
+    for _ in range(20):
+        action = agent.act(observation, explore=True)
+        np.testing.assert_array_equal(action, twin.act(observation, explore=True))
+        following, reward, terminated, truncated, _ = environment.step(action)
+        assert agent.observe(observation, action, reward, following, terminated, truncated) == twin.observe(
+            observation, action, reward, following, terminated, truncated
+        )
+        observation = following
