@@ -239,7 +239,10 @@ def _watch(options: argparse.Namespace) -> int:
 
 def _plot(options: argparse.Namespace) -> int:
     from footlight.runs.plot import plot_runs
+    from footlight.runs.read import read_run
 
+    for run_dir in options.run_dirs:
+        read_run(run_dir)  # a wrong run is reported before a wrong place for the picture
     beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
     print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
     return 0

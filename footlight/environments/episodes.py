@@ -50,8 +50,9 @@ class EpisodeBook:
 
     def fault(self, env: int, what: str, remedy: str) -> EnvironmentFault:
         """The error for something that environment `env` did."""
+        during = "" if self.stream == "episode" else f"{self.stream}: "
         return EnvironmentFault(
-            f"environment {env} failed at step {int(self.length[env])} of the episode with seed {self.episode_seed(env)}: "
+            f"{during}environment {env} failed at step {int(self.length[env])} of the episode with seed {self.episode_seed(env)}: "
             f"{what} - {remedy}"
         )
 

@@ -53,7 +53,10 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
-            return gymnasium.make(source, render_mode=render_mode, disable_env_checker=True)
+            asked: dict[str, Any] = (
+                {} if render_mode is None else {"render_mode": render_mode}
+            )  # not every environment takes the argument
+            return gymnasium.make(source, disable_env_checker=True, **asked)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise UserError(f"{source} needs a package that is missing - {_first_line(error)} - {_remedy(source)}") from error
     except gymnasium.error.UnregisteredEnv as error:
@@ -62,7 +65,7 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
         raise UserError(
             f"unknown environment {source!r}{closest(source, gymnasium.registry) or ' - see `footlight list environments`'}"
         ) from error
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, TypeError, ValueError) as error:
         raise UserError(f"{source!r} cannot be made - {_first_line(error)}") from error
 
 
@@ -74,7 +77,8 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
             return None
         plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
         plain.kwargs = {k: v for k, v in plain.kwargs.items() if k not in ("num_envs", "vectorization_mode", "vector_kwargs")}
-        return lambda: gymnasium.make(plain, render_mode=render_mode, disable_env_checker=True)
+        asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return lambda: gymnasium.make(plain, disable_env_checker=True, **asked)
     return source
 
 

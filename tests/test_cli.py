@@ -1,0 +1,199 @@
+"""The command line in the user's hands: what it prints, what it leaves behind, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from footlight.cli import main
+
+FAST = ["--compile=off", "--hidden-sizes", "8", "8", "--batch-size=8", "--learning-starts=10", "--eval-episodes=1", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class TupleActions(gymnasium.Env[Any, Any]):
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space: Any = gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(2),))
+
+
+class EndlessActions(TupleActions):
+    action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+
+class TupleObservations(TupleActions):
+    observation_space: Any = gymnasium.spaces.Tuple((gymnasium.spaces.Box(-1, 1, (1,)),))
+    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+
+class NeedsSomething(TupleActions):
+    def __init__(self) -> None:
+        raise gymnasium.error.DependencyNotInstalled("MuJoCo is not installed")
+
+
+class NotANumber(gymnasium.Env[Any, Any]):
+    """Well for 30 steps, then the observation is NaN."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.clock = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.clock += 1
+        return np.array([0, np.nan if self.clock == 30 else 0], np.float32), 0.0, False, False, {}
+
+
+for made in (TupleActions, EndlessActions, TupleObservations, NeedsSomething, NotANumber):
+    gymnasium.register(f"Test{made.__name__}-v0", made)
+gymnasium.registry["TestNeedsSomething-v0"].entry_point = f"{__name__}:NeedsSomething_mujoco"
+NeedsSomething_mujoco = NeedsSomething
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train sak Pendulum-v1", ["sak", "'sac'"]),
+        ("train sac Pendulm-v1", ["Pendulm-v1", "Pendulum-v1"]),
+        ("train sac Pendulum-v1 --gama 0.9", ["--gama", "--gamma"]),
+        ("train sac Pendulum-v1 --preset Pendulm-v1", ["Pendulm-v1", "sac/Pendulum-v1"]),
+        ("train sac Pendulum-v1 --gamma 1.5", ["gamma is 1.5", "[0, 1]"]),
+        ("train sac Pendulum-v1 --gamma high", ["gamma is high", "a number"]),
+        ("train sac Pendulum-v1 --learning-rate nan", ["learning_rate is nan", "> 0"]),
+        ("train sac Pendulum-v1 --learning-rate -1e-3", ["learning_rate is -0.001"]),
+        ("train sac Pendulum-v1 --steps 0", ["steps is 0", ">= 1"]),
+        ("train sac Pendulum-v1 --steps 10.5", ["steps is 10.5", "an integer"]),
+        ("train sac Pendulum-v1 --seed -1", ["seed is -1"]),
+        ("train sac Pendulum-v1 --hidden-sizes 64 0", ["hidden_sizes is 64 0"]),
+        ("train sac Pendulum-v1 --log-std wild", ["log_std is wild", "clamped, rescaled"]),
+        ("train sac Pendulum-v1 --batch-size 100 --buffer-size 99", ["batch_size 100", "buffer_size 99"]),
+        ("train sac Pendulum-v1 --buffer-size 1e12", ["buffer_size 1,000,000,000,000", "largest that fits"]),
+        ("train sac Pendulum-v1 --device cuda", ["cuda"]),
+        ("train sac Pendulum-v1 --config missing.toml", ["missing.toml"]),
+        ("train td3 CartPole-v1", ["td3", "continuous", "Discrete(2)"]),
+        ("train ddpg TestTupleActions-v0", ["Tuple"]),
+        ("train ddpg TestTupleObservations-v0", ["Tuple"]),
+        ("train ddpg TestEndlessActions-v0", ["finite bounds", "[0]", "[1]"]),
+        ("train ddpg TestNeedsSomething-v0", ["footlight[mujoco]"]),
+        ("train sac Pendulum-v1 --run-dir .", ["exists"]),
+        ("train sac Pendulum-v1 --run-dir /proc/1/x", ["/proc/1/x"]),
+        ("train sac", ["ENVIRONMENT"]),
+        ("trian sac Pendulum-v1", ["trian", "train"]),
+        ("resume nowhere", ["nowhere", "not a run folder"]),
+        ("evaluate .", ["not a run folder"]),
+        ("watch nowhere", ["not a run folder"]),
+        ("plot nowhere", ["not a run folder"]),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(line: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) <= 3
+    assert all(word in err for word in words), err
+    assert list(Path().iterdir()) == []
+
+
+def test_from_training_to_a_video(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--steps", "60", "sac", "Pendulum-v1", *FAST, "--gamma=0.95", "--eval-every", "20"]) == 0
+    folder = Path("runs/Pendulum-v1/sac/001")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["steps"], config["preset"], config["config"]["gamma"]) == (60, "sac/Pendulum-v1", 0.95)
+    assert config["config"]["learning_rate"] == 7e-4  # of the preset
+    evaluations = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in evaluations] == [20, 40, 60]
+    assert json.loads((folder / "result.json").read_text())["status"] == "finished"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"machine.json", "checkpoints/LATEST", "checkpoints/step-000000060/manifest.json"} <= files
+    capsys.readouterr()
+
+    assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert len(first["returns"]) == 2
+    assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert main(["plot", str(folder)]) == 0
+    assert (folder / "curve.png").stat().st_size > 5_000
+    assert main(["watch", str(folder), "--video", "swing.mp4"]) == 0
+    assert Path("swing.mp4").stat().st_size > 5_000
+    assert main(["resume", str(folder)]) == 2  # there is nothing left to do
+    assert main(["resume", str(folder), "--steps", "80", "--quiet"]) == 0
+    assert json.loads((folder / "result.json").read_text())["steps"] == 80
+    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", *FAST, "--no-preset"]) == 0
+    assert json.loads(Path("runs/Pendulum-v1/sac/002/config.json").read_text())["preset"] is None
+
+
+def test_a_toml_file_stands_between_preset_and_command_line() -> None:
+    Path("mine.toml").write_text("gamma = 0.9\ntau = 0.5\nsteps = 30\n")
+    assert main(["train", "sac", "Pendulum-v1", "--config", "mine.toml", "--tau", "0.25", *FAST]) == 0
+    config = json.loads(Path("runs/Pendulum-v1/sac/001/config.json").read_text())
+    assert (config["steps"], config["config"]["gamma"], config["config"]["tau"]) == (30, 0.9, 0.25)
+    assert config["config"]["learning_rate"] == 7e-4
+
+
+def test_a_fault_of_the_environment_is_named_and_the_state_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sac", "TestNotANumber-v0", "--steps", "50", "--eval-every", "0", *FAST]) == 3
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    for word in ("environment 0", "seed", "step 30", "observation[1] is nan"):
+        assert word in err
+    folder = Path("runs/TestNotANumber-v0/sac/001")
+    assert json.loads((folder / "result.json").read_text())["status"] == "fault"
+    assert (folder / "checkpoints/step-000000029/manifest.json").is_file()
+
+
+@pytest.mark.parametrize("steps", [50, 51])
+def test_steps_are_exact_with_several_environments(steps: int) -> None:
+    assert main(["train", "ddpg", "Pendulum-v1", "--steps", str(steps), "--num-envs", "4", *FAST]) == 0
+    result = json.loads(Path("runs/Pendulum-v1/ddpg/001/result.json").read_text())
+    assert (result["steps"], result["updates"]) == (steps, steps - 10)
+
+
+def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    from footlight.algorithms import ALGORITHMS, find
+    from footlight.config import fields
+
+    for algorithm in ALGORITHMS:
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", algorithm, "--help"])
+        assert stopped.value.code == 0
+        shown = capsys.readouterr().out
+        for field in fields(find(algorithm).Config).values():
+            assert f"--{field.name.replace('_', '-')} VALUE" in shown.replace("[VALUE]", "VALUE").replace(
+                "VALUE [VALUE ...]", "VALUE"
+            )
+    assert main(["list"]) == 0
+    assert "sac/Pendulum-v1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_run_goes_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "footlight", "train", "ddpg", "Pendulum-v1", "--steps", "1000000", "--run-dir", "run"]
+    process = subprocess.Popen([*command, *FAST[:-1], "--eval-every", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 120
+    while not Path("run/episodes.jsonl").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.kill(process.pid, number)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == code, output
+    assert "footlight resume run" in output
+    result = json.loads(Path("run/result.json").read_text())
+    assert result["status"] == "stopped"
+    assert main(["resume", "run", "--steps", str(result["steps"] + 20), "--quiet"]) == 0
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
