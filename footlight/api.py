@@ -236,8 +236,9 @@ def _closing(folder: Path, result: Mapping[str, Any]) -> str:
     final = result["final_evaluation"]
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
     score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
-    more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else ""
-    return "\n".join(line for line in (f"{score} | {pace}", f"run folder {folder}", more) if line)
+    look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
+    more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
+    return f"{score} | {pace}\nrun folder {folder}\n{more}"
 
 
 def _machine(agent: Agent, compile_seconds: float) -> dict[str, Any]:
