@@ -24,8 +24,9 @@ MANIFEST = "manifest.json"
 
 def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any]) -> None:
     """Write `groups` of named arrays, one file `GROUP.safetensors` each, and the manifest. Raises `StorageFault`."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process of this number that was killed
         temporary.mkdir(parents=True)
         files = {}
         for group, arrays in groups.items():
@@ -36,15 +37,17 @@ def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Map
         text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=1, allow_nan=False)
         write_text(temporary / MANIFEST, text)
         _flush(temporary)
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         if folder.exists():
             folder.rename(old)
         temporary.rename(folder)
         _flush(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StorageFault(f"cannot write {folder} - {error.strerror or error} - the last checkpoint is kept") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StorageFault(f"cannot write {folder} - {reason} - the last checkpoint is kept") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return above and below and math.isfinite(value)
+        return above and below and value == value and abs(value) != math.inf
 
     def __str__(self) -> str:
         low, high = (f"{end:g}" if isinstance(end, float) else str(end) for end in (self.low, self.high))
@@ -76,7 +76,10 @@ def fields(config_class: Any) -> dict[str, Field]:
 
 def _docstrings(config_class: type) -> dict[str, str]:
     """The string written under each field of a class body, by field name."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0]
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0]
+    except (OSError, TypeError):  # a class without a file, such as one typed into a console
+        return {}
     assert isinstance(body, ast.ClassDef)
     docs = {}
     for before, after in zip(body.body, body.body[1:], strict=False):
@@ -115,7 +118,7 @@ def convert(field: Field, value: Any) -> Any:
     for option in _options(field.type):
         try:
             return _convert(option, value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
     _require(False, field, value)
 
@@ -140,10 +143,13 @@ def _convert(annotation: Any, value: Any) -> Any:
             value = value.replace(",", " ").split()
         if isinstance(value, list | tuple):
             return tuple(_convert(get_args(annotation)[0], item) for item in value)
+    elif annotation is str:
+        return str(value)
     elif annotation is int and not isinstance(value, bool):
-        number = float(value)
-        if number.is_integer():  # 1e6 and 1_000_000.0 are integers to a user
-            return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+        if isinstance(value, int) or (isinstance(value, str) and value.lstrip("+-").isdigit()):
+            return int(value)
+        if float(value).is_integer():  # 1e6 and 1_000_000.0 are integers to a user
+            return int(float(value))
     elif annotation is float and not isinstance(value, bool):
         return float(value)
     raise ValueError(value)

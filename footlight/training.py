@@ -138,6 +138,7 @@ class Training:
             if left < environments.num_envs:  # the run has exactly as many steps as were asked for
                 counted = np.arange(environments.num_envs) < left
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
+                agent.forget_episodes(np.flatnonzero(~counted).tolist())
             agent.observe(*transition)
             yield agent.num_steps
 
@@ -254,4 +255,4 @@ def choose_threads(options: Options, config: Any) -> int:
 
 def expected_updates(options: Options, config: Any) -> int:
     """Updates that the run will make."""
-    return int(config.updates_per_step * max(0, options.steps - config.learning_starts))
+    return int(config.updates_per_step * max(0, options.steps - config.learning_starts) + 1e-6)

@@ -52,9 +52,9 @@ class BoxAction:
     high: Array
 
     def __post_init__(self) -> None:
-        middle = (self.low.astype(np.float64) + self.high) / 2
-        object.__setattr__(self, "_middle", middle.astype(self.low.dtype))
-        object.__setattr__(self, "_half", (self.high.astype(np.float64) - middle).astype(self.low.dtype))
+        low, high = self.low.astype(np.float64), self.high.astype(np.float64)
+        object.__setattr__(self, "_middle", low / 2 + high / 2)  # halves first: wide bounds must not overflow
+        object.__setattr__(self, "_half", high / 2 - low / 2)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,8 +68,11 @@ class BoxAction:
 
     def to_environment(self, action_EA: Array) -> Array:
         """Actions in [-1, 1] -> the environment's units and shape; the ends are reached exactly, never passed."""
-        action = action_EA.reshape(-1, *self.shape) * self._half + self._middle  # type: ignore[attr-defined]
-        return np.minimum(np.maximum(action, self.low), self.high).astype(self.low.dtype, copy=False)  # np.clip is slower
+        unit = action_EA.reshape(-1, *self.shape)
+        action = unit * self._half + self._middle  # type: ignore[attr-defined]
+        np.copyto(action, self.high, where=unit >= 1)
+        np.copyto(action, self.low, where=unit <= -1)
+        return action.astype(self.low.dtype, copy=False)
 
     def from_environment(self, action: Array) -> FloatArray:
         """Actions in the environment's units [E, *shape] -> [-1, 1], [E, A]."""

@@ -9,9 +9,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def available_bytes() -> int | None:
     """Memory that this process may still take: the system's, or less where a control group limits it; None if unknown."""
-    limits = [_meminfo(), _cgroup("memory.max", "memory.current"), _cgroup(
-        "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"
-    )]  # fmt: skip
+    limits = [
+        _meminfo(),
+        _cgroup("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+    ]
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 
@@ -44,9 +46,15 @@ def _meminfo() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _cgroup(limit_file: str, usage_file: str) -> int | None:
+def _cgroup(limit_file: str, usage_file: str, stat_file: str, reclaimable: str) -> int | None:
     try:
         limit, usage = ((_CGROUP / name).read_text().strip() for name in (limit_file, usage_file))
     except OSError:
         return None
-    return None if limit == "max" or not limit.isdigit() else max(0, int(limit) - int(usage))
+    if not limit.isdigit():
+        return None
+    try:  # pages of files count as used, but the kernel gives them back
+        statistics = dict(line.split() for line in (_CGROUP / stat_file).read_text().splitlines())
+    except OSError:
+        statistics = {}
+    return max(0, int(limit) - int(usage) + int(statistics.get(reclaimable, 0)))

@@ -74,7 +74,8 @@ class Replay:
 
         Each batch lies in reused memory: it is gone when the next one is asked for.
         """
-        while self.num_drawn < int(self.settings.updates_per_step * (self.num_steps - self.settings.learning_starts)):
+        earned = self.settings.updates_per_step * (self.num_steps - self.settings.learning_starts)
+        while self.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
             if self.num_rows == 0:
                 return
             rows = stream.integers(0, len(self), self.settings.batch_size)

@@ -9,6 +9,8 @@ from footlight.errors import EnvironmentFault
 from footlight.streams import derived_seed
 from footlight.types import Array
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -40,6 +42,18 @@ class EpisodeBook:
         self.total[env] = self.length[env] = 0
         return episode
 
+    def begin(self, env: int) -> None:
+        """Nothing has happened in the current episode of `env`."""
+        self.total[env] = self.length[env] = 0
+
+    def snapshot(self) -> tuple[Array, Array, Array]:
+        """Where everything stands, for `restore`."""
+        return self.index.copy(), self.total.copy(), self.length.copy()
+
+    def restore(self, snapshot: tuple[Array, Array, Array]) -> None:
+        """Back to a `snapshot`."""
+        self.index, self.total, self.length = snapshot
+
     def check(self, env: int, name: str, value: Any) -> None:
         """Raise `EnvironmentFault` naming the first component of `value` that is NaN or infinite."""
         bad = np.argwhere(~np.isfinite(value))
@@ -51,10 +65,8 @@ class EpisodeBook:
     def fault(self, env: int, what: str, remedy: str) -> EnvironmentFault:
         """The error for something that environment `env` did."""
         during = "" if self.stream == "episode" else f"{self.stream}: "
-        return EnvironmentFault(
-            f"{during}environment {env} failed at step {int(self.length[env])} of the episode with seed {self.episode_seed(env)}: "
-            f"{what} - {remedy}"
-        )
+        where = f"step {int(self.length[env])} of the episode with seed {self.episode_seed(env)}"
+        return EnvironmentFault(f"{during}environment {env} failed at {where}: {what} - {remedy}")
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold."""
@@ -62,11 +74,30 @@ class EpisodeBook:
 
 
 def as_observation(book: EpisodeBook, env: int, observation: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """One observation in the stored dtype, checked for shape and finiteness. Raises `EnvironmentFault`."""
-    array = np.asarray(observation)
-    if array.shape != shape or array.dtype == object:
-        raise book.fault(env, f"the observation has shape {array.shape}, its space says {shape}", "mend the environment")
-    array = array.astype(dtype)
+    """One observation in the stored dtype, checked. Raises `EnvironmentFault` for a wrong shape or a number that is none."""
+    try:
+        array = np.asarray(observation)
+    except ValueError as error:
+        raise book.fault(env, f"the observation is no array: {error}", "mend the environment") from error
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        what = f"the observation has shape {array.shape}, its space says {shape} (dtype {array.dtype})"
+        raise book.fault(env, what, "mend the environment")
+    if array.dtype == dtype:
+        array = array.copy()
+    else:
+        with np.errstate(over="ignore"):  # what is too large for the stored dtype is found to be infinite below
+            array = array.astype(dtype)
     if dtype.kind == "f" and not np.isfinite(array).all():
         book.check(env, "observation", array)
     return array
+
+
+def as_reward(book: EpisodeBook, env: int, reward: Any) -> float:
+    """One reward as a number that float32 can hold. Raises `EnvironmentFault`."""
+    try:
+        number = float(reward)
+    except (TypeError, ValueError) as error:
+        raise book.fault(env, f"the reward is {reward!r}, which is no number", "mend the environment") from error
+    if not abs(number) <= _LARGEST:
+        raise book.fault(env, f"reward is {number}", "mend the environment; the state is saved")
+    return number

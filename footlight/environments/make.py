@@ -76,9 +76,18 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
         if spec is None or spec.entry_point is None:
             return None
         plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
-        plain.kwargs = {k: v for k, v in plain.kwargs.items() if k not in ("num_envs", "vectorization_mode", "vector_kwargs")}
+        wrappers = plain.kwargs.pop("wrappers", None) or ()
+        for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
+            plain.kwargs.pop(name, None)
         asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        return lambda: gymnasium.make(plain, disable_env_checker=True, **asked)
+
+        def another() -> gymnasium.Env[Any, Any]:
+            env = gymnasium.make(plain, disable_env_checker=True, **asked)
+            for wrapper in wrappers:
+                env = wrapper(env)
+            return env
+
+        return another
     return source
 
 

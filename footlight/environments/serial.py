@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.environments.episodes import Episode, EpisodeBook, as_observation
+from footlight.environments.episodes import Episode, EpisodeBook, as_observation, as_reward
 from footlight.environments.spaces import describe
-from footlight.errors import EnvironmentFault, FootlightError
+from footlight.errors import EnvironmentFault
 from footlight.types import Array, DiscreteAction, Transition
 
 
@@ -43,6 +43,7 @@ class SerialEnvironments:
         before, successor = self.observation, np.empty_like(self.observation)
         reward = np.empty(self.num_envs, np.float32)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        book, taken = self.book.snapshot(), [(actions, len(actions)) for actions in self._actions]
         self.finished = []
         self.observation = np.empty_like(before)
         try:
@@ -53,31 +54,31 @@ class SerialEnvironments:
                     self.finished.append(self.book.finish(env, bool(terminated[env])))
                     self.observation[env] = self._reset(env)
         except EnvironmentFault:
-            self.observation = before  # the state before the fault is what gets saved
+            # The state before the fault is what gets saved
+            self.observation, self.finished = before, []
+            self.book.restore(book)
+            self._actions = [actions[:count] for actions, count in taken]
             raise
         return Transition(before, action, reward, successor, terminated, truncated)
 
     def _step(self, env: int, action: Array) -> tuple[Array, float, bool, bool]:
         discrete = isinstance(self.spaces.action, DiscreteAction)
-        try:
-            observed, reward, terminated, truncated, _ = self.envs[env].step(int(action) if discrete else action)
-        except FootlightError:
-            raise
+        self.book.length[env] += 1
+        try:  # a copy: the environment may change what it is given
+            observed, reward, terminated, truncated, _ = self.envs[env].step(int(action) if discrete else np.array(action))
         except Exception as error:
             shown = np.array2string(np.asarray(action), threshold=8, precision=6)
             what = f"step({shown}) raised {type(error).__name__}: {error}"
             raise self.book.fault(env, what, "mend the environment; the state is saved") from error
-        self.book.length[env] += 1
         observed = as_observation(self.book, env, observed, self._shape, self._dtype)
-        reward = float(reward)
-        if reward - reward != 0:  # NaN or infinite
-            self.book.check(env, "reward", reward)
+        reward = as_reward(self.book, env, reward)
         self.book.total[env] += reward
         self._actions[env].append(np.array(action))
         return observed, reward, bool(terminated), bool(truncated)
 
     def _reset(self, env: int) -> Array:
         self._actions[env] = []
+        self.book.begin(env)
         try:
             observation, _ = self.envs[env].reset(seed=self.book.episode_seed(env))
         except Exception as error:

@@ -53,7 +53,7 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
             f"the action space has no finite bounds in dimension {where} - actions are rescaled to the bounds - "
             "wrap the environment in gymnasium.wrappers.RescaleAction or give its Box bounds"
         )
-    if not space.shape or np.any(space.low >= space.high):
+    if not space.low.size or np.any(space.low >= space.high):
         raise UserError(f"the action space {space} leaves nothing to choose - low must be below high in each dimension")
     return BoxAction(low=space.low.copy(), high=space.high.copy())
 

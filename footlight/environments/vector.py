@@ -39,6 +39,9 @@ class VectorEnvironments:
         """Begin an episode in each environment; its observations [E, ...]."""
         seeds = [self.book.episode_seed(env) for env in range(self.num_envs)]
         observation, _ = self._called("reset", seed=seeds)
+        for env in range(self.num_envs):
+            self.book.begin(env)
+        self._resetting[:] = False
         self.observation = self._checked(observation)
         return self.observation.copy()
 
@@ -61,6 +64,8 @@ class VectorEnvironments:
                 final = info["final_obs"][env]
                 successor[env] = as_observation(self.book, int(env), final, self._shape, self._dtype)
         self.finished = [self.book.finish(int(env), bool(terminated[env])) for env in np.flatnonzero(ended)]
+        if self.mode == AutoresetMode.SAME_STEP and ended.any():
+            self._checked(observed)  # the first observations of new episodes
         if self.mode == AutoresetMode.DISABLED and ended.any():
             seeds = [self.book.episode_seed(env) if ended[env] else None for env in range(self.num_envs)]
             restarted, _ = self._called("reset", seed=seeds, options={"reset_mask": ended})

@@ -7,6 +7,7 @@ or an ensemble is a single operation, and an update is a plain function of a few
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -27,6 +28,12 @@ class Network:
         named = [dict(module.named_parameters()) for module in modules]
         if any({k: v.shape for k, v in other.items()} != {k: v.shape for k, v in named[0].items()} for other in named):
             raise UserError("the critics of an ensemble differ in shape - each call of `network` must build the same one")
+        if not all(_same_buffers(modules[0], module) for module in modules):
+            mine, theirs = (dict(module.named_buffers()) for module in (modules[0], modules[-1]))
+            names = ", ".join(sorted({*mine, *theirs}))
+            raise UserError(
+                f"the critics of an ensemble differ in their buffers ({names}) - buffers are constants - make them equal"
+            )
         stacked = {name: torch.stack([copy[name].detach() for copy in named]) for name in named[0]}
         if not ensemble:
             stacked = {name: value[0] for name, value in stacked.items()}
@@ -69,14 +76,20 @@ class Network:
             if self._numpy[1] is not None:
                 return self._numpy[1](observation)
         with torch.no_grad():
-            output = self(parameters_P, torch.as_tensor(observation, device=parameters_P.device))
+            output = self(parameters_P, torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device))
         return tuple(part.cpu().numpy() for part in output) if isinstance(output, tuple) else output.cpu().numpy()
 
 
 def _refuse_hidden_state(module: nn.Module) -> None:
     for name, part in module.named_modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd):
+        random = isinstance(part, nn.modules.dropout._DropoutNd | nn.RReLU)
+        if random or getattr(part, "track_running_stats", False):
             raise UserError(
                 f"the network's part {name or type(part).__name__!r} is a {type(part).__name__} - its running statistics or "
                 "random draws would be hidden state, and a resumed run would differ - use LayerNorm, or none"
             )
+
+
+def _same_buffers(one: nn.Module, other: nn.Module) -> bool:
+    mine, theirs = dict(one.named_buffers()), dict(other.named_buffers())
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
