@@ -10,9 +10,9 @@ All have one continuous action in [-1, 1] and observations of one or two numbers
 | `BestAction` | one step, reward -(action - 0.5)^2 | 0, at action 0.5 |
 | `FollowObservation` | one step, reward -(action - 0.6 observation)^2 | 0, at action 0.6 observation |
 | `TimeLimit` | reward 1 at every step, truncated after 5, never terminated | 1 / (1 - 0.9) = 10 |
-| `Terminating` | the same, but the fifth step terminates | 1 + ... + 0.9^4 = 4.0951 at the start |
+| `Terminating` | the same, but the fifth step terminates, and the clock is seen | 1 + ... + 0.9^4 = 4.0951 at the start |
 
-The last two show the same numbers to a method that confuses the two ends.
+A method that confuses the two ends finds the value of the one world in the other.
 """
 
 from typing import Any
@@ -89,18 +89,17 @@ class FollowObservation(_Probe):
 
 
 class TimeLimit(_Probe):
-    """Reward 1 at every step without end; the clock stops the episode after 5 steps, which changes no value."""
-
-    terminates = False
+    """Reward 1 at every step without end. The clock, which is no part of the world, stops after 5 steps and changes no value."""
 
     def step(self, action: FloatArray) -> Step:
         self.clock += 1
-        ended = self.clock == 5
+        return self.seen, 1.0, False, self.clock == 5, {}
+
+
+class Terminating(_Probe):
+    """Reward 1 at every step until the world ends with the fifth: nothing follows."""
+
+    def step(self, action: FloatArray) -> Step:
+        self.clock += 1
         self.seen = np.array([self.clock / 5], np.float32)
-        return self.seen, 1.0, ended and self.terminates, ended and not self.terminates, {}
-
-
-class Terminating(TimeLimit):
-    """The same, but the world does end after 5 steps: nothing follows."""
-
-    terminates = True
+        return self.seen, 1.0, self.clock == 5, False, {}
