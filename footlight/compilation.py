@@ -71,7 +71,7 @@ def _settings() -> AbstractContextManager[None]:
     import torch._inductor.config as config
 
     # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already: half of the first start.
-    # Threads are for matrix products: an element-wise kernel of less than 32,768 numbers a thread waits for them longer than it works.
+    # Threads are for matrix products: an element-wise kernel with less than 32,768 numbers a thread waits longer than it works.
     # A C++ wrapper around the kernels saves a third of the time of a small update, and is quicker to compile than a Python one.
     settings: AbstractContextManager[None] = config.patch(
         {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
