@@ -36,6 +36,9 @@ def test_refusal_names_the_largest_that_fits(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nothing_is_refused_where_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**15 - 1)
+    with pytest.raises(UserError):
+        memory.require_bytes(10**15, 1, 10**15)
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     memory.require_bytes(10**15, 1, 10**15)
 
