@@ -92,7 +92,7 @@ class State:
     target_critic: Tensor
     actor_adam: Adam
     critic_adam: Adam
-    exploration_noise: Array  # [E, A], where the Ornstein-Uhlenbeck walks stand
+    exploration_noise: Array  # [E, A], where the walks stand
 
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
@@ -128,11 +128,10 @@ def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array,
 
 def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
     """Actions for collecting experience: the policy's, plus noise, within the bounds."""
-    noise_EA: Array = config.exploration_noise * normal_EA
-    if config.exploration == "ornstein-uhlenbeck":
-        noise_EA = ornstein_uhlenbeck(state.exploration_noise, normal_EA, config.ou_theta, config.exploration_noise)
-        state.exploration_noise[:] = noise_EA
-    return np.minimum(np.maximum(act(config, networks, state.actor, observation, None) + noise_EA, -1), 1)
+    theta = config.ou_theta if config.exploration == "ornstein-uhlenbeck" else 1.0  # 1: a walk without memory is Gaussian noise
+    state.exploration_noise[:] = ornstein_uhlenbeck(state.exploration_noise, normal_EA, theta, config.exploration_noise)
+    action_EA = act(config, networks, state.actor, observation, None)
+    return np.minimum(np.maximum(action_EA + state.exploration_noise, -1), 1)
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
