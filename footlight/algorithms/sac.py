@@ -18,7 +18,7 @@ from torch.func import grad_and_value
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
-from footlight.equations.distributions import clamped_log_std, rescaled_log_std, squashed_gaussian
+from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.initialisation import Initialisation
@@ -132,7 +132,7 @@ def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array,
     mean_EA, raw_log_std_EA = networks.actor.infer(actor_P, observation)
     if noise_EA is None:
         return np.tanh(mean_EA)
-    std_EA = bounded(config, torch.from_numpy(raw_log_std_EA)).exp().numpy()
+    std_EA = np.exp(bounded(config, raw_log_std_EA))
     return np.tanh(mean_EA + std_EA * noise_EA)
 
 
@@ -145,7 +145,7 @@ def episode_ended(state: State, ended_E: Array) -> None:
     """Nothing is remembered from step to step."""
 
 
-def bounded(config: Config, raw_log_std: Tensor) -> Tensor:
+def bounded(config: Config, raw_log_std: AnyArray) -> AnyArray:
     """The log standard deviation within its bounds."""
     return clamped_log_std(raw_log_std) if config.log_std == "clamped" else rescaled_log_std(raw_log_std)
 

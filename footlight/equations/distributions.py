@@ -1,23 +1,33 @@
 """Policies as distributions: sampling from given noise and log-probabilities. Noise is always an argument."""
 
 import math
+from typing import TypeVar
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
+
+from footlight.types import Array
+
+AnyArray = TypeVar("AnyArray", Tensor, Array)
 
 LOG_STD_CLAMP = (-20.0, 2.0)  # Haarnoja et al. 2018, reference implementation
 LOG_STD_TANH = (-5.0, 2.0)  # Yarats & Kostrikov 2020
 
 
-def clamped_log_std(raw: Tensor) -> Tensor:
+def clamped_log_std(raw: AnyArray) -> AnyArray:
     """log sigma = raw, cut off at [-20, 2]: no gradient outside."""
-    return raw.clamp(*LOG_STD_CLAMP)
+    return raw.clip(*LOG_STD_CLAMP)
 
 
-def rescaled_log_std(raw: Tensor) -> Tensor:
+def rescaled_log_std(raw: AnyArray) -> AnyArray:
     """log sigma = -5 + (2 - -5) / 2 * (tanh(raw) + 1), in [-5, 2]: a gradient everywhere."""
     low, high = LOG_STD_TANH
-    return low + 0.5 * (high - low) * (raw.tanh() + 1)
+    return low + 0.5 * (high - low) * (_tanh(raw) + 1)
+
+
+def _tanh(x: AnyArray) -> AnyArray:
+    return x.tanh() if isinstance(x, Tensor) else np.tanh(x)
 
 
 def squashed_gaussian(mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor) -> tuple[Tensor, Tensor]:

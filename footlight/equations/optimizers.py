@@ -12,22 +12,27 @@ class Adam:
 
     first_moment: Tensor  # [P]
     second_moment: Tensor  # [P]
-    count: Tensor  # [1], steps taken
+    first_bias: Tensor  # [1], 0.9 ** steps taken
+    second_bias: Tensor  # [1], 0.999 ** steps taken
 
     @staticmethod
     def zeros_like(parameters_P: Tensor) -> "Adam":
         """The memory before the first step."""
-        zeros = torch.zeros_like(parameters_P)
-        return Adam(zeros, zeros.clone(), torch.zeros(1, device=parameters_P.device))
+        zeros, one = torch.zeros_like(parameters_P), torch.ones(1, device=parameters_P.device)
+        return Adam(zeros, zeros.clone(), one, one.clone())
 
 
 def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: float, epsilon: float = 1e-8) -> None:
-    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999)."""
-    memory.count.add_(1)
+    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999).
+
+    The powers of the bias corrections are kept, not computed: a compiler computes them anew for every few parameters.
+    """
+    memory.first_bias.mul_(0.9)
+    memory.second_bias.mul_(0.999)
     memory.first_moment.mul_(0.9).add_(gradient_P, alpha=0.1)
     memory.second_moment.mul_(0.999).addcmul_(gradient_P, gradient_P, value=0.001)
-    step_size = learning_rate / (1 - 0.9**memory.count)
-    root = (memory.second_moment / (1 - 0.999**memory.count)).sqrt()
+    step_size = learning_rate / (1 - memory.first_bias)
+    root = (memory.second_moment / (1 - memory.second_bias)).sqrt()
     parameters_P.sub_(memory.first_moment * step_size / (root + epsilon))
 
 

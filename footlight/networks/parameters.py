@@ -1,7 +1,8 @@
 """Networks whose parameters travel as one flat vector.
 
 A module keeps the architecture; all parameters of a group lie in one vector of P numbers. So an optimiser step, a target average
-or an ensemble is a single operation, and an update is a plain function of a few tensors.
+or an ensemble is a single operation, and an update is a plain function of a few tensors. Matrices lie transposed in the vector,
+as [in, out]: so a linear layer's gradient comes out of its matrix product in the order in which it is stored, and is not copied.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +40,8 @@ class Network:
             stacked = {name: value[0] for name, value in stacked.items()}
         self.shapes = {name: tuple(value.shape) for name, value in stacked.items()}
         self._sizes = [value.numel() for value in stacked.values()]
-        self.initial = torch.cat([value.flatten().float() for value in stacked.values()])
+        self._is_matrix = [value.dim() == (3 if ensemble else 2) for value in stacked.values()]
+        self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
 
     def __call__(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
@@ -50,8 +52,12 @@ class Network:
 
     def named(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names (with a leading N for an ensemble)."""
-        parts = torch.split(parameters_P, self._sizes)
-        return {name: part.view(shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
+        views = {}
+        for part, (name, shape), matrix in zip(
+            torch.split(parameters_P, self._sizes), self.shapes.items(), self._is_matrix, strict=True
+        ):
+            views[name] = part.view(*shape[:-2], shape[-1], shape[-2]).mT if matrix else part.view(shape)
+        return views
 
     def flatten(self, named: dict[str, Tensor]) -> Tensor:
         """The inverse of `named`. Raises `UserError` where names or shapes are not this network's."""
@@ -62,7 +68,10 @@ class Network:
                 f"parameter {wrong!r} has shape {found.get(wrong, 'missing')} - "
                 f"this network wants {self.shapes.get(wrong, 'no such parameter')} - load it with the network it was saved from"
             )
-        return torch.cat([named[name].flatten() for name in self.shapes])
+        parts = [named[name] for name in self.shapes]
+        return torch.cat(
+            [(part.mT if is_matrix else part).flatten() for part, is_matrix in zip(parts, self._is_matrix, strict=True)]
+        )
 
     def infer(self, parameters_P: Tensor, observation: Array) -> Any:
         """The forward pass for acting, without gradients: observations [E, ...] to NumPy arrays.

@@ -13,7 +13,8 @@ def test_first_adam_step_by_hand() -> None:
     torch.testing.assert_close(parameters_P, torch.tensor([0.99, 1.01, 1.0]))
     torch.testing.assert_close(memory.first_moment, torch.tensor([0.5, -0.02, 0.0]))
     torch.testing.assert_close(memory.second_moment, torch.tensor([0.025, 4e-5, 0.0]))
-    assert memory.count.item() == 1
+    assert memory.first_bias.item() == pytest.approx(0.9)
+    assert memory.second_bias.item() == pytest.approx(0.999)
 
 
 def test_epsilon_stands_outside_the_root() -> None:
@@ -41,9 +42,9 @@ def test_adam_equals_torch(learning_rate: float) -> None:
 def test_adam_works_in_place() -> None:
     parameters_P = torch.ones(2)
     memory = Adam.zeros_like(parameters_P)
-    tensors = (parameters_P, memory.first_moment, memory.second_moment, memory.count)
+    tensors = (parameters_P, memory.first_moment, memory.second_moment, memory.first_bias, memory.second_bias)
     places = [tensor.data_ptr() for tensor in tensors]
-    assert len(set(places)) == 4  # the two moments share nothing
+    assert len(set(places)) == 5  # nothing is shared
     adam_step(parameters_P, torch.ones(2), memory, 0.1)
     assert [tensor.data_ptr() for tensor in (parameters_P, *vars(memory).values())] == places
 

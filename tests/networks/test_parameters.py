@@ -22,7 +22,8 @@ def test_vector_holds_every_parameter_in_order() -> None:
     actor = DeterministicActor((3,), 2, Architecture((4,)))
     network = Network([actor])
     assert network.initial.shape == (3 * 4 + 4 + 4 * 2 + 2,)
-    assert torch.equal(network.initial, torch.cat([p.detach().flatten() for p in actor.parameters()]))
+    in_order = [(p.T if p.dim() == 2 else p).detach().flatten() for p in actor.parameters()]  # matrices lie as [in, out]
+    assert torch.equal(network.initial, torch.cat(in_order))
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
