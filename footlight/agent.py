@@ -18,9 +18,9 @@ from footlight.compilation import CompilerMissing, compile_in_place
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError
-from footlight.policy import Policy, as_batch, build_networks, require_network
+from footlight.policy import Policy, as_batch, build_networks, make_normaliser, require_network
 from footlight.streams import MAX_SEED, Streams, derived_seed
-from footlight.types import Array, Batch, BoxAction, Spaces, Transition, tree_items
+from footlight.types import Array, Spaces, Transition, tree_items
 
 CompileMode = Literal["auto", "on", "off"]
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
@@ -35,8 +35,9 @@ class Agent:
 
     algorithm: a name such as "sac", or an object with the protocol of `footlight.algorithms.Algorithm`.
     num_envs: environments that act and observe together. device: "cpu" or "cuda". threads: CPU threads of torch, None: as is.
-    compile: "on", "off", or "auto": on where `expected_updates` (unknown: after that many) makes it pay back.
-    network: the user's own, see `footlight.algorithms.networks`. fields: the algorithm's config.
+    compile: "on", "off", or "auto": on where enough updates will come to pay it back (`total_steps` unknown: once they came).
+    total_steps: environment steps of the whole run, over which schedules such as a linear learning rate go; None: they stand still.
+    network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. fields: the algorithm's config.
     Raises `UserError` for anything of this that cannot work.
     """
 
@@ -51,7 +52,7 @@ class Agent:
         device: str = "cpu",
         compile: CompileMode = "auto",
         threads: int | None = None,
-        expected_updates: int | None = None,
+        total_steps: int | None = None,
         network: Any = None,
         notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
         **fields: Any,
@@ -65,9 +66,10 @@ class Agent:
         self._set_up(name_of(algorithm), method, config, spaces, seed, num_envs, device, network, notice)
         if threads is not None:
             torch.set_num_threads(threads)
-        worth = expected_updates is not None and expected_updates >= UPDATES_WORTH_COMPILING and device == "cpu"
-        self.compiled = compile == "on" or (compile == "auto" and worth)
-        self._compile_later = compile == "auto" and expected_updates is None and device == "cpu"
+        self._total_steps: int | None = total_steps
+        updates = 0 if total_steps is None else self.buffer.expected_updates(total_steps)
+        self.compiled = compile == "on" or (compile == "auto" and device == "cpu" and updates >= UPDATES_WORTH_COMPILING)
+        self._compile_later = compile == "auto" and device == "cpu" and total_steps is None
 
     def _set_up(
         self, name: str, method: Algorithm, config: Any, spaces: Spaces, seed: int, num_envs: int, device: str,
@@ -82,18 +84,23 @@ class Agent:
         self.networks = build_networks(method, config, spaces, network, seed)
         self.state = _to_device(method.init(config, self.networks, spaces, num_envs), self.device)
         self.streams = Streams(seed)
+        self.normaliser = make_normaliser(config, spaces, num_envs)
+        self._clip_reward = getattr(config, "clip_reward", None)
+        self._acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
         self.compiled = self._compile_later = False
         count = len(method.METRICS)
         self._latest = torch.zeros(count, device=self.device)
         self._totals = torch.zeros(count, device=self.device)  # sums since the last reading,
         self._counts = np.zeros(count, np.float32)  # and how many were summed
-        self._noise = np.zeros(method.noise_shape(config, spaces), np.float32)
+        self._noise = np.zeros(method.noise_shape(config, self.networks, self.buffer.batch), np.float32)
         self._host_batch = [torch.from_numpy(array) for array in (*self.buffer.batch, self._noise)]
+        self._host_batch += self.normaliser.tensors() if self.normaliser else []
         self._batch = self._host_batch if device == "cpu" else [t.to(self.device) for t in self._host_batch]
         self._updates: dict[Hashable, Callable[[], None]] = {}
         self._given: dict[Hashable, Array] = {}  # which metrics each variant gives, as 0 and 1
-        self.policy = Policy(method, config, self.networks, spaces, self.state.actor, derived_seed(seed, "policy"))
+        parameters_P = getattr(self.state, method.POLICY)
+        self.policy = Policy(method, config, self.networks, spaces, parameters_P, self.normaliser, derived_seed(seed, "policy"))
 
     @property
     def num_steps(self) -> int:
@@ -103,25 +110,44 @@ class Agent:
     @property
     def num_parameters(self) -> int:
         """Parameters that learn, targets not counted."""
-        return int(sum(value.initial.numel() for value in vars(self.networks).values()))
+        return int(sum(value.initial.numel() for value in vars(self.networks).values() if hasattr(value, "initial")))
+
+    @property
+    def rows_per_update(self) -> int:
+        """Transitions that one update learns from."""
+        rows = getattr(self.buffer.batch, "rows", ())
+        return len(rows) or int(self.buffer.batch.reward.size)
 
     def act(self, observation: Any, explore: bool = False) -> Any:
         """The action for one observation, or actions for a batch, in the environment's own units.
 
-        `explore` gives the actions of training: uniform until `learning_starts`, then with the algorithm's exploration.
+        `explore` gives the actions of training, with the algorithm's exploration.
         """
         if not explore:
             return self.policy.act(observation)
         batch = as_batch(observation, self.spaces)
-        assert isinstance(self.spaces.action, BoxAction)
-        stream, shape = self.streams.exploration, (len(batch), self.spaces.action.size)
-        if self.config.warmup == "uniform" and self.num_steps < self.config.learning_starts:
-            unit_EA = stream.uniform(-1, 1, shape).astype(np.float32)
-        else:
-            normal_EA = stream.standard_normal(shape, dtype=np.float32)
-            unit_EA = self.algorithm.explore(self.config, self.networks, self.state, batch, normal_EA)
-        actions = self.spaces.action.to_environment(unit_EA)
+        seen = batch if self.normaliser is None else self.normaliser.observation(batch)
+        drawn_EA = self.algorithm.explore(
+            self.config, self.networks, self.state, seen, self.streams.exploration, self.buffer.num_steps
+        )
+        actions = self.policy.to_environment(drawn_EA)
+        self._acted = actions, drawn_EA
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+
+    def _drawn(self, action: Array) -> Array:
+        """These actions as they were drawn: density is about the number before it was cut off at the bounds.
+
+        An action that `act` did not give, a safety layer's perhaps, is taken to be drawn as it is.
+        """
+        if self._acted is not None and self._acted[0] is action:
+            return self._acted[1]
+        unit_EA = self.spaces.action.from_environment(action)
+        head = getattr(self.networks, "head", None)
+        drawn_EA: Array = unit_EA if head is None else head.from_unit(unit_EA)
+        if self._acted is None or self._acted[0].shape != action.shape:
+            return drawn_EA
+        same_E = (self._acted[0] == action).reshape(len(action), -1).all(1)
+        return np.where(same_E[:, None], self._acted[1], drawn_EA)
 
     def observe(
         self, observation: Any, action: Any, reward: Any, next_observation: Any, terminated: Any, truncated: Any,
@@ -132,10 +158,10 @@ class Agent:
         `next_observation` is the true successor, not the first observation of a new episode. `valid` masks steps that were none.
         Gives the metrics of the last update, or {} where none was due. Raises `Diverged` when one is not finite.
         """
-        assert isinstance(self.spaces.action, BoxAction)
+        action = np.asarray(action)
         transition = Transition(
             as_batch(observation, self.spaces),
-            np.asarray(action).reshape(-1, *self.spaces.action.shape),
+            action if action.ndim > len(self.spaces.action.shape) else action[None],
             np.asarray(reward, np.float32).reshape(-1),
             as_batch(next_observation, self.spaces),
             np.asarray(terminated, bool).reshape(-1),
@@ -144,13 +170,24 @@ class Agent:
         )
         if len(transition.action) != self.num_envs:
             raise UserError(f"{len(transition.action)} transitions came - this agent has num_envs={self.num_envs}")
-        self.buffer.add(transition, self.spaces.action.from_environment(transition.action))
+        if self._clip_reward is not None:
+            transition = transition._replace(reward=transition.reward.clip(-self._clip_reward, self._clip_reward))
+        if self.normaliser is not None:
+            self.normaliser.learn(transition)
+        self.buffer.add(transition, self._drawn(transition.action))
         ended = transition.terminated | transition.truncated
         if ended.any():
             self.algorithm.episode_ended(self.state, ended)
+        return self._learn()
+
+    def finish(self) -> dict[str, float]:
+        """Learn from what a buffer still holds for an update that would be due later: nothing more will be observed."""
+        return self._learn(final=True)
+
+    def _learn(self, final: bool = False) -> dict[str, float]:
         before = self.num_updates
-        for _ in self.buffer.due(self.streams.minibatch):
-            self._update()
+        for index in self.buffer.due(self.streams.minibatch, final):
+            self._update(self.algorithm.variant(self.config, index))
         if self.num_updates == before:
             return {}
         latest = self._latest.tolist()
@@ -163,15 +200,19 @@ class Agent:
         ended = np.isin(np.arange(self.num_envs), envs)
         self.buffer.forget_pending(ended)
         self.algorithm.episode_ended(self.state, ended)
+        if self.normaliser is not None:
+            self.normaliser.discounted_return[ended] = 0
 
-    def _update(self) -> None:
+    def _update(self, variant: Hashable) -> None:
         if self._compile_later and self.num_updates == UPDATES_WORTH_COMPILING:
             self.compiled = True
             self._updates.clear()
-        variant = self.algorithm.variant(self.config, self.num_updates)
+        if self._total_steps and hasattr(self.state, "progress"):
+            self.state.progress.fill_(min(1.0, self.num_steps / self._total_steps))
         if variant not in self._updates:
             self._updates[variant] = self._make_update(variant)
-        self.streams.update.standard_normal(out=self._noise, dtype=np.float32)
+        if self._noise.size:
+            self.streams.update.standard_normal(out=self._noise, dtype=np.float32)
         if self._batch is not self._host_batch:
             for there, here in zip(self._batch, self._host_batch, strict=True):
                 there.copy_(here)
@@ -181,7 +222,7 @@ class Agent:
 
     def compile(self) -> None:
         """Compile every form of the update now, rather than when it is first needed. Nothing happens without `compiled`."""
-        for variant in dict.fromkeys(self.algorithm.variant(self.config, index) for index in range(1_000)):
+        for variant in self.algorithm.variants(self.config):
             if self.compiled and variant not in self._updates:
                 self._updates[variant] = self._make_update(variant)
 
@@ -189,11 +230,15 @@ class Agent:
         """The update of this variant as a call without arguments, bound to the tensors of state, batch and noise."""
         leaves = {name: leaf for name, leaf in tree_items(self.state).items() if isinstance(leaf, Tensor)}
         num_leaves, names = len(leaves), self.algorithm.METRICS
+        as_batch_of, width = type(self.buffer.batch), len(self.buffer.batch)
 
         def update(*tensors: Tensor) -> None:
             state = _rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
-            *batch, noise, totals, latest = tensors[num_leaves:]
-            metrics = self.algorithm.update(self.config, self.networks, state, Batch(*batch), noise, variant)
+            *inputs, totals, latest = tensors[num_leaves:]
+            batch, noise = as_batch_of(*inputs[:width]), inputs[width]
+            if self.normaliser is not None:
+                batch = self.normaliser.batch(batch, tuple(inputs[width + 1 :]))
+            metrics = self.algorithm.update(self.config, self.networks, state, batch, noise, variant)
             self._given[variant] = np.array([name in metrics for name in names], np.float32)
             zero = torch.zeros_like(latest[0])
             totals.add_(torch.stack([metrics.get(name, zero) for name in names]))
@@ -231,14 +276,18 @@ class Agent:
 
     def groups(self) -> dict[str, dict[str, Array]]:
         """All arrays of the agent, by the file that they go into."""
-        actor = {name: _as_array(view) for name, view in self.networks.actor.named(self.state.actor).items()}
+        name = self.algorithm.POLICY
+        views = getattr(self.networks, name).named(getattr(self.state, name))
+        policy = {name: _as_array(view) for name, view in views.items()}
+        policy |= self.normaliser.policy_arrays() if self.normaliser else {}
         leaves = {name: _as_array(leaf) for name, leaf in self._leaves().items()}
-        return {"policy": actor, "agent": leaves, "buffer": self.buffer.arrays()}
+        return {"policy": policy, "agent": leaves, "buffer": self.buffer.arrays()}
 
     def _leaves(self) -> dict[str, Any]:
         """Everything that changes in place, by name: the state, and the metrics not yet read."""
         metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
-        return {**tree_items(self.state), **{f"metrics.{name}": leaf for name, leaf in metrics.items()}}
+        statistics = self.normaliser.arrays() if self.normaliser else {}
+        return {**tree_items(self.state), **{f"metrics.{name}": leaf for name, leaf in metrics.items()}, **statistics}
 
     def manifest(self) -> dict[str, Any]:
         """Everything else that the agent is made of, as strict JSON."""
@@ -261,6 +310,7 @@ class Agent:
     @staticmethod
     def load(
         path: str | Path, *, algorithm: Algorithm | None = None, network: Any = None, device: str = "cpu",
+        total_steps: int | None = None,
         notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     ) -> "Agent":  # fmt: skip
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
@@ -273,6 +323,7 @@ class Agent:
             manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
             Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network, notice,
         )  # fmt: skip
+        agent._total_steps = total_steps
         agent.num_updates = int(manifest["num_updates"])
         agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
         agent.streams.restore(manifest["streams"])

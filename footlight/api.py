@@ -29,7 +29,7 @@ from footlight.run import Run
 from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
-from footlight.training import Options, Training, choose_threads, expected_updates
+from footlight.training import Options, Training, choose_threads
 
 
 def train(
@@ -116,7 +116,9 @@ def resume(
     display = Display(options.steps, start_step=at, quiet=quiet)
     environments = make(run.source, options.seed, options.num_envs)
     torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
-    agent = Agent.load(saved, algorithm=algorithm, network=network, device=options.device, notice=display.say)
+    agent = Agent.load(
+        saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
+    )
     folder = RunFolder(path)
     record |= {"steps": options.steps}
     folder.write_json("config.json", record)
@@ -167,8 +169,8 @@ def _go(
 def _make_agent(
     algorithm: str | Algorithm, environments: Environments, options: Options, config: Any, network: Any, display: Display
 ) -> Agent:
-    torch.set_num_threads(choose_threads(options, config))
-    return Agent(
+    torch.set_num_threads(1)  # initial weights must not depend on how many there are
+    agent = Agent(
         algorithm,
         environments.observation_space,
         environments.action_space,
@@ -176,11 +178,13 @@ def _make_agent(
         num_envs=options.num_envs,
         device="cpu" if options.device == "auto" else options.device,
         compile=options.compile,
-        expected_updates=expected_updates(options, config),
+        total_steps=options.steps,
         network=network,
         notice=display.say,
         **dataclasses.asdict(config),
     )
+    torch.set_num_threads(choose_threads(options, agent))
+    return agent
 
 
 def _in_force(options: Options) -> dict[str, Any]:

@@ -62,11 +62,14 @@ class Field:
 
 @cache
 def fields(config_class: Any) -> dict[str, Field]:
-    """The fields of a config class in order, with type, default, range and docstring."""
+    """The fields of a config class, its own before inherited ones, with type, default, range and docstring."""
     hints = get_type_hints(config_class, include_extras=True)
-    docs = _docstrings(config_class)
+    docs: dict[str, str] = {}
+    for member in reversed(config_class.__mro__[:-1]):
+        docs |= _docstrings(member)
     found = {}
-    for field in dataclasses.fields(config_class):
+    own = inspect.get_annotations(config_class)  # a method's own fields come before those of the groups it shares
+    for field in sorted(dataclasses.fields(config_class), key=lambda field: field.name not in own):
         hint, limits = hints[field.name], None
         if get_origin(hint) is Annotated:
             hint, limits = hint.__origin__, next((x for x in hint.__metadata__ if isinstance(x, Range)), None)

@@ -11,16 +11,21 @@ from footlight import checkpoint
 from footlight.algorithms import Algorithm, find
 from footlight.config import build as build_config
 from footlight.errors import UserError
+from footlight.normalisation import Normaliser
 from footlight.streams import derived_seed
-from footlight.types import Array, BoxAction, Spaces
+from footlight.types import Array, Spaces
 
 
 class Policy:
     """Observations in, actions in the environment's own units out."""
 
-    def __init__(self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, actor_P: Tensor, seed: int = 0) -> None:
+    def __init__(
+        self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, policy_P: Tensor,
+        normaliser: Normaliser | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.spaces = spaces
-        self._algorithm, self._config, self._networks, self._actor = algorithm, config, networks, actor_P
+        self._algorithm, self._config, self._networks, self._parameters = algorithm, config, networks, policy_P
+        self._normaliser, self._head = normaliser, getattr(networks, "head", None)
         self._stream = np.random.default_rng(seed)
 
     def act(self, observation: Any, deterministic: bool = True) -> Any:
@@ -30,13 +35,15 @@ class Policy:
         another shape than the policy was trained on.
         """
         batch = as_batch(observation, self.spaces)
-        noise = None
-        if not deterministic:
-            noise = self._stream.standard_normal((len(batch), self.spaces.action.size), dtype=np.float32)
-        unit_EA = self._algorithm.act(self._config, self._networks, self._actor, batch, noise)
-        assert isinstance(self.spaces.action, BoxAction)
-        actions = self.spaces.action.to_environment(unit_EA)
+        if self._normaliser is not None:
+            batch = self._normaliser.observation(batch)
+        stream = None if deterministic else self._stream
+        actions = self.to_environment(self._algorithm.act(self._config, self._networks, self._parameters, batch, stream))
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+
+    def to_environment(self, drawn_EA: Array) -> Array:
+        """Actions as drawn [E, A] -> the environment's own units and shape."""
+        return self.spaces.action.to_environment(drawn_EA if self._head is None else self._head.to_unit(drawn_EA))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
@@ -70,8 +77,19 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     config = build_config(method.Config, manifest["config"])
     require_network(manifest, network)
     networks = build_networks(method, config, spaces, network, int(manifest["seed"]))
-    named = {name: torch.from_numpy(value) for name, value in checkpoint.read_arrays(folder, "policy").items()}
-    return Policy(method, config, networks, spaces, networks.actor.flatten(named), seed)
+    arrays = checkpoint.read_arrays(folder, "policy")
+    normaliser = make_normaliser(config, spaces, 1)
+    if normaliser is not None:
+        mine = normaliser.policy_arrays()
+        checkpoint.copy_into(mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder)
+    parameters_P = getattr(networks, method.POLICY).flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
+
+
+def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:
+    """The statistics that a config asks for, None where it asks for none."""
+    observations, rewards = (bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards"))
+    return Normaliser(spaces, num_envs, config.gamma, observations, rewards) if observations or rewards else None
 
 
 def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any, seed: int) -> Any:

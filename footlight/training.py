@@ -109,6 +109,7 @@ class Training:
                 self.seconds = before + time.monotonic() - started
                 self._after_step(step)
             if self.agent.num_steps >= self.options.steps:
+                self.agent.finish()
                 self._evaluate(self.agent.num_steps)
                 status = "finished"
             else:
@@ -244,15 +245,10 @@ def _crossed(before: int, now: int, interval: int) -> bool:
     return interval > 0 and now // interval > before // interval
 
 
-def choose_threads(options: Options, config: Any) -> int:
+def choose_threads(options: Options, agent: Agent) -> int:
     """Threads in force: from the configuration alone, so that equal runs are equal on equal machines."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if options.threads is not None:
         return options.threads
-    multiplications = config.batch_size * max((1, *config.hidden_sizes)) ** 2
-    return cores if multiplications >= 4_000_000 else 1  # below, threads wait for each other longer than they work
-
-
-def expected_updates(options: Options, config: Any) -> int:
-    """Updates that the run will make."""
-    return int(config.updates_per_step * max(0, options.steps - config.learning_starts) + 1e-6)
+    multiplications = agent.rows_per_update * agent.num_parameters
+    return cores if multiplications >= 20_000_000 else 1  # below, threads wait for each other longer than they work

@@ -1,7 +1,8 @@
 """What flows between the rooms: transitions, batches, metrics, and the description of an environment's spaces.
 
 Shape letters, used as suffixes of tensor names in `equations/` and `algorithms/`:
-B batch, N critics of an ensemble, A action dimensions, O observation dimensions, E environments, P parameters.
+B batch, N critics of an ensemble, A action dimensions or choices, O observation dimensions, E environments, T steps of a rollout,
+H outputs of a network that describe a distribution over actions, P parameters.
 """
 
 from dataclasses import dataclass, fields
@@ -38,10 +39,23 @@ class Batch(NamedTuple):
     """
 
     observation: Any  # [B, *observation shape], in the dtype it is stored in
-    action: Any  # [B, A] in [-1, 1]
+    action: Any  # [B, A] in [-1, 1], or choices counted from 0
     reward: Any  # [B] float32
     next_observation: Any  # [B, *observation shape]
     discount: Any  # [B] float32
+
+
+class RolloutBatch(NamedTuple):
+    """T consecutive steps of E environments as torch tensors (NumPy arrays inside the buffer), in the order they happened."""
+
+    observation: Any  # [T, E, *observation shape]
+    action: Any  # [T, E, A], as the policy drew it
+    reward: Any  # [T, E] float32
+    next_observation: Any  # [T, E, *observation shape], the true successor
+    discount: Any  # [T, E], gamma, and 0 where the episode terminated: what the next value is multiplied with
+    continues: Any  # [T, E], 1 where the next row is the next step of the same episode, 0 at either kind of end
+    weight: Any  # [T, E], 1, and 0 for rows that are no transitions
+    rows: Any  # [M] int64, the minibatch among the T * E rows; empty where an update takes all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +64,8 @@ class BoxAction:
 
     low: Array
     high: Array
+
+    stored_dtype = np.dtype(np.float32)
 
     def __post_init__(self) -> None:
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)
@@ -82,10 +98,32 @@ class BoxAction:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteAction:
-    """Actions `start`, `start + 1`, ... `start + size - 1`. Algorithms count from 0."""
+    """One or several choices; choice i is among `starts[i]`, `starts[i] + 1`, ... Algorithms count each from 0.
 
-    size: int
-    start: int = 0
+    A Discrete space is one choice and its actions have shape (); MultiDiscrete is several; MultiBinary as many of two.
+    """
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+    dtype: str = "int64"
+
+    stored_dtype = np.dtype(np.int64)
+
+    @property
+    def size(self) -> int:
+        """Number of choices, A."""
+        return len(self.sizes)
+
+    def to_environment(self, choice_EA: Array) -> Array:
+        """Choices counted from 0 -> the environment's own numbers and shape."""
+        action: Array = (choice_EA + self.starts).reshape(-1, *self.shape).astype(self.dtype, copy=False)
+        return action
+
+    def from_environment(self, action: Array) -> Array:
+        """The environment's actions [E, *shape] -> choices counted from 0, int64 [E, A]."""
+        choice: Array = action.reshape(len(action), self.size).astype(np.int64) - self.starts
+        return choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +137,8 @@ class Spaces:
     def to_json(self) -> dict[str, Any]:
         """The spaces as strict JSON."""
         if isinstance(self.action, DiscreteAction):
-            action: dict[str, Any] = {"kind": "discrete", "size": self.action.size, "start": self.action.start}
+            choices = {"sizes": self.action.sizes, "starts": self.action.starts, "shape": self.action.shape}
+            action: dict[str, Any] = {"kind": "discrete", **{k: list(v) for k, v in choices.items()}, "dtype": self.action.dtype}
         else:
             low, high = self.action.low, self.action.high
             action = {"kind": "box", "low": low.tolist(), "high": high.tolist(), "dtype": str(low.dtype)}
@@ -112,7 +151,8 @@ class Spaces:
         action = record["action"]
         bounds: BoxAction | DiscreteAction
         if action["kind"] == "discrete":
-            bounds = DiscreteAction(size=int(action["size"]), start=int(action["start"]))
+            sizes, starts, shape = (tuple(int(n) for n in action[name]) for name in ("sizes", "starts", "shape"))
+            bounds = DiscreteAction(sizes=sizes, starts=starts, shape=shape, dtype=str(np.dtype(str(action["dtype"]))))
         else:
             dtype = np.dtype(str(action["dtype"]))
             bounds = BoxAction(low=np.array(action["low"], dtype), high=np.array(action["high"], dtype))

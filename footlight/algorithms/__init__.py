@@ -4,20 +4,24 @@ Imports no torch by itself, so that `footlight list` answers at once.
 """
 
 import importlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from footlight.errors import UserError, closest
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    from footlight.buffers.replay import Replay
-    from footlight.types import Array, Batch, Spaces
+    from footlight.types import Array, Spaces, Transition
 
 ALGORITHMS = {
+    "a2c": "policy gradient with advantages on short rollouts; discrete and continuous actions (Mnih et al. 2016)",
+    "actor-critic": "one update a step from the TD error; discrete and continuous actions (Sutton & Barto 2018)",
     "ddpg": "deterministic actor that climbs its critic's gradient; continuous actions (Lillicrap et al. 2015)",
+    "ppo": "policy gradient held back by a clipped ratio; discrete and continuous actions (Schulman et al. 2017)",
     "sac": "stochastic actor that is paid for its entropy; continuous actions (Haarnoja et al. 2018)",
+    "stream-ac": "one update a step with eligibility traces, nothing stored; discrete and continuous (Elsayed et al. 2024)",
     "td3": "DDPG with twin critics, smoothed targets, delayed policy; continuous actions (Fujimoto et al. 2018)",
 }
 """Name and one line about each method."""
@@ -26,44 +30,83 @@ ALGORITHMS = {
 class Algorithm(Protocol):
     """What the agent asks of a method: a module with these names, or any object that has them.
 
-    Arrays and tensors carry the shape letters of `footlight.types`; actions lie in [-1, 1].
+    Arrays and tensors carry the shape letters of `footlight.types`; continuous actions lie in [-1, 1], choices count from 0.
     """
 
-    ACTIONS: str
-    """The kind of action space that the method works on: "box"."""
+    ACTIONS: tuple[str, ...]
+    """The kinds of action space that the method works on: "box", "discrete", or "single" for one discrete choice only."""
+    POLICY: str
+    """Name of the field of networks and of the state that acts, such as "actor"."""
     METRICS: tuple[str, ...]
     """Names of the metrics that `update` may give."""
     Config: Any
     """A frozen dataclass of hyperparameters, see `footlight.config`."""
 
     def build(self, config: Any, spaces: "Spaces", network: Any = None) -> Any:
-        """The networks: architectures without state."""
+        """The networks: architectures without state. A field `head`, if there is one, is a `footlight.networks.heads.Head`: it
+        turns actions as they are drawn into actions in [-1, 1]."""
 
     def init(self, config: Any, networks: Any, spaces: "Spaces", num_envs: int) -> Any:
-        """The state, a dataclass tree of tensors and arrays; its field `actor` is what acts."""
+        """The state, a dataclass tree of tensors and arrays. A field `progress` [1], if there is one, is kept by the agent: the
+        share of the run that is over."""
 
-    def buffer(self, config: Any, spaces: "Spaces", num_envs: int) -> "Replay":
-        """Takes transitions by `add` and hands out batches by `due`."""
+    def buffer(self, config: Any, spaces: "Spaces", num_envs: int) -> "Buffer":
+        """Where transitions wait until they are due."""
 
-    def act(self, config: Any, networks: Any, actor_P: "Tensor", observation: "Array", noise_EA: "Array | None") -> "Array":
-        """The policy's actions [E, A]: its mode, or a sample where standard normal noise is given."""
+    def act(
+        self, config: Any, networks: Any, policy_P: "Tensor", observation: "Array", stream: "np.random.Generator | None"
+    ) -> "Array":
+        """The policy's actions [E, A] as drawn: its mode, or a sample where a random stream is given."""
 
-    def explore(self, config: Any, networks: Any, state: Any, observation: "Array", normal_EA: "Array") -> "Array":
-        """Actions [E, A] for collecting experience, made with standard normal numbers."""
+    def explore(
+        self, config: Any, networks: Any, state: Any, observation: "Array", stream: "np.random.Generator", num_steps: int
+    ) -> "Array":
+        """Actions [E, A], as drawn, for collecting experience; `num_steps` environment steps have been taken."""
 
     def episode_ended(self, state: Any, ended_E: "Array") -> None:
         """Forget what must not reach from one episode into the next, for the environments of the mask."""
 
-    def noise_shape(self, config: Any, spaces: "Spaces") -> tuple[int, ...]:
-        """Shape of the standard normal noise that one update takes."""
+    def noise_shape(self, config: Any, networks: Any, batch: Any) -> tuple[int, ...]:
+        """Shape of the standard normal noise that an update on `batch` takes."""
 
-    def variant(self, config: Any, update_index: int) -> Hashable:
-        """Which form the update of this index takes; each form is a graph of its own."""
+    def variants(self, config: Any) -> tuple[Hashable, ...]:
+        """The forms that an update can take; each is a graph of its own."""
 
-    def update(
-        self, config: Any, networks: Any, state: Any, batch: "Batch", noise: "Tensor", variant: Any
-    ) -> "dict[str, Tensor]":
+    def variant(self, config: Any, index: int) -> Hashable:
+        """The form of the update that the buffer's `due` gave this number."""
+
+    def update(self, config: Any, networks: Any, state: Any, batch: Any, noise: "Tensor", variant: Any) -> "dict[str, Tensor]":
         """One gradient step: changes `state` in place and nothing else; metrics leave as 0-d tensors."""
+
+
+class Buffer(Protocol):
+    """What the agent asks of a buffer. `batch` is a named tuple of arrays in reused memory, filled anew for each update."""
+
+    batch: Any
+    num_steps: int
+    capacity: int
+    num_bytes: int
+
+    def add(self, transition: "Transition", action_EA: "Array") -> None:
+        """Keep one step of each environment; `action_EA` are its actions as drawn."""
+
+    def due(self, stream: "np.random.Generator", final: bool = False) -> "Iterator[int]":
+        """A number for each update that is due, with what it is to learn from in `batch`; `final`: nothing more will come."""
+
+    def expected_updates(self, steps: int) -> int:
+        """Updates that this many environment steps will bring, roughly."""
+
+    def forget_pending(self, envs_E: "Array") -> None:
+        """In the environments of this mask a new episode begins that does not follow from the last step."""
+
+    def arrays(self) -> "dict[str, Array]":
+        """The arrays that a checkpoint has to hold."""
+
+    def counters(self) -> dict[str, int]:
+        """The numbers that a checkpoint has to hold."""
+
+    def restore(self, arrays: "dict[str, Array]", counters: dict[str, Any]) -> None:
+        """Go on from `arrays()` and `counters()`."""
 
 
 def find(algorithm: "str | Algorithm") -> Algorithm:
@@ -75,7 +118,7 @@ def find(algorithm: "str | Algorithm") -> Algorithm:
         return algorithm
     if algorithm not in ALGORITHMS:
         raise UserError(f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - there are {', '.join(ALGORITHMS)}")
-    module: Algorithm = importlib.import_module(f"footlight.algorithms.{algorithm}")
+    module: Algorithm = importlib.import_module(f"footlight.algorithms.{algorithm.replace('-', '_')}")
     return module
 
 
@@ -83,8 +126,8 @@ def name_of(algorithm: "str | Algorithm") -> str:
     """The word that names the method in files and folders."""
     if isinstance(algorithm, str):
         return algorithm
-    name = getattr(algorithm, "__name__", type(algorithm).__name__)
-    return str(name).rsplit(".", 1)[-1]
+    name = str(getattr(algorithm, "__name__", type(algorithm).__name__)).rsplit(".", 1)[-1]
+    return name.replace("_", "-") if name.replace("_", "-") in ALGORITHMS else name
 
 
 def _methods() -> dict[str, Any]:

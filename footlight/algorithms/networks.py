@@ -12,7 +12,7 @@ from torch import nn
 from footlight.errors import UserError
 from footlight.networks.mlp import Architecture, QCritic
 from footlight.networks.parameters import Network
-from footlight.types import BoxAction, Spaces
+from footlight.types import Array, BoxAction, DiscreteAction, Spaces
 
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
 """Called with observation space and action space, gives a module with the parts `actor` and `critic`, or only one of them (the
@@ -26,6 +26,7 @@ class Networks:
 
     actor: Network
     critic: Network
+    num_actions: int
 
 
 def build_networks(
@@ -37,9 +38,9 @@ def build_networks(
 ) -> Networks:
     """An actor and an ensemble of critics. Raises `UserError` for a module of the user's that does not fit."""
     shape, num_actions = spaces.observation_shape, spaces.action.size
-    own = [] if network is None else [_call(network, spaces) for _ in range(num_critics)]
+    own = [] if network is None else [call_source(network, spaces) for _ in range(num_critics)]
     for module in own:
-        if not isinstance(module, nn.Module) or not (hasattr(module, "actor") or hasattr(module, "critic")):
+        if not (hasattr(module, "actor") or hasattr(module, "critic")):
             raise UserError(
                 f"network gave {type(module).__name__} - it must give a torch.nn.Module with the parts `actor` and `critic` "
                 "(or one of them) when called with the observation space and the action space"
@@ -49,25 +50,38 @@ def build_networks(
     networks = Networks(
         actor=Network([actor_class(shape, num_actions, architecture) if actor is None else actor]),
         critic=Network(critics or [QCritic(shape, num_actions, architecture) for _ in range(num_critics)], ensemble=True),
+        num_actions=num_actions,
     )
     if own:
         _try_out(networks, spaces)
     return networks
 
 
-def _call(network: NetworkSource, spaces: Spaces) -> nn.Module:
+def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
+    """The user's module for these spaces. Raises `UserError` where there comes none."""
     if isinstance(network, nn.Module):
         raise UserError(
-            "network is a module - each critic needs weights of its own - give its class, or a function that makes it"
+            "network is a module - it has to be made anew for each run and part - give its class, or a function that makes it"
         )
     dtype = np.dtype(spaces.observation_dtype)
     low, high = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     observation_space = gymnasium.spaces.Box(low, high, spaces.observation_shape, dtype.type)
-    assert isinstance(spaces.action, BoxAction)
-    return network(
-        observation_space,
-        gymnasium.spaces.Box(spaces.action.low, spaces.action.high, dtype=spaces.action.low.dtype.type),
-    )
+    module = network(observation_space, _action_space(spaces.action))
+    if not isinstance(module, nn.Module):
+        raise UserError(
+            f"network gave {type(module).__name__} - it must give a torch.nn.Module when called with the observation space and the "
+            "action space"
+        )
+    return module
+
+
+def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
+    if isinstance(action, BoxAction):
+        return gymnasium.spaces.Box(action.low, action.high, dtype=action.low.dtype.type)
+    if action.shape == ():
+        return gymnasium.spaces.Discrete(action.sizes[0], start=action.starts[0])
+    sizes, starts = (np.reshape(numbers, action.shape) for numbers in (action.sizes, action.starts))
+    return gymnasium.spaces.MultiDiscrete(sizes, start=starts)
 
 
 def _try_out(networks: Networks, spaces: Spaces) -> None:
@@ -85,3 +99,10 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
             raise UserError(f"the actor gives shape {tuple(part.shape)} for 2 observations - it must give {wanted}")
     if tuple(value.shape)[1:] != (2,):
         raise UserError(f"the critic gives shape {tuple(value.shape)[1:]} for 2 observations - it must give (2,)")
+
+
+def uniform_warmup(config: Any, networks: Networks, num_envs: int, stream: np.random.Generator, num_steps: int) -> Array | None:
+    """Uniformly random actions [E, A] before `learning_starts`, where that is how the replay is first filled; None otherwise."""
+    if config.warmup != "uniform" or num_steps >= config.learning_starts:
+        return None
+    return stream.uniform(-1, 1, (num_envs, networks.num_actions)).astype(np.float32)

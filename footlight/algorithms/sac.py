@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.networks import Networks, NetworkSource, build_networks
+from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
@@ -25,7 +25,8 @@ from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation, Architecture, GaussianActor
 from footlight.types import Array, Batch, Spaces
 
-ACTIONS = "box"
+ACTIONS = ("box",)
+POLICY = "actor"
 METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss", "entropy", "alpha")
 """critic_loss: squared TD error, summed over critics; q_mean, target_q_mean: Q(s, a) and its target, both in units of
 discounted return; actor_loss: alpha log pi - Q; entropy: nats per action, an estimate; alpha: the temperature."""
@@ -127,18 +128,21 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
     return Replay(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Array | None) -> Array:
-    """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample where noise is given."""
+def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+    """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample where a random stream is given."""
     mean_EA, raw_log_std_EA = networks.actor.infer(actor_P, observation)
-    if noise_EA is None:
+    if stream is None:
         return np.tanh(mean_EA)
     std_EA = np.exp(bounded(config, raw_log_std_EA))
-    return np.tanh(mean_EA + std_EA * noise_EA)
+    return np.tanh(mean_EA + std_EA * stream.standard_normal(mean_EA.shape, dtype=np.float32))
 
 
-def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
+def explore(
+    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+) -> Array:
     """Actions for collecting experience: samples of the policy."""
-    return act(config, networks, state.actor, observation, normal_EA)
+    random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
+    return act(config, networks, state.actor, observation, stream) if random_EA is None else random_EA
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
@@ -150,9 +154,14 @@ def bounded(config: Config, raw_log_std: AnyArray) -> AnyArray:
     return clamped_log_std(raw_log_std) if config.log_std == "clamped" else rescaled_log_std(raw_log_std)
 
 
-def noise_shape(config: Config, spaces: Spaces) -> tuple[int, ...]:
+def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, ...]:
     """Standard normal numbers that one update takes: for the next actions and for the new ones."""
-    return (2, config.batch_size, spaces.action.size)
+    return (2, *batch.action.shape)
+
+
+def variants(config: Config) -> tuple[bool, ...]:
+    """The forms that an update can take."""
+    return (True, False) if config.policy_delay > 1 else (True,)
 
 
 def variant(config: Config, update_index: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.networks import Networks, NetworkSource, build_networks
+from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.exploration import ornstein_uhlenbeck
@@ -23,7 +23,8 @@ from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation, Architecture, DeterministicActor
 from footlight.types import Array, Batch, Spaces
 
-ACTIONS = "box"
+ACTIONS = ("box",)
+POLICY = "actor"
 METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss")
 """critic_loss: squared TD error, summed over critics; q_mean, target_q_mean: Q(s, a) and its target, both in units of
 discounted return; actor_loss: minus the first critic's value of the actor's actions."""
@@ -120,15 +121,21 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
     return Replay(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, noise_EA: Array | None) -> Array:
-    """Actions [E, A] in [-1, 1]. The policy is deterministic: `noise_EA` changes nothing."""
+def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+    """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
     action_EA: Array = networks.actor.infer(actor_P, observation)
     return action_EA
 
 
-def explore(config: Config, networks: Networks, state: State, observation: Array, normal_EA: Array) -> Array:
+def explore(
+    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+) -> Array:
     """Actions for collecting experience: the policy's, plus noise, within the bounds."""
+    random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
+    if random_EA is not None:
+        return random_EA
     theta = config.ou_theta if config.exploration == "ornstein-uhlenbeck" else 1.0  # 1: a walk without memory is Gaussian noise
+    normal_EA = stream.standard_normal(state.exploration_noise.shape, dtype=np.float32)
     state.exploration_noise[:] = ornstein_uhlenbeck(state.exploration_noise, normal_EA, theta, config.exploration_noise)
     action_EA = act(config, networks, state.actor, observation, None)
     return np.minimum(np.maximum(action_EA + state.exploration_noise, -1), 1)
@@ -139,9 +146,15 @@ def episode_ended(state: State, ended_E: Array) -> None:
     state.exploration_noise[ended_E] = 0
 
 
-def noise_shape(config: Config, spaces: Spaces) -> tuple[int, ...]:
+def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, ...]:
     """Standard normal numbers that one update takes: for target policy smoothing."""
-    return (config.batch_size, spaces.action.size)
+    shape: tuple[int, ...] = batch.action.shape
+    return shape
+
+
+def variants(config: Config) -> tuple[bool, ...]:
+    """The forms that an update can take."""
+    return (True, False) if config.policy_delay > 1 else (True,)
 
 
 def variant(config: Config, update_index: int) -> bool:
@@ -174,7 +187,7 @@ def update(
     # Deterministic policy gradient, eq. 1, through the first critic
     def actor_loss(actor_P: Tensor) -> Tensor:
         action_BA = networks.actor(actor_P, batch.observation)
-        return -networks.critic(state.critic, batch.observation, action_BA)[0].mean()
+        return -networks.critic.first(state.critic, batch.observation, action_BA).mean()
 
     gradient_P, loss = grad_and_value(actor_loss)(state.actor)
     adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)

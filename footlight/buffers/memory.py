@@ -18,13 +18,13 @@ def available_bytes() -> int | None:
     return min(known) if known else None
 
 
-def require_bytes(wanted: int, capacity: int, bytes_per_item: int) -> None:
+def require_bytes(wanted: int, capacity: int, bytes_per_item: int, name: str = "buffer_size") -> None:
     """Raise `UserError` with the largest buffer that fits where `wanted` bytes do not."""
     free = available_bytes()
     if free is not None and wanted > free:
         fits = max(0, int(free * 0.9) // max(bytes_per_item, 1))
         raise UserError(
-            f"buffer_size {capacity:,} needs {format_bytes(wanted)} - {format_bytes(free)} are free - "
+            f"{name} {capacity:,} needs {format_bytes(wanted)} - {format_bytes(free)} are free - "
             f"the largest that fits is about {fits:,}"
         )
 

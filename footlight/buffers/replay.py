@@ -69,10 +69,15 @@ class Replay:
         for env in range(len(action_EA)) if valid is None else np.flatnonzero(valid):
             self._add_pending(int(env), transition, action_EA)
 
-    def due(self, stream: np.random.Generator) -> Iterator[Batch]:
+    def expected_updates(self, steps: int) -> int:
+        """Updates that this many environment steps will bring."""
+        return int(self.settings.updates_per_step * max(0, steps - self.settings.learning_starts) + 1e-6)
+
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
         """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`.
 
-        Each batch lies in reused memory: it is gone when the next one is asked for.
+        Each is in `batch` when its number is yielded, in reused memory: it is gone when the next one is asked for. `final`,
+        at the end of a run, asks for what would be due later; here that is nothing.
         """
         earned = self.settings.updates_per_step * (self.num_steps - self.settings.learning_starts)
         while self.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
@@ -82,7 +87,7 @@ class Replay:
             for stored, out in zip(self._rows, self.batch, strict=True):
                 np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
             self.num_drawn += 1
-            yield self.batch
+            yield self.num_drawn - 1
 
     def _write(self, rows: Batch) -> None:
         count = len(rows.reward)
@@ -157,7 +162,7 @@ def _arrays(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
     dtype = np.dtype(spaces.observation_dtype)
     return Batch(
         observation=np.zeros((*lead, *spaces.observation_shape), dtype),
-        action=np.zeros((*lead, spaces.action.size), np.float32),
+        action=np.zeros((*lead, spaces.action.size), spaces.action.stored_dtype),
         reward=np.zeros(lead, np.float32),
         next_observation=np.zeros((*lead, *spaces.observation_shape), dtype),
         discount=np.zeros(lead, np.float32),

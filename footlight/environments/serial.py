@@ -62,7 +62,7 @@ class SerialEnvironments:
         return Transition(before, action, reward, successor, terminated, truncated)
 
     def _step(self, env: int, action: Array) -> tuple[Array, float, bool, bool]:
-        discrete = isinstance(self.spaces.action, DiscreteAction)
+        discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
         self.book.length[env] += 1
         try:  # a copy: the environment may change what it is given
             observed, reward, terminated, truncated, _ = self.envs[env].step(int(action) if discrete else np.array(action))

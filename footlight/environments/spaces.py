@@ -8,7 +8,7 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
-_FITTING = {"box": "sac, td3 and ddpg", "discrete": "no algorithm of this version"}
+_FITTING = {"box": "sac, td3, ddpg, ppo and a2c", "discrete": "ppo, a2c and actor-critic"}
 
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
@@ -18,12 +18,7 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
             f"the observation space is {_kind(observation_space)} - footlight takes Box observations - "
             "wrap the environment in gymnasium.wrappers.FlattenObservation"
         )
-    if isinstance(action_space, gymnasium.spaces.Discrete):
-        action: BoxAction | DiscreteAction = DiscreteAction(size=int(action_space.n), start=int(action_space.start))
-    elif isinstance(action_space, gymnasium.spaces.Box):
-        action = _box_action(action_space)
-    else:
-        raise UserError(f"the action space is {_kind(action_space)} - footlight takes Box and Discrete actions")
+    action = _action(action_space)
     integer = np.issubdtype(observation_space.dtype, np.integer)
     return Spaces(
         observation_shape=tuple(observation_space.shape),
@@ -32,15 +27,39 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
     )
 
 
-def require_actions(spaces: Spaces, kind: str, algorithm: str) -> None:
-    """Raise `UserError` where `algorithm` acts in another kind of action space."""
-    have = "box" if isinstance(spaces.action, BoxAction) else "discrete"
-    if have != kind:
-        words = {"box": "continuous (Box)", "discrete": f"Discrete({spaces.action.size})"}
+def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> None:
+    """Raise `UserError` where `algorithm` acts in other kinds of action space."""
+    if isinstance(spaces.action, BoxAction):
+        have, shown = "box", f"continuous (Box of {spaces.action.size})"
+    else:
+        sizes = spaces.action.sizes
+        have, shown = "discrete", f"Discrete({sizes[0]})" if len(sizes) == 1 else f"{len(sizes)} discrete choices"
+        if len(sizes) > 1 and kinds == ("single",):
+            raise UserError(
+                f"{algorithm} needs one discrete choice a step - this environment's actions are {shown} - try a2c or ppo"
+            )
+    if have not in kinds and not (have == "discrete" and "single" in kinds):
+        wanted = "continuous" if "box" in kinds else "discrete"
         raise UserError(
-            f"{algorithm} needs {'continuous' if kind == 'box' else 'discrete'} actions - this environment's are {words[have]} - "
-            f"for these there is {_FITTING[have]}"
+            f"{algorithm} needs {wanted} actions - this environment's are {shown} - for these there is {_FITTING[have]}"
         )
+
+
+def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
+    if isinstance(space, gymnasium.spaces.Box):
+        return _box_action(space)
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return DiscreteAction(sizes=(int(space.n),), starts=(int(space.start),), dtype=str(space.dtype))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        sizes, starts = (tuple(int(n) for n in array.flatten()) for array in (space.nvec, space.start))
+    elif isinstance(space, gymnasium.spaces.MultiBinary):
+        sizes = (2,) * int(np.prod(space.shape))
+        starts = (0,) * len(sizes)
+    else:
+        raise UserError(
+            f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete and MultiBinary actions"
+        )
+    return DiscreteAction(sizes=sizes, starts=starts, shape=tuple(space.shape), dtype=str(space.dtype))
 
 
 def _box_action(space: gymnasium.spaces.Box) -> BoxAction:

@@ -4,6 +4,7 @@ import math
 from typing import TypeVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,5 +39,36 @@ def squashed_gaussian(mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor) -> 
     """
     raw_BA = mean_BA + log_std_BA.exp() * noise_BA
     log_normal_BA = -0.5 * noise_BA.square() - log_std_BA - 0.5 * math.log(2 * math.pi)
-    log_slope_BA = 2 * (math.log(2) - raw_BA - F.softplus(-2 * raw_BA))
-    return raw_BA.tanh(), (log_normal_BA - log_slope_BA).sum(-1)
+    return raw_BA.tanh(), (log_normal_BA - log_tanh_slope(raw_BA)).sum(-1)
+
+
+def log_tanh_slope(u: Tensor) -> Tensor:
+    """log(1 - tanh(u)^2), finite for every u."""
+    return 2 * (math.log(2) - u - F.softplus(-2 * u))
+
+
+def gaussian_log_prob(mean_BA: Tensor, log_std_BA: Tensor, value_BA: Tensor) -> Tensor:
+    """log N(value; mean, sigma), summed over independent dimensions, shape [B]."""
+    scaled_BA = (value_BA - mean_BA) * (-log_std_BA).exp()
+    return (-0.5 * scaled_BA.square() - log_std_BA - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def gaussian_entropy(log_std_BA: Tensor) -> Tensor:
+    """H = sum_A (1/2 + 1/2 log 2 pi + log sigma) in nats, shape [B]."""
+    return (0.5 + 0.5 * math.log(2 * math.pi) + log_std_BA).sum(-1)
+
+
+def categorical_log_prob(logits_BH: Tensor, choice_BA: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """log pi of A independent choices, whose logits lie side by side, `sizes` of each: shape [B]."""
+    log_probs = []
+    for index, logits in enumerate(torch.split(logits_BH, list(sizes), -1)):
+        # A comparison instead of an index: its gradient is no scatter, which a compiler cannot fuse
+        chosen = choice_BA[..., index, None] == torch.arange(logits.shape[-1], device=logits.device)
+        log_probs.append(torch.where(chosen, logits.log_softmax(-1), 0.0).sum(-1))
+    return torch.stack(log_probs).sum(0)
+
+
+def categorical_entropy(logits_BH: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """H = -sum pi log pi in nats, summed over the independent choices, shape [B]."""
+    entropies = [-(p.softmax(-1) * p.log_softmax(-1)).sum(-1) for p in torch.split(logits_BH, list(sizes), -1)]
+    return torch.stack(entropies).sum(0)

@@ -1,9 +1,12 @@
-"""Optimisers and target averages on flat parameter vectors. They change their first argument in place."""
+"""Optimisers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+StepSize = float | Tensor
+"""One number, or a tensor that broadcasts to [P]: a schedule's value, a step size for each parameter."""
 
 
 @dataclass
@@ -22,7 +25,7 @@ class Adam:
         return Adam(zeros, zeros.clone(), one, one.clone())
 
 
-def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: float, epsilon: float = 1e-8) -> None:
+def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8) -> None:
     """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999).
 
     The powers of the bias corrections are kept, not computed: a compiler computes them anew for every few parameters.
@@ -34,6 +37,43 @@ def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_r
     step_size = learning_rate / (1 - memory.first_bias)
     root = (memory.second_moment / (1 - memory.second_bias)).sqrt()
     parameters_P.sub_(memory.first_moment * step_size / (root + epsilon))
+
+
+@dataclass
+class RMSprop:
+    """RMSprop's memory for a vector of P parameters."""
+
+    second_moment: Tensor  # [P]
+
+    @staticmethod
+    def zeros_like(parameters_P: Tensor) -> "RMSprop":
+        """The memory before the first step."""
+        return RMSprop(torch.zeros_like(parameters_P))
+
+
+def rmsprop_step(
+    parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99
+) -> None:
+    """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) + epsilon)."""
+    memory.second_moment.mul_(decay).addcmul_(gradient_P, gradient_P, value=1 - decay)
+    parameters_P.sub_(learning_rate * gradient_P / (memory.second_moment.sqrt() + epsilon))
+
+
+def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]:
+    """The gradient, scaled down to the norm `max_norm` where its own is larger, and its own norm (Pascanu et al. 2013)."""
+    norm = gradient_P.square().sum().sqrt()
+    if max_norm is None:
+        return gradient_P, norm
+    return gradient_P * (max_norm / (norm + 1e-6)).clamp(max=1.0), norm
+
+
+def bounded_step_size(step_size: float, kappa: float, delta: Tensor, trace_norm: Tensor) -> Tensor:
+    """alpha' = alpha / max(1, alpha kappa max(|delta|, 1) ||z||_1), a scalar.
+
+    The step size of overshooting-bounded gradient descent (Elsayed et al. 2024, algorithm 3): with it a step alpha' delta z along the
+    trace z does not pass the point where the error delta is 0. `trace_norm` is the sum of the trace's absolute values.
+    """
+    return step_size / (step_size * kappa * delta.abs().clamp(min=1.0) * trace_norm).clamp(min=1.0)
 
 
 def polyak_(target_P: Tensor, online_P: Tensor, tau: float) -> None:

@@ -1,20 +1,24 @@
 """How the weights of our own networks start. A user's own module keeps the weights it comes with."""
 
+from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import nn
 
-Initialisation = Literal["pytorch", "kaiming", "orthogonal"]
+Initialisation = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
 
 
-def initialise(network: nn.Sequential, kind: Initialisation, last_gain: float = 1.0) -> None:
-    """Set the weights of a multilayer perceptron in place.
+def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: float = 1.0) -> None:
+    """Set the weights of a multilayer perceptron, given as its layers in order, in place.
 
     - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et
       al. 2018 and Haarnoja et al. 2018 ran with);
     - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
       outputs are close to 0 (Lillicrap et al. 2015);
-    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021).
+    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021);
+    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights are set to 0 (Elsayed et
+      al. 2024, algorithm 1).
     """
     linears = [layer for layer in network if isinstance(layer, nn.Linear)]
     if kind == "pytorch":
@@ -23,6 +27,12 @@ def initialise(network: nn.Sequential, kind: Initialisation, last_gain: float = 
         nn.init.zeros_(layer.bias)
         if kind == "kaiming":
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif kind == "sparse":
+            bound = layer.in_features**-0.5
+            nn.init.uniform_(layer.weight, -bound, bound)
+            with torch.no_grad():
+                for incoming in layer.weight:
+                    incoming[torch.randperm(layer.in_features)[: round(0.9 * layer.in_features)]] = 0
         else:
             nn.init.orthogonal_(layer.weight, gain=last_gain if layer is linears[-1] else 2**0.5)
     if kind == "kaiming":

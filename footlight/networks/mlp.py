@@ -1,4 +1,4 @@
-"""Multilayer perceptrons and the three networks that off-policy actor-critics are made of."""
+"""Multilayer perceptrons and the networks that actor-critics are made of."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from footlight.networks.initialisation import Initialisation, initialise
 
-Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
+Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
+    "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "leaky-relu": nn.LeakyReLU,
 }  # fmt: skip
 
 
@@ -23,19 +23,30 @@ class Architecture:
     activation: Activation = "relu"
     layer_norm: bool = False
     initialisation: Initialisation = "pytorch"
+    layer_norm_affine: bool = True
+    """Whether LayerNorm has a scale and a shift that are learned."""
 
 
-def mlp(num_inputs: int, num_outputs: int, architecture: Architecture) -> nn.Sequential:
-    """Linear - (LayerNorm) - activation for each hidden size, then a linear layer."""
+POLICY_GAIN = 0.01  # of the last layer, where initialisation is orthogonal: the first policy hardly prefers anything
+
+
+def torso(num_inputs: int, architecture: Architecture) -> tuple[list[nn.Module], int]:
+    """Linear - (LayerNorm) - activation for each hidden size, and the number of features that come out."""
     layers: list[nn.Module] = []
     for size in architecture.hidden_sizes:
         layers.append(nn.Linear(num_inputs, size))
         if architecture.layer_norm:
-            layers.append(nn.LayerNorm(size))
+            layers.append(nn.LayerNorm(size, elementwise_affine=architecture.layer_norm_affine))
         layers.append(_ACTIVATIONS[architecture.activation]())
         num_inputs = size
-    network = nn.Sequential(*layers, nn.Linear(num_inputs, num_outputs))
-    initialise(network, architecture.initialisation)
+    return layers, num_inputs
+
+
+def mlp(num_inputs: int, num_outputs: int, architecture: Architecture, last_gain: float = 1.0) -> nn.Sequential:
+    """A torso, then a linear layer."""
+    layers, num_features = torso(num_inputs, architecture)
+    network = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
+    initialise(network, architecture.initialisation, last_gain)
     return network
 
 
@@ -80,3 +91,39 @@ class QCritic(nn.Module):
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Values, [B]."""
         return self.body(torch.cat([as_features(observation), action], -1)).squeeze(-1)
+
+
+class ActorCritic(nn.Module):
+    """A policy's outputs and values of an observation, from two networks, or from two last layers on a shared torso.
+
+    num_outputs: numbers of the policy that depend on the observation. num_log_std: numbers that are learned and don't, such as a
+    Gaussian's log standard deviations, which begin at `initial_log_std`. num_values: 1 for V(s), more for Q(s, .).
+    """
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, *, shared: bool = False,
+        num_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        num_inputs = math.prod(observation_shape)
+        self.num_values = num_values
+        if shared:
+            layers, num_features = torso(num_inputs, architecture)
+            self.torso = nn.Sequential(*layers)
+            self.actor = nn.Sequential(nn.Linear(num_features, num_outputs))
+            self.critic = nn.Sequential(nn.Linear(num_features, num_values))
+            initialise([*self.torso, *self.actor], architecture.initialisation, POLICY_GAIN)
+            initialise(self.critic, architecture.initialisation)
+        else:
+            self.torso = nn.Sequential()
+            self.actor = mlp(num_inputs, num_outputs, architecture, POLICY_GAIN)
+            self.critic = mlp(num_inputs, num_values, architecture)
+        self.log_std = nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""
+        features = self.torso(as_features(observation))
+        output, value = self.actor(features), self.critic(features)
+        if self.log_std is not None:
+            output = torch.cat([output, self.log_std.expand_as(output)], -1)
+        return output, value.squeeze(-1) if self.num_values == 1 else value

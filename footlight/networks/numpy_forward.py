@@ -6,27 +6,32 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from footlight.networks.mlp import DeterministicActor, GaussianActor
+from footlight.networks.mlp import ActorCritic, DeterministicActor, GaussianActor
 from footlight.types import Array, FloatArray
 
 Step = Callable[[FloatArray], FloatArray]
 
 
 def numpy_forward(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[[Array], Any] | None:
-    """`module` as a function of observations [E, ...], on views of `parameters`; None for a module that only torch can run."""
+    """What `module` says about actions as a function of observations [E, ...], on views of `parameters`; None for a module that
+    only torch can run."""
     if type(module) is DeterministicActor:
         head: Callable[[FloatArray], Any] = np.tanh
+        parts: tuple[str, ...] = ("body",)
     elif type(module) is GaussianActor:
-        head = _halves
+        head, parts = _halves, ("body",)
+    elif type(module) is ActorCritic:
+        head, parts = _with_log_std(parameters), ("torso", "actor")
     else:
         return None
     steps: list[Step] = []
-    for index, layer in enumerate(module.body):
-        views = [parameters[f"body.{index}.{name}"].numpy() for name, _ in layer.named_parameters()]
-        step = _step(layer, views)
-        if step is None:
-            return None
-        steps.append(step)
+    for part in parts:
+        for index, layer in enumerate(getattr(module, part)):
+            views = [parameters[f"{part}.{index}.{name}"].numpy() for name, _ in layer.named_parameters()]
+            step = _step(layer, views)
+            if step is None:
+                return None
+            steps.append(step)
 
     def forward(observation: Array) -> Any:
         flat = observation.reshape(len(observation), -1)
@@ -43,12 +48,14 @@ def numpy_forward(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[
 def _step(layer: nn.Module, views: list[FloatArray]) -> Step | None:
     if type(layer) is nn.Linear and len(views) == 2:
         return _linear(*views)
-    if type(layer) is nn.LayerNorm and len(views) == 2:
+    if type(layer) is nn.LayerNorm and len(views) != 1:
         return _layer_norm(layer.eps, *views)
     if type(layer) is nn.ReLU:
         return lambda x: np.maximum(x, np.float32(0), out=x)
     if type(layer) is nn.Tanh:
         return lambda x: np.tanh(x, out=x)
+    if type(layer) is nn.LeakyReLU:
+        return lambda x: np.maximum(x, np.float32(layer.negative_slope) * x)
     return None
 
 
@@ -63,11 +70,12 @@ def _linear(weight: FloatArray, bias: FloatArray) -> Step:
     return step
 
 
-def _layer_norm(epsilon: float, weight: FloatArray, bias: FloatArray) -> Step:
+def _layer_norm(epsilon: float, *affine: FloatArray) -> Step:
     def step(x: FloatArray) -> FloatArray:
         centred = x - x.mean(-1, keepdims=True)
         deviation = np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(epsilon))
-        return centred / deviation * weight + bias
+        normal: FloatArray = centred / deviation
+        return normal * affine[0] + affine[1] if affine else normal
 
     return step
 
@@ -75,3 +83,10 @@ def _layer_norm(epsilon: float, weight: FloatArray, bias: FloatArray) -> Step:
 def _halves(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     half = x.shape[1] // 2
     return x[:, :half], x[:, half:]
+
+
+def _with_log_std(parameters: dict[str, Tensor]) -> Callable[[FloatArray], FloatArray]:
+    if "log_std" not in parameters:
+        return lambda x: x
+    log_std = parameters["log_std"].numpy()
+    return lambda x: np.concatenate([x, np.broadcast_to(log_std, x.shape)], 1)

@@ -50,6 +50,10 @@ class Network:
             return functional_call(self.module, self.named(parameters_P), inputs)
         return vmap(lambda copy: functional_call(self.module, copy, inputs))(self.named(parameters_P))
 
+    def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
+        """The output of the first module of an ensemble alone."""
+        return functional_call(self.module, {name: stacked[0] for name, stacked in self.named(parameters_P).items()}, inputs)
+
     def named(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names (with a leading N for an ensemble)."""
         views = {}
@@ -71,6 +75,12 @@ class Network:
         parts = [named[name] for name in self.shapes]
         return torch.cat(
             [(part.mT if is_matrix else part).flatten() for part, is_matrix in zip(parts, self._is_matrix, strict=True)]
+        )
+
+    def marked(self, part: str) -> Tensor:
+        """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
+        return torch.cat(
+            [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
 
     def infer(self, parameters_P: Tensor, observation: Array) -> Any:

@@ -6,16 +6,15 @@ from typing import Any
 
 from footlight.errors import UserError, closest
 
-_ALGORITHMS = ("ddpg", "sac", "td3")
-
 
 def all_presets() -> dict[str, dict[str, Any]]:
     """Every preset by name, `ALGORITHM/ENVIRONMENT`."""
     folder = resources.files(__name__)
     return {
-        f"{algorithm}/{environment}": values
-        for algorithm in _ALGORITHMS
-        for environment, values in tomllib.loads((folder / f"{algorithm}.toml").read_text()).items()
+        f"{file.name.removesuffix('.toml')}/{environment}": values
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".toml")
+        for environment, values in tomllib.loads(file.read_text()).items()
     }
 
 

@@ -1,0 +1,138 @@
+"""Advantage actor-critic: one gradient step on each rollout (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony).
+
+With `gae_lambda` 1 the advantages are those of n-step returns, up to the end of the rollout, as in the paper; below, they are
+generalised (Schulman et al. 2016). At a time limit the value of the true last state stands for what would have followed.
+
+Shape letters: T steps, E environments, B = T * E rows, A action dimensions or choices, P parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from footlight.algorithms.on_policy import (
+    Networks,
+    NetworkSource,
+    act,
+    build_networks,
+    descend,
+    entropy_weight,
+    episode_ended,
+    explore,
+    new_optimizer,
+)  # fmt: skip
+from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.buffers.rollout import Rollout
+from footlight.config import Count, Fraction, NonNegative, Positive, check
+from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.types import RolloutBatch, Spaces
+
+__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+
+ACTIONS = ("box", "discrete")
+POLICY = "actor_critic"
+METRICS = ("policy_loss", "value_loss", "entropy", "value_mean", "explained_variance", "gradient_norm")
+"""policy_loss: -advantage * log pi; value_loss: squared error of V(s) against its target; entropy: nats per action; value_mean:
+V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains; gradient_norm: before
+clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+    """Hyperparameters of A2C."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    n_steps: Count = 5
+    """Steps of each environment per update."""
+    gae_lambda: Fraction = 1.0
+    """Decay of later TD errors in the advantage; 1: n-step returns, 0: the TD error alone."""
+    value_coef: NonNegative = 0.5
+    """Weight of the value's squared error in the loss."""
+    normalize_advantage: bool = False
+    """Give the advantages of an update mean 0 and standard deviation 1."""
+    learning_rate: Positive = 7e-4
+    """The optimiser's step size."""
+    optimizer: Literal["adam", "rmsprop"] = "rmsprop"
+    """Adam with betas 0.9 and 0.999, or RMSprop with decay 0.99."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass
+class State:
+    """Everything that changes while A2C learns."""
+
+    actor_critic: Tensor  # [P]
+    optimizer: Adam | RMSprop
+    progress: Tensor  # [1], share of the run that is over
+
+
+def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
+    """Policy and values: ours, or the user's own."""
+    return build_networks(config, spaces, network)
+
+
+def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
+    """The state before the first step."""
+    parameters_P = networks.actor_critic.initial.clone()
+    return State(parameters_P, new_optimizer(config, parameters_P), torch.zeros(1))
+
+
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
+    """Where steps wait until the rollout is full."""
+    return Rollout(spaces, num_envs, config.gamma, config.n_steps)
+
+
+def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
+    """Standard normal numbers that one update takes: for entropies without a closed form."""
+    return (batch.reward.size, networks.head.noise_size)
+
+
+def variants(config: Config) -> tuple[None]:
+    """All updates have the same form."""
+    return (None,)
+
+
+def variant(config: Config, index: int) -> None:
+    """All updates have the same form."""
+
+
+def update(
+    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_BA: Tensor, form: None
+) -> dict[str, Tensor]:
+    """One gradient step. Changes `state` in place and nothing else."""
+    weight_B = batch.weight.flatten()
+    _, next_value_B = networks.actor_critic(state.actor_critic, batch.next_observation.flatten(0, 1))
+
+    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation.flatten(0, 1))
+        value_TE, next_value_TE = value_B.detach().view_as(batch.reward), next_value_B.view_as(batch.reward)
+        advantage_B = generalized_advantage(
+            batch.reward, batch.discount, batch.continues, value_TE, next_value_TE, config.gamma * config.gae_lambda
+        ).flatten()
+        target_B = value_B.detach() + advantage_B
+        if config.normalize_advantage:
+            advantage_B = standardized(advantage_B, weight_B)
+        log_prob_B = networks.head.log_prob(output_BH, batch.action.flatten(0, 1))
+
+        policy_loss = -weighted_mean(advantage_B * log_prob_B, weight_B)
+        value_loss = weighted_mean((target_B - value_B).square(), weight_B)
+        entropy = weighted_mean(networks.head.entropy(output_BH, noise_BA), weight_B)
+        total = policy_loss + config.value_coef * value_loss - entropy_weight(config, state.progress) * entropy
+        return total, {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "value_mean": weighted_mean(value_B, weight_B),
+            "explained_variance": explained_variance(value_B, target_B, weight_B),
+        }
+
+    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+    norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
+    return {**metrics, "gradient_norm": norm}

@@ -1,0 +1,157 @@
+"""What the on-policy methods share besides equations: one network for policy and values, acting, and the optimiser's step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from footlight.algorithms.networks import call_source
+from footlight.equations.optimizers import Adam, RMSprop, adam_step, clipped, rmsprop_step
+from footlight.errors import UserError
+from footlight.networks.heads import Head, head_for
+from footlight.networks.mlp import ActorCritic, Architecture
+from footlight.networks.parameters import Network
+from footlight.types import Array, BoxAction, Spaces
+
+NetworkSource = Callable[[Any, Any], nn.Module]
+"""Called with observation space and action space. Either its `forward(observation)` gives `(output, value)`, or it has the parts
+`actor(observation)` -> output and `critic(observation)` -> value, or only one of them (the other is ours). output [B, H]: logits
+of discrete actions (of all choices side by side), or means of continuous ones in [-1, 1], with raw log standard deviations behind
+them for a state-dependent head. value: [B] or [B, 1]."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Architectures; their parameters are in the state."""
+
+    actor_critic: Network
+    head: Head
+
+
+def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any) -> Networks:
+    """Policy and values: ours, or the user's own. `changes` are arguments of `ActorCritic`.
+
+    Raises `UserError` for a module of the user's that does not fit.
+    """
+    head = head_for(spaces.action, config.action_head)
+    one_std = isinstance(spaces.action, BoxAction) and config.action_head == "gaussian"
+    num_log_std = spaces.action.size if one_std else 0
+    ours = ActorCritic(
+        spaces.observation_shape, head.num_outputs - num_log_std, architecture_of(config),
+        shared=config.shared_torso, num_log_std=num_log_std, initial_log_std=config.initial_log_std, **changes,
+    )  # fmt: skip
+    if network is None:
+        return Networks(Network([ours]), head)
+    theirs = call_source(network, spaces)
+    networks = Networks(Network([_UsersOwn(theirs, ours)]), head)
+    _try_out(networks, spaces, ours.num_values)
+    return networks
+
+
+def architecture_of(config: Any) -> Architecture:
+    """The shape of the network that a config asks for."""
+    affine = getattr(config, "layer_norm_affine", True)
+    return Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation, affine)
+
+
+def act(config: Any, networks: Networks, actor_critic_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+    """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+    output = networks.actor_critic.infer(actor_critic_P, observation)
+    output_EH = output[0] if isinstance(output, tuple) else output
+    return networks.head.mode(output_EH) if stream is None else networks.head.sample(output_EH, stream)
+
+
+def explore(
+    config: Any, networks: Networks, state: Any, observation: Array, stream: np.random.Generator, num_steps: int
+) -> Array:
+    """Actions for collecting experience: samples of the policy."""
+    return act(config, networks, state.actor_critic, observation, stream)
+
+
+def episode_ended(state: Any, ended_E: Array) -> None:
+    """Nothing is remembered from step to step."""
+
+
+def new_optimizer(config: Any, parameters_P: Tensor) -> Adam | RMSprop:
+    """The optimiser's memory before the first step."""
+    return Adam.zeros_like(parameters_P) if config.optimizer == "adam" else RMSprop.zeros_like(parameters_P)
+
+
+def descend(
+    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Adam | RMSprop, progress: Tensor
+) -> Tensor:
+    """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
+    gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
+    rate: float | Tensor = step_sizes(config, networks.actor_critic)
+    if config.learning_rate_schedule == "linear":
+        rate = rate * (1 - progress)
+    if isinstance(optimizer, Adam):
+        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
+    else:
+        rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
+    return norm
+
+
+def step_sizes(config: Any, network: Network) -> float | Tensor:
+    """One step size for all parameters, or [P] where actor and critic have their own."""
+    if config.actor_learning_rate is None and config.critic_learning_rate is None:
+        return float(config.learning_rate)
+    critic_P = network.marked("critic")
+    own = network.marked("actor") + network.marked("log_std")
+    rate_P = config.learning_rate * (1 - critic_P - own)
+    return (
+        rate_P + (config.actor_learning_rate or config.learning_rate) * own
+        + (config.critic_learning_rate or config.learning_rate) * critic_P
+    )  # fmt: skip
+
+
+def entropy_weight(config: Any, progress: Tensor) -> float | Tensor:
+    """The entropy's weight at this point of the run."""
+    start, end = config.entropy_coef, config.final_entropy_coef
+    return float(start) if end is None else start + (end - start) * progress.squeeze()
+
+
+class _UsersOwn(nn.Module):
+    """The user's module, with our parts where it has none."""
+
+    def __init__(self, network: nn.Module, ours: ActorCritic) -> None:
+        super().__init__()
+        self.whole = type(network).forward is not nn.Module.forward
+        if not self.whole and not (hasattr(network, "actor") or hasattr(network, "critic")):
+            raise UserError(
+                f"network gave {type(network).__name__} - it must have a forward(observation) that gives (output, value), or the parts "
+                "`actor` and `critic`, or one of them"
+            )
+        self.network: Any = network
+        self.num_values, self.log_std = ours.num_values, ours.log_std
+        if not self.whole and not (hasattr(network, "actor") and hasattr(network, "critic")):
+            self.ours = ours
+            ours.log_std = None
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        if self.whole:
+            output, value = self.network(observation)
+        else:
+            output = self.network.actor(observation) if hasattr(self.network, "actor") else self.ours(observation)[0]
+            value = self.network.critic(observation) if hasattr(self.network, "critic") else self.ours(observation)[1]
+        if self.log_std is not None and output.shape[-1] == len(self.log_std):
+            output = torch.cat([output, self.log_std.expand_as(output)], -1)
+        return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
+
+
+def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
+    """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
+    observation = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    try:
+        with torch.no_grad():
+            output, value = networks.actor_critic(networks.actor_critic.initial, observation)
+        shapes = tuple(output.shape), tuple(value.shape)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the network cannot be called - {str(error).splitlines()[0]}") from error
+    wanted = (2, networks.head.num_outputs), (2,) if num_values == 1 else (2, num_values)
+    for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
+        if shape != want:
+            raise UserError(f"the network's {name} gives shape {shape} for 2 observations - it must give {want}")

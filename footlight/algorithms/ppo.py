@@ -1,0 +1,191 @@
+"""Proximal policy optimisation: epochs of minibatches on each rollout, held back by a clipped ratio (Schulman et al. 2017,
+arXiv:1707.06347).
+
+The probabilities that ratios compare with, the advantages and the value targets are computed once per rollout, before its first
+minibatch, with the parameters that collected it; so the first ratio is exactly 1. With `target_kl` the rest of a rollout is
+skipped once the policy has moved that far. At a time limit the value of the true last state stands for what would have followed.
+
+Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A action dimensions or choices, P parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from footlight.algorithms.on_policy import (
+    Networks,
+    NetworkSource,
+    act,
+    build_networks,
+    descend,
+    entropy_weight,
+    episode_ended,
+    explore,
+    new_optimizer,
+)  # fmt: skip
+from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.buffers.rollout import Rollout
+from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
+from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.types import RolloutBatch, Spaces
+
+__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+
+ACTIONS = ("box", "discrete")
+POLICY = "actor_critic"
+METRICS = (
+    "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "value_mean", "explained_variance", "gradient_norm",
+)  # fmt: skip
+"""policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per action; approx_kl: mean of (r - 1) - log r,
+an estimate of the divergence from the policy that collected the rollout; clip_fraction: share of ratios outside of the clip
+range; value_mean: V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains;
+gradient_norm: before clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+    """Hyperparameters of PPO."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    n_steps: Count = 2048
+    """Steps of each environment per rollout."""
+    num_epochs: Count = 10
+    """Times that each rollout is learned from."""
+    minibatch_size: Count = 64
+    """Steps per update; divides n_steps x num_envs."""
+    gae_lambda: Fraction = 0.95
+    """Decay of later TD errors in the advantage; 1: returns up to the end of the rollout, 0: the TD error alone."""
+    clip_range: Positive = 0.2
+    """Ratios of new to old probability count within 1 plus or minus this."""
+    value_clip_range: Annotated[float | None, Range(0, open_low=True)] = None
+    """Values count within the old value plus or minus this; none: no clipping."""
+    final_clip_range: Annotated[float | None, Range(0, open_low=True)] = None
+    """The clip range at the end of the run, approached linearly; none: clip_range throughout."""
+    target_kl: Annotated[float | None, Range(0, open_low=True)] = None
+    """Skip the rest of a rollout once approx_kl exceeds one and a half times this; none: never."""
+    value_coef: NonNegative = 0.5
+    """Weight of the value's squared error in the loss."""
+    normalize_advantage: bool = True
+    """Give the advantages of each minibatch mean 0 and standard deviation 1."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass
+class State:
+    """Everything that changes while PPO learns. What is known of the rollout in hand is computed before its first minibatch."""
+
+    actor_critic: Tensor  # [P]
+    optimizer: Adam | RMSprop
+    progress: Tensor  # [1], share of the run that is over
+    advantage: Tensor  # [B]
+    value: Tensor  # [B], by the old parameters
+    log_prob: Tensor  # [B], by the old parameters
+    far: Tensor  # [1], 1 where the policy has moved by more than target_kl
+
+
+def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
+    """Policy and values: ours, or the user's own."""
+    return build_networks(config, spaces, network)
+
+
+def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
+    """The state before the first step."""
+    parameters_P = networks.actor_critic.initial.clone()
+    advantage, value, log_prob = (torch.zeros(config.n_steps * num_envs) for _ in range(3))
+    return State(
+        parameters_P, new_optimizer(config, parameters_P), torch.zeros(1), advantage, value, log_prob, torch.zeros(1)
+    )  # fmt: skip
+
+
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
+    """Where steps wait until the rollout is full, and from where minibatches are drawn."""
+    return Rollout(spaces, num_envs, config.gamma, config.n_steps, config.num_epochs, config.minibatch_size)
+
+
+def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
+    """Standard normal numbers that one update takes: for entropies without a closed form."""
+    return (config.minibatch_size, networks.head.noise_size)
+
+
+def variants(config: Config) -> tuple[bool, ...]:
+    """The forms that an update can take."""
+    return (True, False)
+
+
+def variant(config: Config, index: int) -> bool:
+    """Whether this minibatch is the first of its rollout."""
+    return index == 0
+
+
+def assess(config: Config, networks: Networks, state: State, batch: RolloutBatch) -> None:
+    """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
+    output_BH, value_B = networks.actor_critic(state.actor_critic, batch.observation.flatten(0, 1))
+    _, next_value_B = networks.actor_critic(state.actor_critic, batch.next_observation.flatten(0, 1))
+    value_TE, next_value_TE = value_B.view_as(batch.reward), next_value_B.view_as(batch.reward)
+    advantage_TE = generalized_advantage(
+        batch.reward, batch.discount, batch.continues, value_TE, next_value_TE, config.gamma * config.gae_lambda
+    )
+    state.advantage.copy_(advantage_TE.flatten())
+    state.value.copy_(value_B)
+    state.log_prob.copy_(networks.head.log_prob(output_BH, batch.action.flatten(0, 1)))
+    state.far.zero_()
+
+
+def update(
+    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_MA: Tensor, is_first: bool
+) -> dict[str, Tensor]:
+    """One gradient step on one minibatch. Changes `state` in place and nothing else."""
+    if is_first:
+        assess(config, networks, state, batch)
+    observation, action_MA = (x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action))
+    old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
+    advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]
+    target_M = old_value_M + advantage_M
+    if config.normalize_advantage:
+        advantage_M = standardized(advantage_M, weight_M)
+    clip: Any = config.clip_range
+    if config.final_clip_range is not None:
+        clip = clip + (config.final_clip_range - clip) * state.progress.squeeze()
+
+    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output_MH, value_M = networks.actor_critic(actor_critic_P, observation)
+
+        # Clipped surrogate, eq. 7
+        log_ratio_M = networks.head.log_prob(output_MH, action_MA) - old_log_prob_M
+        ratio_M = log_ratio_M.exp()
+        surrogate_M = torch.minimum(advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip))
+        policy_loss = -weighted_mean(surrogate_M, weight_M)
+
+        counted_value_M = value_M
+        if config.value_clip_range is not None:
+            move_M = (value_M - old_value_M).clamp(-config.value_clip_range, config.value_clip_range)
+            counted_value_M = old_value_M + move_M
+        value_loss = weighted_mean((target_M - counted_value_M).square(), weight_M)
+        entropy = weighted_mean(networks.head.entropy(output_MH, noise_MA), weight_M)
+        total = policy_loss + config.value_coef * value_loss - entropy_weight(config, state.progress) * entropy
+        return total, {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "approx_kl": weighted_mean(ratio_M - 1 - log_ratio_M, weight_M),
+            "clip_fraction": weighted_mean(((ratio_M - 1).abs() > clip).float(), weight_M),
+            "value_mean": weighted_mean(value_M, weight_M),
+            "explained_variance": explained_variance(old_value_M, target_M, weight_M),
+        }
+
+    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+    if config.target_kl is not None:
+        state.far.copy_(torch.maximum(state.far, (metrics["approx_kl"] > 1.5 * config.target_kl).float()))
+    before = [(leaf, leaf.clone()) for leaf in (state.actor_critic, *vars(state.optimizer).values())]
+    norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
+    if config.target_kl is not None:  # too far: the step is taken back
+        for leaf, old in before:
+            leaf.copy_(torch.where(state.far > 0, old, leaf))
+    return {**metrics, "gradient_norm": norm}

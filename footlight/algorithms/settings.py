@@ -1,0 +1,74 @@
+"""Groups of hyperparameters that methods share. A method's `Config` names its groups, sets its own defaults, and adds its own."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from footlight.config import LayerSizes, NonNegative, Positive, Range
+from footlight.networks.heads import ContinuousHead
+from footlight.networks.initialisation import Initialisation
+from footlight.networks.mlp import Activation
+
+OptionalRate = Annotated[float | None, Range(0, open_low=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """What happens to observations and rewards before they are learned from. Logged and evaluated returns stay raw."""
+
+    normalize_observations: bool = False
+    """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
+    normalize_rewards: bool = False
+    """Divide by the running standard deviation of the discounted return, cut off at ±10."""
+    clip_reward: Annotated[float | None, Range(0, open_low=True)] = None
+    """Cut rewards off at plus and minus this; none: as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorCriticNetwork:
+    """The network of an on-policy actor-critic."""
+
+    hidden_sizes: LayerSizes = (64, 64)
+    """Widths of the hidden layers."""
+    activation: Activation = "tanh"
+    """Activation after each hidden layer."""
+    layer_norm: bool = False
+    """Layer normalisation before each activation."""
+    initialisation: Initialisation = "orthogonal"
+    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3), orthogonal or sparse."""
+    shared_torso: bool = False
+    """Actor and critic share all hidden layers."""
+    action_head: ContinuousHead = "gaussian"
+    """Distribution of continuous actions: gaussian (one standard deviation, learned), state-dependent-gaussian, or
+    squashed-gaussian (state-dependent, through tanh). Discrete actions are categorical."""
+    initial_log_std: float = 0.0
+    """Log standard deviation of the gaussian head at the start, in half action ranges."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How an on-policy method follows its gradient."""
+
+    learning_rate: Positive = 3e-4
+    """The optimiser's step size."""
+    actor_learning_rate: OptionalRate = None
+    """Step size for the actor's own layers; none: learning_rate."""
+    critic_learning_rate: OptionalRate = None
+    """Step size for the critic's own layers; none: learning_rate."""
+    learning_rate_schedule: Literal["constant", "linear"] = "constant"
+    """linear: the step sizes fall to 0 over the run."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam with betas 0.9 and 0.999, or RMSprop with decay 0.99."""
+    optimizer_epsilon: Positive = 1e-5
+    """Added to the root of the second moment."""
+    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = 0.5
+    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entropy:
+    """What a policy is paid for staying undecided."""
+
+    entropy_coef: NonNegative = 0.0
+    """Weight of the policy's entropy in the loss."""
+    final_entropy_coef: Annotated[float | None, Range(0)] = None
+    """Weight of the entropy at the end of the run, approached linearly; none: entropy_coef throughout."""

@@ -1,0 +1,152 @@
+"""Streaming actor-critic with eligibility traces: one update per step from the last transition, nothing stored (Elsayed, Vasan &
+Mahmood 2024, arXiv:2410.14606, algorithm 2).
+
+Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
+normalisation without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
+The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
+Departure from the paper: a step's observation joins the statistics after the step, so that acting changes nothing.
+
+Shape letters: A action dimensions or choices, P parameters.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from footlight.algorithms.on_policy import Networks, NetworkSource, act, build_networks, explore
+from footlight.algorithms.settings import Normalisation
+from footlight.buffers.rollout import Rollout
+from footlight.config import Fraction, LayerSizes, NonNegative, Positive, check
+from footlight.equations.optimizers import bounded_step_size
+from footlight.equations.returns import td_target
+from footlight.errors import UserError
+from footlight.networks.heads import ContinuousHead
+from footlight.networks.initialisation import Initialisation
+from footlight.networks.mlp import Activation
+from footlight.types import Array, RolloutBatch, Spaces
+
+__all__ = ["act", "explore"]  # shared with the other on-policy methods
+
+ACTIONS = ("box", "discrete")
+POLICY = "actor_critic"
+METRICS = ("td_error", "value_mean", "entropy", "actor_step", "critic_step")
+"""td_error: its absolute value, in units of scaled reward; value_mean: V(s) in these units; entropy: nats per action; actor_step,
+critic_step: the step sizes that the bound left, at most actor_step_size and critic_step_size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Normalisation):
+    """Hyperparameters of streaming AC(lambda). The paper uses these for all of its environments."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    trace_lambda: Fraction = 0.8
+    """Decay of the eligibility traces besides gamma; 0: one-step actor-critic."""
+    actor_step_size: Positive = 1.0
+    """The actor's step size before the bound."""
+    critic_step_size: Positive = 1.0
+    """The critic's step size before the bound."""
+    actor_kappa: Positive = 3.0
+    """How far the actor's steps stay below the bound; larger is more careful."""
+    critic_kappa: Positive = 2.0
+    """How far the critic's steps stay below the bound; larger is more careful."""
+    entropy_coef: NonNegative = 0.01
+    """Weight of the policy's entropy in the actor's gradient."""
+    normalize_observations: bool = True
+    """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
+    normalize_rewards: bool = True
+    """Divide by the running standard deviation of the discounted return, cut off at ±10."""
+    hidden_sizes: LayerSizes = (128, 128)
+    """Widths of the hidden layers of actor and critic."""
+    activation: Activation = "leaky-relu"
+    """Activation after each hidden layer."""
+    layer_norm: bool = True
+    """Layer normalisation before each activation, without learned scale and shift."""
+    initialisation: Initialisation = "sparse"
+    """Initial weights: pytorch, kaiming, orthogonal or sparse (nine tenths are 0)."""
+    action_head: ContinuousHead = "state-dependent-gaussian"
+    """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are categorical."""
+    initial_log_std: float = 0.0
+    """Log standard deviation of the gaussian head at the start, in half action ranges."""
+    shared_torso = layer_norm_affine = False
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass
+class State:
+    """Everything that changes while the agent learns."""
+
+    actor_critic: Tensor  # [P], the actor's parameters and the critic's
+    trace: Tensor  # [P], of both
+
+
+def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
+    """Policy and values: ours, or the user's own."""
+    return build_networks(config, spaces, network)
+
+
+def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
+    """The state before the first step. Raises `UserError` for several environments: a stream is one."""
+    if num_envs != 1:
+        raise UserError(f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c")
+    parameters_P = networks.actor_critic.initial.clone()
+    return State(parameters_P, torch.zeros_like(parameters_P))
+
+
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
+    """The last transition."""
+    return Rollout(spaces, num_envs, config.gamma, n_steps=1)
+
+
+def episode_ended(state: State, ended_E: Array) -> None:
+    """Nothing to do here: the update itself ends the trace."""
+
+
+def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
+    """Standard normal numbers that one update takes: for entropies without a closed form."""
+    return (1, networks.head.noise_size)
+
+
+def variants(config: Config) -> tuple[None]:
+    """All updates have the same form."""
+    return (None,)
+
+
+def variant(config: Config, index: int) -> None:
+    """All updates have the same form."""
+
+
+def update(
+    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_1A: Tensor, form: None
+) -> dict[str, Tensor]:
+    """One step of both. Changes `state` in place and nothing else."""
+    observation, action_1A, reward, next_observation, discount, continues, _ = (array[0] for array in batch[:-1])
+    _, next_value = networks.actor_critic(state.actor_critic, next_observation)
+    _, value = networks.actor_critic(state.actor_critic, observation)
+    td_error = (td_target(reward, discount, next_value) - value).squeeze()
+
+    # The two gradients of algorithm 2 in one: the parameters of actor and critic are apart, so a sum mixes nothing. The entropy's part
+    # has the sign of the error, with which the trace is multiplied, so that entropy is always climbed.
+    def climbed(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
+        output_1H, value_1 = networks.actor_critic(actor_critic_P, observation)
+        log_prob, entropy = networks.head.log_prob(output_1H, action_1A), networks.head.entropy(output_1H, noise_1A)
+        return (value_1 + log_prob + config.entropy_coef * td_error.sign() * entropy).squeeze(), entropy.squeeze()
+
+    gradient_P, entropy = grad(climbed, has_aux=True)(state.actor_critic)
+    trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
+
+    # ObGD, algorithm 3, for each of the two on its own
+    critic_P = networks.actor_critic.marked("critic")
+    actor_norm, critic_norm = (trace_P * (1 - critic_P)).abs().sum(), (trace_P * critic_P).abs().sum()
+    actor_step = bounded_step_size(config.actor_step_size, config.actor_kappa, td_error, actor_norm)
+    critic_step = bounded_step_size(config.critic_step_size, config.critic_kappa, td_error, critic_norm)
+    state.actor_critic.add_(td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P)
+    state.trace.copy_(trace_P * continues)  # at either end of an episode its trace ends
+    return {
+        "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,
+        "actor_step": actor_step, "critic_step": critic_step,
+    }  # fmt: skip

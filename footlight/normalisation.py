@@ -1,0 +1,102 @@
+"""Running statistics of observations and rewards: part of the agent, saved with it, frozen in evaluation.
+
+What is stored stays raw; batches are normalised on their way into an update, observations on their way to the policy, all with
+the statistics of that moment.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight.types import Array, FloatArray, Spaces, Transition
+
+CUT_OFF = 10.0
+_EPSILON = 1e-8
+
+
+class RunningMoments:
+    """Count, mean and sum of squared deviations of everything seen, in float64 (Welford 1962; groups: Chan et al. 1983)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.count = np.zeros(1)
+        self.mean = np.zeros(shape)
+        self.squares = np.zeros(shape)
+
+    def add(self, values: Array) -> None:
+        """Values [n, *shape]."""
+        number = len(values)
+        if number == 0:
+            return
+        mean = values.mean(0, dtype=np.float64)
+        squares = ((values - mean) ** 2).sum(0) if number > 1 else 0.0
+        before, difference = float(self.count[0]), mean - self.mean
+        total = before + number
+        self.squares += squares + difference**2 * (before * number / total)
+        self.mean += difference * (number / total)
+        self.count[:] = total
+
+    @property
+    def variance(self) -> Array:
+        """Of the population; 1 before there are two values."""
+        return self.squares / self.count if self.count[0] > 1 else np.ones_like(self.squares)
+
+
+class Normaliser:
+    """What a config's `Normalisation` asks for, for the environments of one agent."""
+
+    def __init__(self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool) -> None:
+        self.gamma, self.observations, self.rewards = gamma, observations, rewards
+        self.observation_moments = RunningMoments(spaces.observation_shape)
+        self.return_moments = RunningMoments(())
+        self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
+        # What is subtracted and multiplied with, in the form that updates and policies take
+        self.mean: FloatArray = np.zeros(spaces.observation_shape, np.float32)
+        self.scale: FloatArray = np.ones(spaces.observation_shape, np.float32)
+        self.reward_scale: FloatArray = np.ones(1, np.float32)
+
+    def learn(self, transition: Transition) -> None:
+        """Take one step of each environment into the statistics."""
+        valid = slice(None) if transition.valid is None else transition.valid
+        if self.observations:
+            self.observation_moments.add(transition.observation[valid])
+            self.mean[...] = self.observation_moments.mean
+            self.scale[...] = 1 / np.sqrt(self.observation_moments.variance + _EPSILON)
+        if self.rewards:
+            self.discounted_return[valid] = self.gamma * self.discounted_return[valid] + transition.reward[valid]
+            self.return_moments.add(self.discounted_return[valid])
+            self.discounted_return[transition.terminated | transition.truncated] = 0
+            self.reward_scale[:] = 1 / np.sqrt(self.return_moments.variance + _EPSILON)
+
+    def observation(self, observation: Array) -> Array:
+        """Observations [E, ...] as the policy sees them."""
+        if not self.observations:
+            return observation
+        return np.minimum(np.maximum((observation - self.mean) * self.scale, -CUT_OFF), CUT_OFF)
+
+    def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
+        """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""
+        mean, scale, reward_scale = tensors
+        changes = {}
+        for name, value in batch._asdict().items():
+            if self.observations and name.endswith("observation"):
+                changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+            if self.rewards and name.endswith("reward"):
+                changes[name] = (value * reward_scale).clamp(-CUT_OFF, CUT_OFF)
+        return batch._replace(**changes)
+
+    def tensors(self) -> list[Tensor]:
+        """Mean, scale and reward scale as tensors on the same memory."""
+        return [torch.from_numpy(array) for array in (self.mean, self.scale, self.reward_scale)]
+
+    def policy_arrays(self) -> dict[str, Array]:
+        """What a policy needs."""
+        return {"normaliser.mean": self.mean, "normaliser.scale": self.scale} if self.observations else {}
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that changes, in place, for a checkpoint."""
+        found: dict[str, Array] = {"mean": self.mean, "scale": self.scale, "reward_scale": self.reward_scale}
+        for name, moments in (("observation", self.observation_moments), ("return", self.return_moments)):
+            found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
+        return {f"normaliser.{name}": value for name, value in {**found, "discounted_return": self.discounted_return}.items()}
