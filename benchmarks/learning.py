@@ -22,7 +22,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from report import HERE, Failure, progress, provenance, publish, run, run_json, table
+from report import HERE, PEERS, Failure, progress, provenance, publish, run, run_json, table
 
 EPISODES, POINTS = 20, 10  # of an evaluation; evaluations of a run
 
@@ -35,6 +35,8 @@ class Outcome:
     """Mean return of the evaluation after the last step."""
     curve: dict[int, float]
     """Mean return by step, the final evaluation included."""
+    steps: int
+    """Environment steps trained."""
     seconds: float
     """From the start of the process to its end: imports, compilation and evaluations too."""
     config: dict[str, Any]
@@ -53,14 +55,19 @@ def read_arguments() -> argparse.Namespace:
     add("algorithm")
     add("environment")
     add("--steps", type=int, required=True, metavar="N", help="environment steps of each run")
-    add("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default: 5)")
+    add("--seeds", type=int, default=5, metavar="N", help="how many seeds (default: 5)")
+    add("--first-seed", type=int, default=1, metavar="K", help="seeds K, K + 1, ... (default: 1)")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time; with more than 1, each has one thread")
-    add("--peer", choices=("sb3", "sbx"), help="train this peer on the same work too")
+    add("--peer", choices=PEERS, help="train this peer on the same work too")
     add("--peer-python", default=sys.executable, metavar="PATH", help="the interpreter that has the peers")
     add("--must", type=float, metavar="RETURN", help="what every seed has to reach")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args(words[:end])
     arguments.options = words[end + 1 :]
+    arguments.numbers = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
+        has = ", ".join(PEERS[arguments.peer])
+        parser.error(f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone")
     return arguments
 
 
@@ -76,9 +83,10 @@ def train_ours(arguments: argparse.Namespace, seed: int) -> Outcome:
         run([*command, *arguments.options])
         seconds = time.perf_counter() - start
         lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
-        final = json.loads((run_dir / "result.json").read_text())["final_evaluation"]
+        result = json.loads((run_dir / "result.json").read_text())
         config = json.loads((run_dir / "config.json").read_text())
-    return Outcome(final["mean_return"], {line["step"]: line["mean_return"] for line in lines}, seconds, config)
+    curve = {line["step"]: line["mean_return"] for line in lines}
+    return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
 
 
 def train_peer(arguments: argparse.Namespace, ours: Outcome, seed: int) -> Outcome:
@@ -97,7 +105,7 @@ def train_peer(arguments: argparse.Namespace, ours: Outcome, seed: int) -> Outco
     answer = run_json([arguments.peer_python, HERE / "peers.py", "learn", arguments.peer, json.dumps(job)])
     seconds = time.perf_counter() - start
     curve = {line["step"]: fmean(line["returns"]) for line in answer["evaluations"]}
-    return Outcome(curve[arguments.steps], curve, seconds, answer["left_out"])
+    return Outcome(curve[arguments.steps], curve, answer["steps"], seconds, answer["left_out"])
 
 
 def train_all(name: str, train: Callable[[int], Outcome], arguments: argparse.Namespace) -> Column:
@@ -113,7 +121,7 @@ def train_all(name: str, train: Callable[[int], Outcome], arguments: argparse.Na
         return outcome
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        return list(pool.map(attempt, range(1, arguments.seeds + 1)))
+        return list(pool.map(attempt, arguments.numbers))
 
 
 def finished(column: Column) -> list[Outcome]:
@@ -136,9 +144,9 @@ def reaches(outcome: Outcome | Failure, must: float) -> bool:
     return isinstance(outcome, Outcome) and outcome.final >= must
 
 
-def seed_table(columns: dict[str, Column], must: float | None) -> list[str]:
+def seed_table(columns: dict[str, Column], seeds: range, must: float | None) -> list[str]:
     """A row for each seed, and the mean over those that finished."""
-    cells = [["seed", *map(str, range(1, len(columns["footlight"]) + 1)), "mean"]]
+    cells = [["seed", *map(str, seeds), "mean"]]
     for name, column in columns.items():
         finals = [f"{o.final:.1f}" if isinstance(o, Outcome) else "failed" for o in column]
         seconds = [f"{o.seconds:.0f}" if isinstance(o, Outcome) else "-" for o in column]
@@ -159,16 +167,19 @@ def curve_table(columns: dict[str, Column]) -> list[str]:
     return table(rows) if steps else []
 
 
-def notes_on(columns: dict[str, Column]) -> list[str]:
-    """Why seeds failed, and which of our hyperparameters a peer has no word for."""
+def notes_on(columns: dict[str, Column], arguments: argparse.Namespace) -> list[str]:
+    """Why seeds failed, which of our hyperparameters a peer has no word for, and whether it trained for longer."""
     notes = []
     for name, column in columns.items():
-        failures = [(seed, outcome) for seed, outcome in enumerate(column, 1) if isinstance(outcome, Failure)]
+        failures = [
+            (seed, outcome) for seed, outcome in zip(arguments.numbers, column, strict=True) if isinstance(outcome, Failure)
+        ]
         notes += [f"{name}, seed {seed}, failed: {failure}" for seed, failure in failures]
         if name != "footlight" and finished(column):
-            left_out = finished(column)[0].config
+            left_out, steps = finished(column)[0].config, finished(column)[0].steps
             words = ", ".join(f"{field} {value}" for field, value in left_out.items())
             notes.append(f"{name} has no word for, and keeps its own: {words or 'nothing'}")
+            notes += [f"{name} trains on whole rollouts only: {steps:,} steps"] if steps != arguments.steps else []
     return notes
 
 
@@ -187,8 +198,8 @@ def main() -> int:
         f"{work}, {preset}{arguments.seeds} seeds:",
         f"mean raw return of {EPISODES} episodes of the deterministic policy, 95 % intervals over seeds (Student t).",
     ]
-    tables = (seed_table(columns, arguments.must), curve_table(columns))
-    for block in (*tables, notes_on(columns), provenance(versions)):
+    tables = (seed_table(columns, arguments.numbers, arguments.must), curve_table(columns))
+    for block in (*tables, notes_on(columns, arguments), provenance(versions)):
         lines += ["", *block] if block else []
     publish(lines, arguments.output)
     failed = any(isinstance(outcome, Failure) for column in columns.values() for outcome in column)

@@ -31,11 +31,17 @@ def versions() -> dict[str, str]:
 
 
 def train(
-    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields
+    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields, log_every: int
 ) -> dict[str, float]:
-    """The built-in loop, read from its own metrics: the slope from the first line at or after `warmup` to the last."""
-    import footlight
+    """The built-in loop, read from its own metrics: the slope from the first line at or after `warmup` to the last.
 
+    A method whose rollouts are longer than the usual `log_every` steps writes one line for each anyway, but some steps behind its
+    end; here it writes it at the end, so that between two lines lie as many rollouts as bursts of updates.
+    """
+    import footlight
+    from footlight import training
+
+    training.LOG_EVERY = log_every
     off: Fields = {"preset": False, "eval_every": 0, "eval_episodes": 0, "checkpoint_every": 0, "quiet": True}
     machine: Fields = {"device": "cpu", "compile": "on", "threads": threads}
     with tempfile.TemporaryDirectory() as folder:

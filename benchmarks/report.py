@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+PEERS = {"sb3": ("a2c", "ddpg", "ppo", "sac", "td3"), "sbx": ("ddpg", "ppo", "sac", "td3")}
+"""The peers, each with those of our methods that it has."""
 
 
 class Failure(Exception):

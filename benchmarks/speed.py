@@ -8,6 +8,7 @@ then times the steps that follow. Rounds alternate the libraries, so that a mach
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from report import HERE, Failure, progress, provenance, publish, run_json, table
+from report import HERE, PEERS, Failure, progress, provenance, publish, run_json, table
 
-PEERS = ("sb3", "sbx")
 LIBRARIES = ("footlight", "agent", *PEERS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
 Targets = dict[str, float]  # peer -> how many times as fast
+LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,36 +29,73 @@ class Work:
     """One thing to train, and the ratios to each peer that footlight must and aims to reach."""
 
     algorithm: str
-    hidden_sizes: tuple[int, ...]
-    batch_size: int
+    environment: str
+    fields: dict[str, Any]
+    """The hyperparameters, the same for every library; all others are immaterial to speed, or equal by default."""
     threads: int
+    warmup: int
+    """Steps before the clock starts."""
     window: int
-    """Steps timed; footlight writes its metrics every 1,000."""
+    """Steps timed."""
     must: Targets
     aim: Targets
-    environment: str = "Pendulum-v1"
+    rollout: int = 1
+    """Steps, of all environments together, between two bursts of updates."""
+    updates: int = 1
+    """Updates of a burst."""
 
     @property
-    def fields(self) -> dict[str, Any]:
-        """The hyperparameters, the same for every library; all others are immaterial to speed, or equal by default."""
-        sizes = {"hidden_sizes": self.hidden_sizes, "batch_size": self.batch_size}
-        return {**sizes, "learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
+    def log_every(self) -> int:
+        """Steps between two lines of footlight's metrics."""
+        return max(LOG_EVERY, self.rollout)
+
+    def whole(self, steps: float) -> int:
+        """The next number of steps after which a rollout ends and footlight writes a line."""
+        unit = math.lcm(self.log_every, self.rollout)
+        return max(1, math.ceil(steps / unit)) * unit
+
+    def has(self, library: str) -> bool:
+        """Whether `library` can do it: a peer has the method; the hand-written loop is one for one environment."""
+        if library == "agent":
+            return self.fields.get("num_envs", 1) == 1
+        return self.algorithm in PEERS.get(library, (self.algorithm,))
 
     def __str__(self) -> str:
-        layers = "x".join(map(str, (len(self.hidden_sizes), self.hidden_sizes[0])))
-        return f"{self.algorithm} {self.environment} {layers} batch {self.batch_size}"
+        sizes, fields = self.fields["hidden_sizes"], self.fields
+        size = f"batch {fields['batch_size']}" if self.rollout == 1 else f"{fields['num_envs']} x {fields['n_steps']} steps"
+        return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}"
+
+
+def off_policy(algorithm: str, hidden_sizes: tuple[int, ...], batch_size: int, **rest: Any) -> Work:
+    """One update a step from a replay."""
+    fields = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
+    fields |= {"learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
+    return Work(algorithm=algorithm, environment="Pendulum-v1", fields=fields, warmup=2_000, **rest)
 
 
 def large(algorithm: str, must: Targets, aim: Targets) -> Work:
     """Networks of 2x256, two threads."""
-    sizes: Any = {"hidden_sizes": (256, 256), "batch_size": 256, "threads": 2, "window": 6_000}
-    return Work(algorithm=algorithm, must=must, aim=aim, **sizes)
+    return off_policy(algorithm, (256, 256), 256, threads=2, window=6_000, must=must, aim=aim)
 
 
 def small(algorithm: str, must: Targets, aim: Targets) -> Work:
     """Networks of 2x64, one thread."""
-    sizes: Any = {"hidden_sizes": (64, 64), "batch_size": 100, "threads": 1, "window": 10_000}
-    return Work(algorithm=algorithm, must=must, aim=aim, **sizes)
+    return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
+
+
+def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) -> Work:
+    """One update on each rollout of 5 steps of each environment."""
+    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 5}
+    times = {"warmup": warmup, "window": window, "rollout": 5 * num_envs}
+    return Work(algorithm="a2c", environment="CartPole-v1", fields=fields, threads=1, must=must, aim=aim, **times)
+
+
+def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
+    """10 epochs of minibatches of 64 on each of 4 rollouts of 2048 steps of each environment, after 2 rollouts."""
+    rollout = 2048 * num_envs
+    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 2048, "minibatch_size": 64, "num_epochs": 10}
+    times = {"warmup": 2 * rollout, "window": 4 * rollout, "rollout": rollout, "updates": 10 * rollout // 64}
+    return Work(algorithm="ppo", environment="CartPole-v1", fields=fields, threads=1, must=must, aim=aim, **times)
 
 
 WORKS = {
@@ -67,6 +105,10 @@ WORKS = {
     "td3-64": small("td3", must={"sb3": 6.0}, aim={"sb3": 10.0}),
     "ddpg-256": large("ddpg", must={"sb3": 2.5}, aim={"sb3": 4.0}),
     "ddpg-64": small("ddpg", must={"sb3": 6.0}, aim={"sb3": 10.0}),
+    "a2c-1": a2c(1, 5_000, 40_000, must={"sb3": 6.0}, aim={"sb3": 15.0}),
+    "a2c-8": a2c(8, 5_000, 200_000, must={"sb3": 3.0}, aim={"sb3": 6.0}),
+    "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
+    "ppo-8": ppo(8, must={"sb3": 8.0, "sbx": 2.5}, aim={"sb3": 15.0}),
 }
 
 
@@ -79,18 +121,22 @@ def read_arguments() -> argparse.Namespace:
     add("--libraries", nargs="+", default=LIBRARIES, choices=LIBRARIES, help="agent: a hand-written loop")
     add("--threads", nargs="+", type=int, metavar="N", help="thread counts to try (default: the work's own)")
     add("--rounds", type=int, metavar="N", help="measurements of each library (default: 3)")
-    add("--warmup", type=int, metavar="STEPS", help="steps before the clock starts, a multiple of 1000 (default: 2000)")
-    add("--window", type=int, metavar="STEPS", help="steps timed, a multiple of 1000 (default: the work's own)")
-    add("--quick", action="store_true", help="1 round of 2000 steps after 1000: a look, not a result")
+    add("--warmup", type=int, metavar="STEPS", help="steps before the clock starts (default: the work's own)")
+    add("--window", type=int, metavar="STEPS", help="steps timed (default: the work's own)")
+    add("--quick", action="store_true", help="1 round, half the warm-up, a fifth of the window: a look, not a result")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     if unknown := {*arguments.works} - {*WORKS}:
         parser.error(f"unknown work {', '.join(sorted(unknown))} - known are {', '.join(WORKS)}")
-    quick = arguments.quick
-    arguments.rounds = arguments.rounds or (1 if quick else 3)
-    arguments.warmup = arguments.warmup or (1_000 if quick else 2_000)
-    arguments.window = arguments.window or (2_000 if quick else None)
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     return arguments
+
+
+def times_of(work: Work, arguments: argparse.Namespace) -> tuple[int, int]:
+    """Warm-up and window in steps, both up to the next whole rollout."""
+    warmup = arguments.warmup or work.warmup / (2 if arguments.quick else 1)
+    window = arguments.window or work.window / (5 if arguments.quick else 1)
+    return work.whole(warmup), work.whole(window)
 
 
 def command_of(library: str, peer_python: str) -> list[str | Path]:
@@ -102,27 +148,31 @@ def command_of(library: str, peer_python: str) -> list[str | Path]:
 
 def measure(library: str, work: Work, threads: int, arguments: argparse.Namespace) -> float:
     """Steps per second of one fresh process. Raises `Failure`, also where another amount of work was done."""
+    warmup, window = times_of(work, arguments)
     job = {
         "algorithm": work.algorithm,
         "environment": work.environment,
         "seed": 0,
         "threads": threads,
-        "warmup": arguments.warmup,
-        "window": arguments.window or work.window,
+        "warmup": warmup,
+        "window": window,
         "fields": work.fields,
     }
+    if library == "footlight":
+        job["log_every"] = work.log_every
     answer = run_json([*command_of(library, arguments.peer_python), json.dumps(job)])
-    if answer["updates"] != answer["steps"]:
-        raise Failure(f"it made {answer['updates']} updates in {answer['steps']} steps")
+    expected = window // work.rollout * work.updates
+    if (answer["steps"], answer["updates"]) != (window, expected):
+        raise Failure(f"it made {answer['updates']} updates in {answer['steps']} steps, and not {expected} in {window}")
     return float(answer["steps"] / answer["seconds"])
 
 
 def measure_rounds(name: str, threads: int, libraries: Sequence[str], arguments: argparse.Namespace) -> tuple[Rates, list[str]]:
     """All rounds of one work, the libraries in turn; a library that fails is left out from then on, and said so."""
-    rates: Rates = {library: [] for library in libraries}
+    rates: Rates = {library: [] for library in libraries if WORKS[name].has(library)}
     failures: dict[str, str] = {}
     for number in range(1, arguments.rounds + 1):
-        for library in libraries:
+        for library in rates:
             if library in failures:
                 continue
             try:
@@ -182,7 +232,7 @@ def main() -> int:
     arguments = read_arguments()
     versions, notes = installed(arguments)
     libraries = [name for name in arguments.libraries if name in versions or name == "agent"]
-    speeds = [["environment steps per second", "threads", *libraries]]
+    speeds = [["environment steps per second", "steps", "threads", *libraries]]
     ratios = [["footlight / peer", "threads", "peer", "ratio", "must", "aim"]]
     for name in arguments.works or WORKS:
         work, swept = WORKS[name], {}
@@ -194,13 +244,13 @@ def main() -> int:
             swept["best"] = best_of(list(swept.values()), libraries)
         for threads_label, rates in swept.items():
             cells = [spread(rates[library], 0) if library in rates else "-" for library in libraries]
-            speeds.append([str(work), threads_label, *cells])
+            speeds.append([str(work), f"{times_of(work, arguments)[1]:,}", threads_label, *cells])
             ratios += ratio_rows(work, threads_label, rates, judge=threads_label == "best" or not sweep)
-    window = f"{arguments.window:,}" if arguments.window else "6,000 (2x256) or 10,000 (2x64)"
     lines = [
-        "Whole training loop, 1 update a step; evaluation, checkpoints and video off. Median (min..max) over rounds.",
-        f"Rounds: {arguments.rounds}. Each times {window} steps after {arguments.warmup:,} of warm-up.",
+        "Whole training loop, equal updates; evaluation, checkpoints and video off. Median (min..max) over rounds.",
+        f"Rounds: {arguments.rounds}, each of so many steps after a warm-up. Batch: 1 update a step.",
         "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around footlight.Agent.",
+        "-: not there (SBX has no A2C), or not meant (the hand-written loop is for one environment).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):
         lines += ["", *block] if block else []

@@ -36,9 +36,9 @@ class Agent:
     algorithm: a name such as "sac", or an object with the protocol of `footlight.algorithms.Algorithm`.
     num_envs: environments that act and observe together. device: "cpu" or "cuda". threads: CPU threads of torch, None: as is.
     compile: "on", "off", or "auto": on where enough updates will come to pay it back (`total_steps` unknown: once they came).
-    total_steps: environment steps of the whole run, over which schedules such as a linear learning rate go; None: they stand still.
-    network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. fields: the algorithm's config.
-    Raises `UserError` for anything of this that cannot work.
+    total_steps: environment steps of the whole run, over which schedules such as a linear learning rate go; None: they stand
+    still. network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. fields: the algorithm's config. Raises
+    `UserError` for anything of this that cannot work.
     """
 
     def __init__(

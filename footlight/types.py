@@ -58,6 +58,34 @@ class RolloutBatch(NamedTuple):
     rows: Any  # [M] int64, the minibatch among the T * E rows; empty where an update takes all of them
 
 
+class MixedBatch(NamedTuple):
+    """A minibatch from replay, and the current rollout beside it."""
+
+    observation: Any  # [B, *observation shape] to discount: as in `Batch`
+    action: Any
+    reward: Any
+    next_observation: Any
+    discount: Any
+    rollout_observation: Any  # [T, E, *observation shape]
+    rollout_action: Any  # [T, E, A], as the policy drew it
+    rollout_weight: Any  # [T, E], 1, and 0 for rows that are no transitions
+
+
+class EpisodeBatch(NamedTuple):
+    """Steps of finished episodes as torch tensors (NumPy arrays inside the buffer).
+
+    `reward` is the discounted sum of rewards from the step to the end of its episode, `next_observation` the episode's last one,
+    `discount` what its value is multiplied with: gamma to the number of steps, and 0 where the episode terminated.
+    """
+
+    observation: Any  # [B, *observation shape]
+    action: Any  # [B, A], as the policy drew it
+    reward: Any  # [B] float32
+    next_observation: Any  # [B, *observation shape]
+    discount: Any  # [B] float32
+    weight: Any  # [B], 1, and 0 for rows that are none
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoxAction:
     """Continuous actions between finite bounds. Algorithms act in [-1, 1]^A; `to_environment` rescales affinely."""

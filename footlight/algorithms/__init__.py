@@ -20,6 +20,8 @@ ALGORITHMS = {
     "actor-critic": "one update a step from the TD error; discrete and continuous actions (Sutton & Barto 2018)",
     "ddpg": "deterministic actor that climbs its critic's gradient; continuous actions (Lillicrap et al. 2015)",
     "ppo": "policy gradient held back by a clipped ratio; discrete and continuous actions (Schulman et al. 2017)",
+    "reinforce": "policy gradient from whole episodes; discrete and continuous actions (Williams 1992)",
+    "replay-actor-critic": "softmax actor on rollouts, critic Q(s, .) from replay; one discrete choice a step",
     "sac": "stochastic actor that is paid for its entropy; continuous actions (Haarnoja et al. 2018)",
     "stream-ac": "one update a step with eligibility traces, nothing stored; discrete and continuous (Elsayed et al. 2024)",
     "td3": "DDPG with twin critics, smoothed targets, delayed policy; continuous actions (Fujimoto et al. 2018)",

@@ -1,13 +1,14 @@
 """One-step actor-critic: an update at every step, from the TD error alone (Sutton & Barto 2018, section 13.5).
 
-The TD error r + gamma V(s') - V(s) moves the critic towards the target and the actor towards actions that went better than expected.
-Departures from the book: Adam instead of plain steps, an optional entropy bonus, and no factor gamma^t on the actor's step, as in
-nearly all implementations. With several environments an update is the mean over one step of each.
+The TD error r + gamma V(s') - V(s) moves the critic towards the target and the actor towards actions that went better than
+expected. Departures from the book: Adam instead of plain steps, an optional entropy bonus, and no factor gamma^t on the actor's
+step, as in nearly all implementations. With several environments an update is the mean over one step of each.
 
 Shape letters: E environments, A action dimensions or choices, P parameters.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from footlight.algorithms.on_policy import (
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation, OptionalRate
 from footlight.buffers.rollout import Rollout
-from footlight.config import Fraction, NonNegative, check
+from footlight.config import Fraction, NonNegative, Range, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
@@ -36,8 +37,8 @@ __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"
 METRICS = ("policy_loss", "value_loss", "entropy", "value_mean", "td_error", "gradient_norm")
-"""policy_loss: -TD error * log pi; value_loss: squared TD error; entropy: nats per action; value_mean: V(s) in units of discounted
-return; td_error: its mean, which is near 0 when values are right; gradient_norm: before clipping."""
+"""policy_loss: -TD error * log pi; value_loss: squared TD error; entropy: nats per action; value_mean: V(s) in units of
+discounted return; td_error: its mean, which is near 0 when values are right; gradient_norm: before clipping."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,9 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Step size for the critic's own layers; none: learning_rate."""
     entropy_coef: NonNegative = 0.01
     """Weight of the policy's entropy in the loss."""
+    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = None
+    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping. The errors of single steps differ by
+    orders of magnitude: to cut off the large ones is to forget that episodes end."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -69,8 +69,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     module = network(observation_space, _action_space(spaces.action))
     if not isinstance(module, nn.Module):
         raise UserError(
-            f"network gave {type(module).__name__} - it must give a torch.nn.Module when called with the observation space and the "
-            "action space"
+            f"network gave {type(module).__name__} - it must give a torch.nn.Module when called with the observation space "
+            "and the action space"
         )
     return module
 

@@ -40,8 +40,8 @@ POLICY = "actor_critic"
 METRICS = (
     "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "value_mean", "explained_variance", "gradient_norm",
 )  # fmt: skip
-"""policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per action; approx_kl: mean of (r - 1) - log r,
-an estimate of the divergence from the policy that collected the rollout; clip_fraction: share of ratios outside of the clip
+"""policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per action; approx_kl: mean of (r - 1) - log
+r, an estimate of the divergence from the policy that collected the rollout; clip_fraction: share of ratios outside of the clip
 range; value_mean: V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains;
 gradient_norm: before clipping."""
 

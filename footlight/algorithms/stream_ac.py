@@ -67,7 +67,8 @@ class Config(Normalisation):
     initialisation: Initialisation = "sparse"
     """Initial weights: pytorch, kaiming, orthogonal or sparse (nine tenths are 0)."""
     action_head: ContinuousHead = "state-dependent-gaussian"
-    """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are categorical."""
+    """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are
+    categorical."""
     initial_log_std: float = 0.0
     """Log standard deviation of the gaussian head at the start, in half action ranges."""
     shared_torso = layer_norm_affine = False
@@ -129,8 +130,8 @@ def update(
     _, value = networks.actor_critic(state.actor_critic, observation)
     td_error = (td_target(reward, discount, next_value) - value).squeeze()
 
-    # The two gradients of algorithm 2 in one: the parameters of actor and critic are apart, so a sum mixes nothing. The entropy's part
-    # has the sign of the error, with which the trace is multiplied, so that entropy is always climbed.
+    # The two gradients of algorithm 2 in one: the parameters of actor and critic are apart, so a sum mixes nothing. The entropy's
+    # part has the sign of the error, with which the trace is multiplied, so that entropy is always climbed.
     def climbed(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
         output_1H, value_1 = networks.actor_critic(actor_critic_P, observation)
         log_prob, entropy = networks.head.log_prob(output_1H, action_1A), networks.head.entropy(output_1H, noise_1A)

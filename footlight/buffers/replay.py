@@ -5,6 +5,7 @@ written, cut at either kind of end, so that sampling is one gather per array wha
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,18 @@ class ReplaySettings(Protocol):
     def learning_starts(self) -> int: ...
     @property
     def updates_per_step(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayPlan:
+    """`ReplaySettings` where a config has other names for them."""
+
+    gamma: float
+    batch_size: int
+    buffer_size: int
+    learning_starts: int
+    n_steps: int = 1
+    updates_per_step: float = 0.0
 
 
 class Replay:
@@ -83,11 +96,15 @@ class Replay:
         while self.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
             if self.num_rows == 0:
                 return
-            rows = stream.integers(0, len(self), self.settings.batch_size)
-            for stored, out in zip(self._rows, self.batch, strict=True):
-                np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
-            self.num_drawn += 1
+            self.draw(stream)
             yield self.num_drawn - 1
+
+    def draw(self, stream: np.random.Generator) -> None:
+        """Put a minibatch into `batch`."""
+        rows = stream.integers(0, len(self), self.settings.batch_size)
+        for stored, out in zip(self._rows, self.batch, strict=True):
+            np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
+        self.num_drawn += 1
 
     def _write(self, rows: Batch) -> None:
         count = len(rows.reward)

@@ -13,8 +13,8 @@ from footlight.types import Array, RolloutBatch, Spaces, Transition
 class Rollout:
     """`n_steps` consecutive steps of each environment: due as a whole when full.
 
-    With `minibatch_size` each rollout is due `num_epochs` times over, in minibatches of that many of its rows, drawn anew for each
-    epoch. `due` yields the number of the minibatch within the rollout, 0 for the first.
+    With `minibatch_size` each rollout is due `num_epochs` times over, in minibatches of that many of its rows, drawn anew for
+    each epoch. `due` yields the number of the minibatch within the rollout, 0 for the first.
     """
 
     def __init__(

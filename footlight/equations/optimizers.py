@@ -54,7 +54,8 @@ class RMSprop:
 def rmsprop_step(
     parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99
 ) -> None:
-    """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) + epsilon)."""
+    """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) +
+    epsilon)."""
     memory.second_moment.mul_(decay).addcmul_(gradient_P, gradient_P, value=1 - decay)
     parameters_P.sub_(learning_rate * gradient_P / (memory.second_moment.sqrt() + epsilon))
 
@@ -70,8 +71,9 @@ def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]
 def bounded_step_size(step_size: float, kappa: float, delta: Tensor, trace_norm: Tensor) -> Tensor:
     """alpha' = alpha / max(1, alpha kappa max(|delta|, 1) ||z||_1), a scalar.
 
-    The step size of overshooting-bounded gradient descent (Elsayed et al. 2024, algorithm 3): with it a step alpha' delta z along the
-    trace z does not pass the point where the error delta is 0. `trace_norm` is the sum of the trace's absolute values.
+    The step size of overshooting-bounded gradient descent (Elsayed et al. 2024, algorithm 3): with it a step alpha' delta z
+    along the trace z does not pass the point where the error delta is 0. `trace_norm` is the sum of the trace's absolute
+    values.
     """
     return step_size / (step_size * kappa * delta.abs().clamp(min=1.0) * trace_norm).clamp(min=1.0)
 

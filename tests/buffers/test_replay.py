@@ -1,7 +1,7 @@
 """Replay: n-step returns against a slow loop, what is drawn and when, and going on from a checkpoint."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from footlight.buffers.replay import Replay
 from footlight.errors import UserError
-from footlight.types import Array, Spaces, Transition
+from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
 def fill(replay: Replay, steps: list[Transition]) -> None:
     for step in steps:
         replay.add(step, step.action)
+
+
+def batches(replay: Replay, stream: np.random.Generator) -> Iterator[Batch]:
+    """What is due, each minibatch as long as the next one is not asked for."""
+    return (replay.batch for _ in replay.due(stream))
 
 
 def rows(replay: Replay) -> dict[str, Array]:
@@ -122,7 +127,7 @@ def test_more_environments_than_places(tiny_spaces: Spaces) -> None:
 def test_observations_keep_their_dtype(tiny_spaces: Spaces, dtype: str) -> None:
     replay = Replay(replace(tiny_spaces, observation_dtype=dtype), 1, Settings(batch_size=1))
     fill(replay, [step._replace(observation=step.observation.astype(dtype)) for step in walk(4, 1)])
-    batch = next(replay.due(np.random.default_rng(0)))
+    batch = next(batches(replay, np.random.default_rng(0)))
     for array in (rows(replay)["observation"], rows(replay)["next_observation"], batch.observation, batch.next_observation):
         assert array.dtype == dtype
     assert rows(replay)["observation"].tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
@@ -156,14 +161,15 @@ def test_minibatches_are_rows(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 3, Settings(n_steps=2, buffer_size=37, batch_size=16))
     fill(replay, walk(80, 3))
     stored = set(as_tuples(rows(replay).values()))
-    for batch in replay.due(np.random.default_rng(0)):
+    for batch in batches(replay, np.random.default_rng(0)):
         assert stored.issuperset(as_tuples(batch))
+    assert replay.num_drawn == 240
 
 
 def test_draws_are_uniform_over_what_is_there(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 1, Settings(batch_size=50, updates_per_step=40, buffer_size=1000))
     fill(replay, walk(10, 1))
-    drawn = np.concatenate([batch.observation[:, 1].copy() for batch in replay.due(np.random.default_rng(0))])
+    drawn = np.concatenate([batch.observation[:, 1].copy() for batch in batches(replay, np.random.default_rng(0))])
     assert len(drawn) == 20_000
     counts = np.unique(drawn, return_counts=True)[1]
     assert len(counts) == 10  # each row; and none of the 990 empty places, which would have counted as time 0
@@ -174,11 +180,48 @@ def test_sampling_reuses_its_memory(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 1, Settings(updates_per_step=3))
     places = [array.__array_interface__["data"][0] for array in replay.batch]
     fill(replay, walk(5, 1))
-    seen = list(replay.due(np.random.default_rng(0)))
-    assert len(seen) == 15
-    for batch in seen:
+    for batch in batches(replay, np.random.default_rng(0)):
         assert [array.__array_interface__["data"][0] for array in batch] == places
         assert not any(np.shares_memory(array, stored) for array in batch for stored in rows(replay).values())
+    assert replay.num_drawn == 15
+
+
+def test_updates_are_numbered_throughout(tiny_spaces: Spaces) -> None:
+    # The number decides which form an update takes (every second one of TD3 leaves the actor alone), so it never starts anew
+    replay, stream = Replay(tiny_spaces, 1, Settings(updates_per_step=3)), np.random.default_rng(0)
+    numbers = []
+    for step in walk(3, 1):
+        replay.add(step, step.action)
+        numbers.append(list(replay.due(stream)))
+    assert numbers == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+def test_the_end_of_a_run_makes_nothing_due(tiny_spaces: Spaces) -> None:
+    replay, stream = Replay(tiny_spaces, 1, Settings(learning_starts=5, updates_per_step=0.5)), np.random.default_rng(0)
+    fill(replay, walk(4, 1))
+    assert list(replay.due(stream, final=True)) == []
+    fill(replay, walk(4, 1))
+    assert list(replay.due(stream)) == [0]  # half of three
+    assert list(replay.due(stream, final=True)) == []
+
+
+def test_expected_updates_are_what_comes_due(tiny_spaces: Spaces) -> None:
+    for updates_per_step, learning_starts in ((1, 0), (0.29, 0), (0.5, 7), (2, 30), (1, 200)):
+        settings = Settings(updates_per_step=updates_per_step, learning_starts=learning_starts, batch_size=1)
+        expected = Replay(tiny_spaces, 1, settings).expected_updates(100)
+        assert expected == sum(drawn_each_step(tiny_spaces, settings, 1, 100))
+
+
+@pytest.mark.parametrize("kind", ["one", "many"])
+def test_choices_are_stored_as_integers(tiny_spaces: Spaces, kind: str) -> None:
+    sizes = (2**40,) if kind == "one" else (3, 2**40)  # float32 could not tell these from their neighbours
+    spaces = replace(tiny_spaces, action=DiscreteAction(sizes=sizes, starts=(0,) * len(sizes), shape=(len(sizes),)))
+    replay, never = Replay(spaces, 1, Settings(batch_size=1)), np.zeros(1, bool)
+    seen, choice_EA = np.zeros((1, 2), np.float32), np.array([[size - 1 for size in sizes]])
+    replay.add(Transition(seen, choice_EA, np.zeros(1), seen, never, never), choice_EA)
+    batch = next(batches(replay, np.random.default_rng(0)))
+    assert batch.action.dtype == np.int64
+    assert batch.action.tolist() == choice_EA.tolist()
 
 
 def drawn_each_step(spaces: Spaces, settings: Settings, num_envs: int, num_steps: int) -> list[int]:
@@ -262,10 +305,12 @@ def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: 
     for step in steps[35:]:
         straight.add(step, step.action)
         resumed.add(step, step.action)
-        pairs = list(zip(straight.due(stream), resumed.due(other), strict=True))
-        assert len(pairs) == 2
-        for mine, theirs in pairs:
-            assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+        count = 0
+        for mine, theirs in zip(straight.due(stream), resumed.due(other), strict=True):
+            assert mine == theirs
+            assert all(np.array_equal(a, b) for a, b in zip(straight.batch, resumed.batch, strict=True))
+            count += 1
+        assert count == 2
     assert resumed.counters() == straight.counters()
     assert {n: a.tolist() for n, a in resumed.arrays().items()} == {n: a.tolist() for n, a in straight.arrays().items()}
 

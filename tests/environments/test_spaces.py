@@ -25,7 +25,57 @@ def test_box_and_box() -> None:
 
 
 def test_discrete_actions_keep_their_start() -> None:
-    assert describe(SEEN, spaces.Discrete(4, start=-1)).action == DiscreteAction(size=4, start=-1)
+    assert describe(SEEN, spaces.Discrete(4, start=-1)).action == DiscreteAction(sizes=(4,), starts=(-1,))
+
+
+def test_one_choice_is_not_several_of_one() -> None:
+    one, several = (describe(SEEN, space).action for space in (spaces.Discrete(4), spaces.MultiDiscrete([4])))
+    assert (one.shape, several.shape) == ((), (1,))
+    assert one.size == several.size == 1
+
+
+def test_several_choices_keep_their_starts_and_their_order() -> None:
+    action = describe(
+        SEEN, spaces.MultiDiscrete(np.array([[2, 3, 4], [5, 6, 7]]), start=np.array([[1, 0, -1], [9, 0, 0]]))
+    ).action
+    assert action == DiscreteAction(sizes=(2, 3, 4, 5, 6, 7), starts=(1, 0, -1, 9, 0, 0), shape=(2, 3))
+    assert action.size == 6
+
+
+@pytest.mark.parametrize(("space", "shape"), [(spaces.MultiBinary(3), (3,)), (spaces.MultiBinary([2, 2]), (2, 2))])
+def test_bits_are_choices_of_two(space: spaces.MultiBinary, shape: tuple[int, ...]) -> None:
+    size = int(np.prod(shape))
+    action = describe(SEEN, space).action
+    assert action == DiscreteAction(sizes=(2,) * size, starts=(0,) * size, shape=shape, dtype="int8")
+
+
+CHOICES = [
+    spaces.Discrete(4),
+    spaces.Discrete(3, start=-7),
+    spaces.MultiDiscrete([3, 2, 5]),
+    spaces.MultiDiscrete([3, 2], start=[10, -1]),
+    spaces.MultiDiscrete(np.array([[2, 3, 4], [5, 6, 7]]), start=np.array([[1, 0, -1], [9, 0, 0]])),
+    spaces.MultiDiscrete([3, 2], dtype=np.int32),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary([2, 2]),
+]
+
+
+@pytest.mark.parametrize("space", CHOICES)
+def test_every_choice_is_an_action_of_the_space_and_comes_back(space: Space[Any]) -> None:
+    action = describe(SEEN, space).action
+    assert isinstance(action, DiscreteAction)
+    generator = np.random.default_rng(0)
+    choice_EA = np.stack([generator.integers(0, size, 200) for size in action.sizes], 1)
+    taken = action.to_environment(choice_EA)
+    assert taken.shape == (200, *action.shape)
+    assert taken.dtype == space.dtype
+    assert all(space.contains(one) for one in taken)
+    assert np.array_equal(action.from_environment(taken), choice_EA)
+    # and every action that the space itself draws has its choice
+    space.seed(0)
+    drawn = np.stack([np.asarray(space.sample()) for _ in range(50)])
+    assert np.array_equal(action.to_environment(action.from_environment(drawn)), drawn)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +97,10 @@ def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None
 
 @pytest.mark.parametrize(
     "space",
-    [spaces.Tuple([ACTED, ACTED]), spaces.Dict({"a": ACTED}), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)],
+    [spaces.Tuple([ACTED, ACTED]), spaces.Dict({"a": ACTED}), spaces.Sequence(ACTED), spaces.Text(4)],
 )
 def test_other_actions_are_refused(space: Space[Any]) -> None:
-    with pytest.raises(UserError, match=rf"the action space is a {type(space).__name__} - footlight takes Box and Discrete"):
+    with pytest.raises(UserError, match=rf"the action space is a {type(space).__name__} - .* Box, Discrete, MultiD"):
         describe(SEEN, space)
 
 
@@ -98,19 +148,26 @@ def test_bounds_are_a_copy() -> None:
 
 
 def test_require_actions() -> None:
-    continuous, discrete = describe(SEEN, ACTED), describe(SEEN, spaces.Discrete(4))
-    require_actions(continuous, "box", "sac")
-    require_actions(discrete, "discrete", "dqn")
-    with pytest.raises(UserError, match=r"sac needs continuous actions - this environment's are Discrete\(4\)"):
-        require_actions(discrete, "box", "sac")
-    with pytest.raises(UserError, match=r"dqn needs discrete actions - .* are continuous \(Box\) - .* sac, td3 and ddpg"):
-        require_actions(continuous, "discrete", "dqn")
+    continuous, one, several = (describe(SEEN, space) for space in (ACTED, spaces.Discrete(4), spaces.MultiDiscrete([2, 3])))
+    require_actions(continuous, ("box",), "sac")
+    require_actions(one, ("single",), "dqn")
+    for fitting in (continuous, one, several):
+        require_actions(fitting, ("box", "discrete"), "ppo")
+    with pytest.raises(UserError, match=r"sac needs continuous actions - .* are Discrete\(4\) - .* ppo, a2c and "):
+        require_actions(one, ("box",), "sac")
+    with pytest.raises(UserError, match=r"sac needs continuous actions - this environment's are 2 discrete choices"):
+        require_actions(several, ("box",), "sac")
+    for kinds in (("single",), ("discrete",)):
+        with pytest.raises(UserError, match=r"dqn needs discrete actions - .* are continuous \(Box of 2\) - .* sac, td3, "):
+            require_actions(continuous, kinds, "dqn")
+    with pytest.raises(UserError, match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - try a2c or ppo"):
+        require_actions(several, ("single",), "dqn")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_json_and_back(dtype: Any) -> None:
     box = spaces.Box(np.array([-0.1, -3], dtype), np.array([1 / 3, 10], dtype), dtype=dtype)
-    for action_space in (box, spaces.Discrete(4, start=2)):
+    for action_space in (box, *CHOICES):
         found = describe(spaces.Box(0, 255, (4, 4), np.uint8), action_space)
         again = Spaces.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False)))
         assert (again.observation_shape, again.observation_dtype) == ((4, 4), "uint8")

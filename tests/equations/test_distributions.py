@@ -1,13 +1,26 @@
-"""The squashed Gaussian against torch.distributions and by hand; both ways of bounding log sigma at their bounds."""
+"""Densities, probabilities and entropies against torch.distributions and by hand; both ways of bounding log sigma."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch.distributions import Independent, Normal, TransformedDistribution
+from torch import Tensor
+from torch.distributions import Categorical, Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from footlight.equations.distributions import clamped_log_std, rescaled_log_std, squashed_gaussian
+from footlight.equations.distributions import (
+    categorical_entropy,
+    categorical_log_prob,
+    clamped_log_std,
+    gaussian_entropy,
+    gaussian_log_prob,
+    log_tanh_slope,
+    rescaled_log_std,
+    squashed_gaussian,
+)  # fmt: skip
 
 
 def test_log_prob_by_hand() -> None:
@@ -76,3 +89,129 @@ def test_rescaled_log_std_at_its_bounds() -> None:
     assert raw.grad is not None
     assert raw.grad[2].item() == 3.5  # at 0, half the width of [-5, 2]
     assert (raw.grad[1:4] > 0).all()
+
+
+@pytest.mark.parametrize("bounded", [clamped_log_std, rescaled_log_std])
+def test_log_std_of_an_array_is_that_of_a_tensor(bounded: Callable[[Any], Any]) -> None:
+    raw = np.linspace(-30, 30, 121, dtype=np.float32).reshape(11, 11)
+    before = raw.copy()
+    array = bounded(raw)
+    assert isinstance(array, np.ndarray)
+    assert array.dtype == np.float32
+    np.testing.assert_allclose(array, bounded(torch.from_numpy(raw)).numpy(), rtol=1e-6, atol=1e-6)
+    assert np.array_equal(raw, before)
+
+
+# Gaussian
+
+
+def test_gaussian_by_hand() -> None:
+    # sigma 1, one sigma away: -0.5 - 0.918939 = -1.418939.  sigma e, value 2 e away: -2 - 1 - 0.918939 = -3.918939
+    mean_BA, log_std_BA = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 1.0]])
+    log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, torch.tensor([[4.0, 1 - 2 * math.e]]))
+    assert log_prob_B.shape == (1,)
+    assert log_prob_B.item() == pytest.approx(-1.418939 - 3.918939, abs=1e-5)
+    # 1/2 + 1/2 log 2 pi = 1.418939 each, and once log sigma 1
+    assert gaussian_entropy(log_std_BA).tolist() == [pytest.approx(2 * 1.418939 + 1, abs=1e-5)]
+
+
+def test_gaussian_equals_torch_distributions() -> None:
+    generator = torch.Generator().manual_seed(2)
+    mean_BA, log_std_BA, value_BA = torch.randn(3, 200, 4, generator=generator, dtype=torch.float64)
+    peer = Independent(Normal(mean_BA, log_std_BA.exp()), 1)
+    torch.testing.assert_close(gaussian_log_prob(mean_BA, log_std_BA, value_BA), peer.log_prob(value_BA))
+    torch.testing.assert_close(gaussian_entropy(log_std_BA), peer.entropy())
+
+
+def test_gaussian_density_integrates_to_one_and_its_entropy_is_the_mean_log() -> None:
+    value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[:, None]  # 2e-3 apart; sigma is 0.607, the mean 0.4
+    mean_BA, log_std_BA = torch.full_like(value_BA, 0.4), torch.full_like(value_BA, -0.5)
+    log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, value_BA)
+    assert (log_prob_B.exp() * 2e-3).sum().item() == pytest.approx(1, abs=1e-9)
+    entropy = -(log_prob_B.exp() * log_prob_B * 2e-3).sum().item()
+    assert entropy == pytest.approx(gaussian_entropy(log_std_BA)[0].item(), abs=1e-9)
+
+
+def test_log_tanh_slope() -> None:
+    u = torch.linspace(-8, 8, 161, dtype=torch.float64)
+    torch.testing.assert_close(log_tanh_slope(u), (1 - u.tanh().square()).log(), rtol=1e-7, atol=1e-7)
+    far = torch.tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
+    slope = log_tanh_slope(far)
+    slope.sum().backward()
+    torch.testing.assert_close(slope.detach(), 2 * math.log(2) - 2 * far.detach().abs())
+    assert far.grad is not None
+    assert far.grad.tolist() == [2, 2, -2, -2]
+
+
+# Categorical
+
+
+def peers(logits_BH: Tensor, sizes: tuple[int, ...]) -> list[Categorical]:
+    return [Categorical(logits=logits) for logits in torch.split(logits_BH, list(sizes), -1)]
+
+
+def every_choice(sizes: tuple[int, ...]) -> Tensor:
+    """All combinations, [product of sizes, A]."""
+    return torch.cartesian_prod(*(torch.arange(size) for size in sizes)).view(-1, len(sizes))
+
+
+def test_categorical_by_hand() -> None:
+    # Probabilities 1/4, 3/4 and 1/6, 2/6, 3/6; second and third chosen: log 3/4 + log 3/6 = -0.980829
+    # Entropies: (log 4) / 4 + 3/4 log 4/3 = 0.562335;  (log 6) / 6 + (log 3) / 3 + (log 2) / 2 = 1.011404
+    logits_BH = torch.tensor([[1.0, 3.0, 1.0, 2.0, 3.0]]).log()
+    log_prob_B = categorical_log_prob(logits_BH, torch.tensor([[1, 2]]), (2, 3))
+    assert log_prob_B.shape == (1,)
+    assert log_prob_B.item() == pytest.approx(-0.980829, abs=1e-6)
+    assert categorical_entropy(logits_BH, (2, 3)).tolist() == [pytest.approx(0.562335 + 1.011404, abs=1e-6)]
+
+
+@pytest.mark.parametrize("sizes", [(4,), (1,), (2, 3), (3, 1, 5), (2, 2, 2)])
+def test_categorical_equals_torch_distributions(sizes: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits_BH = 3 * torch.randn(50, sum(sizes), generator=generator)
+    choice_BA = torch.stack([torch.randint(size, (50,), generator=generator) for size in sizes], 1)
+    log_prob_B = sum(peer.log_prob(choice) for peer, choice in zip(peers(logits_BH, sizes), choice_BA.T, strict=True))
+    torch.testing.assert_close(categorical_log_prob(logits_BH, choice_BA, sizes), log_prob_B)
+    entropy_B = sum(peer.entropy() for peer in peers(logits_BH, sizes))
+    torch.testing.assert_close(categorical_entropy(logits_BH, sizes), entropy_B)
+
+
+@pytest.mark.parametrize("sizes", [(4,), (2, 3), (3, 1, 5)])
+def test_categorical_probabilities_sum_to_one(sizes: tuple[int, ...]) -> None:
+    choice_BA = every_choice(sizes)
+    logits_BH = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0)).expand(len(choice_BA), -1)
+    log_prob_B = categorical_log_prob(logits_BH, choice_BA, sizes)
+    assert log_prob_B.exp().sum().item() == pytest.approx(1, abs=1e-6)
+    # and the entropy is -E[log pi] over these
+    assert categorical_entropy(logits_BH, sizes)[0].item() == pytest.approx(
+        -(log_prob_B.exp() * log_prob_B).sum().item(), abs=1e-5
+    )
+
+
+def test_categorical_gradients_equal_those_of_torch_distributions() -> None:
+    generator, sizes = torch.Generator().manual_seed(4), (3, 2)
+    mine_BH = torch.randn(20, 5, generator=generator).requires_grad_()
+    theirs_BH = mine_BH.detach().clone().requires_grad_()
+    choice_BA = torch.stack([torch.randint(size, (20,), generator=generator) for size in sizes], 1)
+    mine = categorical_log_prob(mine_BH, choice_BA, sizes) + 0.3 * categorical_entropy(mine_BH, sizes)
+    mine.sum().backward()
+    theirs = [p.log_prob(c) + 0.3 * p.entropy() for p, c in zip(peers(theirs_BH, sizes), choice_BA.T, strict=True)]
+    torch.stack(theirs).sum().backward()
+    torch.testing.assert_close(mine_BH.grad, theirs_BH.grad)
+
+
+def test_categorical_stays_finite_with_extreme_logits() -> None:
+    logits_BH = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    together = categorical_entropy(logits_BH, (3,)) + categorical_log_prob(logits_BH, torch.tensor([[1]]), (3,))
+    together.sum().backward()
+    assert together.item() == -2e4  # entropy 0
+    assert logits_BH.grad is not None
+    assert logits_BH.grad.tolist() == [[-1, 1, 0]]
+
+
+def test_choices_that_lie_in_time_and_environments() -> None:
+    # Leading dimensions other than one batch
+    logits_TEH = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0))
+    choice_TEA = torch.tensor([[[1, 2], [0, 0]], [[1, 1], [0, 2]], [[0, 1], [1, 0]]])
+    flat_B = categorical_log_prob(logits_TEH.flatten(0, 1), choice_TEA.flatten(0, 1), (2, 3))
+    torch.testing.assert_close(categorical_log_prob(logits_TEH, choice_TEA, (2, 3)), flat_B.view(3, 2))

@@ -1,9 +1,9 @@
-"""Adam and target averages on flat vectors: by hand, against torch.optim, and in place."""
+"""Optimisers, clipping and target averages on flat vectors: by hand, against torch, and in place."""
 
 import pytest
 import torch
 
-from footlight.equations.optimizers import Adam, adam_step, polyak_
+from footlight.equations.optimizers import Adam, RMSprop, adam_step, bounded_step_size, clipped, polyak_, rmsprop_step
 
 
 def test_first_adam_step_by_hand() -> None:
@@ -69,3 +69,120 @@ def test_polyak_closes_in_geometrically() -> None:
     for _ in range(100):
         polyak_(target_P, torch.ones(1), 0.05)
     assert target_P.item() == pytest.approx(1 - 0.95**100, rel=1e-5)  # 0.994079
+
+
+# A step size for each parameter, as a tensor
+
+
+def test_adam_takes_a_step_size_for_each_parameter() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.tensor([0.1, 0.1, 0.01, 0.0])
+    mine_P = torch.zeros(4)
+    memory, theirs = Adam.zeros_like(mine_P), [torch.zeros(4), torch.zeros(4)]
+    memories = [Adam.zeros_like(mine_P) for _ in theirs]
+    for _ in range(5):
+        gradient_P = torch.randn(4, generator=generator)
+        adam_step(mine_P, gradient_P, memory, rates)
+        for vector_P, its_memory, rate in zip(theirs, memories, (0.1, 0.01), strict=True):
+            adam_step(vector_P, gradient_P, its_memory, rate)
+    torch.testing.assert_close(mine_P, torch.cat([theirs[0][:2], theirs[1][2:3], torch.zeros(1)]))
+
+
+# RMSprop
+
+
+def test_first_rmsprop_steps_by_hand() -> None:
+    # v = 0.01 * 4 = 0.04, root 0.2: step 0.1 * 2 / (0.2 + 0.3) = 0.4
+    # v = 0.99 * 0.04 + 0.01 * 1 = 0.0496, root 0.222711: step 0.1 * -1 / 0.522711 = -0.191310
+    parameters_P, memory = torch.ones(1), RMSprop.zeros_like(torch.zeros(1))
+    rmsprop_step(parameters_P, torch.tensor([2.0]), memory, 0.1, epsilon=0.3)
+    assert parameters_P.item() == pytest.approx(0.6)
+    rmsprop_step(parameters_P, torch.tensor([-1.0]), memory, 0.1, epsilon=0.3)
+    assert memory.second_moment.item() == pytest.approx(0.0496)
+    assert parameters_P.item() == pytest.approx(0.791310, abs=1e-6)
+
+
+@pytest.mark.parametrize(("learning_rate", "epsilon", "decay"), [(7e-4, 1e-5, 0.99), (0.1, 1e-8, 0.9), (0.01, 1.0, 0.5)])
+def test_rmsprop_equals_torch(learning_rate: float, epsilon: float, decay: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mine_P = torch.randn(40, generator=generator)
+    theirs_P = mine_P.clone().requires_grad_()
+    memory = RMSprop.zeros_like(mine_P)
+    peer = torch.optim.RMSprop([theirs_P], lr=learning_rate, alpha=decay, eps=epsilon)
+    for _ in range(20):
+        gradient_P = torch.randn(40, generator=generator) * torch.logspace(-3, 3, 40)
+        rmsprop_step(mine_P, gradient_P, memory, learning_rate, epsilon, decay)
+        theirs_P.grad = gradient_P.clone()
+        peer.step()
+        torch.testing.assert_close(mine_P, theirs_P.detach(), rtol=1e-5, atol=1e-5 * learning_rate)
+
+
+def test_rmsprop_works_in_place_and_takes_a_step_size_for_each_parameter() -> None:
+    parameters_P = torch.zeros(2)
+    memory = RMSprop.zeros_like(parameters_P)
+    places = parameters_P.data_ptr(), memory.second_moment.data_ptr()
+    rmsprop_step(parameters_P, torch.ones(2), memory, torch.tensor([0.0, 0.1]), epsilon=0.1)
+    assert parameters_P.tolist() == [0, pytest.approx(-0.5)]  # 0.1 / (0.1 + 0.1)
+    assert (parameters_P.data_ptr(), memory.second_moment.data_ptr()) == places
+
+
+# Clipping
+
+
+def test_clipped_by_hand() -> None:
+    # The norm of (3, 4) is 5; scaled down to 1 it is (0.6, 0.8); 10 leaves it alone
+    gradient_P = torch.tensor([3.0, 4.0])
+    for max_norm, expected in ((1.0, [0.6, 0.8]), (10.0, [3.0, 4.0]), (None, [3.0, 4.0])):
+        scaled_P, norm = clipped(gradient_P, max_norm)
+        torch.testing.assert_close(scaled_P, torch.tensor(expected), rtol=1e-6, atol=0)
+        assert norm.item() == 5  # what it was
+    assert gradient_P.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-8, 0.1, 0.49, 0.51, 10, 1e6])
+def test_clipped_equals_torch(scale: float) -> None:
+    gradient_P = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    gradient_P *= scale / gradient_P.norm()
+    theirs = torch.nn.Parameter(torch.zeros(100))
+    theirs.grad = gradient_P.clone()
+    their_norm = torch.nn.utils.clip_grad_norm_([theirs], 0.5)
+    mine_P, norm = clipped(gradient_P, 0.5)
+    torch.testing.assert_close(mine_P, theirs.grad)
+    torch.testing.assert_close(norm, their_norm)
+    assert mine_P.norm().item() <= 0.5 * (1 + 1e-6)
+
+
+# The step size that does not overshoot
+
+
+@pytest.mark.parametrize(
+    ("delta", "trace_norm", "expected"),
+    [
+        (0.5, 0.1, 1.0),  # max(|delta|, 1) = 1: 1 * 3 * 1 * 0.1 = 0.3 is below 1, and nothing is held back
+        (0.5, 4.0, 1 / 12),  # 1 * 3 * 1 * 4 = 12
+        (-2.0, 4.0, 1 / 24),  # 1 * 3 * 2 * 4 = 24, whatever the sign
+        (2.0, 0.0, 1.0),  # an empty trace
+    ],
+)
+def test_bounded_step_size_by_hand(delta: float, trace_norm: float, expected: float) -> None:
+    bounded = bounded_step_size(1.0, 3.0, torch.tensor(delta), torch.tensor(trace_norm))
+    assert bounded.shape == ()
+    assert bounded.item() == pytest.approx(expected)
+
+
+def test_bounded_step_size_scales_what_is_asked_for_only_where_it_is_small() -> None:
+    delta, trace_norm = torch.tensor(5.0), torch.tensor(8.0)  # the bound is 1 / (2 * 5 * 8) = 0.0125
+    for asked, expected in ((1e-3, 1e-3), (0.0124, 0.0124), (0.1, 0.0125), (1.0, 0.0125)):
+        assert bounded_step_size(asked, 2.0, delta, trace_norm).item() == pytest.approx(expected)
+
+
+def test_a_bounded_step_does_not_pass_the_point_without_error() -> None:
+    # A linear value w x of target y, whose gradient is x: the error after the step is delta (1 - alpha' sum x^2). With |x| <= 1
+    # at least (1 - 1 / kappa) of it is left, however large the step size that was asked for.
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        x_P = torch.rand(10, generator=generator) * 2 - 1
+        delta = 10 * torch.randn((), generator=generator)
+        alpha = bounded_step_size(100.0, 2.0, delta, x_P.abs().sum())
+        after = delta - alpha * delta * (x_P * x_P).sum()
+        assert (after / delta).item() >= 0.5

@@ -68,7 +68,22 @@ def test_orthogonal_rows_and_gains(last_gain: float) -> None:
         assert not layer.bias.any()
 
 
-@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal"])
+def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
+    for layer in linears("sparse"):
+        bound = 1 / math.sqrt(layer.in_features)
+        left = layer.weight.detach() != 0
+        # 100 inputs: 90 are set to 0; 256: 230 (230.4 rounded); 128: 115 (115.2)
+        assert left.sum(1).unique().tolist() == [layer.in_features - {100: 90, 256: 230, 128: 115}[layer.in_features]]
+        assert layer.weight.abs().max() <= bound
+        assert not layer.bias.any()
+    first = linears("sparse")[0].weight.detach()
+    left = first != 0
+    assert first[left].std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)  # uniform in ±0.1
+    assert len({tuple(row) for row in left.tolist()}) == 256  # each unit's own
+    assert left.sum(0).min() > 0  # no input is left out: 25.6 units see each on average
+
+
+@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
 def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
     network = mlp(3, 2, Architecture((8,), layer_norm=True, initialisation=kind))
     norm = network[1]
@@ -77,6 +92,6 @@ def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
     assert norm.bias.tolist() == [0] * 8
 
 
-@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal"])
+@pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
 def test_depends_on_the_seed_alone(kind: Initialisation) -> None:
     assert same(linears(kind), linears(kind))

@@ -1,10 +1,20 @@
-"""Multilayer perceptrons: their layers, a forward pass by hand, and the shapes and ranges of the three networks."""
+"""Multilayer perceptrons: their layers, a forward pass by hand, and the shapes, ranges and parts of the networks."""
 
 import pytest
 import torch
 from torch import nn
 
-from footlight.networks.mlp import Activation, Architecture, DeterministicActor, GaussianActor, QCritic, as_features, mlp
+from footlight.networks.mlp import (
+    Activation,
+    ActorCritic,
+    Architecture,
+    DeterministicActor,
+    GaussianActor,
+    QCritic,
+    as_features,
+    mlp,
+    torso,
+)  # fmt: skip
 
 SMALL = Architecture((8, 4))
 
@@ -28,6 +38,7 @@ def test_no_hidden_layer_is_a_linear_map() -> None:
         ("elu", [-0.632121, 2.0]),  # e^-1 - 1
         ("silu", [-0.268941, 1.761594]),  # x sigmoid(x)
         ("gelu", [-0.158655, 1.954500]),  # x Phi(x)
+        ("leaky-relu", [-0.01, 2.0]),
     ],
 )
 def test_activation_by_hand(activation: Activation, expected: list[float]) -> None:
@@ -81,3 +92,68 @@ def test_critic_sees_observation_and_action() -> None:
     assert value_B.shape == (16,)
     assert torch.equal(value_B, critic.body(torch.cat([observation.flatten(1), action_BA], 1))[:, 0])
     assert not torch.equal(value_B, critic(observation, -action_BA))
+
+
+def test_layer_norm_without_scale_and_shift_has_no_parameters() -> None:
+    network = mlp(3, 2, Architecture((8,), layer_norm=True, layer_norm_affine=False))
+    assert [tuple(p.shape) for p in network.parameters()] == [(8, 3), (8,), (2, 8), (2,)]
+    normal = network[1](torch.tensor([[0.0, 0, 0, 0, 8, 8, 8, 8]]))  # mean 4, standard deviation 4
+    torch.testing.assert_close(normal, torch.tensor([[-1.0] * 4 + [1.0] * 4]))
+
+
+def test_torso_ends_with_an_activation() -> None:
+    layers, num_features = torso(3, Architecture((8, 4), "tanh"))
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh]
+    assert num_features == 4
+    assert torso(3, Architecture(())) == ([], 3)
+
+
+# Actor and critic in one
+
+
+def test_actor_critic_is_two_networks() -> None:
+    network, observation = ActorCritic((3, 2), 4, SMALL), torch.randn(16, 3, 2)
+    output_BH, value_B = network(observation)
+    assert (output_BH.shape, value_B.shape) == ((16, 4), (16,))
+    assert torch.equal(output_BH, network.actor(observation.flatten(1)))
+    assert torch.equal(value_B, network.critic(observation.flatten(1))[:, 0])
+    assert {name.split(".")[0] for name, _ in network.named_parameters()} == {"actor", "critic"}
+
+
+def test_actor_critic_on_a_shared_torso() -> None:
+    network, observation = ActorCritic((3,), 4, SMALL, shared=True), torch.randn(16, 3)
+    output_BH, value_B = network(observation)
+    features = network.torso(observation)
+    assert features.shape == (16, 4)
+    assert torch.equal(output_BH, network.actor(features))
+    assert torch.equal(value_B, network.critic(features)[:, 0])
+    sizes = {part: sum(p.numel() for p in getattr(network, part).parameters()) for part in ("torso", "actor", "critic")}
+    assert sizes == {"torso": 3 * 8 + 8 + 8 * 4 + 4, "actor": 4 * 4 + 4, "critic": 4 + 1}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_log_std_is_learned_and_the_same_everywhere(shared: bool) -> None:
+    network = ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2, initial_log_std=-0.5)
+    output_BH, _ = network(torch.randn(5, 3))
+    assert output_BH.shape == (5, 4)
+    assert output_BH[:, 2:].tolist() == [[-0.5, -0.5]] * 5
+    output_BH[:, 2].sum().backward()
+    assert network.log_std is not None
+    assert network.log_std.grad is not None
+    assert network.log_std.grad.tolist() == [5, 0]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_values(shared: bool) -> None:
+    network = ActorCritic((3,), 2, SMALL, shared=shared, num_values=4)
+    assert network(torch.randn(5, 3))[1].shape == (5, 4)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_orthogonal_policy_starts_undecided_and_values_do_not(shared: bool) -> None:
+    network = ActorCritic((3,), 4, Architecture((64, 64), "tanh", initialisation="orthogonal"), shared=shared)
+    rows = network.actor[-1].weight @ network.actor[-1].weight.T
+    torch.testing.assert_close(rows.detach(), 1e-4 * torch.eye(4), rtol=0, atol=1e-8)  # gain 0.01, squared
+    assert network.critic[-1].weight.norm().item() == pytest.approx(1)  # gain 1
+    hidden = network.torso if shared else network.critic
+    assert hidden[0].weight.norm().item() == pytest.approx((2 * 3) ** 0.5)  # gain sqrt(2) in three columns

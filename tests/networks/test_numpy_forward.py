@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from footlight.networks.mlp import Activation, Architecture, DeterministicActor, GaussianActor, QCritic
+from footlight.networks.mlp import Activation, ActorCritic, Architecture, DeterministicActor, GaussianActor, QCritic
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.networks.parameters import Network
 from footlight.types import Array
@@ -28,7 +28,7 @@ def assert_same(mine: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("actor_class", ACTORS)
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu"])
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("hidden_sizes", [(), (16,), (32, 16)])
 def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool, hidden_sizes: tuple[int, ...]) -> None:
@@ -41,6 +41,44 @@ def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool
         before = observation.copy()
         assert_same(forward(observation), network(network.initial, torch.from_numpy(observation)))
         assert np.array_equal(observation, before)  # layers work in place, but not on what belongs to the caller
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu"])
+@pytest.mark.parametrize("norm", ["none", "plain", "affine"])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("num_log_std", [0, 3])
+@pytest.mark.parametrize("hidden_sizes", [(), (32, 16)])
+def test_policy_of_an_actor_critic_equals_torch(
+    activation: Activation, norm: str, shared: bool, num_log_std: int, hidden_sizes: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(hidden_sizes, activation, norm != "none", "sparse", layer_norm_affine=norm == "affine")
+    actor_critic = ActorCritic((5,), 3, architecture, shared=shared, num_log_std=num_log_std, initial_log_std=-0.5)
+    network, forward = forward_of(actor_critic)
+    network.initial.add_(0.1 * torch.randn_like(network.initial))
+    for num_envs in (1, 7):
+        observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
+        before = observation.copy()
+        output_EH = forward(observation)
+        assert output_EH.shape == (num_envs, 3 + num_log_std)
+        assert_same(output_EH, network(network.initial, torch.from_numpy(observation))[0])
+        assert np.array_equal(observation, before)
+
+
+def test_log_std_is_seen_as_it_changes() -> None:
+    network = Network([ActorCritic((2,), 2, Architecture(()), num_log_std=2)])
+    vector_P, observation = network.initial.clone(), np.ones((3, 2), np.float32)
+    assert not network.infer(vector_P, observation)[:, 2:].any()
+    network.named(vector_P)["log_std"].copy_(torch.tensor([-1.0, 0.5]))
+    assert network.infer(vector_P, observation)[:, 2:].tolist() == [[-1, 0.5]] * 3
+
+
+def test_normalised_observations_of_another_kind_are_taken_as_they_are() -> None:
+    # A Normaliser gives float32 of what was stored as bytes: these are not divided by 255 again
+    network = Network([ActorCritic((2,), 1, Architecture(()))])
+    output = network.infer(network.initial, np.array([[0, 255]], np.uint8))
+    again = network.infer(network.initial, np.array([[0, 1]], np.float32))
+    np.testing.assert_allclose(output, again, rtol=1e-6)
 
 
 @pytest.mark.parametrize("actor_class", ACTORS)
@@ -89,6 +127,8 @@ class Louder(DeterministicActor):
         DeterministicActor((3,), 2, Architecture((8,), "silu", layer_norm=True)),
         Louder((3,), 2, Architecture((8,))),
         QCritic((3,), 2, Architecture((8,))),
+        ActorCritic((3,), 2, Architecture((8,), "gelu")),
+        ActorCritic((3,), 2, Architecture((8,), "elu"), shared=True),
         nn.Sequential(nn.Linear(3, 2), nn.Tanh()),
     ],
 )

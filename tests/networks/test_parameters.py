@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from footlight.errors import UserError
-from footlight.networks.mlp import Activation, Architecture, DeterministicActor, GaussianActor, QCritic
+from footlight.networks.mlp import Activation, ActorCritic, Architecture, DeterministicActor, GaussianActor, QCritic
 from footlight.networks.parameters import Network
 
 SMALL = Architecture((8, 4), "tanh", layer_norm=True)
@@ -162,3 +162,48 @@ def test_infer_takes_arrays_as_they_come(num_envs: int, activation: Activation) 
     backwards = np.ascontiguousarray(observation[:, ::-1])[:, ::-1]
     for same in (read_only, backwards):
         np.testing.assert_allclose(network.infer(network.initial, same), expected, rtol=1e-6)
+
+
+def test_first_is_the_first_module_of_an_ensemble() -> None:
+    modules, observation, action_BA = critics(3), torch.randn(6, 3), torch.randn(6, 2)
+    network = Network(modules, ensemble=True)
+    torch.testing.assert_close(network.first(network.initial, observation, action_BA), modules[0](observation, action_BA))
+    gradient_P = torch.func.grad(lambda vector_P: network.first(vector_P, observation, action_BA).sum())(network.initial)
+    for stacked in network.named(gradient_P).values():
+        assert not stacked[1:].any()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_marked_parts_are_apart_and_nothing_is_left_over(shared: bool) -> None:
+    module = ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2)
+    network = Network([module])
+    marks = {part: network.marked(part) for part in ("torso", "actor", "critic", "log_std")}
+    assert torch.equal(sum(marks.values(), torch.zeros(1)), torch.ones_like(network.initial))
+    for part, mark_P in marks.items():
+        for name, view in network.named(mark_P).items():  # by the vector's own layout
+            assert (view == float(name.split(".")[0] == part)).all()
+    assert marks["torso"].any() == shared
+    assert not network.marked("act").any()  # a name, not how one begins
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_a_loss_does_not_touch_is_not_marked(shared: bool) -> None:
+    network, observation = Network([ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2)]), torch.randn(6, 3)
+    for index, other in ((0, "critic"), (1, "actor")):
+        gradient_P = torch.func.grad(lambda vector_P, i=index: network(vector_P, observation)[i].square().sum())(network.initial)
+        assert not gradient_P[network.marked(other) > 0].any()
+        assert gradient_P[network.marked("actor" if other == "critic" else "critic") > 0].any()
+
+
+def test_marked_parts_of_an_ensemble() -> None:
+    class Critic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            return self.last(self.body(observation))
+
+    network = Network([Critic(), Critic()], ensemble=True)
+    assert network.marked("last").sum() == 2 * (4 + 1)
+    assert network.named(network.marked("last"))["last.weight"].tolist() == [[[1] * 4]] * 2

@@ -1,0 +1,160 @@
+"""footlight's hyperparameters in the words of Stable-Baselines3 and SBX; runs under the peers' interpreter, for `peers.py`.
+
+Every function takes the fields that it has a word for out of `given`; what is left there, the peer has no word for.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Fields = dict[str, Any]
+ON_POLICY = ("a2c", "ppo")
+ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "elu": "ELU", "gelu": "GELU", "silu": "SiLU", "leaky-relu": "LeakyReLU"}
+OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop"}
+UNSAID: Fields = {
+    "layer_norm": False,
+    "shared_torso": False,
+    "action_head": "gaussian",
+    "actor_learning_rate": None,
+    "critic_learning_rate": None,
+    "final_entropy_coef": None,
+    "target_kl": None,
+    "value_clip_range": None,
+}
+"""What the peers' on-policy methods do without a word for it."""
+
+
+def make_environments(environment: str, seed: int, given: Fields) -> Any:
+    """The environments, stepped one after the other, with clipped rewards and running statistics where they are asked for."""
+    from gymnasium.wrappers import ClipReward
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    num_envs, limit = given.pop("num_envs", 1), given.pop("clip_reward", None)
+    bounds = {"min_reward": -limit, "max_reward": limit} if limit is not None else None
+    wrapper: Any = ClipReward if limit is not None else None
+    env = make_vec_env(environment, n_envs=num_envs, seed=seed, wrapper_class=wrapper, wrapper_kwargs=bounds)
+    observations, rewards = given.pop("normalize_observations", False), given.pop("normalize_rewards", False)
+    if not (observations or rewards):
+        return env
+    return VecNormalize(env, norm_obs=observations, norm_reward=rewards, gamma=given["gamma"])
+
+
+def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
+    """The arguments of A2C and PPO."""
+    names = {name: name for name in ("n_steps", "gamma", "gae_lambda", "normalize_advantage")}
+    names |= {"entropy_coef": "ent_coef", "value_coef": "vf_coef"}
+    if algorithm == "ppo":
+        names |= {"minibatch_size": "batch_size", "num_epochs": "n_epochs"}
+        # SBX clips no values, and with a target KL it changes the learning rate instead of stopping
+        names |= {"value_clip_range": "clip_range_vf", "target_kl": "target_kl"} if library == "sb3" else {}
+    options = {word: given.pop(name) for name, word in names.items() if name in given}
+    if "learning_rate" in given:
+        linear = given.pop("learning_rate_schedule", "constant") == "linear"
+        options["learning_rate"] = schedule(given.pop("learning_rate"), 0.0 if linear else None)
+    if "clip_range" in given:
+        options["clip_range"] = schedule(given.pop("clip_range"), given.pop("final_clip_range", None))
+    if "max_grad_norm" in given:
+        limit = given.pop("max_grad_norm")
+        options["max_grad_norm"] = math.inf if limit is None else limit
+    options["policy_kwargs"] = policy_arguments(library, env.action_space, given)
+    for name in [name for name, value in given.items() if name in UNSAID and UNSAID[name] == value]:
+        del given[name]
+    return options
+
+
+def schedule(start: float, end: float | None) -> float | Callable[[float], float]:
+    """A number, or a line from `start` to `end` over the run. A peer's last rollout may end behind the run's end."""
+    return start if end is None else lambda left: end + (start - end) * max(left, 0.0)
+
+
+def policy_arguments(library: str, action_space: Any, given: Fields) -> Fields:
+    """`policy_kwargs` of A2C and PPO: network, optimiser, the standard deviation at the start."""
+    import numpy as np
+
+    policy: Fields = {}
+    if "hidden_sizes" in given:
+        policy["net_arch"] = list(given.pop("hidden_sizes"))
+    if "activation" in given:
+        policy["activation_fn"] = activation_function(library, given.pop("activation"))
+    if library == "sb3" and given.get("initialisation") in ("orthogonal", "pytorch"):
+        policy["ortho_init"] = given.pop("initialisation") == "orthogonal"
+    if "optimizer" in given and (library, given["optimizer"]) != ("sbx", "rmsprop"):
+        policy |= optimizer_arguments(library, given.pop("optimizer"), given.pop("optimizer_epsilon"))
+    if not hasattr(action_space, "high"):  # words about continuous actions say nothing about discrete ones
+        given.pop("action_head", None)
+        given.pop("initial_log_std", None)
+    elif "initial_log_std" in given and np.ptp(action_space.high - action_space.low) == 0:
+        half_range = float((action_space.high - action_space.low).flat[0] / 2)  # our unit; the peers' is the environment's
+        policy["log_std_init"] = given.pop("initial_log_std") + math.log(half_range)
+    return policy
+
+
+def activation_function(library: str, name: str) -> Any:
+    """torch has classes, flax has functions."""
+    if library == "sb3":
+        import torch
+
+        return getattr(torch.nn, ACTIVATIONS[name])
+    import flax.linen
+
+    return getattr(flax.linen, name.replace("-", "_"))
+
+
+def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
+    """The optimiser with its epsilon. A2C's own words for it (`use_rms_prop`, `rms_prop_eps`) come to the same."""
+    if library == "sbx":
+        return {"optimizer_kwargs": {"eps": epsilon}}  # Adam, as it is anyway
+    import torch
+
+    return {"optimizer_class": getattr(torch.optim, OPTIMIZERS[name]), "optimizer_kwargs": {"eps": epsilon}}
+
+
+def off_policy(library: str, algorithm: str, env: Any, given: Fields) -> tuple[Fields, tuple[float, float, float]]:
+    """The arguments of SAC, TD3 and DDPG, and the learning rates of actor, critic and temperature."""
+    rate = given.pop("learning_rate", 3e-4)
+    actor_rate, critic_rate, alpha_rate = (
+        given.pop(f"{name}_learning_rate", None) or rate for name in ("actor", "critic", "alpha")
+    )
+    names = ["buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps"]
+    policy = {"net_arch": list(given.pop("hidden_sizes", (256, 256)))}
+    if "num_critics" in given:
+        policy["n_critics"] = given.pop("num_critics")
+    updates = round(env.num_envs * given.pop("updates_per_step", 1))
+    options: Fields = {"learning_rate": actor_rate, "train_freq": 1, "gradient_steps": updates, "policy_kwargs": policy}
+    if library == "sbx":
+        options["qf_learning_rate"] = critic_rate
+    if algorithm == "sac":
+        alpha = given.pop("initial_alpha", 1.0)
+        options["ent_coef"] = f"auto_{alpha}" if given.pop("learn_alpha", True) else float(alpha)
+        target_entropy = given.pop("target_entropy", None)
+        options["target_entropy"] = "auto" if target_entropy is None else float(target_entropy)
+        names += ["policy_delay"] if library == "sbx" else []
+    else:
+        options["action_noise"] = make_noise(env.action_space.shape, given)
+        names += ["policy_delay", "target_policy_noise", "target_noise_clip"] if algorithm == "td3" else []
+    options |= {name: given.pop(name) for name in names if name in given}
+    return options, (actor_rate, critic_rate, alpha_rate)
+
+
+def make_noise(shape: tuple[int, ...], given: Fields) -> Any:
+    """The exploration noise of TD3 and DDPG."""
+    import numpy as np
+    from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+
+    mean, sigma = np.zeros(shape), np.full(shape, float(given.pop("exploration_noise", 0.1)))
+    theta = given.pop("ou_theta", 0.15)
+    if given.pop("exploration", "gaussian") == "gaussian":
+        return NormalActionNoise(mean, sigma)
+    return OrnsteinUhlenbeckActionNoise(mean, sigma, theta=theta, dt=1.0)
+
+
+def set_learning_rates(model: Any, actor: float, critic: float, alpha: float) -> None:
+    """Give SB3's optimisers rates of their own; it has one for all, and writes it again before every update."""
+    optimizers = {model.actor.optimizer: actor, model.critic.optimizer: critic}
+    if getattr(model, "ent_coef_optimizer", None) is not None:
+        optimizers[model.ent_coef_optimizer] = alpha
+    for optimizer, rate in optimizers.items():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    model._update_learning_rate = lambda optimizers: None

@@ -1,0 +1,192 @@
+"""Actor-critic with replay for the critic: a softmax actor that learns from the current rollout, and a critic Q(s, .) that
+learns from everything seen.
+
+The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'|s') Q(s', a') (expected Sarsa; Sutton & Barto
+2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. The actor climbs sum_a pi(a|s)
+A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
+
+Why a plainer version collapses is shown in docs/algorithms.md: Q(s, a) instead of A(s, a), and a critic that does not keep up.
+
+Shape letters: B minibatch, T * E rollout, A actions, P parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from footlight.algorithms.on_policy import (
+    Networks,
+    NetworkSource,
+    act,
+    build_networks,
+    descend,
+    entropy_weight,
+    episode_ended,
+    explore,
+    new_optimizer,
+)  # fmt: skip
+from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.buffers.mixed import ReplayAndRollout
+from footlight.buffers.replay import ReplayPlan
+from footlight.config import Count, CountOrZero, Fraction, NonNegative, Positive, Range, check
+from footlight.equations.optimizers import Adam, RMSprop, polyak_
+from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
+from footlight.networks.mlp import Activation
+from footlight.types import MixedBatch, Spaces
+
+__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+
+ACTIONS = ("single",)
+POLICY = "actor_critic"
+METRICS = ("critic_loss", "q_mean", "target_q_mean", "policy_loss", "entropy", "advantage_std")
+"""critic_loss: squared TD error; q_mean, target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
+symlog_values); policy_loss: -sum_a pi A; entropy: nats per action; advantage_std: spread of A over actions, the actor's
+signal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+    """Hyperparameters of the actor-critic with replay."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    n_steps: Count = 16
+    """Steps of each environment per update of the actor."""
+    critic_updates_per_actor: Count = 16
+    """Minibatches that the critic learns from per update of the actor."""
+    batch_size: Count = 64
+    """Transitions per update of the critic."""
+    buffer_size: Count = 50_000
+    """Transitions kept for replay."""
+    learning_starts: CountOrZero = 1_000
+    """Environment steps before the first update."""
+    learning_rate: Positive = 5e-4
+    """The optimiser's step size."""
+    tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.01
+    """Fraction of the online network moved into a target network at each update of the critic; none: no target network."""
+    actor_signal: Literal["advantage", "q"] = "advantage"
+    """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
+    entropy_coef: NonNegative = 0.01
+    """Weight of the policy's entropy in the actor's loss."""
+    symlog_values: bool = False
+    """Let the critic learn symlog(Q), which tames large values of either sign."""
+    q_regularizer: NonNegative = 0.0
+    """Weight of the mean of Q(s, a) squared in the critic's loss."""
+    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = 10.0
+    """Norm that a gradient is scaled down to where it is larger; none: no clipping."""
+    hidden_sizes: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers."""
+    activation: Activation = "relu"
+    """Activation after each hidden layer."""
+    shared_torso: bool = True
+    """Actor and critic share all hidden layers."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass
+class State:
+    """Everything that changes while the agent learns."""
+
+    actor_critic: Tensor  # [P]
+    target: Tensor | None  # [P]
+    actor_optimizer: Adam | RMSprop  # two memories for one vector: the losses have gradients of their own size and pace
+    critic_optimizer: Adam | RMSprop
+    progress: Tensor  # [1], share of the run that is over
+
+
+def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
+    """Policy and values of all actions: ours, or the user's own."""
+    return build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))  # type: ignore[union-attr]
+
+
+def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
+    """The state before the first step."""
+    parameters_P = networks.actor_critic.initial.clone()
+    target_P = None if config.tau is None else parameters_P.clone()
+    memories = new_optimizer(config, parameters_P), new_optimizer(config, parameters_P)
+    return State(parameters_P, target_P, *memories, torch.zeros(1))
+
+
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
+    """Replay for the critic, the rollout for the actor."""
+    plan = ReplayPlan(
+        gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size, learning_starts=config.learning_starts
+    )
+    return ReplayAndRollout(spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor)
+
+
+def noise_shape(config: Config, networks: Networks, batch: MixedBatch) -> tuple[int, ...]:
+    """An update takes no random numbers."""
+    return (0,)
+
+
+def variants(config: Config) -> tuple[str, ...]:
+    """The forms that an update can take."""
+    return ("critic", "actor")
+
+
+def variant(config: Config, index: int) -> str:
+    """Whose turn it is."""
+    return ("critic", "actor")[index]
+
+
+def update(config: Config, networks: Networks, state: State, batch: MixedBatch, noise: Tensor, whose: str) -> dict[str, Tensor]:
+    """One gradient step of critic or actor. Changes `state` in place and nothing else."""
+    return (update_critic if whose == "critic" else update_actor)(config, networks, state, batch)
+
+
+def update_critic(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
+    """One step towards expected Sarsa's targets on a minibatch from replay."""
+    target_P = state.actor_critic if state.target is None else state.target
+    logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
+    _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
+    next_value_B = (logits_BA.softmax(-1) * (symexp(next_q_BA) if config.symlog_values else next_q_BA)).sum(-1)
+    target_B = td_target(batch.reward, batch.discount, next_value_B)
+    if config.symlog_values:
+        target_B = symlog(target_B)
+
+    def loss(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
+        _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
+        q_B = taken(q_BA, batch.action)
+        return (q_B - target_B).square().mean() + config.q_regularizer * q_B.square().mean(), q_B
+
+    gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
+    descend(config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress)
+    if state.target is not None and config.tau is not None:
+        polyak_(state.target, state.actor_critic, config.tau)
+    return {"critic_loss": (q_B - target_B).square().mean(), "q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
+
+
+def update_actor(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
+    """One step of the policy gradient on the current rollout."""
+    observation, weight_B = batch.rollout_observation.flatten(0, 1), batch.rollout_weight.flatten()
+
+    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits_BA, q_BA = networks.actor_critic(actor_critic_P, observation)
+        q_BA = symexp(q_BA.detach()) if config.symlog_values else q_BA.detach()
+        probability_BA = logits_BA.softmax(-1)
+        advantage_BA = q_BA - (probability_BA.detach() * q_BA).sum(-1, keepdim=True)
+        if config.actor_signal == "advantage":
+            climbed_B = (probability_BA * advantage_BA).sum(-1)
+        else:
+            action_BA = batch.rollout_action.flatten(0, 1)
+            climbed_B = networks.head.log_prob(logits_BA, action_BA) * taken(q_BA, action_BA)
+        entropy = weighted_mean(networks.head.entropy(logits_BA, logits_BA), weight_B)
+        policy_loss = -weighted_mean(climbed_B, weight_B)
+        spread = weighted_mean((probability_BA * advantage_BA.square()).sum(-1), weight_B).sqrt()
+        aux = {"policy_loss": policy_loss, "entropy": entropy, "advantage_std": spread.detach()}
+        return policy_loss - entropy_weight(config, state.progress) * entropy, aux
+
+    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+    descend(config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress)
+    return metrics
+
+
+def taken(q_BA: Tensor, action_B1: Tensor) -> Tensor:
+    """Q(s, a) of the actions that were taken, [B]."""
+    return torch.where(action_B1 == torch.arange(q_BA.shape[-1], device=q_BA.device), q_BA, 0.0).sum(-1)

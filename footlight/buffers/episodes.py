@@ -1,0 +1,111 @@
+"""Whole episodes: steps wait until their episode has ended and its return is known."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from footlight.types import Array, EpisodeBatch, Spaces, Transition
+
+
+class Episodes:
+    """Finished episodes, due once `episodes_per_update` of them are there, in chunks of `chunk_size` steps.
+
+    Episodes differ in length and a compiled update does not, so an update's gradient is gathered chunk by chunk: `due` yields 1
+    for the last chunk of an update, and 0 for those before. What is kept grows with the longest episode.
+    """
+
+    def __init__(self, spaces: Spaces, num_envs: int, gamma: float, episodes_per_update: int, chunk_size: int) -> None:
+        self.gamma, self.episodes_per_update, self.capacity = gamma, episodes_per_update, chunk_size
+        dtype, shape = np.dtype(spaces.observation_dtype), (chunk_size, *spaces.observation_shape)
+        self.batch = EpisodeBatch(
+            observation=np.zeros(shape, dtype),
+            action=np.zeros((chunk_size, spaces.action.size), spaces.action.stored_dtype),
+            reward=np.zeros(chunk_size, np.float32),
+            next_observation=np.zeros(shape, dtype),
+            discount=np.zeros(chunk_size, np.float32),
+            weight=np.zeros(chunk_size, np.float32),
+        )
+        self.num_bytes = sum(array.nbytes for array in self.batch)
+        self.num_steps = 0  # environment steps taken
+        self._running: list[list[tuple[Any, ...]]] = [[] for _ in range(num_envs)]  # (observation, action, reward) by environment
+        self._finished: list[EpisodeBatch] = []  # in the order they ended
+
+    def expected_updates(self, steps: int) -> int:
+        """Updates that this many environment steps will bring, if episodes are short; how long they are is not known."""
+        return steps // 50
+
+    def add(self, transition: Transition, action_EA: Array) -> None:
+        """Keep one step of each environment. `action_EA` are its actions as drawn."""
+        for env, steps in enumerate(self._running):
+            if transition.valid is not None and not transition.valid[env]:
+                continue
+            self.num_steps += 1
+            steps.append((transition.observation[env].copy(), action_EA[env].copy(), float(transition.reward[env])))
+            if transition.terminated[env] or transition.truncated[env]:
+                self._finish(env, transition.next_observation[env], bool(transition.terminated[env]))
+
+    def _finish(self, env: int, last_observation: Array, terminated: bool) -> None:
+        """Returns from each step on, G_t = r_t + gamma G_{t+1}, and what the value of the last observation counts there."""
+        steps, self._running[env] = self._running[env], []
+        count = len(steps)
+        returns = np.zeros(count, np.float32)
+        total = 0.0
+        for index in range(count - 1, -1, -1):
+            total = steps[index][2] + self.gamma * total
+            returns[index] = total
+        self._finished.append(
+            EpisodeBatch(
+                observation=np.stack([step[0] for step in steps]),
+                action=np.stack([step[1] for step in steps]),
+                reward=returns,
+                next_observation=np.repeat(last_observation[None], count, 0),
+                discount=(self.gamma ** np.arange(count, 0, -1) * (not terminated)).astype(np.float32),
+                weight=np.ones(count, np.float32),
+            )
+        )
+
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+        """Chunks of the finished episodes, as `batch` in reused memory, once there are enough; `final` asks for fewer, too."""
+        while len(self._finished) >= self.episodes_per_update or (final and self._finished):
+            group, self._finished = self._finished[: self.episodes_per_update], self._finished[self.episodes_per_update :]
+            rows = EpisodeBatch(*(np.concatenate(parts) for parts in zip(*group, strict=True)))
+            for start in range(0, len(rows.reward), self.capacity):
+                count = min(self.capacity, len(rows.reward) - start)
+                self.batch.weight[:] = 0
+                for out, array in zip(self.batch, rows, strict=True):
+                    out[:count] = array[start : start + count]
+                yield int(start + count == len(rows.reward))
+
+    def forget_pending(self, envs_E: Array) -> None:
+        """Drop the unfinished episodes in the environments of this mask."""
+        for env in np.flatnonzero(envs_E):
+            self._running[env] = []
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that a checkpoint has to hold, but for the counters."""
+        found = {f"batch.{name}": array for name, array in self.batch._asdict().items()}
+        for env, steps in enumerate(self._running):
+            if steps:
+                columns = zip(("observation", "action", "reward"), zip(*steps, strict=True), strict=True)
+                found |= {f"running.{env}.{name}": np.array(column) for name, column in columns}
+        for index, episode in enumerate(self._finished):
+            found |= {f"finished.{index}.{name}": array for name, array in episode._asdict().items()}
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """The numbers that a checkpoint has to hold."""
+        return {"num_steps": self.num_steps, "num_finished": len(self._finished)}
+
+    def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
+        """Go on from `arrays()` and `counters()`."""
+        self.num_steps = int(counters["num_steps"])
+        for name, array in self.batch._asdict().items():
+            array[...] = arrays[f"batch.{name}"]
+        for env in range(len(self._running)):
+            columns = [arrays.get(f"running.{env}.{name}", np.empty(0)) for name in ("observation", "action", "reward")]
+            self._running[env] = [(seen, action, float(reward)) for seen, action, reward in zip(*columns, strict=True)]
+        self._finished = [
+            EpisodeBatch(*(arrays[f"finished.{index}.{name}"] for name in EpisodeBatch._fields))
+            for index in range(int(counters["num_finished"]))
+        ]
