@@ -133,10 +133,10 @@ def read_arguments() -> argparse.Namespace:
 
 
 def times_of(work: Work, arguments: argparse.Namespace) -> tuple[int, int]:
-    """Warm-up and window in steps, both up to the next whole rollout."""
+    """Warm-up and window in steps, in whole rollouts; 2 before the clock starts, for a peer updates after its last step."""
     warmup = arguments.warmup or work.warmup / (2 if arguments.quick else 1)
     window = arguments.window or work.window / (5 if arguments.quick else 1)
-    return work.whole(warmup), work.whole(window)
+    return work.whole(max(warmup, 2 * work.rollout)), work.whole(window)
 
 
 def command_of(library: str, peer_python: str) -> list[str | Path]:

@@ -1,5 +1,6 @@
 """Train and resume: from words to a run folder."""
 
+import contextlib
 import dataclasses
 import platform
 import signal
@@ -22,7 +23,8 @@ from footlight.config import build, fields
 from footlight.environments.make import Environments, EnvironmentSource, make, remake
 from footlight.environments.make import name_of as environment_name
 from footlight.environments.spaces import require_actions
-from footlight.errors import FootlightError, UserError, closest
+from footlight.environments.vectorization import choose
+from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
 from footlight.presets import preset as find_preset
 from footlight.run import Run
@@ -62,32 +64,32 @@ def train(
     options = build(Options, option_values)
     build(method.Config, field_values)  # wrong values are reported before an environment is made
     _require_device(options.device)
-    environments = make(environment, options.seed, options.num_envs if "num_envs" in option_values else None)
-    options = dataclasses.replace(options, num_envs=environments.num_envs)
     display = Display(options.steps, quiet=quiet)
-    try:
+    num_envs = options.num_envs if "num_envs" in option_values else None
+    said: list[str] = []  # until it is known that there will be a run
+    chosen = choose(environment, num_envs, options.vectorization, said.append)
+    environments = make(environment, options.seed, num_envs, vectorization=chosen)
+    options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
+    with contextlib.closing(environments):  # on every path: there may be processes behind them
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
         path = new_folder(run_dir, environment_name(environment), name)
-    except FootlightError:
-        environments.close()
-        raise
-    folder = RunFolder(path)
-    record = {
-        "format_version": FORMAT_VERSION,
-        "algorithm": name,
-        "environment": environment_name(environment),
-        "environment_source": "id" if isinstance(environment, str) else "object",
-        "network": agent.network_name,
-        "preset": preset_name,
-        **_in_force(options),
-        "config": dataclasses.asdict(agent.config),
-    }
-    folder.write_json("config.json", record)
-    run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
-    display.say(_header(record, agent))
-    environments.reset()
-    return _go(run, agent, environments, options, folder, display)
+        folder = RunFolder(path)
+        record = {
+            "format_version": FORMAT_VERSION,
+            "algorithm": name,
+            "environment": environment_name(environment),
+            "environment_source": "id" if isinstance(environment, str) else "object",
+            "network": agent.network_name,
+            "preset": preset_name,
+            **_in_force(options),
+            "config": dataclasses.asdict(agent.config),
+        }
+        folder.write_json("config.json", record)
+        run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
+        display.say("\n".join([_header(record, agent), *said]))
+        environments.reset()
+        return _go(run, agent, environments, options, folder, display)
 
 
 def resume(
@@ -108,22 +110,24 @@ def resume(
     run = Run(path, environment, network, algorithm)
     record = run.config
     saved = checkpoint.find(path)
-    options = build(Options, {field: record[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
+    recorded = {"vectorization": "sync"} | record  # runs from before there was a choice
+    options = build(Options, {field: recorded[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
     _require_device(options.device)
     at = int(checkpoint.read_manifest(saved)["step"])
     if at >= options.steps:
         raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
     display = Display(options.steps, start_step=at, quiet=quiet)
-    environments = make(run.source, options.seed, options.num_envs)
-    torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
-    agent = Agent.load(
-        saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
-    )
-    folder = RunFolder(path)
-    record |= {"steps": options.steps}
-    folder.write_json("config.json", record)
-    display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
-    return _go(run, agent, environments, options, folder, display, saved)
+    environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
+    with contextlib.closing(environments):
+        torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
+        agent = Agent.load(
+            saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
+        )
+        folder = RunFolder(path)
+        record |= {"steps": options.steps}
+        folder.write_json("config.json", record)
+        display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
+        return _go(run, agent, environments, options, folder, display, saved)
 
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -155,7 +159,6 @@ def _go(
             result = training.run()
     finally:
         folder.close()
-        environments.close()
         if evaluation_env is not None:
             evaluation_env.close()
     display.say(_closing(run.folder, result))

@@ -73,7 +73,8 @@ class Normaliser:
         """Observations [E, ...] as the policy sees them."""
         if not self.observations:
             return observation
-        return np.minimum(np.maximum((observation - self.mean) * self.scale, -CUT_OFF), CUT_OFF)
+        seen = observation.astype(np.float32, copy=False)
+        return np.minimum(np.maximum((seen - self.mean) * self.scale, -CUT_OFF), CUT_OFF)
 
     def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
         """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""

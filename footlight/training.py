@@ -38,6 +38,9 @@ class Options:
     """Seed of everything random in the run."""
     num_envs: Count = 1
     """Environments stepped together."""
+    vectorization: Literal["auto", "sync", "async", "native"] = "auto"
+    """How: one after the other, in processes of their own, or by gymnasium's or EnvPool's vector version; auto: the fastest in a
+    short measurement."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
     eval_episodes: CountOrZero = 20

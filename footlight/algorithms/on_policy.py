@@ -86,6 +86,8 @@ def descend(
     """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
     gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
     rate: float | Tensor = step_sizes(config, networks.actor_critic)
+    if isinstance(rate, Tensor):
+        rate = rate.to(parameters_P.device)
     if config.learning_rate_schedule == "linear":
         rate = rate * (1 - progress)
     if isinstance(optimizer, Adam):
@@ -100,7 +102,7 @@ def step_sizes(config: Any, network: Network) -> float | Tensor:
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return float(config.learning_rate)
     critic_P = network.marked("critic")
-    own = network.marked("actor") + network.marked("log_std")
+    own = torch.maximum(network.marked("actor"), network.marked("log_std"))  # an actor may have a log_std inside it
     rate_P = config.learning_rate * (1 - critic_P - own)
     return (
         rate_P + (config.actor_learning_rate or config.learning_rate) * own

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
+from footlight.algorithms.settings import Normalisation
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
@@ -33,7 +34,7 @@ discounted return; actor_loss: alpha log pi - Q; entropy: nats per action, an es
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Normalisation):
     """Hyperparameters of SAC."""
 
     gamma: Fraction = 0.99

@@ -141,7 +141,7 @@ def update(
     trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
 
     # ObGD, algorithm 3, for each of the two on its own
-    critic_P = networks.actor_critic.marked("critic")
+    critic_P = networks.actor_critic.marked("critic").to(trace_P.device)
     actor_norm, critic_norm = (trace_P * (1 - critic_P)).abs().sum(), (trace_P * critic_P).abs().sum()
     actor_step = bounded_step_size(config.actor_step_size, config.actor_kappa, td_error, actor_norm)
     critic_step = bounded_step_size(config.critic_step_size, config.critic_kappa, td_error, critic_norm)

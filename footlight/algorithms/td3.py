@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
+from footlight.algorithms.settings import Normalisation
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.exploration import ornstein_uhlenbeck
@@ -31,7 +32,7 @@ discounted return; actor_loss: minus the first critic's value of the actor's act
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Normalisation):
     """Hyperparameters of TD3."""
 
     gamma: Fraction = 0.99

@@ -3,13 +3,16 @@
 import copy
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from footlight.environments.native import make_native
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
+from footlight.environments.workers import AsyncEnvironments
 from footlight.errors import UserError, closest
 
 EnvironmentSource = str | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
@@ -24,10 +27,13 @@ def make(
     num_envs: int | None = None,
     stream: str = "episode",
     render_mode: str | None = None,
+    vectorization: str = "auto",
 ) -> Environments:
     """Environments whose episodes start from seeds derived from `seed` and the name `stream`.
 
-    num_envs: how many; None is one, or as many as the given vector environment has. Raises `UserError`.
+    num_envs: how many; None is one, or as many as the given vector environment has.
+    vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` measures).
+    What was given as an environment stays as it is, and one environment is always stepped in this process. Raises `UserError`.
     """
     if isinstance(source, VectorEnv):
         if num_envs not in (None, source.num_envs):
@@ -37,7 +43,22 @@ def make(
         if num_envs not in (None, 1):
             raise UserError(f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id")
         return SerialEnvironments([source], seed, stream)
-    return SerialEnvironments([make_one(source, render_mode) for _ in range(num_envs or 1)], seed, stream)
+    count = num_envs or 1
+    if count > 1 and vectorization == "native":
+        return VectorEnvironments(_native(source, count), seed, stream)
+    if count > 1 and vectorization == "async":
+        return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream)
+    return SerialEnvironments([make_one(source, render_mode) for _ in range(count)], seed, stream)
+
+
+def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
+    if not isinstance(source, str):
+        raise UserError(f"{name_of(source)} has no native version, as it is no id - use sync or async")
+    single = make_one(source)  # which also knows what to say of an id that is wrong
+    try:
+        return make_native(single, source, num_envs)
+    finally:
+        single.close()
 
 
 def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None) -> gymnasium.Env[Any, Any]:

@@ -4,12 +4,13 @@ Every episode starts with a seed derived from the run's seed, the environment's 
 the current episode are kept: that is all it takes to put a fresh, deterministic environment where an interrupted one stood.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from footlight.environments.episodes import Episode, EpisodeBook, as_observation, as_reward
+from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_reward, in_words
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault
 from footlight.types import Array, DiscreteAction, Transition
@@ -25,13 +26,18 @@ class SerialEnvironments:
         self.observation_space, self.action_space = envs[0].observation_space, envs[0].action_space
         self.book = EpisodeBook(self.num_envs, seed, stream)
         self._shape, self._dtype = self.spaces.observation_shape, np.dtype(self.spaces.observation_dtype)
+        # MuJoCo's float64 is gathered as it is, and rounded for all environments at once
+        self._seen_dtype = np.dtype(np.float64) if self.observation_space.dtype == np.float64 else self._dtype
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []  # by the last step
+        self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
         self._actions: list[list[Array]] = [[] for _ in envs]
 
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
+        self._ask_resets(range(self.num_envs))
         for env in range(self.num_envs):
+            self._actions[env] = []
             self.observation[env] = self._reset(env)
         return self.observation.copy()
 
@@ -40,51 +46,85 @@ class SerialEnvironments:
 
         `self.observation` is where the next action is to be chosen, `self.finished` the episodes that this step ended.
         """
-        before, successor = self.observation, np.empty_like(self.observation)
-        reward = np.empty(self.num_envs, np.float32)
-        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        book, taken = self.book.snapshot(), [(actions, len(actions)) for actions in self._actions]
+        before, book = self.observation, self.book
+        page = book.advance()
         self.finished = []
-        self.observation = np.empty_like(before)
         try:
-            for env in range(self.num_envs):
-                observed, earned, terminated[env], truncated[env] = self._step(env, action[env])
-                reward[env], successor[env], self.observation[env] = earned, observed, observed
-                if terminated[env] or truncated[env]:
-                    self.finished.append(self.book.finish(env, bool(terminated[env])))
-                    self.observation[env] = self._reset(env)
+            successor, reward, terminated, truncated, ended = self._steps(action)
+            book.earn(reward)
+            self.observation = successor.copy()
+            if ended:
+                self._restart(ended, terminated)
         except EnvironmentFault:
             # The state before the fault is what gets saved
             self.observation, self.finished = before, []
-            self.book.restore(book)
-            self._actions = [actions[:count] for actions, count in taken]
+            book.undo(page)
             raise
-        return Transition(before, action, reward, successor, terminated, truncated)
+        for taken, row in zip(self._actions, np.array(action), strict=True):  # a copy, which the caller cannot change
+            taken.append(row)
+        for env in ended:
+            self._actions[env] = []
+        return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated)
 
-    def _step(self, env: int, action: Array) -> tuple[Array, float, bool, bool]:
-        discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
-        self.book.length[env] += 1
-        try:  # a copy: the environment may change what it is given
-            observed, reward, terminated, truncated, _ = self.envs[env].step(int(action) if discrete else np.array(action))
+    def _restart(self, ended: list[int], terminated: Array) -> None:
+        self.finished = self.book.finish_all(np.array(ended), terminated)
+        self._ask_resets(ended)
+        for env in ended:
+            self.observation[env] = self._reset(env)
+
+    def _steps(self, action: Array) -> tuple[Array, Array, Array, Array, list[int]]:
+        """One step of each: observations, rewards, terminated, truncated, all checked; and which of them ended."""
+        num_envs, shape, dtype = self.num_envs, self._shape, self._seen_dtype
+        seen, reward = np.empty((num_envs, *shape), dtype), np.empty(num_envs, np.float64)
+        terminated, truncated, ended = np.zeros(num_envs, bool), np.zeros(num_envs, bool), []
+        self._ask_steps(action)
+        for env in range(num_envs):
+            observed, earned, terminates, truncates = self._step(env, action[env])
+            if terminates or truncates:
+                terminated[env], truncated[env] = terminates, truncates
+                ended.append(env)
+            if type(observed) is np.ndarray and observed.dtype == dtype and observed.shape == shape:
+                seen[env] = observed
+            else:
+                seen[env] = as_observation(self.book, env, observed, shape, self._dtype)
+            reward[env] = as_reward(self.book, env, earned)
+        if dtype == self._dtype:
+            successor = seen
+        else:
+            with np.errstate(over="ignore"):  # what is too large for the stored dtype is found to be infinite below
+                successor = seen.astype(self._dtype)
+        if self._dtype.kind == "f" and not all_finite(successor):  # once for all: to ask for each would cost as much as its step
+            for env in range(num_envs):
+                self.book.check(env, "observation", successor[env])
+        return successor, reward, terminated, truncated, ended
+
+    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool]:
+        try:
+            observed, reward, terminated, truncated, _ = self.envs[env].step(self._given(action))
+            return observed, reward, bool(terminated), bool(truncated)
         except Exception as error:
             shown = np.array2string(np.asarray(action), threshold=8, precision=6)
-            what = f"step({shown}) raised {type(error).__name__}: {error}"
+            what = f"step({shown}) raised {in_words(error)}"
             raise self.book.fault(env, what, "mend the environment; the state is saved") from error
-        observed = as_observation(self.book, env, observed, self._shape, self._dtype)
-        reward = as_reward(self.book, env, reward)
-        self.book.total[env] += reward
-        self._actions[env].append(np.array(action))
-        return observed, reward, bool(terminated), bool(truncated)
+
+    def _given(self, action: Array) -> Any:
+        """What an environment is given: a copy, as it may change it."""
+        return int(action) if self._discrete else np.array(action)
 
     def _reset(self, env: int) -> Array:
-        self._actions[env] = []
         self.book.begin(env)
         try:
             observation, _ = self.envs[env].reset(seed=self.book.episode_seed(env))
         except Exception as error:
-            what = f"reset raised {type(error).__name__}: {error}"
+            what = f"reset raised {in_words(error)}"
             raise self.book.fault(env, what, "mend the environment; the state is saved") from error
         return as_observation(self.book, env, observation, self._shape, self._dtype)
+
+    def _ask_steps(self, action: Array) -> None:
+        """Called before the environments are stepped one by one: where they can, they may begin together."""
+
+    def _ask_resets(self, envs: Sequence[int]) -> None:
+        """The same for those that are to be reset."""
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
@@ -101,16 +141,25 @@ class SerialEnvironments:
         for env in range(self.num_envs):
             taken = arrays.get(f"actions.{env}", np.empty(0))
             observation = self._reset(env)
+            self._actions[env] = []
             for action in taken:
-                observation, _, terminated, truncated = self._step(env, action)
+                observation, terminated, truncated = self._replayed(env, action)
                 if terminated or truncated:
                     break
             if not np.array_equal(observation, arrays["observation"][env]):
                 astray.append(env)
                 self.book.finish(env, False)
+                self._actions[env] = []
                 observation = self._reset(env)
             self.observation[env] = observation
         return astray
+
+    def _replayed(self, env: int, action: Array) -> tuple[Array, bool, bool]:
+        self.book.length[env] += 1
+        observed, reward, terminated, truncated = self._step(env, action)
+        self.book.total[env] += as_reward(self.book, env, reward)
+        self._actions[env].append(np.array(action))
+        return as_observation(self.book, env, observed, self._shape, self._dtype), terminated, truncated
 
     def reseed(self, stream: str) -> None:
         """Let the next episodes be those of another stream of seeds, from its first one on."""

@@ -1,11 +1,12 @@
-"""A vector environment of the user's: its autoreset mode is read, and all three give the same transitions."""
+"""A vector environment, the user's or a native one: its autoreset mode is read, and all three give the same transitions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from footlight.environments.episodes import Episode, EpisodeBook, as_observation
+from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_rewards, in_words
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
@@ -33,47 +34,74 @@ class VectorEnvironments:
         self._shape, self._dtype = self.spaces.observation_shape, np.dtype(self.spaces.observation_dtype)
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
-        self._resetting = np.zeros(self.num_envs, bool)  # NEXT_STEP: ended at the last step
+        self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step; None is none
+        plain = env.unwrapped  # Gymnasium's interface has one seed for all; these take one for each
+        self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(plain, "takes_seed_for_each", False)
 
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
-        seeds = [self.book.episode_seed(env) for env in range(self.num_envs)]
-        observation, _ = self._called("reset", seed=seeds)
+        observation, _ = self._called("reset", seed=self._seeds(range(self.num_envs)))
         for env in range(self.num_envs):
             self.book.begin(env)
-        self._resetting[:] = False
+        self._resetting = None
         self.observation = self._checked(observation)
         return self.observation.copy()
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
+        before, resetting = self.observation, self._resetting
+        valid = None if resetting is None else ~resetting
+        page = self.book.advance(valid)
+        self.finished = []
+        try:
+            return self._step(action, valid)
+        except EnvironmentFault:
+            # The state before the fault is what gets saved
+            self.observation, self._resetting, self.finished = before, resetting, []
+            self.book.undo(page)
+            raise
+
+    def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, reward, terminated, truncated, info = self._called("step", action)
-        reward = np.asarray(reward, np.float64)
-        valid = ~self._resetting
-        terminated, truncated = np.asarray(terminated, bool) & valid, np.asarray(truncated, bool) & valid
-        ended = terminated | truncated
-        self.book.length[valid] += 1
-        following = self._checked(observed, skip=ended if self.mode == AutoresetMode.SAME_STEP else None)
-        for env in np.flatnonzero(~np.isfinite(reward) & valid):
-            self.book.check(int(env), "reward", reward[env])
-        self.book.total[valid] += reward[valid]
+        observed, earned, terminated, truncated, info = self._called("step", action)
+        terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
+        ends = terminated | truncated
+        ended = ends.nonzero()[0]
+        same_step = self.mode == AutoresetMode.SAME_STEP
+        following = self._checked(observed, skip=ended if same_step else ())
+        exact, reward = as_rewards(self.book, earned, valid)
+        self.book.earn(exact)
         successor = following.copy()
-        if self.mode == AutoresetMode.SAME_STEP:
-            for env in np.flatnonzero(ended):
-                final = info["final_obs"][env]
-                successor[env] = as_observation(self.book, int(env), final, self._shape, self._dtype)
-        self.finished = [self.book.finish(int(env), bool(terminated[env])) for env in np.flatnonzero(ended)]
-        if self.mode == AutoresetMode.SAME_STEP and ended.any():
-            self._checked(observed)  # the first observations of new episodes
-        if self.mode == AutoresetMode.DISABLED and ended.any():
-            seeds = [self.book.episode_seed(env) if ended[env] else None for env in range(self.num_envs)]
-            restarted, _ = self._called("reset", seed=seeds, options={"reset_mask": ended})
-            following = self._checked(restarted)
-        self._resetting = ended if self.mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
+        self._resetting = None
+        if len(ended):
+            if same_step:
+                for env in ended.tolist():
+                    successor[env] = as_observation(self.book, env, info["final_obs"][env], self._shape, self._dtype)
+            self.finished = self.book.finish_all(ended, terminated)
+            if same_step:
+                self._checked(observed)  # the first observations of new episodes
+            elif self.mode == AutoresetMode.NEXT_STEP:
+                self._resetting = ends
+            else:
+                restarted, _ = self._called("reset", seed=self._seeds(ended.tolist()), options={"reset_mask": ends})
+                following = self._checked(restarted)
         self.observation = following
-        mask = None if valid.all() else valid
-        return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated, mask)
+        return Transition(before, action, reward, successor, terminated, truncated, valid)
+
+    def _seeds(self, envs: Sequence[int]) -> int | list[int | None]:
+        if not self._seed_for_each:
+            return self.book.common_seed()
+        seeds: list[int | None] = [None] * self.num_envs
+        for env in envs:
+            seeds[env] = self.book.episode_seed(env)
+        return seeds
+
+    def _flags(self, flags: Any, valid: Array | None) -> Array:
+        """`terminated` or `truncated`, without what is said of a step that only reset."""
+        array = np.array(flags, bool)  # a copy: the environment may reuse its own
+        if array.shape != (self.num_envs,):
+            raise self._misshapen("terminated and truncated", array, (self.num_envs,))
+        return array if valid is None else array & valid
 
     def _called(self, method: str, *given: Any, **named: Any) -> Any:
         try:
@@ -81,21 +109,28 @@ class VectorEnvironments:
         except Exception as error:
             steps = ", ".join(f"{env}: {length}" for env, length in enumerate(self.book.length[:8]))
             raise EnvironmentFault(
-                f"the vector environment's {method} raised {type(error).__name__}: {error} - "
+                f"the vector environment's {method} raised {in_words(error)} - "
                 f"steps into the episodes: {steps} - mend the environment; the state is saved"
             ) from error
 
-    def _checked(self, observation: Any, skip: Array | None = None) -> Array:
+    def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
+        """Observations in the stored dtype, a copy, checked except those of `skip`."""
         array = np.asarray(observation)
         if array.shape != (self.num_envs, *self._shape):
-            wanted = (self.num_envs, *self._shape)
-            raise self.book.fault(0, f"the observations have shape {array.shape}, their space says {wanted}", "mend it")
-        array = array.astype(self._dtype)
-        if self._dtype.kind == "f" and not np.isfinite(array).all():
+            raise self._misshapen("observations", array, (self.num_envs, *self._shape))
+        if array.dtype == self._dtype:
+            array = array.copy()
+        else:
+            with np.errstate(over="ignore"):  # what is too large for the stored dtype is found to be infinite below
+                array = array.astype(self._dtype)
+        if self._dtype.kind == "f" and not all_finite(array):
             for env in range(self.num_envs):
-                if skip is None or not skip[env]:
+                if env not in skip:
                     self.book.check(env, "observation", array[env])
         return array
+
+    def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
+        return self.book.fault(0, f"the {what} have shape {array.shape}, it should be {wanted}", "mend the environment")
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold. A vector environment's own state cannot be asked for."""

@@ -23,6 +23,7 @@ from footlight.types import Array, BoxAction, DiscreteAction
 
 ContinuousHead = Literal["gaussian", "state-dependent-gaussian", "squashed-gaussian"]
 
+_SMALLEST = np.float32(2**-24)  # a draw may round to 0, which has no logarithm
 _ALMOST_ONE = 1 - 1e-6  # an action from elsewhere may lie on a bound, where tanh has no finite inverse
 
 
@@ -78,7 +79,8 @@ class Categorical:
 
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
         """Choices, by the Gumbel trick: argmax(logit - log E) with E standard exponential has the softmax's probabilities."""
-        return self._best(output_EH - np.log(stream.standard_exponential(output_EH.shape, dtype=np.float32)))
+        exponential_EH = stream.standard_exponential(output_EH.shape, dtype=np.float32)
+        return self._best(output_EH - np.log(np.maximum(exponential_EH, _SMALLEST)))
 
     def _best(self, score_EH: Array) -> Array:
         if len(self.sizes) == 1:

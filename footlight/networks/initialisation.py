@@ -17,8 +17,8 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
     - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
       outputs are close to 0 (Lillicrap et al. 2015);
     - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021);
-    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights are set to 0 (Elsayed et
-      al. 2024, algorithm 1).
+    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights are set to 0, but never
+      all (Elsayed et al. 2024, algorithm 1).
     """
     linears = [layer for layer in network if isinstance(layer, nn.Linear)]
     if kind == "pytorch":
@@ -31,8 +31,9 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound)
             with torch.no_grad():
+                silent = min(round(0.9 * layer.in_features), layer.in_features - 1)
                 for incoming in layer.weight:
-                    incoming[torch.randperm(layer.in_features)[: round(0.9 * layer.in_features)]] = 0
+                    incoming[torch.randperm(layer.in_features)[:silent]] = 0
         else:
             nn.init.orthogonal_(layer.weight, gain=last_gain if layer is linears[-1] else 2**0.5)
     if kind == "kaiming":

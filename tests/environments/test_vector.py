@@ -1,15 +1,17 @@
 """Vector environments: three autoreset modes, one story."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from footlight.environments.episodes import Episode
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
+from footlight.environments.workers import RemoteEnv
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 
@@ -73,6 +75,98 @@ def serial_of(counting_env: Counting) -> SerialEnvironments:
     environments = SerialEnvironments([counting_env(who) for who in range(3)], 7, "episode")  # type: ignore[call-arg]
     environments.reset()
     return environments
+
+
+class Scripted(gymnasium.Env[Any, Any]):
+    """Ends as the script says, one episode after the other; what it observes and pays depends on all actions since the reset."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    script = (
+        (1, "terminated"),
+        (3, "truncated"),
+        (1, "truncated"),
+        (2, "both"),
+        (1, "both"),
+        (4, "terminated"),
+        (1, "terminated"),
+    )
+
+    def __init__(self, who: int) -> None:
+        self.who, self.episode = who, -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.episode, self.steps, self.sum = self.episode + 1, 0, 0.1 * self.who
+        return self.observe(), {"first": self.episode}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps, self.sum = self.steps + 1, 0.9 * self.sum + float(action[0])
+        length, end = self.script[(self.episode + self.who) % len(self.script)]
+        last = self.steps == length
+        return (
+            self.observe(),
+            self.sum + self.steps,
+            last and end != "truncated",
+            last and end != "terminated",
+            {"at": self.steps},
+        )
+
+    def observe(self) -> Any:
+        return np.array([self.episode, self.steps, self.sum], np.float32)
+
+
+def policy_story(environments: VectorEnvironments | SerialEnvironments, num_steps: int) -> Story:
+    """The valid transitions of each environment under a policy that looks, so that steps which only reset change no action."""
+    story: Story = [[] for _ in range(environments.num_envs)]
+    for _ in range(num_steps):
+        action = np.sin(environments.observation.sum(1, keepdims=True)).astype(np.float32)
+        got = environments.step(action)
+        for env in range(environments.num_envs):
+            if got.valid is None or got.valid[env]:
+                parts = (got.observation, got.action, got.reward, got.next_observation, got.terminated, got.truncated)
+                story[env].append(tuple(part[env].tolist() for part in parts))
+    return story
+
+
+@pytest.mark.parametrize("kind", [*MODES, "async"])
+def test_all_modes_give_the_same_transitions_whatever_the_ends(kind: Any) -> None:
+    num_envs, num_steps = 7, 120  # as many as the script is long: at each step some end in each of its ways
+    reference = SerialEnvironments([Scripted(who) for who in range(num_envs)], 7, "episode")
+    reference.reset()
+    expected = policy_story(reference, num_steps)
+    if kind == "async":
+        remote = [RemoteEnv(partial(Scripted, who)) for who in range(num_envs)]
+        for env in remote:
+            env.learn_spaces()
+        environments: Any = SerialEnvironments(list(remote), 7, "episode")
+        environments.reset()
+    else:
+        environments = vector(kind, *(Scripted(who) for who in range(num_envs)))
+    story = policy_story(environments, num_steps)
+    for env in range(num_envs):
+        assert len(story[env]) >= num_steps // 2
+        assert story[env] == expected[env][: len(story[env])]
+        if kind != AutoresetMode.NEXT_STEP:
+            assert len(story[env]) == num_steps
+        ends = {(terminated, truncated) for *_, terminated, truncated in story[env]}
+        assert ends == {(False, False), (True, False), (False, True), (True, True)}
+    environments.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_environment_may_reuse_its_arrays(mode: AutoresetMode) -> None:
+    def modes(copy: bool) -> VectorEnvironments:
+        made = SyncVectorEnv([lambda who=who: Scripted(who) for who in range(3)], copy=copy, autoreset_mode=mode)  # type: ignore[misc]
+        environments = VectorEnvironments(made, 7, "episode")
+        environments.reset()
+        return environments
+
+    reusing, copying = modes(False), modes(True)
+    steps = [
+        (reusing.step(action), copying.step(action)) for action in np.linspace(-1, 1, 60, dtype=np.float32).reshape(20, 3, 1)
+    ]
+    for mine, theirs in steps:
+        assert all(np.array_equal(a, b) for a, b in zip(mine[:6], theirs[:6], strict=True))
 
 
 def test_next_step_by_hand(counting_env: Counting) -> None:
@@ -171,6 +265,65 @@ def test_an_environment_that_raises_is_a_fault(counting_env: Counting, mode: Aut
     environments = vector(mode, counting_env(3), failing(counting_env, 0, 2, raises=RuntimeError("the joint broke")))
     with pytest.raises(EnvironmentFault, match="RuntimeError: the joint broke"):
         tell(environments, 4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("episode", "step"), [(0, 1), (0, 2), (1, 0), (1, 2)])
+def test_what_is_saved_after_a_fault_is_the_state_before_it(
+    counting_env: Counting, mode: AutoresetMode, episode: int, step: int
+) -> None:
+    environments = vector(mode, counting_env(0), failing(counting_env, episode, step, observation=[np.nan, 0, 0]))
+    while True:
+        before = {name: array.copy() for name, array in environments.arrays().items()}
+        try:
+            tell(environments, 1)
+        except EnvironmentFault:
+            break
+    after = environments.arrays()
+    assert {name: array.tolist() for name, array in after.items()} == {name: array.tolist() for name, array in before.items()}
+    assert environments.finished == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"reward": np.ones(3)}, r"the rewards have shape \(3,\)"),
+        ({"reward": np.array(["a", "b"])}, "the rewards are no numbers"),
+        ({"reward": np.array([1, 1e39])}, "environment 1 .*reward is 1e"),  # finite, but not as float32
+        ({"observation": np.zeros((2, 2))}, r"the observations have shape \(2, 2\)"),
+        ({"observation": np.full((2, 3), 1e300)}, r"observation\[0\] is inf"),
+        ({"terminated": np.zeros(1, bool)}, r"terminated and truncated have shape \(1,\)"),
+        ({"truncated": np.zeros((2, 1), bool)}, r"terminated and truncated have shape \(2, 1\)"),
+    ],
+)
+def test_what_has_a_wrong_shape_or_is_too_large_is_a_fault(
+    counting_env: Counting, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], message: str
+) -> None:
+    environments = vector(AutoresetMode.NEXT_STEP, counting_env(0), counting_env(1))
+    good = dict(
+        zip(("observation", "reward", "terminated", "truncated", "info"), environments.env.step(np.zeros((2, 1))), strict=True)
+    )
+    monkeypatch.setattr(environments.env, "step", lambda action: tuple((good | wrong).values()))
+    with pytest.raises(EnvironmentFault, match=message):
+        environments.step(np.zeros((2, 1), np.float32))
+
+
+def test_one_seed_for_all_where_gymnasiums_interface_is_all_there_is() -> None:
+    given: list[Any] = []
+
+    class Plain(VectorEnv[Any, Any, Any]):
+        metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+        num_envs = 2
+        single_observation_space, single_action_space = Scripted.observation_space, Scripted.action_space
+
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            given.append(seed)
+            return np.zeros((2, 3), np.float32), {}
+
+    environments = VectorEnvironments(Plain(), 7, "episode")
+    environments.reset()
+    environments.restore(environments.arrays())
+    assert given == [derived_seed(7, "episode", 0), derived_seed(7, "episode", 2)]
 
 
 @pytest.mark.parametrize("mode", MODES)

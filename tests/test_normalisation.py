@@ -1,0 +1,285 @@
+"""Running statistics: NumPy's mean and deviation of everything seen, the reward's scale by a slow loop, frozen for a policy."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from footlight.agent import Agent
+from footlight.normalisation import Normaliser, RunningMoments
+from footlight.policy import load
+from footlight.types import Array, Batch, RolloutBatch, Spaces, Transition
+
+GAMMA = 0.9
+
+
+def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition]:
+    """Random episodes, out of phase, with numbers of very different size. `resets`: the step after an end is none."""
+    generator = np.random.default_rng(0)
+    steps, ended = [], np.zeros(num_envs, bool)
+    for _ in range(num_steps):
+        seen, later = (generator.standard_normal((num_envs, 2)) * [1, 50] + [3, -1000] for _ in range(2))
+        valid = ~ended if resets else None
+        terminated, truncated = (generator.random((2, num_envs)) < 0.1) & (True if valid is None else valid)
+        reward = 5 + 20 * generator.standard_normal(num_envs)
+        steps.append(Transition(seen.astype(np.float32), seen, reward, later.astype(np.float32), terminated, truncated, valid))
+        ended = terminated | truncated
+    return steps
+
+
+def of_steps(steps: list[Transition], name: str) -> Array:
+    """The rows that are transitions, of all steps."""
+    rows = []
+    for step in steps:
+        array = getattr(step, name)
+        rows.append(array if step.valid is None else array[step.valid])
+    return np.concatenate(rows)
+
+
+# Moments
+
+
+@pytest.mark.parametrize("groups", [[1] * 40, [7, 1, 0, 32], [40]])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
+def test_moments_of_everything_seen(groups: list[int], shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).standard_normal((40, *shape)) * 3 + 10
+    moments, start = RunningMoments(shape), 0
+    for size in groups:
+        moments.add(values[start : start + size])
+        start += size
+    assert moments.count.tolist() == [40]
+    np.testing.assert_allclose(moments.mean, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, values.var(0), rtol=1e-12)
+
+
+def test_moments_by_hand() -> None:
+    moments = RunningMoments(())
+    assert moments.variance == 1
+    moments.add(np.array([2.0]))
+    assert moments.mean == 2
+    assert moments.variance == 1  # one value has no spread
+    moments.add(np.array([4.0, 9.0]))
+    assert moments.mean == 5
+    assert moments.variance == pytest.approx(26 / 3)  # 9 + 1 + 16
+
+
+def test_moments_keep_their_digits_far_from_zero() -> None:
+    values = (1e6 + np.random.default_rng(0).random((2000, 1))).astype(np.float32)  # in steps of 1/16
+    moments = RunningMoments((1,))
+    for group in np.split(values, 500):
+        moments.add(group)
+    np.testing.assert_allclose(moments.mean, values.mean(0, dtype=np.float64), rtol=1e-14)
+    np.testing.assert_allclose(moments.variance, values.var(0, dtype=np.float64), rtol=1e-6)
+
+
+def test_moments_of_bytes() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (50, 4)).astype(np.uint8)
+    moments = RunningMoments((4,))
+    for group in np.split(values, 10):
+        moments.add(group)
+    np.testing.assert_allclose(moments.variance, values.var(0, dtype=np.float64), rtol=1e-12)  # no byte ran over
+
+
+# Observations
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("resets", [False, True])
+def test_observations_get_mean_zero_and_deviation_one(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
+    normaliser, steps = Normaliser(tiny_spaces, num_envs, GAMMA, True, False), walk(200, num_envs, resets)
+    for step in steps:
+        masked = step
+        if step.valid is not None:  # what a masked row holds is of no interest
+            masked = step._replace(observation=np.where(step.valid[:, None], step.observation, np.float32(1e6)))
+        normaliser.learn(masked)
+    seen = of_steps(steps, "observation").astype(np.float64)
+    assert normaliser.observation_moments.count[0] == len(seen)
+    assert (len(seen) < 200 * num_envs) == resets
+    np.testing.assert_allclose(normaliser.mean, seen.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(normaliser.scale, 1 / seen.std(0), rtol=1e-6)
+    expected = ((seen - seen.mean(0)) / seen.std(0)).clip(-10, 10)
+    normal = normaliser.observation(seen.astype(np.float32))
+    np.testing.assert_allclose(normal, expected, atol=1e-4)
+    assert normal.dtype == np.float32
+    assert normaliser.reward_scale.tolist() == [1]
+
+
+def test_observations_are_cut_off_at_ten(tiny_spaces: Spaces) -> None:
+    normaliser = Normaliser(tiny_spaces, 1, GAMMA, True, False)
+    for step in walk(50, 1):
+        normaliser.learn(step)
+    far = np.array([[1e5, -1e5]], np.float32)
+    assert normaliser.observation(far).tolist() == [[10, -10]]
+    assert far.tolist() == [[1e5, -1e5]]
+
+
+def test_what_is_not_asked_for_is_left_alone(tiny_spaces: Spaces) -> None:
+    normaliser, steps = Normaliser(tiny_spaces, 1, GAMMA, False, True), walk(20, 1)
+    for step in steps:
+        normaliser.learn(step)
+    assert normaliser.observation(steps[0].observation) is steps[0].observation
+    assert normaliser.policy_arrays() == {}
+    assert normaliser.observation_moments.count[0] == 0
+
+
+def test_a_component_that_never_changes_is_zero(tiny_spaces: Spaces) -> None:
+    normaliser, never = Normaliser(tiny_spaces, 1, GAMMA, True, False), np.zeros(1, bool)
+    seen = np.array([[0.1, 3.0]], np.float32)
+    for _ in range(10):
+        normaliser.learn(Transition(seen, seen, np.zeros(1), seen, never, never))
+    assert np.abs(normaliser.observation(seen)).max() < 1e-3
+
+
+# Rewards
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("resets", [False, True])
+def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
+    normaliser, steps = Normaliser(tiny_spaces, num_envs, GAMMA, False, True), walk(150, num_envs, resets)
+    returns, running = [], [0.0] * num_envs
+    for step in steps:
+        masked = step
+        if step.valid is not None:
+            masked = step._replace(reward=np.where(step.valid, step.reward, 1e6))
+        normaliser.learn(masked)
+        for env in range(num_envs):
+            if step.valid is None or step.valid[env]:
+                running[env] = GAMMA * running[env] + float(step.reward[env])
+                returns.append(running[env])
+                if step.terminated[env] or step.truncated[env]:
+                    running[env] = 0.0
+        if len(returns) > 1:
+            assert normaliser.reward_scale[0] == pytest.approx(1 / np.std(returns), rel=1e-5)
+    np.testing.assert_allclose(normaliser.discounted_return, running, rtol=1e-9)
+
+
+def test_rewards_are_divided_and_not_centred(tiny_spaces: Spaces) -> None:
+    normaliser = Normaliser(tiny_spaces, 1, GAMMA, False, True)
+    normaliser.reward_scale[:] = 0.5
+    empty = torch.zeros(0)
+    batch = Batch(torch.ones(3, 2), empty, torch.tensor([4.0, -3.0, 1e3]), torch.ones(3, 2), empty)
+    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    assert changed.reward.tolist() == [2, -1.5, 10]
+    assert changed.observation is batch.observation
+
+
+# In an update
+
+
+def test_a_batch_is_seen_as_the_policy_sees_it(tiny_spaces: Spaces) -> None:
+    normaliser, steps = Normaliser(tiny_spaces, 2, GAMMA, True, True), walk(30, 2)
+    for step in steps:
+        normaliser.learn(step)
+    seen, later = (np.stack([getattr(s, name) for s in steps]) for name in ("observation", "next_observation"))
+    other = {name: torch.rand(30, 2) for name in RolloutBatch._fields}
+    reward = torch.from_numpy(np.stack([s.reward for s in steps]).astype(np.float32))
+    given = {**other, "observation": torch.from_numpy(seen), "next_observation": torch.from_numpy(later), "reward": reward}
+    batch = RolloutBatch(**given)
+    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    for name, raw in (("observation", seen), ("next_observation", later)):
+        expected = normaliser.observation(raw.reshape(-1, 2)).reshape(raw.shape)
+        np.testing.assert_allclose(getattr(changed, name).numpy(), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(changed.reward, (reward * float(normaliser.reward_scale[0])).clamp(-10, 10))
+    for name in ("action", "discount", "continues", "weight", "rows"):
+        assert getattr(changed, name) is other[name]
+    assert torch.equal(batch.reward, reward)  # what is stored stays raw
+
+
+def test_tensors_follow_what_is_learned(tiny_spaces: Spaces) -> None:
+    normaliser = Normaliser(tiny_spaces, 1, GAMMA, True, True)
+    mean, scale, reward_scale = normaliser.tensors()
+    for step in walk(30, 1):
+        normaliser.learn(step)
+    for tensor, array in ((mean, normaliser.mean), (scale, normaliser.scale), (reward_scale, normaliser.reward_scale)):
+        assert tensor.dtype == torch.float32
+        assert np.array_equal(tensor.numpy(), array)
+    assert (mean != 0).all()
+
+
+def test_bytes_become_numbers_around_zero(tiny_spaces: Spaces) -> None:
+    normaliser = Normaliser(replace(tiny_spaces, observation_dtype="uint8"), 1, GAMMA, True, False)
+    seen, never = np.random.default_rng(0).integers(0, 256, (100, 1, 2)).astype(np.uint8), np.zeros(1, bool)
+    for one in seen:
+        normaliser.learn(Transition(one, one, np.zeros(1), one, never, never))
+    flat = seen[:, 0]
+    expected = (flat - flat.mean(0)) / flat.std(0)
+    np.testing.assert_allclose(normaliser.observation(flat), expected, atol=1e-5)
+    empty = torch.zeros(0)
+    batch = Batch(torch.from_numpy(flat), empty, empty, torch.from_numpy(flat), empty)
+    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    np.testing.assert_allclose(changed.observation.numpy(), expected, atol=1e-5)
+
+
+# Checkpoints and policies
+
+
+def test_goes_on_from_its_arrays(tiny_spaces: Spaces) -> None:
+    steps = walk(60, 2, resets=True)
+    straight, resumed = (Normaliser(tiny_spaces, 2, GAMMA, True, True) for _ in range(2))
+    for step in steps[:35]:
+        straight.learn(step)
+    saved = {name: array.copy() for name, array in straight.arrays().items()}
+    for name, array in resumed.arrays().items():  # as a checkpoint is read: in place
+        array[...] = saved[name]
+    for step in steps[35:]:
+        straight.learn(step)
+        resumed.learn(step)
+    for name, array in straight.arrays().items():
+        assert np.array_equal(array, resumed.arrays()[name]), name
+        assert not np.array_equal(array, saved[name]), name
+
+
+def trained(algorithm: str, steps: int = 40) -> Agent:
+    """An agent that has seen observations around 100, the second of them much larger than the first."""
+    seen, acted = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32), gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    on: dict[str, Any] = {"normalize_observations": True, "normalize_rewards": True}
+    agent, generator = Agent(algorithm, seen, acted, compile="off", hidden_sizes=(8,), **on), np.random.default_rng(0)
+    before = generator.standard_normal(2) * [1, 30] + 100
+    for _ in range(steps):
+        after = generator.standard_normal(2) * [1, 30] + 100
+        agent.observe(before, agent.act(before, explore=True), float(generator.random()), after, False, False)
+        before = after
+    return agent
+
+
+def test_acting_changes_no_statistics() -> None:
+    agent = trained("a2c")
+    assert agent.normaliser is not None
+    saved = {name: array.copy() for name, array in agent.normaliser.arrays().items()}
+    for explore in (False, True):
+        agent.act(np.array([500.0, -500.0]), explore=explore)
+    for name, array in agent.normaliser.arrays().items():
+        assert np.array_equal(array, saved[name])
+
+
+def test_a_saved_policy_has_the_statistics_of_its_moment(tmp_path: Path) -> None:
+    agent = trained("a2c")
+    agent.save(tmp_path / "agent")
+    policy = load(tmp_path / "agent")
+    observations: Any = np.random.default_rng(1).standard_normal((20, 2)) * [1, 30] + 100
+    assert np.array_equal(policy.act(observations), agent.policy.act(observations))
+    normal = agent.normaliser.observation(observations.astype(np.float32)) if agent.normaliser else None
+    assert normal is not None
+    drawn = agent.algorithm.act(agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), normal, None)
+    np.testing.assert_allclose(policy.act(observations), np.clip(drawn, -1, 1), rtol=1e-5, atol=1e-6)
+    raw = agent.algorithm.act(
+        agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), observations.astype(np.float32), None
+    )
+    assert not np.allclose(raw, drawn)  # it does make a difference
+    again = load(tmp_path / "agent").act(observations)
+    for _ in range(5):
+        policy.act(observations * 3)
+    assert np.array_equal(policy.act(observations), again)
+
+
+def test_a_new_episode_begins_without_a_return() -> None:
+    agent = trained("a2c", steps=3)
+    assert agent.normaliser is not None
+    assert agent.normaliser.discounted_return[0] > 0
+    agent.forget_episodes([0])
+    assert agent.normaliser.discounted_return[0] == 0
