@@ -51,7 +51,7 @@ def train(
     environment: an id, a gymnasium environment or vector environment, or a function that makes one.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that does not exist yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
-    network: the user's own, see `footlight.algorithms.networks`. quiet: print nothing.
+    network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
     values: fields of `footlight.training.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
     A value given here wins over the file, the file over the preset, the preset over the defaults.
 

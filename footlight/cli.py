@@ -254,7 +254,7 @@ def _list(options: argparse.Namespace) -> int:
 
     if options.kind in (None, "algorithms"):
         for name, text in ALGORITHMS.items():
-            print(f"{name:8s} {text}")
+            print(f"{name:19s} {text}")
     if options.kind in (None, "presets"):
         for name, values in all_presets().items():
             print(f"{name:32s} " + ", ".join(f"{key}={value}" for key, value in values.items()))

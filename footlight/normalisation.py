@@ -84,7 +84,7 @@ class Normaliser:
             if self.observations and name.endswith("observation"):
                 changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
             if self.rewards and name.endswith("reward"):
-                changes[name] = (value * reward_scale).clamp(-CUT_OFF, CUT_OFF)
+                changes[name] = value * reward_scale
         return batch._replace(**changes)
 
     def tensors(self) -> list[Tensor]:

@@ -143,6 +143,7 @@ class Training:
                 counted = np.arange(environments.num_envs) < left
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
                 agent.forget_episodes(np.flatnonzero(~counted).tolist())
+                environments.finished = [episode for episode in environments.finished if counted[episode.env]]
             agent.observe(*transition)
             yield agent.num_steps
 

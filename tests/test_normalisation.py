@@ -164,7 +164,7 @@ def test_rewards_are_divided_and_not_centred(tiny_spaces: Spaces) -> None:
     empty = torch.zeros(0)
     batch = Batch(torch.ones(3, 2), empty, torch.tensor([4.0, -3.0, 1e3]), torch.ones(3, 2), empty)
     changed = normaliser.batch(batch, tuple(normaliser.tensors()))
-    assert changed.reward.tolist() == [2, -1.5, 10]
+    assert changed.reward.tolist() == [2, -1.5, 500]
     assert changed.observation is batch.observation
 
 
@@ -184,7 +184,7 @@ def test_a_batch_is_seen_as_the_policy_sees_it(tiny_spaces: Spaces) -> None:
     for name, raw in (("observation", seen), ("next_observation", later)):
         expected = normaliser.observation(raw.reshape(-1, 2)).reshape(raw.shape)
         np.testing.assert_allclose(getattr(changed, name).numpy(), expected, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(changed.reward, (reward * float(normaliser.reward_scale[0])).clamp(-10, 10))
+    torch.testing.assert_close(changed.reward, (reward * float(normaliser.reward_scale[0])))
     for name in ("action", "discount", "continues", "weight", "rows"):
         assert getattr(changed, name) is other[name]
     assert torch.equal(batch.reward, reward)  # what is stored stays raw

@@ -24,7 +24,7 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, Positive, check
 from footlight.equations.optimizers import Adam, RMSprop
@@ -42,7 +42,7 @@ clipping."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of A2C."""
 
     gamma: Fraction = 0.99

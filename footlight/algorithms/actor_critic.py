@@ -25,7 +25,7 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation, OptionalRate
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation, OptionalRate
 from footlight.buffers.rollout import Rollout
 from footlight.config import Fraction, NonNegative, Range, check
 from footlight.equations.optimizers import Adam, RMSprop
@@ -42,7 +42,7 @@ discounted return; td_error: its mean, which is near 0 when values are right; gr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of the one-step actor-critic."""
 
     gamma: Fraction = 0.99

@@ -29,6 +29,8 @@ class Networks:
 
     actor_critic: Network
     head: Head
+    apart: bool
+    """Whether actor and critic are known to have no layer in common."""
 
 
 def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any) -> Networks:
@@ -44,9 +46,9 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
         shared=config.shared_torso, num_log_std=num_log_std, initial_log_std=config.initial_log_std, **changes,
     )  # fmt: skip
     if network is None:
-        return Networks(Network([ours]), head)
-    theirs = call_source(network, spaces)
-    networks = Networks(Network([_UsersOwn(theirs, ours)]), head)
+        return Networks(Network([ours]), head, not config.shared_torso)
+    theirs = _UsersOwn(call_source(network, spaces), ours)
+    networks = Networks(Network([theirs]), head, not theirs.whole and not config.shared_torso)
     _try_out(networks, spaces, ours.num_values)
     return networks
 

@@ -26,7 +26,7 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
 from footlight.equations.optimizers import Adam, RMSprop
@@ -47,7 +47,7 @@ gradient_norm: before clipping."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of PPO."""
 
     gamma: Fraction = 0.99

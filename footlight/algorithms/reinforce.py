@@ -27,7 +27,7 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.episodes import Episodes
 from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
 from footlight.equations.optimizers import Adam, RMSprop
@@ -46,7 +46,7 @@ CHUNK_SIZE = 256  # steps per call: large enough to be worth it, small enough no
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of REINFORCE."""
 
     gamma: Fraction = 0.99

@@ -5,7 +5,7 @@ The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'
 2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. The actor climbs sum_a pi(a|s)
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
-Why a plainer version collapses is shown in docs/algorithms.md: Q(s, a) instead of A(s, a), and a critic that does not keep up.
+Why a plainer version collapses is shown in docs/on-policy.md: Q(s, a) instead of A(s, a), and a critic that does not keep up.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
@@ -31,7 +31,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
-from footlight.config import Count, CountOrZero, Fraction, NonNegative, Positive, Range, check
+from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.optimizers import Adam, RMSprop, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.networks.mlp import Activation
@@ -41,10 +41,9 @@ __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy
 
 ACTIONS = ("single",)
 POLICY = "actor_critic"
-METRICS = ("critic_loss", "q_mean", "target_q_mean", "policy_loss", "entropy", "advantage_std")
+METRICS = ("critic_loss", "q_mean", "target_q_mean", "entropy", "advantage_std")
 """critic_loss: squared TD error; q_mean, target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
-symlog_values); policy_loss: -sum_a pi A; entropy: nats per action; advantage_std: spread of A over actions, the actor's
-signal."""
+symlog_values); entropy: nats per action; advantage_std: spread of A over actions, the actor's signal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +76,14 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Weight of the mean of Q(s, a) squared in the critic's loss."""
     max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = 10.0
     """Norm that a gradient is scaled down to where it is larger; none: no clipping."""
-    hidden_sizes: tuple[int, ...] = (128, 128)
+    hidden_sizes: LayerSizes = (128, 128)
     """Widths of the hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     shared_torso: bool = True
     """Actor and critic share all hidden layers."""
+    action_head = "gaussian"  # no field: actions are discrete here
+    initial_log_std = 0.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -179,7 +180,7 @@ def update_actor(config: Config, networks: Networks, state: State, batch: MixedB
         entropy = weighted_mean(networks.head.entropy(logits_BA, logits_BA), weight_B)
         policy_loss = -weighted_mean(climbed_B, weight_B)
         spread = weighted_mean((probability_BA * advantage_BA.square()).sum(-1), weight_B).sqrt()
-        aux = {"policy_loss": policy_loss, "entropy": entropy, "advantage_std": spread.detach()}
+        aux = {"entropy": entropy, "advantage_std": spread.detach()}
         return policy_loss - entropy_weight(config, state.progress) * entropy, aux
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)

@@ -18,7 +18,7 @@ class Normalisation:
     normalize_observations: bool = False
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = False
-    """Divide by the running standard deviation of the discounted return, cut off at ±10."""
+    """Divide by the running standard deviation of the discounted return."""
     clip_reward: Annotated[float | None, Range(0, open_low=True)] = None
     """Cut rewards off at plus and minus this; none: as they are."""
 
@@ -37,6 +37,12 @@ class ActorCriticNetwork:
     """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3), orthogonal or sparse."""
     shared_torso: bool = False
     """Actor and critic share all hidden layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuousActions:
+    """How a policy draws continuous actions."""
+
     action_head: ContinuousHead = "gaussian"
     """Distribution of continuous actions: gaussian (one standard deviation, learned), state-dependent-gaussian, or
     squashed-gaussian (state-dependent, through tanh). Discrete actions are categorical."""

@@ -57,7 +57,7 @@ class Config(Normalisation):
     normalize_observations: bool = True
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = True
-    """Divide by the running standard deviation of the discounted return, cut off at ±10."""
+    """Divide by the running standard deviation of the discounted return."""
     hidden_sizes: LayerSizes = (128, 128)
     """Widths of the hidden layers of actor and critic."""
     activation: Activation = "leaky-relu"
@@ -86,8 +86,15 @@ class State:
 
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own."""
-    return build_networks(config, spaces, network)
+    """Policy and values: ours, or the user's own. Raises `UserError` where actor and critic of the user's are not apart."""
+    networks = build_networks(config, spaces, network)
+    marks = networks.actor_critic.marked("critic")
+    if network is not None and not (0 < marks.sum() < len(marks) and networks.apart):
+        raise UserError(
+            "stream-ac needs actor and critic with no layer in common - the network has to have the parts `actor` and `critic`, "
+            "and no forward of its own"
+        )
+    return networks
 
 
 def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:

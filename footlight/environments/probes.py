@@ -26,7 +26,7 @@ depends on the action, so the values are those of every policy. Observations nam
 | `BothRing` | the same, but the fifth step is terminated and truncated at once | as `TerminatingRing` |
 | `TwoRooms` | an episode stays where it began, truncated after 3 steps; reward 1 in the one room, 0.2 in the other | 10; 2 |
 | `LongEpisode` | reward 1, terminated after 12 steps | (1 - 0.9^k) / 0.1 with k steps to go |
-| `Uneven` | reward 1, the fourth step terminates; truncated after 1 to 6 steps, drawn anew for each episode | 3.439, 2.71, 1.9, 1 |
+| `Uneven` | reward 1, the fourth step terminates; truncated after 1 to 6 steps, drawn for each episode | 3.439, 2.71, 1.9, 1 |
 """
 
 from typing import Any, ClassVar
@@ -157,7 +157,7 @@ class OneStep(_Places):
     num_observations = 3
 
     def first(self) -> FloatArray:
-        return self.at(self.np_random.integers(3))
+        return self.at(int(self.np_random.integers(3)))
 
     def step(self, action: Any) -> Step:
         return self.seen, 1.0, self.place != 1, self.place != 0, {}
@@ -207,7 +207,7 @@ class TwoRooms(_Places):
     num_observations = 2
 
     def first(self) -> FloatArray:
-        return self.at(self.np_random.integers(2))
+        return self.at(int(self.np_random.integers(2)))
 
     def step(self, action: Any) -> Step:
         self.clock += 1

@@ -8,7 +8,7 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
-_FITTING = {"box": "sac, td3, ddpg, ppo and a2c", "discrete": "ppo, a2c and actor-critic"}
+_FITTING = {"box": "all but replay-actor-critic", "discrete": "all but sac, td3 and ddpg"}
 
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:

@@ -1,9 +1,11 @@
 """A run that is stopped and resumed is the run that was not: same weights, optimisers, buffer, streams, logs."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -52,6 +54,57 @@ def test_stopped_and_resumed_equals_straight(algorithm: str, fields: dict[str, A
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
     assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
     manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
+    for name in ("streams", "buffer", "num_updates", "step"):
+        assert manifests[0][name] == manifests[1][name]
+
+
+class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment during whose step number `at`, counted over all of its kind, Ctrl-C is pressed."""
+
+    steps, at = 0, -1
+
+    def step(self, action: Any) -> Any:
+        Interrupting.steps += 1
+        if Interrupting.steps == Interrupting.at:
+            signal.raise_signal(signal.SIGINT)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env_id", "fields"),
+    [
+        ("a2c", "CartPole-v1", {"num_envs": 2, "n_steps": 8, "entropy_coef": 0.01, "final_entropy_coef": 0.0}),
+        ("a2c", "Pendulum-v1", {"action_head": "squashed-gaussian", "entropy_coef": 0.01, "normalize_observations": True}),
+        ("ppo", "CartPole-v1", {"num_envs": 2, "n_steps": 32, "minibatch_size": 16, "learning_rate_schedule": "linear"}),
+        ("ppo", "Pendulum-v1", {"n_steps": 64, "minibatch_size": 32, "normalize_rewards": True, "target_kl": 0.01}),
+        ("actor-critic", "CartPole-v1", {}),
+        ("reinforce", "CartPole-v1", {"num_envs": 2, "episodes_per_update": 3}),
+        ("replay-actor-critic", "CartPole-v1", {"learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
+        ("stream-ac", "CartPole-v1", {}),
+    ],
+)
+def test_interrupted_on_policy_run_equals_straight(
+    algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source() -> gymnasium.Env[Any, Any]:
+        return Interrupting(gymnasium.make(env_id))
+
+    settings = {"hidden_sizes": (8, 8), "steps": 461, "seed": 5, "compile": "off", "quiet": True, "eval_episodes": 0} | fields
+    footlight.train(algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings)
+    monkeypatch.setattr(Interrupting, "steps", 0)
+    monkeypatch.setattr(Interrupting, "at", 271)
+    with pytest.raises(KeyboardInterrupt):
+        footlight.train(algorithm, source, run_dir=tmp_path / "resumed", vectorization="sync", **settings)
+    monkeypatch.setattr(Interrupting, "at", -1)
+    assert footlight.Run(tmp_path / "resumed").result["status"] == "stopped"  # type: ignore[index]
+    footlight.resume(tmp_path / "resumed", environment=source, quiet=True)
+    straight, resumed = state_of(tmp_path / "straight"), state_of(tmp_path / "resumed")
+    assert straight.keys() == resumed.keys()
+    for name, array in straight.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+    assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
+    manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
+    assert manifests[0]["step"] == 461
     for name in ("streams", "buffer", "num_updates", "step"):
         assert manifests[0][name] == manifests[1][name]
 
