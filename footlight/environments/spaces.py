@@ -8,7 +8,7 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
-_FITTING = {"box": "all but replay-actor-critic", "discrete": "all but sac, td3 and ddpg"}
+_FITTING = {"box": "any method but replay-actor-critic", "discrete": "any method but sac, td3 and ddpg"}
 
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
@@ -40,9 +40,7 @@ def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> N
             )
     if have not in kinds and not (have == "discrete" and "single" in kinds):
         wanted = "continuous" if "box" in kinds else "discrete"
-        raise UserError(
-            f"{algorithm} needs {wanted} actions - this environment's are {shown} - for these there is {_FITTING[have]}"
-        )
+        raise UserError(f"{algorithm} needs {wanted} actions - this environment's are {shown} - take {_FITTING[have]}")
 
 
 def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
