@@ -20,6 +20,7 @@ from footlight.algorithms.settings import Normalisation
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
 from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
+from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.initialisation import Initialisation
@@ -71,8 +72,9 @@ class Config(Normalisation):
     """Transitions kept for replay."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
-    warmup: Literal["uniform", "policy"] = "uniform"
-    """Who acts before learning_starts: uniformly random actions, or the untrained policy."""
+    warmup: Literal["uniform", "walk", "policy"] = "uniform"
+    """Who acts before learning_starts: uniformly random actions, a random walk (Ornstein-Uhlenbeck, theta 0.15, sigma 0.5) that
+    pushes one way for a while, or the untrained policy."""
     updates_per_step: NonNegative = 1.0
     """Updates per environment step, whatever num_envs is."""
     hidden_sizes: LayerSizes = (256, 256)
@@ -100,6 +102,7 @@ class State:
     actor_adam: Adam
     critic_adam: Adam
     alpha_adam: Adam
+    walk: Array  # [E, A], where the random walks of the warm-up stand
 
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
@@ -121,6 +124,7 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
         actor_adam=Adam.zeros_like(actor),
         critic_adam=Adam.zeros_like(critic),
         alpha_adam=Adam.zeros_like(log_alpha),
+        walk=np.zeros((num_envs, networks.num_actions), np.float32),
     )
 
 
@@ -142,12 +146,16 @@ def explore(
     config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
 ) -> Array:
     """Actions for collecting experience: samples of the policy."""
+    if config.warmup == "walk" and num_steps < config.learning_starts:
+        state.walk[:] = ornstein_uhlenbeck(state.walk, stream.standard_normal(state.walk.shape, dtype=np.float32), 0.15, 0.5)
+        return np.minimum(np.maximum(state.walk, -1), 1)
     random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
     return act(config, networks, state.actor, observation, stream) if random_EA is None else random_EA
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
-    """Nothing is remembered from step to step."""
+    """A new episode's random walk starts at 0."""
+    state.walk[ended_E] = 0
 
 
 def bounded(config: Config, raw_log_std: AnyArray) -> AnyArray:
