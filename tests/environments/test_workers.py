@@ -205,7 +205,12 @@ def test_a_worker_that_does_not_end_is_ended(counting_env: Counting, monkeypatch
     environments = AsyncEnvironments(Stuck, 2, 0, "episode")
     environments.reset()
     environments._ask_steps(np.zeros((2, 1), np.float32))
+    pids = [env._process.pid for env in environments.remote]
     environments.close()
+    for pid in pids:
+        assert pid is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_workers_close_their_environments(counting_env: Counting, tmp_path: Any) -> None:
