@@ -84,6 +84,48 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
     assert compiled.metrics() == pytest.approx(eager.metrics(), rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "actions", "fields"),
+    [
+        ("actor-critic", gymnasium.spaces.Discrete(3), {"shared_torso": True, "final_entropy_coef": 0.01}),
+        ("a2c", ACTIONS, {"num_envs": 2, "learning_rate_schedule": "linear", "actor_learning_rate": 1e-4, "layer_norm": True}),
+        ("ppo", gymnasium.spaces.MultiDiscrete([2, 3]), {
+            "n_steps": 8, "minibatch_size": 4, "value_clip_range": 0.2, "target_kl": 0.1}),
+        ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
+        ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
+            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99}),
+        ("stream-ac", ACTIONS, {}),
+    ],
+)  # fmt: skip
+def test_compiled_equals_eager_on_policy(algorithm: str, actions: gymnasium.Space[Any], fields: dict[str, Any]) -> None:
+    normalised = {"normalize_observations": True, "normalize_rewards": True}
+    shape = {"hidden_sizes": (16, 16), "total_steps": 60, **normalised, **fields}
+    eager, compiled = (
+        Agent(algorithm, OBSERVATIONS, actions, seed=3, compile=mode, notice=fail, **shape)  # type: ignore[arg-type]
+        for mode in ("off", "on")
+    )
+    compiled.compile()
+    for agent in (eager, compiled):
+        world = np.random.default_rng(0)
+        for step in range(30):  # the actions of one agent for both: rounding must not lead them into different worlds
+            observation, successor = world.uniform(-1, 1, (2, agent.num_envs, 3)).astype(np.float32)
+            action = np.stack([draw(actions, world) for _ in range(agent.num_envs)])
+            ends = np.full(agent.num_envs, step % 7 == 6), np.full(agent.num_envs, step % 11 == 10)
+            agent.observe(observation, action, observation.sum(-1), successor, *ends)
+        agent.finish()
+    assert compiled.compiled
+    assert eager.num_updates == compiled.num_updates > 2
+    for name, value in leaves(eager).items():
+        np.testing.assert_allclose(leaves(compiled)[name], value, rtol=2e-3, atol=2e-5, err_msg=name)
+    assert compiled.metrics() == pytest.approx(eager.metrics(), rel=1e-2, abs=1e-4)
+
+
+def draw(space: gymnasium.Space[Any], world: np.random.Generator) -> np.ndarray:
+    if isinstance(space, gymnasium.spaces.Box):
+        return world.uniform(space.low, space.high).astype(np.float32)
+    return world.integers(0, space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n)  # type: ignore[attr-defined]
+
+
 def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     import footlight.agent as module

@@ -1,0 +1,58 @@
+"""Which parameter follows which step size."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from footlight.agent import Agent
+from footlight.algorithms.on_policy import step_sizes
+
+OBSERVATIONS, ACTIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+
+class Actor(torch.nn.Module):
+    """A user's actor that learns its own standard deviations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean, self.log_std = torch.nn.Linear(3, 2), torch.nn.Parameter(torch.zeros(2))
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        mean = self.mean(observation)
+        return torch.cat([mean, self.log_std.expand_as(mean)], -1)
+
+
+class Parts(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor, self.critic = Actor(), torch.nn.Linear(3, 1)
+
+
+def rates(**fields: Any) -> dict[float, int]:
+    """How many parameters have which step size."""
+    agent = Agent("a2c", OBSERVATIONS, ACTIONS, hidden_sizes=(5,), **fields)
+    network = agent.networks.actor_critic
+    values, counts = np.unique(np.broadcast_to(step_sizes(agent.config, network), network.initial.shape), return_counts=True)
+    return {round(float(value), 6): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)  # a torso; the actor's last layer with its log_std, the critic's
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"learning_rate": 0.1}, {0.1: 2 * OURS + sum(HEADS)}),
+        ({"actor_learning_rate": 0.2}, {0.0007: OURS + HEADS[1], 0.2: OURS + HEADS[0]}),
+        ({"critic_learning_rate": 0.3}, {0.0007: OURS + HEADS[0], 0.3: OURS + HEADS[1]}),
+        ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "shared_torso": True},
+         {0.0007: OURS, 0.2: HEADS[0], 0.3: HEADS[1]}),
+        ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "network": Parts},
+         {0.2: 3 * 2 + 2 + 2 + 2, 0.3: 3 + 1}),  # log_std twice: theirs, and ours, which waits unused
+    ],
+)  # fmt: skip
+def test_each_part_follows_its_own_step_size(fields: dict[str, Any], wanted: dict[float, int]) -> None:
+    assert rates(**fields) == wanted
