@@ -88,6 +88,7 @@ class Agent:
         self._clip_reward = getattr(config, "clip_reward", None)
         self._acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
+        self._learned_at = 0  # environment steps at the last update
         self.compiled = self._compile_later = False
         count = len(method.METRICS)
         self._latest = torch.zeros(count, device=self.device)
@@ -131,7 +132,7 @@ class Agent:
             self.config, self.networks, self.state, seen, self.streams.exploration, self.buffer.num_steps
         )
         actions = self.policy.to_environment(drawn_EA)
-        self._acted = actions, drawn_EA
+        self._acted = actions.copy(), drawn_EA  # a copy: the caller may change what it is given
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
 
     def _drawn(self, action: Array) -> Array:
@@ -139,7 +140,7 @@ class Agent:
 
         An action that `act` did not give, a safety layer's perhaps, is taken to be drawn as it is.
         """
-        if self._acted is not None and self._acted[0] is action:
+        if self._acted is not None and np.array_equal(self._acted[0], action):
             return self._acted[1]
         unit_EA = self.spaces.action.from_environment(action)
         head = getattr(self.networks, "head", None)
@@ -190,6 +191,7 @@ class Agent:
             self._update(self.algorithm.variant(self.config, index))
         if self.num_updates == before:
             return {}
+        self._learned_at = self.num_steps
         latest = self._latest.tolist()
         if not math.isfinite(sum(latest)):
             raise self._diverged(latest)
@@ -208,7 +210,7 @@ class Agent:
             self.compiled = True
             self._updates.clear()
         if self._total_steps and hasattr(self.state, "progress"):
-            self.state.progress.fill_(min(1.0, self.num_steps / self._total_steps))
+            self.state.progress.fill_(min(1.0, self._learned_at / self._total_steps))  # where what is learned from began
         if variant not in self._updates:
             self._updates[variant] = self._make_update(variant)
         if self._noise.size:
@@ -300,9 +302,9 @@ class Agent:
             "seed": self.seed,
             "num_envs": self.num_envs,
             "num_updates": self.num_updates,
+            "learned_at": self._learned_at,
             "compiled": self.compiled,
             "compile_later": self._compile_later,
-            "threads": torch.get_num_threads(),
             "streams": self.streams.positions(),
             "buffer": self.buffer.counters(),
         }
@@ -324,7 +326,7 @@ class Agent:
             Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network, notice,
         )  # fmt: skip
         agent._total_steps = total_steps
-        agent.num_updates = int(manifest["num_updates"])
+        agent.num_updates, agent._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
         agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
         agent.streams.restore(manifest["streams"])
         agent.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])

@@ -67,7 +67,8 @@ class Normaliser:
             self.discounted_return[valid] = self.gamma * self.discounted_return[valid] + transition.reward[valid]
             self.return_moments.add(self.discounted_return[valid])
             self.discounted_return[transition.terminated | transition.truncated] = 0
-            self.reward_scale[:] = 1 / np.sqrt(self.return_moments.variance + _EPSILON)
+            varies = self.return_moments.squares > 0  # equal rewards have no spread to divide by, and stay as they are
+            self.reward_scale[:] = 1 / np.sqrt(self.return_moments.variance + _EPSILON) if varies else 1.0
 
     def observation(self, observation: Array) -> Array:
         """Observations [E, ...] as the policy sees them."""

@@ -50,7 +50,7 @@ class Algorithm(Protocol):
 
     def init(self, config: Any, networks: Any, spaces: "Spaces", num_envs: int) -> Any:
         """The state, a dataclass tree of tensors and arrays. A field `progress` [1], if there is one, is kept by the agent: the
-        share of the run that is over."""
+        share of the run that was over when what is learned from began."""
 
     def buffer(self, config: Any, spaces: "Spaces", num_envs: int) -> "Buffer":
         """Where transitions wait until they are due."""

@@ -29,6 +29,7 @@ from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, Positive, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces
 
 __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
@@ -85,7 +86,9 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 
 
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """Where steps wait until the rollout is full."""
+    """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalise."""
+    if config.normalize_advantage and config.n_steps * num_envs == 1:
+        raise UserError("n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2")
     return Rollout(spaces, num_envs, config.gamma, config.n_steps)
 
 

@@ -31,6 +31,7 @@ from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces
 
 __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
@@ -75,6 +76,8 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
 
     def __post_init__(self) -> None:
         check(self)
+        if self.normalize_advantage and self.minibatch_size == 1:
+            raise UserError("minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - take 2 or more")
 
 
 @dataclass

@@ -79,7 +79,8 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
             )  # not every environment takes the argument
             return gymnasium.make(source, disable_env_checker=True, **asked)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        raise UserError(f"{source} needs a package that is missing - {_first_line(error)} - {_remedy(source)}") from error
+        missing = _first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
+        raise UserError(f"{source} needs a package that is missing - {missing} - {_remedy(source)}") from error
     except gymnasium.error.UnregisteredEnv as error:
         if source.startswith("ALE/"):
             raise UserError(f"{source} needs the package ale-py - Atari is not part of this version") from error
