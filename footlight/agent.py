@@ -59,6 +59,9 @@ class Agent:
     ) -> None:
         if compile not in get_args(CompileMode):
             raise UserError(f"compile is {compile!r} - it must be one of {', '.join(get_args(CompileMode))}")
+        for name, count in (("num_envs", num_envs), ("threads", threads), ("total_steps", total_steps)):
+            if not (count is None and name != "num_envs") and (type(count) is not int or count < 1):
+                raise UserError(f"{name} is {count!r} - it must be an integer >= 1")
         spaces = describe(observation_space, action_space)
         method = find(algorithm)
         require_actions(spaces, method.ACTIONS, name_of(algorithm))
@@ -75,8 +78,12 @@ class Agent:
         self, name: str, method: Algorithm, config: Any, spaces: Spaces, seed: int, num_envs: int, device: str,
         network: Any, notice: Callable[[str], None],
     ) -> None:  # fmt: skip
-        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
+        if type(seed) is not int or not 0 <= seed <= MAX_SEED:
+            raise UserError(f"seed is {seed!r} - it must be an integer in [0, {MAX_SEED}]")
+        if device not in ("cpu", "cuda"):
+            raise UserError(f"device is {device!r} - it must be cpu or cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device is cuda - this machine, or this build of torch, has no CUDA device - use cpu")
         self.name, self.algorithm, self.config, self.spaces = name, method, config, spaces
         self.seed, self.num_envs, self.device, self.notice = seed, num_envs, torch.device(device), notice
         self.network_name = getattr(network, "__qualname__", type(network).__name__) if network is not None else None
@@ -192,10 +199,10 @@ class Agent:
         if self.num_updates == before:
             return {}
         self._learned_at = self.num_steps
-        latest = self._latest.tolist()
-        if not math.isfinite(sum(latest)):
-            raise self._diverged(latest)
-        return dict(zip(self.algorithm.METRICS, latest, strict=True))
+        latest = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
+        if not math.isfinite(sum(latest.values())):
+            raise self._diverged(next(name for name, value in latest.items() if not math.isfinite(value)))
+        return latest
 
     def forget_episodes(self, envs: list[int]) -> None:
         """Cut off what was under way in these environments: a new episode begins there that does not follow from it."""
@@ -262,10 +269,15 @@ class Agent:
         self._counts[:] = 0
         return {n: s / c for n, s, c in zip(self.algorithm.METRICS, sums, counts, strict=True) if c}
 
-    def _diverged(self, latest: list[float]) -> Diverged:
-        bad = [name for name, value in zip(self.algorithm.METRICS, latest, strict=True) if not math.isfinite(value)]
+    def require_finite(self) -> None:
+        """Raise `Diverged` where a number of the state is not finite: metrics are of the moment before an update."""
+        for name, leaf in tree_items(self.state).items():
+            if not np.isfinite(_as_array(leaf)).all():
+                raise self._diverged(name)
+
+    def _diverged(self, name: str) -> Diverged:
         return Diverged(
-            f"{bad[0]} is not finite after update {self.num_updates} (step {self.num_steps}) - the agent has diverged - "
+            f"{name} is not finite after update {self.num_updates} (step {self.num_steps}) - the agent has diverged - "
             "lower the learning rate, or look at the scale of the rewards"
         )
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
-from footlight.environments.make import Environments, EnvironmentSource, make, remake
+from footlight.environments.make import Environments, EnvironmentSource, make, make_one, remake
 from footlight.environments.make import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
@@ -60,36 +60,34 @@ def train(
     """
     method, name = find(algorithm), name_of(algorithm)
     preset_name, tuned = find_preset(name, environment_name(environment), preset)
+    if isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
+        tuned = {field: value for field, value in tuned.items() if field != "num_envs"}  # there are as many as there are
     option_values, field_values = _split(method, tuned | _read_toml(config) | values)
     options = build(Options, option_values)
     build(method.Config, field_values)  # wrong values are reported before an environment is made
-    _require_device(options.device)
     display = Display(options.steps, quiet=quiet)
     num_envs = options.num_envs if "num_envs" in option_values else None
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
     environments = make(environment, options.seed, num_envs, vectorization=chosen)
     options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
-    with contextlib.closing(environments):  # on every path: there may be processes behind them
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(contextlib.closing(environments))  # on every path: there may be processes behind them
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
+        evaluation_env = _evaluation_env(environment, environments, options, said.append)
+        if evaluation_env is not None:
+            closing.enter_context(contextlib.closing(evaluation_env))
+        environments.reset()
         path = new_folder(run_dir, environment_name(environment), name)
         folder = RunFolder(path)
-        record = {
-            "format_version": FORMAT_VERSION,
-            "algorithm": name,
-            "environment": environment_name(environment),
-            "environment_source": "id" if isinstance(environment, str) else "object",
-            "network": agent.network_name,
-            "preset": preset_name,
-            **_in_force(options),
-            "config": dataclasses.asdict(agent.config),
-        }
+        record = _record(agent, environment, preset_name, options)
         folder.write_json("config.json", record)
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        environments.reset()
-        return _go(run, agent, environments, options, folder, display)
+        training = Training(agent, environments, evaluation_env, options, folder, display)
+        training.save()  # from here on there is something to go on from, whatever happens
+        return _go(run, training)
 
 
 def resume(
@@ -111,23 +109,32 @@ def resume(
     record = run.config
     saved = checkpoint.find(path)
     recorded = {"vectorization": "sync"} | record  # runs from before there was a choice
+    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
+    if missing:
+        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
     options = build(Options, {field: recorded[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
-    _require_device(options.device)
     at = int(checkpoint.read_manifest(saved)["step"])
     if at >= options.steps:
         raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
     display = Display(options.steps, start_step=at, quiet=quiet)
     environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
-    with contextlib.closing(environments):
+    said: list[str] = []
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(contextlib.closing(environments))
+        evaluation_env = _evaluation_env(run.source, environments, options, said.append)
+        if evaluation_env is not None:
+            closing.enter_context(contextlib.closing(evaluation_env))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
         folder = RunFolder(path)
+        training = Training(agent, environments, evaluation_env, options, folder, display)
         record |= {"steps": options.steps}
+        display.say("\n".join([f"resuming {path} at step {at:,}", _header(record, agent), *said]))
+        training.restore(saved)
         folder.write_json("config.json", record)
-        display.say(f"resuming {path} at step {at:,}\n" + _header(record, agent))
-        return _go(run, agent, environments, options, folder, display, saved)
+        return _go(run, training)
 
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
@@ -140,27 +147,35 @@ def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Pa
     return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
 
 
-def _go(
-    run: Run, agent: Agent, environments: Environments, options: Options, folder: RunFolder, display: Display,
-    saved: Path | None = None,
-) -> Run:  # fmt: skip
-    """The part that train and resume share: evaluation environment, compilation, the loop, the last lines."""
-    again = remake(run.source)
-    if again is None and options.eval_episodes:
-        display.say("no evaluations: the environment was given as an object that cannot be made a second time")
-    evaluation_env = make(again, options.seed, stream="evaluation") if again and options.eval_episodes else None
+def _evaluation_env(
+    source: EnvironmentSource, environments: Environments, options: Options, say: Callable[[str], None]
+) -> Environments | None:
+    """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
+    if options.eval_episodes == 0:
+        return None
+    again = remake(source)
+    if again is None:
+        say("no evaluations: the environment was given as an object that cannot be made a second time")
+        return None
+    made = make_one(again)
+    if any(made.unwrapped is env.unwrapped for env in getattr(environments, "envs", ())):
+        raise UserError(
+            f"{environment_name(source)} gave the environment of the training again - evaluations need one of their own - "
+            "let it make a new one at each call, or use eval_episodes 0"
+        )
+    return make(made, options.seed, stream="evaluation")
+
+
+def _go(run: Run, training: Training) -> Run:
+    """The part that train and resume share: compilation, the loop, the last lines."""
+    folder, display = training.folder, training.display
     try:
-        training = Training(agent, environments, evaluation_env, options, folder, display)
-        if saved is not None:
-            training.restore(saved)
         seconds = training.compile()
-        folder.write_json("machine.json", _machine(agent, seconds))
+        folder.write_json("machine.json", _machine(training.agent, seconds))
         with display:
             result = training.run()
     finally:
         folder.close()
-        if evaluation_env is not None:
-            evaluation_env.close()
     display.say(_closing(run.folder, result))
     if training.stop_signal == signal.SIGINT:
         raise KeyboardInterrupt
@@ -190,15 +205,22 @@ def _make_agent(
     return agent
 
 
-def _in_force(options: Options) -> dict[str, Any]:
-    """The options with what stood for "choose for me" replaced by what was chosen."""
-    chosen = {
+def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, options: Options) -> dict[str, Any]:
+    """The content of `config.json`; what stood for "choose for me" is replaced by what was chosen."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "algorithm": agent.name,
+        "environment": environment_name(environment),
+        "environment_source": "id" if isinstance(environment, str) else "object",
+        "network": agent.network_name,
+        "preset": preset,
+        **dataclasses.asdict(options),
         "eval_every": options.evaluation_interval,
         "checkpoint_every": options.checkpoint_interval,
         "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,
+        "config": dataclasses.asdict(agent.config),
     }
-    return dataclasses.asdict(options) | chosen
 
 
 def _split(method: Algorithm, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -221,11 +243,6 @@ def _read_toml(path: str | Path | None) -> dict[str, Any]:
         raise UserError(f"cannot read {path} - {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no TOML - {error}") from error
-
-
-def _require_device(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda - this machine, or this build of torch, has no CUDA device - use --device cpu")
 
 
 def _header(record: Mapping[str, Any], agent: Agent) -> str:

@@ -42,21 +42,24 @@ def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Map
         temporary.rename(folder)
         _flush(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, StorageFault) as error:
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(temporary, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
-        raise StorageFault(f"cannot write {folder} - {reason} - the last checkpoint is kept") from error
+        raise StorageFault(f"cannot write {folder} - {reason} - what was there before is kept") from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small file as a whole: a reader finds the old one or the new one."""
+    """Replace a small file as a whole: a reader finds the old one or the new one. Raises `StorageFault`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    _flush(temporary)
-    temporary.replace(path)
-    _flush(path.parent)
+    try:
+        temporary.write_text(text)
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
 
 
 def find(path: Path) -> Path:

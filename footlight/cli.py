@@ -47,8 +47,9 @@ def _dispatch(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     words = [word for word in arguments[:1] if not word.startswith("-")]
-    if words and words[0] not in _COMMANDS:
-        raise UserError(f"unknown command {words[0]!r}{closest(words[0], _COMMANDS)} - there are {', '.join(_COMMANDS)}")
+    names = ("train", *_COMMANDS)
+    if words and words[0] not in names:
+        raise UserError(f"unknown command {words[0]!r}{closest(words[0], names)} - there are {', '.join(names)}")
     options = parser.parse_args(arguments)
     code: int = _COMMANDS[options.command](options)
     return code
@@ -266,9 +267,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {
-    "train": _resume, "resume": _resume, "evaluate": _evaluate, "watch": _watch, "plot": _plot, "list": _list,
-}  # fmt: skip
+_COMMANDS = {"resume": _resume, "evaluate": _evaluate, "watch": _watch, "plot": _plot, "list": _list}  # besides train
 
 
 if __name__ == "__main__":

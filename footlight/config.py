@@ -166,7 +166,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if get_origin(annotation) is tuple:
         return isinstance(value, tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
     if annotation is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
+        return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value)
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, annotation)
@@ -175,7 +175,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 def _require(good: bool, field: Field, value: Any) -> None:
     if not good:
         wanted = describe_type(field.type) + (f" {field.range}" if field.range is not None else "")
-        shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        shown = " ".join(map(str, value)) if get_origin(field.type) is tuple and isinstance(value, list | tuple) else value
         raise UserError(f"{field.name} is {shown} - it must be {wanted} (default {describe_value(field.default)})")
 
 

@@ -96,7 +96,12 @@ def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any,
     """The networks with the initial weights of this seed; constants that a user's module draws are those of its training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "networks"))
-        return method.build(config, spaces, network)
+        try:
+            return method.build(config, spaces, network)
+        except RuntimeError as error:
+            if "allocate" not in str(error):
+                raise
+            raise UserError("the networks do not fit into memory - lower hidden_sizes") from error
 
 
 def require_network(manifest: dict[str, Any], network: Any) -> None:

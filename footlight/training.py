@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -111,25 +112,25 @@ class Training:
             for step in self._steps():
                 self.seconds = before + time.monotonic() - started
                 self._after_step(step)
-            if self.agent.num_steps >= self.options.steps:
+            finished = self.agent.num_steps >= self.options.steps
+            if finished:
                 self.agent.finish()
+            self.agent.require_finite()
+            if finished:
                 self._evaluate(self.agent.num_steps)
-                status = "finished"
-            else:
-                status = "stopped"
+            status = "finished" if finished else "stopped"
         except EnvironmentFault:
+            self.agent.require_finite()  # an action that is no number is not the environment's fault
             status = "fault"
             raise
-        except Diverged:
-            status = "diverged"
-            raise
         finally:
+            diverged = isinstance(sys.exception(), Diverged)
             self.seconds = before + time.monotonic() - started
-            self._log_metrics()
-            result = self._result(status)
-            if status != "diverged":  # a state that is not finite never replaces one that is
-                self.save()
+            result = self._result("diverged" if diverged else status)
             self.folder.write_json("result.json", result)
+            if not diverged:  # a state that is not finite never replaces one that is
+                self.save()
+            self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
         return result
 
@@ -194,7 +195,11 @@ class Training:
         }
 
     def save(self) -> None:
-        """Write a checkpoint of everything, point LATEST at it, and remove those before the last but one."""
+        """Write a checkpoint of everything, point LATEST at it, and remove those before the last but one.
+
+        Raises `Diverged` where the state is not finite, and `StorageFault`.
+        """
+        self.agent.require_finite()
         step = self.agent.num_steps
         checkpoints = self.folder.path / "checkpoints"
         name = f"step-{step:09d}"
@@ -207,7 +212,7 @@ class Training:
         }
         checkpoint.write(checkpoints / name, {**self.agent.groups(), "environments": self.environments.arrays()}, manifest)
         checkpoint.write_text(checkpoints / "LATEST", name + "\n")
-        for old in sorted(checkpoints.glob("step-*"))[:-KEPT_CHECKPOINTS]:
+        for old in sorted(checkpoints.glob("step-*"), key=lambda path: int(path.name[5:]))[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
 
     def restore(self, folder: Path) -> None:

@@ -187,7 +187,7 @@ def test_the_last_one_is_kept_when_writing_fails(
     folder = saved(tmp_path / "a")
     with monkeypatch.context() as broken:
         broken.setattr(where, name, failure)
-        with pytest.raises(StorageFault, match=r"No space left on device .*the last checkpoint is kept"):
+        with pytest.raises(StorageFault, match=r"No space left on device .*what was there before is kept"):
             checkpoint.write(folder, GROUPS, {"step": 6})
     assert checkpoint.read_manifest(folder)["step"] == 5
     assert checkpoint.read_arrays(folder, "agent")["count"] == 3

@@ -84,7 +84,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac Pendulum-v1 --device cuda", ["cuda"]),
         ("train sac Pendulum-v1 --config missing.toml", ["missing.toml"]),
         ("train td3 CartPole-v1", ["td3", "continuous", "Discrete(2)"]),
-        ("train sac CartPole-v1", ["sac", "continuous", "take any method but sac"]),
+        ("train sac CartPole-v1", ["sac", "continuous", "take actor-critic, a2c, ppo"]),
         ("train ppo Pendulum-v1 --n-steps 100 --minibatch-size 64", ["minibatch_size 64", "100", "try 50"]),
         ("train ppo Pendulum-v1 --no-preset --n-steps 8 --num-envs 3 --minibatch-size 5", ["minibatch_size 5", "24", "try 4"]),
         ("train stream-ac CartPole-v1 --num-envs 2", ["num_envs is 2", "one stream"]),

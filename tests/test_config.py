@@ -108,7 +108,7 @@ def test_values_are_converted(name: str, given: Any, expected: Any) -> None:
         ("gamma", "much", "gamma is much - it must be a number"),
         ("gamma", True, "gamma is True - "),
         ("gamma", None, "gamma is None - "),
-        ("gamma", [0.9], r"gamma is 0\.9 - "),
+        ("gamma", [0.9], r"gamma is \[0\.9\] - "),
         ("learning_rate", 0, r"learning_rate is 0(\.0)? - it must be a number > 0"),
         ("learning_rate", "inf", "learning_rate is inf - "),
         ("noise", -1e-9, "noise is -1e-09 - it must be a number >= 0"),

@@ -56,7 +56,9 @@ class Replay:
         self.settings = settings
         self.capacity = settings.buffer_size
         self.row_bytes = _row_bytes(spaces)
-        self.num_bytes = self.capacity * self.row_bytes
+        waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0
+        require_bytes(waiting * self.row_bytes, settings.n_steps, num_envs * self.row_bytes, "n_steps")
+        self.num_bytes = (self.capacity + waiting) * self.row_bytes
         require_bytes(self.num_bytes, self.capacity, self.row_bytes)
         self._rows = _arrays(spaces, self.capacity)
         self.batch = Batch(*_arrays(spaces, settings.batch_size))  # reused: the next draw overwrites it
@@ -154,7 +156,8 @@ class Replay:
     def arrays(self) -> dict[str, Array]:
         """Everything that a checkpoint has to hold, but for the counters."""
         named = {f"rows.{name}": array[: len(self)] for name, array in self._rows._asdict().items()}
-        pending = {f"pending.{name}": array for name, array in self._pending._asdict().items()}
+        waiting = self._num_pending.max(initial=0)
+        pending = {f"pending.{name}": array[:waiting] for name, array in self._pending._asdict().items()}
         return {**named, **pending, "num_pending": self._num_pending}
 
     def counters(self) -> dict[str, int]:
@@ -171,7 +174,7 @@ class Replay:
             elif group == "rows":
                 getattr(self._rows, field)[: len(self)] = saved
             else:
-                getattr(self._pending, field)[:] = saved
+                getattr(self._pending, field)[: len(saved)] = saved
 
 
 def _arrays(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:

@@ -48,7 +48,10 @@ def make(
         return VectorEnvironments(_native(source, count), seed, stream)
     if count > 1 and vectorization == "async":
         return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream)
-    return SerialEnvironments([make_one(source, render_mode) for _ in range(count)], seed, stream)
+    envs = [make_one(source, render_mode) for _ in range(count)]
+    if len({id(env.unwrapped) for env in envs}) < count:
+        raise UserError(f"{name_of(source)} gave one environment twice - {count} are needed - let it make a new one at each call")
+    return SerialEnvironments(envs, seed, stream)
 
 
 def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
@@ -64,12 +67,16 @@ def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) 
 def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """One environment. Raises `UserError` for an unknown id, a missing package or a function that gives something else."""
     if not isinstance(source, str):
-        env = source() if callable(source) else None
-        if not isinstance(env, gymnasium.Env):
+        if not callable(source):
             raise UserError(
-                f"{source!r} gave {type(env).__name__} - an environment is an id, a gymnasium.Env, "
-                "a VectorEnv, or a function that makes one"
+                f"{source!r} is no environment - give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
             )
+        try:
+            env = source()
+        except Exception as error:  # the user's own code: whatever it stumbles over
+            raise UserError(f"{name_of(source)} made no environment - {type(error).__name__}: {_first_line(error)}") from error
+        if not isinstance(env, gymnasium.Env):
+            raise UserError(f"{name_of(source)} gave {type(env).__name__} - it must give a gymnasium.Env")
         return env
     try:
         with warnings.catch_warnings():
@@ -87,8 +94,8 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
         raise UserError(
             f"unknown environment {source!r}{closest(source, gymnasium.registry) or ' - see `footlight list environments`'}"
         ) from error
-    except (gymnasium.error.Error, TypeError, ValueError) as error:
-        raise UserError(f"{source!r} cannot be made - {_first_line(error)}") from error
+    except Exception as error:  # an environment's own code: whatever it stumbles over
+        raise UserError(f"{source!r} cannot be made - {type(error).__name__}: {_first_line(error)}") from error
 
 
 def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | Callable[[], gymnasium.Env[Any, Any]] | None:
@@ -97,6 +104,8 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
         spec = source.spec
         if spec is None or spec.entry_point is None:
             return None
+        if any(wrapper.kwargs is None for wrapper in getattr(spec, "additional_wrappers", ()) or ()):
+            return None  # a wrapper that does not remember what it was made with
         plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
         wrappers = plain.kwargs.pop("wrappers", None) or ()
         for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):

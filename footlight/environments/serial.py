@@ -31,13 +31,14 @@ class SerialEnvironments:
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
-        self._actions: list[list[Array]] = [[] for _ in envs]
+        self._actions = [bytearray() for _ in envs]  # of the current episodes, side by side: an episode may never end
+        self._action_row = np.zeros(0)  # which dtype and shape one of them has
 
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
         self._ask_resets(range(self.num_envs))
         for env in range(self.num_envs):
-            self._actions[env] = []
+            self._actions[env].clear()
             self.observation[env] = self._reset(env)
         return self.observation.copy()
 
@@ -60,11 +61,16 @@ class SerialEnvironments:
             self.observation, self.finished = before, []
             book.undo(page)
             raise
-        for taken, row in zip(self._actions, np.array(action), strict=True):  # a copy, which the caller cannot change
-            taken.append(row)
+        self._keep(action)
         for env in ended:
-            self._actions[env] = []
+            self._actions[env].clear()
         return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated)
+
+    def _keep(self, action: Array) -> None:
+        rows = np.ascontiguousarray(action)
+        self._action_row = rows[0]
+        for taken, row in zip(self._actions, rows, strict=True):
+            taken += row.tobytes()
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.book.finish_all(np.array(ended), terminated)
@@ -128,7 +134,9 @@ class SerialEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
-        actions = {f"actions.{env}": np.array(taken) for env, taken in enumerate(self._actions) if taken}
+        row = self._action_row
+        taken = {env: np.frombuffer(bytes(taken), row.dtype) for env, taken in enumerate(self._actions) if taken}
+        actions = {f"actions.{env}": flat.reshape(-1, *row.shape) for env, flat in taken.items()}
         return {**self.book.arrays(), "observation": self.observation, **actions}
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
@@ -141,7 +149,7 @@ class SerialEnvironments:
         for env in range(self.num_envs):
             taken = arrays.get(f"actions.{env}", np.empty(0))
             observation = self._reset(env)
-            self._actions[env] = []
+            self._actions[env].clear()
             for action in taken:
                 observation, terminated, truncated = self._replayed(env, action)
                 if terminated or truncated:
@@ -149,7 +157,7 @@ class SerialEnvironments:
             if not np.array_equal(observation, arrays["observation"][env]):
                 astray.append(env)
                 self.book.finish(env, False)
-                self._actions[env] = []
+                self._actions[env].clear()
                 observation = self._reset(env)
             self.observation[env] = observation
         return astray
@@ -158,7 +166,8 @@ class SerialEnvironments:
         self.book.length[env] += 1
         observed, reward, terminated, truncated = self._step(env, action)
         self.book.total[env] += as_reward(self.book, env, reward)
-        self._actions[env].append(np.array(action))
+        self._actions[env] += action.tobytes()
+        self._action_row = action
         return as_observation(self.book, env, observed, self._shape, self._dtype), terminated, truncated
 
     def reseed(self, stream: str) -> None:

@@ -8,7 +8,11 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
-_FITTING = {"box": "any method but replay-actor-critic", "discrete": "any method but sac, td3 and ddpg"}
+_FITTING = {
+    "box": "any method but replay-actor-critic",
+    "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic or stream-ac",
+    "several": "actor-critic, a2c, ppo, reinforce or stream-ac",
+}
 
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
@@ -17,6 +21,11 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
         raise UserError(
             f"the observation space is {_kind(observation_space)} - footlight takes Box observations - "
             "wrap the environment in gymnasium.wrappers.FlattenObservation"
+        )
+    if observation_space.shape == ():
+        raise UserError(
+            "observations are single numbers, of shape () - footlight takes arrays - "
+            "wrap the environment in gymnasium.wrappers.ReshapeObservation with shape (1,)"
         )
     action = _action(action_space)
     integer = np.issubdtype(observation_space.dtype, np.integer)
@@ -33,14 +42,11 @@ def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> N
         have, shown = "box", f"continuous (Box of {spaces.action.size})"
     else:
         sizes = spaces.action.sizes
-        have, shown = "discrete", f"Discrete({sizes[0]})" if len(sizes) == 1 else f"{len(sizes)} discrete choices"
-        if len(sizes) > 1 and kinds == ("single",):
-            raise UserError(
-                f"{algorithm} needs one discrete choice a step - this environment's actions are {shown} - try a2c or ppo"
-            )
-    if have not in kinds and not (have == "discrete" and "single" in kinds):
-        wanted = "continuous" if "box" in kinds else "discrete"
-        raise UserError(f"{algorithm} needs {wanted} actions - this environment's are {shown} - take {_FITTING[have]}")
+        have, shown = ("discrete", f"Discrete({sizes[0]})") if len(sizes) == 1 else ("several", f"{len(sizes)} discrete choices")
+    fitting = {"box": ("box",), "discrete": ("discrete", "single"), "several": ("discrete",)}[have]
+    if not set(fitting) & set(kinds):
+        wanted = "continuous actions" if "box" in kinds else "one discrete choice a step"
+        raise UserError(f"{algorithm} needs {wanted} - this environment's are {shown} - take {_FITTING[have]}")
 
 
 def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
@@ -68,7 +74,7 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
         where = ", ".join(str(index.tolist()) for index in infinite[:3])
         raise UserError(
             f"the action space has no finite bounds in dimension {where} - actions are rescaled to the bounds - "
-            "wrap the environment in gymnasium.wrappers.RescaleAction or give its Box bounds"
+            "wrap it in gymnasium.wrappers.TransformAction with the identity and a Box that has bounds"
         )
     if not space.low.size or np.any(space.low >= space.high):
         raise UserError(f"the action space {space} leaves nothing to choose - low must be below high in each dimension")

@@ -75,6 +75,10 @@ class VectorEnvironments:
         self._resetting = None
         if len(ended):
             if same_step:
+                if "final_obs" not in info:
+                    raise self.book.fault(
+                        int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs", "mend the environment"
+                    )
                 for env in ended.tolist():
                     successor[env] = as_observation(self.book, env, info["final_obs"][env], self._shape, self._dtype)
             self.finished = self.book.finish_all(ended, terminated)

@@ -1,8 +1,8 @@
 """The run folder, written: what is said about a run goes into append-only JSON lines, the one source of truth."""
 
+import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -32,11 +32,11 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
                 return parent / f"{number:03d}"
             except FileExistsError:  # another run took the number in between
                 number += 1
-    except FileExistsError as error:
-        raise UserError(
-            f"{run_dir} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {run_dir}`"
-        ) from error
     except OSError as error:
+        if run_dir is not None and isinstance(error, FileExistsError) and Path(run_dir).is_dir():
+            raise UserError(
+                f"{run_dir} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {run_dir}`"
+            ) from error
         raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
 
 
@@ -89,19 +89,18 @@ class RunFolder:
         """Cut the logs back to `sizes()` of an earlier moment."""
         for log in LOGS:
             path = self.path / f"{log}.jsonl"
-            if path.exists():
-                os.truncate(path, min(int(sizes.get(log, 0)), path.stat().st_size))
+            try:
+                if path.exists():
+                    os.truncate(path, min(int(sizes.get(log, 0)), path.stat().st_size))
+            except OSError as error:
+                raise _fault(path, error) from error
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files. What could not be written was said when it was flushed."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()
         self._files.clear()
-
-    def discard(self) -> None:
-        """Remove the folder of a run that never began."""
-        self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _fault(path: Path, error: OSError) -> StorageFault:

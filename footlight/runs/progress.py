@@ -1,5 +1,7 @@
 """The display of a training: a live one on a terminal, plain lines everywhere else, nothing when quiet."""
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -19,6 +21,14 @@ SAMPLE_EVERY = 0.25
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 
 
+class _Console(Console):
+    """A console that goes on in silence when its reader, such as `head`, has left: the run is worth more than its picture."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Display:
     """Shows how far a training is, how fast it goes and how well it does; use it as a context manager.
 
@@ -35,7 +45,7 @@ class Display:
         self._total = total_steps
         self._step = start_step
         self._quiet = quiet
-        self._console = console or Console()
+        self._console = console or _Console()
         self._values: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._rate: float | None = None

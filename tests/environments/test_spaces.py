@@ -114,7 +114,7 @@ def test_what_is_no_space_is_refused() -> None:
 
 def test_infinite_bounds_are_named_by_dimension() -> None:
     low, high = np.array([-1, -np.inf, -1, -1], np.float32), np.array([1, 1, 1, np.inf], np.float32)
-    with pytest.raises(UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*RescaleAction"):
+    with pytest.raises(UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*TransformAction"):
         describe(SEEN, spaces.Box(low, high))
     with pytest.raises(UserError, match=r"dimension \[0, 1\] - "):
         describe(SEEN, spaces.Box(np.zeros((1, 2), np.float32), np.array([[1, np.inf]], np.float32)))
@@ -153,16 +153,16 @@ def test_require_actions() -> None:
     require_actions(one, ("single",), "dqn")
     for fitting in (continuous, one, several):
         require_actions(fitting, ("box", "discrete"), "ppo")
-    with pytest.raises(UserError, match=r"sac needs continuous actions - .* are Discrete\(4\) - take any method but sac"):
+    with pytest.raises(UserError, match=r"sac needs continuous actions - .* are Discrete\(4\) - take actor-critic, a2c, ppo"):
         require_actions(one, ("box",), "sac")
     with pytest.raises(UserError, match=r"sac needs continuous actions - this environment's are 2 discrete choices"):
         require_actions(several, ("box",), "sac")
     for kinds in (("single",), ("discrete",)):
         with pytest.raises(
-            UserError, match=r"dqn needs discrete actions - .* are continuous \(Box of 2\) - take any method but replay"
+            UserError, match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take any method but replay"
         ):
             require_actions(continuous, kinds, "dqn")
-    with pytest.raises(UserError, match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - try a2c or ppo"):
+    with pytest.raises(UserError, match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take actor-critic"):
         require_actions(several, ("single",), "dqn")
 
 
