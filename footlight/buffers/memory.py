@@ -1,20 +1,20 @@
 """How much memory there is, and what a buffer would take: known before anything is built."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from footlight.errors import UserError
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")  # limit, usage, and what of it the kernel gives back
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes() -> int | None:
     """Memory that this process may still take: the system's, or less where a control group limits it; None if unknown."""
-    limits = [
-        _meminfo(),
-        _cgroup("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        _cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-    ]
-    known = [limit for limit in limits if limit is not None]
+    known = [limit for limit in (_meminfo(), *_cgroups()) if limit is not None]
     return min(known) if known else None
 
 
@@ -46,15 +46,26 @@ def _meminfo() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _cgroup(limit_file: str, usage_file: str, stat_file: str, reclaimable: str) -> int | None:
+def _cgroups() -> Iterator[int | None]:
+    """What is free in this process's own group and in each one around it, up to the root: any of them may have a limit."""
+    own = {"": "/", "memory": "/"}  # where version 2 and the memory of version 1 have this process
+    with contextlib.suppress(OSError):
+        own |= {names: path for _, names, path in (line.split(":", 2) for line in _OWN_GROUPS.read_text().splitlines())}
+    for root, path, names in ((_CGROUP, own[""], _VERSION_2), (_CGROUP / "memory", own["memory"], _VERSION_1)):
+        inside = Path(path.lstrip("/"))
+        for group in (inside, *inside.parents):
+            yield _cgroup(root / group, *names)
+
+
+def _cgroup(group: Path, limit_file: str, usage_file: str, reclaimable: str) -> int | None:
     try:
-        limit, usage = ((_CGROUP / name).read_text().strip() for name in (limit_file, usage_file))
+        limit, usage = ((group / name).read_text().strip() for name in (limit_file, usage_file))
     except OSError:
         return None
     if not limit.isdigit():
         return None
     try:  # pages of files count as used, but the kernel gives them back
-        statistics = dict(line.split() for line in (_CGROUP / stat_file).read_text().splitlines())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except OSError:
         statistics = {}
     return max(0, int(limit) - int(usage) + int(statistics.get(reclaimable, 0)))

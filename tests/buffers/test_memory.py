@@ -54,6 +54,7 @@ def test_sizes_in_words(count: float, text: str) -> None:
 def control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in the place of /sys/fs/cgroup, on a system that has 5,000,000 bytes."""
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(memory, "_meminfo", lambda: 5_000_000)
     return tmp_path
 
@@ -84,6 +85,21 @@ def test_control_group_version_two(control_group: Path, limit: str, usage: str, 
 def test_control_group_version_one(control_group: Path, limit: str, usage: str, free: int) -> None:
     write(control_group / "memory", memory__limit_in_bytes=limit, memory__usage_in_bytes=usage)
     assert memory.available_bytes() == free
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "names"),
+    [
+        ("0::/job/step", "job", ("memory__max", "memory__current")),
+        ("3:cpuset:/\n4:memory:/job/step\n0::/", "memory/job", ("memory__limit_in_bytes", "memory__usage_in_bytes")),
+    ],
+)
+def test_limits_of_the_groups_around_count(control_group: Path, own: str, folder: str, names: tuple[str, str]) -> None:
+    (control_group / "own").write_text(own + "\n")
+    for group, limit in ((folder, "1000000"), (folder + "/step", "2000000")):
+        (control_group / group).mkdir(parents=True)
+        write(control_group / group, **dict(zip(names, (limit, "400000"), strict=True)))
+    assert memory.available_bytes() == 600_000
 
 
 def test_pages_of_files_that_the_kernel_gives_back_count_as_free(control_group: Path) -> None:
