@@ -89,6 +89,7 @@ def test_interrupted_on_policy_run_equals_straight(
     def source() -> gymnasium.Env[Any, Any]:
         return Interrupting(gymnasium.make(env_id))
 
+    monkeypatch.setattr("footlight.training.LOG_EVERY", 100)
     settings = {"hidden_sizes": (8, 8), "steps": 461, "seed": 5, "compile": "off", "quiet": True, "eval_episodes": 0} | fields
     footlight.train(algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings)
     monkeypatch.setattr(Interrupting, "steps", 0)
@@ -102,7 +103,8 @@ def test_interrupted_on_policy_run_equals_straight(
     assert straight.keys() == resumed.keys()
     for name, array in straight.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
-    assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
+    for log in ("episodes", "metrics"):
+        assert lines(tmp_path / "resumed", log) == lines(tmp_path / "straight", log)
     manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
     assert manifests[0]["step"] == 461
     for name in ("streams", "buffer", "num_updates", "step"):

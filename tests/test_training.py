@@ -1,0 +1,222 @@
+"""Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import footlight
+from footlight import checkpoint
+from footlight.agent import Agent
+from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
+from footlight.runs.folder import RunFolder
+
+SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 0}
+SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# Divergence
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("steps", [5, 400])
+def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
+    # The loss before the step is finite, and the step is not
+    with pytest.raises(Diverged, match="is not finite after update 1 "):
+        footlight.train(
+            "a2c", "Pendulum-v1", preset=False, learning_rate=1e38, optimizer="adam", steps=steps, run_dir="run", **SMALL
+        )
+    assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
+    arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_a_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("footlight.training.Training.compile", lambda training: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            footlight.train("ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="run", **SMALL)
+    footlight.resume("run", quiet=True)
+    footlight.train("ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="straight", **SMALL)
+    resumed, straight = (checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight"))
+    assert all(np.array_equal(resumed[name], array) for name, array in straight.items())
+
+
+# Schedules and normalisation
+
+
+def test_one_rollout_with_a_linear_schedule_learns() -> None:
+    agent = Agent("ppo", SEEN, ACTED, n_steps=4, minibatch_size=4, learning_rate_schedule="linear", total_steps=4)
+    before = agent.state.actor_critic.clone()
+    for _ in range(4):
+        observation = SEEN.sample()
+        agent.observe(observation, agent.act(observation, explore=True), 1.0, SEEN.sample(), False, False)
+    assert agent.num_updates == 10
+    assert not before.equal(agent.state.actor_critic)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields"),
+    [
+        ("ppo", {"n_steps": 4, "minibatch_size": 1}),
+        ("a2c", {"n_steps": 1, "normalize_advantage": True}),
+    ],
+)
+def test_one_advantage_cannot_be_normalised(algorithm: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"1 with normalize_advantage"):
+        Agent(algorithm, SEEN, ACTED, **fields)
+
+
+def test_equal_rewards_are_not_scaled() -> None:
+    agent = Agent("actor-critic", SEEN, ACTED, num_envs=8, normalize_rewards=True)
+    seen, no = np.zeros((8, 3), np.float32), np.zeros(8, bool)
+    metrics = agent.observe(seen, np.zeros((8, 2), np.float32), np.ones(8), seen, ~no, no)
+    assert metrics["td_error"] == pytest.approx(1, abs=0.5)
+
+
+# Actions
+
+
+def test_an_action_that_was_changed_in_place_counts_as_changed() -> None:
+    agent = Agent("td3", SEEN, ACTED, buffer_size=9, batch_size=1, learning_starts=9)
+    observation = np.zeros(3, np.float32)
+    for change in (False, True):
+        action = agent.act(observation, explore=True)
+        if change:
+            action[:] = 0.5
+        agent.observe(observation, action, 0.0, observation, False, False)
+        stored = agent.buffer.arrays()["rows.action"][-1]
+        np.testing.assert_allclose(stored, np.asarray(action) / 2, atol=1e-6)
+
+
+# Environments
+
+
+def test_one_environment_twice_is_refused() -> None:
+    env = gymnasium.make("Pendulum-v1")
+    with pytest.raises(UserError, match="gave the environment of the training again"):
+        footlight.train("td3", lambda: env, steps=50, **SMALL)
+    with pytest.raises(UserError, match="gave one environment twice"):
+        footlight.train("td3", lambda: env, steps=50, num_envs=2, vectorization="sync", **SMALL)
+    assert not Path("runs").exists()
+
+
+def test_a_presets_number_of_environments_yields_to_what_is_given() -> None:
+    run = footlight.train("ppo", gymnasium.make("CartPole-v1"), steps=40, minibatch_size=32, **SMALL)
+    assert (run.config["num_envs"], run.config["preset"]) == (1, "ppo/CartPole-v1")
+
+
+class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that does not record what it was made with."""
+
+
+def test_what_cannot_be_made_again_is_not_evaluated() -> None:
+    run = footlight.train("ppo", Forgetful(gymnasium.make("CartPole-v1")), preset=False, n_steps=64, steps=70, **SMALL)
+    assert run.result is not None
+    assert (run.result["status"], run.result["final_evaluation"]) == ("finished", None)
+
+
+class Broken(gymnasium.Env[Any, Any]):
+    observation_space, action_space = SEEN, ACTED
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        raise RuntimeError("no licence")
+
+
+class Unmakeable(Broken):
+    def __init__(self) -> None:
+        raise RuntimeError("no licence")
+
+
+class SingleNumber(gymnasium.Env[Any, Any]):
+    observation_space: Any = gymnasium.spaces.Box(-1, 1, (), np.float32)
+    action_space = ACTED
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "words"),
+    [
+        (Unmakeable, UserError, "Unmakeable made no environment - RuntimeError: no licence"),
+        (Broken, EnvironmentFault, "reset raised RuntimeError: no licence"),
+        (SingleNumber, UserError, r"of shape \(\) - "),
+    ],
+)
+def test_an_environment_that_cannot_begin_leaves_nothing_behind(source: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        footlight.train("td3", source, steps=50, **SMALL)
+    assert not Path("runs").exists()
+
+
+# Values
+
+
+WRONG = [("num_envs", 0), ("num_envs", 2.0), ("total_steps", -5), ("threads", 0), ("seed", True), ("device", "tpu")]
+
+
+@pytest.mark.parametrize(("name", "value"), [*WRONG, ("device", "cuda")])
+def test_an_agent_refuses_what_cannot_work(name: str, value: Any) -> None:
+    if value == "cuda" and __import__("torch").cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(UserError, match=name):
+        Agent("sac", SEEN, ACTED, **{name: value})
+
+
+@pytest.mark.parametrize("field", ["initial_log_std", "learning_rate"])
+@pytest.mark.parametrize("value", ["nan", "inf", float("nan")])
+def test_no_number_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"{field} is"):
+        footlight.train("a2c", "Pendulum-v1", steps=50, **{field: value}, **SMALL)
+    assert not Path("runs").exists()
+
+
+def test_rows_that_wait_count_as_memory() -> None:
+    with pytest.raises(UserError, match="n_steps 1,000,000,000,000 needs"):
+        Agent("sac", SEEN, ACTED, n_steps=10**12)
+    with pytest.raises(UserError, match="do not fit into memory"):
+        Agent("a2c", SEEN, ACTED, hidden_sizes=(10**7, 10**7))
+
+
+# Files
+
+
+def test_a_broken_config_file_is_named() -> None:
+    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **SMALL)
+    path = Path("run/config.json")
+    record = json.loads(path.read_text())
+    del record["eval_every"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="has no 'eval_every'"):
+        footlight.resume("run", steps=99)
+
+
+def test_a_file_in_the_place_of_a_folder_is_named() -> None:
+    Path("runs/CartPole-v1").mkdir(parents=True)
+    Path("runs/CartPole-v1/ppo").touch()
+    with pytest.raises(UserError, match=r"cannot create the run folder runs/CartPole-v1/ppo"):
+        footlight.train("ppo", "CartPole-v1", steps=50, **SMALL)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_named_and_closing_says_no_more() -> None:
+    Path("episodes.jsonl").symlink_to("/dev/full")
+    folder = RunFolder(Path())
+    folder.append("episodes", {"step": 1})
+    with pytest.raises(StorageFault, match=r"episodes\.jsonl - No space left"):
+        folder.flush()
+    folder.close()
+
+
+def test_a_reader_that_leaves_ends_no_run() -> None:
+    command = f"{sys.executable} -m footlight train td3 Pendulum-v1 --no-preset --steps 2000 --learning-starts 5000 --run-dir run"
+    subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
