@@ -43,6 +43,7 @@ class Range:
 
 Fraction = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, open_low=True)]
+OptionalPositive = Annotated[float | None, Range(0, open_low=True)]
 NonNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(1)]
 CountOrZero = Annotated[int, Range(0)]

@@ -8,7 +8,6 @@ Shape letters: E environments, A action dimensions or choices, P parameters.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -25,9 +24,9 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation, OptionalRate
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
-from footlight.config import Fraction, NonNegative, Range, check
+from footlight.config import Fraction, NonNegative, OptionalPositive, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
@@ -49,13 +48,13 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     """Discount per environment step."""
     value_coef: NonNegative = 1.0
     """Weight of the value's squared error in the loss."""
-    actor_learning_rate: OptionalRate = 1e-4
+    actor_learning_rate: OptionalPositive = 1e-4
     """Step size for the actor's own layers; none: learning_rate."""
-    critic_learning_rate: OptionalRate = 5e-4
+    critic_learning_rate: OptionalPositive = 5e-4
     """Step size for the critic's own layers; none: learning_rate."""
     entropy_coef: NonNegative = 0.01
     """Weight of the policy's entropy in the loss."""
-    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = None
+    max_grad_norm: OptionalPositive = None
     """Norm that the whole gradient is scaled down to where it is larger; none: no clipping. The errors of single steps differ by
     orders of magnitude: to cut off the large ones is to forget that episodes end."""
 

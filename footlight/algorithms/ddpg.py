@@ -7,7 +7,7 @@ Shape letters: B batch, N critics (always 1 here), A action dimensions, E enviro
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.func import grad_and_value
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.replay import Replay
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
+from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
@@ -41,9 +41,9 @@ class Config(Normalisation):
     """Fraction of the online network moved into the target at each update."""
     learning_rate: Positive = 3e-4
     """Adam's step size for actor and critic."""
-    actor_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    actor_learning_rate: OptionalPositive = None
     """Adam's step size for the actor; none: learning_rate."""
-    critic_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    critic_learning_rate: OptionalPositive = None
     """Adam's step size for the critic; none: learning_rate."""
     exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""

@@ -9,7 +9,7 @@ Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from footlight.algorithms.on_policy import (
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
-from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
+from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
@@ -63,11 +63,11 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     """Decay of later TD errors in the advantage; 1: returns up to the end of the rollout, 0: the TD error alone."""
     clip_range: Positive = 0.2
     """Ratios of new to old probability count within 1 plus or minus this."""
-    value_clip_range: Annotated[float | None, Range(0, open_low=True)] = None
+    value_clip_range: OptionalPositive = None
     """Values count within the old value plus or minus this; none: no clipping."""
-    final_clip_range: Annotated[float | None, Range(0, open_low=True)] = None
+    final_clip_range: OptionalPositive = None
     """The clip range at the end of the run, approached linearly; none: clip_range throughout."""
-    target_kl: Annotated[float | None, Range(0, open_low=True)] = None
+    target_kl: OptionalPositive = None
     """Skip the rest of a rollout once approx_kl exceeds one and a half times this; none: never."""
     value_coef: NonNegative = 0.5
     """Weight of the value's squared error in the loss."""

@@ -10,7 +10,6 @@ Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ from footlight.algorithms.on_policy import (
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.episodes import Episodes
-from footlight.config import Count, Fraction, NonNegative, Positive, Range, check
+from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import EpisodeBatch, Spaces
@@ -59,7 +58,7 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     """Weight of the baseline's squared error in the loss."""
     learning_rate: Positive = 1e-3
     """The optimiser's step size."""
-    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = None
+    max_grad_norm: OptionalPositive = None
     """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
 
     def __post_init__(self) -> None:

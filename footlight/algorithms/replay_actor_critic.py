@@ -31,7 +31,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
+from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, Range, check
 from footlight.equations.optimizers import Adam, RMSprop, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.networks.mlp import Activation
@@ -74,7 +74,7 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Let the critic learn symlog(Q), which tames large values of either sign."""
     q_regularizer: NonNegative = 0.0
     """Weight of the mean of Q(s, a) squared in the critic's loss."""
-    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = 10.0
+    max_grad_norm: OptionalPositive = 10.0
     """Norm that a gradient is scaled down to where it is larger; none: no clipping."""
     hidden_sizes: LayerSizes = (128, 128)
     """Widths of the hidden layers."""

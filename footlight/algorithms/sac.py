@@ -8,7 +8,7 @@ Shape letters: B batch, N critics, A action dimensions, E environments, P parame
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.func import grad_and_value
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.replay import Replay
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, Positive, Range, check
+from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
@@ -44,11 +44,11 @@ class Config(Normalisation):
     """Fraction of the online network moved into the target at each update."""
     learning_rate: Positive = 3e-4
     """Adam's step size for actor, critics and temperature."""
-    actor_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    actor_learning_rate: OptionalPositive = None
     """Adam's step size for the actor; none: learning_rate."""
-    critic_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    critic_learning_rate: OptionalPositive = None
     """Adam's step size for the critics; none: learning_rate."""
-    alpha_learning_rate: Annotated[float | None, Range(0, open_low=True)] = None
+    alpha_learning_rate: OptionalPositive = None
     """Adam's step size for the temperature; none: learning_rate."""
     learn_alpha: bool = True
     """Learn the temperature so that the policy's entropy approaches target_entropy."""

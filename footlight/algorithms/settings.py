@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from footlight.config import LayerSizes, NonNegative, Positive, Range
+from footlight.config import LayerSizes, NonNegative, OptionalPositive, Positive, Range
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
-
-OptionalRate = Annotated[float | None, Range(0, open_low=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +17,7 @@ class Normalisation:
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = False
     """Divide by the running standard deviation of the discounted return."""
-    clip_reward: Annotated[float | None, Range(0, open_low=True)] = None
+    clip_reward: OptionalPositive = None
     """Cut rewards off at plus and minus this; none: as they are."""
 
 
@@ -56,9 +54,9 @@ class Descent:
 
     learning_rate: Positive = 3e-4
     """The optimiser's step size."""
-    actor_learning_rate: OptionalRate = None
+    actor_learning_rate: OptionalPositive = None
     """Step size for the actor's own layers; none: learning_rate."""
-    critic_learning_rate: OptionalRate = None
+    critic_learning_rate: OptionalPositive = None
     """Step size for the critic's own layers; none: learning_rate."""
     learning_rate_schedule: Literal["constant", "linear"] = "constant"
     """linear: the step sizes fall to 0 over the run."""
@@ -66,7 +64,7 @@ class Descent:
     """Adam with betas 0.9 and 0.999, or RMSprop with decay 0.99."""
     optimizer_epsilon: Positive = 1e-5
     """Added to the root of the second moment."""
-    max_grad_norm: Annotated[float | None, Range(0, open_low=True)] = 0.5
+    max_grad_norm: OptionalPositive = 0.5
     """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
 
 
