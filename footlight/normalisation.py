@@ -29,8 +29,11 @@ class RunningMoments:
         number = len(values)
         if number == 0:
             return
-        mean = values.mean(0, dtype=np.float64)
-        squares = ((values - mean) ** 2).sum(0) if number > 1 else 0.0
+        if number == 1:  # the same numbers, sooner: streams come one by one
+            mean, squares = values[0].astype(np.float64), 0.0
+        else:
+            mean = values.mean(0, dtype=np.float64)
+            squares = ((values - mean) ** 2).sum(0)
         before, difference = float(self.count[0]), mean - self.mean
         total = before + number
         self.squares += squares + difference**2 * (before * number / total)
