@@ -20,15 +20,17 @@ Fields = dict[str, Any]
 PLAIN: Fields = {
     "gamma": 0.995, "learning_rate": 5e-4, "n_steps": 16, "batch_size": 64, "critic_updates_per_actor": 4, "tau": None,
     "actor_signal": "q", "entropy_coef": 0.0, "max_grad_norm": None, "shared_torso": False, "learning_starts": 64,
-    "initialisation": "pytorch", "critic_learning_rate": 1e-12,
+    "initialisation": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False, "buffer_size": 50_000,
 }  # fmt: skip
 CHANGES: dict[str, Fields] = {
     "as it was: a critic that never learns": {},
     "the critic learns": {"critic_learning_rate": None},
+    "layer normalisation": {"layer_norm": True},
     "the actor climbs A(s, .) instead of Q(s, a)": {"actor_signal": "advantage"},
     "the policy is paid for its entropy": {"entropy_coef": 0.01},
+    "a target network, gamma 0.99, gradients cut off at 10": {"tau": 0.005, "gamma": 0.99, "max_grad_norm": 10.0},
     "16 minibatches per rollout instead of 4": {"critic_updates_per_actor": 16},
-    "a target network, gamma 0.99, gradients cut off at 10": {"tau": 0.01, "gamma": 0.99, "max_grad_norm": 10.0},
+    "one torso for both, orthogonal weights": {"shared_torso": True, "initialisation": "orthogonal"},
     "the step size falls to 0 over the run": {"learning_rate_schedule": "linear"},
 }
 

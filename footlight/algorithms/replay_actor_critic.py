@@ -58,13 +58,13 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Minibatches that the critic learns from per update of the actor."""
     batch_size: Count = 64
     """Transitions per update of the critic."""
-    buffer_size: Count = 50_000
+    buffer_size: Count = 300_000
     """Transitions kept for replay."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     learning_rate: Positive = 5e-4
     """The optimiser's step size."""
-    tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.01
+    tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.005
     """Fraction of the online network moved into a target network at each update of the critic; none: no target network."""
     actor_signal: Literal["advantage", "q"] = "advantage"
     """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
@@ -80,6 +80,8 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Widths of the hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
+    layer_norm: bool = True
+    """Layer normalisation before each activation, without which the values of a long run grow beyond all bounds."""
     shared_torso: bool = True
     """Actor and critic share all hidden layers."""
     action_head = "gaussian"  # no field: actions are discrete here
