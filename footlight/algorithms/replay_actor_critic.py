@@ -5,7 +5,8 @@ The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'
 2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. The actor climbs sum_a pi(a|s)
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
-Why a plainer version collapses is shown in docs/on-policy.md: Q(s, a) instead of A(s, a), and a critic that does not keep up.
+Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
+advantage, nothing paid for entropy, its critic did not keep up with the actor, and without layer normalisation values diverge.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
