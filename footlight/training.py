@@ -19,6 +19,7 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.config import Count, CountOrZero, Range, check
 from footlight.environments.make import Environments
+from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault
 from footlight.evaluation import Evaluation, evaluate
 from footlight.runs.folder import RunFolder
@@ -256,8 +257,7 @@ def _crossed(before: int, now: int, interval: int) -> bool:
 
 def choose_threads(options: Options, agent: Agent) -> int:
     """Threads in force: from the configuration alone, so that equal runs are equal on equal machines."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if options.threads is not None:
         return options.threads
     multiplications = agent.rows_per_update * agent.num_parameters
-    return cores if multiplications >= 20_000_000 else 1  # below, threads wait for each other longer than they work
+    return cores() if multiplications >= 20_000_000 else 1  # below, threads wait for each other longer than they work
