@@ -230,8 +230,8 @@ class Agent:
         self.num_updates += 1
 
     def compile(self) -> None:
-        """Compile every form of the update now, rather than when it is first needed. Nothing happens without `compiled`."""
-        for variant in self.algorithm.variants(self.config):
+        """Compile the usual forms of the update now, rather than when they are needed. Nothing happens without `compiled`."""
+        for variant in self.algorithm.variants(self.config, self.networks):
             if self.compiled and variant not in self._updates:
                 self._updates[variant] = self._make_update(variant)
 

@@ -20,7 +20,17 @@ from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
-from footlight.environments.make import Environments, EnvironmentSource, make, make_one, remake
+from footlight.environments.atari import AtariGame
+from footlight.environments.make import (
+    Environments,
+    EnvironmentSource,
+    config_class,
+    configured,
+    make,
+    make_for_evaluation,
+    make_one,
+    remake,
+)
 from footlight.environments.make import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
@@ -60,10 +70,14 @@ def train(
     """
     method, name = find(algorithm), name_of(algorithm)
     preset_name, tuned = find_preset(name, environment_name(environment), preset)
+    environment_settings = config_class(environment)
     if isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
         tuned = {field: value for field, value in tuned.items() if field != "num_envs"}  # there are as many as there are
-    option_values, field_values = _split(method, tuned | _read_toml(config) | values)
+    option_values, field_values, settings = _split(
+        (Options, method.Config, environment_settings), tuned | _read_toml(config) | values
+    )
     options = build(Options, option_values)
+    environment = configured(environment, settings)
     build(method.Config, field_values)  # wrong values are reported before an environment is made
     display = Display(options.steps, quiet=quiet)
     num_envs = options.num_envs if "num_envs" in option_values else None
@@ -108,7 +122,7 @@ def resume(
     run = Run(path, environment, network, algorithm)
     record = run.config
     saved = checkpoint.find(path)
-    recorded = {"vectorization": "sync"} | record  # runs from before there was a choice
+    recorded = {"vectorization": "sync", "eval_stochastic": False} | record  # runs from before there was a choice
     missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
     if missing:
         raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
@@ -137,7 +151,7 @@ def resume(
         return _go(run, training)
 
 
-def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
+def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
     """`Run(run_dir).evaluate(...)`."""
     return Run(Path(run_dir)).evaluate(episodes, seed, deterministic)
 
@@ -157,6 +171,8 @@ def _evaluation_env(
     if again is None:
         say("no evaluations: the environment was given as an object that cannot be made a second time")
         return None
+    if isinstance(again, AtariGame):
+        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes)
     made = make_one(again)
     if any(made.unwrapped is env.unwrapped for env in getattr(environments, "envs", ())):
         raise UserError(
@@ -211,7 +227,8 @@ def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, op
         "format_version": FORMAT_VERSION,
         "algorithm": agent.name,
         "environment": environment_name(environment),
-        "environment_source": "id" if isinstance(environment, str) else "object",
+        "environment_source": "id" if isinstance(environment, str | AtariGame) else "object",
+        **({"environment_config": dataclasses.asdict(environment.config)} if isinstance(environment, AtariGame) else {}),
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
@@ -223,15 +240,15 @@ def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, op
     }
 
 
-def _split(method: Algorithm, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values of the run's options and of the algorithm's config. Raises `UserError` for a name that is neither."""
-    options, config = fields(Options), fields(method.Config)
+def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Values by the class that has a field of the name; None among the classes is one without fields. Raises `UserError`."""
+    members = [fields(one) if one is not None else {} for one in classes]
+    known = [name for names in reversed(members) for name in names]
     for name in values:
-        if name not in options and name not in config:
-            known = [*config, *options]
+        if name not in known:
             raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for all fields'}")
-    given = {name: value for name, value in values.items() if value is not None or name in config}
-    return {n: v for n, v in given.items() if n in options}, {n: v for n, v in given.items() if n in config}
+    given = {name: value for name, value in values.items() if value is not None or name not in fields(Options)}
+    return [{name: value for name, value in given.items() if name in names} for names in members]
 
 
 def _read_toml(path: str | Path | None) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def _parser() -> _Parser:
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     evaluate.add_argument("--episodes", type=_at_least(1), default=20, help="how many (default 20)")
     evaluate.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
-    evaluate.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the policy's mode")
+    how = evaluate.add_mutually_exclusive_group()
+    how.add_argument("--stochastic", action="store_true", help="sample actions (default: as in the run's own evaluations)")
+    how.add_argument("--deterministic", action="store_true", help="take the policy's mode")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     watch = command("watch", "show a trained policy in a window, or record it")
     watch.add_argument("run_dir", metavar="RUN_DIR", type=Path)
@@ -170,6 +172,7 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     """All options of a training. With an algorithm, its config's fields are among them, with preset values as defaults."""
     from footlight.algorithms import ALGORITHMS, find
     from footlight.config import describe_type, describe_value, fields
+    from footlight.environments.make import config_class
     from footlight.presets import preset
     from footlight.training import Options
 
@@ -187,6 +190,8 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     if algorithm is not None:
         sections.append((f"config of {algorithm}", fields(find(algorithm).Config)))
         tuned = preset(algorithm, environment or "")[1]
+    if (settings := config_class(environment or "")) is not None:
+        sections.append((f"config of {environment}", fields(settings)))
     for title, members in sections:
         group = parser.add_argument_group(title)
         for field in members.values():
@@ -217,14 +222,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     from footlight.run import Run
 
     run = Run(options.run_dir)
-    evaluation = run.evaluate(options.episodes, options.seed, not options.stochastic)
+    kind = True if options.deterministic else False if options.stochastic else None
+    evaluation = run.evaluate(options.episodes, options.seed, kind)
     if options.json:
         print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
         return 0
     for number, (total, length) in enumerate(zip(evaluation.returns, evaluation.lengths, strict=True), 1):
         print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
-    kind = "stochastic" if options.stochastic else "deterministic"
-    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {kind}")
+    how = "deterministic" if evaluation.deterministic else "stochastic"
+    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}")
     return 0
 
 

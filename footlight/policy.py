@@ -41,6 +41,10 @@ class Policy:
         actions = self.to_environment(self._algorithm.act(self._config, self._networks, self._parameters, batch, stream))
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
 
+    def reseed(self, seed: int) -> None:
+        """Draw samples from here on as a policy of this seed does."""
+        self._stream = np.random.default_rng(seed)
+
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""
         return self.spaces.action.to_environment(drawn_EA if self._head is None else self._head.to_unit(drawn_EA))

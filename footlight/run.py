@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.environments.make import EnvironmentSource, make, make_one, remake
+from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, make_one, remake
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
@@ -58,7 +58,7 @@ class Run:
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        return str(config["environment"])
+        return configured(str(config["environment"]), config.get("environment_config"))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
@@ -69,11 +69,17 @@ class Run:
             raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
         return make_one(again, render_mode)
 
-    def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool = True) -> Evaluation:
-        """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start."""
+    def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+        """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start.
+
+        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations.
+        """
         seed = self._checked(episodes, seed)
+        if deterministic is None:
+            deterministic = not self.config.get("eval_stochastic", False)
         policy = load(self.folder, algorithm=self.algorithm, network=self.network, seed=seed)
-        environments = make(self.make_env(), seed, stream="evaluate")
+        again = remake(self.source)
+        environments = make_for_evaluation(self.make_env() if again is None else again, seed, "evaluate", episodes)
         try:
             return run_episodes(policy, environments, episodes, deterministic)
         finally:

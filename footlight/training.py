@@ -24,7 +24,7 @@ from footlight.errors import Diverged, EnvironmentFault
 from footlight.evaluation import Evaluation, evaluate
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
-from footlight.streams import MAX_SEED
+from footlight.streams import MAX_SEED, derived_seed
 
 LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl
 KEPT_CHECKPOINTS = 2
@@ -47,6 +47,8 @@ class Options:
     """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
     eval_episodes: CountOrZero = 20
     """Episodes per evaluation; 0: no evaluation at all."""
+    eval_stochastic: bool = False
+    """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
     """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -177,7 +179,9 @@ class Training:
             return
         # Fresh episodes each time, a function of seed and step alone: neither training nor a resumed run can shift them
         self.evaluation_env.reseed(f"evaluation at step {step}")
-        self.evaluation = evaluate(self.agent.policy, self.evaluation_env, self.options.eval_episodes)
+        policy, options = self.agent.policy, self.options
+        policy.reseed(derived_seed(options.seed, "evaluation policy", step))
+        self.evaluation = evaluate(policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic)
         self.evaluated_at = step
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
         self.folder.flush()

@@ -46,7 +46,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "run": {"environments", "evaluation", "policy", "runs"},
     "training": {"agent", "environments", "evaluation", "checkpoint", "policy", "runs", "presets"},
     "api": ENGINE | {"agent", "policy", "evaluation", "training", "run"},
-    "cli": {"api", "run", "training", "algorithms", "presets", "runs"},
+    "cli": {"api", "run", "training", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},
 }

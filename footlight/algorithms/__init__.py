@@ -71,8 +71,8 @@ class Algorithm(Protocol):
     def noise_shape(self, config: Any, networks: Any, batch: Any) -> tuple[int, ...]:
         """Shape of the standard normal noise that an update on `batch` takes."""
 
-    def variants(self, config: Any) -> tuple[Hashable, ...]:
-        """The forms that an update can take; each is a graph of its own."""
+    def variants(self, config: Any, networks: Any) -> tuple[Hashable, ...]:
+        """The forms that an update usually takes; each is a graph of its own, compiled before the first step."""
 
     def variant(self, config: Any, index: int) -> Hashable:
         """The form of the update that the buffer's `due` gave this number."""

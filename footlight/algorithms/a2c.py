@@ -23,6 +23,7 @@ from footlight.algorithms.on_policy import (
     episode_ended,
     explore,
     new_optimizer,
+    sees_pixels,
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
@@ -58,8 +59,9 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     """Give the advantages of an update mean 0 and standard deviation 1."""
     learning_rate: Positive = 7e-4
     """The optimiser's step size."""
-    optimizer: Literal["adam", "rmsprop"] = "rmsprop"
-    """Adam with betas 0.9 and 0.999, or RMSprop with decay 0.99."""
+    optimizer: Literal["adam", "rmsprop", "rmsprop-tf"] = "rmsprop"
+    """Adam with betas 0.9 and 0.999, RMSprop with decay 0.99, or its TensorFlow form, which published values for Atari are for:
+    the epsilon under the root, and a memory that begins at 1."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -89,7 +91,7 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
     """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalise."""
     if config.normalize_advantage and config.n_steps * num_envs == 1:
         raise UserError("n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2")
-    return Rollout(spaces, num_envs, config.gamma, config.n_steps)
+    return Rollout(spaces, num_envs, config.gamma, config.n_steps, tell_linked=sees_pixels(config, spaces))
 
 
 def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
@@ -97,25 +99,31 @@ def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tupl
     return (batch.reward.size, networks.head.noise_size)
 
 
-def variants(config: Config) -> tuple[None]:
-    """All updates have the same form."""
-    return (None,)
+def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
+    """The form that updates usually take."""
+    return (networks.pixels,)
 
 
-def variant(config: Config, index: int) -> None:
-    """All updates have the same form."""
+def variant(config: Config, index: int) -> bool:
+    """Whether all successors but the last are observations of the rollout themselves."""
+    return index == 1
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_BA: Tensor, form: None
+    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_BA: Tensor, is_linked: bool
 ) -> dict[str, Tensor]:
     """One gradient step. Changes `state` in place and nothing else."""
     weight_B = batch.weight.flatten()
-    _, next_value_B = networks.actor_critic(state.actor_critic, batch.next_observation.flatten(0, 1))
+    successors = batch.next_observation[-1] if is_linked else batch.next_observation.flatten(0, 1)
+    _, successor_value = networks.actor_critic(state.actor_critic, successors)
 
     def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation.flatten(0, 1))
-        value_TE, next_value_TE = value_B.detach().view_as(batch.reward), next_value_B.view_as(batch.reward)
+        value_TE = value_B.detach().view_as(batch.reward)
+        if is_linked:  # what follows a step was observed at the next one: its value is known
+            next_value_TE = torch.cat([value_TE[1:], successor_value[None]])
+        else:
+            next_value_TE = successor_value.view_as(batch.reward)
         advantage_B = generalized_advantage(
             batch.reward, batch.discount, batch.continues, value_TE, next_value_TE, config.gamma * config.gae_lambda
         ).flatten()

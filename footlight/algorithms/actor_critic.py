@@ -92,7 +92,7 @@ def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tupl
     return (batch.reward.size, networks.head.noise_size)
 
 
-def variants(config: Config) -> tuple[None]:
+def variants(config: Config, networks: Networks) -> tuple[None]:
     """All updates have the same form."""
     return (None,)
 

@@ -144,7 +144,7 @@ def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, 
     return (0,)
 
 
-def variants(config: Config) -> tuple[bool, ...]:
+def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
     """The forms that an update can take."""
     return (True,)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from footlight.algorithms.networks import call_source
 from footlight.equations.optimizers import Adam, RMSprop, adam_step, clipped, rmsprop_step
 from footlight.errors import UserError
+from footlight.networks.cnn import choose_torso
 from footlight.networks.heads import Head, head_for
 from footlight.networks.mlp import ActorCritic, Architecture
 from footlight.networks.parameters import Network
@@ -31,6 +32,8 @@ class Networks:
     head: Head
     apart: bool
     """Whether actor and critic are known to have no layer in common."""
+    pixels: bool
+    """Whether observations are pictures, whose forward pass is what an update costs."""
 
 
 def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any) -> Networks:
@@ -42,21 +45,29 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     one_std = isinstance(spaces.action, BoxAction) and config.action_head == "gaussian"
     num_log_std = spaces.action.size if one_std else 0
     ours = ActorCritic(
-        spaces.observation_shape, head.num_outputs - num_log_std, architecture_of(config),
+        spaces.observation_shape, head.num_outputs - num_log_std, architecture_of(config, spaces),
         shared=config.shared_torso, num_log_std=num_log_std, initial_log_std=config.initial_log_std, **changes,
     )  # fmt: skip
+    pixels = sees_pixels(config, spaces)
     if network is None:
-        return Networks(Network([ours]), head, not config.shared_torso)
+        return Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
     theirs = _UsersOwn(call_source(network, spaces), ours)
-    networks = Networks(Network([theirs]), head, not theirs.whole and not config.shared_torso)
+    apart = not theirs.whole and not config.shared_torso
+    networks = Networks(Network([theirs], precision=config.precision), head, apart, pixels)
     _try_out(networks, spaces, ours.num_values)
     return networks
 
 
-def architecture_of(config: Any) -> Architecture:
+def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
     affine = getattr(config, "layer_norm_affine", True)
-    return Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation, affine)
+    torso = choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype)
+    return Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation, affine, torso)
+
+
+def sees_pixels(config: Any, spaces: Spaces) -> bool:
+    """Whether observations go through convolutions."""
+    return choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype) != "mlp"
 
 
 def act(config: Any, networks: Networks, actor_critic_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
@@ -79,7 +90,9 @@ def episode_ended(state: Any, ended_E: Array) -> None:
 
 def new_optimizer(config: Any, parameters_P: Tensor) -> Adam | RMSprop:
     """The optimiser's memory before the first step."""
-    return Adam.zeros_like(parameters_P) if config.optimizer == "adam" else RMSprop.zeros_like(parameters_P)
+    if config.optimizer == "adam":
+        return Adam.zeros_like(parameters_P)
+    return RMSprop.ones_like(parameters_P) if config.optimizer == "rmsprop-tf" else RMSprop.zeros_like(parameters_P)
 
 
 def descend(
@@ -95,7 +108,8 @@ def descend(
     if isinstance(optimizer, Adam):
         adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
     else:
-        rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
+        inside = config.optimizer == "rmsprop-tf"
+        rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, epsilon_inside=inside)
     return norm
 
 

@@ -117,7 +117,7 @@ def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tupl
     return (config.minibatch_size, networks.head.noise_size)
 
 
-def variants(config: Config) -> tuple[bool, ...]:
+def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
     """The forms that an update can take."""
     return (True, False)
 

@@ -129,7 +129,7 @@ def noise_shape(config: Config, networks: Networks, batch: MixedBatch) -> tuple[
     return (0,)
 
 
-def variants(config: Config) -> tuple[str, ...]:
+def variants(config: Config, networks: Networks) -> tuple[str, ...]:
     """The forms that an update can take."""
     return ("critic", "actor")
 

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from footlight.config import LayerSizes, NonNegative, OptionalPositive, Positive, Range
+from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
+from footlight.networks.parameters import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,11 @@ class Normalisation:
 class ActorCriticNetwork:
     """The network of an on-policy actor-critic."""
 
+    torso: Torso = "auto"
+    """What observations go through first: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64 4x4/2, 64 3x3/1), small
+    (convolutions 16-32-32, 5x5/2) or mlp (nothing); auto: nature for pictures of bytes of at least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (64, 64)
-    """Widths of the hidden layers."""
+    """Widths of the hidden layers, behind convolutions if there are any."""
     activation: Activation = "tanh"
     """Activation after each hidden layer."""
     layer_norm: bool = False
@@ -35,6 +40,8 @@ class ActorCriticNetwork:
     """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3), orthogonal or sparse."""
     shared_torso: bool = False
     """Actor and critic share all hidden layers."""
+    precision: Precision = "fp32"
+    """What networks multiply in; bf16: products in bfloat16, everything that is kept or summed in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +67,9 @@ class Descent:
     """Step size for the critic's own layers; none: learning_rate."""
     learning_rate_schedule: Literal["constant", "linear"] = "constant"
     """linear: the step sizes fall to 0 over the run."""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Adam with betas 0.9 and 0.999, or RMSprop with decay 0.99."""
+    optimizer: Literal["adam", "rmsprop", "rmsprop-tf"] = "adam"
+    """Adam with betas 0.9 and 0.999, RMSprop with decay 0.99, or its TensorFlow form, which published values for Atari are for:
+    the epsilon under the root, and a memory that begins at 1."""
     optimizer_epsilon: Positive = 1e-5
     """Added to the root of the second moment."""
     max_grad_norm: OptionalPositive = 0.5

@@ -22,6 +22,7 @@ from footlight.config import Fraction, LayerSizes, NonNegative, Positive, check
 from footlight.equations.optimizers import bounded_step_size
 from footlight.equations.returns import td_target
 from footlight.errors import UserError
+from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
@@ -58,8 +59,11 @@ class Config(Normalisation):
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = True
     """Divide by the running standard deviation of the discounted return."""
+    torso: Torso = "auto"
+    """What observations go through first: nature (convolutions of Mnih et al. 2015), small (convolutions 16-32-32, 5x5/2) or mlp
+    (nothing); auto: nature for pictures of bytes of at least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (128, 128)
-    """Widths of the hidden layers of actor and critic."""
+    """Widths of the hidden layers of actor and critic, behind convolutions if there are any."""
     activation: Activation = "leaky-relu"
     """Activation after each hidden layer."""
     layer_norm: bool = True
@@ -72,6 +76,7 @@ class Config(Normalisation):
     initial_log_std: float = 0.0
     """Log standard deviation of the gaussian head at the start, in half action ranges."""
     shared_torso = layer_norm_affine = False
+    precision = "fp32"
 
     def __post_init__(self) -> None:
         check(self)
@@ -119,7 +124,7 @@ def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tupl
     return (1, networks.head.noise_size)
 
 
-def variants(config: Config) -> tuple[None]:
+def variants(config: Config, networks: Networks) -> tuple[None]:
     """All updates have the same form."""
     return (None,)
 

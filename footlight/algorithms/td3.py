@@ -153,7 +153,7 @@ def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, 
     return shape
 
 
-def variants(config: Config) -> tuple[bool, ...]:
+def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
     """The forms that an update can take."""
     return (True, False) if config.policy_delay > 1 else (True,)
 

@@ -14,12 +14,13 @@ class Rollout:
     """`n_steps` consecutive steps of each environment: due as a whole when full.
 
     With `minibatch_size` each rollout is due `num_epochs` times over, in minibatches of that many of its rows, drawn anew for
-    each epoch. `due` yields the number of the minibatch within the rollout, 0 for the first.
+    each epoch. `due` yields the number of the minibatch within the rollout, 0 for the first. Without, and with `tell_linked`, it
+    yields 1 for a rollout in which what follows a step is the next row's observation, wherever it counts, and 0 for others.
     """
 
     def __init__(
         self, spaces: Spaces, num_envs: int, gamma: float, n_steps: int, num_epochs: int = 1,
-        minibatch_size: int | None = None,
+        minibatch_size: int | None = None, tell_linked: bool = False,
     ) -> None:  # fmt: skip
         size = n_steps * num_envs
         if minibatch_size is not None and size % minibatch_size:
@@ -28,6 +29,7 @@ class Rollout:
                 f"{num_envs}) - every step has to be in one minibatch of an epoch - try {_divisor(size, minibatch_size)}"
             )
         self.gamma, self.n_steps, self.num_envs, self.num_epochs = gamma, n_steps, num_envs, num_epochs
+        self._tell_linked = tell_linked
         self.capacity = size
         self.num_bytes = size * _row_bytes(spaces)
         require_bytes(self.num_bytes, size, _row_bytes(spaces), "n_steps x num_envs")
@@ -83,7 +85,7 @@ class Rollout:
             return
         size = len(self.batch.rows)
         if not size:
-            yield 0
+            yield int(self._tell_linked and self._is_linked())
             return
         is_step = self.batch.weight.flatten() > 0
         count = -(-int(is_step.sum()) // size)  # minibatches that have a step in them
@@ -93,6 +95,12 @@ class Rollout:
             for index in range(count):
                 self.batch.rows[:] = order[index * size : (index + 1) * size]
                 yield epoch * count + index
+
+    def _is_linked(self) -> bool:
+        """Whether no step but those of the last row counts a successor that is not the next row's observation."""
+        batch = self.batch
+        elsewhere = (batch.continues == 0) & (batch.discount > 0) & (batch.weight > 0)
+        return not elsewhere[:-1].any()
 
     def forget_pending(self, envs_E: Array) -> None:
         """A new episode begins in the environments of this mask, without an end of the old one: cut the sums there."""

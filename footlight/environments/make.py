@@ -2,13 +2,15 @@
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from footlight.config import build
+from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.native import make_native
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
@@ -18,7 +20,8 @@ from footlight.errors import UserError, closest
 EnvironmentSource = str | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 Environments = SerialEnvironments | VectorEnvironments
 
-_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": "", "ale_py": ""}
+_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
+_MOST_EVALUATED_TOGETHER = 32
 
 
 def make(
@@ -35,6 +38,7 @@ def make(
     vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` measures).
     What was given as an environment stays as it is, and one environment is always stepped in this process. Raises `UserError`.
     """
+    source = configured(source)
     if isinstance(source, VectorEnv):
         if num_envs not in (None, source.num_envs):
             raise UserError(f"num_envs is {num_envs} - the given vector environment has {source.num_envs}")
@@ -44,6 +48,8 @@ def make(
             raise UserError(f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id")
         return SerialEnvironments([source], seed, stream)
     count = num_envs or 1
+    if count > 1 and isinstance(source, AtariGame) and vectorization in ("native", "auto"):
+        return VectorEnvironments(source.vector(count), seed, stream)
     if count > 1 and vectorization == "native":
         return VectorEnvironments(_native(source, count), seed, stream)
     if count > 1 and vectorization == "async":
@@ -52,6 +58,26 @@ def make(
     if len({id(env.unwrapped) for env in envs}) < count:
         raise UserError(f"{name_of(source)} gave one environment twice - {count} are needed - let it make a new one at each call")
     return SerialEnvironments(envs, seed, stream)
+
+
+def make_for_evaluation(source: EnvironmentSource, seed: int, stream: str, episodes: int) -> Environments:
+    """Where `episodes` whole episodes are to be evaluated: games all at once, others one after the other. Raises `UserError`."""
+    source = configured(source)
+    if isinstance(source, AtariGame):
+        return make(source.whole(), seed, min(episodes, _MOST_EVALUATED_TOGETHER), stream, vectorization="native")
+    return make(source, seed, stream=stream)
+
+
+def config_class(source: EnvironmentSource) -> Any:
+    """The class of settings that an environment of this id has, None where there are none."""
+    return AtariConfig if isinstance(source, str) and source.startswith(PREFIX) else None
+
+
+def configured(source: EnvironmentSource, values: Mapping[str, Any] | None = None) -> EnvironmentSource:
+    """The environment with these settings, for an id that has any. Raises `UserError` for wrong values."""
+    if isinstance(source, str) and source.startswith(PREFIX):
+        return AtariGame(source, build(AtariConfig, values or {}))
+    return source
 
 
 def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
@@ -66,6 +92,9 @@ def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) 
 
 def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """One environment. Raises `UserError` for an unknown id, a missing package or a function that gives something else."""
+    source = configured(source)  # type: ignore[assignment]
+    if isinstance(source, AtariGame):
+        return source(render_mode)
     if not isinstance(source, str):
         if not callable(source):
             raise UserError(
@@ -89,8 +118,6 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
         missing = _first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
         raise UserError(f"{source} needs a package that is missing - {missing} - {_remedy(source)}") from error
     except gymnasium.error.UnregisteredEnv as error:
-        if source.startswith("ALE/"):
-            raise UserError(f"{source} needs the package ale-py - Atari is not part of this version") from error
         raise UserError(
             f"unknown environment {source!r}{closest(source, gymnasium.registry) or ' - see `footlight list environments`'}"
         ) from error

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_reward, in_words
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault
@@ -85,10 +86,12 @@ class SerialEnvironments:
         terminated, truncated, ended = np.zeros(num_envs, bool), np.zeros(num_envs, bool), []
         self._ask_steps(action)
         for env in range(num_envs):
-            observed, earned, terminates, truncates = self._step(env, action[env])
+            observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
             if terminates or truncates:
                 terminated[env], truncated[env] = terminates, truncates
                 ended.append(env)
+            elif life_lost:
+                terminated[env] = True
             if type(observed) is np.ndarray and observed.dtype == dtype and observed.shape == shape:
                 seen[env] = observed
             else:
@@ -104,10 +107,10 @@ class SerialEnvironments:
                 self.book.check(env, "observation", successor[env])
         return successor, reward, terminated, truncated, ended
 
-    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool]:
+    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
         try:
-            observed, reward, terminated, truncated, _ = self.envs[env].step(self._given(action))
-            return observed, reward, bool(terminated), bool(truncated)
+            observed, reward, terminated, truncated, info = self.envs[env].step(self._given(action))
+            return observed, reward, bool(terminated), bool(truncated), LIFE_LOST in info and bool(info[LIFE_LOST])
         except Exception as error:
             shown = np.array2string(np.asarray(action), threshold=8, precision=6)
             what = f"step({shown}) raised {in_words(error)}"
@@ -164,7 +167,7 @@ class SerialEnvironments:
 
     def _replayed(self, env: int, action: Array) -> tuple[Array, bool, bool]:
         self.book.length[env] += 1
-        observed, reward, terminated, truncated = self._step(env, action)
+        observed, reward, terminated, truncated, _ = self._step(env, action)
         self.book.total[env] += as_reward(self.book, env, reward)
         self._actions[env] += action.tobytes()
         self._action_row = action

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
+from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_rewards, in_words
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault, UserError
@@ -66,6 +67,8 @@ class VectorEnvironments:
         observed, earned, terminated, truncated, info = self._called("step", action)
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
+        if LIFE_LOST in info:
+            terminated = terminated | self._flags(info[LIFE_LOST], valid)
         ended = ends.nonzero()[0]
         same_step = self.mode == AutoresetMode.SAME_STEP
         following = self._checked(observed, skip=ended if same_step else ())

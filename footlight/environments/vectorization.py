@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from footlight.environments.atari import AtariGame
 from footlight.environments.make import Environments, EnvironmentSource, make
 from footlight.environments.native import cores
 from footlight.errors import EnvironmentFault, UserError
@@ -44,6 +45,8 @@ def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization
         return "sync"
     if asked != "auto":
         return asked
+    if isinstance(source, AtariGame):
+        return "native"  # C++ throughout: there is nothing to measure
     assert num_envs is not None
     rates = measure(source, num_envs)
     rival = max(rates, key=lambda kind: rates[kind])

@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector.utils import CloudpickleWrapper
 
+from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import RemoteError, in_words
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import FootlightError, UserError
@@ -67,8 +68,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """The result of a step. Raises `RemoteError`."""
         if not self._asked:
             self.ask("step", action)
-        observed, reward, terminated, truncated = self._answer()
-        return observed, reward, terminated, truncated, {}
+        observed, reward, terminated, truncated, life_lost = self._answer()
+        return observed, reward, terminated, truncated, {LIFE_LOST: life_lost}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The result of a reset. Raises `RemoteError`."""
@@ -174,9 +175,9 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
         connection.send((False, f"its result cannot be sent to another process ({in_words(error)})"))
 
 
-def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool]:
-    observed, reward, terminated, truncated, _ = env.step(action)  # infos stay here: they may be large, and nobody reads them
-    return observed, reward, bool(terminated), bool(truncated)
+def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
+    observed, reward, terminated, truncated, info = env.step(action)
+    return observed, reward, bool(terminated), bool(truncated), bool(info.get(LIFE_LOST))  # the rest may be large, and unread
 
 
 def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:

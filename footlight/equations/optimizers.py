@@ -50,14 +50,22 @@ class RMSprop:
         """The memory before the first step."""
         return RMSprop(torch.zeros_like(parameters_P))
 
+    @staticmethod
+    def ones_like(parameters_P: Tensor) -> "RMSprop":
+        """The memory before the first step of TensorFlow's form, whose first steps are small."""
+        return RMSprop(torch.ones_like(parameters_P))
+
 
 def rmsprop_step(
-    parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99
-) -> None:
+    parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99,
+    epsilon_inside: bool = False,
+) -> None:  # fmt: skip
     """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) +
-    epsilon)."""
+    epsilon), or g / sqrt(v + epsilon), as in Mnih et al. 2016 and TensorFlow, where epsilon stands inside."""
     memory.second_moment.mul_(decay).addcmul_(gradient_P, gradient_P, value=1 - decay)
-    parameters_P.sub_(learning_rate * gradient_P / (memory.second_moment.sqrt() + epsilon))
+    v = memory.second_moment
+    root = (v + epsilon).sqrt() if epsilon_inside else v.sqrt() + epsilon
+    parameters_P.sub_(learning_rate * gradient_P / root)
 
 
 def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]:

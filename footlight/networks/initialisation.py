@@ -10,7 +10,7 @@ Initialisation = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
 
 
 def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: float = 1.0) -> None:
-    """Set the weights of a multilayer perceptron, given as its layers in order, in place.
+    """Set the weights of a network's linear layers and convolutions, given as its layers in order, in place.
 
     - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et
       al. 2018 and Haarnoja et al. 2018 ran with);
@@ -20,22 +20,24 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
     - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights are set to 0, but never
       all (Elsayed et al. 2024, algorithm 1).
     """
-    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+    weighted = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
     if kind == "pytorch":
         return
-    for layer in linears:
+    for layer in weighted:
+        assert layer.bias is not None
         nn.init.zeros_(layer.bias)
         if kind == "kaiming":
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         elif kind == "sparse":
-            bound = layer.in_features**-0.5
-            nn.init.uniform_(layer.weight, -bound, bound)
+            fan_in = layer.weight[0].numel()
+            nn.init.uniform_(layer.weight, -(fan_in**-0.5), fan_in**-0.5)
             with torch.no_grad():
-                silent = min(round(0.9 * layer.in_features), layer.in_features - 1)
-                for incoming in layer.weight:
-                    incoming[torch.randperm(layer.in_features)[:silent]] = 0
+                silent = min(round(0.9 * fan_in), fan_in - 1)
+                for incoming in layer.weight.flatten(1):
+                    incoming[torch.randperm(fan_in)[:silent]] = 0
         else:
-            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is linears[-1] else 2**0.5)
+            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is weighted[-1] else 2**0.5)
     if kind == "kaiming":
-        nn.init.uniform_(linears[-1].weight, -3e-3, 3e-3)
-        nn.init.uniform_(linears[-1].bias, -3e-3, 3e-3)
+        last = weighted[-1]
+        nn.init.uniform_(last.weight, -3e-3, 3e-3)
+        nn.init.uniform_(last.bias, -3e-3, 3e-3)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons and the networks that actor-critics are made of."""
+"""Multilayer perceptrons, behind convolutions where observations are pictures, and what actor-critics are made of."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from footlight.networks.cnn import Torso, convolutions
 from footlight.networks.initialisation import Initialisation, initialise
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
@@ -17,7 +18,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a multilayer perceptron between its inputs and outputs."""
+    """The shape of a network between its inputs and outputs."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     activation: Activation = "relu"
@@ -25,26 +26,37 @@ class Architecture:
     initialisation: Initialisation = "pytorch"
     layer_norm_affine: bool = True
     """Whether LayerNorm has a scale and a shift that are learned."""
+    torso: Torso = "mlp"
+    """What stands in front of the linear layers."""
 
 
 POLICY_GAIN = 0.01  # of the last layer, where initialisation is orthogonal: the first policy hardly prefers anything
 
 
-def torso(num_inputs: int, architecture: Architecture) -> tuple[list[nn.Module], int]:
-    """Linear - (LayerNorm) - activation for each hidden size, and the number of features that come out."""
+def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[list[nn.Module], int]:
+    """Convolutions, if there are any, then linear - (LayerNorm) - activation for each hidden size; and the number of features."""
     layers: list[nn.Module] = []
+    num_features = math.prod(input_shape)
+
+    def layer_norm(shape: list[int]) -> nn.Module:
+        return nn.LayerNorm(shape, elementwise_affine=architecture.layer_norm_affine)
+
+    activation = _ACTIVATIONS[architecture.activation]
+    if architecture.torso != "mlp":
+        norm = layer_norm if architecture.layer_norm else None
+        layers, num_features = convolutions(architecture.torso, input_shape, norm, activation)
     for size in architecture.hidden_sizes:
-        layers.append(nn.Linear(num_inputs, size))
+        layers.append(nn.Linear(num_features, size))
         if architecture.layer_norm:
-            layers.append(nn.LayerNorm(size, elementwise_affine=architecture.layer_norm_affine))
-        layers.append(_ACTIVATIONS[architecture.activation]())
-        num_inputs = size
-    return layers, num_inputs
+            layers.append(layer_norm([size]))
+        layers.append(activation())
+        num_features = size
+    return layers, num_features
 
 
-def mlp(num_inputs: int, num_outputs: int, architecture: Architecture, last_gain: float = 1.0) -> nn.Sequential:
+def mlp(input_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, last_gain: float = 1.0) -> nn.Sequential:
     """A torso, then a linear layer."""
-    layers, num_features = torso(num_inputs, architecture)
+    layers, num_features = torso(input_shape, architecture)
     network = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
     initialise(network, architecture.initialisation, last_gain)
     return network
@@ -61,7 +73,7 @@ class DeterministicActor(nn.Module):
 
     def __init__(self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture) -> None:
         super().__init__()
-        self.body = mlp(math.prod(observation_shape), num_actions, architecture)
+        self.body = mlp((math.prod(observation_shape),), num_actions, architecture)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Actions, [B, A]."""
@@ -73,7 +85,7 @@ class GaussianActor(nn.Module):
 
     def __init__(self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture) -> None:
         super().__init__()
-        self.body = mlp(math.prod(observation_shape), 2 * num_actions, architecture)
+        self.body = mlp((math.prod(observation_shape),), 2 * num_actions, architecture)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and raw log standard deviation, [B, A] each, before any squashing or bounding."""
@@ -86,7 +98,7 @@ class QCritic(nn.Module):
 
     def __init__(self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture) -> None:
         super().__init__()
-        self.body = mlp(math.prod(observation_shape) + num_actions, 1, architecture)
+        self.body = mlp((math.prod(observation_shape) + num_actions,), 1, architecture)
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Values, [B]."""
@@ -105,10 +117,10 @@ class ActorCritic(nn.Module):
         num_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        num_inputs = math.prod(observation_shape)
         self.num_values = num_values
+        self._flat = architecture.torso == "mlp"  # convolutions take observations as they are
         if shared:
-            layers, num_features = torso(num_inputs, architecture)
+            layers, num_features = torso(observation_shape, architecture)
             self.torso = nn.Sequential(*layers)
             self.actor = nn.Sequential(nn.Linear(num_features, num_outputs))
             self.critic = nn.Sequential(nn.Linear(num_features, num_values))
@@ -116,13 +128,13 @@ class ActorCritic(nn.Module):
             initialise(self.critic, architecture.initialisation)
         else:
             self.torso = nn.Sequential()
-            self.actor = mlp(num_inputs, num_outputs, architecture, POLICY_GAIN)
-            self.critic = mlp(num_inputs, num_values, architecture)
+            self.actor = mlp(observation_shape, num_outputs, architecture, POLICY_GAIN)
+            self.critic = mlp(observation_shape, num_values, architecture)
         self.log_std = nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""
-        features = self.torso(as_features(observation))
+        features = self.torso(as_features(observation) if self._flat else observation)
         output, value = self.actor(features), self.critic(features)
         if self.log_std is not None:
             output = torch.cat([output, self.log_std.expand_as(output)], -1)

@@ -3,10 +3,11 @@
 A module keeps the architecture; all parameters of a group lie in one vector of P numbers. So an optimiser step, a target average
 or an ensemble is a single operation, and an update is a plain function of a few tensors. Matrices lie transposed in the vector,
 as [in, out]: so a linear layer's gradient comes out of its matrix product in the order in which it is stored, and is not copied.
+Kernels of convolutions lie channels last, the order in which a CPU computes with them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.types import Array
 
+Precision = Literal["fp32", "bf16"]
+
 
 class Network:
     """One module, or an ensemble of N equal ones, called with the parameters as first argument."""
 
-    def __init__(self, modules: Sequence[nn.Module], ensemble: bool = False) -> None:
+    def __init__(self, modules: Sequence[nn.Module], ensemble: bool = False, precision: Precision = "fp32") -> None:
         for module in modules:
             _refuse_hidden_state(module)
         self.module = modules[0]
@@ -40,14 +43,19 @@ class Network:
             stacked = {name: value[0] for name, value in stacked.items()}
         self.shapes = {name: tuple(value.shape) for name, value in stacked.items()}
         self._sizes = [value.numel() for value in stacked.values()]
-        self._is_matrix = [value.dim() == (3 if ensemble else 2) for value in stacked.values()]
+        self._dims = [value.dim() - ensemble for value in stacked.values()]  # 2: matrices, 4: kernels
+        self._precision = precision
         self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
 
     def __call__(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
         if self.num_copies is None:
-            return functional_call(self.module, self.named(parameters_P), inputs)
+            if self._precision == "fp32":
+                return functional_call(self.module, self.named(parameters_P), inputs)
+            with torch.autocast(parameters_P.device.type, torch.bfloat16):  # of products alone; sums and what is kept stay fp32
+                output = functional_call(self.module, self.named(parameters_P), inputs)
+            return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
         return vmap(lambda copy: functional_call(self.module, copy, inputs))(self.named(parameters_P))
 
     def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
@@ -57,10 +65,15 @@ class Network:
     def named(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names (with a leading N for an ensemble)."""
         views = {}
-        for part, (name, shape), matrix in zip(
-            torch.split(parameters_P, self._sizes), self.shapes.items(), self._is_matrix, strict=True
+        for part, (name, shape), dims in zip(
+            torch.split(parameters_P, self._sizes), self.shapes.items(), self._dims, strict=True
         ):
-            views[name] = part.view(*shape[:-2], shape[-1], shape[-2]).mT if matrix else part.view(shape)
+            if dims == 2:
+                views[name] = part.view(*shape[:-2], shape[-1], shape[-2]).mT
+            elif dims == 4:
+                views[name] = part.view(*shape[:-3], *shape[-2:], shape[-3]).movedim(-1, -3)
+            else:
+                views[name] = part.view(shape)
         return views
 
     def flatten(self, named: dict[str, Tensor]) -> Tensor:
@@ -72,10 +85,11 @@ class Network:
                 f"parameter {wrong!r} has shape {found.get(wrong, 'missing')} - "
                 f"this network wants {self.shapes.get(wrong, 'no such parameter')} - load it with the network it was saved from"
             )
-        parts = [named[name] for name in self.shapes]
-        return torch.cat(
-            [(part.mT if is_matrix else part).flatten() for part, is_matrix in zip(parts, self._is_matrix, strict=True)]
-        )
+        parts = []
+        for name, dims in zip(self.shapes, self._dims, strict=True):
+            part = named[name]
+            parts.append((part.mT if dims == 2 else part.movedim(-3, -1) if dims == 4 else part).flatten())
+        return torch.cat(parts)
 
     def marked(self, part: str) -> Tensor:
         """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
@@ -89,7 +103,7 @@ class Network:
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
         the time that modules take.
         """
-        if parameters_P.device.type == "cpu" and len(observation) <= 64:
+        if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
             if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
                 self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
             if self._numpy[1] is not None:

@@ -19,7 +19,8 @@ def all_presets() -> dict[str, dict[str, Any]]:
 
 
 def preset(algorithm: str, environment: str, wanted: bool | str = True) -> tuple[str | None, dict[str, Any]]:
-    """Name and values of the preset for this algorithm and environment; (None, {}) without one.
+    """Name and values of the preset for this algorithm and environment; (None, {}) without one. "ALE/*" is for all games that
+    have none of their own.
 
     wanted: False for none, or the name of another preset, or of an environment whose preset to take. Raises `UserError`.
     """
@@ -32,4 +33,5 @@ def preset(algorithm: str, environment: str, wanted: bool | str = True) -> tuple
         if name not in presets or not name.startswith(f"{algorithm}/"):
             mine = [key for key in presets if key.startswith(f"{algorithm}/")]
             raise UserError(f"unknown preset {wanted!r}{closest(name, mine)} - for {algorithm} there are {', '.join(mine)}")
-    return (name, presets[name]) if name in presets else (None, {})
+    found = name if name in presets else next((key for key in presets if key.endswith("*") and name.startswith(key[:-1])), None)
+    return (found, presets[found]) if found is not None else (None, {})

@@ -12,7 +12,7 @@ from footlight.networks.mlp import Architecture, mlp
 
 def linears(kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float) -> list[nn.Linear]:
     torch.manual_seed(0)
-    network = mlp(100, 4, Architecture(hidden_sizes, initialisation="pytorch"))
+    network = mlp((100,), 4, Architecture(hidden_sizes, initialisation="pytorch"))
     initialise(network, kind, **more)
     return [layer for layer in network if isinstance(layer, nn.Linear)]
 
@@ -85,7 +85,7 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
 
 @pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
 def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
-    network = mlp(3, 2, Architecture((8,), layer_norm=True, initialisation=kind))
+    network = mlp((3,), 2, Architecture((8,), layer_norm=True, initialisation=kind))
     norm = network[1]
     assert isinstance(norm, nn.LayerNorm)
     assert norm.weight.tolist() == [1] * 8

@@ -20,14 +20,14 @@ SMALL = Architecture((8, 4))
 
 
 def test_layers_in_order() -> None:
-    network = mlp(3, 2, Architecture((8, 4), "tanh", layer_norm=True))
+    network = mlp((3,), 2, Architecture((8, 4), "tanh", layer_norm=True))
     kinds = [nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear]
     assert [type(layer) for layer in network] == kinds
     assert [tuple(p.shape) for p in network.parameters()] == [(8, 3), (8,), (8,), (8,), (4, 8), (4,), (4,), (4,), (2, 4), (2,)]
 
 
 def test_no_hidden_layer_is_a_linear_map() -> None:
-    assert [type(layer) for layer in mlp(3, 2, Architecture(()))] == [nn.Linear]
+    assert [type(layer) for layer in mlp((3,), 2, Architecture(()))] == [nn.Linear]
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_no_hidden_layer_is_a_linear_map() -> None:
     ],
 )
 def test_activation_by_hand(activation: Activation, expected: list[float]) -> None:
-    torch.testing.assert_close(mlp(1, 1, Architecture((2,), activation))[1](torch.tensor([-1.0, 2.0])), torch.tensor(expected))
+    torch.testing.assert_close(mlp((1,), 1, Architecture((2,), activation))[1](torch.tensor([-1.0, 2.0])), torch.tensor(expected))
 
 
 def test_forward_by_hand() -> None:
-    network = mlp(2, 1, Architecture((2,)))
+    network = mlp((2,), 1, Architecture((2,)))
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([[1.0, -1.0], [2.0, 0.0]]))
         network[0].bias.copy_(torch.tensor([0.5, -1.0]))
@@ -95,17 +95,17 @@ def test_critic_sees_observation_and_action() -> None:
 
 
 def test_layer_norm_without_scale_and_shift_has_no_parameters() -> None:
-    network = mlp(3, 2, Architecture((8,), layer_norm=True, layer_norm_affine=False))
+    network = mlp((3,), 2, Architecture((8,), layer_norm=True, layer_norm_affine=False))
     assert [tuple(p.shape) for p in network.parameters()] == [(8, 3), (8,), (2, 8), (2,)]
     normal = network[1](torch.tensor([[0.0, 0, 0, 0, 8, 8, 8, 8]]))  # mean 4, standard deviation 4
     torch.testing.assert_close(normal, torch.tensor([[-1.0] * 4 + [1.0] * 4]))
 
 
 def test_torso_ends_with_an_activation() -> None:
-    layers, num_features = torso(3, Architecture((8, 4), "tanh"))
+    layers, num_features = torso((3,), Architecture((8, 4), "tanh"))
     assert [type(layer) for layer in layers] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh]
     assert num_features == 4
-    assert torso(3, Architecture(())) == ([], 3)
+    assert torso((3,), Architecture(())) == ([], 3)
 
 
 # Actor and critic in one

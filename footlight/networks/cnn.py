@@ -1,0 +1,89 @@
+"""Convolutions for images: what stands in front of the linear layers where an observation is a picture or a stack of pictures."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from footlight.errors import UserError
+
+Torso = Literal["auto", "mlp", "nature", "small"]
+
+# (channels, kernel size, stride) of each layer
+_LAYERS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),  # Mnih et al. 2015, with a linear layer of 512 behind it
+    "small": ((16, 5, 2), (32, 5, 2), (32, 5, 2)),
+}
+_SMALLEST = 36  # height and width from which on something comes out of all three layers of nature
+
+
+def choose_torso(torso: Torso, observation_shape: tuple[int, ...], observation_dtype: str) -> Torso:
+    """The torso in force: "auto" is nature for images of bytes that are large enough for it, and mlp for everything else."""
+    if torso != "auto":
+        return torso
+    is_image = observation_dtype == "uint8" and 2 <= len(observation_shape) <= 4
+    return "nature" if is_image and min(_picture(observation_shape)[1:]) >= _SMALLEST else "mlp"
+
+
+def convolutions(
+    torso: Torso, observation_shape: tuple[int, ...], layer_norm: Callable[[list[int]], nn.Module] | None,
+    activation: Callable[[], nn.Module],
+) -> tuple[list[nn.Module], int]:  # fmt: skip
+    """Convolution - (LayerNorm) - activation for each layer of `torso`, and the number of features that come out.
+
+    Raises `UserError` for pictures that are too small, and for observations that are none.
+    """
+    if not 2 <= len(observation_shape) <= 4:
+        raise UserError(f"torso is {torso} - observations of shape {observation_shape} are no pictures - use torso mlp")
+    channels, height, width = _picture(observation_shape)
+    layers: list[nn.Module] = [Picture(observation_shape)]
+    for out_channels, kernel, stride in _LAYERS[torso]:
+        height, width = ((size - kernel) // stride + 1 for size in (height, width))
+        if min(height, width) < 1:
+            raise UserError(
+                f"torso is {torso} - pictures of {' x '.join(map(str, _picture(observation_shape)[1:]))} are too small for it - "
+                f"use {'small or ' if torso == 'nature' else ''}mlp, or larger pictures"
+            )
+        layers.append(nn.Conv2d(channels, out_channels, kernel, stride))
+        if layer_norm is not None:
+            layers.append(layer_norm([out_channels, height, width]))
+        layers.append(activation())
+        channels = out_channels
+    return [*layers, nn.Flatten()], channels * height * width
+
+
+class Picture(nn.Module):
+    """Observations [B, *observation shape] -> pictures [B, C, H, W] of floats; bytes are scaled to [0, 1].
+
+    Stored channels last, in which convolutions on a CPU take half the time.
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self._shape = observation_shape
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """See the class."""
+        if len(self._shape) == 2:
+            observation = observation[:, None]
+        elif len(self._shape) == 4:  # frames of colour pictures: the colours of all frames side by side
+            observation = observation.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        elif _channels_last(self._shape):
+            observation = observation.permute(0, 3, 1, 2)
+        scaled = observation.float() / 255 if observation.dtype == torch.uint8 else observation.float()
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def _picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of observations of this shape: H x W, C x H x W, H x W x C, or frames x H x W x C."""
+    if len(shape) == 2:
+        return 1, shape[0], shape[1]
+    if len(shape) == 4:
+        return shape[0] * shape[3], shape[1], shape[2]
+    return (shape[2], shape[0], shape[1]) if _channels_last(shape) else (shape[0], shape[1], shape[2])
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    """Of three numbers, channels are the smaller one of the two ends."""
+    return shape[2] < shape[0]
