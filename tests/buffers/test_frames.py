@@ -168,6 +168,22 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
         assert kept(replay).action[:, 0].tolist() == list(range(200 - held - n_steps + 1, 201 - n_steps))
 
 
+@pytest.mark.parametrize("n_steps", [1, 2, 5])
+def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
+    # Nothing is ever shared: each step takes a stack for either observation, and n of them are under way
+    generator, never = np.random.default_rng(0), np.zeros(1, bool)
+    plan, spaces = Settings(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1), images(3, 2, 2, 1)
+    replay, events = FrameReplay(spaces, 1, plan), []
+    for time in range(4 * n_steps):
+        now, later = generator.integers(0, 256, (2, 1, 3, 2, 2, 1), np.uint8)
+        step = Transition(now, np.full((1, 1), time), np.ones(1), later, never, never)
+        events.append(Event(step, step.action, never))
+        fill(replay, events[-1:])
+        assert len(replay) == (time >= n_steps - 1)
+        for mine, wanted in zip(kept(replay), naive(events, spaces, 1, plan), strict=True):
+            assert np.array_equal(mine, wanted[len(wanted) - len(mine) :])
+
+
 def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
     # Episodes of 10 steps: 4 frames of the first observation and 10 successors, whatever is called terminated within
     generator, slots = np.random.default_rng(0), 4 + 5 * 14
