@@ -101,7 +101,8 @@ def main() -> int:
         ["whole transitions", f"{len(whole):,} transitions", f"{microseconds_per_draw(whole):.0f}"],
     ]
     lines = [
-        f"Image replay of {arguments.frames:,} frames, {SIDE} x {SIDE}, stacks of {STACK}; {ENVS} environments, {steps:,} steps each",
+        f"Image replay of {arguments.frames:,} frames, {SIDE} x {SIDE}, "
+        f"stacks of {STACK}; {ENVS} environments, {steps:,} steps each",
         "", *table(rows), "", *table(draws), "",
         *provenance({"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}),
     ]  # fmt: skip
