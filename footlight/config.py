@@ -119,7 +119,7 @@ def build(config_class: type[T], values: Mapping[str, Any]) -> T:
 
 def convert(field: Field, value: Any) -> Any:
     """`value` in the type of `field`; text is read as the command line writes it. Raises `UserError`."""
-    for option in _options(field.type):
+    for option in sorted(_options(field.type), key=lambda option: option is not type(None)):  # `none` is text, too
         try:
             return _convert(option, value)
         except (TypeError, ValueError, OverflowError):

@@ -54,6 +54,8 @@ class Config:
     """A number, or auto."""
     name: str = "run"
     """Text."""
+    folder: str | None = None
+    """Text, or none."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -90,6 +92,9 @@ class Config:
         ("temperature", "0.5", 0.5),
         ("name", "first", "first"),
         ("name", "1", "1"),
+        ("folder", "none", None),
+        ("folder", None, None),
+        ("folder", "data", "data"),
     ],
 )
 def test_values_are_converted(name: str, given: Any, expected: Any) -> None:

@@ -60,7 +60,9 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     batch_size: Count = 64
     """Transitions per update of the critic."""
     buffer_size: Count = 300_000
-    """Transitions kept for replay."""
+    """Transitions kept for replay; of images, frames over all environments."""
+    buffer_dir: str | None = None
+    """Folder on whose disk image replay lies, memory-mapped; none: in memory."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     learning_rate: Positive = 5e-4
@@ -119,8 +121,9 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
     """Replay for the critic, the rollout for the actor."""
     plan = ReplayPlan(
-        gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size, learning_starts=config.learning_starts
-    )
+        gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size,
+        learning_starts=config.learning_starts, buffer_dir=config.buffer_dir,
+    )  # fmt: skip
     return ReplayAndRollout(spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor)
 
 

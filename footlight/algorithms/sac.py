@@ -17,6 +17,7 @@ from torch.func import grad_and_value
 
 from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.algorithms.settings import Normalisation
+from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
@@ -69,7 +70,7 @@ class Config(Normalisation):
     batch_size: Count = 256
     """Transitions per update."""
     buffer_size: Count = 1_000_000
-    """Transitions kept for replay."""
+    """Transitions kept for replay; of images, frames over all environments."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     warmup: Literal["uniform", "walk", "policy"] = "uniform"
@@ -128,9 +129,9 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
     )
 
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay:
+def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay | FrameReplay:
     """Where transitions wait for their updates."""
-    return Replay(spaces, num_envs, config)
+    return replay_for(spaces, num_envs, config)
 
 
 def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:

@@ -1,10 +1,18 @@
-"""How much memory there is, and what a buffer would take: known before anything is built."""
+"""How much memory and disk there is, and what a buffer would take: known before anything is built."""
 
 import contextlib
+import errno
+import mmap
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from footlight.errors import UserError
+from footlight.types import Array
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -22,11 +30,45 @@ def require_bytes(wanted: int, capacity: int, bytes_per_item: int, name: str = "
     """Raise `UserError` with the largest buffer that fits where `wanted` bytes do not."""
     free = available_bytes()
     if free is not None and wanted > free:
-        fits = max(0, int(free * 0.9) // max(bytes_per_item, 1))
+        raise UserError(_too_large(f"{name} {capacity:,} needs {format_bytes(wanted)}", free, bytes_per_item))
+
+
+def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Array:
+    """`wanted` zero bytes, uint8, on the disk of `folder`, in a file without a name that is gone when the process ends.
+
+    Raises `UserError` with the largest buffer that fits where they do not.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"buffer_dir is {folder} - there is no such folder - make it, or name another one")
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        needs = f"buffer_size {capacity:,} needs {format_bytes(wanted)} on the disk of {folder}"
+        raise UserError(_too_large(needs, free, bytes_per_item))
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.truncate(wanted)
+            _reserve(file.fileno(), wanted)
+            return np.frombuffer(mmap.mmap(file.fileno(), wanted), np.uint8)
+    except OSError as error:
         raise UserError(
-            f"{name} {capacity:,} needs {format_bytes(wanted)} - {format_bytes(free)} are free - "
-            f"the largest that fits is about {fits:,}"
-        )
+            f"buffer_dir {folder} cannot hold {format_bytes(wanted)} - {error.strerror} - name another one"
+        ) from error
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the blocks now: a disk that is full later kills a process that writes to mapped memory, with no error to catch."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot
+            raise
+
+
+def _too_large(needs: str, free: int, bytes_per_item: int) -> str:
+    fits = max(0, int(free * 0.9) // max(bytes_per_item, 1))
+    return f"{needs} - {format_bytes(free)} are free - the largest that fits is about {fits:,}"
 
 
 def format_bytes(count: float) -> str:

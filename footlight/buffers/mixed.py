@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.buffers.rollout import Rollout
 from footlight.types import Array, MixedBatch, Spaces, Transition
@@ -17,7 +18,7 @@ class ReplayAndRollout:
     """
 
     def __init__(self, spaces: Spaces, num_envs: int, plan: ReplayPlan, n_steps: int, draws: int) -> None:
-        self.replay = Replay(spaces, num_envs, plan)
+        self.replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
         self.rollout = Rollout(spaces, num_envs, plan.gamma, n_steps)
         self.draws = draws
         self.capacity = self.replay.capacity
@@ -57,7 +58,7 @@ class ReplayAndRollout:
 
     def arrays(self) -> dict[str, Array]:
         """Everything that a checkpoint has to hold, but for the counters."""
-        parts: dict[str, Replay | Rollout] = {"replay": self.replay, "rollout": self.rollout}
+        parts: dict[str, Replay | FrameReplay | Rollout] = {"replay": self.replay, "rollout": self.rollout}
         return {f"{part}.{name}": array for part, held in parts.items() for name, array in held.arrays().items()}
 
     def counters(self) -> dict[str, int]:

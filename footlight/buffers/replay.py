@@ -42,32 +42,40 @@ class ReplayPlan:
     learning_starts: int
     n_steps: int = 1
     updates_per_step: float = 0.0
+    buffer_dir: str | None = None
+
+
+class Drawing(Protocol):
+    """What decides when a minibatch is due."""
+
+    settings: ReplaySettings
+    num_steps: int
+    num_drawn: int
+
+    def __len__(self) -> int: ...
+    def draw(self, stream: np.random.Generator) -> None: ...
 
 
 class Replay:
     """The last `buffer_size` transitions of any number of environments."""
 
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
-        if settings.batch_size > settings.buffer_size:
-            raise UserError(
-                f"batch_size {settings.batch_size} is larger than buffer_size {settings.buffer_size} - "
-                "a minibatch is drawn from the buffer - lower the one or raise the other"
-            )
+        require_batch(settings)
         self.settings = settings
         self.capacity = settings.buffer_size
-        self.row_bytes = _row_bytes(spaces)
+        self.row_bytes = row_bytes(spaces)
         waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0
         require_bytes(waiting * self.row_bytes, settings.n_steps, num_envs * self.row_bytes, "n_steps")
         self.num_bytes = (self.capacity + waiting) * self.row_bytes
         require_bytes(self.num_bytes, self.capacity, self.row_bytes)
-        self._rows = _arrays(spaces, self.capacity)
-        self.batch = Batch(*_arrays(spaces, settings.batch_size))  # reused: the next draw overwrites it
+        self._rows = zero_rows(spaces, self.capacity)
+        self.batch = Batch(*zero_rows(spaces, settings.batch_size))  # reused: the next draw overwrites it
         self.num_steps = 0  # environment steps taken, whether stored yet or not
         self.num_rows = 0  # rows ever written
         self.num_drawn = 0  # minibatches ever drawn
         # Steps that still wait for their n-th reward: the oldest first, for each environment
         pending = (settings.n_steps, num_envs)
-        self._pending = _arrays(spaces, pending)
+        self._pending = zero_rows(spaces, pending)
         self._num_pending = np.zeros(num_envs, np.int64)
 
     def __len__(self) -> int:
@@ -86,7 +94,7 @@ class Replay:
 
     def expected_updates(self, steps: int) -> int:
         """Updates that this many environment steps will bring."""
-        return int(self.settings.updates_per_step * max(0, steps - self.settings.learning_starts) + 1e-6)
+        return expected_draws(self.settings, steps)
 
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
         """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`.
@@ -94,12 +102,7 @@ class Replay:
         Each is in `batch` when its number is yielded, in reused memory: it is gone when the next one is asked for. `final`,
         at the end of a run, asks for what would be due later; here that is nothing.
         """
-        earned = self.settings.updates_per_step * (self.num_steps - self.settings.learning_starts)
-        while self.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
-            if self.num_rows == 0:
-                return
-            self.draw(stream)
-            yield self.num_drawn - 1
+        return due_draws(self, stream)
 
     def draw(self, stream: np.random.Generator) -> None:
         """Put a minibatch into `batch`."""
@@ -177,7 +180,32 @@ class Replay:
                 getattr(self._pending, field)[: len(saved)] = saved
 
 
-def _arrays(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
+def require_batch(settings: ReplaySettings) -> None:
+    """Raise `UserError` where a minibatch is larger than the buffer."""
+    if settings.batch_size > settings.buffer_size:
+        raise UserError(
+            f"batch_size {settings.batch_size} is larger than buffer_size {settings.buffer_size} - "
+            "a minibatch is drawn from the buffer - lower the one or raise the other"
+        )
+
+
+def expected_draws(settings: ReplaySettings, steps: int) -> int:
+    """Minibatches that this many environment steps will make due."""
+    return int(settings.updates_per_step * max(0, steps - settings.learning_starts) + 1e-6)
+
+
+def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[int]:
+    """Draw until there are `updates_per_step` minibatches for each step since `learning_starts`, and yield the number of each."""
+    earned = replay.settings.updates_per_step * (replay.num_steps - replay.settings.learning_starts)
+    while replay.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
+        if len(replay) == 0:
+            return
+        replay.draw(stream)
+        yield replay.num_drawn - 1
+
+
+def zero_rows(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
+    """Memory for rows, with these leading axes."""
     lead = (lead,) if isinstance(lead, int) else lead
     dtype = np.dtype(spaces.observation_dtype)
     return Batch(
@@ -189,5 +217,6 @@ def _arrays(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
     )
 
 
-def _row_bytes(spaces: Spaces) -> int:
-    return sum(array.nbytes for array in _arrays(spaces, 1))
+def row_bytes(spaces: Spaces) -> int:
+    """Bytes of one row."""
+    return sum(array.nbytes for array in zero_rows(spaces, 1))
