@@ -11,6 +11,7 @@ Fields = dict[str, Any]
 ON_POLICY = ("a2c", "ppo")
 ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "elu": "ELU", "gelu": "GELU", "silu": "SiLU", "leaky-relu": "LeakyReLU"}
 OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop"}
+ATARI = "ALE/"
 UNSAID: Fields = {
     "layer_norm": False,
     "shared_torso": False,
@@ -20,12 +21,19 @@ UNSAID: Fields = {
     "final_entropy_coef": None,
     "target_kl": None,
     "value_clip_range": None,
+    "torso": "mlp",
+    "precision": "fp32",
 }
 """What the peers' on-policy methods do without a word for it."""
 
 
 def make_environments(environment: str, seed: int, given: Fields) -> Any:
-    """The environments, stepped one after the other, with clipped rewards and running statistics where they are asked for."""
+    """The environments, stepped one after the other, with clipped rewards and running statistics where they are asked for.
+
+    Atari games in a process each, which is faster; footlight's fields say how they are preprocessed.
+    """
+    if environment.startswith(ATARI):
+        return make_games(environment, seed, given)
     from gymnasium.wrappers import ClipReward
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
@@ -38,6 +46,31 @@ def make_environments(environment: str, seed: int, given: Fields) -> Any:
     if not (observations or rewards):
         return env
     return VecNormalize(env, norm_obs=observations, norm_reward=rewards, gamma=given["gamma"])
+
+
+def make_games(environment: str, seed: int, given: Fields) -> Any:
+    """Atari games, preprocessed by the peer's own wrappers around one frame a step."""
+    import ale_py
+    import gymnasium
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack
+
+    gymnasium.register_envs(ale_py)
+    stack = given.pop("frame_stack", 4)
+    wrapper = {
+        "noop_max": given.pop("noop_max", 30),
+        "frame_skip": given.pop("frame_skip", 4),
+        "screen_size": given.pop("screen_size", 84),
+        "terminal_on_life_loss": given.pop("life_loss_ends", False),
+        "clip_reward": given.pop("clip_reward", None) == 1.0,
+    }
+    game = {"frameskip": 1, "repeat_action_probability": given.pop("sticky_actions", 0.25)}
+    count = given.pop("num_envs", 1)
+    games = make_atari_env(
+        environment, n_envs=count, seed=seed, wrapper_kwargs=wrapper, env_kwargs=game, vec_env_cls=SubprocVecEnv,
+        vec_env_kwargs={"start_method": "fork"},
+    )  # fmt: skip
+    return VecFrameStack(games, n_stack=stack)
 
 
 def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
@@ -57,6 +90,10 @@ def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
     if "max_grad_norm" in given:
         limit = given.pop("max_grad_norm")
         options["max_grad_norm"] = math.inf if limit is None else limit
+    if given.get("torso", "mlp") == "nature":  # what the peers' CnnPolicy is: convolutions, one layer behind them, all shared
+        del given["torso"], given["shared_torso"]
+        (features,) = given.pop("hidden_sizes")
+        given |= {"hidden_sizes": [], "features": features}
     options["policy_kwargs"] = policy_arguments(library, env.action_space, given)
     for name in [name for name, value in given.items() if name in UNSAID and UNSAID[name] == value]:
         del given[name]
@@ -75,6 +112,8 @@ def policy_arguments(library: str, action_space: Any, given: Fields) -> Fields:
     policy: Fields = {}
     if "hidden_sizes" in given:
         policy["net_arch"] = list(given.pop("hidden_sizes"))
+    if "features" in given:
+        policy["features_extractor_kwargs"] = {"features_dim": given.pop("features")}
     if "activation" in given:
         policy["activation_fn"] = activation_function(library, given.pop("activation"))
     if library == "sb3" and given.get("initialisation") in ("orthogonal", "pytorch"):
@@ -106,7 +145,10 @@ def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
     if library == "sbx":
         return {"optimizer_kwargs": {"eps": epsilon}}  # Adam, as it is anyway
     import torch
+    from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
+    if name == "rmsprop-tf":
+        return {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": epsilon, "alpha": 0.99}}
     return {"optimizer_class": getattr(torch.optim, OPTIMIZERS[name]), "optimizer_kwargs": {"eps": epsilon}}
 
 

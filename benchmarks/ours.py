@@ -3,6 +3,8 @@
     python benchmarks/ours.py versions
     python benchmarks/ours.py train '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/ours.py agent '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
+    python benchmarks/ours.py stepping '{...}'        # the environments alone, under random actions
+    python benchmarks/ours.py network '{...}'         # acting and updates alone, on the same observations again and again
 
 The JSON document is a job: the parameters of `train` and `agent`.
 """
@@ -82,15 +84,60 @@ def agent(
     return {"steps": window, "updates": learner.num_updates - updates, "seconds": seconds}
 
 
+def stepping(environment: str, window: int, fields: Fields, **job: Any) -> dict[str, float]:
+    """The environments alone, as they come: under random actions, with nothing around them."""
+    import numpy as np
+
+    from footlight.environments.make import configured
+
+    game: Any = configured(environment, game_settings(fields))
+    games, count = game.vector(fields["num_envs"]), fields["num_envs"]
+    games.reset(seed=list(range(count)))
+    actions = np.random.default_rng(0).integers(games.single_action_space.n, size=(window // count, count))
+    start = time.perf_counter()
+    for row in actions:
+        games.step(row)
+    return {"steps": window, "updates": 0, "seconds": time.perf_counter() - start}
+
+
+def network(algorithm: str, environment: str, threads: int, warmup: int, window: int, fields: Fields, **job: Any) -> Fields:
+    """Acting and updates alone: transitions of one observation that never changes."""
+    import numpy as np
+
+    import footlight
+    from footlight.environments.make import configured, make_one
+
+    settings = game_settings(fields)
+    env, count = make_one(configured(environment, settings)), fields["num_envs"]
+    fields = {name: value for name, value in fields.items() if name not in (*settings, "num_envs")}
+    learner = footlight.Agent(
+        algorithm, env.observation_space, env.action_space, num_envs=count, compile="on", threads=threads, **fields
+    )
+    seen, zeros = np.repeat(env.reset(seed=0)[0][None], count, 0), np.zeros(count)
+    start, updates = 0.0, 0
+    for step in range(0, warmup + window, count):
+        if step <= warmup < step + count:
+            start, updates = time.perf_counter(), learner.num_updates
+        learner.observe(seen, learner.act(seen, explore=True), zeros, seen, zeros, zeros)
+    return {"steps": window, "updates": learner.num_updates - updates, "seconds": time.perf_counter() - start}
+
+
+def game_settings(fields: Fields) -> Fields:
+    """Those of the fields that are the environment's."""
+    from footlight.environments.atari import AtariConfig
+
+    return {name: value for name, value in fields.items() if name in AtariConfig.__dataclass_fields__}
+
+
 def main() -> None:
     """Read the command line, run, print one JSON line."""
     match sys.argv[1:]:
         case ["versions"]:
             answer: Fields = versions()
-        case [("train" | "agent") as command, job]:
-            answer = {"train": train, "agent": agent}[command](**json.loads(job))
+        case [("train" | "agent" | "stepping" | "network") as command, job]:
+            answer = {"train": train, "agent": agent, "stepping": stepping, "network": network}[command](**json.loads(job))
         case _:
-            sys.exit("usage: ours.py versions | (train | agent) JOB")
+            sys.exit("usage: ours.py versions | (train | agent | stepping | network) JOB")
     print(json.dumps(answer))
 
 

@@ -18,7 +18,7 @@ import time
 from importlib import metadata
 from typing import Any
 
-from hyperparameters import ON_POLICY, Fields, make_environments, off_policy, on_policy, set_learning_rates
+from hyperparameters import ATARI, ON_POLICY, Fields, make_environments, off_policy, on_policy, set_learning_rates
 
 MODULES = {"sb3": "stable_baselines3", "sbx": "sbx"}
 PACKAGES = {"sb3": ("stable-baselines3", "torch"), "sbx": ("sbx-rl", "jax")}
@@ -47,7 +47,8 @@ def make_model(library: str, algorithm: str, environment: str, seed: int, thread
     model_class = getattr(importlib.import_module(MODULES[library]), algorithm.upper())
     if algorithm in ON_POLICY:
         options = on_policy(library, algorithm, env, given)
-        return model_class("MlpPolicy", env, seed=seed, device="cpu", **options), given
+        policy = "CnnPolicy" if environment.startswith(ATARI) else "MlpPolicy"
+        return model_class(policy, env, seed=seed, device="cpu", **options), given
     options, rates = off_policy(library, algorithm, env, given)
     model = model_class("MlpPolicy", env, seed=seed, device="cpu", **options)
     if library == "sb3":
@@ -81,7 +82,9 @@ def speed(library: str, warmup: int, window: int, **job: Any) -> dict[str, float
             return True
 
     clock = Clock()
-    model, _ = make_model(library, **job)
+    model, left_out = make_model(library, **job)
+    if left_out:
+        sys.exit(f"error: {library} has no word for {left_out}")
     model.learn(warmup + window, callback=clock, log_interval=None)
     assert clock.first is not None
     steps, updates, seconds = (last - first for first, last in zip(clock.first, clock.last, strict=True))

@@ -18,7 +18,8 @@ from typing import Any
 
 from report import HERE, PEERS, Failure, progress, provenance, publish, run_json, table
 
-LIBRARIES = ("footlight", "agent", *PEERS)
+LIMITS = ("stepping", "network")  # what a loop is made of, each alone: no loop on these cores is faster than both together
+LIBRARIES = ("footlight", "agent", *PEERS, *LIMITS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
 Targets = dict[str, float]  # peer -> how many times as fast
 LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
@@ -56,6 +57,8 @@ class Work:
 
     def has(self, library: str) -> bool:
         """Whether `library` can do it: a peer has the method; the hand-written loop is one for one environment."""
+        if library in LIMITS:
+            return self.environment.startswith("ALE/")
         if library == "agent":
             return self.fields.get("num_envs", 1) == 1
         return self.algorithm in PEERS.get(library, (self.algorithm,))
@@ -98,6 +101,15 @@ def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
     return Work(algorithm="ppo", environment="CartPole-v1", fields=fields, threads=1, must=must, aim=aim, **times)
 
 
+def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -> Work:
+    """A2C on Breakout from pixels, with the convolutions and the settings of the paper."""
+    fields = {"num_envs": num_envs, "n_steps": 5, "torso": "nature", "hidden_sizes": (512,), "activation": "relu"}
+    fields |= {"shared_torso": True, "optimizer": "rmsprop-tf", "optimizer_epsilon": 1e-5, "entropy_coef": 0.01}
+    fields |= {"value_coef": 0.25, "clip_reward": 1.0, "life_loss_ends": True, "precision": precision}
+    times = {"warmup": 4_000, "window": 40_000, "rollout": 5 * num_envs}
+    return Work(algorithm="a2c", environment="ALE/Breakout-v5", fields=fields, threads=2, must=must, aim=aim, **times)
+
+
 WORKS = {
     "sac-256": large("sac", must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0}),
     "sac-64": small("sac", must={"sb3": 6.0, "sbx": 2.3}, aim={}),
@@ -109,6 +121,7 @@ WORKS = {
     "a2c-8": a2c(8, 5_000, 200_000, must={"sb3": 3.0}, aim={"sb3": 6.0}),
     "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
     "ppo-8": ppo(8, must={"sb3": 8.0, "sbx": 2.5}, aim={"sb3": 15.0}),
+    "a2c-breakout": games(16, must={"sb3": 1.8}, aim={"sb3": 3.0}),
 }
 
 
@@ -143,7 +156,7 @@ def command_of(library: str, peer_python: str) -> list[str | Path]:
     """The command that measures `library`, but for the job."""
     if library in PEERS:
         return [peer_python, HERE / "peers.py", "speed", library]
-    return [sys.executable, HERE / "ours.py", "train" if library == "footlight" else "agent"]
+    return [sys.executable, HERE / "ours.py", "train" if library == "footlight" else library]
 
 
 def measure(library: str, work: Work, threads: int, arguments: argparse.Namespace) -> float:
@@ -161,6 +174,8 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
     if library == "footlight":
         job["log_every"] = work.log_every
     answer = run_json([*command_of(library, arguments.peer_python), json.dumps(job)])
+    if library == "stepping":
+        return float(answer["steps"] / answer["seconds"])
     expected = window // work.rollout * work.updates
     # The rows in which a native vector environment resets fill rollouts and are no steps: updates a step differ by up to 3 %
     due = expected * answer["steps"] / window
@@ -233,10 +248,12 @@ def main() -> int:
     """Measure, report; 1 where a figure is missing or a `must` is missed."""
     arguments = read_arguments()
     versions, notes = installed(arguments)
-    libraries = [name for name in arguments.libraries if name in versions or name == "agent"]
+    libraries = [name for name in arguments.libraries if name in versions or name in ("agent", *LIMITS)]
+    works = arguments.works or list(WORKS)
+    libraries = [name for name in libraries if any(WORKS[work].has(name) for work in works)]
     speeds = [["environment steps per second", "steps", "threads", *libraries]]
     ratios = [["footlight / peer", "threads", "peer", "ratio", "must", "aim"]]
-    for name in arguments.works or WORKS:
+    for name in works:
         work, swept = WORKS[name], {}
         for threads in arguments.threads or [WORKS[name].threads]:
             swept[str(threads)], failures = measure_rounds(name, threads, libraries, arguments)
@@ -252,6 +269,7 @@ def main() -> int:
         "Whole training loop, equal updates; evaluation, checkpoints and video off. Median (min..max) over rounds.",
         f"Rounds: {arguments.rounds}, each of so many steps after a warm-up. Batch: 1 update a step.",
         "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around footlight.Agent.",
+        "stepping, network: the games alone under random actions, and acting and updates alone.",
         "-: not there (SBX has no A2C), or not meant (the hand-written loop is for one environment).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):

@@ -127,8 +127,9 @@ def resume(
     if missing:
         raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
     options = build(Options, {field: recorded[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
-    at = int(checkpoint.read_manifest(saved)["step"])
-    if at >= options.steps:
+    manifest = checkpoint.read_manifest(saved)
+    at = int(manifest["step"])
+    if at >= options.steps and not manifest.get("evaluation_due"):
         raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
     display = Display(options.steps, start_step=at, quiet=quiet)
     environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
@@ -179,7 +180,7 @@ def _evaluation_env(
             f"{environment_name(source)} gave the environment of the training again - evaluations need one of their own - "
             "let it make a new one at each call, or use eval_episodes 0"
         )
-    return make(made, options.seed, stream="evaluation")
+    return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
 
 
 def _go(run: Run, training: Training) -> Run:

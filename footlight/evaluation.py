@@ -1,6 +1,7 @@
 """Episodes of a frozen policy: the numbers that are reported, in the environment's own raw rewards."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,8 +39,18 @@ class Evaluation:
         return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
 
 
-def evaluate(policy: Policy, environments: Environments, episodes: int, deterministic: bool = True) -> Evaluation:
-    """Run whole episodes, the first `episodes / num_envs` of each environment, so that short ones are not preferred."""
+class Abandoned(Exception):
+    """An evaluation was told to stop before it had its episodes."""
+
+
+def evaluate(
+    policy: Policy, environments: Environments, episodes: int, deterministic: bool = True,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Evaluation:  # fmt: skip
+    """Run whole episodes, the first `episodes / num_envs` of each environment, so that short ones are not preferred.
+
+    `wanted` is asked at every step; raises `Abandoned` when it says no.
+    """
     num_envs = environments.num_envs
     share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]
     returns: list[list[float]] = [[] for _ in share]
@@ -47,6 +58,8 @@ def evaluate(policy: Policy, environments: Environments, episodes: int, determin
     unfinished = 0
     observation = environments.reset()
     while any(len(got) < want for got, want in zip(returns, share, strict=True)):
+        if not wanted():
+            raise Abandoned
         environments.step(policy.act(observation, deterministic))
         observation = environments.observation
         ended = list(environments.finished)

@@ -21,7 +21,7 @@ from footlight.config import Count, CountOrZero, Range, check
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault
-from footlight.evaluation import Evaluation, evaluate
+from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
 from footlight.streams import MAX_SEED, derived_seed
@@ -83,6 +83,7 @@ class Training:
         self.options, self.folder, self.display = options, folder, display
         self.evaluation: Evaluation | None = None
         self.evaluated_at = -1
+        self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.stop_signal: int | None = None
         self._recent_return: float | None = None
@@ -112,6 +113,8 @@ class Training:
         """
         status, before, started = "failed", self.seconds, time.monotonic()
         try:
+            if self.evaluation_due:
+                self._evaluate(self.agent.num_steps)
             for step in self._steps():
                 self.seconds = before + time.monotonic() - started
                 self._after_step(step)
@@ -121,7 +124,7 @@ class Training:
             self.agent.require_finite()
             if finished:
                 self._evaluate(self.agent.num_steps)
-            status = "finished" if finished else "stopped"
+            status = "finished" if finished and not self.evaluation_due else "stopped"
         except EnvironmentFault:
             self.agent.require_finite()  # an action that is no number is not the environment's fault
             status = "fault"
@@ -181,8 +184,14 @@ class Training:
         self.evaluation_env.reseed(f"evaluation at step {step}")
         policy, options = self.agent.policy, self.options
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
-        self.evaluation = evaluate(policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic)
-        self.evaluated_at = step
+        self.evaluation_due = True
+        try:
+            self.evaluation = evaluate(
+                policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, lambda: self.stop_signal is None
+            )
+        except Abandoned:
+            return
+        self.evaluation_due, self.evaluated_at = False, step
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
         self.folder.flush()
         self.display.update(step, evaluation_return=self.evaluation.mean_return)
@@ -213,6 +222,7 @@ class Training:
             "step": step,
             "seconds": self.seconds,
             "recent_return": self._recent_return,
+            "evaluation_due": self.evaluation_due,
             "log_bytes": self.folder.sizes(),
         }
         checkpoint.write(checkpoints / name, {**self.agent.groups(), "environments": self.environments.arrays()}, manifest)
@@ -224,6 +234,7 @@ class Training:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood."""
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
+        self.evaluation_due = manifest.get("evaluation_due", False)
         astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
         if astray:
             self.agent.forget_episodes(astray)

@@ -1,6 +1,7 @@
 """Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,43 @@ def test_a_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.Mon
     footlight.train("ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="straight", **SMALL)
     resumed, straight = (checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight"))
     assert all(np.array_equal(resumed[name], array) for name, array in straight.items())
+
+
+class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Ctrl-C in the middle of the evaluation of this number, counted from 1."""
+
+    evaluations, at = 0, 0
+
+    def reset(self, **given: Any) -> Any:
+        type(self).evaluations += 1
+        return super().reset(**given)
+
+    def step(self, action: Any) -> Any:
+        if type(self).evaluations == type(self).at:
+            signal.raise_signal(signal.SIGINT)
+            type(self).at = 0
+        return super().step(action)
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_ctrl_c_in_an_evaluation_does_not_wait_for_it_and_loses_nothing(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields: dict[str, Any] = {**SMALL, "preset": False, "steps": 90, "eval_every": 30, "eval_episodes": 1, "n_steps": 10}
+    footlight.train("a2c", "CartPole-v1", run_dir="straight", **fields)
+    make = footlight.environments.make.make
+
+    def interrupting(source: Any, seed: int, *given: Any, **named: Any) -> Any:
+        return make(Interrupting(source) if named.get("stream") == "evaluation" else source, seed, *given, **named)
+
+    monkeypatch.setattr("footlight.environments.make.make", interrupting)
+    monkeypatch.setattr(Interrupting, "evaluations", 0)
+    monkeypatch.setattr(Interrupting, "at", 2 * at - 1)  # it begins an episode after each one, too
+    with pytest.raises(KeyboardInterrupt):
+        footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
+    result = json.loads(Path("run/result.json").read_text())
+    assert (result["status"], result["steps"], result["final_evaluation"]) == ("stopped", 30 * at, None)
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+    assert Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
 
 
 # Schedules and normalisation

@@ -27,12 +27,17 @@ depends on the action, so the values are those of every policy. Observations nam
 | `TwoRooms` | an episode stays where it began, truncated after 3 steps; reward 1 in the one room, 0.2 in the other | 10; 2 |
 | `LongEpisode` | reward 1, terminated after 12 steps | (1 - 0.9^k) / 0.1 with k steps to go |
 | `Uneven` | reward 1, the fourth step terminates; truncated after 1 to 6 steps, drawn for each episode | 3.439, 2.71, 1.9, 1 |
+
+The third group is seen in pictures: `FollowSquare`, 84 x 84 bytes. A bright square wanders along a row, and the three choices
+move a dim one below it; reward 1 for every step at which the two are in line. Whoever looks is in line at every step but the
+first few: `FollowSquare.best` says how.
 """
 
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from footlight.types import FloatArray
 
@@ -247,3 +252,41 @@ class Uneven(_Places):
         self.clock += 1
         self.seen = self.at(self.clock % 4)
         return self.seen, 1.0, self.clock == 4, self.clock == self.limit, {}
+
+
+class FollowSquare(gymnasium.Env[NDArray[np.uint8], Any]):
+    """Keep the dim square below the bright one, which moves by one place or none at every step."""
+
+    places, steps, size = 7, 32, 84
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 255, (self.size, self.size, 1), np.uint8)
+        self.action_space = gymnasium.spaces.Discrete(3)  # left, stay, right
+        self.clock = self.bright = self.dim = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.clock = 0
+        self.bright, self.dim = self.np_random.integers(self.places, size=2).tolist()
+        return self.picture(), {}
+
+    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        self.clock += 1
+        self.dim = min(max(self.dim + int(action) - 1, 0), self.places - 1)
+        reward = float(self.dim == self.bright)
+        self.bright = min(max(self.bright + int(self.np_random.integers(-1, 2)), 0), self.places - 1)
+        return self.picture(), reward, False, self.clock == self.steps, {}
+
+    def best(self) -> int:
+        """What is right to do now."""
+        return 1 + (self.bright > self.dim) - (self.bright < self.dim)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """What is seen."""
+        side = self.size // self.places
+        seen = np.zeros((self.size, self.size, 1), np.uint8)
+        seen[2 * side : 3 * side, self.bright * side : (self.bright + 1) * side] = 255
+        seen[4 * side : 5 * side, self.dim * side : (self.dim + 1) * side] = 128
+        return seen

@@ -117,6 +117,14 @@ def test_rmsprop_equals_torch(learning_rate: float, epsilon: float, decay: float
         torch.testing.assert_close(mine_P, theirs_P.detach(), rtol=1e-5, atol=1e-5 * learning_rate)
 
 
+def test_rmsprop_with_epsilon_under_the_root_by_hand() -> None:
+    parameters_P, memory = torch.tensor([1.0]), RMSprop.ones_like(torch.zeros(1))
+    rmsprop_step(parameters_P, torch.tensor([2.0]), memory, 0.1, epsilon=0.97, epsilon_inside=True)
+    # v = 0.99 * 1 + 0.01 * 4 = 1.03;  1 - 0.1 * 2 / sqrt(1.03 + 0.97) = 1 - 0.2 / sqrt(2)
+    assert memory.second_moment.item() == pytest.approx(1.03)
+    assert parameters_P.item() == pytest.approx(1 - 0.2 / 2**0.5)
+
+
 def test_rmsprop_works_in_place_and_takes_a_step_size_for_each_parameter() -> None:
     parameters_P = torch.zeros(2)
     memory = RMSprop.zeros_like(parameters_P)
