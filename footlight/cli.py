@@ -90,6 +90,9 @@ def _parser() -> _Parser:
         help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
     )
     track = command("track", "send a run to TensorBoard or Weights & Biases, or what is missing there")
+    track.usage = (
+        "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"  # a folder behind trackers would be one of them
+    )
     track.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     track.add_argument("--track", nargs="+", required=True, metavar="TRACKER", help="tensorboard, wandb")
     track.add_argument("--wandb-project", help="project in Weights & Biases (default: as the run was trained with)")

@@ -96,7 +96,7 @@ class Training:
         self.evaluated_at = -1
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.stop_signal: int | None = None
-        self.after_flush: Callable[[], object] = lambda: None  # called now and then, between two steps
+        self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
         self._last_step = agent.num_steps
 

@@ -3,12 +3,10 @@
 import fcntl
 import json
 import os
-import shutil
 import socket
 import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +390,4 @@ def test_a_run_from_before_there_were_trackers_is_resumed(tmp_path: Path) -> Non
     old = {name: value for name, value in config.items() if not name.startswith(("track", "wandb"))}
     assert len(old) == len(config) - 6
     (folder / "config.json").write_text(json.dumps(old))
-    shutil.rmtree(folder / "videos", ignore_errors=True)
     assert footlight.resume(folder, steps=90, quiet=True).result["status"] == "finished"  # type: ignore[index]
-    assert threading.active_count() == 1
