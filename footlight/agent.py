@@ -18,6 +18,7 @@ from footlight.compilation import CompilerMissing, compile_in_place
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError
+from footlight.histograms import make_room_for_gradients
 from footlight.policy import Policy, as_batch, build_networks, make_normaliser, require_network
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items
@@ -37,8 +38,8 @@ class Agent:
     num_envs: environments that act and observe together. device: "cpu" or "cuda". threads: CPU threads of torch, None: as is.
     compile: "on", "off", or "auto": on where enough updates will come to pay it back (`total_steps` unknown: once they came).
     total_steps: environment steps of the whole run, over which schedules such as a linear learning rate go; None: they stand
-    still. network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. fields: the algorithm's config. Raises
-    `UserError` for anything of this that cannot work.
+    still. network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. keep_gradients: keep each optimiser's
+    last gradient in the state. fields: the algorithm's config. Raises `UserError` for anything of this that cannot work.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Agent:
         threads: int | None = None,
         total_steps: int | None = None,
         network: Any = None,
+        keep_gradients: bool = False,
         notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
         **fields: Any,
     ) -> None:
@@ -66,7 +68,7 @@ class Agent:
         method = find(algorithm)
         require_actions(spaces, method.ACTIONS, name_of(algorithm))
         config = build_config(method.Config, fields)
-        self._set_up(name_of(algorithm), method, config, spaces, seed, num_envs, device, network, notice)
+        self._set_up(name_of(algorithm), method, config, spaces, seed, num_envs, device, network, keep_gradients, notice)
         if threads is not None:
             torch.set_num_threads(threads)
         self._total_steps: int | None = total_steps
@@ -76,7 +78,7 @@ class Agent:
 
     def _set_up(
         self, name: str, method: Algorithm, config: Any, spaces: Spaces, seed: int, num_envs: int, device: str,
-        network: Any, notice: Callable[[str], None],
+        network: Any, keep_gradients: bool, notice: Callable[[str], None],
     ) -> None:  # fmt: skip
         if type(seed) is not int or not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed is {seed!r} - it must be an integer in [0, {MAX_SEED}]")
@@ -89,7 +91,11 @@ class Agent:
         self.network_name = getattr(network, "__qualname__", type(network).__name__) if network is not None else None
         self.buffer = method.buffer(config, spaces, num_envs)
         self.networks = build_networks(method, config, spaces, network, seed)
-        self.state = _to_device(method.init(config, self.networks, spaces, num_envs), self.device)
+        state = method.init(config, self.networks, spaces, num_envs)
+        if keep_gradients:
+            make_room_for_gradients(state)
+        self.keeps_gradients = keep_gradients
+        self.state = _to_device(state, self.device)
         self.streams = Streams(seed)
         self.normaliser = make_normaliser(config, spaces, num_envs)
         self._clip_reward = getattr(config, "clip_reward", None)
@@ -317,6 +323,7 @@ class Agent:
             "learned_at": self._learned_at,
             "compiled": self.compiled,
             "compile_later": self._compile_later,
+            "keep_gradients": self.keeps_gradients,
             "streams": self.streams.positions(),
             "buffer": self.buffer.counters(),
         }
@@ -335,7 +342,8 @@ class Agent:
         agent = Agent.__new__(Agent)
         agent._set_up(
             manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
-            Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network, notice,
+            Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network,
+            manifest.get("keep_gradients", False), notice,
         )  # fmt: skip
         agent._total_steps = total_steps
         agent.num_updates, agent._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])

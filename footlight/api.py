@@ -39,8 +39,10 @@ from footlight.evaluation import Evaluation
 from footlight.presets import preset as find_preset
 from footlight.run import Run
 from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
+from footlight.runs.follower import followed
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
+from footlight.runs.track import require_trackers
 from footlight.training import Options, Training, choose_threads
 
 
@@ -77,6 +79,7 @@ def train(
         (Options, method.Config, environment_settings), tuned | _read_toml(config) | values
     )
     options = build(Options, option_values)
+    require_trackers(options.track)
     environment = configured(environment, settings)
     build(method.Config, field_values)  # wrong values are reported before an environment is made
     display = Display(options.steps, quiet=quiet)
@@ -122,7 +125,7 @@ def resume(
     run = Run(path, environment, network, algorithm)
     record = run.config
     saved = checkpoint.find(path)
-    recorded = {"vectorization": "sync", "eval_stochastic": False} | record  # runs from before there was a choice
+    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | record
     missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
     if missing:
         raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
@@ -189,7 +192,7 @@ def _go(run: Run, training: Training) -> Run:
     try:
         seconds = training.compile()
         folder.write_json("machine.json", _machine(training.agent, seconds))
-        with display:
+        with followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
@@ -215,6 +218,7 @@ def _make_agent(
         compile=options.compile,
         total_steps=options.steps,
         network=network,
+        keep_gradients=options.track_histograms,
         notice=display.say,
         **dataclasses.asdict(config),
     )

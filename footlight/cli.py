@@ -91,6 +91,17 @@ def _parser() -> _Parser:
         metavar="FILE",
         help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
     )
+    track = command("track", "send a run to TensorBoard or Weights & Biases, or what is missing there")
+    track.usage = (
+        "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"  # a folder behind trackers would be one of them
+    )
+    track.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    track.add_argument("--track", nargs="+", required=True, metavar="TRACKER", help="tensorboard, wandb")
+    track.add_argument("--wandb-project", help="project in Weights & Biases (default: as the run was trained with)")
+    track.add_argument("--wandb-group", help="group, likewise")
+    track.add_argument("--wandb-tags", nargs="+", metavar="TAG", help="tags, likewise")
+    track.add_argument("--wandb-mode", choices=("online", "offline"), help="offline: into RUN_DIR/wandb, for `wandb sync`")
+    track.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)  # what a training starts
     listing = command("list", "what there is to choose from")
     kinds = ("algorithms", "environments", "presets")
     listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
@@ -255,6 +266,17 @@ def _plot(options: argparse.Namespace) -> int:
     return 0
 
 
+def _track(options: argparse.Namespace) -> int:
+    from footlight.runs.track import follow, track
+
+    if options.follow:
+        follow(options.run_dir, options.track[0])
+    else:
+        wandb = {name: value for name, value in vars(options).items() if name.startswith("wandb_")}
+        track(options.run_dir, options.track, **wandb)
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     from footlight.algorithms import ALGORITHMS
     from footlight.presets import all_presets
@@ -273,7 +295,14 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"resume": _resume, "evaluate": _evaluate, "watch": _watch, "plot": _plot, "list": _list}  # besides train
+_COMMANDS = {
+    "resume": _resume,
+    "evaluate": _evaluate,
+    "watch": _watch,
+    "plot": _plot,
+    "track": _track,
+    "list": _list,
+}  # besides train
 
 
 if __name__ == "__main__":

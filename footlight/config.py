@@ -129,7 +129,8 @@ def convert(field: Field, value: Any) -> Any:
 
 def _options(annotation: Any) -> tuple[Any, ...]:
     is_union = get_origin(annotation) in (Union, types.UnionType)
-    return get_args(annotation) if is_union else (annotation,)
+    # None first: every value has a spelling as text, and None would become "None"
+    return tuple(sorted(get_args(annotation), key=lambda option: option is not type(None))) if is_union else (annotation,)
 
 
 def _convert(annotation: Any, value: Any) -> Any:
@@ -145,6 +146,8 @@ def _convert(annotation: Any, value: Any) -> Any:
     elif get_origin(annotation) is tuple:
         if isinstance(value, str):
             value = value.replace(",", " ").split()
+        if value == ["none"]:
+            return ()
         if isinstance(value, list | tuple):
             return tuple(_convert(get_args(annotation)[0], item) for item in value)
     elif annotation is str:
@@ -186,6 +189,8 @@ def describe_type(annotation: Any) -> str:
         return " or ".join(describe_type(option) for option in get_args(annotation))
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is Literal:
+        return "any of " + ", ".join(map(str, get_args(get_args(annotation)[0])))
     if get_origin(annotation) is tuple:
         return f"a list of {describe_type(get_args(annotation)[0]).removeprefix('a ').removeprefix('an ')}s"
     names = {float: "a number", int: "an integer", bool: "true or false", str: "text", type(None): "none"}
@@ -195,5 +200,5 @@ def describe_type(annotation: Any) -> str:
 def describe_value(value: Any) -> str:
     """A value as one would type it on the command line."""
     if isinstance(value, tuple):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -17,6 +17,7 @@ from footlight.evaluation import evaluate as run_episodes
 from footlight.policy import Policy, load
 from footlight.runs.plot import plot_runs
 from footlight.runs.read import read_json, read_run
+from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.streams import MAX_SEED, derived_seed
 
@@ -88,6 +89,13 @@ class Run:
     def plot(self, output: str | Path | None = None) -> Path:
         """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
         return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+
+    def track(self, *trackers: str, **options: Any) -> None:
+        """Send the run to "tensorboard" or "wandb", or what is missing there.
+
+        options: `wandb_project`, `wandb_group`, `wandb_tags`, `wandb_mode` where they differ from those it was trained with.
+        """
+        track(self.folder, trackers, **options)
 
     def video(self, output: str | Path, episodes: int = 1, seed: int | None = None) -> Path:
         """Record episodes of the newest checkpoint as .mp4 or .gif. Gives the file."""

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from footlight.environments.make import Environments
 from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault
 from footlight.evaluation import Abandoned, Evaluation, evaluate
+from footlight.histograms import histograms
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
 from footlight.streams import MAX_SEED, derived_seed
@@ -57,6 +58,18 @@ class Options:
     """Compile the update into one graph; auto: where the run is long enough to pay it back."""
     threads: Annotated[int | None, Range(1)] = None
     """CPU threads; none: 1 for small networks and batches, otherwise one per core."""
+    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Trackers that follow the run; each can also be filled in later, with `footlight track`."""
+    track_histograms: bool = False
+    """Write histograms of weights and last gradients into histograms.jsonl, whenever an evaluation is due."""
+    wandb_project: str = "footlight"
+    """Project of the run in Weights & Biases."""
+    wandb_group: str | None = None
+    """Group of the run in Weights & Biases."""
+    wandb_tags: tuple[str, ...] = ()
+    """Tags of the run in Weights & Biases."""
+    wandb_mode: Literal["online", "offline"] | None = None
+    """offline: into the run's folder, for `wandb sync`; none: as the environment variable WANDB_MODE says, online without it."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -86,7 +99,9 @@ class Training:
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.stop_signal: int | None = None
+        self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
+        self._stock_taken_at = -1
         self._last_step = agent.num_steps
 
     def compile(self) -> float:
@@ -114,7 +129,7 @@ class Training:
         status, before, started = "failed", self.seconds, time.monotonic()
         try:
             if self.evaluation_due:
-                self._evaluate(self.agent.num_steps)
+                self._take_stock(self.agent.num_steps)
             for step in self._steps():
                 self.seconds = before + time.monotonic() - started
                 self._after_step(step)
@@ -123,7 +138,7 @@ class Training:
                 self.agent.finish()
             self.agent.require_finite()
             if finished:
-                self._evaluate(self.agent.num_steps)
+                self._take_stock(self.agent.num_steps)
             status = "finished" if finished and not self.evaluation_due else "stopped"
         except EnvironmentFault:
             self.agent.require_finite()  # an action that is no number is not the environment's fault
@@ -164,7 +179,7 @@ class Training:
         if _crossed(before, step, LOG_EVERY):
             self._log_metrics()
         if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
-            self._evaluate(step)
+            self._take_stock(step)
         if _crossed(before, step, self.options.checkpoint_interval) and step < self.options.steps:
             self.save()
         self.display.update(step, training_return=self._recent_return)
@@ -176,9 +191,22 @@ class Training:
             self.folder.append("metrics", {"step": step, "update": update, "time_s": round(self.seconds, 3), **metrics})
             self.folder.flush()
             self.display.update(step, metrics=metrics)
+            self.after_flush()
+
+    def _take_stock(self, step: int) -> None:
+        """Evaluate, and log histograms where they are asked for; once at each step, and later where a signal came in between."""
+        if self._stock_taken_at == step:
+            return
+        self._evaluate(step)
+        if self.evaluation_due:
+            return
+        self._stock_taken_at = step
+        if self.options.track_histograms:
+            self.folder.append("histograms", {"step": step, **histograms(self.agent.networks, self.agent.state)})
+            self.folder.flush()
 
     def _evaluate(self, step: int) -> None:
-        if self.evaluation_env is None or self.options.eval_episodes == 0 or self.evaluated_at == step:
+        if self.evaluation_env is None or self.options.eval_episodes == 0:
             return
         # Fresh episodes each time, a function of seed and step alone: neither training nor a resumed run can shift them
         self.evaluation_env.reseed(f"evaluation at step {step}")

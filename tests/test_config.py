@@ -56,6 +56,10 @@ class Config:
     """Text."""
     folder: str | None = None
     """Text, or none."""
+    group: str | None = None
+    """Text, or none."""
+    kinds: tuple[Literal["a", "b"], ...] = ()
+    """Any of two."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -88,6 +92,13 @@ class Config:
         ("eval_every", "none", None),
         ("eval_every", None, None),
         ("eval_every", "500", 500),
+        ("group", None, None),
+        ("group", "none", None),
+        ("group", "first", "first"),
+        ("kinds", ["b", "a"], ("b", "a")),
+        ("kinds", "a", ("a",)),
+        ("kinds", ["none"], ()),
+        ("kinds", (), ()),
         ("temperature", "auto", "auto"),
         ("temperature", "0.5", 0.5),
         ("name", "first", "first"),
@@ -303,6 +314,7 @@ def test_a_range_shows_whole_numbers_whole() -> None:
         (str, "text"),
         (int | None, "an integer or none"),
         (tuple[int, ...], "a list of integers"),
+        (tuple[Literal["a", "b"], ...], "any of a, b"),
         (Literal["a", "b"], "one of a, b"),
         (float | Literal["auto"], "a number or one of auto"),
     ],
@@ -311,6 +323,8 @@ def test_types_in_words(annotation: Any, text: str) -> None:
     assert describe_type(annotation) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [((64, 32), "64 32"), (True, "true"), (None, "none"), (0.5, "0.5"), ("auto", "auto")])
+@pytest.mark.parametrize(
+    ("value", "text"), [((64, 32), "64 32"), ((), "none"), (True, "true"), (None, "none"), (0.5, "0.5"), ("auto", "auto")]
+)
 def test_values_in_words(value: Any, text: str) -> None:
     assert describe_value(value) == text

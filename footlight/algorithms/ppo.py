@@ -32,7 +32,7 @@ from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Pos
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
-from footlight.types import RolloutBatch, Spaces
+from footlight.types import RolloutBatch, Spaces, tree_items
 
 __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
 
@@ -186,7 +186,7 @@ def update(
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
     if config.target_kl is not None:
         state.far.copy_(torch.maximum(state.far, (metrics["approx_kl"] > 1.5 * config.target_kl).float()))
-    before = [(leaf, leaf.clone()) for leaf in (state.actor_critic, *vars(state.optimizer).values())]
+    before = [(leaf, leaf.clone()) for leaf in (state.actor_critic, *tree_items(state.optimizer).values())]
     norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
     if config.target_kl is not None:  # too far: the step is taken back
         for leaf, old in before:

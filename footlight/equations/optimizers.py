@@ -17,6 +17,7 @@ class Adam:
     second_moment: Tensor  # [P]
     first_bias: Tensor  # [1], 0.9 ** steps taken
     second_bias: Tensor  # [1], 0.999 ** steps taken
+    gradient: Tensor | None = None  # [P], the last one, where it is to be looked at
 
     @staticmethod
     def zeros_like(parameters_P: Tensor) -> "Adam":
@@ -37,6 +38,8 @@ def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_r
     step_size = learning_rate / (1 - memory.first_bias)
     root = (memory.second_moment / (1 - memory.second_bias)).sqrt()
     parameters_P.sub_(memory.first_moment * step_size / (root + epsilon))
+    if memory.gradient is not None:
+        memory.gradient.copy_(gradient_P)
 
 
 @dataclass
@@ -44,6 +47,7 @@ class RMSprop:
     """RMSprop's memory for a vector of P parameters."""
 
     second_moment: Tensor  # [P]
+    gradient: Tensor | None = None  # [P], the last one, where it is to be looked at
 
     @staticmethod
     def zeros_like(parameters_P: Tensor) -> "RMSprop":
@@ -66,6 +70,8 @@ def rmsprop_step(
     v = memory.second_moment
     root = (v + epsilon).sqrt() if epsilon_inside else v.sqrt() + epsilon
     parameters_P.sub_(learning_rate * gradient_P / root)
+    if memory.gradient is not None:
+        memory.gradient.copy_(gradient_P)
 
 
 def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from typing import IO, Any
 from footlight.errors import StorageFault, UserError
 
 FORMAT_VERSION = 1
-LOGS = ("metrics", "episodes", "evaluations")
+LOGS = ("metrics", "episodes", "evaluations", "histograms")
 
 
 def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> Path:
@@ -63,7 +63,7 @@ class RunFolder:
             raise _fault(self.path / name, error) from error
 
     def append(self, log: str, record: Mapping[str, Any]) -> None:
-        """Add a line to `metrics`, `episodes` or `evaluations`. Raises `StorageFault`."""
+        """Add a line to one of `LOGS`. Raises `StorageFault`."""
         try:
             if log not in self._files:
                 self._files[log] = (self.path / f"{log}.jsonl").open("a")

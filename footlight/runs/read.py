@@ -60,10 +60,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         raise _unreadable(path, error) from None
     # Split bytes, not text: a kill can cut a character in two, and str.splitlines also splits inside JSON strings.
     *lines, tail = data.split(b"\n")
-    records = [_parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    records = [parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
     if tail.strip():
         with contextlib.suppress(UserError):
-            records.append(_parse_line(tail, path, len(lines) + 1))
+            records.append(parse_line(tail, path, len(lines) + 1))
     return records
 
 
@@ -95,7 +95,8 @@ def _require(record: dict[str, Any], fields: tuple[str, ...], where: str) -> Non
         raise UserError(f"{where} is broken - it lacks {', '.join(missing)} - restore the file, or run again")
 
 
-def _parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """The object in a line of a JSON-lines file. Raises UserError naming file and line where there is none."""
     try:
         value = json.loads(line.decode())
     except (ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from footlight.equations.optimizers import Adam, RMSprop, adam_step, bounded_step_size, clipped, polyak_, rmsprop_step
+from footlight.types import tree_items
 
 
 def test_first_adam_step_by_hand() -> None:
@@ -46,7 +47,7 @@ def test_adam_works_in_place() -> None:
     places = [tensor.data_ptr() for tensor in tensors]
     assert len(set(places)) == 5  # nothing is shared
     adam_step(parameters_P, torch.ones(2), memory, 0.1)
-    assert [tensor.data_ptr() for tensor in (parameters_P, *vars(memory).values())] == places
+    assert [tensor.data_ptr() for tensor in (parameters_P, *tree_items(memory).values())] == places
 
 
 def test_polyak_by_hand() -> None:
