@@ -71,12 +71,7 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
     folder = checkpoint.find(Path(path))
-    manifest = checkpoint.read_manifest(folder)
-    method = find(manifest["algorithm"] if algorithm is None else algorithm)
-    spaces = Spaces.from_json(manifest["spaces"])
-    config = build_config(method.Config, manifest["config"])
-    require_network(manifest, network)
-    networks = build_networks(method, config, spaces, network, int(manifest["seed"]))
+    method, config, spaces, networks = rebuild(checkpoint.read_manifest(folder), algorithm, network)
     arrays = checkpoint.read_arrays(folder, "policy")
     normaliser = make_normaliser(config, spaces, 1)
     if normaliser is not None:
@@ -84,6 +79,15 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
         checkpoint.copy_into(mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder)
     parameters_P = getattr(networks, method.POLICY).flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
     return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
+
+
+def rebuild(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[Algorithm, Any, Spaces, Any]:
+    """Method, config, spaces and networks (with initial weights) of what was saved with this manifest. Raises `UserError`."""
+    method = find(manifest["algorithm"] if algorithm is None else algorithm)
+    spaces = Spaces.from_json(manifest["spaces"])
+    config = build_config(method.Config, manifest["config"])
+    require_network(manifest, network)
+    return method, config, spaces, build_networks(method, config, spaces, network, int(manifest["seed"]))
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:
