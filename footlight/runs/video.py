@@ -4,6 +4,7 @@ import importlib
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,19 @@ def _writer(path: Path) -> _Writer:
         raise UserError(f"{path} cannot be written - the folder {path.parent} does not exist - make it first")
     if suffix == ".gif":
         return _write_gif
-    ffmpeg = _ffmpeg()
+    ffmpeg = require_ffmpeg()
     return lambda frames, partial, shape, fps: _write_mp4(ffmpeg, frames, partial, shape, fps)
 
 
-def _ffmpeg() -> Any:
+def require_ffmpeg() -> Any:
+    """The module that runs ffmpeg. Raises UserError where it or ffmpeg is missing."""
     try:
         module = importlib.import_module("imageio_ffmpeg")
-        module.get_ffmpeg_exe()
+        program = module.get_ffmpeg_exe()
     except (ImportError, RuntimeError):
         raise UserError("an .mp4 needs ffmpeg - it is not installed - pip install 'footlight[video]', or use .gif") from None
+    if shutil.which(program) is None:  # the environment variable IMAGEIO_FFMPEG_EXE is believed unseen
+        raise UserError(f"an .mp4 needs ffmpeg - {program} is no program - mend or unset IMAGEIO_FFMPEG_EXE, or use .gif")
     return module
 
 
