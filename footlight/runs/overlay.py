@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ LARGEST_FRAME = (640, LEAST_HEIGHT)  # width and height that small frames are en
 
 _VALUE, _RETURN, _POLICY = COLOURS[0], COLOURS[1], COLOURS[2]
 _PAPER, _INK, _PALE, _TRACK = "#ffffff", "#000000", "#767676", "#e6e6e6"
-_MARGIN, _ROW = 12, 16
+_MARGIN, _ROW, _SHORTEST_TRACK = 12, 16, 30
 _PLOT = (58, 60, WIDTH - _MARGIN, 160)  # left, top, right, bottom
 _WORDS_TOP, _WORDS_WIDTH = 180, 58  # pixels, letters
 _POLICY_TOP, _ROWS_TOP = 232, 270
@@ -94,10 +94,9 @@ class Overlay:
             y = 3 * self._at(0, 0)[1]
             draw.line([(3 * _PLOT[0], y), (3 * _PLOT[2], y)], _TRACK, 3)
         for line, colour in ((self.returns, _RETURN), (self.values, _VALUE)):
-            points = [(3 * x, 3 * y) for x, y in (self._at(index, y) for index, y in enumerate(line) if y is not None)]
-            if len(points) == 1:
-                draw.circle(points[0], 6, colour)
-            draw.line(points, colour, 6, "curve")
+            points = [(3 * x, 3 * y) for x, y in (self._at(index, y) for index, y in enumerate(line) if _known(y))]
+            if len(points) > 1:
+                draw.line(points, colour, 6, "curve")
         return panel.resize((WIDTH, LEAST_HEIGHT), Image.Resampling.LANCZOS)
 
     def _draw_now(self, draw: ImageDraw.ImageDraw, index: int, moment: Moment) -> None:
@@ -111,14 +110,14 @@ class Overlay:
         x = self._at(index, 0)[0]
         draw.line([(x, top), (x, bottom)], _INK)
         for _, value, colour in reversed(names):
-            if value is not None and math.isfinite(value):
+            if _known(value):
                 draw.circle(self._at(index, value), 4, colour, _PAPER)
         middle = min(max(x, _PLOT[0] + 75), _PLOT[2] - 75)
         draw.text((middle, bottom + 3), f"now {index:,}", _INK, _font(11), "ma")
 
     @functools.cached_property
     def _range(self) -> tuple[float, float]:
-        known = [y for y in (*self.values, *self.returns) if y is not None and math.isfinite(y)]
+        known = [y for y in (*self.values, *self.returns) if _known(y)]
         low, high = min(known, default=0.0), max(known, default=1.0)
         return (low, high) if high - low > 1e-6 * max(abs(low), abs(high), 1e-6) else (low - 1, high + 1)
 
@@ -139,12 +138,12 @@ def _draw_policy(draw: ImageDraw.ImageDraw, moment: Moment) -> None:
     columns = 1 if len(moment.bars) <= rows else 2
     width = (WIDTH - (1 + columns) * _MARGIN) // columns
     shown = moment.bars if len(moment.bars) <= rows * columns else moment.bars[: rows * columns - 1]
-    names = min(max((_font(11).getlength(bar.name) for bar in shown), default=0), width // 2) + 6
     texts = min(max((_font(11).getlength(bar.text) for bar in shown), default=0), width // 2) + 6
+    names = min(max((_font(11).getlength(bar.name) for bar in shown), default=0), width - texts - _SHORTEST_TRACK) + 6
     for place, bar in enumerate(shown):
         left, middle = _MARGIN + place // rows * (width + _MARGIN), _ROWS_TOP + place % rows * _ROW + _ROW // 2
-        draw.text((left, middle), _fitting(bar.name, names, 11), _INK, _font(11), "lm")
-        draw.text((left + width, middle), _fitting(bar.text, texts, 11), _INK, _font(11), "rm")
+        draw.text((left, middle), _fitting(bar.name, names - 6, 11), _INK, _font(11), "lm")
+        draw.text((left + width, middle), _fitting(bar.text, texts - 6, 11), _INK, _font(11), "rm")
         _draw_track(draw, bar, left + names, left + width - texts, middle)
     if len(shown) < len(moment.bars):
         left, middle = _MARGIN + width + _MARGIN, _ROWS_TOP + (rows - 1) * _ROW + _ROW // 2
@@ -159,6 +158,10 @@ def _draw_track(draw: ImageDraw.ImageDraw, bar: Bar, start: float, end: float, m
     if bar.mark is not None:
         x = start + min(max(bar.mark, 0.0), 1.0) * (end - start)
         draw.rectangle((x - 1, middle - 7, x + 1, middle + 7), _INK)
+
+
+def _known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def enlarged(frame: Frame) -> Frame:

@@ -38,7 +38,7 @@ def show(frames: Iterable[Frame], fps: float, title: str) -> None:
 def _open(pygame: Any, size: tuple[int, int], title: str) -> Any:
     try:
         pygame.display.init()
-        screen = pygame.display.set_mode(size, pygame.SCALED | pygame.RESIZABLE)
+        screen = pygame.display.set_mode(size)
     except pygame.error as error:
         raise UserError(f"no window can be opened - {error} - record a file instead, with --video FILE.mp4") from error
     pygame.display.set_caption(title)
