@@ -97,7 +97,7 @@ def _write_mp4(ffmpeg: Any, frames: Iterator[Frame], path: Path, shape: tuple[in
         fps=fps,
         quality=7,
         macro_block_size=1,
-        ffmpeg_log_level="error",
+        ffmpeg_log_level="quiet",  # what went wrong is said once, by us
         output_params=["-movflags", "+faststart"],
     )
     try:
