@@ -209,12 +209,11 @@ def test_watch_shows_what_has_no_window_of_its_own(overlay: bool, monkeypatch: p
 
 
 def broken_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ffmpeg that reads one frame and dies, as one does whose disk is full."""
+    """An ffmpeg that reads one frame, leaves half a film and dies, as one does whose disk is full."""
     program = Path("ffmpeg.sh").absolute()
-    program.write_text('#!/bin/sh\nfor last; do :; done\nhead -c 5000 > "$last"\nexit 1\n')
+    program.write_text('#!/bin/sh\nfor last; do :; done\nhead -c 5000 > "$last"\necho No space left >&2\nexit 1\n')
     program.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
-    monkeypatch.setattr("imageio_ffmpeg._io.get_first_available_h264_encoder", lambda: "libx264")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +222,7 @@ def broken_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
         ("step", "RuntimeError: the motor broke"),
         ("render", "the environment cannot be drawn - RuntimeError: the lamp broke"),
         ("folder", "FileExistsError"),
-        ("ffmpeg", "does not take the film - ffmpeg"),
+        ("ffmpeg", "does not take the film - ffmpeg stopped: No space left - is the disk full?"),
         ("make", "OSError: no more files"),
     ],
 )
