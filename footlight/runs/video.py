@@ -1,6 +1,5 @@
 """Frames to a film: .mp4 (H.264, plays in a browser) through ffmpeg, .gif through Pillow."""
 
-import contextlib
 import importlib
 import itertools
 import math
@@ -106,19 +105,20 @@ def _write_mp4(program: str, frames: Iterator[Frame], path: Path, shape: tuple[i
         raise UserError(f"an .mp4 needs ffmpeg - {program} cannot be run: {error.strerror} - mend that, or use .gif") from None
     assert process.stdin is not None
     try:
-        with contextlib.suppress(BrokenPipeError):  # it has ended already, and says why below
-            for frame in frames:
-                padded = np.pad(frame, ((0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
+        for frame in frames:
+            padded = np.pad(frame, ((0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
+            try:
                 process.stdin.write(np.ascontiguousarray(padded).data)
+            except BrokenPipeError:  # it has ended, and says why below
+                break
     except BaseException:
         process.kill()
         raise
     finally:
         _, said = process.communicate()
     if process.returncode != 0:
-        words = next(
-            (line.split("] ", 1)[-1] for line in said.decode(errors="replace").splitlines() if line.strip()), "it gave no reason"
-        )
+        lines = [line.split("] ", 1)[-1] for line in said.decode(errors="replace").splitlines() if line.strip()]
+        words = lines[0] if lines else "it gave no reason"
         raise StorageFault(f"{path.parent} does not take the film - ffmpeg stopped: {words} - is the disk full?")
 
 
