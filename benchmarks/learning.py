@@ -68,6 +68,8 @@ def read_arguments() -> argparse.Namespace:
     if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
         has = ", ".join(PEERS[arguments.peer])
         parser.error(f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone")
+    if arguments.peer and arguments.environment.startswith("ALE/"):
+        parser.error("peers are not evaluated on Atari games here - leave out --peer")
     return arguments
 
 
@@ -85,7 +87,8 @@ def train_ours(arguments: argparse.Namespace, seed: int) -> Outcome:
         lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
         result = json.loads((run_dir / "result.json").read_text())
         config = json.loads((run_dir / "config.json").read_text())
-    curve = {line["step"]: line["mean_return"] for line in lines}
+    every = max(arguments.steps // POINTS, 1)  # where several environments step together, an evaluation comes some steps behind
+    curve = {min(line["step"] // every * every, arguments.steps): line["mean_return"] for line in lines}
     return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
 
 
@@ -193,10 +196,11 @@ def main() -> int:
     if arguments.peer and ours:
         columns[arguments.peer] = train_all(arguments.peer, partial(train_peer, arguments, ours[0]), arguments)
         versions |= peer_versions(arguments)
+    kind = "stochastic" if ours and ours[0].config["eval_stochastic"] else "deterministic"
     work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
     lines = [
         f"{work}, {preset}{arguments.seeds} seeds:",
-        f"mean raw return of {EPISODES} episodes of the deterministic policy, 95 % intervals over seeds (Student t).",
+        f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds (Student t).",
     ]
     tables = (seed_table(columns, arguments.numbers, arguments.must), curve_table(columns))
     for block in (*tables, notes_on(columns, arguments), provenance(versions)):

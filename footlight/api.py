@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from footlight import __version__, checkpoint
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
+from footlight.assessor import Assessor
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
 from footlight.environments.atari import AtariGame
@@ -37,13 +39,14 @@ from footlight.environments.vectorization import choose
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
 from footlight.presets import preset as find_preset
+from footlight.recording import Recorder, make_env
 from footlight.run import Run
 from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
 from footlight.runs.follower import followed
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
-from footlight.training import Options, Training, choose_threads
+from footlight.training import FIRST_OPTIONS, Options, Training, choose_threads
 
 
 def train(
@@ -95,6 +98,7 @@ def train(
         evaluation_env = _evaluation_env(environment, environments, options, said.append)
         if evaluation_env is not None:
             closing.enter_context(contextlib.closing(evaluation_env))
+        recorder = _recorder(environment, environments, agent, options, display)
         environments.reset()
         path = new_folder(run_dir, environment_name(environment), name)
         folder = RunFolder(path)
@@ -102,7 +106,7 @@ def train(
         folder.write_json("config.json", record)
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        training = Training(agent, environments, evaluation_env, options, folder, display)
+        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
         training.save()  # from here on there is something to go on from, whatever happens
         return _go(run, training)
 
@@ -146,8 +150,9 @@ def resume(
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
+        recorder = _recorder(run.source, environments, agent, options, display)
         folder = RunFolder(path)
-        training = Training(agent, environments, evaluation_env, options, folder, display)
+        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
         record |= {"steps": options.steps}
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(record, agent), *said]))
         training.restore(saved)
@@ -178,12 +183,41 @@ def _evaluation_env(
     if isinstance(again, AtariGame):
         return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes)
     made = make_one(again)
+    _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
+    return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
+
+
+def _require_own(
+    made: gymnasium.Env[Any, Any], source: EnvironmentSource, environments: Environments, why: str, without: str
+) -> None:
+    """Raise `UserError` where an environment that was made again is one of the training's."""
     if any(made.unwrapped is env.unwrapped for env in getattr(environments, "envs", ())):
         raise UserError(
-            f"{environment_name(source)} gave the environment of the training again - evaluations need one of their own - "
-            "let it make a new one at each call, or use eval_episodes 0"
+            f"{environment_name(source)} gave the environment of the training again - {why} - "
+            f"let it make a new one at each call, or use {without}"
         )
-    return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
+
+
+def _recorder(
+    source: EnvironmentSource, environments: Environments, agent: Agent, options: Options, display: Display
+) -> Recorder | None:
+    """What makes the videos of a training, tried out; None where none are wanted. Raises `UserError` where there can be none."""
+    if options.video_every == 0:
+        if options.overlay:
+            raise UserError("overlay is true - there are no videos to put it in - give video_every, too")
+        return None
+
+    def make_another() -> gymnasium.Env[Any, Any]:
+        env = make_env(source, "rgb_array")
+        _require_own(env, source, environments, "videos need one of their own", "video_every 0")
+        return env
+
+    parts = agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+    assessor = Assessor(*parts) if options.overlay else None
+    player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
+    recorder = Recorder(make_another, player, assessor, options.seed, display.say)
+    recorder.try_out()
+    return recorder
 
 
 def _go(run: Run, training: Training) -> Run:

@@ -83,6 +83,8 @@ def _parser() -> _Parser:
     watch.add_argument("--episodes", type=_at_least(1), default=1, help="how many (default 1)")
     watch.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
     watch.add_argument("--video", type=Path, metavar="FILE", help="record into FILE.mp4 or FILE.gif; no screen is needed")
+    overlay = "show the critic's value beside the return that followed, and the policy's distribution"
+    watch.add_argument("--overlay", action="store_true", help=overlay)
     plot = command("plot", "draw learning curves: one run, or mean and 95 %% interval of several")
     plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
     plot.add_argument(
@@ -249,9 +251,9 @@ def _watch(options: argparse.Namespace) -> int:
     from footlight.run import Run
 
     if options.video is None:
-        Run(options.run_dir).watch(options.episodes, options.seed)
+        Run(options.run_dir).watch(options.episodes, options.seed, options.overlay)
     else:
-        print(Run(options.run_dir).video(options.video, options.episodes, options.seed))
+        print(Run(options.run_dir).video(options.video, options.episodes, options.seed, options.overlay))
     return 0
 
 

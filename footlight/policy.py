@@ -1,5 +1,7 @@
 """A policy: what acts. It holds the actor's parameters and nothing that learns."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,11 @@ class Policy:
         """Draw samples from here on as a policy of this seed does."""
         self._stream = np.random.default_rng(seed)
 
+    def player(self, seed: int, deterministic: bool = True) -> Callable[[Any], Any]:
+        """What acts in one episode. Where it samples, the same seed gives the same actions for the same observations."""
+        self.reseed(seed)
+        return partial(self.act, deterministic=deterministic)
+
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""
         return self.spaces.action.to_environment(drawn_EA if self._head is None else self._head.to_unit(drawn_EA))
@@ -75,12 +82,7 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
     folder = checkpoint.find(Path(path))
-    manifest = checkpoint.read_manifest(folder)
-    method = find(manifest["algorithm"] if algorithm is None else algorithm)
-    spaces = Spaces.from_json(manifest["spaces"])
-    config = build_config(method.Config, manifest["config"])
-    require_network(manifest, network)
-    networks = build_networks(method, config, spaces, network, int(manifest["seed"]))
+    method, config, spaces, networks = rebuild(checkpoint.read_manifest(folder), algorithm, network)
     arrays = checkpoint.read_arrays(folder, "policy")
     normaliser = make_normaliser(config, spaces, 1)
     if normaliser is not None:
@@ -88,6 +90,15 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
         checkpoint.copy_into(mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder)
     parameters_P = getattr(networks, method.POLICY).flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
     return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
+
+
+def rebuild(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[Algorithm, Any, Spaces, Any]:
+    """Method, config, spaces and networks (with initial weights) of what was saved with this manifest. Raises `UserError`."""
+    method = find(manifest["algorithm"] if algorithm is None else algorithm)
+    spaces = Spaces.from_json(manifest["spaces"])
+    config = build_config(method.Config, manifest["config"])
+    require_network(manifest, network)
+    return method, config, spaces, build_networks(method, config, spaces, network, int(manifest["seed"]))
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:

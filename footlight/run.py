@@ -1,24 +1,27 @@
 """A finished or stopped run, to look at: evaluate, watch, plot."""
 
-import os
-import sys
-from collections.abc import Iterator
+import contextlib
+import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 
-from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, make_one, remake
+from footlight import recording
+from footlight.assessor import Assessor, load_assessor
+from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
 from footlight.policy import Policy, load
+from footlight.runs.overlay import enlarged
 from footlight.runs.plot import plot_runs
 from footlight.runs.read import read_json, read_run
 from footlight.runs.track import track
 from footlight.runs.video import write_video
+from footlight.runs.window import show
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -63,12 +66,7 @@ class Run:
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
-        if render_mode is not None:
-            _prepare_screen(render_mode)
-        again = remake(self.source, render_mode)
-        if again is None:
-            raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
-        return make_one(again, render_mode)
+        return recording.make_env(self.source, render_mode)
 
     def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
         """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start.
@@ -97,25 +95,50 @@ class Run:
         """
         track(self.folder, trackers, **options)
 
-    def video(self, output: str | Path, episodes: int = 1, seed: int | None = None) -> Path:
-        """Record episodes of the newest checkpoint as .mp4 or .gif. Gives the file."""
-        seed, policy = self._checked(episodes, seed), self.policy
-        env = self.make_env("rgb_array")
-        try:
-            frames = _frames(policy, env, episodes, seed)
-            return write_video(frames, Path(output), float(env.metadata.get("render_fps", 30)))
-        finally:
-            env.close()
+    def video(self, output: str | Path, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> Path:
+        """Record episodes of the newest checkpoint as .mp4 or .gif, each cut off after ten minutes. Gives the file.
 
-    def watch(self, episodes: int = 1, seed: int | None = None) -> None:
-        """Show episodes in a window. Raises `UserError` where there is no screen."""
-        seed, policy = self._checked(episodes, seed), self.policy
-        env = self.make_env("human")
-        try:
-            for _ in _frames(policy, env, episodes, seed):
-                pass
-        finally:
-            env.close()
+        `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
+        """
+        seed = self._checked(episodes, seed)
+        player, assessor = self._player(), self._assessor(overlay)
+        with contextlib.closing(self.make_env("rgb_array")) as env:
+            fps = recording.frames_per_second(env)
+            most_steps = int(recording.MAX_SECONDS * fps)
+            films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
+            return write_video(itertools.chain.from_iterable(films), Path(output), fps)
+
+    def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
+        """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.
+
+        The window is the environment's own where it has one and there is no overlay, otherwise ours.
+        """
+        seed = self._checked(episodes, seed)
+        player, assessor = self._player(), self._assessor(overlay)
+        recording.prepare_screen("human")
+        with contextlib.closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
+            if env.render_mode == "human":
+                for each in _seeds(seed, episodes):
+                    for _ in recording.play(player, env, each):
+                        pass  # the environment draws by itself
+                return
+            fps = recording.frames_per_second(env)
+            most_steps = int(recording.MAX_SECONDS * fps) if overlay else None
+            films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
+            title = f"{self.config['algorithm']} on {self.config['environment']}"
+            show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
+
+    def _has_window(self) -> bool:
+        """Whether the environment draws into a window of its own."""
+        with contextlib.closing(self.make_env()) as env:
+            return "human" in env.metadata.get("render_modes", ())
+
+    def _player(self) -> recording.Player:
+        """The policy as the run's own evaluations have it."""
+        return partial(self.policy.player, deterministic=not self.config.get("eval_stochastic", False))
+
+    def _assessor(self, overlay: bool) -> Assessor | None:
+        return load_assessor(self.folder, algorithm=self.algorithm, network=self.network) if overlay else None
 
     def _checked(self, episodes: int, seed: int | None) -> int:
         seed = int(self.config["seed"]) if seed is None else seed
@@ -126,39 +149,6 @@ class Run:
         return seed
 
 
-def _frames(policy: Policy, env: gymnasium.Env[Any, Any], episodes: int, seed: int) -> Iterator[np.ndarray[Any, Any]]:
-    """The pictures of whole episodes, the first and the last included. Raises `UserError` where there is none."""
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=derived_seed(seed, "watch", episode))
-        ended = False
-        while True:
-            yield _picture(env)
-            if ended:
-                break
-            observation, _, terminated, truncated, _ = env.step(policy.act(observation))
-            ended = bool(terminated or truncated)
-
-
-def _prepare_screen(render_mode: str) -> None:
-    """Let SDL and MuJoCo draw without a screen; raise `UserError` for a window where there is none."""
-    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return
-    if render_mode == "human":
-        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def _picture(env: gymnasium.Env[Any, Any]) -> Any:
-    if env.render_mode == "human":
-        return None  # the environment draws by itself
-    try:
-        picture = env.render()
-    except Exception as error:  # a driver's, a missing package's: whatever rendering stumbles over
-        is_mujoco = "mujoco" in type(env.unwrapped).__module__
-        remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library" if is_mujoco else "mend its render()"
-        what = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        raise UserError(f"the environment cannot be drawn - {what} - {remedy}") from error
-    if picture is None:
-        raise UserError("the environment cannot be drawn - its render() gave nothing - does it have the render mode rgb_array?")
-    return picture
+def _seeds(seed: int, episodes: int) -> list[int]:
+    """How the episodes begin that are shown."""
+    return [derived_seed(seed, "watch", episode) for episode in range(episodes)]

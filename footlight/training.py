@@ -23,12 +23,15 @@ from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault
 from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
+from footlight.recording import Recorder
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
 from footlight.streams import MAX_SEED, derived_seed
 
 LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl
 KEPT_CHECKPOINTS = 2
+# Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
+FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,10 @@ class Options:
     """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
     """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
+    video_every: CountOrZero = 0
+    """Environment steps between videos of one evaluation episode (videos/step-N.mp4, and one at the end); 0: none."""
+    overlay: bool = False
+    """Show in these videos the critic's value beside the discounted return that followed, and the policy's distribution."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks live; auto is the CPU, which is the faster one for networks of this size."""
     compile: Literal["auto", "on", "off"] = "auto"
@@ -90,10 +97,10 @@ class Training:
 
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
-        folder: RunFolder, display: Display,
+        folder: RunFolder, display: Display, recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments, self.evaluation_env = agent, environments, evaluation_env
-        self.options, self.folder, self.display = options, folder, display
+        self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
         self.evaluation: Evaluation | None = None
         self.evaluated_at = -1
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
@@ -119,7 +126,10 @@ class Training:
     def run(self) -> dict[str, Any]:
         """`train_and_save`, stopped cleanly by SIGINT and SIGTERM."""
         with self._signals():
-            return self.train_and_save()
+            result = self.train_and_save()
+            if result["status"] == "finished":
+                self._record(self.agent.num_steps)  # when everything is saved: drivers have ended whole processes
+            return result
 
     def train_and_save(self) -> dict[str, Any]:
         """Train until `options.steps`, evaluate, save; the content of `result.json`.
@@ -182,6 +192,8 @@ class Training:
             self._take_stock(step)
         if _crossed(before, step, self.options.checkpoint_interval) and step < self.options.steps:
             self.save()
+        if _crossed(before, step, self.options.video_every) and step < self.options.steps:
+            self._record(step)
         self.display.update(step, training_return=self._recent_return)
 
     def _log_metrics(self) -> None:
@@ -223,6 +235,11 @@ class Training:
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
         self.folder.flush()
         self.display.update(step, evaluation_return=self.evaluation.mean_return)
+
+    def _record(self, step: int) -> None:
+        if self.recorder is not None:
+            path = self.folder.path / "videos" / f"step-{step:09d}.mp4"
+            self.recorder.record(path, lambda: self.stop_signal is not None)
 
     def _result(self, status: str) -> dict[str, Any]:
         steps = self.agent.num_steps

@@ -86,6 +86,22 @@ class EpisodeBatch(NamedTuple):
     weight: Any  # [B], 1, and 0 for rows that are none
 
 
+class Assessment(NamedTuple):
+    """What an agent makes of E observations, as torch tensors (arrays outside of the algorithms); None: there is no such thing.
+
+    `value` and `bonus` are in units of the reward that the critic learns from, discounted. A value is that of the state under the
+    policy: what follows until the end of the world. `bonus` is what a method pays itself, besides the reward, for having come to
+    the state, and counts into values: r + gamma * (bonus' + value').
+    """
+
+    value: Any = None  # [E]
+    entropy: Any = None  # [E], of the policy, in nats
+    probabilities: Any = None  # [E, H], of all options of all choices side by side
+    mean: Any = None  # [E, A] in [-1, 1], continuous actions
+    std: Any = None  # [E, A], in half action ranges; of a squashed policy half the width of what one standard deviation becomes
+    bonus: Any = None  # [E]
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoxAction:
     """Continuous actions between finite bounds. Algorithms act in [-1, 1]^A; `to_environment` rescales affinely."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from footlight.types import Array, Spaces, Transition
+    from footlight.types import Array, Assessment, Spaces, Transition
 
 ALGORITHMS = {
     "a2c": "policy gradient with advantages on short rollouts; discrete and continuous actions (Mnih et al. 2016)",
@@ -79,6 +79,13 @@ class Algorithm(Protocol):
 
     def update(self, config: Any, networks: Any, state: Any, batch: Any, noise: "Tensor", variant: Any) -> "dict[str, Tensor]":
         """One gradient step: changes `state` in place and nothing else; metrics leave as 0-d tensors."""
+
+
+class Assessing(Protocol):
+    """What a method may have besides, so that films show its values; its config has to have a `gamma`."""
+
+    def assess(self, config: Any, networks: Any, state: Any, observation: "Tensor") -> "Assessment":
+        """The critic's values of observations [E, ...], as the policy sees them, and the policy. Changes nothing."""
 
 
 class Buffer(Protocol):

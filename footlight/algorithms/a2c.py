@@ -17,6 +17,7 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
+    assess,
     build_networks,
     descend,
     entropy_weight,
@@ -33,7 +34,7 @@ from footlight.equations.returns import explained_variance, generalized_advantag
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces
 
-__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
 
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"

@@ -17,6 +17,7 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
+    assess,
     build_networks,
     descend,
     entropy_weight,
@@ -31,7 +32,7 @@ from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
 
-__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
 
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
+from footlight.algorithms.networks import Networks, NetworkSource, assess, build_networks, uniform_warmup
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
@@ -24,6 +24,8 @@ from footlight.equations.returns import td_target
 from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation, Architecture, DeterministicActor
 from footlight.types import Array, Batch, Spaces
+
+__all__ = ["assess"]  # shared with the other deterministic method
 
 ACTIONS = ("box",)
 POLICY = "actor"

@@ -7,12 +7,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from footlight.errors import UserError
 from footlight.networks.mlp import Architecture, QCritic
 from footlight.networks.parameters import Network
-from footlight.types import Array, BoxAction, DiscreteAction, Spaces
+from footlight.types import Array, Assessment, BoxAction, DiscreteAction, Spaces
 
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
 """Called with observation space and action space, gives a module with the parts `actor` and `critic`, or only one of them (the
@@ -106,3 +106,9 @@ def uniform_warmup(config: Any, networks: Networks, num_envs: int, stream: np.ra
     if config.warmup != "uniform" or num_steps >= config.learning_starts:
         return None
     return stream.uniform(-1, 1, (num_envs, networks.num_actions)).astype(np.float32)
+
+
+def assess(config: Any, networks: Networks, state: Any, observation: Tensor) -> Assessment:
+    """min_N Q(s, mu(s)) of a deterministic actor, and its action."""
+    action_EA = networks.actor(state.actor, observation)
+    return Assessment(value=networks.critic(state.critic, observation, action_EA).amin(0), mean=action_EA)

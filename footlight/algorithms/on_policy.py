@@ -15,7 +15,7 @@ from footlight.networks.cnn import choose_torso
 from footlight.networks.heads import Head, head_for
 from footlight.networks.mlp import ActorCritic, Architecture
 from footlight.networks.parameters import Network
-from footlight.types import Array, BoxAction, Spaces
+from footlight.types import Array, Assessment, BoxAction, Spaces
 
 NetworkSource = Callable[[Any, Any], nn.Module]
 """Called with observation space and action space. Either its `forward(observation)` gives `(output, value)`, or it has the parts
@@ -82,6 +82,12 @@ def explore(
 ) -> Array:
     """Actions for collecting experience: samples of the policy."""
     return act(config, networks, state.actor_critic, observation, stream)
+
+
+def assess(config: Any, networks: Networks, state: Any, observation: Tensor) -> Assessment:
+    """V(s), and the policy's distribution."""
+    output_EH, value_E = networks.actor_critic(state.actor_critic, observation)
+    return networks.head.assess(output_EH)._replace(value=value_E)
 
 
 def episode_ended(state: Any, ended_E: Array) -> None:

@@ -19,6 +19,7 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
+    assess,
     build_networks,
     descend,
     entropy_weight,
@@ -34,7 +35,7 @@ from footlight.equations.returns import explained_variance, generalized_advantag
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces, tree_items
 
-__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
 
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"
@@ -127,7 +128,7 @@ def variant(config: Config, index: int) -> bool:
     return index == 0
 
 
-def assess(config: Config, networks: Networks, state: State, batch: RolloutBatch) -> None:
+def assess_rollout(config: Config, networks: Networks, state: State, batch: RolloutBatch) -> None:
     """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
     output_BH, value_B = networks.actor_critic(state.actor_critic, batch.observation.flatten(0, 1))
     _, next_value_B = networks.actor_critic(state.actor_critic, batch.next_observation.flatten(0, 1))
@@ -146,7 +147,7 @@ def update(
 ) -> dict[str, Tensor]:
     """One gradient step on one minibatch. Changes `state` in place and nothing else."""
     if is_first:
-        assess(config, networks, state, batch)
+        assess_rollout(config, networks, state, batch)
     observation, action_MA = (x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action))
     old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
     advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]

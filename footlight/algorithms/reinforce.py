@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from footlight.algorithms import on_policy
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
@@ -31,7 +32,7 @@ from footlight.buffers.episodes import Episodes
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import Adam, RMSprop
 from footlight.equations.returns import td_target, weighted_mean
-from footlight.types import EpisodeBatch, Spaces
+from footlight.types import Assessment, EpisodeBatch, Spaces
 
 __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
 
@@ -91,6 +92,12 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> Episodes:
     """Where steps wait for the end of their episode."""
     return Episodes(spaces, num_envs, config.gamma, config.episodes_per_update, CHUNK_SIZE)
+
+
+def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
+    """The baseline V(s), where there is one, and the policy's distribution."""
+    assessment = on_policy.assess(config, networks, state, observation)
+    return assessment if config.baseline else assessment._replace(value=None)
 
 
 def noise_shape(config: Config, networks: Networks, batch: EpisodeBatch) -> tuple[int, ...]:

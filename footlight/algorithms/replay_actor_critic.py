@@ -36,7 +36,7 @@ from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegati
 from footlight.equations.optimizers import Adam, RMSprop, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.networks.mlp import Activation
-from footlight.types import MixedBatch, Spaces
+from footlight.types import Assessment, MixedBatch, Spaces
 
 __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
 
@@ -125,6 +125,14 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
         learning_starts=config.learning_starts, buffer_dir=config.buffer_dir,
     )  # fmt: skip
     return ReplayAndRollout(spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor)
+
+
+def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
+    """V(s) = sum_a pi(a|s) Q(s, a), and the policy's probabilities."""
+    logits_EA, q_EA = networks.actor_critic(state.actor_critic, observation)
+    assessment = networks.head.assess(logits_EA)
+    q_EA = symexp(q_EA) if config.symlog_values else q_EA
+    return assessment._replace(value=(assessment.probabilities * q_EA).sum(-1))
 
 
 def noise_shape(config: Config, networks: Networks, batch: MixedBatch) -> tuple[int, ...]:

@@ -24,9 +24,10 @@ from footlight.equations.distributions import AnyArray, clamped_log_std, rescale
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
+from footlight.networks.heads import squashed_assessment
 from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation, Architecture, GaussianActor
-from footlight.types import Array, Batch, Spaces
+from footlight.types import Array, Assessment, Batch, Spaces
 
 ACTIONS = ("box",)
 POLICY = "actor"
@@ -162,6 +163,14 @@ def episode_ended(state: State, ended_E: Array) -> None:
 def bounded(config: Config, raw_log_std: AnyArray) -> AnyArray:
     """The log standard deviation within its bounds."""
     return clamped_log_std(raw_log_std) if config.log_std == "clamped" else rescaled_log_std(raw_log_std)
+
+
+def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
+    """min_N Q(s, a) of the mode a, and the policy. Q counts the entropy of the states that follow: alpha H is their bonus."""
+    mean_EA, raw_log_std_EA = networks.actor(state.actor, observation)
+    assessment = squashed_assessment(mean_EA, bounded(config, raw_log_std_EA))
+    value_E = networks.critic(state.critic, observation, assessment.mean).amin(0)
+    return assessment._replace(value=value_E, bonus=state.log_alpha.exp() * assessment.entropy)
 
 
 def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from footlight.algorithms.on_policy import Networks, NetworkSource, act, build_networks, explore
+from footlight.algorithms.on_policy import Networks, NetworkSource, act, assess, build_networks, explore
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Fraction, LayerSizes, NonNegative, Positive, check
@@ -28,7 +28,7 @@ from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
 from footlight.types import Array, RolloutBatch, Spaces
 
-__all__ = ["act", "explore"]  # shared with the other on-policy methods
+__all__ = ["act", "assess", "explore"]  # shared with the other on-policy methods
 
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"

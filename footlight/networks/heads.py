@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from footlight.equations.distributions import (
@@ -18,8 +19,9 @@ from footlight.equations.distributions import (
     gaussian_entropy,
     gaussian_log_prob,
     log_tanh_slope,
+    squashed_gaussian_entropy,
 )  # fmt: skip
-from footlight.types import Array, BoxAction, DiscreteAction
+from footlight.types import Array, Assessment, BoxAction, DiscreteAction
 
 ContinuousHead = Literal["gaussian", "state-dependent-gaussian", "squashed-gaussian"]
 
@@ -55,6 +57,9 @@ class Head(Protocol):
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
         """Entropy in nats [B]."""
+
+    def assess(self, output_BH: Tensor) -> Assessment:
+        """The policy in numbers to look at: its entropy, and probabilities, or mean and standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,11 @@ class Categorical:
         """Exact."""
         return categorical_entropy(output_BH, self.sizes)
 
+    def assess(self, output_BH: Tensor) -> Assessment:
+        """Probabilities of all options of all choices side by side."""
+        parts = [logits.softmax(-1) for logits in torch.split(output_BH, list(self.sizes), -1)]
+        return Assessment(entropy=categorical_entropy(output_BH, self.sizes), probabilities=torch.cat(parts, -1))
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -149,6 +159,12 @@ class Gaussian:
         """Exact."""
         return gaussian_entropy(clamped_log_std(output_BH.chunk(2, -1)[1]))
 
+    def assess(self, output_BH: Tensor) -> Assessment:
+        """Mean and standard deviation before anything is cut off at the bounds."""
+        mean, raw_log_std = output_BH.chunk(2, -1)
+        log_std = clamped_log_std(raw_log_std)
+        return Assessment(entropy=gaussian_entropy(log_std), mean=mean, std=log_std.exp())
+
 
 @dataclass(frozen=True)
 class SquashedGaussian(Gaussian):
@@ -176,6 +192,18 @@ class SquashedGaussian(Gaussian):
         mean, raw_log_std = output_BH.chunk(2, -1)
         log_std = clamped_log_std(raw_log_std)
         return gaussian_entropy(log_std) + log_tanh_slope(mean + log_std.exp() * noise_BA).sum(-1)
+
+    def assess(self, output_BH: Tensor) -> Assessment:
+        """The squashed mean, and half the width of what one standard deviation to each side becomes."""
+        mean, raw_log_std = output_BH.chunk(2, -1)
+        return squashed_assessment(mean, clamped_log_std(raw_log_std))
+
+
+def squashed_assessment(mean_BA: Tensor, log_std_BA: Tensor) -> Assessment:
+    """The policy a = tanh(u), u from N(mean, sigma), in numbers to look at."""
+    low_BA, high_BA = (mean_BA - log_std_BA.exp()).tanh(), (mean_BA + log_std_BA.exp()).tanh()
+    entropy_B = squashed_gaussian_entropy(mean_BA, log_std_BA)
+    return Assessment(entropy=entropy_B, mean=mean_BA.tanh(), std=(high_BA - low_BA) / 2)
 
 
 def head_for(action: BoxAction | DiscreteAction, continuous: ContinuousHead) -> Head:

@@ -4,9 +4,11 @@ import importlib
 import itertools
 import math
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,17 +59,19 @@ def _writer(path: Path) -> _Writer:
         raise UserError(f"{path} cannot be written - the folder {path.parent} does not exist - make it first")
     if suffix == ".gif":
         return _write_gif
-    ffmpeg = _ffmpeg()
-    return lambda frames, partial, shape, fps: _write_mp4(ffmpeg, frames, partial, shape, fps)
+    program = require_ffmpeg()
+    return lambda frames, partial, shape, fps: _write_mp4(program, frames, partial, shape, fps)
 
 
-def _ffmpeg() -> Any:
+def require_ffmpeg() -> str:
+    """The path of ffmpeg. Raises UserError where it is missing."""
     try:
-        module = importlib.import_module("imageio_ffmpeg")
-        module.get_ffmpeg_exe()
+        program: str = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
     except (ImportError, RuntimeError):
         raise UserError("an .mp4 needs ffmpeg - it is not installed - pip install 'footlight[video]', or use .gif") from None
-    return module
+    if shutil.which(program) is None:  # the environment variable IMAGEIO_FFMPEG_EXE is believed unseen
+        raise UserError(f"an .mp4 needs ffmpeg - {program} is no program - mend or unset IMAGEIO_FFMPEG_EXE, or use .gif")
+    return program
 
 
 def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -85,39 +89,37 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield frame
 
 
-def _write_mp4(ffmpeg: Any, frames: Iterator[Frame], path: Path, shape: tuple[int, ...], fps: float) -> None:
+def _write_mp4(program: str, frames: Iterator[Frame], path: Path, shape: tuple[int, ...], fps: float) -> None:
     odd_rows, odd_columns = shape[0] % 2, shape[1] % 2
-    writer = ffmpeg.write_frames(
-        path,
-        (shape[1] + odd_columns, shape[0] + odd_rows),
-        fps=fps,
-        quality=7,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-        output_params=["-movflags", "+faststart"],
-    )
+    size, rate = f"{shape[1] + odd_columns}x{shape[0] + odd_rows}", str(Fraction(fps).limit_denominator(100_000))
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-"]
+    target = ["-c:v", "libx264", "-crf", "15", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    command = [program, "-y", "-loglevel", "error", "-xerror", *source, *target]
     try:
-        writer.send(None)
+        # In a process group of its own: Ctrl-C is for us, who then end the film
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            process_group=0 if os.name == "posix" else None,
+        )  # fmt: skip
+    except OSError as error:
+        raise UserError(f"an .mp4 needs ffmpeg - {program} cannot be run: {error.strerror} - mend that, or use .gif") from None
+    assert process.stdin is not None
+    try:
         for frame in frames:
             padded = np.pad(frame, ((0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
-            _send(writer, padded, path)
+            try:
+                process.stdin.write(np.ascontiguousarray(padded).data)
+            except BrokenPipeError:  # it has ended, and says why below
+                break
+    except BaseException:
+        process.kill()
+        raise
     finally:
-        writer.close()
-    # ffmpeg's exit code is not handed on, but faststart puts the index in front as the very last thing it does.
-    if not path.exists() or b"moov" not in _head(path):
-        raise StorageFault(f"{path.parent} does not take the film - ffmpeg could not finish it - is the disk full?")
-
-
-def _send(writer: Any, frame: Frame, path: Path) -> None:
-    try:
-        writer.send(np.ascontiguousarray(frame))
-    except OSError:
-        raise StorageFault(f"{path.parent} does not take the film - ffmpeg stopped early - is the disk full?") from None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(256)
+        _, said = process.communicate()
+    if process.returncode != 0:
+        lines = [line.split("] ", 1)[-1] for line in said.decode(errors="replace").splitlines() if line.strip()]
+        words = lines[0] if lines else "it gave no reason"
+        raise StorageFault(f"{path.parent} does not take the film - ffmpeg stopped: {words} - is the disk full?")
 
 
 def _write_gif(frames: Iterator[Frame], path: Path, shape: tuple[int, ...], fps: float) -> None:

@@ -1,0 +1,45 @@
+"""A window that shows frames as they come."""
+
+import importlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from footlight.errors import UserError
+from footlight.runs.video import Frame
+
+
+def show(frames: Iterable[Frame], fps: float, title: str) -> None:
+    """Show uint8 frames [height, width, 3] of one size, `fps` a second, until they end, or the window or Escape ends it.
+
+    Raises `UserError` where no window can be opened.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # a banner on stdout
+    pygame: Any = importlib.import_module("pygame")
+    screen: Any = None
+    clock = pygame.time.Clock()
+    try:
+        for frame in frames:
+            size = frame.shape[1], frame.shape[0]
+            if screen is None:
+                screen = _open(pygame, size, title)
+            screen.blit(pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), size, "RGB"), (0, 0))
+            pygame.display.flip()
+            for event in pygame.event.get():
+                if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
+                    return
+            clock.tick(fps)
+    finally:
+        pygame.display.quit()
+
+
+def _open(pygame: Any, size: tuple[int, int], title: str) -> Any:
+    try:
+        pygame.display.init()
+        screen = pygame.display.set_mode(size)
+    except pygame.error as error:
+        raise UserError(f"no window can be opened - {error} - record a file instead, with --video FILE.mp4") from error
+    pygame.display.set_caption(title)
+    return screen
