@@ -194,7 +194,7 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
     for _ in range(6_000):
         agent.observe(*environments.step(agent.act(environments.observation, explore=True)))
     assessor, env = assessor_of(agent), environment(discrete=True)
-    step = recording.play(agent.policy.act, env, seed=3)
+    step = recording.play(agent.policy.player, env, seed=3)
     steps = list(step)
     seen = [assessor(s.observation) for s in steps]
     found = assessor.returns([s.reward for s in steps[1:]], seen, steps[-1].terminated)

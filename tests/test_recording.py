@@ -319,7 +319,7 @@ def shown(env: Corridor, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tupl
     monkeypatch.setattr(Overlay, "draw", draw)
     agent = Agent("a2c", env.observation_space, env.action_space, seed=1, compile="off", hidden_sizes=(8,), **fields)
     assessor = Assessor(agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser)
-    frames = list(recording.film(agent.policy.act, env, 3, assessor))
+    frames = list(recording.film(agent.policy.player, env, 3, assessor))
     assert len(frames) == len(seen) == 13
     return agent, seen
 
