@@ -57,20 +57,28 @@ class Assessor:
     def _reward_scale(self) -> float:
         return 1.0 if self._normaliser is None else float(self._normaliser.reward_scale[0])
 
-    def returns(self, rewards: Sequence[float], assessments: Sequence[Assessment], terminated: bool) -> list[float]:
+    def returns(
+        self,
+        rewards: Sequence[float],
+        assessments: Sequence[Assessment],
+        terminated: bool,
+        life_lost: Sequence[bool] | None = None,
+    ) -> list[float]:
         """The discounted return that followed each of T + 1 states, from T raw rewards, in the units of the critic's values.
 
         G_t = r_t + gamma * (bonus_{t+1} + G_{t+1}) with rewards cut off and scaled as the critic learns from them. After the last
         state nothing follows where the episode `terminated`; where it was cut short the critic's value stands for what would have
-        followed (0 without a critic).
+        followed (0 without a critic). `life_lost` says of each reward whether it came with the loss of a life that was an end for
+        the critic: nothing follows it.
         """
+        ends = reversed(life_lost or [False] * len(rewards))
         last = assessments[-1]
         following = 0.0 if terminated else _number(last.value)
         bonus = 0.0 if terminated else _number(last.bonus)
         returns = [following]
-        for reward, assessment in zip(reversed(rewards), reversed(assessments[:-1]), strict=True):
+        for reward, assessment, ended in zip(reversed(rewards), reversed(assessments[:-1]), ends, strict=True):
             clipped = reward if self._clip is None else min(max(reward, -self._clip), self._clip)
-            returns.append(clipped * self._reward_scale + self.gamma * (bonus + returns[-1]))
+            returns.append(clipped * self._reward_scale + (0.0 if ended else self.gamma * (bonus + returns[-1])))
             bonus = _number(assessment.bonus)
         return returns[::-1]
 

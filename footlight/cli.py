@@ -1,6 +1,8 @@
 """The command line, made from the config dataclasses. torch is imported only by commands that need it."""
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import sys
@@ -292,6 +294,8 @@ def _list(options: argparse.Namespace) -> int:
     if options.kind == "environments":
         import gymnasium
 
+        with contextlib.suppress(ImportError):
+            gymnasium.register_envs(importlib.import_module("ale_py"))  # which is what makes its games known
         for name in sorted(gymnasium.registry):
             print(name)
     return 0

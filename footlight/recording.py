@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from footlight.assessor import Assessor
+from footlight.environments.atari import LIFE_LOST
 from footlight.environments.make import EnvironmentSource, make_one, remake
 from footlight.errors import FootlightError, UserError
 from footlight.runs.overlay import Bar, Moment, Overlay
@@ -29,12 +30,13 @@ Player = Callable[[int], Act]
 
 
 class Step(NamedTuple):
-    """A state of an episode, and how it came about: `reward` is raw and led here."""
+    """A state of an episode, and how it came about: `reward` is raw and led here, perhaps at the price of a life."""
 
     observation: Any
-    reward: float
-    terminated: bool
-    truncated: bool
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+    life_lost: bool = False
 
 
 def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -66,11 +68,11 @@ def play(player: Player, env: gymnasium.Env[Any, Any], seed: int, most_steps: in
     """The states of one episode, the first and the last included; after `most_steps` steps it is cut off."""
     act = player(seed)
     observation, _ = env.reset(seed=seed)
-    step = Step(observation, 0.0, False, False)
+    step = Step(observation)
     yield step
     for _ in itertools.islice(itertools.count(), most_steps):
-        observation, reward, terminated, truncated, _ = env.step(act(step.observation))
-        step = Step(observation, float(reward), bool(terminated), bool(truncated))
+        observation, reward, terminated, truncated, info = env.step(act(step.observation))
+        step = Step(observation, float(reward), bool(terminated), bool(truncated), bool(info.get(LIFE_LOST)))
         yield step
         if step.terminated or step.truncated:
             break
@@ -92,7 +94,8 @@ def film(
     for step in play(player, env, seed, most_steps):
         first.append(step[1:])
         assessments.append(assessor(step.observation))
-    overlay = overlay_of(assessor, [reward for reward, _, _ in first], assessments, terminated=first[-1][1])
+    rewards, terminated, _, life_lost = (list(column) for column in zip(*first, strict=True))
+    overlay = overlay_of(assessor, rewards, assessments, terminated[-1], life_lost)
     repeats = True
     for index, step in enumerate(play(player, env, seed, most_steps)):
         if repeats and (index >= len(first) or step[1:] != first[index]):
@@ -105,10 +108,13 @@ def film(
         yield overlay.draw(picture(env), index, Moment(value, following, finite(assessment.entropy), heading, bars))
 
 
-def overlay_of(assessor: Assessor, rewards: list[float], assessments: list[Assessment], terminated: bool) -> Overlay:
-    """The panel of an episode of these rewards (the first one, of the state that nothing led to, is 0)."""
+def overlay_of(
+    assessor: Assessor, rewards: list[float], assessments: list[Assessment], terminated: bool, life_lost: list[bool]
+) -> Overlay:
+    """The panel of an episode of these rewards and lost lives (the first of each, of the state that nothing led to, is none)."""
     values = [finite(assessment.value) for assessment in assessments]
-    returns: list[float | None] = [finite(x) for x in assessor.returns(rewards[1:], assessments, terminated)]
+    followed = assessor.returns(rewards[1:], assessments, terminated, life_lost[1:])
+    returns: list[float | None] = [finite(x) for x in followed]
     if terminated:  # what a critic says of a state that nothing follows is never learned
         values[-1] = returns[-1] = None
         note = ""

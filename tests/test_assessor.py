@@ -164,6 +164,12 @@ def test_returns_against_a_slow_loop(terminated: bool, with_bonus: bool, clip: f
     assert "±1" in assessor_of(agent).units or clip is None
 
 
+def test_nothing_follows_the_loss_of_a_life() -> None:
+    assessor = assessor_of(learner("a2c", gamma=0.5))
+    seen = [Assessment(value=np.array(9.0))] * 4
+    assert assessor.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx([1 + 0.5 * 2, 2, 4 + 0.5 * 9, 9])
+
+
 def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
     agent = learner("a2c", normalize_rewards=True, normalize_observations=True, gamma=0.5)
     for reward in (10.0, -10.0, 30.0, 5.0, 0.0, 20.0):

@@ -199,6 +199,10 @@ class AtariEnv(gymnasium.Env[Array, Any]):
         lost = self._life_loss_ends and self._lives < before and not ended
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"lives": self._lives, LIFE_LOST: lost}
 
+    def get_action_meanings(self) -> list[str]:
+        """The joystick's position for each action."""
+        return [action.name for action in self._game.ale.get_action_set()]
+
     def render(self) -> Any:
         """The screen, [210, 160, 3] bytes."""
         return self._picture

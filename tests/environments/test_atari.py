@@ -85,6 +85,7 @@ def test_every_setting_changes_what_is_seen(changed: dict[str, Any]) -> None:
 
 
 def test_noops_and_joystick() -> None:
+    assert make_one(BREAKOUT).get_action_meanings() == ["NOOP", "FIRE", "RIGHT", "LEFT"]  # type: ignore[attr-defined]
     for noop_max, different in ((0, {1}), (30, {2, 3, 4})):  # in this game the world moves from the first frame on
         env = AtariGame("ALE/Seaquest-v5", AtariConfig(noop_max=noop_max))()
         assert len({env.reset(seed=seed)[0].tobytes() for seed in range(4)}) in different
