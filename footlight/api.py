@@ -308,7 +308,7 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
         f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps\n"
         f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
-        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} transitions"
+        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} {getattr(agent.buffer, 'unit', 'transitions')}"
     )
 
 

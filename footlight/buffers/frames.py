@@ -39,6 +39,8 @@ class FrameReplay:
     frames that it needs are there. `buffer_dir`: folder on whose disk the frames lie, memory-mapped; None: in memory.
     """
 
+    unit = "frames"  # what `capacity` counts
+
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None) -> None:
         require_batch(settings)
         self.settings, self.num_envs = settings, num_envs

@@ -21,6 +21,7 @@ class ReplayAndRollout:
         self.replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
         self.rollout = Rollout(spaces, num_envs, plan.gamma, n_steps)
         self.draws = draws
+        self.unit = getattr(self.replay, "unit", "transitions")
         self.capacity = self.replay.capacity
         self.num_bytes = self.replay.num_bytes + self.rollout.num_bytes
         steps = self.rollout.batch
