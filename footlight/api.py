@@ -22,7 +22,7 @@ from footlight.algorithms import Algorithm, find, name_of
 from footlight.assessor import Assessor
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
-from footlight.environments.atari import AtariGame
+from footlight.environments.atari import AtariConfig, AtariGame
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
@@ -74,12 +74,9 @@ def train(
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
     method, name = find(algorithm), name_of(algorithm)
-    preset_name, tuned = find_preset(name, environment_name(environment), preset)
-    environment_settings = config_class(environment)
-    if isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
-        tuned = {field: value for field, value in tuned.items() if field != "num_envs"}  # there are as many as there are
+    preset_name, tuned = _preset(name, environment, preset)
     option_values, field_values, settings = _split(
-        (Options, method.Config, environment_settings), tuned | _read_toml(config) | values
+        (Options, method.Config, config_class(environment)), tuned | _read_toml(config) | values
     )
     options = build(Options, option_values)
     require_trackers(options.track)
@@ -279,6 +276,15 @@ def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, op
     }
 
 
+def _preset(algorithm: str, environment: EnvironmentSource, wanted: bool | str) -> tuple[str | None, dict[str, Any]]:
+    """Name and values of the preset, without those that an environment that is given as it is has no use for."""
+    name, tuned = find_preset(algorithm, environment_name(environment), wanted)
+    useless = set() if config_class(environment) is not None else set(fields(AtariConfig))
+    if isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
+        useless.add("num_envs")  # there are as many as there are
+    return name, {field: value for field, value in tuned.items() if field not in useless}
+
+
 def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Values by the class that has a field of the name; None among the classes is one without fields. Raises `UserError`."""
     members = [fields(one) if one is not None else {} for one in classes]
@@ -308,7 +314,8 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
         f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps\n"
         f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
-        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} {getattr(agent.buffer, 'unit', 'transitions')}"
+        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
+        f"{getattr(agent.buffer, 'unit', 'transitions')}"
     )
 
 

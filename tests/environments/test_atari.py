@@ -172,6 +172,16 @@ def test_one_stream_resumes_exactly(tmp_path: Path) -> None:
     assert np.array_equal(*ways)
 
 
+def test_presets_for_games_fit_environments_that_are_given_as_they_are(tmp_path: Path) -> None:
+    source = gymnasium.make(BREAKOUT)  # in colour, at full size
+    footlight.train(
+        "a2c", source, steps=5, hidden_sizes=(8,), eval_episodes=0, quiet=True, compile="off", run_dir=tmp_path / "run"
+    )
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (recorded["preset"], recorded["num_envs"], recorded["config"]["torso"]) == ("a2c/ALE/*", 1, "nature")
+    assert "environment_config" not in recorded
+
+
 def test_unknown_games_and_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"unknown game 'ALE/Brakeout-v5' - did you mean 'ALE/Breakout-v5'\?"):
         make_one("ALE/Brakeout-v5")
