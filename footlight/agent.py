@@ -260,7 +260,7 @@ class Agent:
             latest.copy_(torch.stack([metrics.get(name, latest[index]) for index, name in enumerate(names)]))
 
         tensors = [*leaves.values(), *self._batch, self._totals, self._latest]
-        if self.compiled:
+        if self.compiled and variant in self.algorithm.variants(self.config, self.networks):  # a rare form is not worth it
             try:
                 return compile_in_place(update, tensors)
             except CompilerMissing as reason:
@@ -349,7 +349,7 @@ class Agent:
         agent.num_updates, agent._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
         agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
         agent.streams.restore(manifest["streams"])
-        agent.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
+        agent.buffer.restore(checkpoint.read_arrays(folder, "buffer", mapped=True), manifest["buffer"])
         leaves = agent._leaves()
         arrays = {name: _as_array(leaf) for name, leaf in leaves.items()}
         checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent"), folder)

@@ -11,6 +11,7 @@ from torch import Tensor
 from footlight import checkpoint
 from footlight.algorithms import Algorithm
 from footlight.errors import UserError
+from footlight.histograms import make_room_for_gradients
 from footlight.normalisation import Normaliser
 from footlight.policy import as_batch, make_normaliser, rebuild
 from footlight.types import Array, Assessment, Spaces, tree_items
@@ -93,6 +94,8 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
     method, config, spaces, networks = rebuild(manifest, algorithm, network)
     num_envs = int(manifest["num_envs"])
     state, normaliser = method.init(config, networks, spaces, num_envs), make_normaliser(config, spaces, num_envs)
+    if manifest.get("keep_gradients"):
+        make_room_for_gradients(state)
     leaves: dict[str, Array] = {
         name: leaf.numpy() if isinstance(leaf, Tensor) else leaf for name, leaf in tree_items(state).items()
     } | (normaliser.arrays() if normaliser else {})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from footlight.errors import StorageFault, UserError
@@ -20,6 +20,10 @@ from footlight.types import Array
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
 
 
 def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any]) -> None:
@@ -91,16 +95,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def read_arrays(folder: Path, group: str) -> dict[str, Array]:
-    """One file of a checkpoint, after its hash was checked. Raises `UserError`."""
+def read_arrays(folder: Path, group: str, mapped: bool = False) -> dict[str, Array]:
+    """One file of a checkpoint, after its hash was checked. Raises `UserError`.
+
+    `mapped`: as read-only views of the file, for what may be too large to be in memory twice.
+    """
     path = folder / f"{group}.safetensors"
     try:
         recorded = read_manifest(folder)["files"][path.name]["sha256"]
         if _sha256(path) != recorded:
             raise UserError(f"{path} is damaged - its SHA-256 is not the one in the manifest")
-        return dict(load_file(path))
-    except (OSError, KeyError, SafetensorError) as error:
+        return _mapped(path) if mapped else dict(load_file(path))
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read - {type(error).__name__}: {error}") from error
+
+
+def _mapped(path: Path) -> dict[str, Array]:
+    """The arrays of a safetensors file: the length of a header in 8 bytes, the header in JSON, the numbers."""
+    with safe_open(path, "numpy"):  # checks that the header and the file fit
+        pass
+    whole = np.memmap(path, np.uint8, "r")
+    start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+    header = json.loads(whole[8:start].tobytes())
+    arrays = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            low, high = entry["data_offsets"]
+            arrays[name] = whole[start + low : start + high].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
 
 
 def copy_into(target: Mapping[str, Array], saved: Mapping[str, Array], folder: Path) -> None:

@@ -119,7 +119,7 @@ def build(config_class: type[T], values: Mapping[str, Any]) -> T:
 
 def convert(field: Field, value: Any) -> Any:
     """`value` in the type of `field`; text is read as the command line writes it. Raises `UserError`."""
-    for option in sorted(_options(field.type), key=lambda option: option is not type(None)):  # `none` is text, too
+    for option in _options(field.type):
         try:
             return _convert(option, value)
         except (TypeError, ValueError, OverflowError):
@@ -129,7 +129,7 @@ def convert(field: Field, value: Any) -> Any:
 
 def _options(annotation: Any) -> tuple[Any, ...]:
     is_union = get_origin(annotation) in (Union, types.UnionType)
-    # None first: every value has a spelling as text, and None would become "None"
+    # None first: `none` is text, too, and so is any other value
     return tuple(sorted(get_args(annotation), key=lambda option: option is not type(None))) if is_union else (annotation,)
 
 

@@ -63,11 +63,13 @@ def evaluate(
         environments.step(policy.act(observation, deterministic))
         observation = environments.observation
         ended = list(environments.finished)
-        for env in np.flatnonzero(environments.book.length >= MAX_EPISODE_STEPS):
+        endless = np.flatnonzero(environments.book.length >= MAX_EPISODE_STEPS).tolist()
+        for env in endless:
             if len(returns[env]) < share[env]:
                 unfinished += 1
-            ended.append(environments.book.finish(int(env), False))
-            observation = environments.reset()
+            ended.append(environments.book.finish(env, False))
+        if endless:
+            observation = environments.restart(endless)
         for episode in ended:
             if len(returns[episode.env]) < share[episode.env]:
                 returns[episode.env].append(episode.total)

@@ -232,6 +232,8 @@ class Recorder:
 
         try:
             path.parent.mkdir(exist_ok=True)
+            for half in path.parent.glob(".step-*.mp4"):  # of a training that was killed
+                half.unlink()
             with contextlib.closing(self._make_env()) as env:
                 fps = frames_per_second(env)
                 write_video(film(player, env, self._seed, self._assessor, int(MAX_SECONDS * fps)), path, fps)

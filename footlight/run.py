@@ -18,7 +18,7 @@ from footlight.evaluation import evaluate as run_episodes
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
 from footlight.runs.plot import plot_runs
-from footlight.runs.read import read_json, read_run
+from footlight.runs.read import read_json
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
@@ -44,7 +44,8 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """The content of `result.json`: status, steps, seconds, final evaluation; None before the run has stopped."""
-        return read_run(self.folder).result
+        path = self.folder / "result.json"
+        return read_json(path) if path.exists() else None
 
     @property
     def policy(self) -> Policy:
@@ -54,15 +55,20 @@ class Run:
     @property
     def source(self) -> EnvironmentSource:
         """The environment as `train` was given it. Raises `UserError` where it was an object and is not at hand."""
-        if self.environment is not None:
+        if self.environment is not None and not isinstance(self.environment, str):
             return self.environment
         config = self.config
+        if self.environment not in (None, config["environment"]):
+            return str(self.environment)
         if config.get("environment_source", "id") != "id":
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        return configured(str(config["environment"]), config.get("environment_config"))
+        settings = config.get("environment_config", {})
+        if not isinstance(settings, dict):
+            raise UserError(f"{self.folder / 'config.json'} is broken - environment_config is no object - put it back")
+        return configured(str(config["environment"]), settings)
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""

@@ -46,12 +46,12 @@ class Options:
     num_envs: Count = 1
     """Environments stepped together."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
-    """How: one after the other, in processes of their own, or by gymnasium's or EnvPool's vector version; auto: the fastest in a
-    short measurement."""
+    """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
+    fastest in a short measurement, and always native for Atari games."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
     eval_episodes: CountOrZero = 20
-    """Episodes per evaluation; 0: no evaluation at all."""
+    """Episodes per evaluation, each cut off after 50,000 steps; 0: no evaluation at all."""
     eval_stochastic: bool = False
     """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
@@ -61,7 +61,7 @@ class Options:
     overlay: bool = False
     """Show in these videos the critic's value beside the discounted return that followed, and the policy's distribution."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks live; auto is the CPU, which is the faster one for networks of this size."""
+    """Where networks live; auto is the CPU, which is the faster one for small networks."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the update into one graph; auto: where the run is long enough to pay it back."""
     threads: Annotated[int | None, Range(1)] = None
@@ -225,14 +225,15 @@ class Training:
         self.evaluation_env.reseed(f"evaluation at step {step}")
         policy, options = self.agent.policy, self.options
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
-        self.evaluation_due = True
+        self.evaluation_due = False
         try:
             self.evaluation = evaluate(
                 policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, lambda: self.stop_signal is None
             )
         except Abandoned:
+            self.evaluation_due = True
             return
-        self.evaluation_due, self.evaluated_at = False, step
+        self.evaluated_at = step
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
         self.folder.flush()
         self.display.update(step, evaluation_return=self.evaluation.mean_return)

@@ -44,7 +44,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "agent": {"algorithms", "compilation", "checkpoint", "environments", "policy", "histograms"},
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
     "evaluation": {"environments", "policy"},
-    "assessor": {"algorithms", "checkpoint", "normalisation", "policy"},
+    "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "recording": {"assessor", "environments", "runs"},
     "run": {"assessor", "environments", "evaluation", "policy", "recording", "runs"},
     "training": {"agent", "environments", "evaluation", "checkpoint", "policy", "recording", "runs", "presets", "histograms"},

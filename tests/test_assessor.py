@@ -206,3 +206,9 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
     found = assessor.returns([s.reward for s in steps[1:]], seen, steps[-1].terminated)
     assert found[: len(wanted)] == pytest.approx(wanted, abs=0.35)
     assert [float(a.value) for a in seen][: len(wanted)] == pytest.approx(wanted, abs=0.35)
+
+
+def test_an_agent_that_keeps_gradients_is_assessed_like_any_other(tmp_path: Path) -> None:
+    agent = learner("a2c", keep_gradients=True)
+    agent.save(tmp_path / "agent")
+    assert load_assessor(tmp_path / "agent")(OBSERVATION).value == assessor_of(agent)(OBSERVATION).value

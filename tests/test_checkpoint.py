@@ -251,3 +251,15 @@ def test_a_misfit_is_refused_before_anything_changes(wrong: dict[str, Any], mess
         checkpoint.copy_into(target, {name: array for name, array in given.items() if array is not None}, Path("x"))
     assert not target["a"].any()
     assert not target["b"].any()
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"])
+def test_mapped_arrays_are_those_that_were_written(tmp_path: Path, dtype: str) -> None:
+    arrays = {"a": np.arange(3).astype(dtype), "b": np.arange(6).reshape(2, 3).astype(dtype), "c": np.zeros((0, 4), dtype)}
+    checkpoint.write(tmp_path / "folder", {"group": arrays}, {})
+    mapped = checkpoint.read_arrays(tmp_path / "folder", "group", mapped=True)
+    assert mapped.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert mapped[name].dtype == array.dtype
+        np.testing.assert_array_equal(mapped[name], array)
+        assert not mapped[name].flags.writeable

@@ -90,6 +90,33 @@ def test_ctrl_c_in_an_evaluation_does_not_wait_for_it_and_loses_nothing(at: int,
     assert Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
 
 
+class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Breaks at its second reset."""
+
+    resets = 0
+
+    def reset(self, **given: Any) -> Any:
+        type(self).resets += 1
+        if type(self).resets == 2:
+            raise RuntimeError("cracked")
+        return super().reset(**given)
+
+
+def test_a_fault_in_an_evaluation_does_not_come_back_with_every_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = footlight.environments.make.make
+
+    def fragile(source: Any, seed: int, *given: Any, **named: Any) -> Any:
+        return make(Fragile(source) if named.get("stream") == "evaluation" else source, seed, *given, **named)
+
+    monkeypatch.setattr("footlight.environments.make.make", fragile)
+    monkeypatch.setattr(Fragile, "resets", 0)
+    fields: dict[str, Any] = {**SMALL, "preset": False, "steps": 60, "eval_every": 20, "n_steps": 10}
+    with pytest.raises(EnvironmentFault, match="cracked"):
+        footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
 # Schedules and normalisation
 
 

@@ -59,7 +59,7 @@ class Episodes:
                 observation=np.stack([step[0] for step in steps]),
                 action=np.stack([step[1] for step in steps]),
                 reward=returns,
-                next_observation=np.repeat(last_observation[None], count, 0),
+                next_observation=np.broadcast_to(last_observation.copy(), (count, *last_observation.shape)),
                 discount=(self.gamma ** np.arange(count, 0, -1) * (not terminated)).astype(np.float32),
                 weight=np.ones(count, np.float32),
             )
@@ -69,13 +69,19 @@ class Episodes:
         """Chunks of the finished episodes, as `batch` in reused memory, once there are enough; `final` asks for fewer, too."""
         while len(self._finished) >= self.episodes_per_update or (final and self._finished):
             group, self._finished = self._finished[: self.episodes_per_update], self._finished[self.episodes_per_update :]
-            rows = EpisodeBatch(*(np.concatenate(parts) for parts in zip(*group, strict=True)))
-            for start in range(0, len(rows.reward), self.capacity):
-                count = min(self.capacity, len(rows.reward) - start)
-                self.batch.weight[:] = 0
-                for out, array in zip(self.batch, rows, strict=True):
-                    out[:count] = array[start : start + count]
-                yield int(start + count == len(rows.reward))
+            left, filled = sum(len(episode.reward) for episode in group), 0
+            self.batch.weight[:] = 0
+            for episode in group:
+                at = 0
+                while at < len(episode.reward):
+                    count = min(self.capacity - filled, len(episode.reward) - at)
+                    for out, array in zip(self.batch, episode, strict=True):
+                        out[filled : filled + count] = array[at : at + count]
+                    at, filled, left = at + count, filled + count, left - count
+                    if filled == self.capacity or left == 0:
+                        yield int(left == 0)
+                        filled = 0
+                        self.batch.weight[:] = 0
 
     def forget_pending(self, envs_E: Array) -> None:
         """Drop the unfinished episodes in the environments of this mask."""

@@ -10,37 +10,38 @@ import importlib
 import os
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from footlight.config import Count, CountOrZero, Fraction, check
+from footlight.config import Fraction, Range, check
 from footlight.environments.native import cores
 from footlight.errors import UserError, closest
 from footlight.types import Array
 
 PREFIX = "ALE/"
-LIFE_LOST = "life_lost"  # key of an info: the end of an episode for learning, while the game goes on
+LIFE_LOST = "footlight.life_lost"  # key of an info: the end of an episode for learning, while the game goes on
 SCREEN = (210, 160)  # height and width of the pictures that are drawn
+Few = Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AtariConfig:
     """How an Atari game is shown and played."""
 
-    frame_skip: Count = 4
+    frame_skip: Few = 4
     """Frames of the game that each action lasts: a step of the environment."""
     max_pool: bool = True
     """Show the maximum of a step's last two frames, since many games draw their sprites in turns."""
-    frame_stack: Count = 4
+    frame_stack: Few = 4
     """Pictures that an observation consists of, the newest one last."""
-    screen_size: Count = 84
+    screen_size: Annotated[int, Range(1, 512)] = 84
     """Height and width of a picture."""
     grayscale: bool = True
     """Grey pictures rather than coloured ones."""
-    noop_max: CountOrZero = 30
+    noop_max: Annotated[int, Range(0, 10_000)] = 30
     """An episode begins with up to this many frames in which nothing is done."""
     fire_reset: bool = True
     """Press fire at the start of an episode in games that wait for it."""
@@ -50,7 +51,7 @@ class AtariConfig:
     """A lost life ends the episode for learning, in training only. Episodes that are counted are whole games all the same."""
     full_actions: bool = False
     """All 18 actions of the joystick rather than those that the game knows."""
-    max_frames: Count = 108_000
+    max_frames: Annotated[int, Range(1, 2**31 - 1)] = 108_000
     """Frames after which a game is truncated: half an hour."""
 
     def __post_init__(self) -> None:
@@ -148,8 +149,9 @@ class AtariVector(VectorEnv[Array, Array, Array]):
         self._lives = np.zeros(num_envs, np.int32)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Begin a game in each; `seed` is one for each."""
-        observation, info = self._games.reset(seed=None if seed is None else np.array(seed) & 0x7FFFFFFF)  # a C++ int
+        """Begin a game in each, or in those of the mask `options["reset_mask"]`; `seed` is one for each of these, or None."""
+        seeds = None if seed is None else np.array([number & 0x7FFFFFFF for number in seed if number is not None])  # C++ ints
+        observation, info = self._games.reset(seed=seeds, options=options)
         self._lives = info["lives"]
         return observation, {}
 

@@ -1,6 +1,7 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -118,9 +119,10 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
         missing = _first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
         raise UserError(f"{source} needs a package that is missing - {missing} - {_remedy(source)}") from error
     except gymnasium.error.UnregisteredEnv as error:
-        raise UserError(
-            f"unknown environment {source!r}{closest(source, gymnasium.registry) or ' - see `footlight list environments`'}"
-        ) from error
+        game = re.fullmatch(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]", source)  # what Atari games were called until v5
+        known = closest(source, gymnasium.registry) or " - see `footlight list environments`"
+        hint = f" - did you mean '{PREFIX}{game[1]}-v5'?" if game and game[2] else known
+        raise UserError(f"unknown environment {source!r}{hint}") from error
     except Exception as error:  # an environment's own code: whatever it stumbles over
         raise UserError(f"{source!r} cannot be made - {type(error).__name__}: {_first_line(error)}") from error
 

@@ -37,8 +37,12 @@ class SerialEnvironments:
 
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
-        self._ask_resets(range(self.num_envs))
-        for env in range(self.num_envs):
+        return self.restart(range(self.num_envs))
+
+    def restart(self, envs: Sequence[int]) -> Array:
+        """Begin the next episode in these, whose last one is closed already; the observations of all [E, ...]."""
+        self._ask_resets(envs)
+        for env in envs:
             self._actions[env].clear()
             self.observation[env] = self._reset(env)
         return self.observation.copy()

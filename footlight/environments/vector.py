@@ -48,6 +48,20 @@ class VectorEnvironments:
         self.observation = self._checked(observation)
         return self.observation.copy()
 
+    def restart(self, envs: Sequence[int]) -> Array:
+        """Begin the next episode in these, whose last one is closed already; the observations of all [E, ...].
+
+        Only where the vector environment resets those of a mask: Gymnasium's with autoreset DISABLED, and Atari games.
+        """
+        mask = np.isin(np.arange(self.num_envs), envs)
+        observation, _ = self._called("reset", seed=self._seeds(envs), options={"reset_mask": mask})
+        for env in envs:
+            self.book.begin(env)
+        if self._resetting is not None:
+            self._resetting &= ~mask
+        self.observation = self._checked(observation)
+        return self.observation.copy()
+
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
         before, resetting = self.observation, self._resetting
@@ -97,7 +111,7 @@ class VectorEnvironments:
 
     def _seeds(self, envs: Sequence[int]) -> int | list[int | None]:
         if not self._seed_for_each:
-            return self.book.common_seed()
+            return self.book.common_seed() & 0x7FFFFFFF  # a C++ int behind some, such as ale-py's
         seeds: list[int | None] = [None] * self.num_envs
         for env in envs:
             seeds[env] = self.book.episode_seed(env)

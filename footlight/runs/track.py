@@ -88,6 +88,8 @@ def _await_end(over: threading.Event) -> None:
 def _send(folder: Path, name: str, over: threading.Event, options: Record) -> None:
     record = read_json(folder / "config.json") | {key: value for key, value in options.items() if value is not None}
     home = folder / name
+    if home.is_symlink():  # of a folder from elsewhere: what lies behind it is not ours to write
+        raise UserError(f"{home} is a link - a tracker writes into the run folder only - remove it")
     try:
         home.mkdir(exist_ok=True)
         with _alone(home, wait=not over.is_set()):

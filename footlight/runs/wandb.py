@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -121,6 +122,8 @@ class WandB:
     def _take_up(self, before: Record) -> bool:
         """Take the id of the last session where this one is about the same W&B run; whether it goes on with what is there."""
         if any(before.get(name) != self._state[name] for name in ("project", "mode")):
+            return False
+        if not re.fullmatch("[0-9a-f]{8}", str(before.get("id"))):  # not of our making; it would become part of a path
             return False
         if self._state["mode"] == "online" and "sent" not in before:
             print(f"the W&B run {before['id']} was cut off - all goes into a new one, {self._state['id']} - delete the old one")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ale_py
 import gymnasium
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from footlight.environments.make import configured, make, make_for_evaluation, m
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
+from footlight.evaluation import evaluate
 
 BREAKOUT = "ALE/Breakout-v5"
 PLAIN: dict[str, Any] = {"sticky_actions": 0.0, "noop_max": 0, "fire_reset": False}
@@ -163,7 +165,7 @@ def test_a_run_records_the_settings_and_makes_its_environment_again(tmp_path: Pa
 def test_one_stream_resumes_exactly(tmp_path: Path) -> None:
     fields: dict[str, Any] = {
         "num_envs": 1, "screen_size": 44, "torso": "small", "hidden_sizes": (8,), "eval_episodes": 0, "checkpoint_every": 50,
-        "compile": "off", "quiet": True,
+        "compile": "off", "quiet": True, "learning_rate_schedule": "constant",
     }  # fmt: skip
     footlight.train("a2c", BREAKOUT, steps=130, run_dir=tmp_path / "straight", **fields)
     footlight.train("a2c", BREAKOUT, steps=70, run_dir=tmp_path / "parts", **fields)
@@ -185,13 +187,58 @@ def test_presets_for_games_fit_environments_that_are_given_as_they_are(tmp_path:
 def test_unknown_games_and_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"unknown game 'ALE/Brakeout-v5' - did you mean 'ALE/Breakout-v5'\?"):
         make_one("ALE/Brakeout-v5")
-    with pytest.raises(UserError, match="frame_skip is 0 - it must be an integer >= 1"):
+    with pytest.raises(UserError, match=r"frame_skip is 0 - it must be an integer in \[1, 64\]"):
         configured(BREAKOUT, {"frame_skip": 0})
     with pytest.raises(UserError, match="unknown field 'noop_max'"):
         footlight.train("a2c", "CartPole-v1", noop_max=3, run_dir=tmp_path / "run")
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
     with pytest.raises(UserError, match=r"ALE/Breakout-v5 cannot be played - .* - mend .*, or install ale-py anew"):
         make_one(BREAKOUT)
+
+
+def test_the_names_that_games_once_had_lead_to_those_they_have() -> None:
+    with pytest.raises(UserError, match="unknown environment 'Breakout2NoFrameskip-v4' - did you mean 'ALE/Breakout2-v5'"):
+        make_one("Breakout2NoFrameskip-v4")  # unknown also where ale-py was imported
+
+
+def test_a_vector_environment_of_ale_pys_own_takes_every_seed(tmp_path: Path) -> None:
+    for seed in range(4):
+        make(ale_py.AtariVectorEnv("breakout", 2), seed).reset()
+
+
+def test_an_id_given_again_keeps_the_settings_of_the_run(tmp_path: Path) -> None:
+    footlight.train(
+        "a2c", BREAKOUT, steps=5, num_envs=1, screen_size=44, torso="small", hidden_sizes=(8,), eval_episodes=0, compile="off",
+        quiet=True, run_dir=tmp_path / "run",
+    )  # fmt: skip
+    assert footlight.Run(tmp_path / "run", environment=BREAKOUT).make_env().observation_space.shape == (4, 44, 44)
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"environment_config": {', '"environment_config": ["noop_max"], "was": {'))
+    with pytest.raises(UserError, match="environment_config is no object"):
+        footlight.Run(tmp_path / "run").make_env()
+
+
+def test_games_that_never_end_are_cut_off_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footlight.evaluation.MAX_EPISODE_STEPS", 60)
+    found = []
+    for episodes in (1, 3):
+        environments = make_for_evaluation(configured(BREAKOUT), 0, "evaluation", episodes)
+        policy: Any = type("Waits", (), {"act": lambda self, seen, deterministic: np.zeros(len(seen), np.int64)})()
+        found.append(evaluate(policy, environments, episodes))
+    assert [evaluation.lengths for evaluation in found] == [(60,), (60, 60, 60)]
+    assert [evaluation.unfinished for evaluation in found] == [1, 3]
+
+
+def test_games_are_restarted_one_by_one() -> None:
+    environments = make(BREAKOUT, seed=1, num_envs=3)
+    environments.reset()
+    for _ in range(5):
+        before = environments.step(np.array([2, 2, 2])).next_observation
+    environments.book.finish(1, False)
+    after = environments.restart([1])
+    assert np.array_equal(after[[0, 2]], before[[0, 2]])
+    assert not np.array_equal(after[1], before[1])
+    assert environments.book.length.tolist() == [5, 0, 5]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

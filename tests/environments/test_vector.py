@@ -323,7 +323,7 @@ def test_one_seed_for_all_where_gymnasiums_interface_is_all_there_is() -> None:
     environments = VectorEnvironments(Plain(), 7, "episode")
     environments.reset()
     environments.restore(environments.arrays())
-    assert given == [derived_seed(7, "episode", 0), derived_seed(7, "episode", 2)]
+    assert given == [derived_seed(7, "episode", number) & 0x7FFFFFFF for number in (0, 2)]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -391,3 +391,21 @@ def test_a_run_from_before_there_were_trackers_is_resumed(tmp_path: Path) -> Non
     assert len(old) == len(config) - 6
     (folder / "config.json").write_text(json.dumps(old))
     assert footlight.resume(folder, steps=90, quiet=True).result["status"] == "finished"  # type: ignore[index]
+
+
+def test_a_folder_from_elsewhere_makes_nobody_delete_what_lies_beside_it(run_folder: Path, fake: FakeWandb) -> None:
+    victim = run_folder.parent / "victim"
+    victim.mkdir()
+    (run_folder / "wandb" / "offline-run-1-x").mkdir(parents=True)
+    state = {"project": "footlight", "mode": "offline", "id": "x/../../../victim"}
+    (run_folder / "wandb.json").write_text(json.dumps(state))
+    track(run_folder, ["wandb"], wandb_mode="offline")
+    assert victim.is_dir()
+    assert json.loads((run_folder / "wandb.json").read_text())["id"] != state["id"]
+
+
+def test_a_tracker_does_not_write_behind_a_link(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (run_folder / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="tensorboard is a link - a tracker writes into the run folder only - remove it"):
+        track(run_folder, ["tensorboard"])
