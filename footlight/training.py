@@ -28,8 +28,8 @@ from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
 from footlight.streams import MAX_SEED, derived_seed
 
-LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl, more in runs of
-MOST_LINES = 10_000  # lines or more
+LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl, more in runs that would have more than
+MOST_LINES = 10_000
 KEPT_CHECKPOINTS = 2
 # Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
 FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
@@ -81,6 +81,11 @@ class Options:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def log_interval(self) -> int:
+        """Environment steps per line of metrics: a run of any length has a file that can be read at once."""
+        return max(LOG_EVERY, self.steps // MOST_LINES)
 
     @property
     def evaluation_interval(self) -> int:
@@ -187,7 +192,7 @@ class Training:
             end = "terminated" if episode.terminated else "truncated"
             record = {"step": step, "env": episode.env, "return": episode.total, "length": episode.length, end: True}
             self.folder.append("episodes", record)
-        if _crossed(before, step, max(LOG_EVERY, self.options.steps // MOST_LINES)):
+        if _crossed(before, step, self.options.log_interval):
             self._log_metrics()
         if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
             self._take_stock(step)

@@ -16,6 +16,7 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.runs.folder import RunFolder
+from footlight.training import Options
 
 SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 0}
 SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
@@ -115,6 +116,11 @@ def test_a_fault_in_an_evaluation_does_not_come_back_with_every_resume(monkeypat
         footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
     footlight.resume("run", quiet=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(("steps", "interval"), [(10, 1_000), (10_000_000, 1_000), (1_000_000_000, 100_000)])
+def test_metrics_have_ten_thousand_lines_at_most(steps: int, interval: int) -> None:
+    assert Options(steps=steps).log_interval == interval
 
 
 # Schedules and normalisation
