@@ -144,11 +144,6 @@ def test_a_missing_package_of_the_users(register: Register) -> None:
         make(register("Pretend-v0", "no_such_package:Pretend"), 0)
 
 
-def test_atari_is_named() -> None:
-    with pytest.raises(UserError, match="ale-py"):
-        make("ALE/Breakout-v5", 0)
-
-
 # Another one like it
 
 
