@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # Read by the thread pools when NumPy and torch are loaded; what the user has set wins. NumPy multiplies single observations here:
-# a pool of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake, for about a
-# millisecond. Where another program wants the cores too, longer waits would take from it, and from us, all of a time slice.
+# a pool of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake, for about
+# a millisecond. Where another program wants the cores too, longer waits would take from it, and from us, all of a time slice.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000000")
 
