@@ -105,7 +105,7 @@ class Overlay:
             y = _MARGIN - 2 + row * 22
             draw.rectangle((_MARGIN, y + 3, _MARGIN + 10, y + 13), colour)
             draw.text((_MARGIN + 18, y), name, _INK, _font(13), "la")
-            draw.text((WIDTH - _MARGIN, y), "–" if value is None else number(value), _INK, _font(13), "ra")
+            draw.text((WIDTH - _MARGIN, y), number(value) if _known(value) else "–", _INK, _font(13), "ra")
         _, top, _, bottom = _PLOT
         x = self._at(index, 0)[0]
         draw.line([(x, top), (x, bottom)], _INK)
@@ -130,7 +130,7 @@ class Overlay:
 
 
 def _draw_policy(draw: ImageDraw.ImageDraw, moment: Moment) -> None:
-    if moment.entropy is not None:
+    if _known(moment.entropy):
         draw.text((_MARGIN, _POLICY_TOP), "entropy of the policy", _INK, _font(13), "la")
         draw.text((WIDTH - _MARGIN, _POLICY_TOP), f"{number(moment.entropy)} nats", _INK, _font(13), "ra")
     draw.text((_MARGIN, _POLICY_TOP + 18), moment.heading, _INK, _font(13), "la")

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,21 +17,14 @@ from hypothesis import strategies as st
 from footlight.agent import Agent
 from footlight.buffers import memory
 from footlight.buffers.frames import FrameReplay, frames_per_observation, is_image, replay_for
-from footlight.buffers.replay import Replay
+from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.errors import UserError
 from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
 
 ACTION = DiscreteAction(sizes=(2**40,), starts=(0,))
 
 
-@dataclass(frozen=True)
-class Settings:
-    gamma: float = 0.9
-    n_steps: int = 1
-    batch_size: int = 7
-    buffer_size: int = 400
-    learning_starts: int = 0
-    updates_per_step: float = 1.0
+planned = partial(ReplayPlan, gamma=0.9, batch_size=7, buffer_size=400, learning_starts=0, updates_per_step=1.0)
 
 
 def images(*shape: int) -> Spaces:
@@ -112,7 +106,7 @@ def kept(replay: FrameReplay) -> Batch:
     return Batch(*(np.concatenate(column) for column in columns))
 
 
-def naive(events: list[Event], spaces: Spaces, num_envs: int, plan: Settings) -> Batch:
+def naive(events: list[Event], spaces: Spaces, num_envs: int, plan: ReplayPlan) -> Batch:
     """Every row of the same steps, by environment, the oldest first."""
     replay = Replay(spaces, num_envs, replace(plan, buffer_size=10_000))
     fill(replay, events)
@@ -136,7 +130,7 @@ def of_env(batch: Batch, env: int) -> list[Array]:
 )
 def test_equals_the_naive_buffer(stack: int, num_envs: int, n_steps: int, spare: int, num_steps: int, seed: int) -> None:
     slots = max(2 * stack * n_steps + spare, 7)
-    plan, spaces = Settings(n_steps=n_steps, buffer_size=slots * num_envs), images(stack, 1, 2, 1)
+    plan, spaces = planned(n_steps=n_steps, buffer_size=slots * num_envs), images(stack, 1, 2, 1)
     replay, events = FrameReplay(spaces, num_envs, plan), list(play(num_steps, num_envs, stack, seed))
     for until in range(0, num_steps, 29):
         fill(replay, events[until : until + 29])
@@ -160,7 +154,7 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (300, 2, 2, 1), np.uint8)
     never = np.zeros(1, bool)
     for n_steps, held in ((1, 46), (3, 44)):
-        replay = FrameReplay(images(stack, 2, 2, 1), 1, Settings(buffer_size=slots, n_steps=n_steps))
+        replay = FrameReplay(images(stack, 2, 2, 1), 1, planned(buffer_size=slots, n_steps=n_steps))
         for time in range(200):
             now, later = frames[None, time : time + stack], frames[None, time + 1 : time + 1 + stack]
             replay.add(Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never), np.full((1, 1), time))
@@ -172,7 +166,7 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
 def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
     # Nothing is ever shared: each step takes a stack for either observation, and n of them are under way
     generator, never = np.random.default_rng(0), np.zeros(1, bool)
-    plan, spaces = Settings(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1), images(3, 2, 2, 1)
+    plan, spaces = planned(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1), images(3, 2, 2, 1)
     replay, events = FrameReplay(spaces, 1, plan), []
     for time in range(4 * n_steps):
         now, later = generator.integers(0, 256, (2, 1, 3, 2, 2, 1), np.uint8)
@@ -187,7 +181,7 @@ def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
 def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
     # Episodes of 10 steps: 4 frames of the first observation and 10 successors, whatever is called terminated within
     generator, slots = np.random.default_rng(0), 4 + 5 * 14
-    replay = FrameReplay(images(4, 2, 2, 1), 1, Settings(buffer_size=slots))
+    replay = FrameReplay(images(4, 2, 2, 1), 1, planned(buffer_size=slots))
     for _ in range(5):
         frames = generator.integers(1, 256, (14, 2, 2, 1), np.uint8)
         for time in range(10):
@@ -201,7 +195,7 @@ def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
 
 
 def test_draws_are_uniform_over_all_environments() -> None:
-    plan = Settings(batch_size=50, buffer_size=60)
+    plan = planned(batch_size=50, buffer_size=60)
     replay, events = FrameReplay(images(2, 1, 2, 1), 3, plan), list(play(60, 3, 2, 1))
     fill(replay, events)
     stream, drawn = np.random.default_rng(0), []
@@ -219,7 +213,7 @@ def test_draws_are_uniform_over_all_environments() -> None:
 @pytest.mark.parametrize("n_steps", [1, 3])
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_goes_on_from_a_checkpoint(spare: int, n_steps: int, on_disk: bool, tmp_path: Path) -> None:
-    plan = Settings(n_steps=n_steps, buffer_size=2 * (8 * n_steps + spare), learning_starts=10)
+    plan = planned(n_steps=n_steps, buffer_size=2 * (8 * n_steps + spare), learning_starts=10)
     spaces, events = images(4, 1, 2, 1), list(play(90, 2, 4, 3))
     straight, stream = FrameReplay(spaces, 2, plan), np.random.default_rng(0)
     fill(straight, events[:50])
@@ -244,7 +238,7 @@ def test_goes_on_from_a_checkpoint(spare: int, n_steps: int, on_disk: bool, tmp_
 
 
 def test_draws_come_due_as_in_the_naive_buffer() -> None:
-    plan, spaces = Settings(n_steps=3, learning_starts=20, updates_per_step=0.29), images(2, 1, 2, 1)
+    plan, spaces = planned(n_steps=3, learning_starts=20, updates_per_step=0.29), images(2, 1, 2, 1)
     mine, theirs, drawn = FrameReplay(spaces, 2, plan), Replay(spaces, 2, plan), 0
     assert mine.expected_updates(100) == theirs.expected_updates(100) == 23
     for event in play(50, 2, 2, 0):
@@ -259,7 +253,7 @@ def test_draws_come_due_as_in_the_naive_buffer() -> None:
 def test_a_million_atari_frames() -> None:
     # 84 * 84 bytes, and for each frame an action of 8, reward and discount of 4 each, and two slots of 8
     spaces = Spaces(observation_shape=(4, 84, 84), observation_dtype="uint8", action=DiscreteAction(sizes=(18,), starts=(0,)))
-    plan = Settings(buffer_size=10**4, batch_size=32)
+    plan = planned(buffer_size=10**4, batch_size=32)
     replay = FrameReplay(spaces, 8, plan)
     batch = 32 * (2 * 4 * 84 * 84 + 8 + 4 + 4)
     assert replay.num_bytes == 10**4 * (7056 + 32) + batch
@@ -284,7 +278,7 @@ def test_a_million_atari_frames() -> None:
 def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
     assert is_image(images(*shape))
     assert frames_per_observation(images(*shape)) == stack
-    replay = FrameReplay(images(*shape), 1, Settings(batch_size=1, buffer_size=20))
+    replay = FrameReplay(images(*shape), 1, planned(batch_size=1, buffer_size=20))
     seen, after = np.random.default_rng(0).integers(0, 256, (2, 1, *shape), np.uint8)
     never = np.zeros(1, bool)
     replay.add(Transition(seen, np.zeros((1, 1), int), np.zeros(1), after, never, never), np.zeros((1, 1), int))
@@ -296,7 +290,7 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
 def test_planes_of_several_colours_are_shared_too() -> None:
     # Two pictures of three planes behind each other are six slots; a step brings three new ones
     planes, never = np.random.default_rng(0).integers(0, 256, (1, 90, 7, 7), np.uint8), np.zeros(1, bool)
-    replay = FrameReplay(images(6, 7, 7), 1, Settings(buffer_size=6 + 6 + 27 * 3))
+    replay = FrameReplay(images(6, 7, 7), 1, planned(buffer_size=6 + 6 + 27 * 3))
     for time in range(28):
         now, later = planes[:, 3 * time : 3 * time + 6], planes[:, 3 * time + 3 : 3 * time + 9]
         replay.add(Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never), np.full((1, 1), time))
@@ -304,36 +298,36 @@ def test_planes_of_several_colours_are_shared_too() -> None:
 
 
 def test_everything_else_is_kept_whole(tiny_spaces: Spaces) -> None:
-    assert type(replay_for(images(4, 84, 84), 1, Settings())) is FrameReplay
+    assert type(replay_for(images(4, 84, 84), 1, planned())) is FrameReplay
     for spaces in (tiny_spaces, images(128), images(84, 84), replace(images(4, 84, 84), observation_dtype="float32")):
         assert not is_image(spaces)
-        assert type(replay_for(spaces, 1, Settings(buffer_size=10))) is Replay
+        assert type(replay_for(spaces, 1, planned(buffer_size=10))) is Replay
     with pytest.raises(UserError, match=r"buffer_dir is /tmp - .* float32 of shape \(2,\) - leave it out$"):
-        replay_for(tiny_spaces, 1, Settings(), "/tmp")
+        replay_for(tiny_spaces, 1, planned(), "/tmp")
 
 
 def test_what_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spaces = images(4, 84, 84)
     with pytest.raises(UserError, match="batch_size 11 is larger than buffer_size 10"):
-        FrameReplay(spaces, 1, Settings(batch_size=11, buffer_size=10))
+        FrameReplay(spaces, 1, planned(batch_size=11, buffer_size=10))
     with pytest.raises(UserError, match=r"buffer_size 100 is too small - n_steps 5 of 3 environments with 4 frames .* need 120 "):
-        FrameReplay(spaces, 3, Settings(n_steps=5, buffer_size=100))
+        FrameReplay(spaces, 3, planned(n_steps=5, buffer_size=100))
     with pytest.raises(UserError, match="there is no such folder"):
-        FrameReplay(spaces, 1, Settings(), str(tmp_path / "missing"))
+        FrameReplay(spaces, 1, planned(), str(tmp_path / "missing"))
     monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**6}))
     with pytest.raises(UserError, match=r"buffer_size 400 needs 2\.8 MB on the disk of .* - 1\.0 MB are free - .* about 127$"):
-        FrameReplay(spaces, 1, Settings(), str(tmp_path))
+        FrameReplay(spaces, 1, planned(), str(tmp_path))
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
     with pytest.raises(UserError, match=r"buffer_size 400 needs 3\.2 MB - 1\.0 MB are free - "):
-        FrameReplay(spaces, 1, Settings())
+        FrameReplay(spaces, 1, planned())
     assert not list(tmp_path.iterdir())
 
 
 def test_memory_asked_for_is_less_on_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
-    replay = FrameReplay(images(4, 84, 84), 1, Settings(), str(tmp_path))
+    replay = FrameReplay(images(4, 84, 84), 1, planned(), str(tmp_path))
     events = list(play(30, 1, 4, 0))
-    small, mapped = (FrameReplay(images(4, 1, 2, 1), 1, Settings(), folder) for folder in (None, str(tmp_path)))
+    small, mapped = (FrameReplay(images(4, 1, 2, 1), 1, planned(), folder) for folder in (None, str(tmp_path)))
     for each in (small, mapped):
         fill(each, events)
     assert all(np.array_equal(a, b) for a, b in zip(kept(small), kept(mapped), strict=True))

@@ -84,7 +84,8 @@ def test_many_and_large_numbers_stay_inside(count: int) -> None:
 
 def test_no_number_is_drawn_as_none() -> None:
     overlay = Overlay([float("nan"), float("inf"), 1.0], [None, None, None], "")
-    drawn(overlay, 0, Moment(float("nan"), None, float("nan"), "", []))
+    nothing = drawn(overlay, 0, Moment(None, None, None, "", []))
+    np.testing.assert_array_equal(drawn(overlay, 0, Moment(float("nan"), float("inf"), float("nan"), "", [])), nothing)
 
 
 @pytest.mark.parametrize(
