@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 # a pool of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake, for about
 # a millisecond. Where another program wants the cores too, longer waits would take from it, and from us, all of a time slice.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000000")
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __version__ = "0.1.0"
 __all__ = ["Agent", "Evaluation", "Policy", "Run", "evaluate", "load", "plot", "resume", "train"]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from footlight import __version__, checkpoint
 from footlight.algorithms import Algorithm, find, name_of
+from footlight.buffers.memory import keep_freed_memory
 from footlight.compilation import CompilerMissing, compile_in_place
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
@@ -29,6 +30,7 @@ UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longe
 # The optimiser's memory of a unit that has died decays into denormal numbers, which slow a run down by a third. Set before torch
 # starts its threads, which inherit it, and always: bits depend on it.
 torch.set_flush_denormal(True)
+keep_freed_memory()
 
 
 class Agent:
@@ -102,7 +104,7 @@ class Agent:
         self._acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
         self._learned_at = 0  # environment steps at the last update
-        self.compiled = self._compile_later = False
+        self.compiled = self._compile_later = self._acting_compiled = False
         count = len(method.METRICS)
         self._latest = torch.zeros(count, device=self.device)
         self._totals = torch.zeros(count, device=self.device)  # sums since the last reading,
@@ -141,6 +143,8 @@ class Agent:
             return self.policy.act(observation)
         batch = as_batch(observation, self.spaces)
         seen = batch if self.normaliser is None else self.normaliser.observation(batch)
+        if self.compiled:
+            self._compile_acting()
         drawn_EA = self.algorithm.explore(
             self.config, self.networks, self.state, seen, self.streams.exploration, self.buffer.num_steps
         )
@@ -240,6 +244,20 @@ class Agent:
         for variant in self.algorithm.variants(self.config, self.networks):
             if self.compiled and variant not in self._updates:
                 self._updates[variant] = self._make_update(variant)
+        if self.compiled:
+            self._compile_acting()
+
+    def _compile_acting(self) -> None:
+        """Compile the forward pass of acting too, once, where networks see pictures: it costs half as much as learning there."""
+        if self._acting_compiled or self.device.type != "cpu" or not getattr(self.networks, "pixels", False):
+            return
+        self._acting_compiled = True
+        network, parameters_P = (getattr(part, self.algorithm.POLICY) for part in (self.networks, self.state))
+        shape, dtype = (self.num_envs, *self.spaces.observation_shape), np.dtype(self.spaces.observation_dtype)
+        try:
+            network.compile_infer(parameters_P, torch.from_numpy(np.zeros(shape, dtype)))
+        except CompilerMissing as reason:
+            self.notice(f"acting is not compiled: {reason} - going on without, which is slower and does the same")
 
     def _make_update(self, variant: Hashable) -> Callable[[], None]:
         """The update of this variant as a call without arguments, bound to the tensors of state, batch and noise."""

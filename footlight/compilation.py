@@ -5,15 +5,19 @@ the first one's kernels. An update here is a function of tensors of fixed shapes
 (`make_fx`), made functional, and given to Inductor: one callable per agent, no guards, nothing to recompile.
 """
 
+import functools
 import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
 
 
 class CompilerMissing(Exception):
@@ -59,7 +63,7 @@ def _inductor(function: Callable[..., None], tensors: Sequence[Tensor]) -> Calla
     fakes = [fake_mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
     with fake_mode, torch.no_grad():
         functional = functionalize(returning_tuple, remove="mutations")
-        graph = make_fx(functional, decomposition_table=select_decomp_table())(*fakes)
+        graph = make_fx(functional, decomposition_table={**select_decomp_table(), **_products()})(*fakes)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
@@ -77,3 +81,65 @@ def _settings() -> AbstractContextManager[None]:
         {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
     )
     return settings
+
+
+def _products() -> dict[Any, Callable[..., Any]]:
+    """What large matrix products become: oneDNN's, where MKL, which torch takes for them, is twice as slow."""
+    aten = torch.ops.aten
+    return {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm} if _mkl_is_slow() else {}
+
+
+def _mkl_is_slow() -> bool:
+    """Whether this is a processor of another maker than MKL's."""
+    try:
+        is_intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_both and not is_intel
+
+
+def _is_large(a: Tensor, b: Tensor) -> bool:
+    on_cpu = a.device.type == "cpu" and a.dtype == b.dtype == torch.float32
+    return on_cpu and a.shape[-2] * a.shape[-1] * b.shape[-1] >= LARGE_PRODUCT
+
+
+def _mm(a: Tensor, b: Tensor) -> Any:
+    return _linear()(a, b.mT, None) if _is_large(a, b) else NotImplemented
+
+
+def _addmm(bias: Tensor, a: Tensor, b: Tensor, **scales: Any) -> Any:
+    return _linear()(a, b.mT, bias) if _is_large(a, b) and bias.dim() == 1 and not scales else NotImplemented
+
+
+def _bmm(a: Tensor, b: Tensor) -> Any:
+    if not _is_large(a, b):
+        return NotImplemented
+    return torch.stack([_linear()(one, other.mT, None) for one, other in zip(a, b, strict=True)])
+
+
+@functools.cache
+def _linear() -> Any:
+    """`a @ weight.mT + bias` by oneDNN as an operator, for Inductor's own keeps to weights that never change."""
+    from torch._inductor.ir import ExternKernel, FixedLayout, TensorBox
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
+
+    @torch.library.custom_op("footlight::linear", mutates_args=())
+    def linear(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, weight, bias, "none", [], "")
+        return product
+
+    @linear.register_fake
+    def _(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return a.new_empty(a.shape[0], weight.shape[0])
+
+    @register_lowering(torch.ops.footlight.linear.default, type_promotion_kind=None)
+    def _(a: Any, weight: Any, bias: Any) -> Any:
+        given = [ExternKernel.realize_input(x) for x in (a, weight, bias) if x is not None]
+        layout = FixedLayout(a.get_device(), a.get_dtype(), [a.get_size()[0], weight.get_size()[0]])
+        settings = ["none", [-1], ""]  # nothing is done to the product afterwards
+        product = LinearUnary(layout, given, settings if bias is not None else [None, *settings])
+        return TensorBox.create(_create_output_node(product))  # type: ignore[no-untyped-call]
+
+    return torch.ops.footlight.linear.default

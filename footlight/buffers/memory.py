@@ -1,6 +1,7 @@
 """How much memory and disk there is, and what a buffer would take: known before anything is built."""
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
@@ -14,10 +15,23 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.types import Array
 
+_LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")  # limit, usage, and what of it the kernel gives back
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep up to 256 MiB of freed memory for what comes next, rather than give it back to the system.
+
+    An update on pictures frees 20 MB of intermediate results, and takes them again in the next one: fetching these anew, page by
+    page, would cost a quarter of its time. Nothing happens where the C library has no such setting.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_LARGEST_KEPT, 32 << 20)
+        library.mallopt(_MOST_KEPT, 256 << 20)
 
 
 def available_bytes() -> int | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from footlight.compilation import compile_in_place
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.types import Array
@@ -47,6 +48,7 @@ class Network:
         self._precision = precision
         self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
+        self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
 
     def __call__(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
@@ -97,12 +99,34 @@ class Network:
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
 
+    def compile_infer(self, parameters_P: Tensor, observation: Tensor) -> None:
+        """Compile `infer` for observations like these, on these very parameters. It gives the first output alone from then on.
+
+        Raises `CompilerMissing`.
+        """
+
+        def first_output(parameters_P: Tensor, observation: Tensor) -> Tensor:
+            output = self(parameters_P, observation)
+            return output[0] if isinstance(output, tuple) else output
+
+        with torch.no_grad():
+            output = first_output(parameters_P, observation)
+        run = compile_in_place(lambda *given: given[2].copy_(first_output(*given[:2])), [parameters_P, observation, output])
+        self._compiled = parameters_P.data_ptr(), observation, output, run
+
     def infer(self, parameters_P: Tensor, observation: Array) -> Any:
         """The forward pass for acting, without gradients: observations [E, ...] to NumPy arrays.
 
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
         the time that modules take.
         """
+        if self._compiled is not None:
+            compiled_P, seen, output, run = self._compiled
+            here = seen.numpy()
+            if (compiled_P, here.shape, here.dtype) == (parameters_P.data_ptr(), observation.shape, observation.dtype):
+                here[...] = observation
+                run()
+                return output.numpy().copy()
         if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
             if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
                 self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))

@@ -153,3 +153,51 @@ def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
     assert not agent.compiled
     assert len(said) == 1
     assert "no C++ compiler" in said[0]
+
+
+@pytest.mark.parametrize("mkl_is_slow", [False, True])
+def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> None:
+    """Whoever multiplies, in all the layouts that a layer's passes have, and with a size at which oneDNN is asked."""
+    from footlight import compilation
+
+    monkeypatch.setattr(compilation, "_mkl_is_slow", lambda: mkl_is_slow)
+    source = torch.Generator().manual_seed(0)
+    a, b, bias = (torch.randn(shape, generator=source) for shape in ((200, 160), (160, 180), (180,)))
+    twice = torch.randn(2, 160, 180, generator=source)
+
+    def products(*tensors: torch.Tensor) -> None:
+        a, b, bias, twice, *results = tensors
+        gradient = torch.addmm(bias, a, b)
+        for result, value in zip(
+            results, (gradient, gradient @ b.mT, a.mT @ gradient, a @ twice, gradient @ twice.mT), strict=True
+        ):
+            result.copy_(value)
+
+    shapes = (200, 180), (200, 160), (160, 180), (2, 200, 180), (2, 200, 160)
+    eager, compiled = ([torch.zeros(shape) for shape in shapes] for _ in range(2))
+    products(a, b, bias, twice, *eager)
+    compilation.compile_in_place(products, [a, b, bias, twice, *compiled])()
+    for one, other in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-2)  # of sums whose parts are some thousands
+
+
+def test_acting_on_pictures_is_compiled_too() -> None:
+    pictures, choices = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8), gymnasium.spaces.Discrete(4)
+    agents = [
+        Agent("a2c", pictures, choices, seed=3, num_envs=2, compile=mode, notice=fail)  # type: ignore[arg-type]
+        for mode in ("off", "on")
+    ]
+    draws = np.random.default_rng(0)
+    for rows in (2, 3):  # as it is compiled for, and otherwise
+        seen = draws.integers(0, 256, (rows, 4, 84, 84), np.uint8)
+        if rows == 2:
+            eager, compiled = (agent.act(seen, explore=True) for agent in agents)
+            assert np.array_equal(eager, compiled)  # drawn with equal random numbers
+        outputs = [agent.networks.actor_critic.infer(agent.state.actor_critic, seen) for agent in agents]
+        eager, compiled = (output[0] if isinstance(output, tuple) else output for output in outputs)
+        assert eager.shape == compiled.shape == (rows, 4)
+        np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-5)
+    first = agents[1].networks.actor_critic.infer(agents[1].state.actor_critic, seen[:2])
+    agents[1].state.actor_critic.mul_(2)  # learning changes the parameters in place
+    second = agents[1].networks.actor_critic.infer(agents[1].state.actor_critic, seen[:2])
+    assert not np.array_equal(first, second)
