@@ -56,17 +56,19 @@ class Work:
         return max(1, math.ceil(steps / unit)) * unit
 
     def has(self, library: str) -> bool:
-        """Whether `library` can do it: a peer has the method; the hand-written loop is one for one environment."""
+        """Whether `library` can do it: a peer has the method, in fp32; the hand-written loop is one for one environment."""
         if library in LIMITS:
             return self.environment.startswith("ALE/")
         if library == "agent":
             return self.fields.get("num_envs", 1) == 1
-        return self.algorithm in PEERS.get(library, (self.algorithm,))
+        has_precision = library not in PEERS or self.fields.get("precision", "fp32") == "fp32"
+        return has_precision and self.algorithm in PEERS.get(library, (self.algorithm,))
 
     def __str__(self) -> str:
         sizes, fields = self.fields["hidden_sizes"], self.fields
         size = f"batch {fields['batch_size']}" if self.rollout == 1 else f"{fields['num_envs']} x {fields['n_steps']} steps"
-        return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}"
+        precision = " bf16" if fields.get("precision") == "bf16" else ""
+        return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}{precision}"
 
 
 def off_policy(algorithm: str, hidden_sizes: tuple[int, ...], batch_size: int, **rest: Any) -> Work:
@@ -122,6 +124,7 @@ WORKS = {
     "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
     "ppo-8": ppo(8, must={"sb3": 8.0, "sbx": 2.5}, aim={"sb3": 15.0}),
     "a2c-breakout": games(16, must={"sb3": 1.8}, aim={"sb3": 3.0}),
+    "a2c-breakout-bf16": games(16, must={}, aim={"sb3": 3.0}, precision="bf16"),
 }
 
 
