@@ -2,10 +2,7 @@
 
 import contextlib
 import dataclasses
-import platform
 import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 
-from footlight import __version__, checkpoint
+from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.assessor import Assessor
@@ -38,11 +34,13 @@ from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
+from footlight.machine import describe_machine, describe_process, differences
 from footlight.presets import preset as find_preset
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
 from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
 from footlight.runs.follower import followed
+from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
@@ -103,7 +101,9 @@ def train(
         folder.write_json("config.json", record)
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
+        closing.enter_context(locked(path))
+        training = Training(agent, environments, evaluation_env, options, folder, display, record, recorder)
+        training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
         return _go(run, training)
 
@@ -112,34 +112,38 @@ def resume(
     run_dir: str | Path,
     *,
     steps: int | None = None,
+    threads: int | None = None,
+    max_time: float | None = None,
     environment: EnvironmentSource | None = None,
     network: Any = None,
     algorithm: Algorithm | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Go on with a stopped run from its newest checkpoint, to `steps` environment steps in all (default: as it was begun).
+    """Go on with a stopped run from its newest whole checkpoint, to `steps` environment steps in all (default: as it was begun).
 
+    threads, max_time: fields of `Options`, where they are to be others from now on.
     `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold.
     Raises what `train` raises.
     """
     path = Path(run_dir)
     run = Run(path, environment, network, algorithm)
-    record = run.config
-    saved = checkpoint.find(path)
-    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | record
-    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
-    if missing:
-        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
-    options = build(Options, {field: recorded[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
-    manifest = checkpoint.read_manifest(saved)
-    at = int(manifest["step"])
-    if at >= options.steps and not manifest.get("evaluation_due"):
-        raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
-    display = Display(options.steps, start_step=at, quiet=quiet)
-    environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
-    said: list[str] = []
+    if not path.is_dir() or not (path / "checkpoints").is_dir():
+        run.config  # which says what is wrong  # noqa: B018
+        checkpoint.find(path)
+    display = Display(0, quiet=quiet)
     with contextlib.ExitStack() as closing:
+        closing.enter_context(locked(path))
+        saved = checkpoint.find(path, display.say)
+        manifest = checkpoint.read_manifest(saved)
+        record = _agreed_record(run, manifest, display.say)
+        options = _recorded_options(path, record, {"steps": steps, "threads": threads, "max_time": max_time})
+        at = int(manifest["step"])
+        if at >= options.steps and not manifest.get("evaluation_due"):
+            raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
+        display = Display(options.steps, start_step=at, quiet=quiet)
+        environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
         closing.enter_context(contextlib.closing(environments))
+        said: list[str] = []
         evaluation_env = _evaluation_env(run.source, environments, options, said.append)
         if evaluation_env is not None:
             closing.enter_context(contextlib.closing(evaluation_env))
@@ -149,12 +153,45 @@ def resume(
         )
         recorder = _recorder(run.source, environments, agent, options, display)
         folder = RunFolder(path)
-        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
-        record |= {"steps": options.steps}
-        display.say("\n".join([f"resuming {path} at step {at:,}", _header(record, agent), *said]))
+        changed: dict[str, Any] = {"steps": options.steps, "threads": options.threads}
+        machine = describe_machine()
+        if other := differences(manifest.get("machine", machine), machine):
+            changed["resume"] = f"resumed with {', '.join(other)}"
+            said.append(f"inexact: {changed['resume']} - numbers may differ from an uninterrupted run's")
+        training = Training(agent, environments, evaluation_env, options, folder, display, {**record, **changed}, recorder)
+        display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         training.restore(saved)
-        folder.write_json("config.json", record)
+        if training.record != record:
+            training.save()  # what is asked for now holds for later, too
+            folder.write_json("config.json", training.record)
         return _go(run, training)
+
+
+def _agreed_record(run: Run, manifest: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """The run's configuration. The checkpoint's is the one that is checked; `config.json` is for reading, and mended here."""
+    checked = manifest.get("run")
+    if checked is None:
+        return run.config
+    try:
+        found = run.config
+        wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
+        fault = f"config.json differs from the checkpoint in {', '.join(wrong)}" if wrong else None
+    except UserError as error:
+        fault = str(error)
+    if fault is not None:
+        say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
+        RunFolder(run.folder).write_json("config.json", checked)
+    return dict(checked)
+
+
+def _recorded_options(path: Path, record: Mapping[str, Any], wanted: Mapping[str, Any]) -> Options:
+    """How the run is run, as recorded; what is wanted now wins. Raises `UserError` where the record is broken."""
+    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | dict(record)
+    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
+    if missing:
+        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return build(Options, {field: recorded[field] for field in fields(Options)} | given)
 
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
@@ -222,16 +259,17 @@ def _go(run: Run, training: Training) -> Run:
     folder, display = training.folder, training.display
     try:
         seconds = training.compile()
-        folder.write_json("machine.json", _machine(training.agent, seconds))
+        agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
+        folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
         with followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
     display.say(_closing(run.folder, result))
-    if training.stop_signal == signal.SIGINT:
+    if training.interruption.signal == signal.SIGINT:
         raise KeyboardInterrupt
-    if training.stop_signal is not None:
-        raise SystemExit(128 + training.stop_signal)
+    if training.interruption.signal is not None:
+        raise SystemExit(128 + training.interruption.signal)
     return run
 
 
@@ -273,6 +311,7 @@ def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, op
         "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,
         "config": dataclasses.asdict(agent.config),
+        "resume": "exact",
     }
 
 
@@ -326,38 +365,3 @@ def _closing(folder: Path, result: Mapping[str, Any]) -> str:
     look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
     more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
     return f"{score} | {pace}\nrun folder {folder}\n{more}"
-
-
-def _machine(agent: Agent, compile_seconds: float) -> dict[str, Any]:
-    versions = {"footlight": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    return {
-        "versions": versions | {"numpy": np.__version__, "gymnasium": gymnasium.__version__},
-        "system": platform.platform(),
-        "cpu": _cpu_name(),
-        "threads": torch.get_num_threads(),
-        "device": str(agent.device),
-        "compiled": agent.compiled,
-        "compile_seconds": round(compile_seconds, 1),
-        "commit": _commit(),
-        "command": sys.argv[1:] if Path(sys.argv[0]).stem in ("footlight", "__main__") else None,
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _commit() -> str | None:
-    """The commit of footlight itself where it runs from a checkout."""
-    home = Path(__file__).parents[1]
-    if not (home / ".git").exists():
-        return None
-    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -18,10 +18,10 @@ from footlight.evaluation import evaluate as run_episodes
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
 from footlight.runs.plot import plot_runs
-from footlight.runs.read import read_json
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
+from footlight.storage import read_json
 from footlight.streams import MAX_SEED, derived_seed
 
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {"types", "errors", "config", "streams"}  # anyone may import these; they import only each other
+LEAVES = {"types", "errors", "config", "streams", "storage"}  # anyone may import these; they import only each other
 ENGINE = {
     "equations",
     "networks",
@@ -38,6 +38,9 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "histograms": set(),
     "checkpoint": set(),
     "runs": set(),
+    "machine": set(),
+    "interruption": set(),
+    "rotation": {"checkpoint"},
     "presets": set(),
     "networks": {"equations"},
     "algorithms": {"equations", "networks", "buffers"},
@@ -47,8 +50,21 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "recording": {"assessor", "environments", "runs"},
     "run": {"assessor", "environments", "evaluation", "policy", "recording", "runs"},
-    "training": {"agent", "environments", "evaluation", "checkpoint", "policy", "recording", "runs", "presets", "histograms"},
-    "api": ENGINE | {"agent", "assessor", "policy", "evaluation", "recording", "training", "run"},
+    "training": {
+        "agent",
+        "environments",
+        "evaluation",
+        "checkpoint",
+        "histograms",
+        "interruption",
+        "machine",
+        "policy",
+        "presets",
+        "recording",
+        "rotation",
+        "runs",
+    },
+    "api": ENGINE | {"agent", "assessor", "machine", "policy", "evaluation", "recording", "training", "run"},
     "cli": {"api", "run", "training", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},

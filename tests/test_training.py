@@ -1,6 +1,7 @@
 """Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -259,14 +260,19 @@ def test_rows_that_wait_count_as_memory() -> None:
 # Files
 
 
-def test_a_broken_config_file_is_named() -> None:
-    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **SMALL)
+@pytest.mark.parametrize("damage", ["", "{", '{"seed": 1}', None])
+def test_a_damaged_config_file_is_mended_from_the_checkpoint(damage: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    small = {**SMALL, "quiet": False}
+    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **small)
     path = Path("run/config.json")
-    record = json.loads(path.read_text())
-    del record["eval_every"]
-    path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match="has no 'eval_every'"):
-        footlight.resume("run", steps=99)
+    before = path.read_text()
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_text(damage)
+    footlight.resume("run", steps=99)
+    assert "config.json is written anew" in capsys.readouterr().out
+    assert json.loads(path.read_text()) == json.loads(before) | {"steps": 99}
 
 
 def test_a_file_in_the_place_of_a_folder_is_named() -> None:
@@ -276,14 +282,22 @@ def test_a_file_in_the_place_of_a_folder_is_named() -> None:
         footlight.train("ppo", "CartPole-v1", steps=50, **SMALL)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_named_and_closing_says_no_more() -> None:
-    Path("episodes.jsonl").symlink_to("/dev/full")
-    folder = RunFolder(Path())
+def test_lines_wait_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, write, room = RunFolder(Path()), os.write, [5, 0, 7, 1000]
+
+    def narrow(descriptor: int, data: bytes) -> int:
+        if (count := room.pop(0)) == 0:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data[:count])
+
+    monkeypatch.setattr(os, "write", narrow)
     folder.append("episodes", {"step": 1})
     with pytest.raises(StorageFault, match=r"episodes\.jsonl - No space left"):
         folder.flush()
+    folder.append("episodes", {"step": 2})
+    folder.flush()
     folder.close()
+    assert Path("episodes.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_a_reader_that_leaves_ends_no_run() -> None:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from footlight.compilation import compile_in_place
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.types import Array
@@ -99,10 +98,12 @@ class Network:
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
 
-    def compile_infer(self, parameters_P: Tensor, observation: Tensor) -> None:
+    def compile_infer(
+        self, parameters_P: Tensor, observation: Tensor, compile_in_place: Callable[..., Callable[[], None]]
+    ) -> None:
         """Compile `infer` for observations like these, on these very parameters. It gives the first output alone from then on.
 
-        Raises `CompilerMissing`.
+        Raises what `compile_in_place` raises.
         """
 
         def first_output(parameters_P: Tensor, observation: Tensor) -> Tensor:
