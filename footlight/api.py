@@ -117,16 +117,18 @@ def resume(
     environment: EnvironmentSource | None = None,
     network: Any = None,
     algorithm: Algorithm | None = None,
+    allow_env_import: str | None = None,
     quiet: bool = False,
 ) -> Run:
     """Go on with a stopped run from its newest whole checkpoint, to `steps` environment steps in all (default: as it was begun).
 
     threads, max_time: fields of `Options`, where they are to be others from now on.
-    `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold.
+    `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold;
+    `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
     path = Path(run_dir)
-    run = Run(path, environment, network, algorithm)
+    run = Run(path, environment, network, algorithm, allow_env_import)
     if not path.is_dir() or not (path / "checkpoints").is_dir():
         run.config  # which says what is wrong  # noqa: B018
         checkpoint.find(path)

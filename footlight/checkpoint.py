@@ -100,7 +100,10 @@ class _Writer:
 
     def __init__(self, place: Path, tag: str, previous: Path | None) -> None:
         self._place, self._tag, self._previous = place, tag, previous
-        self._before: dict[str, Any] = {} if previous is None else read_manifest(previous)
+        self._before: dict[str, Any] = {}
+        if previous is not None:
+            with contextlib.suppress(UserError):  # it is gone, or damaged: everything is written anew
+                self._before = read_manifest(previous)
         self.files: dict[str, dict[str, Any]] = {}
         self._groups: dict[str, str] = {}
         self._segments: dict[str, dict[str, Any]] = {}

@@ -71,6 +71,8 @@ def _parser() -> _Parser:
     resume = command("resume", "go on with a stopped run from its newest checkpoint")
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     resume.add_argument("--steps", type=_at_least(1), help="environment steps of the whole run (default: as it was begun)")
+    resume.add_argument("--threads", type=_at_least(1), help="CPU threads (default: as it was begun; others are inexact)")
+    resume.add_argument("--max-time", type=_seconds, metavar="SECONDS", help="save and stop after so long")
     resume.add_argument("--quiet", action="store_true", help="print nothing")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
@@ -87,6 +89,9 @@ def _parser() -> _Parser:
     watch.add_argument("--video", type=Path, metavar="FILE", help="record into FILE.mp4 or FILE.gif; no screen is needed")
     overlay = "show the critic's value beside the return that followed, and the policy's distribution"
     watch.add_argument("--overlay", action="store_true", help=overlay)
+    for reads_id in (resume, evaluate, watch):
+        meaning = "let the run's environment id, module:Env-v0, import this module"
+        reads_id.add_argument("--allow-env-import", metavar="MODULE", help=meaning)
     plot = command("plot", "draw learning curves: one run, or mean and 95 %% interval of several")
     plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
     plot.add_argument(
@@ -106,6 +111,11 @@ def _parser() -> _Parser:
     track.add_argument("--wandb-tags", nargs="+", metavar="TAG", help="tags, likewise")
     track.add_argument("--wandb-mode", choices=("online", "offline"), help="offline: into RUN_DIR/wandb, for `wandb sync`")
     track.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)  # what a training starts
+    inspect = command("inspect", "what is in a run folder, a checkpoint or a saved agent; imports nothing, runs nothing")
+    inspect.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=Path)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    verify = command("verify", "read every file of a run folder, or a checkpoint: is it whole? exit code 0 or 2")
+    verify.add_argument("path", metavar="RUN_DIR", type=Path)
     listing = command("list", "what there is to choose from")
     kinds = ("algorithms", "environments", "presets")
     listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
@@ -123,6 +133,16 @@ def _at_least(low: int) -> Any:
         return value
 
     return integer
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} - it must be a number > 0")
+    return value
 
 
 _TRAIN_OPTIONS = {
@@ -229,14 +249,15 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
 def _resume(options: argparse.Namespace) -> int:
     from footlight.api import resume
 
-    resume(options.run_dir, steps=options.steps, quiet=options.quiet)
+    chosen = {name: getattr(options, name) for name in ("steps", "threads", "max_time", "allow_env_import", "quiet")}
+    resume(options.run_dir, **chosen)
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from footlight.run import Run
 
-    run = Run(options.run_dir)
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
     kind = True if options.deterministic else False if options.stochastic else None
     evaluation = run.evaluate(options.episodes, options.seed, kind)
     if options.json:
@@ -252,10 +273,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from footlight.run import Run
 
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
     if options.video is None:
-        Run(options.run_dir).watch(options.episodes, options.seed, options.overlay)
+        run.watch(options.episodes, options.seed, options.overlay)
     else:
-        print(Run(options.run_dir).video(options.video, options.episodes, options.seed, options.overlay))
+        print(run.video(options.video, options.episodes, options.seed, options.overlay))
     return 0
 
 
@@ -278,6 +300,25 @@ def _track(options: argparse.Namespace) -> int:
     else:
         wandb = {name: value for name, value in vars(options).items() if name.startswith("wandb_")}
         track(options.run_dir, options.track, **wandb)
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from footlight.inspection import in_words, inspect
+
+    content = inspect(options.path, lambda text: print(text, file=sys.stderr))
+    print(json.dumps(content) if options.json else in_words(content))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from footlight.inspection import verify
+
+    found = list(verify(options.path))
+    for name, fault in found:
+        print(f"{'damaged' if fault else 'whole':8s} {name}")
+    if faults := [fault for _, fault in found if fault]:
+        raise UserError("\n".join(faults[:3]))
     return 0
 
 
@@ -307,6 +348,8 @@ _COMMANDS = {
     "watch": _watch,
     "plot": _plot,
     "track": _track,
+    "inspect": _inspect,
+    "verify": _verify,
     "list": _list,
 }  # besides train
 

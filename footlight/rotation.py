@@ -1,5 +1,7 @@
 """The checkpoints of a run: each under a name of its own, the newest and the best pointed at, old ones removed."""
 
+import contextlib
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -27,6 +29,15 @@ class Rotation:
         except OSError as error:
             raise StorageFault(f"cannot create {self.folder} - {error.strerror} - free some space") from error
 
+    def go_on_from(self, folder: Path) -> None:
+        """Take `folder` for the newest. What is newer was found damaged: it is put aside as `damaged-...`, and stays there."""
+        self.newest = folder
+        for newer in checkpoint.newest_first(self.folder.parent):
+            if newer == folder:
+                return
+            with contextlib.suppress(OSError):
+                newer.rename(newer.with_name(f"damaged-{newer.name}-{os.urandom(2).hex()}"))
+
     def save(
         self, step: int, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any],
         spans: Mapping[str, Mapping[str, checkpoint.Span]], is_best: bool,
@@ -42,7 +53,8 @@ class Rotation:
         replace_text(self.folder / "LATEST", name + "\n")
         if is_best:
             replace_text(self.folder / "BEST", name + "\n")
-        self._remove_old()
+        with contextlib.suppress(OSError):  # what is too old may go with the next one
+            self._remove_old()
         return folder
 
     def _remove_old(self) -> None:

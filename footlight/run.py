@@ -33,6 +33,8 @@ class Run:
     environment: EnvironmentSource | None = None
     network: Any = None
     algorithm: Any = None
+    allow_env_import: str | None = None
+    """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -58,13 +60,22 @@ class Run:
         if self.environment is not None and not isinstance(self.environment, str):
             return self.environment
         config = self.config
-        if self.environment not in (None, config["environment"]):
-            return str(self.environment)
+        if self.environment is not None:
+            return str(self.environment) if self.environment != config["environment"] else self._configured(config)
         if config.get("environment_source", "id") != "id":
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
+        module, colon, _ = str(config["environment"]).partition(":")
+        if colon and module != self.allow_env_import:
+            raise UserError(
+                f"{self.folder} names the environment {config['environment']!r} - making it would run the module {module!r} - "
+                f"if you trust that, say so: --allow-env-import {module}"
+            )
+        return self._configured(config)
+
+    def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
         settings = config.get("environment_config", {})
         if not isinstance(settings, dict):
             raise UserError(f"{self.folder / 'config.json'} is broken - environment_config is no object - put it back")

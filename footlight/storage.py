@@ -1,10 +1,12 @@
 """Files written so that a kill or a power cut leaves the old or the new one, and files read as if a stranger had written them."""
 
+import contextlib
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from footlight.errors import StorageFault, UserError
 
@@ -62,15 +64,27 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
     Raises `UserError`.
     """
+    with _opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most_bytes:
+            raise UserError(f"{path} has {size:,} bytes - it should have {most_bytes:,} at most - restore it")
+        return file.read(most_bytes)
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """The first `count` bytes of a regular file, or all there are; otherwise `read_file`. Raises `UserError`."""
+    with _opened(path) as file:
+        return file.read(min(count, os.fstat(file.fileno()).st_size))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise UserError(f"{path} is {_kind(found.st_mode)} - it should be a file - put the file there")
-            if found.st_size > most_bytes:
-                raise UserError(f"{path} has {found.st_size:,} bytes - it should have {most_bytes:,} at most - restore it")
-            return file.read(most_bytes)
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise UserError(f"{path} is {_kind(mode)} - it should be a file - put the file there")
+            yield file
     except OSError as error:
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link - links could lead anywhere - put the file itself there") from error
@@ -81,14 +95,21 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
     """The object in a file of strict JSON. Raises `UserError` where it is missing, broken, or holds NaN or a key twice."""
+    data = read_file(path, most_bytes)
     try:
-        value = json.loads(read_file(path, most_bytes).decode(), parse_constant=_refuse, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
+        return parse_json(data)
+    except ValueError as error:
         raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """The object in strict JSON. Raises `ValueError`."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} is broken - it holds a {type(value).__name__}, not an object - restore it, or run again")
+        raise ValueError(f"it holds a {type(value).__name__}, not an object")
     return value
 
 

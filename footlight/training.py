@@ -329,7 +329,7 @@ class Training:
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
         self.evaluation_due, self.best = manifest.get("evaluation_due", False), manifest.get("best")
-        self.checkpoints.newest = folder
+        self.checkpoints.go_on_from(folder)
         astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
         if astray:
             self.agent.forget_episodes(astray)

@@ -41,6 +41,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "machine": set(),
     "interruption": set(),
     "rotation": {"checkpoint"},
+    "inspection": {"checkpoint", "runs"},
     "presets": set(),
     "networks": {"equations"},
     "algorithms": {"equations", "networks", "buffers"},
@@ -65,7 +66,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "runs",
     },
     "api": ENGINE | {"agent", "assessor", "machine", "policy", "evaluation", "recording", "training", "run"},
-    "cli": {"api", "run", "training", "algorithms", "environments", "presets", "runs"},
+    "cli": {"api", "inspection", "run", "training", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},
 }

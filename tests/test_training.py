@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,3 +305,123 @@ def test_a_reader_that_leaves_ends_no_run() -> None:
     command = f"{sys.executable} -m footlight train td3 Pendulum-v1 --no-preset --steps 2000 --learning-starts 5000 --run-dir run"
     subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+# Saving
+
+
+def step_of(run_dir: str) -> int:
+    return int(checkpoint.read_manifest(checkpoint.find(Path(run_dir)))["step"])
+
+
+class Acting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Does something in the process at one step, once."""
+
+    at, what, count = 0, staticmethod(lambda: None), 0
+
+    def step(self, action: Any) -> Any:
+        type(self).count += 1
+        if type(self).count == type(self).at:
+            type(self).what()
+        return super().step(action)
+
+
+def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
+    for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
+        monkeypatch.setattr(Acting, name, value)
+    return lambda: Acting(gymnasium.make("Pendulum-v1"))
+
+
+DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
+
+
+def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def ask() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    def look() -> None:
+        seen.append(step_of("run"))
+
+    source = acting(monkeypatch, 100, ask)
+    monkeypatch.setattr(
+        Acting,
+        "reset",
+        lambda env, **given: (look(), env.env.reset(**given))[1] if Path("run").exists() else env.env.reset(**given),
+    )
+    footlight.train("ddpg", source, run_dir="run", checkpoint_every=0, **DDPG)
+    assert 100 in seen
+    footlight.train("ddpg", acting(monkeypatch, 0, ask), run_dir="straight", checkpoint_every=0, **DDPG)
+    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def test_time_that_is_up_saves_and_stops_and_the_rest_is_the_same() -> None:
+    run = footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
+    assert run.result is not None
+    assert run.result["status"] == "stopped"
+    assert step_of("run") < 300
+    footlight.resume("run", max_time=1000, quiet=True)
+    assert step_of("run") == 300
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **DDPG)
+    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def full_disk(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for so many writes of a checkpoint, from the second on."""
+    write, count = checkpoint.write_bytes, iter(range(1_000_000))
+
+    def failing(path: Path, content: bytes) -> None:
+        if path.name == "policy.safetensors" and 0 < next(count) <= failures:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_bytes", failing)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full_disk(2, monkeypatch)
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG | {"quiet": False})
+    said = capsys.readouterr().out
+    assert "going on without this checkpoint (2 of 3 failures)" in said
+    assert "No space left" in said
+    assert step_of("run") == 300
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0, 0.0))
+    full_disk(1_000, monkeypatch)
+    with pytest.raises(StorageFault, match=r"No space left on device"):
+        footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
+    assert step_of("run") == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(Path.cwd())
+    footlight.resume("run", quiet=True)
+    assert step_of("run") == 300
+
+
+def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0,))
+    source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
+    with pytest.raises(StorageFault, match="No such file or directory"):
+        footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
+    assert not Path("run").exists()
+
+
+def test_an_environment_of_a_strangers_module_is_not_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("stranger.py").write_text("raise SystemExit('it ran')")
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG | {"steps": 30})
+    folder = checkpoint.find(Path("run"))
+    manifest = checkpoint.read_manifest(folder)
+    manifest["run"]["environment"] = "stranger:Pendulum-v1"
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    Path("run/config.json").write_text(json.dumps(manifest["run"]))
+    for act in (lambda: footlight.resume("run", steps=60, quiet=True), lambda: footlight.evaluate("run", 1)):
+        with pytest.raises(
+            UserError, match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger"
+        ):
+            act()
