@@ -344,12 +344,13 @@ def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     def look() -> None:
         seen.append(step_of("run"))
 
+    def look_and_reset(env: Acting, **given: Any) -> Any:
+        if Path("run/checkpoints/LATEST").exists():
+            look()
+        return env.env.reset(**given)
+
     source = acting(monkeypatch, 100, ask)
-    monkeypatch.setattr(
-        Acting,
-        "reset",
-        lambda env, **given: (look(), env.env.reset(**given))[1] if Path("run").exists() else env.env.reset(**given),
-    )
+    monkeypatch.setattr(Acting, "reset", look_and_reset)
     footlight.train("ddpg", source, run_dir="run", checkpoint_every=0, **DDPG)
     assert 100 in seen
     footlight.train("ddpg", acting(monkeypatch, 0, ask), run_dir="straight", checkpoint_every=0, **DDPG)
@@ -393,13 +394,12 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
 
 
 def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0, 0.0))
-    full_disk(1_000, monkeypatch)
-    with pytest.raises(StorageFault, match=r"No space left on device"):
-        footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
+    with monkeypatch.context() as full:
+        full.setattr("footlight.training.LAST_PAUSES", (0.0, 0.0))
+        full_disk(1_000, full)
+        with pytest.raises(StorageFault, match=r"No space left on device"):
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
     assert step_of("run") == 0
-    monkeypatch.undo()
-    monkeypatch.chdir(Path.cwd())
     footlight.resume("run", quiet=True)
     assert step_of("run") == 300
 
