@@ -106,6 +106,9 @@ def _parser() -> _Parser:
     track.add_argument("--wandb-tags", nargs="+", metavar="TAG", help="tags, likewise")
     track.add_argument("--wandb-mode", choices=("online", "offline"), help="offline: into RUN_DIR/wandb, for `wandb sync`")
     track.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)  # what a training starts
+    export = command("export", "write a trained policy into one ONNX file, and compare it with the policy")
+    export.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run folder, a checkpoint or a saved agent")
+    export.add_argument("output", metavar="FILE.onnx", type=Path, help="replaced if it exists")
     listing = command("list", "what there is to choose from")
     kinds = ("algorithms", "environments", "presets")
     listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
@@ -281,6 +284,13 @@ def _track(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    from footlight.run import Run
+
+    print(Run(options.run_dir).export(options.output))
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     from footlight.algorithms import ALGORITHMS
     from footlight.presets import all_presets
@@ -307,6 +317,7 @@ _COMMANDS = {
     "watch": _watch,
     "plot": _plot,
     "track": _track,
+    "export": _export,
     "list": _list,
 }  # besides train
 
