@@ -1,4 +1,4 @@
-"""A finished or stopped run, to look at: evaluate, watch, plot."""
+"""A finished or stopped run, to look at and take along: evaluate, watch, plot, export."""
 
 import contextlib
 import itertools
@@ -15,6 +15,7 @@ from footlight.environments.make import EnvironmentSource, configured, make_for_
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
+from footlight.export import Export, export
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
 from footlight.runs.plot import plot_runs
@@ -104,6 +105,10 @@ class Run:
     def plot(self, output: str | Path | None = None) -> Path:
         """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
         return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+
+    def export(self, output: str | Path) -> Export:
+        """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
+        return export(self.folder, output, algorithm=self.algorithm, network=self.network)
 
     def track(self, *trackers: str, **options: Any) -> None:
         """Send the run to "tensorboard" or "wandb", or what is missing there.

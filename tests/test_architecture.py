@@ -49,8 +49,9 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
     "evaluation": {"environments", "policy"},
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
+    "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
-    "run": {"assessor", "environments", "evaluation", "policy", "recording", "runs"},
+    "run": {"assessor", "environments", "evaluation", "export", "policy", "recording", "runs"},
     "training": {
         "agent",
         "environments",
@@ -66,7 +67,8 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "runs",
     },
     "api": ENGINE | {"agent", "assessor", "machine", "policy", "evaluation", "recording", "training", "run"},
-    "cli": {"api", "inspection", "run", "training", "algorithms", "environments", "presets", "runs"},
+    "commands": {"algorithms", "api", "inspection", "presets", "run", "runs"},
+    "cli": {"api", "commands", "training", "algorithms", "environments", "presets"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},
 }
