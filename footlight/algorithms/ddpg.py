@@ -29,8 +29,10 @@ __all__ = ["assess"]  # shared with the other deterministic method
 
 ACTIONS = ("box",)
 POLICY = "actor"
-METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss")
-"""critic_loss: squared TD error; q_mean, target_q_mean: Q(s, a) and its target, both in units of
+METRICS = (
+    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss", "actor_gradient_norm",
+)  # fmt: skip
+"""critic_loss: squared TD error; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its target, both in units of
 discounted return; actor_loss: minus the critic's value of the actor's actions."""
 
 
@@ -169,8 +171,8 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return (q_NB - target_q_B).square().mean(), q_NB
 
     gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
-    metrics = {"critic_loss": loss, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+    norm = adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
+    metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
 
     # Actor, eq. 6: the deterministic policy gradient
     def actor_loss(actor_P: Tensor) -> Tensor:
@@ -178,8 +180,8 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return -networks.critic(state.critic, batch.observation, action_BA).mean()
 
     gradient_P, loss = grad_and_value(actor_loss)(state.actor)
-    adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+    norm = adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
 
     polyak_(state.target_critic, state.critic, config.tau)
     polyak_(state.target_actor, state.actor, config.tau)
-    return {**metrics, "actor_loss": loss}
+    return {**metrics, "actor_loss": loss, "actor_gradient_norm": norm}

@@ -42,8 +42,10 @@ __all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy
 
 ACTIONS = ("single",)
 POLICY = "actor_critic"
-METRICS = ("critic_loss", "q_mean", "target_q_mean", "entropy", "advantage_std")
-"""critic_loss: squared TD error; q_mean, target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
+METRICS = (
+    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "entropy", "advantage_std", "actor_gradient_norm",
+)  # fmt: skip
+"""critic_loss: squared TD error; the gradients' norms, before clipping; q_mean, target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
 symlog_values); entropy: nats per action; advantage_std: spread of A over actions, the actor's signal."""
 
 
@@ -171,10 +173,11 @@ def update_critic(config: Config, networks: Networks, state: State, batch: Mixed
         return (q_B - target_B).square().mean() + config.q_regularizer * q_B.square().mean(), q_B
 
     gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
-    descend(config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress)
+    norm = descend(config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress)
     if state.target is not None and config.tau is not None:
         polyak_(state.target, state.actor_critic, config.tau)
-    return {"critic_loss": (q_B - target_B).square().mean(), "q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
+    loss_now = (q_B - target_B).square().mean()
+    return {"critic_loss": loss_now, "critic_gradient_norm": norm, "q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
 
 
 def update_actor(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
@@ -198,8 +201,8 @@ def update_actor(config: Config, networks: Networks, state: State, batch: MixedB
         return policy_loss - entropy_weight(config, state.progress) * entropy, aux
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    descend(config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress)
-    return metrics
+    norm = descend(config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress)
+    return {**metrics, "actor_gradient_norm": norm}
 
 
 def taken(q_BA: Tensor, action_B1: Tensor) -> Tensor:

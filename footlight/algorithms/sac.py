@@ -31,8 +31,10 @@ from footlight.types import Array, Assessment, Batch, Spaces
 
 ACTIONS = ("box",)
 POLICY = "actor"
-METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss", "entropy", "alpha")
-"""critic_loss: squared TD error, summed over critics; q_mean, target_q_mean: Q(s, a) and its target, both in units of
+METRICS = (
+    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss", "actor_gradient_norm", "entropy", "alpha",
+)  # fmt: skip
+"""critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its target, both in units of
 discounted return; actor_loss: alpha log pi - Q; entropy: nats per action, an estimate; alpha: the temperature."""
 
 
@@ -209,8 +211,8 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return (q_NB - target_q_B).square().mean(1).sum(), q_NB
 
     gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
-    metrics = {"critic_loss": loss, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+    norm = adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
+    metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
     if not policy_too:
         return metrics
 
@@ -221,7 +223,7 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return (alpha * log_prob_B - q_NB.amin(0)).mean(), log_prob_B
 
     gradient_P, (loss, log_prob_B) = grad_and_value(actor_loss, has_aux=True)(state.actor)
-    adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+    norm = adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
 
     # Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy is below its target
     if config.learn_alpha:
@@ -232,4 +234,4 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
     polyak_(state.target_critic, state.critic, config.tau)
     if state.target_actor is not None:
         polyak_(state.target_actor, state.actor, config.tau)
-    return {**metrics, "actor_loss": loss, "entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}
+    return {**metrics, "actor_loss": loss, "actor_gradient_norm": norm, "entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}

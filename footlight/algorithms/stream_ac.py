@@ -157,8 +157,10 @@ def update(
     actor_norm, critic_norm = (trace_P * (1 - critic_P)).abs().sum(), (trace_P * critic_P).abs().sum()
     actor_step = bounded_step_size(config.actor_step_size, config.actor_kappa, td_error, actor_norm)
     critic_step = bounded_step_size(config.critic_step_size, config.critic_kappa, td_error, critic_norm)
-    state.actor_critic.add_(td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P)
-    state.trace.copy_(trace_P * continues)  # at either end of an episode its trace ends
+    step_P = td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P
+    is_finite = (td_error + actor_norm + critic_norm).isfinite()  # otherwise the step is not taken
+    state.actor_critic.copy_(torch.where(is_finite, state.actor_critic + step_P, state.actor_critic))
+    state.trace.copy_(torch.where(is_finite, trace_P * continues, state.trace))  # at either end of an episode its trace ends
     return {
         "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,
         "actor_step": actor_step, "critic_step": critic_step,

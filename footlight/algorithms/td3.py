@@ -29,8 +29,10 @@ __all__ = ["assess"]  # shared with the other deterministic method
 
 ACTIONS = ("box",)
 POLICY = "actor"
-METRICS = ("critic_loss", "q_mean", "target_q_mean", "actor_loss")
-"""critic_loss: squared TD error, summed over critics; q_mean, target_q_mean: Q(s, a) and its target, both in units of
+METRICS = (
+    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss", "actor_gradient_norm",
+)  # fmt: skip
+"""critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its target, both in units of
 discounted return; actor_loss: minus the first critic's value of the actor's actions."""
 
 
@@ -183,8 +185,8 @@ def update(
         return (q_NB - target_q_B).square().mean(1).sum(), q_NB
 
     gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
-    metrics = {"critic_loss": loss, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+    norm = adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
+    metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
     if not policy_too:
         return metrics
 
@@ -194,8 +196,8 @@ def update(
         return -networks.critic.first(state.critic, batch.observation, action_BA).mean()
 
     gradient_P, loss = grad_and_value(actor_loss)(state.actor)
-    adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+    norm = adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
 
     polyak_(state.target_critic, state.critic, config.tau)
     polyak_(state.target_actor, state.actor, config.tau)
-    return {**metrics, "actor_loss": loss}
+    return {**metrics, "actor_loss": loss, "actor_gradient_norm": norm}

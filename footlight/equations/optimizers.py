@@ -1,4 +1,8 @@
-"""Optimisers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place."""
+"""Optimisers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place.
+
+A step along a gradient that is not finite is not taken: parameters and memory stay as they are, and the norm that a step gives
+says so.
+"""
 
 from dataclasses import dataclass
 
@@ -26,20 +30,35 @@ class Adam:
         return Adam(zeros, zeros.clone(), one, one.clone())
 
 
-def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8) -> None:
-    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999).
+def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8) -> Tensor:
+    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Gives the gradient's norm.
 
     The powers of the bias corrections are kept, not computed: a compiler computes them anew for every few parameters.
     """
-    memory.first_bias.mul_(0.9)
-    memory.second_bias.mul_(0.999)
-    memory.first_moment.mul_(0.9).add_(gradient_P, alpha=0.1)
-    memory.second_moment.mul_(0.999).addcmul_(gradient_P, gradient_P, value=0.001)
-    step_size = learning_rate / (1 - memory.first_bias)
-    root = (memory.second_moment / (1 - memory.second_bias)).sqrt()
-    parameters_P.sub_(memory.first_moment * step_size / (root + epsilon))
+    norm = gradient_norm(gradient_P)
+    first_bias, second_bias = memory.first_bias * 0.9, memory.second_bias * 0.999
+    first_moment = (memory.first_moment * 0.9).add(gradient_P, alpha=0.1)
+    second_moment = (memory.second_moment * 0.999).addcmul(gradient_P, gradient_P, value=0.001)
+    step_size = learning_rate / (1 - first_bias)
+    root = (second_moment / (1 - second_bias)).sqrt()
+    _take(norm, parameters_P, parameters_P - first_moment * step_size / (root + epsilon))
+    _take(norm, memory.first_moment, first_moment)
+    _take(norm, memory.second_moment, second_moment)
+    _take(norm, memory.first_bias, first_bias)
+    _take(norm, memory.second_bias, second_bias)
     if memory.gradient is not None:
         memory.gradient.copy_(gradient_P)
+    return norm
+
+
+def gradient_norm(gradient_P: Tensor) -> Tensor:
+    """Euclidean; not finite where any number of the gradient is not."""
+    return gradient_P.square().sum().sqrt()
+
+
+def _take(norm: Tensor, old: Tensor, new: Tensor) -> None:
+    """Put `new` into `old` where the gradient's norm is finite."""
+    old.copy_(torch.where(norm.isfinite(), new, old))
 
 
 @dataclass
@@ -63,20 +82,23 @@ class RMSprop:
 def rmsprop_step(
     parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99,
     epsilon_inside: bool = False,
-) -> None:  # fmt: skip
+) -> Tensor:  # fmt: skip
     """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) +
-    epsilon), or g / sqrt(v + epsilon), as in Mnih et al. 2016 and TensorFlow, where epsilon stands inside."""
-    memory.second_moment.mul_(decay).addcmul_(gradient_P, gradient_P, value=1 - decay)
-    v = memory.second_moment
+    epsilon), or g / sqrt(v + epsilon), as in Mnih et al. 2016 and TensorFlow, where epsilon stands inside. Gives the gradient's
+    norm."""
+    norm = gradient_norm(gradient_P)
+    v = (memory.second_moment * decay).addcmul(gradient_P, gradient_P, value=1 - decay)
     root = (v + epsilon).sqrt() if epsilon_inside else v.sqrt() + epsilon
-    parameters_P.sub_(learning_rate * gradient_P / root)
+    _take(norm, parameters_P, parameters_P - learning_rate * gradient_P / root)
+    _take(norm, memory.second_moment, v)
     if memory.gradient is not None:
         memory.gradient.copy_(gradient_P)
+    return norm
 
 
 def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]:
     """The gradient, scaled down to the norm `max_norm` where its own is larger, and its own norm (Pascanu et al. 2013)."""
-    norm = gradient_P.square().sum().sqrt()
+    norm = gradient_norm(gradient_P)
     if max_norm is None:
         return gradient_P, norm
     return gradient_P * (max_norm / (norm + 1e-6)).clamp(max=1.0), norm
