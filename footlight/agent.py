@@ -17,9 +17,10 @@ from footlight.algorithms import Algorithm, find, name_of
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
-from footlight.errors import Diverged, StorageFault, UserError
+from footlight.errors import Diverged, UserError
 from footlight.histograms import make_room_for_gradients
 from footlight.policy import Policy, as_batch, build_networks, make_normaliser, require_network
+from footlight.storage import make_folder
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
@@ -142,8 +143,7 @@ class Agent:
             return self.policy.act(observation)
         batch = as_batch(observation, self.spaces)
         seen = batch if self.normaliser is None else self.normaliser.observation(batch)
-        if self.compiled:
-            self._compile_acting()
+        self._compile_acting()
         drawn_EA = self.algorithm.explore(
             self.config, self.networks, self.state, seen, self.streams.exploration, self.buffer.num_steps
         )
@@ -210,8 +210,13 @@ class Agent:
         self._learned_at = self.num_steps
         latest = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
         if not math.isfinite(sum(latest.values())):
-            raise self._diverged(next(name for name, value in latest.items() if not math.isfinite(value)))
+            wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
+            raise self._diverged([*wrong, *(name for name, value in latest.items() if not math.isfinite(value))][0])
         return latest
+
+    def batch(self) -> dict[str, Array]:
+        """What the last update has learned from, and its noise, by name."""
+        return {f"batch.{name}": array for name, array in self.buffer.batch._asdict().items()} | {"noise": self._noise}
 
     def forget_episodes(self, envs: list[int]) -> None:
         """Cut off what was under way in these environments: a new episode begins there that does not follow from it."""
@@ -243,12 +248,12 @@ class Agent:
         for variant in self.algorithm.variants(self.config, self.networks):
             if self.compiled and variant not in self._updates:
                 self._updates[variant] = self._make_update(variant)
-        if self.compiled:
-            self._compile_acting()
+        self._compile_acting()
 
     def _compile_acting(self) -> None:
         """Compile the forward pass of acting too, once, where networks see pictures: it costs half as much as learning there."""
-        if self._acting_compiled or self.device.type != "cpu" or not getattr(self.networks, "pixels", False):
+        on_cpu = self.device.type == "cpu"
+        if not self.compiled or self._acting_compiled or not on_cpu or not getattr(self.networks, "pixels", False):
             return
         self._acting_compiled = True
         network, parameters_P = (getattr(part, self.algorithm.POLICY) for part in (self.networks, self.state))
@@ -309,10 +314,7 @@ class Agent:
         folder = Path(path)
         if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
             raise UserError(f"{folder} exists and is no saved agent - nothing was written - choose another name")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageFault(f"cannot create {folder.parent} - {error.strerror}") from error
+        make_folder(folder.parent)
         checkpoint.write(folder, self.groups(), self.manifest())
 
     def groups(self) -> dict[str, dict[str, Array]]:
@@ -356,34 +358,37 @@ class Agent:
         notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     ) -> "Agent":  # fmt: skip
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
-        folder = checkpoint.find(Path(path))
+        folder = checkpoint.find(Path(path), notice)
         manifest = checkpoint.read_manifest(folder)
-        require_network(manifest, network)
-        method = find(manifest["algorithm"] if algorithm is None else algorithm)
-        agent = Agent.__new__(Agent)
-        agent._set_up(
-            manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
-            Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network,
-            manifest.get("keep_gradients", False), notice,
-        )  # fmt: skip
-        agent._total_steps = total_steps
-        agent.num_updates, agent._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
-        agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
-        agent.streams.restore(manifest["streams"])
-        leaves = agent._leaves()
+        with checkpoint.fitting(folder):
+            require_network(manifest, network)
+            method = find(manifest["algorithm"] if algorithm is None else algorithm)
+            agent = Agent.__new__(Agent)
+            agent._set_up(
+                manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
+                Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network,
+                manifest.get("keep_gradients", False), notice,
+            )  # fmt: skip
+            agent._total_steps = total_steps
+            agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
+        agent.restore(folder)
+        return agent
+
+    def restore(self, folder: Path) -> None:
+        """Go back, or on, to a state of this very agent that was saved in `folder`. Raises `UserError`."""
+        manifest = checkpoint.read_manifest(folder)
+        with checkpoint.fitting(folder):
+            self.num_updates, self._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
+            self.streams.restore(manifest["streams"])
+        leaves = self._leaves()
         arrays = {name: _as_array(leaf) for name, leaf in leaves.items()}
         most_bytes = sum(array.nbytes for array in arrays.values())
         checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent", most_bytes), folder)
-        try:
-            agent.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"{folder}: the buffer does not fit its config - {type(error).__name__}: {error}") from error
+        with checkpoint.fitting(folder):
+            self.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
         for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
             if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
                 leaf.copy_(torch.from_numpy(arrays[name]))
-        return agent
 
 
 def _as_array(leaf: Any) -> Array:

@@ -291,6 +291,17 @@ def _checked(path: Path, record: Mapping[str, Any]) -> bytes:
     return data
 
 
+@contextlib.contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Raise `UserError` for what, in the context, turns out to lack something or to have another form than it should."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{folder} does not fit together - {type(error).__name__}: {error} - restore it from a copy") from error
+
+
 def copy_into(target: Mapping[str, Array], saved: Mapping[str, Array], folder: Path) -> None:
     """Fill the arrays of `target` in place. Raises `UserError` before anything is changed if names, shapes or dtypes differ."""
     for name in {**target, **saved}:

@@ -1,5 +1,6 @@
 """A policy: what acts. It holds the actor's parameters and nothing that learns."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -87,18 +88,21 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     Loads no optimiser and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
-    folder = checkpoint.find(Path(path))
+    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr))
     return restore(folder, checkpoint.read_manifest(folder), algorithm, network, seed)
 
 
 def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any, seed: int = 0) -> Policy:
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
-    method, config, spaces, networks = rebuild(manifest, algorithm, network)
+    with checkpoint.fitting(folder):
+        method, config, spaces, networks = rebuild(manifest, algorithm, network)
     arrays = checkpoint.read_arrays(folder, "policy")
     normaliser = make_normaliser(config, spaces, 1)
     if normaliser is not None:
         mine = normaliser.policy_arrays()
         checkpoint.copy_into(mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder)
+    if wrong := [name for name, array in arrays.items() if array.dtype != np.float32]:
+        raise UserError(f"{folder}: {wrong[0]} is {arrays[wrong[0]].dtype} - parameters are float32 - restore it from a copy")
     parameters_P = getattr(networks, method.POLICY).flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
     return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
 

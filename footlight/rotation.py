@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from footlight import checkpoint
-from footlight.errors import StorageFault
-from footlight.storage import replace_text
+from footlight.storage import make_folder, replace_text
 from footlight.types import Array
 
 
@@ -24,10 +23,7 @@ class Rotation:
 
     def create(self) -> None:
         """Make the folder of a new run's checkpoints. It is never made again: a run whose folder is deleted has failed."""
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageFault(f"cannot create {self.folder} - {error.strerror} - free some space") from error
+        make_folder(self.folder)
 
     def go_on_from(self, folder: Path) -> None:
         """Take `folder` for the newest. What is newer was found damaged: it is put aside as `damaged-...`, and stays there."""

@@ -30,6 +30,14 @@ _FOREIGN = (  # first bytes, and what begins like this
 _ENDINGS = {".pkl": "a pickle, which may hold code", ".pickle": "a pickle, which may hold code", ".tar": "a tar archive"}
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in, where they are not there. Raises `StorageFault`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFault(f"cannot create {path} - {error.strerror} - free some space, or choose another place") from error
+
+
 def flush(path: Path) -> None:
     """Have a file, or the entries of a folder, reach the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -24,10 +24,11 @@ from footlight.recording import Recorder
 from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
-from footlight.streams import MAX_SEED, derived_seed
+from footlight.streams import MAX_SEED, Streams, derived_seed
 
 LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl, more in runs that would have more than
 MOST_LINES = 10_000
+MOST_ROLLBACKS = 2  # of a run that diverges, to its last good state
 MOST_FAILURES = 3  # checkpoints in a row that could not be written
 LAST_PAUSES = (1.0, 5.0)  # seconds before the last one is tried again
 # Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
@@ -118,6 +119,7 @@ class Training:
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.best: dict[str, float] | None = None  # step and mean return of the best evaluation
+        self.rollbacks = 0  # to the last good state, after divergence
         self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
@@ -151,20 +153,12 @@ class Training:
         """
         status, before, started = "failed", self.seconds, time.monotonic()
         try:
-            if self.evaluation_due:
-                self._take_stock(self.agent.num_steps)
-            for step in self._steps():
-                self.seconds = before + time.monotonic() - started
-                self._after_step(step)
-            finished = self.agent.num_steps >= self.options.steps
-            if finished:
-                self.agent.finish()
-            self.agent.require_finite()
-            if finished:
-                self._take_stock(self.agent.num_steps)
-            status = "finished" if finished and not self.evaluation_due else "stopped"
+            while status == "failed":
+                try:
+                    status = self._train(before - started)
+                except Diverged as error:
+                    self._roll_back(error)
         except EnvironmentFault:
-            self.agent.require_finite()  # an action that is no number is not the environment's fault
             status = "fault"
             raise
         finally:
@@ -177,6 +171,46 @@ class Training:
             self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
         return result
+
+    def _train(self, clock: float) -> str:
+        """Train to the end, or until something asks for a stop; which of the two. `clock` is added to the monotonic one."""
+        try:
+            if self.evaluation_due:
+                self._take_stock(self.agent.num_steps)
+            for step in self._steps():
+                self.seconds = clock + time.monotonic()
+                self._after_step(step)
+            finished = self.agent.num_steps >= self.options.steps
+            if finished:
+                self.agent.finish()
+            self.agent.require_finite()
+            if finished:
+                self._take_stock(self.agent.num_steps)
+            return "finished" if finished and not self.evaluation_due else "stopped"
+        except EnvironmentFault:
+            self.agent.require_finite()  # an action that is no number is not the environment's fault
+            raise
+
+    def _roll_back(self, error: Diverged) -> None:
+        """Keep what the agent diverged on, and go back to the last good state, with other random numbers from there on.
+
+        Raises the error instead once that has not helped `MOST_ROLLBACKS` times.
+        """
+        number, good = self.rollbacks + 1, self.checkpoints.newest
+        kept = self.folder.path / "crash" / f"diverged-{number}"
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            checkpoint.write(kept, {"batch": self.agent.batch()}, {"message": str(error), "step": self.agent.num_steps})
+            where = f"the batch is in {kept}"
+        except (OSError, StorageFault) as fault:
+            where = f"the batch could not be kept: {fault}"
+        if number > MOST_ROLLBACKS or good is None:
+            raise Diverged(f"{error}\n{where}; going back has not helped {MOST_ROLLBACKS} times") from error
+        self.agent.restore(good)
+        self.restore(good)
+        self.rollbacks = number
+        self.agent.streams = Streams(derived_seed(self.options.seed, "rollback", number))
+        self.display.say(f"{error}\n{where}; going on from {good.name} with other random numbers ({number} of {MOST_ROLLBACKS})")
 
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
@@ -292,6 +326,7 @@ class Training:
             "recent_return": self._recent_return,
             "evaluation_due": self.evaluation_due,
             "best": self.best,
+            "rollbacks": self.rollbacks,
             "logs": self.folder.marks(),
             "run": self.record,
             "machine": describe_machine(),
@@ -329,6 +364,8 @@ class Training:
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
         self.evaluation_due, self.best = manifest.get("evaluation_due", False), manifest.get("best")
+        self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest.get("rollbacks", 0), -1, -1
+        self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
         astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
         if astray:

@@ -19,14 +19,20 @@ from footlight.agent import Agent
 from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.runs.folder import RunFolder
 from footlight.training import Options
+from footlight.types import tree_items
 
 SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 0}
+DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
 SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def step_of(run_dir: str) -> int:
+    return int(checkpoint.read_manifest(checkpoint.find(Path(run_dir)))["step"])
 
 
 # Divergence
@@ -36,11 +42,89 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("steps", [5, 400])
 def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
     # The loss before the step is finite, and the step is not
-    with pytest.raises(Diverged, match="is not finite after update 1 "):
+    with pytest.raises(Diverged, match=r"is not finite after update 1 (.|\n)*going back has not helped 2 times"):
         footlight.train(
             "a2c", "Pendulum-v1", preset=False, learning_rate=1e38, optimizer="adam", steps=steps, run_dir="run", **SMALL
         )
     assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
+    arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields"),
+    [
+        ("sac", {"learning_starts": 4, "batch_size": 4}),
+        ("td3", {"learning_starts": 4, "batch_size": 4}),
+        ("ddpg", {"learning_starts": 4, "batch_size": 4}),
+        ("a2c", {"n_steps": 5}),
+        ("ppo", {"n_steps": 8, "minibatch_size": 8, "num_epochs": 1}),
+        ("actor-critic", {}),
+        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}),
+    ],
+)
+@pytest.mark.parametrize("compile", ["off", "on"])
+def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(algorithm: str, fields: dict[str, Any], compile: Any) -> None:
+    if compile == "on" and algorithm not in ("sac", "a2c", "stream-ac"):
+        pytest.skip("one of each kind is enough")
+    agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
+
+    def go() -> None:
+        draws = np.random.default_rng(0)
+        for step in range(100):
+            seen, following = draws.uniform(-1, 1, (2, 3)).astype(np.float32)
+            acted = agent.act(seen, explore=True)
+            agent.observe(seen, acted, np.inf if step == 40 else 1.0, following, False, False)
+
+    with pytest.raises(Diverged, match=r"batch\.reward is not finite"):
+        go()
+    rollout = ("advantage", "value", "log_prob")  # PPO's notes about the rollout, which the next one replaces
+    learned = {name: np.asarray(leaf) for name, leaf in tree_items(agent.state).items() if name not in rollout}
+    assert all(np.isfinite(leaf).all() for leaf in learned.values())
+
+
+class Poisoned(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Rewards that make a critic diverge, so many times, one after each rollback."""
+
+    times, steps = 0, 0
+
+    def step(self, action: Any) -> Any:
+        seen, reward, *rest = self.env.step(action)
+        type(self).steps += 1
+        poisoned = type(self).steps % 150 == 0 and type(self).times > 0
+        type(self).times -= poisoned
+        return seen, 3e38 if poisoned else reward, *rest
+
+
+def poisoned(times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(Poisoned, "times", times)
+    monkeypatch.setattr(Poisoned, "steps", 0)
+    return lambda: Poisoned(gymnasium.make("Pendulum-v1"))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_diverges_goes_back_twice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run"}
+    run = footlight.train("ddpg", poisoned(2, monkeypatch), **settings)
+    said = capsys.readouterr().out
+    assert "going on from step-000000100 with other random numbers (1 of 2)" in said
+    assert "(2 of 2)" in said
+    assert run.result is not None
+    assert (run.result["status"], run.result["steps"]) == ("finished", 300)
+    manifest = checkpoint.read_manifest(checkpoint.find(Path("run")))
+    assert manifest["rollbacks"] == 2
+    steps = [json.loads(line)["step"] for line in Path("run/episodes.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))  # what was written before going back is cut off
+    kept = checkpoint.read_arrays(Path("run/crash/diverged-1"), "batch")
+    assert not np.isfinite(kept["batch.reward"].astype(np.float32) ** 2).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_diverges_a_third_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Diverged, match=r"going back has not helped 2 times"):
+        footlight.train("ddpg", poisoned(9, monkeypatch), checkpoint_every=100, run_dir="run", **DDPG)
+    assert step_of("run") == 100
+    assert sorted(path.name for path in Path("run/crash").iterdir()) == [f"diverged-{number}" for number in (1, 2, 3)]
     arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
     assert all(np.isfinite(array).all() for array in arrays.values())
 
@@ -310,10 +394,6 @@ def test_a_reader_that_leaves_ends_no_run() -> None:
 # Saving
 
 
-def step_of(run_dir: str) -> int:
-    return int(checkpoint.read_manifest(checkpoint.find(Path(run_dir)))["step"])
-
-
 class Acting(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Does something in the process at one step, once."""
 
@@ -330,9 +410,6 @@ def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
     for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
         monkeypatch.setattr(Acting, name, value)
     return lambda: Acting(gymnasium.make("Pendulum-v1"))
-
-
-DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
 
 
 def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

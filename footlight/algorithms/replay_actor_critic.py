@@ -45,8 +45,9 @@ POLICY = "actor_critic"
 METRICS = (
     "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "entropy", "advantage_std", "actor_gradient_norm",
 )  # fmt: skip
-"""critic_loss: squared TD error; the gradients' norms, before clipping; q_mean, target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
-symlog_values); entropy: nats per action; advantage_std: spread of A over actions, the actor's signal."""
+"""critic_loss: squared TD error; the gradients' norms, before clipping; q_mean, target_q_mean: Q(s, a) and its
+target in units of discounted return (of its symlog with symlog_values); entropy: nats per action;
+advantage_std: spread of A over actions, the actor's signal."""
 
 
 @dataclass(frozen=True, kw_only=True)

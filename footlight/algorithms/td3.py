@@ -32,8 +32,8 @@ POLICY = "actor"
 METRICS = (
     "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss", "actor_gradient_norm",
 )  # fmt: skip
-"""critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its target, both in units of
-discounted return; actor_loss: minus the first critic's value of the actor's actions."""
+"""critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its
+target, both in units of discounted return; actor_loss: minus the first critic's value of the actor's actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
