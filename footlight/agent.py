@@ -19,7 +19,7 @@ from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError
 from footlight.histograms import make_room_for_gradients
-from footlight.policy import Policy, as_batch, build_networks, make_normaliser, require_network
+from footlight.policy import Policy, as_batch, build_networks, described, make_normaliser
 from footlight.storage import make_folder
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
@@ -361,12 +361,10 @@ class Agent:
         folder = checkpoint.find(Path(path), notice)
         manifest = checkpoint.read_manifest(folder)
         with checkpoint.fitting(folder):
-            require_network(manifest, network)
-            method = find(manifest["algorithm"] if algorithm is None else algorithm)
+            described_as = described(manifest, algorithm, network)
             agent = Agent.__new__(Agent)
             agent._set_up(
-                manifest["algorithm"], method, build_config(method.Config, manifest["config"]),
-                Spaces.from_json(manifest["spaces"]), manifest["seed"], manifest["num_envs"], device, network,
+                manifest["algorithm"], *described_as, manifest["seed"], manifest["num_envs"], device, network,
                 manifest.get("keep_gradients", False), notice,
             )  # fmt: skip
             agent._total_steps = total_steps

@@ -298,7 +298,7 @@ def fitting(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError) as error:
         raise UserError(f"{folder} does not fit together - {type(error).__name__}: {error} - restore it from a copy") from error
 
 

@@ -109,11 +109,23 @@ def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any
 
 def rebuild(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[Algorithm, Any, Spaces, Any]:
     """Method, config, spaces and networks (with initial weights) of what was saved with this manifest. Raises `UserError`."""
-    method = find(manifest["algorithm"] if algorithm is None else algorithm)
-    spaces = Spaces.from_json(manifest["spaces"])
-    config = build_config(method.Config, manifest["config"])
-    require_network(manifest, network)
+    method, config, spaces = described(manifest, algorithm, network)
     return method, config, spaces, build_networks(method, config, spaces, network, int(manifest["seed"]))
+
+
+def described(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[Algorithm, Any, Spaces]:
+    """Method, config and spaces of what was saved with this manifest. Raises `UserError`, also where its networks would have
+    more parameters than its files hold: what a stranger has written is not given the memory that it asks for."""
+    method = find(manifest["algorithm"] if algorithm is None else algorithm)
+    config, spaces = build_config(method.Config, manifest["config"]), Spaces.from_json(manifest["spaces"])
+    require_network(manifest, network)
+    if network is None and algorithm is None:
+        with torch.device("meta"):  # shapes without numbers
+            networks = method.build(config, spaces)
+        wanted = sum(4 * value.initial.numel() for value in vars(networks).values() if hasattr(value, "initial"))
+        if wanted > manifest["files"][manifest["groups"]["agent"]]["bytes"]:
+            raise UserError(f"its config describes networks of {wanted:,} bytes - its files hold fewer - restore it from a copy")
+    return method, config, spaces
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:

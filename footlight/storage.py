@@ -88,10 +88,11 @@ def read_start(path: Path, count: int) -> bytes:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise UserError(f"{path} is {_kind(mode)} - it should be a file - put the file there")
         with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode):
-                raise UserError(f"{path} is {_kind(mode)} - it should be a file - put the file there")
             yield file
     except OSError as error:
         if path.is_symlink():

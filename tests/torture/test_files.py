@@ -1,0 +1,267 @@
+"""Files that were damaged, or made to do harm: what is refused, what falls back, and that nothing of it runs."""
+
+import json
+import os
+import pickle
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import footlight
+from footlight import checkpoint
+from footlight.agent import Agent
+from footlight.cli import main
+from footlight.errors import UserError
+from footlight.types import tree_items
+
+TRAINED: dict[str, Any] = {
+    "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100, "eval_episodes": 1, "checkpoint_every": 100,
+    "preset": False, "compile": "off", "quiet": True,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    footlight.train("ddpg", "Pendulum-v1", run_dir=folder, **TRAINED)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, tmp_path / "run")
+    return Path("run")
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    agent = Agent.load(folder)
+    leaves = {**tree_items(agent.state), **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()}}
+    return {name: np.asarray(leaf).tobytes() for name, leaf in leaves.items()}
+
+
+def load(folder: Path, damaged: Path) -> Any:
+    """What reads this file."""
+    if damaged.name == "environments.safetensors":
+        return checkpoint.read_arrays(folder, "environments")
+    return footlight.load(folder) if damaged.name == "policy.safetensors" else Agent.load(folder)
+
+
+def test_a_thousand_flipped_bits_and_none_loads_silently(run: Path) -> None:
+    """One bit at a time, in any file of a checkpoint: it is refused, or, in the blanks of a manifest, means the same."""
+    folder = checkpoint.find(run)
+    whole, manifest = state(folder), checkpoint.read_manifest(folder)
+    files = sorted(folder.iterdir())
+    draws = random.Random(0)
+    survived = 0
+    for _ in range(1000):
+        path = draws.choice(files)
+        before = path.read_bytes()
+        data = bytearray(before)
+        data[draws.randrange(len(data))] ^= 1 << draws.randrange(8)
+        path.write_bytes(data)
+        if checkpoint.damage(folder) is None:
+            survived += 1
+            assert path.name == "manifest.json"
+            assert checkpoint.read_manifest(folder) == manifest
+            assert state(folder) == whole
+        else:
+            with pytest.raises(UserError):
+                load(folder, path)
+        path.write_bytes(before)
+    assert survived < 100
+    assert state(folder) == whole
+
+
+def test_files_cut_off_anywhere(run: Path) -> None:
+    folder = checkpoint.find(run)
+    for path in sorted(folder.iterdir()):
+        before = path.read_bytes()
+        for length in {*range(0, len(before), max(1, len(before) // 25)), len(before) - 1}:
+            path.write_bytes(before[:length])
+            assert checkpoint.damage(folder) is not None
+            with pytest.raises(UserError):
+                load(folder, path)
+        path.write_bytes(before + b"\0")
+        assert checkpoint.damage(folder) is not None
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", ["policy.safetensors", "agent.safetensors", "buffer.safetensors", "manifest.json"])
+def test_a_damaged_checkpoint_is_never_a_new_start(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    newest = checkpoint.find(run)
+    data = bytearray((newest / name).read_bytes())
+    data[len(data) // 2] ^= 4
+    (newest / name).write_bytes(data)
+    assert main(["resume", "run"]) == 0
+    assert "going on with step-000000100, the newest checkpoint that is whole" in capsys.readouterr().out
+    assert checkpoint.damage(next(run.glob("checkpoints/damaged-*"))) is not None  # put aside, not lost
+    assert main(["verify", "run"]) == 0
+    straight = footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **TRAINED)
+    assert state(run) == state(straight.folder)
+
+
+def test_where_none_is_whole_there_is_no_new_start_either(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in checkpoint.newest_first(run):
+        (folder / "agent.safetensors").write_bytes(b"")
+    before = sorted(str(path) for path in run.rglob("*"))
+    assert main(["resume", "run"]) == 2
+    assert "no other checkpoint of run is whole" in capsys.readouterr().err
+    assert sorted(str(path) for path in run.rglob("*") if path.name != ".lock") == [
+        path for path in before if ".lock" not in path
+    ]
+
+
+class Bomb:
+    """Unpickling this makes a file."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch exploded",)
+
+
+COMMANDS: list[list[str]] = [
+    ["resume", "run", "--quiet"], ["evaluate", "run", "--episodes", "1"], ["inspect", "run"], ["verify", "run"],
+    ["plot", "run", "--output", "curve.png"], ["track", "run", "--track", "tensorboard"], ["export", "run", "policy.onnx"],
+    ["watch", "run", "--video", "film.mp4"],
+]  # fmt: skip
+
+
+def plant(run: Path, content: bytes) -> list[Path]:
+    """`content` in the place of every file that is there."""
+    files = [path for path in run.rglob("*") if path.is_file()]
+    for path in files:
+        path.write_bytes(content)
+    return files
+
+
+def test_pickles_in_every_file_and_none_goes_off(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(plant(run, pickle.dumps(Bomb()))) > 12
+    for words in COMMANDS:
+        assert main(words) == 2, words
+        assert 1 <= len(capsys.readouterr().err.splitlines()) <= 3
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "result.json", "machine.json", "episodes.jsonl", "metrics.jsonl", "evaluations.jsonl"]
+)
+def test_a_pickle_in_one_file(run: Path, name: str) -> None:
+    (run / name).write_bytes(pickle.dumps(Bomb()))
+    for words in COMMANDS[1:6]:
+        assert main(words) in (0, 2), words
+    assert main(["verify", "run"]) == (0 if name == "metrics.jsonl" else 2)  # behind the checkpoint: a line that was cut off
+    assert not Path("exploded").exists()
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", "{}")
+        archive.writestr("policy.pth", pickle.dumps(Bomb()))
+
+
+FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
+    ("model.zip", zipped, "a zip archive, as PyTorch and Stable-Baselines3 write"),
+    ("model.pt", zipped, "a zip archive"),
+    ("model.pkl", lambda path: path.write_bytes(pickle.dumps(Bomb())), "a pickle, which may hold code"),
+    ("old.pkl", lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=0)), "a pickle, which may hold code"),
+    ("lfs", lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "git lfs pull"),
+    ("page", lambda path: path.write_text("\n<!DOCTYPE html><html>404"), "an HTML or XML page"),
+    ("run.tar", lambda path: path.write_bytes(b"\0" * 257 + b"ustar" + b"\0" * 250), "a tar archive"),
+    ("run.tar.gz", lambda path: path.write_bytes(b"\x1f\x8b\x08"), "a gzip archive"),
+    ("pipe", os.mkfifo, "a pipe"),
+    ("/dev/zero", lambda path: None, "a device"),
+    ("weights.safetensors", lambda path: path.write_bytes(b"\0" * 20), "a file, not a folder"),
+    ("empty", Path.mkdir, "holds nothing to load"),
+    ("gone", lambda path: path.symlink_to("nowhere"), "there is no folder"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "words"), FOREIGN, ids=[name for name, *_ in FOREIGN])
+def test_what_is_no_checkpoint_is_named_for_what_it_is(
+    run: Path, name: str, make: Callable[[Path], Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(Path(name))
+    for command in (["inspect", name], ["verify", name], ["export", name, "x.onnx"]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert words in error, error
+    assert main(["resume", name]) == 2
+    assert not Path("exploded").exists()
+
+
+def swapped(run: Path, name: str, make: Callable[[Path], Any]) -> Path:
+    path = run / name
+    path.unlink()
+    make(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("name", ["checkpoints/step-000000200/agent.safetensors", "checkpoints/step-000000200/manifest.json"])
+def test_nothing_leads_out_of_the_folder_or_waits(run: Path, kind: str, name: str) -> None:
+    elsewhere = Path("elsewhere").absolute()
+    shutil.copy(run / name, elsewhere)  # even if it is the very same content
+    swapped(run, name, {"link": lambda path: path.symlink_to(elsewhere), "pipe": os.mkfifo, "folder": Path.mkdir}[kind])
+    with pytest.raises(UserError, match=r"a symbolic link|a pipe|a folder"):
+        Agent.load(run / "checkpoints" / "step-000000200")
+    assert checkpoint.find(run).name == "step-000000100"
+
+
+def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """A manifest with another content and the checksum that it should have."""
+    manifest = checkpoint.read_manifest(folder)
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+
+
+def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
+    def change(manifest: dict[str, Any]) -> None:
+        inner = manifest
+        for name in path[:-1]:
+            inner = inner[name]
+        inner[path[-1]] = to
+
+    return change
+
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "algorithm": setting("algorithm", to="os:system"),
+    "algorithm-kind": setting("algorithm", to=["sac"]),
+    "config-key": setting("config", "evil", to=1),
+    "config-value": setting("config", "gamma", to="__import__('os')"),
+    "config-sizes": setting("config", "hidden_sizes", to=[7]),
+    "config-huge": setting("config", "hidden_sizes", to=[10**9, 10**9]),
+    "shape": setting("spaces", "observation", "shape", to=[4]),
+    "shape-negative": setting("spaces", "observation", "shape", to=[-3]),
+    "shape-huge": setting("spaces", "observation", "shape", to=[10**12]),
+    "dtype": setting("spaces", "observation", "dtype", to="object"),
+    "envs": setting("num_envs", to=-1),
+    "updates": setting("num_updates", to=None),
+    "rows": setting("buffer", "num_rows", to=10**9),
+    "rows-fewer": setting("buffer", "num_rows", to=5),
+    "streams": setting("streams", "minibatch", "bit_generator", to="MT19937"),
+    "streams-gone": setting("streams", to={}),
+    "outside": lambda manifest: manifest["groups"].update(agent="../../../agent.safetensors"),
+    "outside-file": lambda manifest: manifest["files"].update({"../x.safetensors": {"bytes": 1, "sha256": ""}}),
+    "size": lambda manifest: manifest["files"]["agent.safetensors"].update(bytes=10**15),
+    "size-kind": lambda manifest: manifest["files"]["agent.safetensors"].update(bytes="many"),
+    "swapped": lambda manifest: manifest["groups"].update(agent="policy.safetensors"),
+    "newer": setting("format_version", to=99),
+    "older": setting("format_version", to=0),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_manifest_is_refused_in_words(run: Path, name: str) -> None:
+    folder = run / "checkpoints" / "step-000000200"
+    forged(folder, FORGERIES[name])
+    with pytest.raises(UserError) as caught:
+        Agent.load(folder)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert main(["inspect", str(folder)]) in (0, 2)
