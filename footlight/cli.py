@@ -95,6 +95,10 @@ def _parser() -> _Parser:
         metavar="FILE",
         help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
     )
+    replay = command("replay", "play the episode again in which an environment failed")
+    replay.add_argument("crash_dir", metavar="CRASH_DIR", type=Path, help="RUN_DIR/crash/..., which the fault's message names")
+    replay.add_argument("--env-timeout", type=_at_least(0), default=300, help="seconds until it counts as hanging (default 300)")
+    replay.add_argument("--allow-env-import", metavar="MODULE", help="what the environment's id may import, for MODULE:NAME")
     track = command("track", "send a run to TensorBoard or Weights & Biases, or what is missing there")
     track.usage = (
         "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"  # a folder behind trackers would be one of them
@@ -270,6 +274,14 @@ def _plot(options: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(options: argparse.Namespace) -> int:
+    from footlight.crash import replay
+
+    played = replay(options.crash_dir, timeout=options.env_timeout, allow_import=options.allow_env_import)
+    print(played)
+    return 0 if played.fault is None else played.fault.exit_code
+
+
 def _track(options: argparse.Namespace) -> int:
     from footlight.runs.track import follow, track
 
@@ -306,6 +318,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "watch": _watch,
     "plot": _plot,
+    "replay": _replay,
     "track": _track,
     "list": _list,
 }  # besides train

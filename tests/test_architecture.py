@@ -47,11 +47,12 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "recording": {"assessor", "environments", "runs"},
     "run": {"assessor", "environments", "evaluation", "policy", "recording", "runs"},
+    "crash": {"environments", "runs"},
     "training": {"agent", "environments", "evaluation", "checkpoint", "policy", "recording", "runs", "presets", "histograms"},
-    "api": ENGINE | {"agent", "assessor", "policy", "evaluation", "recording", "training", "run"},
-    "cli": {"api", "run", "training", "algorithms", "environments", "presets", "runs"},
+    "api": ENGINE | {"agent", "assessor", "crash", "policy", "evaluation", "recording", "training", "run"},
+    "cli": {"api", "crash", "run", "training", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
-    "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},
+    "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }
 COMPILER = ("torch.compile", "torch._inductor", "torch._dynamo")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "joblib", "shelve"}
