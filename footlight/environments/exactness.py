@@ -9,6 +9,7 @@ import contextlib
 import copy
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 
@@ -65,7 +66,7 @@ def _instance(
     """One more, where those it is `like` are. Raises `UserError`."""
     make_it = partial(make_one, source)  # type: ignore[arg-type]
     if isinstance(like, AsyncEnvironments):
-        environments: SerialEnvironments = AsyncEnvironments(make_it, 1, seed, "trial", supervision)
+        environments: SerialEnvironments = AsyncEnvironments(make_it, 1, seed, "trial", replace(supervision, restart=False))
     else:
         env = make_it()
         if any(env.unwrapped is theirs.unwrapped for theirs in getattr(like, "envs", ())):

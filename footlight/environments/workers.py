@@ -138,10 +138,10 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Let the process end, without waiting for it."""
         self._connection.close()
 
-    def close(self) -> None:
-        """End the process, by force where it does not end by itself."""
+    def close(self, patience: float | None = None) -> None:
+        """End the process, by force where it does not end by itself in these seconds (None: `CLOSING_SECONDS`)."""
         self.leave()
-        self._process.join(CLOSING_SECONDS)
+        self._process.join(CLOSING_SECONDS if patience is None else patience)
         self._process.kill()
         self._process.join()
 
@@ -233,8 +233,9 @@ class AsyncEnvironments(SerialEnvironments):
 def _close(remote: Sequence[RemoteEnv]) -> None:
     for env in remote:
         env.leave()
+    deadline = time.monotonic() + CLOSING_SECONDS  # all end at the same time
     for env in remote:
-        env.close()
+        env.close(max(0.0, deadline - time.monotonic()))
 
 
 @atexit.register
