@@ -320,11 +320,11 @@ def _read_toml(path: str | Path | None) -> dict[str, Any]:
 def _header(record: Mapping[str, Any], agent: Agent) -> str:
     preset = record["preset"] or "none"
     update = "compiled" if agent.compiled else "eager"
-    resume = record.get("resume", "exact")
-    resumes = "resumes exactly" if resume == "exact" else f"resumes inexactly: {resume}"
+    verdict = record.get("resume")  # None: of a run that was begun before there was a probe
+    resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
     return (
         f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
-        f"{record['steps']:,} steps | {resumes}\n"
+        f"{record['steps']:,} steps{resumes}\n"
         f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
         f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
         f"{getattr(agent.buffer, 'unit', 'transitions')}"

@@ -10,6 +10,7 @@ from footlight.types import Array
 
 ALL = -1  # as the index of an environment: all of them together
 MEND = "mend the environment; the state is saved"
+_TEXT = str, bytes
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -195,7 +196,7 @@ def as_rewards(book: EpisodeBook, rewards: Any, valid: Array | None) -> tuple[Ar
 def as_reward(book: EpisodeBook, env: int, reward: Any) -> float:
     """One reward as a number that float32 can hold. Raises `EnvironmentFault`."""
     try:
-        if isinstance(reward, str | bytes):  # which `float` would read
+        if isinstance(reward, _TEXT):  # which `float` would read
             raise TypeError
         number = float(reward)
     except (TypeError, ValueError) as error:

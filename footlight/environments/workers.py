@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import gymnasium
@@ -118,9 +118,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Until there is an answer. Raises `WorkerLost`."""
         pause = min(LOOKING_SECONDS, self._timeout or LOOKING_SECONDS)
         waited = 0.0  # counted in pauses: while this process is stopped, as by Ctrl-Z, nobody waits
-        while self._connection not in (ready := wait([self._connection, self._process.sentinel], pause)):
+        while not self._connection.poll(pause):  # the end of the process is an answer, too: its end of the pipe closes
             waited += pause
-            if ready or not self._process.is_alive():
+            if not self._process.is_alive():  # and a process that it began holds that end open
                 raise self._lose(None)
             if self._timeout and waited >= self._timeout:
                 raise self._lose(f"its process did not answer for {self._timeout:g} s and was ended")

@@ -143,6 +143,17 @@ def test_without_restart_a_hanging_worker_is_a_fault() -> None:
         story(environments)  # type: ignore[arg-type]
 
 
+def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -> None:
+    def leaves_a_process_behind(given: Any) -> None:
+        if os.fork() == 0:
+            time.sleep(3)
+        os._exit(7)
+
+    environments = make(partial(faulty.Faulty, leaves_a_process_behind), 7, 3, vectorization="async")
+    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"ended by itself \(exit code 7\)"):
+        story(environments)  # type: ignore[arg-type]
+
+
 def test_a_worker_that_cannot_make_its_environment_in_time_is_ended() -> None:
     with pytest.raises(workers.UserError, match="did not answer"):
         AsyncEnvironments(lambda: faulty.hangs(None), 2, 7, "episode", Supervision(0.3))
