@@ -14,15 +14,14 @@ from torch import Tensor
 
 from footlight import __version__, checkpoint
 from footlight.algorithms import Algorithm, find, name_of
-from footlight.buffers.memory import keep_freed_memory
-from footlight.compilation import CompilerMissing, compile_in_place
+from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
-from footlight.errors import Diverged, UserError
+from footlight.errors import Diverged, StorageFault, UserError
 from footlight.histograms import make_room_for_gradients
 from footlight.policy import Policy, as_batch, build_networks, make_normaliser, require_network
 from footlight.streams import MAX_SEED, Streams, derived_seed
-from footlight.types import Array, Spaces, Transition, tree_items
+from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
 CompileMode = Literal["auto", "on", "off"]
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
@@ -255,7 +254,7 @@ class Agent:
         network, parameters_P = (getattr(part, self.algorithm.POLICY) for part in (self.networks, self.state))
         shape, dtype = (self.num_envs, *self.spaces.observation_shape), np.dtype(self.spaces.observation_dtype)
         try:
-            network.compile_infer(parameters_P, torch.from_numpy(np.zeros(shape, dtype)))
+            network.compile_infer(parameters_P, torch.from_numpy(np.zeros(shape, dtype)), compile_in_place)
         except CompilerMissing as reason:
             self.notice(f"acting is not compiled: {reason} - going on without, which is slower and does the same")
 
@@ -266,7 +265,7 @@ class Agent:
         as_batch_of, width = type(self.buffer.batch), len(self.buffer.batch)
 
         def update(*tensors: Tensor) -> None:
-            state = _rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
+            state = tree_rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
             *inputs, totals, latest = tensors[num_leaves:]
             batch, noise = as_batch_of(*inputs[:width]), inputs[width]
             if self.normaliser is not None:
@@ -310,6 +309,10 @@ class Agent:
         folder = Path(path)
         if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
             raise UserError(f"{folder} exists and is no saved agent - nothing was written - choose another name")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFault(f"cannot create {folder.parent} - {error.strerror}") from error
         checkpoint.write(folder, self.groups(), self.manifest())
 
     def groups(self) -> dict[str, dict[str, Array]]:
@@ -367,10 +370,16 @@ class Agent:
         agent.num_updates, agent._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
         agent.compiled, agent._compile_later = bool(manifest["compiled"]), bool(manifest["compile_later"])
         agent.streams.restore(manifest["streams"])
-        agent.buffer.restore(checkpoint.read_arrays(folder, "buffer", mapped=True), manifest["buffer"])
         leaves = agent._leaves()
         arrays = {name: _as_array(leaf) for name, leaf in leaves.items()}
-        checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent"), folder)
+        most_bytes = sum(array.nbytes for array in arrays.values())
+        checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent", most_bytes), folder)
+        try:
+            agent.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{folder}: the buffer does not fit its config - {type(error).__name__}: {error}") from error
         for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
             if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
                 leaf.copy_(torch.from_numpy(arrays[name]))
@@ -383,16 +392,4 @@ def _as_array(leaf: Any) -> Array:
 
 def _to_device(tree: Any, device: torch.device) -> Any:
     leaves = tree_items(tree)
-    return _rebuilt(tree, {n: leaf.to(device) for n, leaf in leaves.items() if isinstance(leaf, Tensor)})
-
-
-def _rebuilt(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:
-    """A copy of the dataclass tree with these leaves (by dotted name) in the place of its own."""
-    changes = {}
-    for field in dataclasses.fields(tree):
-        value, name = getattr(tree, field.name), prefix + field.name
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = _rebuilt(value, leaves, name + ".")
-        elif name in leaves:
-            changes[field.name] = leaves[name]
-    return dataclasses.replace(tree, **changes)
+    return tree_rebuilt(tree, {n: leaf.to(device) for n, leaf in leaves.items() if isinstance(leaf, Tensor)})

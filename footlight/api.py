@@ -2,10 +2,7 @@
 
 import contextlib
 import dataclasses
-import platform
 import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 
-from footlight import __version__, checkpoint, crash
+from footlight import checkpoint, crash
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.assessor import Assessor
@@ -41,11 +37,13 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
+from footlight.machine import describe_machine, describe_process, differences
 from footlight.presets import preset as find_preset
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
 from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
 from footlight.runs.follower import followed
+from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
@@ -89,18 +87,16 @@ def train(
     num_envs = options.num_envs if "num_envs" in option_values else None
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    supervision = Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
-    environments = make(environment, options.seed, num_envs, vectorization=chosen, supervision=supervision)
+    environments = _make_environments(environment, options, num_envs, chosen, display)
     options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
     with contextlib.ExitStack() as closing:
         closing.enter_context(contextlib.closing(environments))  # on every path: there may be processes behind them
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
-        evaluation_env = _evaluation_env(environment, environments, options, supervision, said.append)
-        if evaluation_env is not None:
-            closing.enter_context(contextlib.closing(evaluation_env))
+        evaluation_env = _evaluation_env(environment, environments, options, display, said.append)
+        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
         recorder = _recorder(environment, environments, agent, options, display)
-        inexact = inexactness(environment, environments, options.seed, supervision)
+        inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
         environments.reset()
         path = new_folder(run_dir, environment_name(environment), name)
         folder = RunFolder(path)
@@ -109,7 +105,9 @@ def train(
         closing.enter_context(crash.kept(path))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
+        closing.enter_context(locked(path))
+        training = Training(agent, environments, evaluation_env, options, folder, display, record, recorder)
+        training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
         return _go(run, training)
 
@@ -118,51 +116,88 @@ def resume(
     run_dir: str | Path,
     *,
     steps: int | None = None,
+    threads: int | None = None,
+    max_time: float | None = None,
     environment: EnvironmentSource | None = None,
     network: Any = None,
     algorithm: Algorithm | None = None,
+    allow_env_import: str | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Go on with a stopped run from its newest checkpoint, to `steps` environment steps in all (default: as it was begun).
+    """Go on with a stopped run from its newest whole checkpoint, to `steps` environment steps in all (default: as it was begun).
 
-    `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold.
+    threads, max_time: fields of `Options`, where they are to be others from now on.
+    `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold;
+    `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
     path = Path(run_dir)
-    run = Run(path, environment, network, algorithm)
-    record = run.config
-    saved = checkpoint.find(path)
-    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | record
-    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
-    if missing:
-        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
-    options = build(Options, {field: recorded[field] for field in fields(Options)} | ({"steps": steps} if steps else {}))
-    manifest = checkpoint.read_manifest(saved)
-    at = int(manifest["step"])
-    if at >= options.steps and not manifest.get("evaluation_due"):
-        raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
-    display = Display(options.steps, start_step=at, quiet=quiet)
-    supervision = Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
-    environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization, supervision=supervision)
-    said: list[str] = []
+    run = Run(path, environment, network, algorithm, allow_env_import)
+    if not path.is_dir() or not (path / "checkpoints").is_dir():
+        run.config  # which says what is wrong  # noqa: B018
+        checkpoint.find(path)
+    display = Display(0, quiet=quiet)
     with contextlib.ExitStack() as closing:
+        closing.enter_context(locked(path))
+        saved = checkpoint.find(path, display.say)
+        manifest = checkpoint.read_manifest(saved)
+        record = _agreed_record(run, manifest, display.say)
+        options = _recorded_options(path, record, {"steps": steps, "threads": threads, "max_time": max_time})
+        at = int(manifest["step"])
+        if at >= options.steps and not manifest.get("evaluation_due"):
+            raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
+        display = Display(options.steps, start_step=at, quiet=quiet)
+        environments = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
         closing.enter_context(contextlib.closing(environments))
-        evaluation_env = _evaluation_env(run.source, environments, options, supervision, said.append)
-        if evaluation_env is not None:
-            closing.enter_context(contextlib.closing(evaluation_env))
+        said: list[str] = []
+        evaluation_env = _evaluation_env(run.source, environments, options, display, said.append)
+        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
         recorder = _recorder(run.source, environments, agent, options, display)
         folder = RunFolder(path)
-        training = Training(agent, environments, evaluation_env, options, folder, display, recorder)
-        record |= {"steps": options.steps}
-        display.say("\n".join([f"resuming {path} at step {at:,}", _header(record, agent), *said]))
+        changed: dict[str, Any] = {"steps": options.steps, "threads": options.threads}
+        machine = describe_machine()
+        if other := differences(manifest.get("machine", machine), machine):
+            changed["resume"] = f"resumed with {', '.join(other)}"
+            said.append(f"inexact: {changed['resume']} - numbers may differ from an uninterrupted run's")
+        training = Training(agent, environments, evaluation_env, options, folder, display, {**record, **changed}, recorder)
+        display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         closing.enter_context(crash.kept(path))
         training.restore(saved)
-        folder.write_json("config.json", record)
+        if training.record != record:
+            training.save()  # what is asked for now holds for later, too
+            folder.write_json("config.json", training.record)
         return _go(run, training)
+
+
+def _agreed_record(run: Run, manifest: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """The run's configuration. The checkpoint's is the one that is checked; `config.json` is for reading, and mended here."""
+    checked = manifest.get("run")
+    if checked is None:
+        return run.config
+    try:
+        found = run.config
+        wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
+        fault = f"config.json differs from the checkpoint in {', '.join(wrong)}" if wrong else None
+    except UserError as error:
+        fault = str(error)
+    if fault is not None:
+        say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
+        RunFolder(run.folder).write_json("config.json", checked)
+    return dict(checked)
+
+
+def _recorded_options(path: Path, record: Mapping[str, Any], wanted: Mapping[str, Any]) -> Options:
+    """How the run is run, as recorded; what is wanted now wins. Raises `UserError` where the record is broken."""
+    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | dict(record)
+    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
+    if missing:
+        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return build(Options, {field: recorded[field] for field in fields(Options)} | given)
 
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
@@ -175,8 +210,18 @@ def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Pa
     return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
 
 
+def _make_environments(
+    source: EnvironmentSource, options: Options, num_envs: int | None, vectorization: str, display: Display
+) -> Environments:
+    return make(source, options.seed, num_envs, vectorization=vectorization, supervision=_supervision(options, display))
+
+
+def _supervision(options: Options, display: Display) -> Supervision:
+    return Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
+
+
 def _evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, supervision: Supervision,
+    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
     say: Callable[[str], None],
 ) -> Environments | None:  # fmt: skip
     """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
@@ -187,7 +232,7 @@ def _evaluation_env(
         say("no evaluations: the environment was given as an object that cannot be made a second time")
         return None
     if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
-        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes, supervision)
+        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes, _supervision(options, display))
     made = make_one(again)
     _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
     return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
@@ -231,17 +276,18 @@ def _go(run: Run, training: Training) -> Run:
     folder, display = training.folder, training.display
     try:
         seconds = training.compile()
-        folder.write_json("machine.json", _machine(training.agent, seconds))
+        agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
+        folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
         watching = watched([training.environments, training.evaluation_env], training.options.env_timeout)
         with watching, followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
     display.say(_closing(run.folder, result))
-    if training.stop_signal == signal.SIGINT:
+    if training.interruption.signal == signal.SIGINT:
         raise KeyboardInterrupt
-    if training.stop_signal is not None:
-        raise SystemExit(128 + training.stop_signal)
+    if training.interruption.signal is not None:
+        raise SystemExit(128 + training.interruption.signal)
     return run
 
 
@@ -283,6 +329,7 @@ def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, op
         "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,
         "config": dataclasses.asdict(agent.config),
+        "resume": "exact",
     }
 
 
@@ -338,38 +385,3 @@ def _closing(folder: Path, result: Mapping[str, Any]) -> str:
     look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
     more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
     return f"{score} | {pace}\nrun folder {folder}\n{more}"
-
-
-def _machine(agent: Agent, compile_seconds: float) -> dict[str, Any]:
-    versions = {"footlight": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    return {
-        "versions": versions | {"numpy": np.__version__, "gymnasium": gymnasium.__version__},
-        "system": platform.platform(),
-        "cpu": _cpu_name(),
-        "threads": torch.get_num_threads(),
-        "device": str(agent.device),
-        "compiled": agent.compiled,
-        "compile_seconds": round(compile_seconds, 1),
-        "commit": _commit(),
-        "command": sys.argv[1:] if Path(sys.argv[0]).stem in ("footlight", "__main__") else None,
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _commit() -> str | None:
-    """The commit of footlight itself where it runs from a checkout."""
-    home = Path(__file__).parents[1]
-    if not (home / ".git").exists():
-        return None
-    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

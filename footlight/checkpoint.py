@@ -1,128 +1,294 @@
 """A state -> a folder -> the same state. Tensors are safetensors, everything else is strict JSON; nothing is ever unpickled.
 
-A folder is written under another name, flushed to the disk, and renamed when it is whole: no reader ever sees half of one.
+A new folder is written under another name, flushed to the disk, and renamed when it is whole: no reader ever sees half of one.
+A folder that exists gets its new files beside the old ones, until its manifest is replaced. What stands in the manifest is
+covered by its own checksum, and every file by a SHA-256 in the manifest.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from footlight.errors import StorageFault, UserError
+from footlight.storage import describe_foreign, flush, read_file, read_json, replace_text, write_bytes
 from footlight.types import Array
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
-_DTYPES = {
-    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
-    "F16": "<f2", "F32": "<f4", "F64": "<f8",
-}  # fmt: skip
+SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
+POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
+_NAME = re.compile(r"step-\d{9,}(-\d+)?")  # the second number where a step was saved again
+_HEADER_BYTES = 1 << 20  # that names and shapes of arrays may take in a file
 
 
-def write(folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any]) -> None:
-    """Write `groups` of named arrays, one file `GROUP.safetensors` each, and the manifest. Raises `StorageFault`."""
-    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+class Span(NamedTuple):
+    """How far a ring of rows has come, counted from the start of the run; row n lies at n % (rows of the ring)."""
+
+    stable: int
+    """Rows before it will not change until they are overwritten."""
+    written: int
+    """Rows ever written."""
+
+
+class Segments:
+    """The rows of a large array, which lie in several files: read, and checked, one after the other."""
+
+    def __init__(self, folder: Path, files: list[str], records: Mapping[str, Any]) -> None:
+        self._folder, self._files, self._records = folder, files, records
+
+    def __iter__(self) -> Iterator[Array]:
+        """The rows, in order. Raises `UserError`."""
+        for name in self._files:
+            yield _read(self._folder / name, self._records)["rows"]
+
+
+def write(
+    folder: Path, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any],
+    spans: Mapping[str, Mapping[str, Span]] | None = None, previous: Path | None = None,
+) -> None:  # fmt: skip
+    """Write `groups` of named arrays, one file `GROUP.safetensors` each, and the manifest. Raises `StorageFault`.
+
+    spans: by group and name, the arrays that are rings of rows. Large ones are written in segments, and those in which nothing
+    has changed since `previous`, an earlier checkpoint of the same run, are not written again but linked.
+    """
+    again = (folder / MANIFEST).is_file()
+    place = folder if again else folder.with_name(f".{folder.name}.tmp")
+    writer = _Writer(place, f"-{os.urandom(4).hex()}" if again else "", previous)  # beside the files that are still in force
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a process of this number that was killed
-        temporary.mkdir(parents=True)
-        files = {}
+        if not again:
+            shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
+            place.mkdir()
         for group, arrays in groups.items():
-            path = temporary / f"{group}.safetensors"
-            save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            _flush(path)
-        text = json.dumps({"format_version": FORMAT_VERSION, **manifest, "files": files}, indent=1, allow_nan=False)
-        write_text(temporary / MANIFEST, text)
-        _flush(temporary)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        _flush(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
+            writer.add(group, arrays, (spans or {}).get(group, {}))
+        content = {"format_version": FORMAT_VERSION, **manifest, **writer.record()}
+        text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
+        if again:
+            flush(place)
+            replace_text(place / MANIFEST, text)
+            return _remove(path for path in place.glob("*.safetensors") if path.name not in writer.files)
+        write_bytes(place / MANIFEST, text.encode())
+        flush(place)
+        place.rename(folder)
+        flush(folder.parent)
     except (OSError, SafetensorError, StorageFault) as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
+        if again:
+            _remove(place / name for name in writer.files)
+        else:
+            shutil.rmtree(place, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise StorageFault(f"cannot write {folder} - {reason} - what was there before is kept") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small file as a whole: a reader finds the old one or the new one. Raises `StorageFault`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    except OSError as error:
-        raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
-def find(path: Path) -> Path:
-    """The folder that holds the state: `path` itself, or the newest checkpoint of a run folder. Raises `UserError`."""
-    if (path / MANIFEST).is_file():
+class _Writer:
+    """The files of one folder, as they are written."""
+
+    def __init__(self, place: Path, tag: str, previous: Path | None) -> None:
+        self._place, self._tag, self._previous = place, tag, previous
+        self._before: dict[str, Any] = {}
+        if previous is not None:
+            with contextlib.suppress(UserError):  # it is gone, or damaged: everything is written anew
+                self._before = read_manifest(previous)
+        self.files: dict[str, dict[str, Any]] = {}
+        self._groups: dict[str, str] = {}
+        self._segments: dict[str, dict[str, Any]] = {}
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest has to say about the files."""
+        return {"files": self.files, "groups": self._groups, "segments": self._segments}
+
+    def add(self, group: str, arrays: Mapping[str, Array], spans: Mapping[str, Span]) -> None:
+        large = {name for name in spans if arrays[name].nbytes > SEGMENT_BYTES}
+        small = {name: np.asarray(array, order="C") for name, array in arrays.items() if name not in large}
+        self._groups[group] = self._write(f"{group}{self._tag}.safetensors", small)
+        self._segments[group] = {name: self._add_ring(group, name, arrays[name], spans[name]) for name in sorted(large)}
+
+    def _add_ring(self, group: str, name: str, array: Array, span: Span) -> dict[str, Any]:
+        rows = max(1, SEGMENT_BYTES // array[:1].nbytes)
+        before = self._before.get("segments", {}).get(group, {}).get(name)
+        changed = _changed(len(array), 0 if before is None else before["stable"], span.written)
+        files = []
+        for number, start in enumerate(range(0, len(array), rows)):
+            part = array[start : start + rows]
+            file = f"{group}-{name}-{number:05d}{self._tag}.safetensors"
+            kept = before is not None and not changed(start, start + len(part)) and self._link(before["files"][number], file)
+            files.append(file if kept else self._write(file, {"rows": np.ascontiguousarray(part)}))
+        return {"files": files, "stable": span.stable}
+
+    def _link(self, old: str, new: str) -> bool:
+        """Whether a file of the previous checkpoint could be given a second name here; some file systems have no such thing."""
+        assert self._previous is not None
+        try:
+            os.link(self._previous / old, self._place / new, follow_symlinks=False)
+        except OSError:
+            return False
+        self.files[new] = self._before["files"][old]
+        return True
+
+    def _write(self, name: str, arrays: dict[str, Array]) -> str:
+        data = save(arrays)
+        self.files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        write_bytes(self._place / name, data)
+        return name
+
+
+def _changed(length: int, since: int, written: int) -> Callable[[int, int], bool]:
+    """Whether any of the rows numbered `since` to `written` lies in [start, stop) of a ring of this length."""
+    first, last = (0, length) if written - since >= length else (since % length, since % length + written - since)
+    return lambda start, stop: first < last and ((first < stop and start < last) or start < last - length)
+
+
+def find(path: Path, say: Callable[[str], None] | None = None) -> Path:
+    """The folder that holds the state: `path` itself, or the newest whole checkpoint of a run folder. Raises `UserError`.
+
+    A checkpoint that is given by its own name is taken as it is. In a run folder a damaged one is passed over, and `say` told.
+    """
+    if path.name in POINTERS and path.is_file():
+        return _pointed(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is {describe_foreign(path)} - give a run folder, a checkpoint or a saved agent")
+    if (path / MANIFEST).exists():
         return path
     if not path.is_dir():
         raise UserError(f"there is no folder {path} - give a run folder, a checkpoint or a saved agent")
-    pointer = path / "checkpoints" / "LATEST"
-    if not pointer.is_file():
+    folders = newest_first(path)
+    if not folders:
         kind = "the run has saved no checkpoint yet" if (path / "config.json").is_file() else "it is no run folder"
         raise UserError(f"{path} holds nothing to load - {kind} - give a run folder, a checkpoint or a saved agent")
-    name = pointer.read_text().strip()
-    folder = path / "checkpoints" / name
+    faults: list[str] = []
+    for folder in folders:
+        fault = damage(folder)
+        if fault is None:
+            if faults and say is not None:
+                say(f"{faults[0]}\ngoing on with {folder.name}, the newest checkpoint that is whole")
+            return folder
+        faults.append(fault)
+    raise UserError(f"{faults[0]}\nno other checkpoint of {path} is whole - restore the folder from a copy")
+
+
+def newest_first(run_dir: Path) -> list[Path]:
+    """The checkpoints of a run folder. One without a manifest was on its way out, or is none."""
+    folders = [folder for folder in (run_dir / "checkpoints").glob("step-*") if _NAME.fullmatch(folder.name)]
+    whole = [folder for folder in folders if (folder / MANIFEST).exists() and not folder.is_symlink()]
+    return sorted(whole, key=lambda folder: [int(number) for number in folder.name.split("-")[1:]], reverse=True)
+
+
+def _pointed(pointer: Path) -> Path:
+    name = read_file(pointer, 200).decode(errors="replace").strip()
+    folder = pointer.parent / name
     if Path(name).name != name or not (folder / MANIFEST).is_file():
         raise UserError(f"{pointer} names {name!r} - there is no such checkpoint beside it")
     return folder
 
 
+def damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, in words: every file is read and compared with the manifest. None: it is whole."""
+    try:
+        manifest = read_manifest(folder)
+        for name, record in manifest["files"].items():
+            _checked(folder / name, record)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint. Raises `UserError` for a broken one or one of a newer format."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        version = int(manifest["format_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / MANIFEST} cannot be read - {type(error).__name__}: {error}") from error
+    """The manifest of a checkpoint, in today's form. Raises `UserError` for a broken one or one of a newer format."""
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    version = manifest.get("format_version")
+    if type(version) is not int or version < 1:
+        raise UserError(f"{path} is broken - its format_version is {version!r} - restore it from a copy")
     if version > FORMAT_VERSION:
-        raise UserError(f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight")
-    return dict(manifest)
+        writer = manifest.get("footlight", "?")
+        raise UserError(
+            f"{folder} has format {version}, written by footlight {writer} - this footlight knows up to {FORMAT_VERSION} - "
+            "upgrade footlight"
+        )
+    checksum = manifest.pop("checksum", None)
+    if version > 1 and checksum != _checksum(manifest):
+        raise UserError(f"{path} is damaged - its checksum does not fit its content - restore it from a copy")
+    for older in range(version, FORMAT_VERSION):
+        manifest = MIGRATIONS[older](manifest)
+    _require_files(path, manifest)
+    return manifest
 
 
-def read_arrays(folder: Path, group: str, mapped: bool = False) -> dict[str, Array]:
-    """One file of a checkpoint, after its hash was checked. Raises `UserError`.
-
-    `mapped`: as read-only views of the file, for what may be too large to be in memory twice.
-    """
-    path = folder / f"{group}.safetensors"
+def _require_files(path: Path, manifest: dict[str, Any]) -> None:
+    """Raise `UserError` where what the manifest says of its files is not of the form that it has to have."""
     try:
-        recorded = read_manifest(folder)["files"][path.name]["sha256"]
-        if _sha256(path) != recorded:
-            raise UserError(f"{path} is damaged - its SHA-256 is not the one in the manifest")
-        return _mapped(path) if mapped else dict(load_file(path))
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read - {type(error).__name__}: {error}") from error
+        for name, record in manifest["files"].items():
+            if Path(name).name != name or not name.endswith(".safetensors") or name.startswith("."):
+                raise ValueError(f"{name!r} is no name of a file of a checkpoint")
+            if type(record["bytes"]) is not int or type(record["sha256"]) is not str:
+                raise ValueError(f"the record of {name} is broken")
+        rings = [ring for group in manifest["segments"].values() for ring in group.values()]
+        named = [*manifest["groups"].values(), *(name for ring in rings for name in ring["files"])]
+        if missing := {*named} - {*manifest["files"]}:
+            raise ValueError(f"{sorted(missing)[0]!r} has no record")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} is broken - {type(error).__name__}: {error} - restore it from a copy") from error
 
 
-def _mapped(path: Path) -> dict[str, Array]:
-    """The arrays of a safetensors file: the length of a header in 8 bytes, the header in JSON, the numbers."""
-    with safe_open(path, "numpy"):  # checks that the header and the file fit
-        pass
-    whole = np.memmap(path, np.uint8, "r")
-    start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
-    header = json.loads(whole[8:start].tobytes())
-    arrays = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            low, high = entry["data_offsets"]
-            arrays[name] = whole[start + low : start + high].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
+def _from_1(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 had a file for each group, none in segments, and no checksum."""
+    files = manifest.get("files", {})
+    groups = {name.removesuffix(".safetensors"): name for name in files} if isinstance(files, dict) else {}
+    return {**manifest, "format_version": 2, "groups": groups, "segments": {}}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""By format: what makes a manifest of it one of the next. A checkpoint is read through all that come after its own."""
+
+
+def read_arrays(folder: Path, group: str, most_bytes: int | None = None) -> dict[str, Any]:
+    """The arrays of one group, each file checked against the manifest; `Segments` for those that lie in several files.
+
+    `most_bytes`: of all arrays together, where that is known. Raises `UserError`.
+    """
+    manifest = read_manifest(folder)
+    if group not in manifest["groups"]:
+        raise UserError(f"{folder} has no {group} - it is no checkpoint that this can be read from - give another")
+    name, records = manifest["groups"][group], manifest["files"]
+    if most_bytes is not None and records[name]["bytes"] > most_bytes + _HEADER_BYTES:
+        raise UserError(f"{folder / name} has {records[name]['bytes']:,} bytes - what its config describes has {most_bytes:,}")
+    arrays: dict[str, Any] = _read(folder / name, records)
+    segments = manifest["segments"].get(group, {})
+    return arrays | {name: Segments(folder, ring["files"], records) for name, ring in segments.items()}
+
+
+def _read(path: Path, records: Mapping[str, Any]) -> dict[str, Array]:
+    try:
+        return dict(load(_checked(path, records[path.name])))
+    except (KeyError, ValueError, TypeError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} cannot be read - {type(error).__name__}: {error} - restore it from a copy") from error
+
+
+def _checked(path: Path, record: Mapping[str, Any]) -> bytes:
+    """The content of a file that is as long as it should be and has the hash that it should have. Raises `UserError`."""
+    data = read_file(path, record["bytes"])
+    if len(data) != record["bytes"]:
+        raise UserError(f"{path} is damaged - it has {len(data):,} bytes, not {record['bytes']:,} - restore it from a copy")
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+        raise UserError(f"{path} is damaged - its SHA-256 is not the one in the manifest - restore it from a copy")
+    return data
 
 
 def copy_into(target: Mapping[str, Array], saved: Mapping[str, Array], folder: Path) -> None:
@@ -136,14 +302,6 @@ def copy_into(target: Mapping[str, Array], saved: Mapping[str, Array], folder: P
         array[...] = saved[name]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest without its checksum, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,17 +1,15 @@
 """The command line, made from the config dataclasses. torch is imported only by commands that need it."""
 
 import argparse
-import contextlib
-import importlib
-import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.commands import COMMANDS
 from footlight.errors import FootlightError, UserError, closest
 
 
@@ -49,11 +47,11 @@ def _dispatch(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     words = [word for word in arguments[:1] if not word.startswith("-")]
-    names = ("train", *_COMMANDS)
+    names = ("train", *COMMANDS)
     if words and words[0] not in names:
         raise UserError(f"unknown command {words[0]!r}{closest(words[0], names)} - there are {', '.join(names)}")
     options = parser.parse_args(arguments)
-    code: int = _COMMANDS[options.command](options)
+    code: int = COMMANDS[options.command](options)
     return code
 
 
@@ -71,6 +69,8 @@ def _parser() -> _Parser:
     resume = command("resume", "go on with a stopped run from its newest checkpoint")
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     resume.add_argument("--steps", type=_at_least(1), help="environment steps of the whole run (default: as it was begun)")
+    resume.add_argument("--threads", type=_at_least(1), help="CPU threads (default: as it was begun; others are inexact)")
+    resume.add_argument("--max-time", type=_seconds, metavar="SECONDS", help="save and stop after so long")
     resume.add_argument("--quiet", action="store_true", help="print nothing")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
@@ -87,6 +87,18 @@ def _parser() -> _Parser:
     watch.add_argument("--video", type=Path, metavar="FILE", help="record into FILE.mp4 or FILE.gif; no screen is needed")
     overlay = "show the critic's value beside the return that followed, and the policy's distribution"
     watch.add_argument("--overlay", action="store_true", help=overlay)
+    for reads_id in (resume, evaluate, watch):
+        meaning = "let the run's environment id, module:Env-v0, import this module"
+        reads_id.add_argument("--allow-env-import", metavar="MODULE", help=meaning)
+    _add_readers(command)
+    listing = command("list", "what there is to choose from")
+    kinds = ("algorithms", "environments", "presets")
+    listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
+    return parser
+
+
+def _add_readers(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """The commands that only read a run folder."""
     plot = command("plot", "draw learning curves: one run, or mean and 95 %% interval of several")
     plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
     plot.add_argument(
@@ -110,10 +122,14 @@ def _parser() -> _Parser:
     track.add_argument("--wandb-tags", nargs="+", metavar="TAG", help="tags, likewise")
     track.add_argument("--wandb-mode", choices=("online", "offline"), help="offline: into RUN_DIR/wandb, for `wandb sync`")
     track.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)  # what a training starts
-    listing = command("list", "what there is to choose from")
-    kinds = ("algorithms", "environments", "presets")
-    listing.add_argument("kind", nargs="?", choices=kinds, help="one list only (default: algorithms and presets)")
-    return parser
+    inspect = command("inspect", "what is in a run folder, a checkpoint or a saved agent; imports nothing, runs nothing")
+    inspect.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=Path)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    verify = command("verify", "read every file of a run folder, or a checkpoint: is it whole? exit code 0 or 2")
+    verify.add_argument("path", metavar="RUN_DIR", type=Path)
+    export = command("export", "write a trained policy into one ONNX file, and compare it with the policy")
+    export.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run folder, a checkpoint or a saved agent")
+    export.add_argument("output", metavar="FILE.onnx", type=Path, help="replaced if it exists")
 
 
 def _at_least(low: int) -> Any:
@@ -127,6 +143,16 @@ def _at_least(low: int) -> Any:
         return value
 
     return integer
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} - it must be a number > 0")
+    return value
 
 
 _TRAIN_OPTIONS = {
@@ -228,100 +254,6 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     other.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
     other.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser
-
-
-def _resume(options: argparse.Namespace) -> int:
-    from footlight.api import resume
-
-    resume(options.run_dir, steps=options.steps, quiet=options.quiet)
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from footlight.run import Run
-
-    run = Run(options.run_dir)
-    kind = True if options.deterministic else False if options.stochastic else None
-    evaluation = run.evaluate(options.episodes, options.seed, kind)
-    if options.json:
-        print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
-        return 0
-    for number, (total, length) in enumerate(zip(evaluation.returns, evaluation.lengths, strict=True), 1):
-        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
-    how = "deterministic" if evaluation.deterministic else "stochastic"
-    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}")
-    return 0
-
-
-def _watch(options: argparse.Namespace) -> int:
-    from footlight.run import Run
-
-    if options.video is None:
-        Run(options.run_dir).watch(options.episodes, options.seed, options.overlay)
-    else:
-        print(Run(options.run_dir).video(options.video, options.episodes, options.seed, options.overlay))
-    return 0
-
-
-def _plot(options: argparse.Namespace) -> int:
-    from footlight.runs.plot import plot_runs
-    from footlight.runs.read import read_run
-
-    for run_dir in options.run_dirs:
-        read_run(run_dir)  # a wrong run is reported before a wrong place for the picture
-    beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
-    print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
-    return 0
-
-
-def _replay(options: argparse.Namespace) -> int:
-    from footlight.crash import replay
-
-    played = replay(options.crash_dir, timeout=options.env_timeout, allow_import=options.allow_env_import)
-    print(played)
-    return 0 if played.fault is None else played.fault.exit_code
-
-
-def _track(options: argparse.Namespace) -> int:
-    from footlight.runs.track import follow, track
-
-    if options.follow:
-        follow(options.run_dir, options.track[0])
-    else:
-        wandb = {name: value for name, value in vars(options).items() if name.startswith("wandb_")}
-        track(options.run_dir, options.track, **wandb)
-    return 0
-
-
-def _list(options: argparse.Namespace) -> int:
-    from footlight.algorithms import ALGORITHMS
-    from footlight.presets import all_presets
-
-    if options.kind in (None, "algorithms"):
-        for name, text in ALGORITHMS.items():
-            print(f"{name:19s} {text}")
-    if options.kind in (None, "presets"):
-        for name, values in all_presets().items():
-            print(f"{name:32s} " + ", ".join(f"{key}={value}" for key, value in values.items()))
-    if options.kind == "environments":
-        import gymnasium
-
-        with contextlib.suppress(ImportError):
-            gymnasium.register_envs(importlib.import_module("ale_py"))  # which is what makes its games known
-        for name in sorted(gymnasium.registry):
-            print(name)
-    return 0
-
-
-_COMMANDS = {
-    "resume": _resume,
-    "evaluate": _evaluate,
-    "watch": _watch,
-    "plot": _plot,
-    "replay": _replay,
-    "track": _track,
-    "list": _list,
-}  # besides train
 
 
 if __name__ == "__main__":

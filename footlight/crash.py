@@ -18,19 +18,20 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from footlight.environments.episodes import EpisodeBook
 from footlight.environments.make import EnvironmentSource, configured, make_one
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import EnvironmentFault, FailedEpisode, UserError
-from footlight.runs.read import read_json
+from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
+from footlight.storage import read_file, read_json, replace_text
 from footlight.types import Array
 
 FORMAT_VERSION = 1
 FAULT, ACTIONS = "fault.json", "actions.safetensors"
+MOST_ACTION_BYTES = 1 << 30
 SETTINGS = ("environment", "environment_source", "environment_config")  # what config.json and fault.json say alike
 
 
@@ -44,7 +45,7 @@ def kept(run_dir: Path) -> Iterator[None]:
         yield
     except EnvironmentFault as fault:
         if fault.episode is not None:
-            with contextlib.suppress(OSError, SafetensorError, UserError):
+            with contextlib.suppress(OSError, ValueError, SafetensorError, StorageFault):
                 folder = run_dir / "crash" / _name(fault.episode)
                 _write(folder, fault.episode, str(fault), read_json(run_dir / "config.json"))
                 if fault.episode.actions is not None:
@@ -72,7 +73,7 @@ def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[s
     folder.mkdir(parents=True, exist_ok=True)
     if actions is not None:
         save_file({"actions": np.array(actions, order="C")}, folder / ACTIONS)
-    (folder / FAULT).write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+    replace_text(folder / FAULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,18 @@ def replay(
     environment: EnvironmentSource | None = None,
     *,
     timeout: float = Supervision.timeout,
-    allow_import: str | None = None,
+    allow_env_import: str | None = None,
 ) -> Replay:
     """Play the episode again that a fault left in the folder `path`, with the same seed and the same actions.
 
     environment: where the recorded one was a Python object; an environment that is given is stepped in this process, any other
     one in a process of its own, so that it may die. timeout: seconds after which it counts as hanging; 0: never.
-    allow_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
+    allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
     Raises `UserError` for a folder that cannot be used.
     """
     folder = Path(path)
     record = read_json(folder / FAULT)
-    source = _source(folder, record, allow_import) if environment is None else environment
+    source = _source(folder, record, allow_env_import) if environment is None else environment
     actions, seed = _episode(folder, record)
     with contextlib.closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
@@ -146,7 +147,7 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
     return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
 
 
-def _source(folder: Path, record: Mapping[str, Any], allow_import: str | None) -> EnvironmentSource:
+def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
     name, settings = record.get("environment"), record.get("environment_config", {})
     if not isinstance(name, str) or not isinstance(settings, dict):
@@ -157,11 +158,11 @@ def _source(folder: Path, record: Mapping[str, Any], allow_import: str | None) -
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
         )
-    module = name.rpartition(":")[0]
-    if module and module != allow_import:
+    module, colon, _ = name.partition(":")
+    if colon and module != allow_env_import:
         raise UserError(
-            f"{folder} names the environment {name!r}, which imports a module - a file may not ask for that - "
-            f"if you trust it, --allow-env-import {module}"
+            f"{folder} names the environment {name!r} - making it would run the module {module!r} - "
+            f"if you trust that, say so: --allow-env-import {module}"
         )
     return configured(name, settings)
 
@@ -176,8 +177,8 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
             f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own"
         )
     try:
-        actions = load_file(folder / ACTIONS)["actions"]
-    except (OSError, KeyError, SafetensorError) as error:
+        actions = load(read_file(folder / ACTIONS, MOST_ACTION_BYTES))["actions"]
+    except (KeyError, SafetensorError) as error:
         raise UserError(f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error}") from error
     if not isinstance(seed, int) or actions.dtype.kind not in "biuf":
         raise UserError(f"{folder} is broken - its seed is {seed!r}, its actions are {actions.dtype} - no such thing was written")

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from footlight import checkpoint
 from footlight.algorithms import Algorithm, find
 from footlight.config import build as build_config
 from footlight.errors import UserError
+from footlight.networks.parameters import Network
 from footlight.normalisation import Normaliser
 from footlight.streams import derived_seed
 from footlight.types import Array, Spaces
@@ -27,7 +28,7 @@ class Policy:
     ) -> None:  # fmt: skip
         self.spaces = spaces
         self._algorithm, self._config, self._networks, self._parameters = algorithm, config, networks, policy_P
-        self._normaliser, self._head = normaliser, getattr(networks, "head", None)
+        self.normaliser, self.head = normaliser, getattr(networks, "head", None)
         self._stream = np.random.default_rng(seed)
 
     def act(self, observation: Any, deterministic: bool = True) -> Any:
@@ -37,8 +38,8 @@ class Policy:
         another shape than the policy was trained on.
         """
         batch = as_batch(observation, self.spaces)
-        if self._normaliser is not None:
-            batch = self._normaliser.observation(batch)
+        if self.normaliser is not None:
+            batch = self.normaliser.observation(batch)
         stream = None if deterministic else self._stream
         actions = self.to_environment(self._algorithm.act(self._config, self._networks, self._parameters, batch, stream))
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
@@ -54,7 +55,12 @@ class Policy:
 
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""
-        return self.spaces.action.to_environment(drawn_EA if self._head is None else self._head.to_unit(drawn_EA))
+        return self.spaces.action.to_environment(drawn_EA if self.head is None else self.head.to_unit(drawn_EA))
+
+    def module(self) -> nn.Module:
+        """A copy of the network that acts, with the policy's parameters in it."""
+        network: Network = getattr(self._networks, self._algorithm.POLICY)
+        return network.filled(self._parameters)
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
@@ -82,7 +88,12 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
     folder = checkpoint.find(Path(path))
-    method, config, spaces, networks = rebuild(checkpoint.read_manifest(folder), algorithm, network)
+    return restore(folder, checkpoint.read_manifest(folder), algorithm, network, seed)
+
+
+def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any, seed: int = 0) -> Policy:
+    """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
+    method, config, spaces, networks = rebuild(manifest, algorithm, network)
     arrays = checkpoint.read_arrays(folder, "policy")
     normaliser = make_normaliser(config, spaces, 1)
     if normaliser is not None:

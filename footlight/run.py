@@ -1,4 +1,4 @@
-"""A finished or stopped run, to look at: evaluate, watch, plot."""
+"""A finished or stopped run, to look at and take along: evaluate, watch, plot, export."""
 
 import contextlib
 import itertools
@@ -15,13 +15,14 @@ from footlight.environments.make import EnvironmentSource, configured, make_for_
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
+from footlight.export import Export, export
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
 from footlight.runs.plot import plot_runs
-from footlight.runs.read import read_json
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
+from footlight.storage import read_json
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -33,6 +34,8 @@ class Run:
     environment: EnvironmentSource | None = None
     network: Any = None
     algorithm: Any = None
+    allow_env_import: str | None = None
+    """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -58,13 +61,22 @@ class Run:
         if self.environment is not None and not isinstance(self.environment, str):
             return self.environment
         config = self.config
-        if self.environment not in (None, config["environment"]):
-            return str(self.environment)
+        if self.environment is not None:
+            return str(self.environment) if self.environment != config["environment"] else self._configured(config)
         if config.get("environment_source", "id") != "id":
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
+        module, colon, _ = str(config["environment"]).partition(":")
+        if colon and module != self.allow_env_import:
+            raise UserError(
+                f"{self.folder} names the environment {config['environment']!r} - making it would run the module {module!r} - "
+                f"if you trust that, say so: --allow-env-import {module}"
+            )
+        return self._configured(config)
+
+    def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
         settings = config.get("environment_config", {})
         if not isinstance(settings, dict):
             raise UserError(f"{self.folder / 'config.json'} is broken - environment_config is no object - put it back")
@@ -93,6 +105,10 @@ class Run:
     def plot(self, output: str | Path | None = None) -> Path:
         """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
         return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+
+    def export(self, output: str | Path) -> Export:
+        """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
+        return export(self.folder, output, algorithm=self.algorithm, network=self.network)
 
     def track(self, *trackers: str, **options: Any) -> None:
         """Send the run to "tensorboard" or "wandb", or what is missing there.

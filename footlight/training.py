@@ -1,14 +1,9 @@
 """The loop, and the run around it: evaluations, logs, checkpoints, signals."""
 
-import contextlib
 import math
-import os
-import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,17 +15,21 @@ from footlight.agent import Agent
 from footlight.config import Count, CountOrZero, NonNegative, Range, check
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
-from footlight.errors import Diverged, EnvironmentFault
+from footlight.errors import Diverged, EnvironmentFault, StorageFault
 from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
+from footlight.interruption import Interruption
+from footlight.machine import describe_machine
 from footlight.recording import Recorder
+from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
 from footlight.streams import MAX_SEED, derived_seed
 
 LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl, more in runs that would have more than
 MOST_LINES = 10_000
-KEPT_CHECKPOINTS = 2
+MOST_FAILURES = 3  # checkpoints in a row that could not be written
+LAST_PAUSES = (1.0, 5.0)  # seconds before the last one is tried again
 # Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
 FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
 
@@ -62,6 +61,10 @@ class Options:
     """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
     """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
+    keep_checkpoints: Count = 2
+    """Checkpoints that are kept, the newest ones, besides the one with the best evaluation."""
+    max_time: Annotated[float | None, Range(0, open_low=True)] = None
+    """Seconds after which the training is saved and stopped, to be resumed; none: no limit."""
     video_every: CountOrZero = 0
     """Environment steps between videos of one evaluation episode (videos/step-N.mp4, and one at the end); 0: none."""
     overlay: bool = False
@@ -109,15 +112,19 @@ class Training:
 
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
-        folder: RunFolder, display: Display, recorder: Recorder | None = None,
+        folder: RunFolder, display: Display, record: Mapping[str, Any], recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments, self.evaluation_env = agent, environments, evaluation_env
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
+        self.record = record
+        self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
+        self.interruption = Interruption(options.max_time)
         self.evaluation: Evaluation | None = None
         self.evaluated_at = -1
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
         self.seconds = 0.0  # of the loop, over all sessions of the run
-        self.stop_signal: int | None = None
+        self.best: dict[str, float] | None = None  # step and mean return of the best evaluation
+        self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
         self._stock_taken_at = -1
@@ -136,8 +143,8 @@ class Training:
         return seconds
 
     def run(self) -> dict[str, Any]:
-        """`train_and_save`, stopped cleanly by SIGINT and SIGTERM."""
-        with self._signals():
+        """`train_and_save`, stopped cleanly by SIGINT, SIGTERM and the end of its time."""
+        with self.interruption.listening(self.display.say):
             result = self.train_and_save()
             if result["status"] == "finished":
                 self._record(self.agent.num_steps)  # when everything is saved: drivers have ended whole processes
@@ -170,9 +177,9 @@ class Training:
             diverged = isinstance(sys.exception(), Diverged)
             self.seconds = before + time.monotonic() - started
             result = self._result("diverged" if diverged else status)
-            self.folder.write_json("result.json", result)
             if not diverged:  # a state that is not finite never replaces one that is
-                self.save()
+                self._save_at_last()
+            self.folder.write_json("result.json", result)
             self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
         return result
@@ -180,7 +187,7 @@ class Training:
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
         agent, environments = self.agent, self.environments
-        while (left := self.options.steps - agent.num_steps) > 0 and self.stop_signal is None:
+        while (left := self.options.steps - agent.num_steps) > 0 and self.interruption.goes_on():
             action = agent.act(environments.observation, explore=True)
             transition = environments.step(action)
             if left < environments.num_envs:  # the run has exactly as many steps as were asked for
@@ -202,8 +209,9 @@ class Training:
             self._log_metrics()
         if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
             self._take_stock(step)
-        if _crossed(before, step, self.options.checkpoint_interval) and step < self.options.steps:
-            self.save()
+        due = _crossed(before, step, self.options.checkpoint_interval) or self.interruption.wants_checkpoint
+        if (due or (self._is_best(step) and self.options.checkpoint_interval)) and step < self.options.steps:
+            self._save_now()
         if _crossed(before, step, self.options.video_every) and step < self.options.steps:
             self._record(step)
         self.display.update(step, training_return=self._recent_return)
@@ -213,9 +221,17 @@ class Training:
         if metrics:
             step, update = self.agent.num_steps, self.agent.num_updates
             self.folder.append("metrics", {"step": step, "update": update, "time_s": round(self.seconds, 3), **metrics})
-            self.folder.flush()
+            self._flush()
             self.display.update(step, metrics=metrics)
             self.after_flush()
+
+    def _flush(self) -> None:
+        """Hand the logs to the system. What cannot be written waits; saving, which needs them, judges how long."""
+        try:
+            self.folder.flush()
+        except StorageFault as fault:
+            if not self._failures:
+                self.display.say(f"{fault}\ngoing on; lines wait in memory")
 
     def _take_stock(self, step: int) -> None:
         """Evaluate, and log histograms where they are asked for; once at each step, and later where a signal came in between."""
@@ -227,7 +243,7 @@ class Training:
         self._stock_taken_at = step
         if self.options.track_histograms:
             self.folder.append("histograms", {"step": step, **histograms(self.agent.networks, self.agent.state)})
-            self.folder.flush()
+            self._flush()
 
     def _evaluate(self, step: int) -> None:
         if self.evaluation_env is None or self.options.eval_episodes == 0:
@@ -239,20 +255,22 @@ class Training:
         self.evaluation_due = False
         try:
             self.evaluation = evaluate(
-                policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, lambda: self.stop_signal is None
+                policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, self.interruption.goes_on
             )
         except Abandoned:
             self.evaluation_due = True
             return
         self.evaluated_at = step
+        if self.best is None or self.evaluation.mean_return > self.best["mean_return"]:
+            self.best = {"step": step, "mean_return": self.evaluation.mean_return}
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
-        self.folder.flush()
+        self._flush()
         self.display.update(step, evaluation_return=self.evaluation.mean_return)
 
     def _record(self, step: int) -> None:
         if self.recorder is not None:
             path = self.folder.path / "videos" / f"step-{step:09d}.mp4"
-            self.recorder.record(path, lambda: self.stop_signal is not None)
+            self.recorder.record(path, lambda: not self.interruption.goes_on())
 
     def _result(self, status: str) -> dict[str, Any]:
         steps = self.agent.num_steps
@@ -267,32 +285,57 @@ class Training:
         }
 
     def save(self) -> None:
-        """Write a checkpoint of everything, point LATEST at it, and remove those before the last but one.
+        """Write a checkpoint of everything, point LATEST at it, and remove those that are too old.
 
         Raises `Diverged` where the state is not finite, and `StorageFault`.
         """
         self.agent.require_finite()
         step = self.agent.num_steps
-        checkpoints = self.folder.path / "checkpoints"
-        name = f"step-{step:09d}"
         manifest = {
             **self.agent.manifest(),
             "step": step,
             "seconds": self.seconds,
             "recent_return": self._recent_return,
             "evaluation_due": self.evaluation_due,
-            "log_bytes": self.folder.sizes(),
+            "best": self.best,
+            "logs": self.folder.marks(),
+            "run": self.record,
+            "machine": describe_machine(),
         }
-        checkpoint.write(checkpoints / name, {**self.agent.groups(), "environments": self.environments.arrays()}, manifest)
-        checkpoint.write_text(checkpoints / "LATEST", name + "\n")
-        for old in sorted(checkpoints.glob("step-*"), key=lambda path: int(path.name[5:]))[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
+        groups = {**self.agent.groups(), "environments": self.environments.arrays()}
+        spans = {name: checkpoint.Span(*span) for name, span in getattr(self.agent.buffer, "spans", dict)().items()}
+        self.checkpoints.save(step, groups, manifest, {"buffer": spans}, self._is_best(step))
+
+    def _is_best(self, step: int) -> bool:
+        return self.best is not None and self.best["step"] == step
+
+    def _save_now(self) -> None:
+        """`save`, but a disk that is full may have been cleared by the next time: only several failures in a row are raised."""
+        self.interruption.wants_checkpoint = False
+        try:
+            self.save()
+            self._failures = 0
+        except StorageFault as fault:
+            self._failures += 1
+            if self._failures == MOST_FAILURES:
+                raise
+            self.display.say(f"{fault}\ngoing on without this checkpoint ({self._failures} of {MOST_FAILURES} failures)")
+
+    def _save_at_last(self) -> None:
+        for pause in LAST_PAUSES:
+            try:
+                return self.save()
+            except StorageFault as fault:
+                self.display.say(f"{fault}\ntrying again in {pause:.0f} s")
+                time.sleep(pause)
+        self.save()
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood."""
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
-        self.evaluation_due = manifest.get("evaluation_due", False)
+        self.evaluation_due, self.best = manifest.get("evaluation_due", False), manifest.get("best")
+        self.checkpoints.go_on_from(folder)
         astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
         if astray:
             self.agent.forget_episodes(astray)
@@ -300,27 +343,8 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
-        self.folder.cut(manifest["log_bytes"])
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask the loop to stop; a second one ends the process at once."""
-
-        def ask(number: int, frame: Any) -> None:
-            if self.stop_signal is not None:
-                os._exit(128 + number)
-            self.stop_signal = number
-            self.display.say("stopping: saving the run (again to quit at once)")
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        for lost in self.folder.cut(manifest.get("logs") or manifest["log_bytes"]):
+            self.display.say(lost)
 
 
 def _crossed(before: int, now: int, interval: int) -> bool:

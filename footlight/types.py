@@ -5,7 +5,7 @@ B batch, N critics of an ensemble, A action dimensions or choices, O observation
 H outputs of a network that describe a distribution over actions, P parameters.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -214,3 +214,15 @@ def tree_items(tree: Any, prefix: str = "") -> dict[str, Any]:
         elif value is not None:
             leaves[name] = value
     return leaves
+
+
+def tree_rebuilt(tree: Any, leaves: dict[str, Any], prefix: str = "") -> Any:
+    """A copy of the dataclass tree with these leaves (by dotted name) in the place of its own."""
+    changes = {}
+    for field in fields(tree):
+        value, name = getattr(tree, field.name), prefix + field.name
+        if hasattr(value, "__dataclass_fields__"):
+            changes[field.name] = tree_rebuilt(value, leaves, name + ".")
+        elif name in leaves:
+            changes[field.name] = leaves[name]
+    return replace(tree, **changes)

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {"types", "errors", "config", "streams"}  # anyone may import these; they import only each other
+LEAVES = {"types", "errors", "config", "streams", "storage"}  # anyone may import these; they import only each other
 ENGINE = {
     "equations",
     "networks",
@@ -38,6 +38,10 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "histograms": set(),
     "checkpoint": set(),
     "runs": set(),
+    "machine": set(),
+    "interruption": set(),
+    "rotation": {"checkpoint"},
+    "inspection": {"checkpoint", "runs"},
     "presets": set(),
     "networks": {"equations"},
     "algorithms": {"equations", "networks", "buffers"},
@@ -45,12 +49,27 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
     "evaluation": {"environments", "policy"},
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
+    "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
-    "run": {"assessor", "environments", "evaluation", "policy", "recording", "runs"},
-    "crash": {"environments", "runs"},
-    "training": {"agent", "environments", "evaluation", "checkpoint", "policy", "recording", "runs", "presets", "histograms"},
-    "api": ENGINE | {"agent", "assessor", "crash", "policy", "evaluation", "recording", "training", "run"},
-    "cli": {"api", "crash", "run", "training", "algorithms", "environments", "presets", "runs"},
+    "run": {"assessor", "environments", "evaluation", "export", "policy", "recording", "runs"},
+    "crash": {"environments"},
+    "training": {
+        "agent",
+        "environments",
+        "evaluation",
+        "checkpoint",
+        "histograms",
+        "interruption",
+        "machine",
+        "policy",
+        "presets",
+        "recording",
+        "rotation",
+        "runs",
+    },
+    "api": ENGINE | {"agent", "assessor", "crash", "machine", "policy", "evaluation", "recording", "training", "run"},
+    "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
+    "cli": {"api", "commands", "training", "algorithms", "environments", "presets"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }

@@ -1,5 +1,6 @@
 """Checkpoints: there and back, and every way in which a folder can be broken."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -8,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import SafetensorError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from footlight import checkpoint
 from footlight.errors import StorageFault, UserError
@@ -26,8 +28,10 @@ def saved(folder: Path, **manifest: Any) -> Path:
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
-    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
-    (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest | changes))
+    """Another manifest, with the checksum that it should have."""
+    manifest = json.loads((folder / checkpoint.MANIFEST).read_text()) | changes
+    del manifest["checksum"]
+    (folder / checkpoint.MANIFEST).write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +65,9 @@ def test_manifest_comes_back(tmp_path: Path) -> None:
 def test_writing_again_replaces_the_folder(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     checkpoint.write(folder, {"other": {"x": np.ones(1)}}, {"step": 6})
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "other.safetensors"]
+    assert sorted(path.name.partition("-")[0] for path in folder.iterdir()) == ["manifest.json", "other"]
     assert checkpoint.read_manifest(folder)["step"] == 6
+    assert checkpoint.read_arrays(folder, "other")["x"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -86,15 +91,17 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is damaged"):
         checkpoint.read_arrays(path.parent, "agent")
     path.unlink()
-    for group in ("agent", "none"):
-        with pytest.raises(UserError, match=rf"{group}\.safetensors cannot be read"):
-            checkpoint.read_arrays(path.parent, group)
+    with pytest.raises(UserError, match=r"agent\.safetensors is missing"):
+        checkpoint.read_arrays(path.parent, "agent")
+    with pytest.raises(UserError, match="has no none - it is no checkpoint that this can be read from"):
+        checkpoint.read_arrays(path.parent, "none")
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
-    rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1)
-    message = rf"has format {checkpoint.FORMAT_VERSION + 1} - .* knows up to {checkpoint.FORMAT_VERSION} - upgrade footlight"
+    rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
+    newer = checkpoint.FORMAT_VERSION + 1
+    message = rf"has format {newer}, written by footlight 9\.0 - .* knows up to {newer - 1} - upgrade footlight"
     for read in (lambda: checkpoint.read_manifest(folder), lambda: checkpoint.read_arrays(folder, "agent")):
         with pytest.raises(UserError, match=message):
             read()
@@ -104,7 +111,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path / "a")
     (folder / checkpoint.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
+    with pytest.raises(UserError, match=r"manifest\.json is broken"):
         checkpoint.read_manifest(folder)
 
 
@@ -121,12 +128,15 @@ class Payload:
 def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
     trace, file = tmp_path / "trace", tmp_path / "agent.pkl"
     file.write_bytes(pickle.dumps(Payload(trace)))
-    with pytest.raises(UserError, match=r"there is no folder .*agent\.pkl - give a run folder, a checkpoint or a saved agent"):
+    with pytest.raises(
+        UserError, match=r"agent\.pkl is a pickle, which may hold code - give a run folder, a checkpoint or a saved agent"
+    ):
         checkpoint.find(file)
     # In the place of a group, with the hash that the manifest wants
     folder = saved(tmp_path / "a")
     (folder / "agent.safetensors").write_bytes(file.read_bytes())
-    rewrite(folder, files={"agent.safetensors": {"sha256": checkpoint._sha256(file)}})
+    record = {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    rewrite(folder, files={**checkpoint.read_manifest(folder)["files"], "agent.safetensors": record})
     with pytest.raises(UserError, match=r"agent\.safetensors cannot be read - SafetensorError"):
         checkpoint.read_arrays(folder, "agent")
     assert not trace.exists()
@@ -136,8 +146,8 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
 
 
 def half_written(folder: Path) -> Path:
-    """What a process killed in the midst leaves behind; in a container, a new process may have the same id."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    """What a process killed in the midst leaves behind."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
     temporary.mkdir(parents=True)
     (temporary / "agent.safetensors").write_bytes(b"half")
     return temporary
@@ -160,59 +170,136 @@ def no_space(*given: Any, **more: Any) -> Any:
     raise OSError(28, "No space left on device")
 
 
-def no_space_for_tensors(*given: Any, **more: Any) -> Any:
-    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")  # what it does raise
-
-
-rename = Path.rename
-
-
-def no_rename_into_place(path: Path, target: Path) -> Path:
-    return no_space() if path.suffix == ".tmp" else rename(path, target)
-
-
+@pytest.mark.parametrize("exists", [False, True])
 @pytest.mark.parametrize(
-    ("where", "name", "failure"),
-    [
-        (checkpoint, "_flush", no_space),
-        (checkpoint, "write_text", no_space),
-        (checkpoint, "save_file", no_space_for_tensors),
-        (Path, "mkdir", no_space),
-        (Path, "rename", no_rename_into_place),
-    ],
+    ("where", "name"),
+    [(os, "fsync"), (checkpoint, "save"), (checkpoint, "write_bytes"), (Path, "mkdir"), (Path, "rename"), (Path, "replace")],
 )
 def test_the_last_one_is_kept_when_writing_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, failure: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, exists: bool
 ) -> None:
-    folder = saved(tmp_path / "a")
+    old = saved(tmp_path / "a")
+    folder = old if exists else tmp_path / "b"
+    if (name in ("mkdir", "rename")) == exists and name != "replace" and name not in ("fsync", "save", "write_bytes"):
+        pytest.skip("it is not called there")
+    if name == "replace" and not exists:
+        pytest.skip("it is not called there")
     with monkeypatch.context() as broken:
-        broken.setattr(where, name, failure)
+        broken.setattr(where, name, no_space)
         with pytest.raises(StorageFault, match=r"No space left on device .*what was there before is kept"):
             checkpoint.write(folder, GROUPS, {"step": 6})
-    assert checkpoint.read_manifest(folder)["step"] == 5
-    assert checkpoint.read_arrays(folder, "agent")["count"] == 3
+    assert checkpoint.read_manifest(old)["step"] == 5
+    assert checkpoint.read_arrays(old, "agent")["count"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert sorted(path.name for path in old.iterdir() if not path.name.startswith(".")) == [
+        "agent.safetensors", "buffer.safetensors", "manifest.json",
+    ]  # fmt: skip
+
+
+# Rings in segments
+
+
+ROWS = checkpoint.SEGMENT_BYTES // 4096
+
+
+def ring(folder: Path, array: Array, span: tuple[int, int], previous: Path | None) -> Path:
+    spans = {"buffer": {"rows": checkpoint.Span(*span)}}
+    checkpoint.write(folder, {"buffer": {"rows": array}}, {}, spans, previous)
+    return folder
+
+
+def inodes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.glob("buffer-rows-*")}
+
+
+def whole(folder: Path) -> Array:
+    return np.concatenate(list(checkpoint.read_arrays(folder, "buffer")["rows"]))
+
+
+def test_only_what_is_new_is_written(tmp_path: Path) -> None:
+    """A ring of two and a half segments that fills, wraps, and stands still."""
+    slots = 2 * ROWS + ROWS // 2
+    rows = np.zeros((slots, 1024), np.float32)
+    written = 0
+    folders: list[Path] = []
+    fresh = []
+    for count in (ROWS + 5, 3, 0, ROWS, slots - 2 * ROWS - 8, 5, slots + 1):
+        for number in range(written, written + count):
+            rows[number % slots] = number + 1
+        stable, written = max(0, written + count - 2), written + count
+        length = min(written, slots)
+        folder = ring(tmp_path / f"c{len(folders)}", rows[:length], (stable, written), folders[-1] if folders else None)
+        assert np.array_equal(whole(folder), rows[:length])
+        known = set().union(*(inodes(before).values() for before in folders))
+        fresh.append([name[-17:-12] for name, inode in sorted(inodes(folder).items()) if inode not in known])
+        folders.append(folder)
+    assert [[int(number) for number in numbers] for numbers in fresh] == [[0, 1], [1], [1], [1, 2], [2], [0, 2], [0, 1, 2]]
+    for folder in folders:  # each by itself
+        assert checkpoint.damage(folder) is None
+
+
+def test_rows_that_may_still_change_are_written_again(tmp_path: Path) -> None:
+    rows = np.zeros((2 * ROWS, 1024), np.float32)
+    first = ring(tmp_path / "a", rows, (ROWS - 1, 2 * ROWS), None)
+    rows[ROWS - 1] = 7
+    assert np.array_equal(whole(ring(tmp_path / "b", rows, (2 * ROWS, 2 * ROWS), first)), rows)
+
+
+def test_without_links_everything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.ones((2 * ROWS, 1024), np.float32)
+    first = ring(tmp_path / "a", rows, (2 * ROWS, 2 * ROWS), None)
+    monkeypatch.setattr(os, "link", no_space)
+    second = ring(tmp_path / "b", rows, (2 * ROWS, 2 * ROWS), first)
+    assert np.array_equal(whole(second), rows)
+    assert not {*inodes(first).values()} & {*inodes(second).values()}
+
+
+@given(st.integers(1, 60), st.integers(0, 200), st.integers(0, 130))
+def test_changed_rows(length: int, since: int, count: int) -> None:
+    written = since + count
+    if written < length:  # it fills
+        length = max(1, written)
+    changed = checkpoint._changed(length, since, written)
+    places = {number % length for number in range(since, written)}
+    for start in range(0, length, 7):
+        stop = min(start + 7, length)
+        assert changed(start, stop) or not places & set(range(start, stop))  # too much is a pity, too little a lie
+        if count < length:
+            assert changed(start, stop) == bool(places & set(range(start, stop)))
 
 
 # Finding
 
 
-def test_find_follows_latest(tmp_path: Path) -> None:
-    first, second = (saved(tmp_path / "checkpoints" / f"step-{step}") for step in (1, 2))
-    pointer = tmp_path / "checkpoints" / "LATEST"
-    for folder in (first, second, first):
-        checkpoint.write_text(pointer, folder.name + "\n")
-        assert checkpoint.find(tmp_path) == folder
-        assert checkpoint.find(folder) == folder
-    assert sorted(path.name for path in pointer.parent.iterdir()) == ["LATEST", "step-1", "step-2"]
+def test_find_takes_the_newest_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    names = ["step-000000002", "step-000000010", "step-000000010-1", "step-1000000000"]
+    folders = [saved(tmp_path / "checkpoints" / name) for name in names]
+    for name in ("step-x", "step-000000099", ".step-000000100.tmp", "step-000000100-1-2"):
+        (tmp_path / "checkpoints" / name).mkdir()  # without a manifest, or with another name
+    (tmp_path / "checkpoints" / "step-9999999999").symlink_to(saved(tmp_path / "elsewhere"))
+    said: list[str] = []
+    while folders:
+        newest = folders.pop()
+        assert checkpoint.find(tmp_path, said.append) == newest
+        assert checkpoint.find(newest) == newest
+        (newest / "agent.safetensors").write_bytes(b"no")
+        assert checkpoint.find(newest) == newest  # what is named is not replaced
+    assert [text.splitlines()[1].split(",")[0] for text in said] == [f"going on with {name}" for name in reversed(names[:-1])]
+    with pytest.raises(UserError, match=r"agent\.safetensors is damaged .*\n.*no other checkpoint"):
+        checkpoint.find(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["step-9", "", "..", "../checkpoints/step-1", "/", "step-1/../step-1"])
 def test_find_refuses_a_pointer_to_elsewhere(tmp_path: Path, name: str) -> None:
-    saved(tmp_path / "checkpoints" / "step-1")
-    (tmp_path / "checkpoints" / "LATEST").write_text(name)
+    (tmp_path / "checkpoints").mkdir()
+    folder = saved(tmp_path / "checkpoints" / "step-1")
+    pointer = tmp_path / "checkpoints" / "BEST"
+    pointer.write_text("step-1\n")
+    assert checkpoint.find(pointer) == folder
+    pointer.write_text(name)
     with pytest.raises(UserError, match="there is no such checkpoint beside it"):
-        checkpoint.find(tmp_path)
+        checkpoint.find(pointer)
 
 
 def test_find_says_what_is_missing(tmp_path: Path) -> None:
@@ -251,15 +338,3 @@ def test_a_misfit_is_refused_before_anything_changes(wrong: dict[str, Any], mess
         checkpoint.copy_into(target, {name: array for name, array in given.items() if array is not None}, Path("x"))
     assert not target["a"].any()
     assert not target["b"].any()
-
-
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"])
-def test_mapped_arrays_are_those_that_were_written(tmp_path: Path, dtype: str) -> None:
-    arrays = {"a": np.arange(3).astype(dtype), "b": np.arange(6).reshape(2, 3).astype(dtype), "c": np.zeros((0, 4), dtype)}
-    checkpoint.write(tmp_path / "folder", {"group": arrays}, {})
-    mapped = checkpoint.read_arrays(tmp_path / "folder", "group", mapped=True)
-    assert mapped.keys() == arrays.keys()
-    for name, array in arrays.items():
-        assert mapped[name].dtype == array.dtype
-        np.testing.assert_array_equal(mapped[name], array)
-        assert not mapped[name].flags.writeable

@@ -1,6 +1,8 @@
 """Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -259,14 +261,19 @@ def test_rows_that_wait_count_as_memory() -> None:
 # Files
 
 
-def test_a_broken_config_file_is_named() -> None:
-    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **SMALL)
+@pytest.mark.parametrize("damage", ["", "{", '{"seed": 1}', None])
+def test_a_damaged_config_file_is_mended_from_the_checkpoint(damage: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    small = {**SMALL, "quiet": False}
+    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **small)
     path = Path("run/config.json")
-    record = json.loads(path.read_text())
-    del record["eval_every"]
-    path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match="has no 'eval_every'"):
-        footlight.resume("run", steps=99)
+    before = path.read_text()
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_text(damage)
+    footlight.resume("run", steps=99)
+    assert "config.json is written anew" in capsys.readouterr().out
+    assert json.loads(path.read_text()) == json.loads(before) | {"steps": 99}
 
 
 def test_a_file_in_the_place_of_a_folder_is_named() -> None:
@@ -276,17 +283,145 @@ def test_a_file_in_the_place_of_a_folder_is_named() -> None:
         footlight.train("ppo", "CartPole-v1", steps=50, **SMALL)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_named_and_closing_says_no_more() -> None:
-    Path("episodes.jsonl").symlink_to("/dev/full")
-    folder = RunFolder(Path())
+def test_lines_wait_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, write, room = RunFolder(Path()), os.write, [5, 0, 7, 1000]
+
+    def narrow(descriptor: int, data: bytes) -> int:
+        if (count := room.pop(0)) == 0:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data[:count])
+
+    monkeypatch.setattr(os, "write", narrow)
     folder.append("episodes", {"step": 1})
     with pytest.raises(StorageFault, match=r"episodes\.jsonl - No space left"):
         folder.flush()
+    folder.append("episodes", {"step": 2})
+    folder.flush()
     folder.close()
+    assert Path("episodes.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_a_reader_that_leaves_ends_no_run() -> None:
     command = f"{sys.executable} -m footlight train td3 Pendulum-v1 --no-preset --steps 2000 --learning-starts 5000 --run-dir run"
     subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+# Saving
+
+
+def step_of(run_dir: str) -> int:
+    return int(checkpoint.read_manifest(checkpoint.find(Path(run_dir)))["step"])
+
+
+class Acting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Does something in the process at one step, once."""
+
+    at, what, count = 0, staticmethod(lambda: None), 0
+
+    def step(self, action: Any) -> Any:
+        type(self).count += 1
+        if type(self).count == type(self).at:
+            type(self).what()
+        return super().step(action)
+
+
+def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
+    for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
+        monkeypatch.setattr(Acting, name, value)
+    return lambda: Acting(gymnasium.make("Pendulum-v1"))
+
+
+DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
+
+
+def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def ask() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    def look() -> None:
+        seen.append(step_of("run"))
+
+    def look_and_reset(env: Acting, **given: Any) -> Any:
+        if Path("run/checkpoints/LATEST").exists():
+            look()
+        return env.env.reset(**given)
+
+    source = acting(monkeypatch, 100, ask)
+    monkeypatch.setattr(Acting, "reset", look_and_reset)
+    footlight.train("ddpg", source, run_dir="run", checkpoint_every=0, **DDPG)
+    assert 100 in seen
+    footlight.train("ddpg", acting(monkeypatch, 0, ask), run_dir="straight", checkpoint_every=0, **DDPG)
+    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def test_time_that_is_up_saves_and_stops_and_the_rest_is_the_same() -> None:
+    run = footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
+    assert run.result is not None
+    assert run.result["status"] == "stopped"
+    assert step_of("run") < 300
+    footlight.resume("run", max_time=1000, quiet=True)
+    assert step_of("run") == 300
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **DDPG)
+    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def full_disk(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for so many writes of a checkpoint, from the second on."""
+    write, count = checkpoint.write_bytes, iter(range(1_000_000))
+
+    def failing(path: Path, content: bytes) -> None:
+        if path.name == "policy.safetensors" and 0 < next(count) <= failures:
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_bytes", failing)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full_disk(2, monkeypatch)
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG | {"quiet": False})
+    said = capsys.readouterr().out
+    assert "going on without this checkpoint (2 of 3 failures)" in said
+    assert "No space left" in said
+    assert step_of("run") == 300
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr("footlight.training.LAST_PAUSES", (0.0, 0.0))
+        full_disk(1_000, full)
+        with pytest.raises(StorageFault, match=r"No space left on device"):
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
+    assert step_of("run") == 0
+    footlight.resume("run", quiet=True)
+    assert step_of("run") == 300
+
+
+def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0,))
+    source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
+    with pytest.raises(StorageFault, match="No such file or directory"):
+        footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
+    assert not Path("run").exists()
+
+
+def test_an_environment_of_a_strangers_module_is_not_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("stranger.py").write_text("raise SystemExit('it ran')")
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG | {"steps": 30})
+    folder = checkpoint.find(Path("run"))
+    manifest = checkpoint.read_manifest(folder)
+    manifest["run"]["environment"] = "stranger:Pendulum-v1"
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    Path("run/config.json").write_text(json.dumps(manifest["run"]))
+    for act in (lambda: footlight.resume("run", steps=60, quiet=True), lambda: footlight.evaluate("run", 1)):
+        with pytest.raises(
+            UserError, match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger"
+        ):
+            act()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from footlight.buffers.memory import fill
 from footlight.types import Array, EpisodeBatch, Spaces, Transition
 
 
@@ -107,7 +108,7 @@ class Episodes:
         """Go on from `arrays()` and `counters()`."""
         self.num_steps = int(counters["num_steps"])
         for name, array in self.batch._asdict().items():
-            array[...] = arrays[f"batch.{name}"]
+            fill(array, arrays[f"batch.{name}"])
         for env in range(len(self._running)):
             columns = [arrays.get(f"running.{env}.{name}", np.empty(0)) for name in ("observation", "action", "reward")]
             self._running[env] = [(seen, action, float(reward)) for seen, action, reward in zip(*columns, strict=True)]

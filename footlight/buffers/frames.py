@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from footlight.buffers.memory import map_disk, require_bytes
+from footlight.buffers.memory import fill, map_disk, require_bytes
 from footlight.buffers.replay import Replay, ReplaySettings, due_draws, expected_draws, require_batch, row_bytes, zero_rows
 from footlight.errors import UserError
 from footlight.types import Array, Spaces, Transition
@@ -187,6 +187,14 @@ class FrameReplay:
             found |= {f"{env}.{name}": array[filled] for name, array in self._rows._asdict().items()}
         return found
 
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        found: dict[str, tuple[int, int]] = {}
+        for env, (slots, _, complete, started) in enumerate(np.stack(self._counts(), 1).tolist()):
+            found |= {f"{env}.{name}": (complete, started) for name in Rows._fields}
+            found[f"{env}.frames"] = slots, slots
+        return found
+
     def _counts(self) -> tuple[Array, Array, Array, Array]:
         return self._num_slots, self._oldest, self._complete, self._started
 
@@ -198,9 +206,9 @@ class FrameReplay:
         """Go on from `arrays()` and `counters()`."""
         self.num_steps, self.num_drawn = int(counters["num_steps"]), int(counters["num_drawn"])
         for count, saved in zip(self._counts(), arrays["counts"], strict=True):
-            count[:] = saved
+            fill(count, saved)
         for name, filled in self._filled().items():
-            filled[...] = arrays[name]
+            fill(filled, arrays[name])
 
 
 def replay_for(spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None) -> Replay | FrameReplay:

@@ -1,7 +1,6 @@
 """How much memory and disk there is, and what a buffer would take: known before anything is built."""
 
 import contextlib
-import ctypes
 import errno
 import mmap
 import os
@@ -9,29 +8,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from footlight.errors import UserError
 from footlight.types import Array
 
-_LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")  # limit, usage, and what of it the kernel gives back
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep up to 256 MiB of freed memory for what comes next, rather than give it back to the system.
-
-    An update on pictures frees 20 MB of intermediate results, and takes them again in the next one: fetching these anew, page by
-    page, would cost a quarter of its time. Nothing happens where the C library has no such setting.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_LARGEST_KEPT, 32 << 20)
-        library.mallopt(_MOST_KEPT, 256 << 20)
 
 
 def available_bytes() -> int | None:
@@ -45,6 +32,22 @@ def require_bytes(wanted: int, capacity: int, bytes_per_item: int, name: str = "
     free = available_bytes()
     if free is not None and wanted > free:
         raise UserError(_too_large(f"{name} {capacity:,} needs {format_bytes(wanted)}", free, bytes_per_item))
+
+
+def fill(target: Array, saved: Any) -> None:
+    """Copy saved rows over all of `target`. `saved` is an array, or gives its parts one after the other.
+
+    Raises `ValueError` where dtype, shape or number of rows are others.
+    """
+    start = 0
+    for part in (saved,) if isinstance(saved, np.ndarray) else saved:
+        place = target if part is saved else target[start : start + len(part)]
+        if place.shape != part.shape or place.dtype != part.dtype:
+            raise ValueError(f"{part.dtype}{list(part.shape)} was saved where {place.dtype}{list(place.shape)} is wanted")
+        place[...] = part
+        start += len(part) if part.ndim else 0
+    if not isinstance(saved, np.ndarray) and start < len(target):
+        raise ValueError(f"{start} rows were saved where {len(target)} are wanted")
 
 
 def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Array:

@@ -62,6 +62,10 @@ class ReplayAndRollout:
         parts: dict[str, Replay | FrameReplay | Rollout] = {"replay": self.replay, "rollout": self.rollout}
         return {f"{part}.{name}": array for part, held in parts.items() for name, array in held.arrays().items()}
 
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        return {f"replay.{name}": span for name, span in self.replay.spans().items()}
+
     def counters(self) -> dict[str, int]:
         """The numbers that a checkpoint has to hold."""
         return {**self.replay.counters(), "filled": self.rollout.counters()["filled"]}

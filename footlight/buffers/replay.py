@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from footlight.buffers.memory import require_bytes
+from footlight.buffers.memory import fill, require_bytes
 from footlight.errors import UserError
 from footlight.types import Array, Batch, Spaces, Transition
 
@@ -163,6 +163,10 @@ class Replay:
         pending = {f"pending.{name}": array[:waiting] for name, array in self._pending._asdict().items()}
         return {**named, **pending, "num_pending": self._num_pending}
 
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        return {f"rows.{name}": (self.num_rows, self.num_rows) for name in Batch._fields}
+
     def counters(self) -> dict[str, int]:
         """The numbers that a checkpoint has to hold."""
         return {"num_steps": self.num_steps, "num_rows": self.num_rows, "num_drawn": self.num_drawn}
@@ -173,11 +177,11 @@ class Replay:
         for name, saved in arrays.items():
             group, _, field = name.partition(".")
             if name == "num_pending":
-                self._num_pending[:] = saved
+                fill(self._num_pending, saved)
             elif group == "rows":
-                getattr(self._rows, field)[: len(self)] = saved
+                fill(getattr(self._rows, field)[: len(self)], saved)
             else:
-                getattr(self._pending, field)[: len(saved)] = saved
+                fill(getattr(self._pending, field)[: len(saved)], saved)
 
 
 def require_batch(settings: ReplaySettings) -> None:

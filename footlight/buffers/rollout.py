@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from footlight.buffers.memory import require_bytes
+from footlight.buffers.memory import fill, require_bytes
 from footlight.errors import UserError
 from footlight.types import Array, RolloutBatch, Spaces, Transition
 
@@ -119,7 +119,7 @@ class Rollout:
         """Go on from `arrays()` and `counters()`."""
         self.num_steps, self._filled = int(counters["num_steps"]), int(counters["filled"])
         for name, array in self.batch._asdict().items():
-            array[...] = arrays[name]
+            fill(array, arrays[name])
 
 
 def _row_bytes(spaces: Spaces) -> int:

@@ -260,8 +260,9 @@ def _ending(exit_code: int | None) -> str:
 
 def _serve(make: Make, connection: Connection, parent: int) -> None:
     """What a worker does: make the environment, then step and reset it until the other end is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # may reach all processes of a terminal or a job; the first one decides
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # may reach all processes of a terminal or a job; the first one decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     for inherited in list(_OURS):  # by a fork, which would keep them open when the other process closes them
         inherited.leave()

@@ -6,6 +6,7 @@ as [in, out]: so a linear layer's gradient comes out of its matrix product in th
 Kernels of convolutions lie channels last, the order in which a CPU computes with them.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from footlight.compilation import compile_in_place
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.types import Array
@@ -93,16 +93,26 @@ class Network:
             parts.append((part.mT if dims == 2 else part.movedim(-3, -1) if dims == 4 else part).flatten())
         return torch.cat(parts)
 
+    def filled(self, parameters_P: Tensor) -> nn.Module:
+        """A copy of the module with these parameters in it."""
+        module = copy.deepcopy(self.module)
+        views = self.named(parameters_P)
+        for name, parameter in module.named_parameters():  # one name for what is used in several places, so all are filled
+            parameter.data = views[name].clone(memory_format=torch.contiguous_format)
+        return module.requires_grad_(False)
+
     def marked(self, part: str) -> Tensor:
         """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
         return torch.cat(
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
 
-    def compile_infer(self, parameters_P: Tensor, observation: Tensor) -> None:
+    def compile_infer(
+        self, parameters_P: Tensor, observation: Tensor, compile_in_place: Callable[..., Callable[[], None]]
+    ) -> None:
         """Compile `infer` for observations like these, on these very parameters. It gives the first output alone from then on.
 
-        Raises `CompilerMissing`.
+        Raises what `compile_in_place` raises.
         """
 
         def first_output(parameters_P: Tensor, observation: Tensor) -> Tensor:

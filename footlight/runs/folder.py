@@ -1,13 +1,14 @@
 """The run folder, written: what is said about a run goes into append-only JSON lines, the one source of truth."""
 
-import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from footlight.errors import StorageFault, UserError
+from footlight.storage import replace_text
 
 FORMAT_VERSION = 1
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
@@ -47,60 +48,90 @@ def _safe(name: str) -> str:
 
 
 class RunFolder:
-    """The open files of a run. Lines are written whole, and reach the operating system at each `flush`."""
+    """The files of a run. Lines wait in memory until `flush`, and longer where the disk is full: none is written twice."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files: dict[str, IO[str]] = {}
+        self._logs = {name: _Log(path / f"{name}.jsonl") for name in LOGS}
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write `config.json`, `machine.json` or `result.json` as a whole. Raises `StorageFault`."""
-        try:
-            temporary = self.path / f".{name}.{os.getpid()}.tmp"
-            temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-            temporary.replace(self.path / name)
-        except OSError as error:
-            raise _fault(self.path / name, error) from error
+        replace_text(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def append(self, log: str, record: Mapping[str, Any]) -> None:
-        """Add a line to one of `LOGS`. Raises `StorageFault`."""
-        try:
-            if log not in self._files:
-                self._files[log] = (self.path / f"{log}.jsonl").open("a")
-            self._files[log].write(json.dumps(record, allow_nan=False) + "\n")
-        except OSError as error:
-            raise _fault(self.path / f"{log}.jsonl", error) from error
+        """Add a line to one of `LOGS`."""
+        self._logs[log].waiting += json.dumps(record, allow_nan=False).encode() + b"\n"
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system. Raises `StorageFault`."""
-        for log, file in self._files.items():
-            try:
-                file.flush()
-            except OSError as error:
-                raise _fault(self.path / f"{log}.jsonl", error) from error
+        """Hand everything added so far to the operating system. Raises `StorageFault`."""
+        for log in self._logs.values():
+            log.flush()
 
-    def sizes(self) -> dict[str, int]:
-        """Bytes in each log: where a resumed run cuts off what was written after its checkpoint."""
-        self.flush()
-        paths = {log: self.path / f"{log}.jsonl" for log in LOGS}
-        return {log: path.stat().st_size if path.exists() else 0 for log, path in paths.items()}
+    def marks(self) -> dict[str, dict[str, Any]]:
+        """Length and SHA-256 of each log, which have reached the disk: where a resumed run goes on. Raises `StorageFault`."""
+        return {name: log.mark() for name, log in self._logs.items()}
 
-    def cut(self, sizes: Mapping[str, int]) -> None:
-        """Cut the logs back to `sizes()` of an earlier moment."""
-        for log in LOGS:
-            path = self.path / f"{log}.jsonl"
-            try:
-                if path.exists():
-                    os.truncate(path, min(int(sizes.get(log, 0)), path.stat().st_size))
-            except OSError as error:
-                raise _fault(path, error) from error
+    def cut(self, marks: Mapping[str, Any]) -> list[str]:
+        """Cut the logs back to `marks()` of an earlier moment. Gives what is wrong with them, in words. Raises `StorageFault`."""
+        return [said for name, log in self._logs.items() if (said := log.cut(marks.get(name, 0)))]
 
     def close(self) -> None:
         """Close the files. What could not be written was said when it was flushed."""
-        for file in self._files.values():
-            with contextlib.suppress(OSError):
-                file.close()
-        self._files.clear()
+        for log in self._logs.values():
+            log.close()
+
+
+class _Log:
+    """One file of lines, which only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.waiting = path, bytearray()
+        self._descriptor: int | None = None
+        self._length, self._hash = 0, hashlib.sha256()  # of what is in the file
+
+    def flush(self) -> None:
+        try:
+            while self.waiting:
+                if self._descriptor is None:
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                    self._descriptor = os.open(self.path, flags, 0o644)
+                count = os.write(self._descriptor, self.waiting)
+                self._hash.update(self.waiting[:count])
+                self._length += count
+                del self.waiting[:count]
+        except OSError as error:
+            raise _fault(self.path, error) from error
+
+    def mark(self) -> dict[str, Any]:
+        self.flush()
+        try:
+            if self._descriptor is not None:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            raise _fault(self.path, error) from error
+        return {"bytes": self._length, "sha256": self._hash.hexdigest()}
+
+    def cut(self, mark: Any) -> str | None:
+        self.close()
+        length, recorded = (mark["bytes"], mark["sha256"]) if isinstance(mark, Mapping) else (int(mark), None)
+        try:
+            if not self.path.exists():
+                return f"{self.path} is missing - {length:,} bytes of it are lost" if length else None
+            os.truncate(self.path, min(length, self.path.stat().st_size))
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise _fault(self.path, error) from error
+        self._length, self._hash = len(content), hashlib.sha256(content)
+        if len(content) < length:
+            return f"{self.path} is shorter than when the checkpoint was written - {length - len(content):,} bytes are lost"
+        if recorded not in (None, self._hash.hexdigest()):
+            return f"{self.path} has been changed since the checkpoint was written - it is left as it is"
+        return None
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
 
 
 def _fault(path: Path, error: OSError) -> StorageFault:

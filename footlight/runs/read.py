@@ -4,9 +4,10 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from footlight.errors import UserError
+from footlight.storage import read_json
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises UserError when it is missing, broken, no object, or holds NaN or Infinity."""
-    try:
-        value = json.loads(path.read_bytes().decode(), parse_constant=_refuse_constant)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing - it is part of every run folder - restore it, or run again") from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is broken - it holds a {type(value).__name__}, not an object - restore it, or run again")
-    return value
-
-
 def _read_table(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     records = read_lines(path)
     for number, record in enumerate(records, start=1):
@@ -104,10 +90,6 @@ def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}, line {number}, is broken - it is not a JSON object - mend or remove that line")
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

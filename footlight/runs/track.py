@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from footlight.errors import FootlightError, UserError, closest
 from footlight.runs.folder import LOGS
-from footlight.runs.read import parse_line, read_json
+from footlight.runs.read import parse_line
+from footlight.storage import read_json
 
 TRACKERS = ("tensorboard", "wandb")
 LOOK_EVERY = 5.0  # seconds between two looks into the folder of a running training

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from footlight.errors import UserError
-from footlight.runs.read import read_json
 from footlight.runs.track import Record, histograms, scalars
+from footlight.storage import read_json
 
 STATE = "wandb.json"
 # W&B looks around by itself: at the console, the repository, the machine. None of this is the run's.

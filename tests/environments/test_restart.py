@@ -229,11 +229,12 @@ def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() ->
     assert not any(is_alive(pid) for pid in pids)
 
 
-def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(number: signal.Signals) -> None:
     with contextlib.closing(make("Pendulum-v1", 7, 2, vectorization="async")) as environments:
         assert isinstance(environments, AsyncEnvironments)
         environments.reset()
         for env in environments.remote:
             assert env._process.pid is not None
-            os.kill(env._process.pid, signal.SIGTERM)
+            os.kill(env._process.pid, number)
         environments.step(np.zeros((2, 1), np.float32))

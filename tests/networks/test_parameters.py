@@ -49,6 +49,18 @@ def test_call_equals_the_module() -> None:
     torch.testing.assert_close(network(network.initial, observation, action_BA), critic(observation, action_BA))
 
 
+def test_a_filled_module_is_a_copy_with_these_parameters() -> None:
+    layer, tied = nn.Linear(4, 4), nn.Linear(4, 4)
+    tied.weight = layer.weight
+    network = Network([nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), layer, nn.Tanh(), tied)])
+    vector_P, picture, before = torch.randn_like(network.initial), torch.randn(5, 1, 3, 3), layer.weight.clone()
+    filled = network.filled(vector_P)
+    torch.testing.assert_close(filled(picture), network(vector_P, picture))
+    assert torch.equal(layer.weight, before)
+    vector_P.zero_()
+    assert filled(picture).abs().sum() > 0
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_ensemble_equals_a_loop_over_modules(count: int) -> None:
     modules, observation, action_BA = critics(count), torch.randn(6, 3), torch.randn(6, 2)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from footlight.errors import UserError
-from footlight.runs.read import read_json, read_lines, read_run
+from footlight.runs.read import read_lines, read_run
+from footlight.storage import read_json
 
 CONFIG = {"format_version": 1, "algorithm": "sac", "environment": "Pendulum-v1", "seed": 1, "steps": 100, "config": {}}
 

@@ -1,0 +1,145 @@
+"""What the commands of the command line do, but for `train`: each takes its options and gives the exit code."""
+
+import argparse
+import contextlib
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from footlight.errors import UserError
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a stopped run."""
+    from footlight import api
+
+    chosen = {name: getattr(options, name) for name in ("steps", "threads", "max_time", "allow_env_import", "quiet")}
+    api.resume(options.run_dir, **chosen)
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Whole episodes, and their returns."""
+    from footlight.run import Run
+
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    kind = True if options.deterministic else False if options.stochastic else None
+    evaluation = run.evaluate(options.episodes, options.seed, kind)
+    if options.json:
+        print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
+        return 0
+    for number, (total, length) in enumerate(zip(evaluation.returns, evaluation.lengths, strict=True), 1):
+        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
+    how = "deterministic" if evaluation.deterministic else "stochastic"
+    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}")
+    return 0
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Episodes in a window or in a file."""
+    from footlight.run import Run
+
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    if options.video is None:
+        run.watch(options.episodes, options.seed, options.overlay)
+    else:
+        print(run.video(options.video, options.episodes, options.seed, options.overlay))
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Learning curves."""
+    from footlight.runs.plot import plot_runs
+    from footlight.runs.read import read_run
+
+    for run_dir in options.run_dirs:
+        read_run(run_dir)  # a wrong run is reported before a wrong place for the picture
+    beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
+    print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
+    return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    """The episode of a fault, once more."""
+    from footlight import crash
+
+    played = crash.replay(options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import)
+    print(played)
+    return 0 if played.fault is None else played.fault.exit_code
+
+
+def track(options: argparse.Namespace) -> int:
+    """A run in TensorBoard or Weights & Biases."""
+    from footlight.runs import track as trackers
+
+    if options.follow:
+        trackers.follow(options.run_dir, options.track[0])
+    else:
+        wandb = {name: value for name, value in vars(options).items() if name.startswith("wandb_")}
+        trackers.track(options.run_dir, options.track, **wandb)
+    return 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """What is in a folder."""
+    from footlight import inspection
+
+    content = inspection.inspect(options.path, lambda text: print(text, file=sys.stderr))
+    print(json.dumps(content) if options.json else inspection.in_words(content))
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Whether all files are whole."""
+    from footlight import inspection
+
+    found = list(inspection.verify(options.path))
+    for name, fault in found:
+        print(f"{'damaged' if fault else 'whole':8s} {name}")
+    if faults := [fault for _, fault in found if fault]:
+        raise UserError("\n".join(faults[:3]))
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """A policy as ONNX."""
+    from footlight.run import Run
+
+    print(Run(options.run_dir).export(options.output))
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """What there is to choose from."""
+    from footlight.algorithms import ALGORITHMS
+    from footlight.presets import all_presets
+
+    if options.kind in (None, "algorithms"):
+        for name, text in ALGORITHMS.items():
+            print(f"{name:19s} {text}")
+    if options.kind in (None, "presets"):
+        for name, values in all_presets().items():
+            print(f"{name:32s} " + ", ".join(f"{key}={value}" for key, value in values.items()))
+    if options.kind == "environments":
+        import gymnasium
+
+        with contextlib.suppress(ImportError):
+            gymnasium.register_envs(importlib.import_module("ale_py"))  # which is what makes its games known
+        for name in sorted(gymnasium.registry):
+            print(name)
+    return 0
+
+
+COMMANDS = {
+    "resume": resume,
+    "evaluate": evaluate,
+    "watch": watch,
+    "plot": plot,
+    "replay": replay,
+    "track": track,
+    "inspect": inspect,
+    "verify": verify,
+    "export": export,
+    "list": list_all,
+}

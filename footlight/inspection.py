@@ -1,0 +1,148 @@
+"""What is in a run folder or a checkpoint, and whether all of it is whole. Nothing is imported, built or run for it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from footlight import checkpoint
+from footlight.errors import UserError
+from footlight.runs.read import read_lines
+from footlight.storage import parse_json, read_json, read_start
+
+_HEADER_BYTES = 1 << 20
+
+
+def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """The content of a run folder's newest whole checkpoint, of a checkpoint or of a saved agent, as strict JSON.
+
+    `say` is told where a damaged checkpoint was passed over. Raises `UserError`.
+    """
+    folder = checkpoint.find(path, say)
+    manifest = checkpoint.read_manifest(folder)
+    groups = {group: dict(_shapes(folder, group, manifest)) for group in manifest["groups"]}
+    checkpoints = [other.name for other in checkpoint.newest_first(path)] if folder != path else []
+    left_out = ("files", "groups", "segments")
+    return {
+        "path": str(folder),
+        "bytes": sum(record["bytes"] for record in manifest["files"].values()),
+        **({"checkpoints": checkpoints} if checkpoints else {}),
+        **{name: value for name, value in manifest.items() if name not in left_out},
+        "arrays": groups,
+    }
+
+
+def _shapes(folder: Path, group: str, manifest: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Type and shape of each array of a group, from the file's header; of rings in several files how many there are."""
+    path = folder / manifest["groups"][group]
+    length = int.from_bytes(read_start(path, 8), "little")
+    if length > _HEADER_BYTES:
+        raise UserError(f"{path} is damaged - its header would have {length:,} bytes - `footlight verify` looks at all files")
+    try:
+        header = parse_json(read_start(path, 8 + length)[8:])
+        for name, entry in header.items():
+            if name != "__metadata__":
+                yield name, {"dtype": str(entry["dtype"]), "shape": [int(size) for size in entry["shape"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged - its header is broken - `footlight verify` looks at all files") from error
+    for name, ring in manifest["segments"].get(group, {}).items():
+        yield name, {"files": len(ring["files"]), "bytes": sum(manifest["files"][file]["bytes"] for file in ring["files"])}
+
+
+def in_words(content: Mapping[str, Any]) -> str:
+    """`inspect` for people."""
+    run: Mapping[str, Any] = content.get("run") or {}
+    machine: Mapping[str, Any] = content.get("machine") or {}
+    at = f"step {content.get('step', '?')} of {run.get('steps', '?')} | {content.get('num_updates')} updates"
+    lines = [
+        content["path"],
+        f"format {content['format_version']}, footlight {content.get('footlight')}, {content['bytes']:,} bytes",
+        f"{content.get('algorithm')} on {run.get('environment', '?')} | preset {run.get('preset')} | seed {content.get('seed')}",
+        at,
+    ]
+    if machine:
+        versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
+        lines.append(f"{machine.get('cpu')} | {machine.get('threads')} threads | {versions}")
+    if run:
+        lines.append(f"resume: {run.get('resume', 'unknown')}")
+    if content.get("best"):
+        lines.append(f"best evaluation: {content['best'].get('mean_return')} at step {content['best'].get('step')}")
+    if "checkpoints" in content:
+        lines.append(f"checkpoints: {', '.join(content['checkpoints'])}")
+    lines += ["", "config: " + ", ".join(f"{name}={json.dumps(value)}" for name, value in content.get("config", {}).items())]
+    for group, arrays in content["arrays"].items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:40s} {_size(array)}" for name, array in arrays.items()]
+    return "\n".join("".join(c if c.isprintable() or c == "\n" else "?" for c in line) for line in lines)  # no terminal codes
+
+
+def _size(array: Mapping[str, Any]) -> str:
+    if "files" in array:
+        return f"{array['bytes']:,} bytes in {array['files']} files"
+    return f"{array['dtype']} {array['shape']}"
+
+
+def verify(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Every file of a run folder, checkpoint or saved agent: its name, and what is wrong with it, None where nothing is.
+
+    Raises `UserError` where there is nothing to look at.
+    """
+    if (path / checkpoint.MANIFEST).exists():
+        yield str(path), checkpoint.damage(path)
+        return
+    if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
+        checkpoint.find(path)  # which says what it is instead
+    folders = checkpoint.newest_first(path)
+    manifest = None
+    for folder in folders:
+        fault = checkpoint.damage(folder)
+        yield f"checkpoints/{folder.name}", fault
+        if fault is None and manifest is None:
+            manifest = checkpoint.read_manifest(folder)
+    if not folders:
+        yield "checkpoints", f"{path} has no checkpoint"
+    if folders:
+        yield "checkpoints/LATEST", _pointer_fault(path, folders)
+    for name in ("config.json", "machine.json", "result.json"):
+        if name == "config.json" or (path / name).exists():
+            yield name, _json_fault(path / name, (manifest or {}).get("run") if name == "config.json" else None)
+    marks = (manifest or {}).get("logs", {})
+    for log in sorted({*marks, *(file.stem for file in path.glob("*.jsonl"))}):
+        yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
+
+
+def _pointer_fault(path: Path, folders: list[Path]) -> str | None:
+    try:
+        named = checkpoint.find(path / "checkpoints" / "LATEST")
+    except UserError as error:
+        return str(error)
+    return None if named in folders else f"LATEST names {named.name} - that is not there"
+
+
+def _json_fault(path: Path, wanted: Any) -> str | None:
+    try:
+        found = read_json(path)
+    except UserError as error:
+        return str(error)
+    if wanted is None or found == wanted:
+        return None
+    wrong = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    return f"{path} differs from the newest checkpoint in {', '.join(wrong)} - `footlight resume` writes it anew"
+
+
+def _log_fault(path: Path, mark: Mapping[str, Any] | None) -> str | None:
+    try:
+        length = path.stat().st_size if path.exists() else 0
+        if mark is not None:
+            if length < mark["bytes"]:
+                return f"{path} has {length:,} bytes - it had {mark['bytes']:,} when the newest checkpoint was written"
+            start = read_start(path, mark["bytes"]) if mark["bytes"] else b""
+            if hashlib.sha256(start).hexdigest() != mark["sha256"]:
+                return f"{path} has been changed since the newest checkpoint was written - restore it from a copy"
+        read_lines(path)
+    except OSError as error:
+        return f"{path} cannot be read - {error.strerror}"
+    except UserError as error:
+        return str(error)
+    return None

@@ -1,0 +1,60 @@
+"""What a run is made on: versions, processor, threads. Where these are equal, so are the numbers."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from footlight import __version__
+
+_PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "ale-py", "box2d", "envpool")  # what numbers depend on, where installed
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, system, processor and the threads in force."""
+    versions = {"footlight": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = torch.__version__ if package == "torch" else metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"versions": versions, "system": platform.platform(), "cpu": _cpu_name(), "threads": torch.get_num_threads()}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In what `now` differs from `then` so that numbers may differ, in words."""
+    pairs = {"processor": (then.get("cpu"), now["cpu"]), "threads": (then.get("threads"), now["threads"])}
+    old, new = then.get("versions", {}), now["versions"]
+    pairs |= {name: (old.get(name), new.get(name)) for name in {**old, **new}}
+    unequal = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return [f"{name} {mine or 'missing'} instead of {theirs or 'none'}" for name, (theirs, mine) in unequal.items()]
+
+
+def describe_process() -> dict[str, Any]:
+    """The commit of footlight where it runs from a checkout, and the command line."""
+    is_ours = Path(sys.argv[0]).stem in ("footlight", "__main__")
+    return {"commit": _commit(), "command": sys.argv[1:] if is_ours else None}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _commit() -> str | None:
+    home = Path(__file__).parents[1]
+    if not (home / ".git").exists():
+        return None
+    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

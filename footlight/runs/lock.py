@@ -1,0 +1,49 @@
+"""One run folder, one process that trains in it."""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from footlight.errors import StorageFault, UserError
+
+try:
+    import fcntl
+except ImportError:  # no such thing on Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the lock of a run folder. The system lets go of it when the process ends, however that happens.
+
+    A lock of the process, not of the open file: workers that outlive a killed training for a moment do not hold it.
+    Raises `UserError` where another process has it.
+    """
+    path = run_dir / ".lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise StorageFault(f"cannot write {path} - {error.strerror} - give a folder that can be written") from error
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = _holder(os.read(descriptor, 1000))
+                raise UserError(f"{run_dir} is in use - {holder} is training in it - wait, or stop that process") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(content: bytes) -> str:
+    try:
+        holder = json.loads(content)
+        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,55 @@
+"""One run folder, one process."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from footlight.errors import UserError
+from footlight.runs.lock import locked
+
+HOLD = """
+import sys, os, time
+from pathlib import Path
+from footlight.runs.lock import locked
+with locked(Path(sys.argv[1])):
+    if os.fork() == 0:  # a worker, which outlives us
+        time.sleep(60)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=rf"is in use - process {holder.pid} on .* is training in it"), locked(tmp_path):
+            pass
+        holder.kill()  # the parent alone
+        holder.wait()
+        with locked(tmp_path):
+            assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.communicate()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"[]", b"\xff"])
+def test_a_broken_lock_file_is_no_hindrance(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".lock").write_bytes(content)
+    with locked(tmp_path):
+        pass
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / ".lock").symlink_to(target)
+    with pytest.raises(Exception, match=r"cannot write .*\.lock"), locked(tmp_path):
+        pass
+    assert target.read_text() == "mine"

@@ -1,0 +1,114 @@
+"""`inspect` and `verify`: what they say, and that they run nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import footlight
+from footlight.cli import main
+from footlight.inspection import inspect, verify
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    footlight.train(
+        "ddpg", "Pendulum-v1", preset=False, hidden_sizes=(8,), steps=250, eval_every=100, eval_episodes=1, checkpoint_every=100,
+        learning_starts=20, compile="off", quiet=True, run_dir=folder,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-r", trained, tmp_path / "run"], check=True)
+    return tmp_path / "run"
+
+
+def faults(path: Path) -> dict[str, str]:
+    return {name: fault for name, fault in verify(path) if fault}
+
+
+def test_what_is_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = inspect(run)
+    assert content["run"]["environment"] == "Pendulum-v1"
+    assert content["step"] == 250
+    assert content["checkpoints"] == ["step-000000250", "step-000000200"]
+    assert content["arrays"]["buffer"]["rows.observation"] == {"dtype": "F32", "shape": [250, 3]}
+    assert content["best"]["step"] in (100, 200, 250)
+    assert main(["inspect", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(content))
+    assert main(["inspect", str(run / "checkpoints" / "step-000000200")]) == 0
+    assert "ddpg on Pendulum-v1 | preset None | seed 0\nstep 200 of 250" in capsys.readouterr().out
+
+
+def test_nothing_is_imported(run: Path) -> None:
+    code = "import sys, footlight.cli as c; c.main(sys.argv[1:]); assert not {'torch', 'gymnasium'} & set(sys.modules)"
+    for command in ("inspect", "verify"):
+        subprocess.run([sys.executable, "-c", code, command, str(run)], check=True, capture_output=True)
+
+
+def test_terminal_codes_of_strangers_are_not_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from footlight import checkpoint
+
+    folder = run / "checkpoints" / "step-000000250"
+    manifest = checkpoint.read_manifest(folder)
+    manifest["run"]["environment"] = "\x1b[2Jgone"
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    assert main(["inspect", str(run)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_whole_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert faults(run) == {}
+    assert main(["verify", str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == {"whole"}
+    assert len(lines) == 10
+    assert faults(run / "checkpoints" / "step-000000200") == {}
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("checkpoints/step-000000250/buffer.safetensors", flip, "SHA-256"),
+        ("checkpoints/step-000000200/agent.safetensors", os.remove, "missing"),
+        ("checkpoints/step-000000200/manifest.json", flip, ""),
+        ("checkpoints/LATEST", flip, "no such checkpoint"),
+        ("config.json", flip, ""),
+        ("config.json", os.remove, "missing"),
+        ("result.json", lambda path: path.write_text("{"), "broken"),
+        ("episodes.jsonl", flip, "changed"),
+        ("episodes.jsonl", os.remove, "0 bytes"),
+        ("metrics.jsonl", lambda path: append(path, b"{\n"), "line"),
+    ],
+)
+def test_what_is_damaged_is_named(run: Path, name: str, change: Any, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    change(run / name)
+    found = faults(run)
+    place = str(Path(name).parent) if name.endswith((".safetensors", "manifest.json")) else name
+    assert list(found) == [place]
+    assert words in found[place]
+    assert main(["verify", str(run)]) == 2
+    assert f"damaged  {place}" in capsys.readouterr().out
+
+
+def test_lines_behind_the_newest_checkpoint_are_no_damage(run: Path) -> None:
+    append(run / "episodes.jsonl", b'{"step": 999, "return": 1}\n{"ste')
+    assert faults(run) == {}
