@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "Evaluation", "Policy", "Run", "evaluate", "load", "plot", "resume", "train"]
+__all__ = ["Agent", "Evaluation", "Policy", "Run", "evaluate", "load", "plot", "replay", "resume", "train"]
 
 _HOMES = {
     "Agent": "footlight.agent",
@@ -28,6 +28,7 @@ _HOMES = {
     "Run": "footlight.run",
     "evaluate": "footlight.api",
     "plot": "footlight.api",
+    "replay": "footlight.crash",
     "resume": "footlight.api",
     "train": "footlight.api",
 }
@@ -35,6 +36,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from footlight.agent import Agent
     from footlight.api import evaluate, plot, resume, train
+    from footlight.crash import replay
     from footlight.evaluation import Evaluation
     from footlight.policy import Policy, load
     from footlight.run import Run

@@ -12,13 +12,14 @@ from typing import Any
 import gymnasium
 import torch
 
-from footlight import checkpoint
+from footlight import checkpoint, crash
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.assessor import Assessor
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
 from footlight.environments.atari import AtariConfig, AtariGame
+from footlight.environments.exactness import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
@@ -32,6 +33,8 @@ from footlight.environments.make import (
 from footlight.environments.make import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
+from footlight.environments.watchdog import watched
+from footlight.environments.workers import Supervision
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
 from footlight.machine import describe_machine, describe_process, differences
@@ -84,21 +87,22 @@ def train(
     num_envs = options.num_envs if "num_envs" in option_values else None
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    environments = make(environment, options.seed, num_envs, vectorization=chosen)
+    environments = _make_environments(environment, options, num_envs, chosen, display)
     options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
     with contextlib.ExitStack() as closing:
         closing.enter_context(contextlib.closing(environments))  # on every path: there may be processes behind them
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
-        evaluation_env = _evaluation_env(environment, environments, options, said.append)
-        if evaluation_env is not None:
-            closing.enter_context(contextlib.closing(evaluation_env))
+        evaluation_env = _evaluation_env(environment, environments, options, display, said.append)
+        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
         recorder = _recorder(environment, environments, agent, options, display)
+        inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
         environments.reset()
         path = new_folder(run_dir, environment_name(environment), name)
         folder = RunFolder(path)
-        record = _record(agent, environment, preset_name, options)
+        record = _record(agent, environment, preset_name, options) | {"resume": inexact or "exact"}
         folder.write_json("config.json", record)
+        closing.enter_context(crash.kept(path))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
         closing.enter_context(locked(path))
@@ -143,12 +147,11 @@ def resume(
         if at >= options.steps and not manifest.get("evaluation_due"):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
-        environments = make(run.source, options.seed, options.num_envs, vectorization=options.vectorization)
+        environments = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
         closing.enter_context(contextlib.closing(environments))
         said: list[str] = []
-        evaluation_env = _evaluation_env(run.source, environments, options, said.append)
-        if evaluation_env is not None:
-            closing.enter_context(contextlib.closing(evaluation_env))
+        evaluation_env = _evaluation_env(run.source, environments, options, display, said.append)
+        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
@@ -162,6 +165,7 @@ def resume(
             said.append(f"inexact: {changed['resume']} - numbers may differ from an uninterrupted run's")
         training = Training(agent, environments, evaluation_env, options, folder, display, {**record, **changed}, recorder)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
+        closing.enter_context(crash.kept(path))
         training.restore(saved)
         if training.record != record:
             training.save()  # what is asked for now holds for later, too
@@ -206,9 +210,20 @@ def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Pa
     return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
 
 
+def _make_environments(
+    source: EnvironmentSource, options: Options, num_envs: int | None, vectorization: str, display: Display
+) -> Environments:
+    return make(source, options.seed, num_envs, vectorization=vectorization, supervision=_supervision(options, display))
+
+
+def _supervision(options: Options, display: Display) -> Supervision:
+    return Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
+
+
 def _evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, say: Callable[[str], None]
-) -> Environments | None:
+    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
+    say: Callable[[str], None],
+) -> Environments | None:  # fmt: skip
     """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
     if options.eval_episodes == 0:
         return None
@@ -216,8 +231,8 @@ def _evaluation_env(
     if again is None:
         say("no evaluations: the environment was given as an object that cannot be made a second time")
         return None
-    if isinstance(again, AtariGame):
-        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes)
+    if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
+        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes, _supervision(options, display))
     made = make_one(again)
     _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
     return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
@@ -263,7 +278,8 @@ def _go(run: Run, training: Training) -> Run:
         seconds = training.compile()
         agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
-        with followed(run.folder, training.options.track, display.say) as training.after_flush, display:
+        watching = watched([training.environments, training.evaluation_env], training.options.env_timeout)
+        with watching, followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
@@ -351,9 +367,11 @@ def _read_toml(path: str | Path | None) -> dict[str, Any]:
 def _header(record: Mapping[str, Any], agent: Agent) -> str:
     preset = record["preset"] or "none"
     update = "compiled" if agent.compiled else "eager"
+    verdict = record.get("resume")  # None: of a run that was begun before there was a probe
+    resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
     return (
         f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
-        f"{record['steps']:,} steps\n"
+        f"{record['steps']:,} steps{resumes}\n"
         f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
         f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
         f"{getattr(agent.buffer, 'unit', 'transitions')}"

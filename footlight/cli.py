@@ -107,6 +107,10 @@ def _add_readers(command: Callable[[str, str], argparse.ArgumentParser]) -> None
         metavar="FILE",
         help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
     )
+    replay = command("replay", "play the episode again in which an environment failed")
+    replay.add_argument("crash_dir", metavar="CRASH_DIR", type=Path, help="RUN_DIR/crash/..., which the fault's message names")
+    replay.add_argument("--env-timeout", type=_at_least(0), default=300, help="seconds until it counts as hanging (default 300)")
+    replay.add_argument("--allow-env-import", metavar="MODULE", help="what the environment's id may import, for MODULE:NAME")
     track = command("track", "send a run to TensorBoard or Weights & Biases, or what is missing there")
     track.usage = (
         "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"  # a folder behind trackers would be one of them

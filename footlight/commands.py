@@ -60,6 +60,15 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
+def replay(options: argparse.Namespace) -> int:
+    """The episode of a fault, once more."""
+    from footlight import crash
+
+    played = crash.replay(options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import)
+    print(played)
+    return 0 if played.fault is None else played.fault.exit_code
+
+
 def track(options: argparse.Namespace) -> int:
     """A run in TensorBoard or Weights & Biases."""
     from footlight.runs import track as trackers
@@ -127,6 +136,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "watch": watch,
     "plot": plot,
+    "replay": replay,
     "track": track,
     "inspect": inspect,
     "verify": verify,

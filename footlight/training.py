@@ -12,7 +12,7 @@ import numpy as np
 
 from footlight import checkpoint
 from footlight.agent import Agent
-from footlight.config import Count, CountOrZero, Range, check
+from footlight.config import Count, CountOrZero, NonNegative, Range, check
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault, StorageFault
@@ -48,6 +48,12 @@ class Options:
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
     """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
     fastest in a short measurement, and always native for Atari games."""
+    env_timeout: NonNegative = 300.0
+    """Seconds until an environment's step or reset counts as hanging: its process is ended; what is stepped in this process can
+    only be told of; 0: never."""
+    on_worker_death: Literal["stop", "restart"] = "stop"
+    """What happens when an environment's process dies or hangs (vectorization async): the run stops, saved; or a new process
+    plays the episode again to where it stood, and the run goes on as if nothing had happened."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
     eval_episodes: CountOrZero = 20

@@ -1,6 +1,8 @@
 """What all tests share: one thread for torch, tiny spaces, and an environment that counts."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -9,6 +11,8 @@ import pytest
 import torch
 
 from footlight.types import BoxAction, Spaces
+
+sys.path.append(str(Path(__file__).parent / "torture"))  # where `faulty` lives
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
     "run": {"assessor", "environments", "evaluation", "export", "policy", "recording", "runs"},
+    "crash": {"environments"},
     "training": {
         "agent",
         "environments",
@@ -66,11 +67,11 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "rotation",
         "runs",
     },
-    "api": ENGINE | {"agent", "assessor", "machine", "policy", "evaluation", "recording", "training", "run"},
-    "commands": {"algorithms", "api", "inspection", "presets", "run", "runs"},
+    "api": ENGINE | {"agent", "assessor", "crash", "machine", "policy", "evaluation", "recording", "training", "run"},
+    "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
     "cli": {"api", "commands", "training", "algorithms", "environments", "presets"},
     "__main__": {"cli"},
-    "__init__": ENGINE | {"agent", "policy", "evaluation", "training", "run", "api"},
+    "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }
 COMPILER = ("torch.compile", "torch._inductor", "torch._dynamo")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "joblib", "shelve"}

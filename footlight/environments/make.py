@@ -15,7 +15,7 @@ from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.native import make_native
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
-from footlight.environments.workers import AsyncEnvironments
+from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import UserError, closest
 
 EnvironmentSource = str | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
@@ -32,11 +32,13 @@ def make(
     stream: str = "episode",
     render_mode: str | None = None,
     vectorization: str = "auto",
+    supervision: Supervision = Supervision(),  # noqa: B008
 ) -> Environments:
     """Environments whose episodes start from seeds derived from `seed` and the name `stream`.
 
     num_envs: how many; None is one, or as many as the given vector environment has.
     vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` measures).
+    supervision: what is done about processes that die or hang.
     What was given as an environment stays as it is, and one environment is always stepped in this process. Raises `UserError`.
     """
     source = configured(source)
@@ -54,18 +56,25 @@ def make(
     if count > 1 and vectorization == "native":
         return VectorEnvironments(_native(source, count), seed, stream)
     if count > 1 and vectorization == "async":
-        return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream)
+        return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream, supervision)
     envs = [make_one(source, render_mode) for _ in range(count)]
     if len({id(env.unwrapped) for env in envs}) < count:
         raise UserError(f"{name_of(source)} gave one environment twice - {count} are needed - let it make a new one at each call")
     return SerialEnvironments(envs, seed, stream)
 
 
-def make_for_evaluation(source: EnvironmentSource, seed: int, stream: str, episodes: int) -> Environments:
-    """Where `episodes` whole episodes are to be evaluated: games all at once, others one after the other. Raises `UserError`."""
+def make_for_evaluation(
+    source: EnvironmentSource, seed: int, stream: str, episodes: int, supervision: Supervision | None = None
+) -> Environments:
+    """Where `episodes` whole episodes are to be evaluated: games all at once, others one after the other. Raises `UserError`.
+
+    supervision: of a process of its own for the environment; None: it is stepped in this one.
+    """
     source = configured(source)
     if isinstance(source, AtariGame):
         return make(source.whole(), seed, min(episodes, _MOST_EVALUATED_TOGETHER), stream, vectorization="native")
+    if supervision is not None and not isinstance(source, gymnasium.Env | VectorEnv):
+        return AsyncEnvironments(partial(make_one, source), 1, seed, stream, supervision)
     return make(source, seed, stream=stream)
 
 

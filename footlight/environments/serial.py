@@ -11,7 +11,16 @@ import gymnasium
 import numpy as np
 
 from footlight.environments.atari import LIFE_LOST
-from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_reward, in_words
+from footlight.environments.episodes import (
+    MEND,
+    Episode,
+    EpisodeBook,
+    WorkerLost,
+    all_finite,
+    as_observation,
+    as_reward,
+    in_words,
+)
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault
 from footlight.types import Array, DiscreteAction, Transition
@@ -53,7 +62,7 @@ class SerialEnvironments:
         `self.observation` is where the next action is to be chosen, `self.finished` the episodes that this step ended.
         """
         before, book = self.observation, self.book
-        page = book.advance()
+        page = book.advance(action)
         self.finished = []
         try:
             successor, reward, terminated, truncated, ended = self._steps(action)
@@ -61,7 +70,8 @@ class SerialEnvironments:
             self.observation = successor.copy()
             if ended:
                 self._restart(ended, terminated)
-        except EnvironmentFault:
+        except EnvironmentFault as fault:
+            self._tell_actions(fault)
             # The state before the fault is what gets saved
             self.observation, self.finished = before, []
             book.undo(page)
@@ -76,6 +86,22 @@ class SerialEnvironments:
         self._action_row = rows[0]
         for taken, row in zip(self._actions, rows, strict=True):
             taken += row.tobytes()
+
+    def _taken(self, env: int) -> Array:
+        """The actions of the current episode [steps, ...], without that of a step that is being made."""
+        row = self._action_row
+        return np.frombuffer(bytes(self._actions[env]), row.dtype).reshape(-1, *row.shape)
+
+    def _tell_actions(self, fault: EnvironmentFault) -> None:
+        """What led to the fault, the failing step included: its episode can be played again."""
+        episode = fault.episode
+        if episode is None or episode.env is None:
+            return
+        if episode.action is None:
+            episode.actions = np.empty((0, *self.spaces.action.shape), self.action_space.dtype)
+        else:
+            last = np.array(episode.action)[None]
+            episode.actions = np.concatenate([self._taken(episode.env), last]) if self._actions[episode.env] else last
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.book.finish_all(np.array(ended), terminated)
@@ -112,25 +138,33 @@ class SerialEnvironments:
         return successor, reward, terminated, truncated, ended
 
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
+        self.book.called = env
         try:
-            observed, reward, terminated, truncated, info = self.envs[env].step(self._given(action))
+            observed, reward, terminated, truncated, info = self.envs[env].step(self.given(action))
             return observed, reward, bool(terminated), bool(truncated), LIFE_LOST in info and bool(info[LIFE_LOST])
         except Exception as error:
-            shown = np.array2string(np.asarray(action), threshold=8, precision=6)
-            what = f"step({shown}) raised {in_words(error)}"
-            raise self.book.fault(env, what, "mend the environment; the state is saved") from error
+            raise self._failed(env, "step", error) from error
+        finally:
+            self.book.called = None
 
-    def _given(self, action: Array) -> Any:
+    def _failed(self, env: int, method: str, error: Exception) -> EnvironmentFault:
+        if isinstance(error, WorkerLost):
+            return self.book.fault(env, str(error), "look for what ended it, or take on_worker_death restart; the state is saved")
+        return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
+
+    def given(self, action: Array) -> Any:
         """What an environment is given: a copy, as it may change it."""
         return int(action) if self._discrete else np.array(action)
 
     def _reset(self, env: int) -> Array:
         self.book.begin(env)
+        self.book.called = env
         try:
             observation, _ = self.envs[env].reset(seed=self.book.episode_seed(env))
         except Exception as error:
-            what = f"reset raised {in_words(error)}"
-            raise self.book.fault(env, what, "mend the environment; the state is saved") from error
+            raise self._failed(env, "reset", error) from error
+        finally:
+            self.book.called = None
         return as_observation(self.book, env, observation, self._shape, self._dtype)
 
     def _ask_steps(self, action: Array) -> None:
@@ -141,9 +175,7 @@ class SerialEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
-        row = self._action_row
-        taken = {env: np.frombuffer(bytes(taken), row.dtype) for env, taken in enumerate(self._actions) if taken}
-        actions = {f"actions.{env}": flat.reshape(-1, *row.shape) for env, flat in taken.items()}
+        actions = {f"actions.{env}": self._taken(env) for env, taken in enumerate(self._actions) if taken}
         return {**self.book.arrays(), "observation": self.observation, **actions}
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
@@ -154,28 +186,36 @@ class SerialEnvironments:
         self.book.index[:] = arrays["episode.index"]
         astray = []
         for env in range(self.num_envs):
-            taken = arrays.get(f"actions.{env}", np.empty(0))
-            observation = self._reset(env)
-            self._actions[env].clear()
-            for action in taken:
-                observation, terminated, truncated = self._replayed(env, action)
-                if terminated or truncated:
-                    break
-            if not np.array_equal(observation, arrays["observation"][env]):
+            self.replay(env, arrays.get(f"actions.{env}", np.empty(0)))
+            if not np.array_equal(self.observation[env], arrays["observation"][env]):
                 astray.append(env)
                 self.book.finish(env, False)
                 self._actions[env].clear()
-                observation = self._reset(env)
-            self.observation[env] = observation
+                self.observation[env] = self._reset(env)
         return astray
 
-    def _replayed(self, env: int, action: Array) -> tuple[Array, bool, bool]:
-        self.book.length[env] += 1
-        observed, reward, terminated, truncated, _ = self._step(env, action)
-        self.book.total[env] += as_reward(self.book, env, reward)
-        self._actions[env] += action.tobytes()
-        self._action_row = action
-        return as_observation(self.book, env, observed, self._shape, self._dtype), terminated, truncated
+    def replay(self, env: int, actions: Array) -> bool:
+        """Begin the current episode of `env` again and play these actions, or as many as there are until it ends.
+
+        `self.observation` and the book say where that leads; gives whether the episode has ended. Raises `EnvironmentFault`.
+        """
+        self._actions[env].clear()
+        self.observation[env] = self._reset(env)
+        for action in actions:
+            self.book.length[env] += 1
+            self.book.action = np.broadcast_to(action, (self.num_envs, *np.shape(action)))
+            try:
+                observed, reward, terminated, truncated, _ = self._step(env, action)
+                self.book.total[env] += as_reward(self.book, env, reward)
+                self.observation[env] = as_observation(self.book, env, observed, self._shape, self._dtype)
+            except EnvironmentFault as fault:
+                self._tell_actions(fault)
+                raise
+            self._actions[env] += action.tobytes()
+            self._action_row = action
+            if terminated or truncated:
+                return True
+        return False
 
     def reseed(self, stream: str) -> None:
         """Let the next episodes be those of another stream of seeds, from its first one on."""

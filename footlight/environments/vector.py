@@ -7,7 +7,16 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from footlight.environments.atari import LIFE_LOST
-from footlight.environments.episodes import Episode, EpisodeBook, all_finite, as_observation, as_rewards, in_words
+from footlight.environments.episodes import (
+    ALL,
+    Episode,
+    EpisodeBook,
+    all_finite,
+    as_observation,
+    as_rewards,
+    as_stored,
+    in_words,
+)
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
@@ -42,8 +51,7 @@ class VectorEnvironments:
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
         observation, _ = self._called("reset", seed=self._seeds(range(self.num_envs)))
-        for env in range(self.num_envs):
-            self.book.begin(env)
+        self._begin(range(self.num_envs))
         self._resetting = None
         self.observation = self._checked(observation)
         return self.observation.copy()
@@ -55,8 +63,7 @@ class VectorEnvironments:
         """
         mask = np.isin(np.arange(self.num_envs), envs)
         observation, _ = self._called("reset", seed=self._seeds(envs), options={"reset_mask": mask})
-        for env in envs:
-            self.book.begin(env)
+        self._begin(envs)
         if self._resetting is not None:
             self._resetting &= ~mask
         self.observation = self._checked(observation)
@@ -66,7 +73,7 @@ class VectorEnvironments:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
         before, resetting = self.observation, self._resetting
         valid = None if resetting is None else ~resetting
-        page = self.book.advance(valid)
+        page = self.book.advance(action, valid)
         self.finished = []
         try:
             return self._step(action, valid)
@@ -93,21 +100,26 @@ class VectorEnvironments:
         if len(ended):
             if same_step:
                 if "final_obs" not in info:
-                    raise self.book.fault(
-                        int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs", "mend the environment"
-                    )
+                    raise self.book.fault(int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs")
                 for env in ended.tolist():
                     successor[env] = as_observation(self.book, env, info["final_obs"][env], self._shape, self._dtype)
             self.finished = self.book.finish_all(ended, terminated)
+            self.book.seedless[ended] = True
             if same_step:
                 self._checked(observed)  # the first observations of new episodes
             elif self.mode == AutoresetMode.NEXT_STEP:
                 self._resetting = ends
             else:
                 restarted, _ = self._called("reset", seed=self._seeds(ended.tolist()), options={"reset_mask": ends})
+                self._begin(ended.tolist())
                 following = self._checked(restarted)
         self.observation = following
         return Transition(before, action, reward, successor, terminated, truncated, valid)
+
+    def _begin(self, envs: Sequence[int]) -> None:
+        for env in envs:
+            self.book.begin(env)
+            self.book.seedless[env] = not self._seed_for_each
 
     def _seeds(self, envs: Sequence[int]) -> int | list[int | None]:
         if not self._seed_for_each:
@@ -119,31 +131,36 @@ class VectorEnvironments:
 
     def _flags(self, flags: Any, valid: Array | None) -> Array:
         """`terminated` or `truncated`, without what is said of a step that only reset."""
-        array = np.array(flags, bool)  # a copy: the environment may reuse its own
+        try:
+            array = np.array(flags, bool)  # a copy: the environment may reuse its own
+        except ValueError as error:
+            raise self.book.fault(ALL, f"terminated or truncated is no array: {error}") from error
         if array.shape != (self.num_envs,):
             raise self._misshapen("terminated and truncated", array, (self.num_envs,))
         return array if valid is None else array & valid
 
     def _called(self, method: str, *given: Any, **named: Any) -> Any:
+        """What it gives: five values for a step, two for a reset. Raises `EnvironmentFault`."""
+        self.book.called = ALL
         try:
-            return getattr(self.env, method)(*given, **named)
+            answer = tuple(getattr(self.env, method)(*given, **named))
+            if len(answer) != (wanted := 5 if method == "step" else 2):
+                raise ValueError(f"{len(answer)} values were given, wanted are {wanted}")
+            return answer
         except Exception as error:
-            steps = ", ".join(f"{env}: {length}" for env, length in enumerate(self.book.length[:8]))
-            raise EnvironmentFault(
-                f"the vector environment's {method} raised {in_words(error)} - "
-                f"steps into the episodes: {steps} - mend the environment; the state is saved"
-            ) from error
+            raise self.book.fault(ALL, f"{method} raised {in_words(error)}") from error
+        finally:
+            self.book.called = None
 
     def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
         """Observations in the stored dtype, a copy, checked except those of `skip`."""
-        array = np.asarray(observation)
-        if array.shape != (self.num_envs, *self._shape):
-            raise self._misshapen("observations", array, (self.num_envs, *self._shape))
-        if array.dtype == self._dtype:
-            array = array.copy()
-        else:
-            with np.errstate(over="ignore"):  # what is too large for the stored dtype is found to be infinite below
-                array = array.astype(self._dtype)
+        try:
+            seen = np.asarray(observation)
+        except ValueError as error:
+            raise self.book.fault(ALL, f"the observations are no array: {error}") from error
+        if seen.shape != (self.num_envs, *self._shape):
+            raise self._misshapen("observations", seen, (self.num_envs, *self._shape))
+        array = as_stored(self.book, ALL, seen, self._dtype)
         if self._dtype.kind == "f" and not all_finite(array):
             for env in range(self.num_envs):
                 if env not in skip:
@@ -151,7 +168,7 @@ class VectorEnvironments:
         return array
 
     def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
-        return self.book.fault(0, f"the {what} have shape {array.shape}, it should be {wanted}", "mend the environment")
+        return self.book.fault(ALL, f"the {what} have shape {array.shape}, it should be {wanted}")
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold. A vector environment's own state cannot be asked for."""

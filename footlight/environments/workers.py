@@ -5,48 +5,68 @@ Gymnasium's `AsyncVectorEnv` is not used: closing it after a worker has died fai
 of its environment (or never, where it cannot be sent), and single environments cannot be put back to where they stood.
 """
 
+import atexit
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
+import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
+import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.environments.atari import LIFE_LOST
-from footlight.environments.episodes import RemoteError, in_words
+from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
 from footlight.environments.serial import SerialEnvironments
-from footlight.errors import FootlightError, UserError
+from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
+T = TypeVar("T")
 
 CLOSING_SECONDS = 5.0  # for a worker to finish its step and close its environment
-_OURS: weakref.WeakSet[Connection] = weakref.WeakSet()  # this process's ends of the pipes to its workers
+LOOKING_SECONDS = 1.0  # between two looks whether the other process is still there
+MOST_LOSSES = 3  # of workers at the same step
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """What is done about workers that die or do not answer."""
+
+    timeout: float = 300.0  # seconds after which one counts as hanging and is ended; 0: never
+    restart: bool = False  # a new one takes the place of one that is lost
+    say: Callable[[str], None] = lambda text: None
 
 
 class RemoteEnv(gymnasium.Env[Any, Any]):
-    """An environment in a process of its own.
+    """An environment in a process of its own, which has `timeout` seconds for each answer (0: as many as it takes).
 
     `ask` begins a call and `step` or `reset` gives its result, so that others can begin in between.
     """
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, timeout: float = Supervision.timeout) -> None:
         # A fork knows the ids that the user's script has registered, and does not run that script again
         context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
         self._connection, theirs = context.Pipe()
-        _OURS.add(self._connection)
-        self._process = context.Process(target=_serve, args=(CloudpickleWrapper(make), theirs), daemon=True)
+        _OURS.add(self)
+        self._process = context.Process(target=_serve, args=(CloudpickleWrapper(make), theirs, os.getpid()), daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child runs nothing of theirs
             self._process.start()
         theirs.close()
+        self._timeout = timeout
         self._asked = True  # the first answer is what spaces there are
+        self._lost: str | None = None  # how it ended
 
     def learn_spaces(self) -> None:
         """Wait until the environment is made. Raises `UserError` where it cannot be."""
@@ -78,49 +98,128 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer(), {}
 
     def _answer(self) -> Any:
+        if self._lost is not None:
+            raise WorkerLost(self._lost)
         try:
+            self._wait()
             good, answer = self._connection.recv()
-            self._asked = False
         except (EOFError, OSError) as error:
-            self._process.join(1)
-            raise RemoteError(f"its process has died (exit code {self._process.exitcode})") from error
+            raise self._lose(None) from error
+        except WorkerLost:
+            raise
+        except Exception as error:  # such as an observation of a class that is not known here
+            good, answer = False, f"its result cannot be read ({in_words(error)})"
+        self._asked = False
         if not good:
             raise RemoteError(answer)
         return answer
+
+    def _wait(self) -> None:
+        """Until there is an answer. Raises `WorkerLost`."""
+        pause = min(LOOKING_SECONDS, self._timeout or LOOKING_SECONDS)
+        waited = 0.0  # counted in pauses: while this process is stopped, as by Ctrl-Z, nobody waits
+        while not self._connection.poll(pause):  # the end of the process is an answer, too: its end of the pipe closes
+            waited += pause
+            if not self._process.is_alive():  # and a process that it began holds that end open
+                raise self._lose(None)
+            if self._timeout and waited >= self._timeout:
+                raise self._lose(f"its process did not answer for {self._timeout:g} s and was ended")
+
+    def _lose(self, how: str | None) -> WorkerLost:
+        if how is None:
+            self._process.join(LOOKING_SECONDS)
+            how = _ending(self._process.exitcode)
+        self._process.kill()
+        self._process.join()
+        self._lost = how
+        return WorkerLost(how)
 
     def leave(self) -> None:
         """Let the process end, without waiting for it."""
         self._connection.close()
 
-    def close(self) -> None:
-        """End the process, by force where it does not end by itself."""
+    def close(self, patience: float | None = None) -> None:
+        """End the process, by force where it does not end by itself in these seconds (None: `CLOSING_SECONDS`)."""
         self.leave()
-        for stop in (None, self._process.terminate, self._process.kill):
-            if stop is not None:
-                stop()
-            self._process.join(CLOSING_SECONDS)
-            if self._process.exitcode is not None:
-                return
+        self._process.join(CLOSING_SECONDS if patience is None else patience)
+        self._process.kill()
+        self._process.join()
+
+
+_OURS: weakref.WeakSet[RemoteEnv] = weakref.WeakSet()  # of this process: a worker inherits the list, and closes its copies
 
 
 class AsyncEnvironments(SerialEnvironments):
-    """E environments with a process each. Raises `UserError` where they cannot be made."""
+    """E environments with a process each. Raises `UserError` where they cannot be made.
 
-    def __init__(self, make: Make, num_envs: int, seed: int, stream: str) -> None:
+    Where `supervision` says restart, a worker that is lost changes nothing: in a new one the episode is played again from its
+    seed, the last observation compared, and what was asked is asked again.
+    """
+
+    def __init__(
+        self, make: Make, num_envs: int, seed: int, stream: str, supervision: Supervision = Supervision()
+    ) -> None:  # fmt: skip
         remote: list[RemoteEnv] = []
         try:
-            remote.extend(RemoteEnv(make) for _ in range(num_envs))
+            remote.extend(RemoteEnv(make, supervision.timeout) for _ in range(num_envs))
             for env in remote:
                 env.learn_spaces()
             super().__init__(list(remote), seed, stream)
         except BaseException:
             _close(remote)
             raise
-        self.remote = remote
+        self.remote, self._make, self._supervision = remote, make, supervision
+
+    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
+        return self._lasting(env, partial(super()._step, env, action), self._replace_and_replay)
+
+    def _reset(self, env: int) -> Array:
+        return self._lasting(env, partial(super()._reset, env), self._replace)
+
+    def _lasting(self, env: int, call: Callable[[], T], replace: Callable[[int], None]) -> T:
+        """What `call` gives, with a new worker for each one that is lost meanwhile, where that is wanted."""
+        losses = 0
+        while True:
+            try:
+                if losses:
+                    replace(env)
+                return call()
+            except EnvironmentFault as fault:
+                lost = fault.__cause__
+                if not isinstance(lost, WorkerLost) or not self._supervision.restart:
+                    raise
+                losses += 1
+                if losses == MOST_LOSSES:
+                    raise self.book.fault(env, f"{lost}; that was the {losses}rd time in a row") from lost
+                where = f"step {self.book.length[env]} of the episode with seed {self.book.episode_seed(env)}"
+                self._supervision.say(f"environment {env}, {where}: {lost} - restarted")
+
+    def _replace(self, env: int) -> None:
+        """A new worker for `env`. Raises `EnvironmentFault`."""
+        self.remote[env].close()
+        self.remote[env] = self.envs[env] = RemoteEnv(self._make, self._supervision.timeout)
+        try:
+            self.remote[env].learn_spaces()
+        except UserError as error:
+            raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
+
+    def _replace_and_replay(self, env: int) -> None:
+        """The same, with its episode at the step before the one that is being made."""
+        self._replace(env)
+        try:
+            observed, _ = self.remote[env].reset(seed=self.book.episode_seed(env))
+            for action in self._taken(env) if self._actions[env] else ():
+                observed, *_ = self.remote[env].step(self.given(action))
+        except RemoteError as error:
+            raise self._failed(env, "played again in a new process, it", error) from error
+        observation = as_observation(self.book, env, observed, self._shape, self._dtype)
+        if not np.array_equal(observation, self.observation[env]):
+            what = "its process was lost, and played again in a new one its episode came out elsewhere"
+            raise self.book.fault(env, what, "an environment that does not repeat itself cannot be restarted; the state is saved")
 
     def _ask_steps(self, action: Array) -> None:
         for env, row in zip(self.remote, action, strict=True):
-            env.ask("step", self._given(row))
+            env.ask("step", self.given(row))
 
     def _ask_resets(self, envs: Sequence[int]) -> None:
         for env in envs:
@@ -131,19 +230,42 @@ class AsyncEnvironments(SerialEnvironments):
         _close(self.remote)
 
 
-def _close(remote: list[RemoteEnv]) -> None:
+def _close(remote: Sequence[RemoteEnv]) -> None:
     for env in remote:
         env.leave()
+    deadline = time.monotonic() + CLOSING_SECONDS  # all end at the same time
     for env in remote:
-        env.close()
+        env.close(max(0.0, deadline - time.monotonic()))
 
 
-def _serve(make: Make, connection: Connection) -> None:
+@atexit.register
+def _close_all() -> None:
+    """Before multiprocessing waits for what nobody has closed."""
+    _close(list(_OURS))
+
+
+def _ending(exit_code: int | None) -> str:
+    """In words."""
+    if exit_code is None:
+        return "its process has closed its pipe"
+    if exit_code >= 0:
+        return f"its process has ended by itself (exit code {exit_code})"
+    try:
+        name = f" ({signal.Signals(-exit_code).name})"
+    except ValueError:  # a real-time signal
+        name = ""
+    want = ", perhaps for want of memory" if exit_code == -9 else ""
+    return f"its process was killed by signal {-exit_code}{name}{want}"
+
+
+def _serve(make: Make, connection: Connection, parent: int) -> None:
     """What a worker does: make the environment, then step and reset it until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # may reach all processes of a terminal or a job; the first one decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     for inherited in list(_OURS):  # by a fork, which would keep them open when the other process closes them
-        inherited.close()
+        inherited.leave()
     env: gymnasium.Env[Any, Any] | None = None
     try:
         try:
@@ -164,6 +286,14 @@ def _serve(make: Make, connection: Connection) -> None:
     finally:
         if env is not None:
             env.close()
+
+
+def _end_with(parent: int) -> None:
+    """End this process, though it be in the midst of a step, when the other one has gone and nobody is left to end it."""
+    while os.getppid() == parent:
+        time.sleep(LOOKING_SECONDS)
+    time.sleep(CLOSING_SECONDS)
+    os._exit(1)
 
 
 def _send(connection: Connection, answer: tuple[bool, Any]) -> None:

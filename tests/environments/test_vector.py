@@ -256,7 +256,9 @@ def test_a_bad_observation_is_named(counting_env: Counting, mode: AutoresetMode,
 def test_a_bad_reward_is_named(counting_env: Counting, mode: AutoresetMode, step: int) -> None:
     environments = vector(mode, counting_env(3), failing(counting_env, 0, step, reward=np.inf))
     seed = derived_seed(7, "episode", 1, 0)
-    with pytest.raises(EnvironmentFault, match=f"environment 1 failed at step {step} .* seed {seed}: reward is inf"):
+    with pytest.raises(
+        EnvironmentFault, match=rf"environment 1 failed at step {step} .* seed {seed}, action \[0\.\d*\]: reward is inf"
+    ):
         tell(environments, 4)
 
 

@@ -1,0 +1,185 @@
+"""What an environment that failed leaves behind, and the same episode once more: `footlight replay CRASH_DIR`.
+
+A folder holds `fault.json` (which environment, the seed of the episode, the step, the message) and `actions.safetensors` (all
+actions of the episode, the failing one included). Both are data: reading them runs nothing but the environment that they name.
+"""
+
+import contextlib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
+
+from footlight.environments.episodes import EpisodeBook
+from footlight.environments.make import EnvironmentSource, configured, make_one
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.watchdog import watched
+from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
+from footlight.storage import read_file, read_json, replace_text
+from footlight.types import Array
+
+FORMAT_VERSION = 1
+FAULT, ACTIONS = "fault.json", "actions.safetensors"
+MOST_ACTION_BYTES = 1 << 30
+SETTINGS = ("environment", "environment_source", "environment_config")  # what config.json and fault.json say alike
+
+
+@contextlib.contextmanager
+def kept(run_dir: Path) -> Iterator[None]:
+    """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
+
+    Its message then names the command that plays it again. Where the folder cannot be written, the fault stays what it is.
+    """
+    try:
+        yield
+    except EnvironmentFault as fault:
+        if fault.episode is not None:
+            with contextlib.suppress(OSError, ValueError, SafetensorError, StorageFault):
+                folder = run_dir / "crash" / _name(fault.episode)
+                _write(folder, fault.episode, str(fault), read_json(run_dir / "config.json"))
+                if fault.episode.actions is not None:
+                    fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(folder))}",)
+        raise
+
+
+def _name(episode: FailedEpisode) -> str:
+    """Of its folder: `env-3-episode-17`; the stream of seeds comes before it where it is not that of the training."""
+    stream = "" if episode.stream == "episode" else re.sub(r"\W+", "-", episode.stream) + "-"
+    return f"{stream}{'all' if episode.env is None else f'env-{episode.env}'}-episode-{episode.index}"
+
+
+def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[str, Any]) -> None:
+    actions = episode.actions
+    known = {name: config[name] for name in SETTINGS if name in config}
+    place = asdict(episode) | {"action": None if episode.action is None else np.asarray(episode.action).tolist()}
+    record = {
+        "format_version": FORMAT_VERSION,
+        **known,
+        **place,
+        "actions": None if actions is None else ACTIONS,
+        "message": message,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    if actions is not None:
+        save_file({"actions": np.array(actions, order="C")}, folder / ACTIONS)
+    replace_text(folder / FAULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What happened when the episode of a fault was played again."""
+
+    steps: int
+    """That were made before it failed or ended, or before there were no more actions."""
+    actions: int
+    """That there were, the one included at which it failed before."""
+    fault: EnvironmentFault | None
+    """What went wrong now; None: nothing did."""
+
+    def __str__(self) -> str:
+        if self.fault is not None and self.fault.episode is not None:
+            what = (
+                "the fault happened again" if self.steps == self.actions else f"a fault happened (it was at step {self.actions})"
+            )
+            return f"{what} at step {self.steps}: {self.fault.episode.what}"
+        end = f", where the episode ended ({self.actions} were recorded)" if self.steps < self.actions else ""
+        return f"played {self.steps} steps{end}, and nothing happened"
+
+
+def replay(
+    path: str | Path,
+    environment: EnvironmentSource | None = None,
+    *,
+    timeout: float = Supervision.timeout,
+    allow_env_import: str | None = None,
+) -> Replay:
+    """Play the episode again that a fault left in the folder `path`, with the same seed and the same actions.
+
+    environment: where the recorded one was a Python object; an environment that is given is stepped in this process, any other
+    one in a process of its own, so that it may die. timeout: seconds after which it counts as hanging; 0: never.
+    allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
+    Raises `UserError` for a folder that cannot be used.
+    """
+    folder = Path(path)
+    record = read_json(folder / FAULT)
+    source = _source(folder, record, allow_env_import) if environment is None else environment
+    actions, seed = _episode(folder, record)
+    with contextlib.closing(_environments(source, timeout)) as environments:
+        wanted = environments.spaces.action.shape
+        if actions.shape[1:] != wanted:
+            raise UserError(f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted}")
+        environments.book = _OneEpisode(seed)
+        fault = None
+        with watched([environments], timeout):
+            try:
+                environments.replay(0, actions)
+            except EnvironmentFault as error:
+                fault = error
+        return Replay(int(environments.book.length[0]), len(actions), fault)
+
+
+class _OneEpisode(EpisodeBook):
+    """That begins with a given seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(1, seed, "episode")
+
+    def episode_seed(self, env: int) -> int:
+        return self.seed
+
+
+def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironments:
+    if isinstance(source, VectorEnv):
+        raise UserError("a vector environment cannot play a single episode - give a function that makes one environment")
+    if isinstance(source, gymnasium.Env):
+        return SerialEnvironments([source], 0, "episode")
+    return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
+
+
+def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
+    """The environment that the folder names. Raises `UserError`."""
+    name, settings = record.get("environment"), record.get("environment_config", {})
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise UserError(
+            f"{folder / FAULT} is broken - it names no environment - give one, with footlight.replay(path, environment)"
+        )
+    if record.get("environment_source") != "id":
+        raise UserError(
+            f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
+        )
+    module, colon, _ = name.partition(":")
+    if colon and module != allow_env_import:
+        raise UserError(
+            f"{folder} names the environment {name!r} - making it would run the module {module!r} - "
+            f"if you trust that, say so: --allow-env-import {module}"
+        )
+    return configured(name, settings)
+
+
+def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
+    """Actions and seed. Raises `UserError`."""
+    version, seed = record.get("format_version"), record.get("seed")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UserError(f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight")
+    if record.get("actions") is None or seed is None:
+        raise UserError(
+            f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own"
+        )
+    try:
+        actions = load(read_file(folder / ACTIONS, MOST_ACTION_BYTES))["actions"]
+    except (KeyError, SafetensorError) as error:
+        raise UserError(f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error}") from error
+    if not isinstance(seed, int) or actions.dtype.kind not in "biuf":
+        raise UserError(f"{folder} is broken - its seed is {seed!r}, its actions are {actions.dtype} - no such thing was written")
+    return actions, seed

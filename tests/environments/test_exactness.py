@@ -1,0 +1,108 @@
+"""The start-up probe: what it calls exact and what it does not, and that it leaves the training alone."""
+
+import random
+from typing import Any
+
+import faulty
+import gymnasium
+import numpy as np
+import pytest
+
+from footlight.environments import exactness
+from footlight.environments.exactness import inexactness
+from footlight.environments.make import configured, make
+from footlight.environments.serial import SerialEnvironments
+
+
+def verdict(source: Any, num_envs: int | None = None, kind: str = "sync") -> str | None:
+    environments = make(source, 7, num_envs, vectorization=kind)
+    try:
+        return inexactness(source, environments, 7)
+    finally:
+        environments.close()
+
+
+@pytest.mark.parametrize("source", ["CartPole-v1", "Pendulum-v1", faulty.Walk, lambda: faulty.Walk()])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_episodes_that_are_functions_of_seed_and_actions_are_exact(source: Any, kind: str) -> None:
+    assert verdict(source, 2, kind) is None
+
+
+def test_a_single_game_is_exact_and_several_are_not() -> None:
+    pytest.importorskip("ale_py")
+    game = configured("ALE/Breakout-v5")
+    assert verdict(game, 1) is None
+    assert verdict(game, 2, "native") == "a vector environment cannot be put back to where it stood"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (faulty.Nondeterministic, "nondeterministic: two episodes with the same seed and actions differ at step 3"),
+        (faulty.Historic, "history-dependent: an episode differs at step 2 in an instance that has lived through others"),
+        ("Raises-v0", "an episode on trial failed at step 4"),
+        ("NaN-v0", "an episode on trial failed at step 4"),
+    ],
+)
+def test_the_reason_is_named(source: Any, reason: str, kind: str) -> None:
+    assert verdict(source, 2, kind) == reason
+
+
+def test_an_environment_that_dies_on_trial_takes_only_its_own_process_along() -> None:
+    assert verdict("IsKilled-v0", 2, "async") == "an episode on trial failed at step 4"
+
+
+def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_same_afterwards() -> None:
+    class Shared(faulty.Walk):
+        def observe(self) -> Any:
+            return np.array([np.random.normal(), random.random()], np.float32)
+
+    np.random.seed(1)
+    random.seed(1)
+    expected = np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index, union-attr]
+    assert verdict(Shared) == "nondeterministic: two episodes with the same seed and actions differ at step 0"
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == expected  # type: ignore[index, union-attr]
+
+
+def test_an_object_is_made_again_where_it_says_how() -> None:
+    assert verdict(gymnasium.make("Pendulum-v1")) is None
+    assert verdict(faulty.Walk()) == "the environment was given as an object that cannot be made again"
+    assert "vector" in str(verdict(gymnasium.make_vec("Pendulum-v1", 2)))
+
+
+def test_a_function_that_gives_one_environment_again_and_again_keeps_it_open() -> None:
+    class Once(faulty.Walk):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    env = Once()
+    environments = make(lambda: env, 7)
+    assert "the training's own" in str(inexactness(lambda: env, environments, 7))
+    assert not env.closed
+
+
+def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Noting(faulty.Walk):
+        closed = resets = 0
+
+        def __init__(self) -> None:
+            made.append(self)
+
+        def reset(self, **given: Any) -> Any:
+            self.resets += 1
+            return super().reset(**given)
+
+        def close(self) -> None:
+            self.closed += 1
+
+    environments = make(Noting, 7, 2)
+    assert isinstance(environments, SerialEnvironments)
+    assert inexactness(Noting, environments, 7) is None
+    assert [env.resets > 0 for env in made] == [False, False, True, True]
+    assert [env.closed for env in made] == [0, 0, 1, 1]
+    assert made[2].resets > made[3].resets + exactness.STEPS_BETWEEN // faulty.LENGTH

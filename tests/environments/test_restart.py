@@ -1,0 +1,240 @@
+"""Workers that die or hang: a new one takes their place and nobody can tell; and nothing outlives the process that began it."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faulty
+import numpy as np
+import pytest
+
+from footlight.environments import workers
+from footlight.environments.make import make
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.errors import EnvironmentFault
+from footlight.types import Array
+
+NUM_STEPS = 25  # two whole episodes and a half
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.5)
+    before = set(multiprocessing.active_children())
+    yield
+    assert set(multiprocessing.active_children()) <= before
+
+
+def actions() -> Array:
+    return np.random.default_rng(1).uniform(-1, 1, (NUM_STEPS, 3, 1)).astype(np.float32)
+
+
+def story(environments: SerialEnvironments, before_step: Callable[[int], Any] = lambda step: None) -> list[Any]:
+    """Everything that is seen of all steps."""
+    seen: list[Any] = [environments.reset().tolist()]
+    for step, action in enumerate(actions()):
+        before_step(step)
+        transition = environments.step(action)
+        seen.append([part.tolist() for part in transition[:6]] + [environments.finished, environments.observation.tolist()])
+    return [*seen, {name: array.tolist() for name, array in environments.arrays().items()}]
+
+
+def straight() -> list[Any]:
+    return story(SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode"))
+
+
+def restarting(make_it: Callable[[], Any], said: list[str], timeout: float = 60) -> Any:
+    supervision = Supervision(timeout, True, said.append)
+    return contextlib.closing(AsyncEnvironments(make_it, 3, 7, "episode", supervision))
+
+
+def kill(environments: AsyncEnvironments, env: int) -> None:
+    pid = environments.remote[env]._process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+# The calls of an instance: 1 is the first reset, 12 the second, 23 the third
+@pytest.mark.parametrize("call", [1, 2, 3, 6, 11, 12, 13, 23, 28])
+def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(call: int, tmp_path: Path) -> None:
+    said: list[str] = []
+    with restarting(partial(faulty.Once, tmp_path / "marker", call), said) as environments:
+        assert story(environments) == straight()
+    # Several may have got there before the first one had left its mark
+    assert 1 <= len(said) <= 3
+    assert all("was killed by signal 9 (SIGKILL), perhaps for want of memory - restarted" in line for line in said)
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 10, 11, 24])
+def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) -> None:
+    said: list[str] = []
+    with restarting(faulty.Walk, said) as environments:
+        assert story(environments, lambda at: kill(environments, 1) if at == step else None) == straight()
+        seed = environments.book.seed
+    assert len(said) == 1
+    assert said[0].startswith(f"environment 1, step {step % 10 + 1} of the episode with seed ")
+    assert seed == 7
+
+
+def test_all_workers_at_once() -> None:
+    said: list[str] = []
+    with restarting(faulty.Walk, said) as environments:
+        assert story(environments, lambda at: [kill(environments, env) for env in range(3)] if at == 13 else None) == straight()
+    assert len(said) == 3
+
+
+def test_a_worker_that_hangs_is_ended_and_changes_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    with restarting(partial(faulty.Once, tmp_path / "marker", 7, faulty.hangs), said, timeout=1) as environments:
+        assert story(environments) == straight()
+    assert all("its process did not answer for 1 s and was ended - restarted" in line for line in said)
+    assert said
+
+
+def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(tmp_path: Path) -> None:
+    saved = SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode")
+    story(saved)
+    said: list[str] = []
+    with restarting(partial(faulty.Once, tmp_path / "marker", 4), said) as environments:
+        arrays = {name: array.copy() for name, array in saved.arrays().items()}
+        assert environments.restore(arrays) == []
+        assert {name: array.tolist() for name, array in environments.arrays().items()} == {
+            name: array.tolist() for name, array in arrays.items()
+        }
+    assert said
+
+
+def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
+    said: list[str] = []
+    with restarting(partial(faulty.Faulty, faulty.leaves), said) as environments:
+        message = r"at step 4 of .* action .*: its process has ended by itself \(exit code 7\); that was the 3rd time in a row"
+        with pytest.raises(EnvironmentFault, match=message) as raised:
+            story(environments)
+    assert len(said) == 2
+    assert raised.value.episode is not None
+    assert len(raised.value.episode.actions) == 4
+
+
+def test_an_episode_that_comes_out_elsewhere_is_a_fault() -> None:
+    with restarting(faulty.Nondeterministic, []) as environments, pytest.raises(EnvironmentFault, match="came out elsewhere"):
+        story(environments, lambda at: kill(environments, 0) if at == 3 else None)
+
+
+def test_what_an_environment_raises_is_never_a_reason_to_restart() -> None:
+    said: list[str] = []
+    environments = restarting(partial(faulty.Faulty, faulty.raises), said)
+    with environments as opened, pytest.raises(EnvironmentFault, match="the joint broke"):
+        story(opened)
+    assert not said
+
+
+def test_without_restart_a_hanging_worker_is_a_fault() -> None:
+    environments = make(partial(faulty.Faulty, faulty.hangs), 7, 3, vectorization="async", supervision=Supervision(0.5))
+    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"did not answer for 0\.5 s and was ended"):
+        story(environments)  # type: ignore[arg-type]
+
+
+def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -> None:
+    def leaves_a_process_behind(given: Any) -> None:
+        if os.fork() == 0:
+            time.sleep(3)
+        os._exit(7)
+
+    environments = make(partial(faulty.Faulty, leaves_a_process_behind), 7, 3, vectorization="async")
+    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"ended by itself \(exit code 7\)"):
+        story(environments)  # type: ignore[arg-type]
+
+
+def test_a_worker_that_cannot_make_its_environment_in_time_is_ended() -> None:
+    with pytest.raises(workers.UserError, match="did not answer"):
+        AsyncEnvironments(lambda: faulty.hangs(None), 2, 7, "episode", Supervision(0.3))
+
+
+# The end of the process that began them
+
+BEGINNING = """
+import sys, time
+from functools import partial
+import numpy as np, faulty
+from footlight.environments import workers
+from footlight.environments.workers import AsyncEnvironments
+workers.CLOSING_SECONDS = workers.LOOKING_SECONDS = 0.2
+environments = AsyncEnvironments(partial(faulty.Faulty, faulty.hangs, int(sys.argv[1])), 3, 1, "episode")
+print(*(env._process.pid for env in environments.remote), flush=True)
+environments.reset()
+for _ in range(int(sys.argv[2])):
+    environments.step(np.zeros((3, 1), np.float32))
+print("ready", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # of another parent, which is in no hurry
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()
+
+
+def begin(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
+    path = os.pathsep.join([str(Path(faulty.__file__).parent), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGINNING, *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert process.stdout is not None
+    return process, [int(pid) for pid in process.stdout.readline().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("where", ["between steps", "in a step without end"])
+def test_workers_end_when_the_process_that_began_them_is_killed(where: str) -> None:
+    # Step 99 never comes; all three hang in step 1 of episodes whose seed is a multiple of 3, the others wait for their next step
+    process, pids = begin("99", "3", "60") if where == "between steps" else begin("1", "9", "60")
+    assert process.stdout is not None
+    if where == "between steps":
+        assert process.stdout.readline() == "ready\n"
+    else:
+        time.sleep(0.5)  # an episode that hangs has begun, or will never begin
+    assert len(pids) == 3
+    assert all(is_alive(pid) for pid in pids)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert wait_until(lambda: not any(is_alive(pid) for pid in pids)), "a worker outlives the process that began it"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() -> None:
+    process, pids = begin("99", "3", "0")
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    process.stdout.close()
+    assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(number: signal.Signals) -> None:
+    with contextlib.closing(make("Pendulum-v1", 7, 2, vectorization="async")) as environments:
+        assert isinstance(environments, AsyncEnvironments)
+        environments.reset()
+        for env in environments.remote:
+            assert env._process.pid is not None
+            os.kill(env._process.pid, number)
+        environments.step(np.zeros((2, 1), np.float32))
