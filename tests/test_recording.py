@@ -1,6 +1,5 @@
 """Films of a training: whole, harmless, and right in their numbers."""
 
-import json
 import os
 import threading
 import warnings
@@ -146,12 +145,6 @@ def test_a_resumed_run_goes_on_with_its_films() -> None:
     footlight.train("a2c", "TestCorridor-v0", steps=40, **fields)
     footlight.resume("run", steps=70, quiet=True)
     assert sorted(path.name[12:14] for path in Path("run/videos").iterdir()) == ["30", "40", "60", "70"]
-    config = json.loads(Path("run/config.json").read_text())
-    for name in ("video_every", "overlay"):  # a run from before there were films
-        del config[name]
-    Path("run/config.json").write_text(json.dumps(config))
-    footlight.resume("run", steps=100, quiet=True)
-    assert len(list(Path("run/videos").iterdir())) == 4
 
 
 def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
