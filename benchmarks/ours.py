@@ -41,9 +41,9 @@ def train(
     end; here it writes it at the end, so that between two lines lie as many rollouts as bursts of updates.
     """
     import footlight
-    from footlight import training
+    from footlight import options
 
-    training.LOG_EVERY = log_every
+    options.LOG_EVERY = log_every
     off: Fields = {"preset": False, "eval_every": 0, "eval_episodes": 0, "checkpoint_every": 0, "quiet": True}
     machine: Fields = {"device": "cpu", "compile": "on", "threads": threads}
     with tempfile.TemporaryDirectory() as folder:

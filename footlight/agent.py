@@ -101,7 +101,7 @@ class Agent:
         self.streams = Streams(seed)
         self.normaliser = make_normaliser(config, spaces, num_envs)
         self._clip_reward = getattr(config, "clip_reward", None)
-        self._acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
+        self.acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
         self._learned_at = 0  # environment steps at the last update
         self.compiled = self._compile_later = self._acting_compiled = False
@@ -148,7 +148,7 @@ class Agent:
             self.config, self.networks, self.state, seen, self.streams.exploration, self.buffer.num_steps
         )
         actions = self.policy.to_environment(drawn_EA)
-        self._acted = actions.copy(), drawn_EA  # a copy: the caller may change what it is given
+        self.acted = actions.copy(), drawn_EA  # a copy: the caller may change what it is given
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
 
     def _drawn(self, action: Array) -> Array:
@@ -156,15 +156,15 @@ class Agent:
 
         An action that `act` did not give, a safety layer's perhaps, is taken to be drawn as it is.
         """
-        if self._acted is not None and np.array_equal(self._acted[0], action):
-            return self._acted[1]
+        if self.acted is not None and np.array_equal(self.acted[0], action):
+            return self.acted[1]
         unit_EA = self.spaces.action.from_environment(action)
         head = getattr(self.networks, "head", None)
         drawn_EA: Array = unit_EA if head is None else head.from_unit(unit_EA)
-        if self._acted is None or self._acted[0].shape != action.shape:
+        if self.acted is None or self.acted[0].shape != action.shape:
             return drawn_EA
-        same_E = (self._acted[0] == action).reshape(len(action), -1).all(1)
-        return np.where(same_E[:, None], self._acted[1], drawn_EA)
+        same_E = (self.acted[0] == action).reshape(len(action), -1).all(1)
+        return np.where(same_E[:, None], self.acted[1], drawn_EA)
 
     def observe(
         self, observation: Any, action: Any, reward: Any, next_observation: Any, terminated: Any, truncated: Any,

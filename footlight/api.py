@@ -38,6 +38,7 @@ from footlight.environments.workers import Supervision
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
 from footlight.machine import describe_machine, describe_process, differences
+from footlight.options import FIRST_OPTIONS, Options
 from footlight.presets import preset as find_preset
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
@@ -47,7 +48,7 @@ from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
-from footlight.training import FIRST_OPTIONS, Options, Training, choose_threads
+from footlight.training import Training, choose_threads
 
 
 def train(
@@ -68,7 +69,7 @@ def train(
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that does not exist yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
     network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
-    values: fields of `footlight.training.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
+    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
     A value given here wins over the file, the file over the preset, the preset over the defaults.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
@@ -144,7 +145,7 @@ def resume(
         record = _agreed_record(run, manifest, display.say)
         options = _recorded_options(path, record, {"steps": steps, "threads": threads, "max_time": max_time})
         at = int(manifest["step"])
-        if at >= options.steps and not manifest.get("evaluation_due"):
+        if at >= options.steps and _has_ended(run, at):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
         environments = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
@@ -171,6 +172,15 @@ def resume(
             training.save()  # what is asked for now holds for later, too
             folder.write_json("config.json", training.record)
         return _go(run, training)
+
+
+def _has_ended(run: Run, step: int) -> bool:
+    """Whether nothing is left to do of a run that has made all its steps: its result, written last, says so."""
+    try:
+        result = run.result or {}
+    except UserError:
+        return False
+    return result.get("status") == "finished" and result.get("steps") == step
 
 
 def _agreed_record(run: Run, manifest: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
@@ -384,4 +394,5 @@ def _closing(folder: Path, result: Mapping[str, Any]) -> str:
     score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
     look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
     more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
-    return f"{score} | {pace}\nrun folder {folder}\n{more}"
+    saved = f"{result['checkpoints']} checkpoints in {result['checkpoint_seconds']:.1f} s"
+    return f"{score} | {pace} | {saved}\nrun folder {folder}\n{more}"

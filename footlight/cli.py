@@ -218,8 +218,8 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     from footlight.algorithms import ALGORITHMS, find
     from footlight.config import describe_type, describe_value, fields
     from footlight.environments.make import config_class
+    from footlight.options import Options
     from footlight.presets import preset
-    from footlight.training import Options
 
     text = "Train an algorithm on an environment. " + (
         ALGORITHMS.get(algorithm or "", "With an algorithm's name, --help lists the fields of its config too.")

@@ -33,6 +33,12 @@ class Evaluation:
         """Standard deviation over the episodes (of the population, as peers report it)."""
         return float(np.std(self.returns))
 
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> "Evaluation":
+        """The inverse of `to_json`."""
+        returns, lengths = tuple(record["returns"]), tuple(record["lengths"])
+        return Evaluation(returns, lengths, record["deterministic"], record.get("unfinished", 0))
+
     def to_json(self) -> dict[str, Any]:
         """The line of `evaluations.jsonl`, without the step."""
         record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}

@@ -12,6 +12,7 @@ from footlight.runs.read import read_lines
 from footlight.storage import parse_json, read_json, read_start
 
 _HEADER_BYTES = 1 << 20
+CHANGED_BY_RESUME = ("steps", "threads", "max_time", "resume")  # of config.json: what a resumed run may have otherwise
 
 
 def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -127,7 +128,9 @@ def _json_fault(path: Path, wanted: Any) -> str | None:
         return str(error)
     if wanted is None or found == wanted:
         return None
-    wrong = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    wrong = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name) and name not in CHANGED_BY_RESUME]
+    if not wrong:  # a resume that was killed before it had written the file
+        return None
     return f"{path} differs from the newest checkpoint in {', '.join(wrong)} - `footlight resume` writes it anew"
 
 

@@ -4,15 +4,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 
 from footlight import checkpoint
 from footlight.agent import Agent
-from footlight.config import Count, CountOrZero, NonNegative, Range, check
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
 from footlight.errors import Diverged, EnvironmentFault, StorageFault
@@ -20,92 +18,18 @@ from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine
+from footlight.options import Options
 from footlight.recording import Recorder
 from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
 from footlight.runs.progress import Display
-from footlight.streams import MAX_SEED, Streams, derived_seed
+from footlight.streams import Streams, derived_seed
+from footlight.types import Array
 
-LOG_EVERY = 1_000  # environment steps per line of metrics.jsonl, more in runs that would have more than
-MOST_LINES = 10_000
 MOST_ROLLBACKS = 2  # of a run that diverges, to its last good state
 MOST_FAILURES = 3  # checkpoints in a row that could not be written
+_ACTED = "unanswered.action", "unanswered.drawn"  # arrays of a checkpoint that was written after a fault
 LAST_PAUSES = (1.0, 5.0)  # seconds before the last one is tried again
-# Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
-FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run is run; none of it belongs to the algorithm."""
-
-    steps: Count = 100_000
-    """Environment steps of the whole run."""
-    seed: Annotated[int, Range(0, MAX_SEED)] = 0
-    """Seed of everything random in the run."""
-    num_envs: Count = 1
-    """Environments stepped together."""
-    vectorization: Literal["auto", "sync", "async", "native"] = "auto"
-    """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
-    fastest in a short measurement, and always native for Atari games."""
-    env_timeout: NonNegative = 300.0
-    """Seconds until an environment's step or reset counts as hanging: its process is ended; what is stepped in this process can
-    only be told of; 0: never."""
-    on_worker_death: Literal["stop", "restart"] = "stop"
-    """What happens when an environment's process dies or hangs (vectorization async): the run stops, saved; or a new process
-    plays the episode again to where it stood, and the run goes on as if nothing had happened."""
-    eval_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
-    eval_episodes: CountOrZero = 20
-    """Episodes per evaluation, each cut off after 50,000 steps; 0: no evaluation at all."""
-    eval_stochastic: bool = False
-    """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
-    checkpoint_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
-    keep_checkpoints: Count = 2
-    """Checkpoints that are kept, the newest ones, besides the one with the best evaluation."""
-    max_time: Annotated[float | None, Range(0, open_low=True)] = None
-    """Seconds after which the training is saved and stopped, to be resumed; none: no limit."""
-    video_every: CountOrZero = 0
-    """Environment steps between videos of one evaluation episode (videos/step-N.mp4, and one at the end); 0: none."""
-    overlay: bool = False
-    """Show in these videos the critic's value beside the discounted return that followed, and the policy's distribution."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks live; auto is the CPU, which is the faster one for small networks."""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the update into one graph; auto: where the run is long enough to pay it back."""
-    threads: Annotated[int | None, Range(1)] = None
-    """CPU threads; none: 1 for small networks and batches, otherwise one per core."""
-    track: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Trackers that follow the run; each can also be filled in later, with `footlight track`."""
-    track_histograms: bool = False
-    """Write histograms of weights and last gradients into histograms.jsonl, whenever an evaluation is due."""
-    wandb_project: str = "footlight"
-    """Project of the run in Weights & Biases."""
-    wandb_group: str | None = None
-    """Group of the run in Weights & Biases."""
-    wandb_tags: tuple[str, ...] = ()
-    """Tags of the run in Weights & Biases."""
-    wandb_mode: Literal["online", "offline"] | None = None
-    """offline: into the run's folder, for `wandb sync`; none: as the environment variable WANDB_MODE says, online without it."""
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def log_interval(self) -> int:
-        """Environment steps per line of metrics: a run of any length has a file that can be read at once."""
-        return max(LOG_EVERY, self.steps // MOST_LINES)
-
-    @property
-    def evaluation_interval(self) -> int:
-        """`eval_every` in force, 0 for none."""
-        return max(1, self.steps // 20) if self.eval_every is None else self.eval_every
-
-    @property
-    def checkpoint_interval(self) -> int:
-        """`checkpoint_every` in force, 0 for none."""
-        return max(10_000, self.steps // 20) if self.checkpoint_every is None else self.checkpoint_every
 
 
 class Training:
@@ -125,11 +49,13 @@ class Training:
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
         self.seconds = 0.0  # of the loop, over all sessions of the run
         self.best: dict[str, float] | None = None  # step and mean return of the best evaluation
+        self.saving = 0, 0.0  # checkpoints that this process has written, and the seconds that it took
         self.rollbacks = 0  # to the last good state, after divergence
         self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
         self._stock_taken_at = -1
+        self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
 
     def compile(self) -> float:
@@ -170,12 +96,12 @@ class Training:
         finally:
             diverged = isinstance(sys.exception(), Diverged)
             self.seconds = before + time.monotonic() - started
-            result = self._result("diverged" if diverged else status)
             if not diverged:  # a state that is not finite never replaces one that is
                 self._save_at_last()
-            self.folder.write_json("result.json", result)
             self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
+            result = self._result("diverged" if diverged else status)
+            self.folder.write_json("result.json", result)  # last: a run without it has not ended
         return result
 
     def _train(self, clock: float) -> str:
@@ -222,8 +148,11 @@ class Training:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
         agent, environments = self.agent, self.environments
         while (left := self.options.steps - agent.num_steps) > 0 and self.interruption.goes_on():
-            action = agent.act(environments.observation, explore=True)
+            # A fault in the last session may have come between the two: random numbers are drawn for each step once
+            action = agent.act(environments.observation, explore=True) if self._unanswered is None else self._unanswered
+            self._unanswered = action
             transition = environments.step(action)
+            self._unanswered = None
             if left < environments.num_envs:  # the run has exactly as many steps as were asked for
                 counted = np.arange(environments.num_envs) < left
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
@@ -316,6 +245,8 @@ class Training:
             "seconds": round(self.seconds, 3),
             "steps_per_second": round(steps / self.seconds, 1) if self.seconds else 0.0,
             "final_evaluation": {"step": steps, **final.to_json()} if final else None,
+            "checkpoints": self.saving[0],
+            "checkpoint_seconds": round(self.saving[1], 3),
         }
 
     def save(self) -> None:
@@ -332,14 +263,19 @@ class Training:
             "recent_return": self._recent_return,
             "evaluation_due": self.evaluation_due,
             "best": self.best,
+            "stock_taken_at": self._stock_taken_at,
+            "evaluation": self.evaluation.to_json() if self.evaluation is not None and self.evaluated_at == step else None,
             "rollbacks": self.rollbacks,
             "logs": self.folder.marks(),
             "run": self.record,
             "machine": describe_machine(),
         }
-        groups = {**self.agent.groups(), "environments": self.environments.arrays()}
+        started = time.monotonic()
+        acted = dict(zip(_ACTED, self.agent.acted, strict=True)) if self._unanswered is not None and self.agent.acted else {}
+        groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {name: checkpoint.Span(*span) for name, span in getattr(self.agent.buffer, "spans", dict)().items()}
         self.checkpoints.save(step, groups, manifest, {"buffer": spans}, self._is_best(step))
+        self.saving = self.saving[0] + 1, self.saving[1] + time.monotonic() - started
 
     def _is_best(self, step: int) -> bool:
         return self.best is not None and self.best["step"] == step
@@ -370,10 +306,16 @@ class Training:
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
         self.evaluation_due, self.best = manifest.get("evaluation_due", False), manifest.get("best")
-        self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest.get("rollbacks", 0), -1, -1
+        self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
+        if manifest["evaluation"] is not None:  # of this very step
+            self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
         self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
-        astray = self.environments.restore(checkpoint.read_arrays(folder, "environments"))
+        arrays = checkpoint.read_arrays(folder, "environments")
+        if all(name in arrays for name in _ACTED):
+            self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
+        self._unanswered = arrays.get(_ACTED[0])
+        astray = self.environments.restore(arrays)
         if astray:
             self.agent.forget_episodes(astray)
             self.display.say(

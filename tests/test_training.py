@@ -17,8 +17,8 @@ import footlight
 from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
+from footlight.options import Options
 from footlight.runs.folder import RunFolder
-from footlight.training import Options
 from footlight.types import tree_items
 
 SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 0}

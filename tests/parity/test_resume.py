@@ -89,7 +89,7 @@ def test_interrupted_on_policy_run_equals_straight(
     def source() -> gymnasium.Env[Any, Any]:
         return Interrupting(gymnasium.make(env_id))
 
-    monkeypatch.setattr("footlight.training.LOG_EVERY", 100)
+    monkeypatch.setattr("footlight.options.LOG_EVERY", 100)
     monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)  # its instances would count their steps, too
     settings = {"hidden_sizes": (8, 8), "steps": 461, "seed": 5, "compile": "off", "quiet": True, "eval_episodes": 0} | fields
     footlight.train(algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings)
