@@ -10,7 +10,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class Plan:
     """Which file operation in the run folder it does not live to do, counted from 1; 0: none."""
     in_save: int = -1
     """From which checkpoint of this process on they are counted, the first being number 0; -1: from the start."""
+    stops: bool = False
+    """Whether it is told to stop, by SIGTERM, before its first step."""
     tamper: str | None = None
     """A key of `TAMPERINGS`."""
 
@@ -69,46 +72,50 @@ class Pulse:
         self._memory[self.FIELDS.index(name)] = value
 
 
-def tell(pulse: Pulse) -> None:
+def tell(plan: Plan, pulse: Pulse) -> None:
     """Wrap the few functions that say where a training is: the loop, evaluations, checkpoints, and one step."""
     from footlight import training
     from footlight.agent import Agent
 
-    def in_phase(owner: Any, name: str, phase: str) -> None:
+    def around(owner: Any, name: str, watched: Callable[..., AbstractContextManager[None]]) -> None:
         inner = getattr(owner, name)
 
         @functools.wraps(inner)
         def wrapper(*given: Any, **named: Any) -> Any:
-            before, pulse.phase = pulse.phase, PHASES.index(phase)
-            try:
+            with watched(*given):
                 return inner(*given, **named)
-            finally:
-                pulse.phase = before
 
         setattr(owner, name, wrapper)
 
-    def after(owner: Any, name: str, then: Callable[[Any], None], first: Callable[[], None] = lambda: None) -> None:
-        inner = getattr(owner, name)
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        before, pulse.phase = pulse.phase, PHASES.index(name)
+        yield
+        pulse.phase = before
 
-        @functools.wraps(inner)
-        def wrapper(self: Any, *given: Any, **named: Any) -> Any:
-            first()
-            answer = inner(self, *given, **named)
-            then(self)
-            return answer
+    @contextmanager
+    def loop(*given: Any) -> Iterator[None]:
+        with phase("training"):
+            if plan.stops:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield
 
-        setattr(owner, name, wrapper)
+    @contextmanager
+    def saving(running: training.Training) -> Iterator[None]:
+        pulse.saves += 1
+        with phase("saving"):
+            yield
+        pulse.saved = running.agent.num_steps
 
-    after(Agent, "observe", lambda agent: setattr(pulse, "step", agent.num_steps))
-    after(
-        training.Training,
-        "save",
-        lambda running: setattr(pulse, "saved", running.agent.num_steps),
-        lambda: setattr(pulse, "saves", pulse.saves + 1),
-    )
-    in_phase(training.Training, "train_and_save", "training")
-    in_phase(training.Training, "save", "saving")
-    in_phase(training, "evaluate", "evaluation")
+    @contextmanager
+    def observing(agent: Agent, *given: Any) -> Iterator[None]:
+        yield
+        pulse.step = agent.num_steps
+
+    around(training.Training, "train_and_save", loop)
+    around(training.Training, "save", saving)
+    around(training, "evaluate", lambda *given: phase("evaluation"))
+    around(Agent, "observe", observing)
 
 
 def count_operations(plan: Plan, pulse: Pulse) -> None:
@@ -225,7 +232,7 @@ def run(plan: Plan | None, words: list[str]) -> int:
     """The command line; its exit code."""
     if plan is not None:
         pulse = Pulse(plan.pulse)
-        tell(pulse)
+        tell(plan, pulse)
         count_operations(plan, pulse)
         if plan.tamper is not None:
             TAMPERINGS[plan.tamper](lambda: setattr(pulse, "tampered", pulse.tampered + 1))

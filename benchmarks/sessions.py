@@ -49,7 +49,9 @@ class Forked:
 
     def __init__(self, plan: Plan | None, words: list[str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["footlight.api", "footlight.run"])
+        context.set_forkserver_preload(
+            ["footlight.api", "torch._dynamo.aot_compile"]
+        )  # the last: by torch.func, at its first use
         self._process = context.Process(target=run_forked, args=(plan, words, str(log)))
         self._process.start()
         assert self._process.pid is not None
@@ -141,7 +143,8 @@ class Session:
         return found
 
     def _failure(self, what: str) -> Failure:
-        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return Failure(f"{self}: {what}{f' - its last words: {lines[-1]}' if lines else ''}")
 
     def __str__(self) -> str:
