@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from io import StringIO
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,7 @@ class Examination:
     def killed(self, measure: Measure, targets: Sequence[str]) -> list[str]:
         """The run with kills, and what is wrong at its end. Raises `Failure` where it does not come to one."""
         run_dir, fruitless, failures = self.folder / "killed", 0, list[str]()
+        aims = cycle(AIMS)
         for number, target in enumerate(targets):
             at = step_of(run_dir)
             if at == self.case.steps:
@@ -153,7 +154,7 @@ class Examination:
             dies_at = 1 + int(share * measure.operations) if target == "saving" else 0
             session = self._begin_or_resume(run_dir, at, Plan(run_dir=str(run_dir), pulse="", dies_at=dies_at))
             if target != "saving":
-                aim = AIMS[number % len(AIMS)] if fruitless < MOST_FRUITLESS - 1 else "training"
+                aim = next(aims) if fruitless < MOST_FRUITLESS - 1 else "training"
                 self._await_moment(session, aim, (at or 0) + share * self.case.steps, measure.startup)
                 target = session.kill(target, self.random)
             if session.expect(*((0, 3) if target == "worker" else (0, -9))) != 0:  # else it was too late: it had ended
