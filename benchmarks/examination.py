@@ -223,11 +223,15 @@ class Examination:
         """One kill late in the run, and a resume that goes on from another state than was saved: it has to differ from R0."""
         original = self.folder / "control"
         if is_first:
-            every, evals = self.case.checkpoint_every, self.case.eval_every
-            # An evaluation since the last checkpoint has written into a log, which is longer now than the checkpoint says
-            save = max(k for k in range(1, measure.saves - 1) if k * every // evals > (k - 1) * every // evals)
-            plan = Plan(run_dir=str(original), pulse="", dies_at=1, in_save=save)
-            self._start(plan, self.case.train(original, self.seed)).expect(-9)
+            # Where a log has grown since the newest checkpoint, or there would be nothing to cut off
+            for save in range(measure.saves - 2, 0, -1):
+                shutil.rmtree(original, ignore_errors=True)
+                plan = Plan(run_dir=str(original), pulse="", dies_at=1, in_save=save)
+                self._start(plan, self.case.train(original, self.seed)).expect(-9)
+                if last_logged(original) > (step_of(original) or 0):
+                    break
+            else:
+                raise Failure("no log grows between two checkpoints: the case is too short for controls")
         run_dir = self._copy(original, f"control-{name}")
         session = self._start(Plan(run_dir=str(run_dir), pulse="", tamper=name), ["resume", str(run_dir)])
         session.expect(0)
@@ -289,3 +293,9 @@ def call(*words: str) -> tuple[int, str]:
 def has_verify() -> bool:
     """Whether this footlight has the command `verify`."""
     return call("verify", "--help")[0] == 0
+
+
+def last_logged(run_dir: Path) -> int:
+    """The greatest step in the logs of a run."""
+    texts = [path.read_text().splitlines() for path in run_dir.glob("*.jsonl")]
+    return max((int(json.loads(lines[-1])["step"]) for lines in texts if lines), default=-1)

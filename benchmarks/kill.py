@@ -79,11 +79,11 @@ def read_arguments() -> argparse.Namespace:
     add("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=f"any of {', '.join(CASES)} (default: all)")
     add("--kills", type=int, default=20, metavar="N", help="kills of each run (default: 20)")
     add("--seed", type=int, default=0, metavar="S", help="of the runs, and of when and how they are killed (default: 0)")
-    add("--quick", action="store_true", help="3 kills of runs a tenth as long, and starts without imports: a look")
+    add("--quick", action="store_true", help="4 kills of runs a tenth as long, and starts without imports: a look")
     add("--keep", type=Path, metavar="DIR", help="keep the run folders and outputs in this new folder")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
-    arguments.kills = 3 if arguments.quick else arguments.kills
+    arguments.kills = 4 if arguments.quick else arguments.kills
     return arguments
 
 
