@@ -293,7 +293,7 @@ def _go(run: Run, training: Training) -> Run:
             result = training.run()
     finally:
         folder.close()
-    display.say(_closing(run.folder, result))
+    display.say(_closing(run.folder, result, training.saving))
     if training.interruption.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if training.interruption.signal is not None:
@@ -388,11 +388,12 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
     )
 
 
-def _closing(folder: Path, result: Mapping[str, Any]) -> str:
+def _closing(folder: Path, result: Mapping[str, Any], saving: tuple[int, float]) -> str:
     final = result["final_evaluation"]
+    count, seconds = saving
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
+    pace += f" | {count} checkpoints took {seconds:.1f} s"
     score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
     look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
     more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
-    saved = f"{result['checkpoints']} checkpoints in {result['checkpoint_seconds']:.1f} s"
-    return f"{score} | {pace} | {saved}\nrun folder {folder}\n{more}"
+    return f"{score} | {pace}\nrun folder {folder}\n{more}"

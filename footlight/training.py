@@ -215,7 +215,7 @@ class Training:
         self.evaluation_env.reseed(f"evaluation at step {step}")
         policy, options = self.agent.policy, self.options
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
-        self.evaluation_due = False
+        self.evaluation_due = not self.evaluation_due  # a fault in it is worth a second attempt, by a resumed run, and no third
         try:
             self.evaluation = evaluate(
                 policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, self.interruption.goes_on
@@ -223,7 +223,7 @@ class Training:
         except Abandoned:
             self.evaluation_due = True
             return
-        self.evaluated_at = step
+        self.evaluation_due, self.evaluated_at = False, step
         if self.best is None or self.evaluation.mean_return > self.best["mean_return"]:
             self.best = {"step": step, "mean_return": self.evaluation.mean_return}
         self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
@@ -245,8 +245,6 @@ class Training:
             "seconds": round(self.seconds, 3),
             "steps_per_second": round(steps / self.seconds, 1) if self.seconds else 0.0,
             "final_evaluation": {"step": steps, **final.to_json()} if final else None,
-            "checkpoints": self.saving[0],
-            "checkpoint_seconds": round(self.saving[1], 3),
         }
 
     def save(self) -> None:
@@ -317,6 +315,7 @@ class Training:
         self._unanswered = arrays.get(_ACTED[0])
         astray = self.environments.restore(arrays)
         if astray:
+            self._unanswered = None  # actions for observations that are no more
             self.agent.forget_episodes(astray)
             self.display.say(
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "

@@ -38,7 +38,6 @@ def test_a_killed_run_ends_as_one_left_alone(examined: tuple[Examination, Measur
     assert examination.outcome.targets == {"parent": 1, "saving": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="what was drawn for a step that failed is drawn again")
 def test_a_run_whose_worker_was_killed_ends_as_one_left_alone(tmp_path: Path) -> None:
     examination = Examination(WORKERS, tmp_path, 0, Forked)
     failures = examination.killed(examination.uninterrupted(), ["worker"])
@@ -46,7 +45,6 @@ def test_a_run_whose_worker_was_killed_ends_as_one_left_alone(tmp_path: Path) ->
     assert failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="killed after its last checkpoint, it misses the last line of metrics.jsonl for ever")
 @pytest.mark.parametrize("examined", [REPLAY], ids=str, indirect=True)
 def test_it_may_be_killed_at_any_file_operation(examined: tuple[Examination, Measure]) -> None:
     examination, measure = examined

@@ -16,7 +16,7 @@ from footlight.config import fields
 from footlight.errors import FootlightError, UserError
 from footlight.types import tree_items
 
-RANDOM = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 SMALL: dict[str, Any] = {
     "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2, "num_epochs": 1,
     "minibatch_size": 2, "episodes_per_update": 1, "chunk_size": 8,
@@ -27,7 +27,6 @@ floats = st.sampled_from([np.float16, np.float32, np.float64])
 observations = st.one_of(
     st.builds(lambda shape, dtype: gymnasium.spaces.Box(-1, 1, shape, dtype), shapes, floats),
     st.builds(lambda shape: gymnasium.spaces.Box(0, 255, shape, np.uint8), shapes),
-    st.builds(lambda sides: gymnasium.spaces.Box(0, 255, sides, np.uint8), st.sampled_from([(36, 40), (3, 36, 36), (36, 36, 3)])),
     st.builds(lambda size: gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32), st.integers(1, 5)),
     st.builds(gymnasium.spaces.Discrete, st.integers(1, 5)),
 )
