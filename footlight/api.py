@@ -161,7 +161,7 @@ def resume(
         folder = RunFolder(path)
         changed: dict[str, Any] = {"steps": options.steps, "threads": options.threads}
         machine = describe_machine()
-        if other := differences(manifest.get("machine", machine), machine):
+        if other := differences(manifest["machine"], machine):
             changed["resume"] = f"resumed with {', '.join(other)}"
             said.append(f"inexact: {changed['resume']} - numbers may differ from an uninterrupted run's")
         training = Training(agent, environments, evaluation_env, options, folder, display, {**record, **changed}, recorder)
@@ -185,9 +185,7 @@ def _has_ended(run: Run, step: int) -> bool:
 
 def _agreed_record(run: Run, manifest: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     """The run's configuration. The checkpoint's is the one that is checked; `config.json` is for reading, and mended here."""
-    checked = manifest.get("run")
-    if checked is None:
-        return run.config
+    checked = manifest["run"]
     try:
         found = run.config
         wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]

@@ -23,7 +23,7 @@ from footlight.errors import StorageFault, UserError
 from footlight.storage import describe_foreign, flush, read_file, read_json, replace_text, write_bytes
 from footlight.types import Array
 
-FORMAT_VERSION = 2
+FIRST_VERSION, FORMAT_VERSION = 2, 2
 MANIFEST = "manifest.json"
 SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
 POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
@@ -220,8 +220,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} has format {version}, written by footlight {writer} - this footlight knows up to {FORMAT_VERSION} - "
             "upgrade footlight"
         )
-    checksum = manifest.pop("checksum", None)
-    if version > 1 and checksum != _checksum(manifest):
+    if version < FIRST_VERSION:
+        raise UserError(f"{folder} has format {version}, of a footlight that was never released - train it again")
+    if manifest.pop("checksum", None) != _checksum(manifest):
         raise UserError(f"{path} is damaged - its checksum does not fit its content - restore it from a copy")
     for older in range(version, FORMAT_VERSION):
         manifest = MIGRATIONS[older](manifest)
@@ -245,14 +246,7 @@ def _require_files(path: Path, manifest: dict[str, Any]) -> None:
         raise UserError(f"{path} is broken - {type(error).__name__}: {error} - restore it from a copy") from error
 
 
-def _from_1(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 had a file for each group, none in segments, and no checksum."""
-    files = manifest.get("files", {})
-    groups = {name.removesuffix(".safetensors"): name for name in files} if isinstance(files, dict) else {}
-    return {**manifest, "format_version": 2, "groups": groups, "segments": {}}
-
-
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By format: what makes a manifest of it one of the next. A checkpoint is read through all that come after its own."""
 
 

@@ -303,7 +303,7 @@ class Training:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood."""
         manifest = checkpoint.read_manifest(folder)
         self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
-        self.evaluation_due, self.best = manifest.get("evaluation_due", False), manifest.get("best")
+        self.evaluation_due, self.best = manifest["evaluation_due"], manifest["best"]
         self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
         if manifest["evaluation"] is not None:  # of this very step
             self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
@@ -321,7 +321,7 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
-        for lost in self.folder.cut(manifest.get("logs") or manifest["log_bytes"]):
+        for lost in self.folder.cut(manifest["logs"]):
             self.display.say(lost)
 
 

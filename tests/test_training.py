@@ -504,3 +504,12 @@ def test_an_environment_of_a_strangers_module_is_not_imported(capsys: pytest.Cap
             UserError, match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger"
         ):
             act()
+
+
+def test_no_secret_of_the_environment_reaches_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_API_KEY", "MY_PASSWORD", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"secret-of-{name}")
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG | {"steps": 30})
+    files = [path for path in Path("run").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if b"secret-of" in path.read_bytes()]

@@ -73,7 +73,8 @@ class RunFolder:
 
     def cut(self, marks: Mapping[str, Any]) -> list[str]:
         """Cut the logs back to `marks()` of an earlier moment. Gives what is wrong with them, in words. Raises `StorageFault`."""
-        return [said for name, log in self._logs.items() if (said := log.cut(marks.get(name, 0)))]
+        start = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}  # of a log that there was not yet
+        return [said for name, log in self._logs.items() if (said := log.cut(marks.get(name, start)))]
 
     def close(self) -> None:
         """Close the files. What could not be written was said when it was flushed."""
@@ -111,9 +112,9 @@ class _Log:
             raise _fault(self.path, error) from error
         return {"bytes": self._length, "sha256": self._hash.hexdigest()}
 
-    def cut(self, mark: Any) -> str | None:
+    def cut(self, mark: Mapping[str, Any]) -> str | None:
         self.close()
-        length, recorded = (mark["bytes"], mark["sha256"]) if isinstance(mark, Mapping) else (int(mark), None)
+        length = int(mark["bytes"])
         try:
             if not self.path.exists():
                 return f"{self.path} is missing - {length:,} bytes of it are lost" if length else None
@@ -124,7 +125,7 @@ class _Log:
         self._length, self._hash = len(content), hashlib.sha256(content)
         if len(content) < length:
             return f"{self.path} is shorter than when the checkpoint was written - {length - len(content):,} bytes are lost"
-        if recorded not in (None, self._hash.hexdigest()):
+        if self._hash.hexdigest() != mark["sha256"]:
             return f"{self.path} has been changed since the checkpoint was written - it is left as it is"
         return None
 
