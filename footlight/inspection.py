@@ -12,7 +12,6 @@ from footlight.runs.read import read_lines
 from footlight.storage import parse_json, read_json, read_start
 
 _HEADER_BYTES = 1 << 20
-CHANGED_BY_RESUME = ("steps", "threads", "max_time", "resume")  # of config.json: what a resumed run may have otherwise
 
 
 def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -95,20 +94,21 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
     if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
         checkpoint.find(path)  # which says what it is instead
     folders = checkpoint.newest_first(path)
-    manifest = None
+    whole: list[dict[str, Any]] = []  # manifests, the newest first
     for folder in folders:
         fault = checkpoint.damage(folder)
         yield f"checkpoints/{folder.name}", fault
-        if fault is None and manifest is None:
-            manifest = checkpoint.read_manifest(folder)
+        whole += [] if fault else [checkpoint.read_manifest(folder)]
     if not folders:
         yield "checkpoints", f"{path} has no checkpoint"
     if folders:
         yield "checkpoints/LATEST", _pointer_fault(path, folders)
-    for name in ("config.json", "machine.json", "result.json"):
-        if name == "config.json" or (path / name).exists():
-            yield name, _json_fault(path / name, (manifest or {}).get("run") if name == "config.json" else None)
-    marks = (manifest or {}).get("logs", {})
+    # A resume that was killed has perhaps written a checkpoint with its options, and not yet the file that says them
+    yield "config.json", _json_fault(path / "config.json", [manifest.get("run") for manifest in whole])
+    for name in ("machine.json", "result.json"):
+        if (path / name).exists():
+            yield name, _json_fault(path / name, [])
+    marks = whole[0].get("logs", {}) if whole else {}
     for log in sorted({*marks, *(file.stem for file in path.glob("*.jsonl"))}):
         yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
 
@@ -121,16 +121,14 @@ def _pointer_fault(path: Path, folders: list[Path]) -> str | None:
     return None if named in folders else f"LATEST names {named.name} - that is not there"
 
 
-def _json_fault(path: Path, wanted: Any) -> str | None:
+def _json_fault(path: Path, wanted: list[Any]) -> str | None:
     try:
         found = read_json(path)
     except UserError as error:
         return str(error)
-    if wanted is None or found == wanted:
+    if not wanted or found in wanted:
         return None
-    wrong = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name) and name not in CHANGED_BY_RESUME]
-    if not wrong:  # a resume that was killed before it had written the file
-        return None
+    wrong = [name for name in {**wanted[0], **found} if found.get(name) != wanted[0].get(name)]
     return f"{path} differs from the newest checkpoint in {', '.join(wrong)} - `footlight resume` writes it anew"
 
 
