@@ -145,7 +145,7 @@ def resume(
         record = _agreed_record(run, manifest, display.say)
         options = _recorded_options(path, record, {"steps": steps, "threads": threads, "max_time": max_time})
         at = int(manifest["step"])
-        if at >= options.steps and _has_ended(run, at):
+        if at > options.steps or (at == options.steps and _has_ended(run, at)):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
         environments = _make_environments(run.source, options, options.num_envs, options.vectorization, display)

@@ -27,8 +27,12 @@ FIRST_VERSION, FORMAT_VERSION = 2, 2
 MANIFEST = "manifest.json"
 SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
 POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
-_NAME = re.compile(r"step-\d{9,}(-\d+)?")  # the second number where a step was saved again
+NAME = re.compile(r"step-\d{9,}(-\d+)?")  # the second number where a step was saved again
 _HEADER_BYTES = 1 << 20  # that names and shapes of arrays may take in a file
+
+
+class NewerFormat(UserError):
+    """Written by a later footlight: no damage, and nothing to pass over."""
 
 
 class Span(NamedTuple):
@@ -183,7 +187,9 @@ def find(path: Path, say: Callable[[str], None] | None = None) -> Path:
 
 def newest_first(run_dir: Path) -> list[Path]:
     """The checkpoints of a run folder. One without a manifest was on its way out, or is none."""
-    folders = [folder for folder in (run_dir / "checkpoints").glob("step-*") if _NAME.fullmatch(folder.name)]
+    folders = [folder for folder in (run_dir / "checkpoints").glob("step-*") if NAME.fullmatch(folder.name)]
+    if (run_dir / "checkpoints").is_symlink():
+        return []  # it could lead anywhere
     whole = [folder for folder in folders if (folder / MANIFEST).exists() and not folder.is_symlink()]
     return sorted(whole, key=lambda folder: [int(number) for number in folder.name.split("-")[1:]], reverse=True)
 
@@ -197,11 +203,16 @@ def _pointed(pointer: Path) -> Path:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words: every file is read and compared with the manifest. None: it is whole."""
+    """What is wrong with a checkpoint, in words: every file is read and compared with the manifest. None: it is whole.
+
+    Raises `NewerFormat`.
+    """
     try:
         manifest = read_manifest(folder)
         for name, record in manifest["files"].items():
             _checked(folder / name, record)
+    except NewerFormat:
+        raise
     except UserError as error:
         return str(error)
     return None
@@ -216,8 +227,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is broken - its format_version is {version!r} - restore it from a copy")
     if version > FORMAT_VERSION:
         writer = manifest.get("footlight", "?")
-        raise UserError(
-            f"{folder} has format {version}, written by footlight {writer} - this footlight knows up to {FORMAT_VERSION} - "
+        raise NewerFormat(
+            f"{folder} has format {version}, written by footlight {writer!r:.40} - this footlight knows up to {FORMAT_VERSION} - "
             "upgrade footlight"
         )
     if version < FIRST_VERSION:

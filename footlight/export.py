@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def export(path: str | Path, output: str | Path, *, algorithm: Any = None, netwo
     output = Path(output)
     _require_place(output)
     runtime = _require_packages()
-    folder = checkpoint.find(Path(path))
+    folder = checkpoint.find(Path(path), lambda text: print(text, file=sys.stderr))
     manifest = checkpoint.read_manifest(folder)
     in_bf16 = manifest["config"].get("precision") == "bf16"
     if in_bf16:

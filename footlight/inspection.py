@@ -8,6 +8,7 @@ from typing import Any
 
 from footlight import checkpoint
 from footlight.errors import UserError
+from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
 from footlight.storage import parse_json, read_json, read_start
 
@@ -25,10 +26,10 @@ def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, A
     checkpoints = [other.name for other in checkpoint.newest_first(path)] if folder != path else []
     left_out = ("files", "groups", "segments")
     return {
+        **{name: value for name, value in manifest.items() if name not in left_out},
         "path": str(folder),
         "bytes": sum(record["bytes"] for record in manifest["files"].values()),
         **({"checkpoints": checkpoints} if checkpoints else {}),
-        **{name: value for name, value in manifest.items() if name not in left_out},
         "arrays": groups,
     }
 
@@ -89,36 +90,45 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
     Raises `UserError` where there is nothing to look at.
     """
     if (path / checkpoint.MANIFEST).exists():
-        yield str(path), checkpoint.damage(path)
+        yield str(path), _fault(path)
         return
     if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
         checkpoint.find(path)  # which says what it is instead
     folders = checkpoint.newest_first(path)
     whole: list[dict[str, Any]] = []  # manifests, the newest first
     for folder in folders:
-        fault = checkpoint.damage(folder)
+        fault = _fault(folder)
         yield f"checkpoints/{folder.name}", fault
         whole += [] if fault else [checkpoint.read_manifest(folder)]
     if not folders:
         yield "checkpoints", f"{path} has no checkpoint"
     if folders:
-        yield "checkpoints/LATEST", _pointer_fault(path, folders)
+        yield "checkpoints/LATEST", _pointer_fault(path / "checkpoints" / "LATEST", folders)
+    if (path / "checkpoints" / "BEST").exists():
+        yield "checkpoints/BEST", _pointer_fault(path / "checkpoints" / "BEST", folders)
     # A resume that was killed has perhaps written a checkpoint with its options, and not yet the file that says them
     yield "config.json", _json_fault(path / "config.json", [manifest.get("run") for manifest in whole])
     for name in ("machine.json", "result.json"):
         if (path / name).exists():
             yield name, _json_fault(path / name, [])
     marks = whole[0].get("logs", {}) if whole else {}
-    for log in sorted({*marks, *(file.stem for file in path.glob("*.jsonl"))}):
+    for log in LOGS:
         yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
 
 
-def _pointer_fault(path: Path, folders: list[Path]) -> str | None:
+def _fault(folder: Path) -> str | None:
     try:
-        named = checkpoint.find(path / "checkpoints" / "LATEST")
+        return checkpoint.damage(folder)
+    except checkpoint.NewerFormat as error:
+        return str(error)
+
+
+def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
+    try:
+        named = checkpoint.find(pointer)
     except UserError as error:
         return str(error)
-    return None if named in folders else f"LATEST names {named.name} - that is not there"
+    return None if named in folders else f"{pointer} names {named.name} - that is not there"
 
 
 def _json_fault(path: Path, wanted: list[Any]) -> str | None:

@@ -36,9 +36,12 @@ class Rotation:
 
     def save(
         self, step: int, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any],
-        spans: Mapping[str, Mapping[str, checkpoint.Span]], is_best: bool,
+        spans: Mapping[str, Mapping[str, checkpoint.Span]], best_step: int | None,
     ) -> Path:  # fmt: skip
-        """Write a checkpoint, then the pointers to it, and only then remove what is too old. Raises `StorageFault`."""
+        """Write a checkpoint, then the pointers to it, and only then remove what is too old, but for those of `best_step`.
+
+        Raises `StorageFault`.
+        """
         plain = f"step-{step:09d}"
         found = [re.fullmatch(rf"{plain}(?:-(\d+))?", path.name) for path in self.folder.glob(f"{plain}*")]
         taken = [int(match[1] or 0) for match in found if match]
@@ -47,20 +50,22 @@ class Rotation:
         checkpoint.write(folder, groups, manifest, spans, self.newest)
         self.newest = folder
         replace_text(self.folder / "LATEST", name + "\n")
-        if is_best:
+        if best_step == step:
             replace_text(self.folder / "BEST", name + "\n")
         with contextlib.suppress(OSError):  # what is too old may go with the next one
-            self._remove_old()
+            self._remove_old(best_step)
         return folder
 
-    def _remove_old(self) -> None:
-        """Remove all but the newest ones and the best, and what killed processes have left."""
-        best = self.folder / "BEST"
-        kept = {path.name for path in checkpoint.newest_first(self.folder.parent)[: self._keep]}
-        kept |= {best.read_text().strip()} if best.is_file() else set()
+    def _remove_old(self, best_step: int | None) -> None:
+        """Remove all but the newest ones and the best, and what killed processes have left. Links are left alone."""
+        found = checkpoint.newest_first(self.folder.parent)
+        best = [path for path in found if int(path.name.split("-")[1]) == best_step]
+        kept = {path.name for path in [*found[: self._keep], *best[:1]]}
         for path in self.folder.iterdir():
-            if path.name.startswith(".") and path.name.endswith(".tmp") and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name.startswith("step-") and path.name not in kept:
+            if path.is_symlink():
+                continue
+            if path.name.startswith(".") and path.name.endswith(".tmp"):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+            elif checkpoint.NAME.fullmatch(path.name) and path.name not in kept:
                 (path / checkpoint.MANIFEST).unlink(missing_ok=True)  # from here on no reader takes it for a checkpoint
                 shutil.rmtree(path, ignore_errors=True)

@@ -72,7 +72,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
     Raises `UserError`.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > most_bytes:
             raise UserError(f"{path} has {size:,} bytes - it should have {most_bytes:,} at most - restore it")
         return file.read(most_bytes)
@@ -80,12 +80,13 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 def read_start(path: Path, count: int) -> bytes:
     """The first `count` bytes of a regular file, or all there are; otherwise `read_file`. Raises `UserError`."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.read(min(count, os.fstat(file.fileno()).st_size))
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, to be read. Links, pipes and devices are not followed or waited for. Raises `UserError`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         mode = os.fstat(descriptor).st_mode

@@ -94,9 +94,11 @@ class Training:
             status = "fault"
             raise
         finally:
-            diverged = isinstance(sys.exception(), Diverged)
+            raised = sys.exception()
+            diverged = isinstance(raised, Diverged)
             self.seconds = before + time.monotonic() - started
-            if not diverged:  # a state that is not finite never replaces one that is
+            # After any other exception the state may be half made, or not finite: the last good one stays the newest
+            if raised is None or isinstance(raised, EnvironmentFault | StorageFault):
                 self._save_at_last()
             self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
@@ -109,6 +111,8 @@ class Training:
         try:
             if self.evaluation_due:
                 self._take_stock(self.agent.num_steps)
+                if self._is_best(self.agent.num_steps) and self.options.checkpoint_interval:
+                    self._save_now()
             for step in self._steps():
                 self.seconds = clock + time.monotonic()
                 self._after_step(step)
@@ -272,7 +276,7 @@ class Training:
         acted = dict(zip(_ACTED, self.agent.acted, strict=True)) if self._unanswered is not None and self.agent.acted else {}
         groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {name: checkpoint.Span(*span) for name, span in getattr(self.agent.buffer, "spans", dict)().items()}
-        self.checkpoints.save(step, groups, manifest, {"buffer": spans}, self._is_best(step))
+        self.checkpoints.save(step, groups, manifest, {"buffer": spans}, int(self.best["step"]) if self.best else None)
         self.saving = self.saving[0] + 1, self.saving[1] + time.monotonic() - started
 
     def _is_best(self, step: int) -> bool:

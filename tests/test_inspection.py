@@ -69,7 +69,7 @@ def test_a_whole_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == {"whole"}
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert faults(run / "checkpoints" / "step-000000200") == {}
 
 

@@ -19,8 +19,8 @@ def rotation(tmp_path: Path) -> Rotation:
     return made
 
 
-def save(rotation: Rotation, step: int, is_best: bool = False) -> str:
-    return rotation.save(step, {"agent": {"x": np.array([step])}}, {}, {}, is_best).name
+def save(rotation: Rotation, step: int, best_step: int | None = None) -> str:
+    return rotation.save(step, {"agent": {"x": np.array([step])}}, {}, {}, best_step).name
 
 
 def names(rotation: Rotation) -> list[str]:
@@ -29,11 +29,11 @@ def names(rotation: Rotation) -> list[str]:
 
 def test_the_newest_and_the_best_are_kept(rotation: Rotation) -> None:
     for step in (0, 10, 20, 30):
-        save(rotation, step, is_best=step == 10)
+        save(rotation, step, best_step=10 if step >= 10 else None)
     assert names(rotation) == ["BEST", "LATEST", "step-000000010", "step-000000020", "step-000000030"]
     assert checkpoint.find(rotation.folder / "BEST").name == "step-000000010"
     assert checkpoint.find(rotation.folder / "LATEST").name == "step-000000030"
-    save(rotation, 40, is_best=True)
+    save(rotation, 40, best_step=40)
     assert names(rotation) == ["BEST", "LATEST", "step-000000030", "step-000000040"]
 
 
@@ -52,6 +52,15 @@ def test_what_killed_processes_have_left_is_removed(rotation: Rotation) -> None:
     (rotation.folder / "notes").mkdir()  # not ours
     save(rotation, 3)
     assert names(rotation) == ["LATEST", "notes", "step-000000001", "step-000000003"]
+
+
+def test_links_are_left_alone(rotation: Rotation, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    checkpoint.write(outside, {"agent": {"x": np.zeros(1)}}, {})
+    (rotation.folder / "step-000000000").symlink_to(outside)
+    for step in (1, 2, 3, 4):
+        save(rotation, step)
+    assert checkpoint.damage(outside) is None
 
 
 def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: Rotation) -> None:

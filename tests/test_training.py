@@ -99,7 +99,7 @@ class Poisoned(gymnasium.Wrapper[Any, Any, Any, Any]):
 def poisoned(times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Poisoned, "times", times)
     monkeypatch.setattr(Poisoned, "steps", 0)
-    return lambda: Poisoned(gymnasium.make("Pendulum-v1"))
+    return lambda: Poisoned(gymnasium.make("Pendulum-v1", max_episode_steps=13))  # some end between checkpoint and divergence
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -124,7 +124,7 @@ def test_a_run_that_diverges_goes_back_twice(monkeypatch: pytest.MonkeyPatch, ca
 def test_what_diverges_a_third_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Diverged, match=r"going back has not helped 2 times"):
         footlight.train("ddpg", poisoned(9, monkeypatch), checkpoint_every=100, run_dir="run", **DDPG)
-    assert step_of("run") == 100
+    assert step_of("run") == 200
     assert sorted(path.name for path in Path("run/crash").iterdir()) == [f"diverged-{number}" for number in (1, 2, 3)]
     arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
     assert all(np.isfinite(array).all() for array in arrays.values())
@@ -513,3 +513,32 @@ def test_no_secret_of_the_environment_reaches_a_file(monkeypatch: pytest.MonkeyP
     files = [path for path in Path("run").rglob("*") if path.is_file()]
     assert len(files) > 8
     assert not [path for path in files if b"secret-of" in path.read_bytes()]
+
+
+def test_what_a_bug_leaves_half_made_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, count = Agent._update, iter(range(1_000))
+
+    def failing(agent: Agent, variant: Any) -> None:
+        if next(count) == 150:
+            raise MemoryError("no room for this update")
+        update(agent, variant)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Agent, "_update", failing)
+        with pytest.raises(MemoryError):
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
+    assert step_of("run") == 100
+    assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
+    footlight.resume("run", quiet=True)
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", checkpoint_every=100, **DDPG)
+    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def test_fewer_steps_than_were_made_are_refused() -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+    Path("run/result.json").unlink()  # as if it had not come to its end
+    with pytest.raises(UserError, match="has reached step 300 of 200"):
+        footlight.resume("run", steps=200, quiet=True)
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,16 @@ class _Log:
 
     def cut(self, mark: Mapping[str, Any]) -> str | None:
         self.close()
+        self.waiting.clear()
         length = int(mark["bytes"])
         try:
-            if not self.path.exists():
-                return f"{self.path} is missing - {length:,} bytes of it are lost" if length else None
-            os.truncate(self.path, min(length, self.path.stat().st_size))
-            content = self.path.read_bytes()
+            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise UserError(f"{self.path} is no regular file - put the log itself there")
+                file.truncate(min(length, os.fstat(file.fileno()).st_size))
+                content = file.read()
+        except FileNotFoundError:
+            return f"{self.path} is missing - {length:,} bytes of it are lost" if length else None
         except OSError as error:
             raise _fault(self.path, error) from error
         self._length, self._hash = len(content), hashlib.sha256(content)

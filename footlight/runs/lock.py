@@ -31,11 +31,12 @@ def locked(run_dir: Path) -> Iterator[None]:
         if fcntl is not None:
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except (BlockingIOError, PermissionError) as error:
                 holder = _holder(os.read(descriptor, 1000))
                 raise UserError(f"{run_dir} is in use - {holder} is training in it - wait, or stop that process") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: who holds it is only for reading
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
         yield
     finally:
         os.close(descriptor)

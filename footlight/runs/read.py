@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from footlight.errors import UserError
-from footlight.storage import read_json
+from footlight.storage import read_file, read_json
+
+MOST_LOG_BYTES = 1 << 33
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     accepted here: the lines of a run that diverged are still worth reading.
     Raises UserError naming file and line when any other line is not a JSON object, or the file cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    data = read_file(path, MOST_LOG_BYTES)
     # Split bytes, not text: a kill can cut a character in two, and str.splitlines also splits inside JSON strings.
     *lines, tail = data.split(b"\n")
     records = [parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -90,7 +89,3 @@ def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}, line {number}, is broken - it is not a JSON object - mend or remove that line")
     return value
-
-
-def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be read - {error.strerror} - check its permissions")

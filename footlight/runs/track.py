@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from footlight.errors import FootlightError, UserError, closest
 from footlight.runs.folder import LOGS
 from footlight.runs.read import parse_line
-from footlight.storage import read_json
+from footlight.storage import opened, read_json
 
 TRACKERS = ("tensorboard", "wandb")
 LOOK_EVERY = 5.0  # seconds between two looks into the folder of a running training
@@ -166,7 +166,7 @@ class Reader:
         path = self._folder / f"{log}.jsonl"
         if not path.exists():
             return
-        with path.open("rb") as file:
+        with opened(path) as file:
             file.seek(self._read[log][0])
             for line in file:
                 if not line.endswith(b"\n"):  # the rest is still to come

@@ -213,6 +213,50 @@ def test_nothing_leads_out_of_the_folder_or_waits(run: Path, kind: str, name: st
     assert checkpoint.find(run).name == "step-000000100"
 
 
+@pytest.mark.parametrize("name", ["episodes.jsonl", "evaluations.jsonl", "metrics.jsonl"])
+def test_a_linked_log_is_not_cut(run: Path, name: str) -> None:
+    precious = Path("precious").absolute()
+    precious.write_text("mine\n" * 1000)
+    swapped(run, name, lambda path: path.symlink_to(precious))
+    assert main(["resume", "run", "--steps", "300", "--quiet"]) in (2, 5)
+    assert main(["verify", "run"]) == 2
+    assert precious.read_text() == "mine\n" * 1000
+
+
+@pytest.mark.parametrize("words", COMMANDS[3:6], ids=lambda words: str(words[0]))
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(run: Path, words: list[str]) -> None:
+    swapped(run, "episodes.jsonl", os.mkfifo)
+    assert main(words) == 2
+
+
+def test_linked_checkpoints_are_not_followed(run: Path) -> None:
+    (run / "checkpoints").rename("elsewhere")
+    (run / "checkpoints").symlink_to(Path("elsewhere").absolute())
+    before = sorted(str(path) for path in Path("elsewhere").rglob("*"))
+    for words in (["resume", "run", "--steps", "300", "--quiet"], ["verify", "run"], ["inspect", "run"]):
+        assert main(words) == 2
+    assert sorted(str(path) for path in Path("elsewhere").rglob("*")) == before
+
+
+def test_a_newer_format_is_no_damage(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forged(run / "checkpoints" / "step-000000200", setting("format_version", to=99))
+    assert main(["resume", "run", "--steps", "300"]) == 2
+    assert "has format 99" in capsys.readouterr().err
+    assert (run / "checkpoints" / "step-000000200").is_dir()
+    assert main(["verify", "run"]) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"step-000000999", b"../x", b""])
+def test_a_broken_pointer_to_the_best_costs_nothing(run: Path, content: bytes) -> None:
+    best = checkpoint.read_manifest(checkpoint.find(run))["best"]["step"]
+    (run / "checkpoints" / "BEST").write_bytes(content)
+    assert main(["verify", "run"]) == 2
+    assert main(["resume", "run", "--steps", "260", "--quiet"]) == 0
+    now = checkpoint.read_manifest(checkpoint.find(run))["best"]["step"]
+    assert any(int(path.name[5:14]) == now for path in checkpoint.newest_first(run))
+    assert best <= now
+
+
 def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """A manifest with another content and the checksum that it should have."""
     manifest = checkpoint.read_manifest(folder)
