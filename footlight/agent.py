@@ -261,7 +261,7 @@ class Agent:
         try:
             network.compile_infer(parameters_P, torch.from_numpy(np.zeros(shape, dtype)), compile_in_place)
         except CompilerMissing as reason:
-            self.notice(f"acting is not compiled: {reason} - going on without, which is slower and does the same")
+            self.notice(f"acting is not compiled: {reason} - going on without, which is slower")
 
     def _make_update(self, variant: Hashable) -> Callable[[], None]:
         """The update of this variant as a call without arguments, bound to the tensors of state, batch and noise."""
@@ -286,7 +286,7 @@ class Agent:
             try:
                 return compile_in_place(update, tensors)
             except CompilerMissing as reason:
-                self.notice(f"not compiled: {reason} - going on with the eager update, which is slower and does the same")
+                self.notice(f"not compiled: {reason} - going on with the eager update, which is slower")
                 self.compiled = False
         return torch.no_grad()(lambda: update(*tensors))
 

@@ -60,7 +60,8 @@ class Training:
 
     def compile(self) -> float:
         """Compile the update, if it is to be compiled, and say so; the seconds that it took."""
-        if not self.agent.compiled:
+        is_wanted = self.agent.compiled  # which the agent gives up where there is no compiler
+        if not is_wanted:
             return 0.0
         self.display.say("compiling the update (once for each configuration; a new machine takes longest) ...")
         started = time.monotonic()
@@ -68,6 +69,10 @@ class Training:
         seconds = time.monotonic() - started
         if self.agent.compiled:
             self.display.say(f"compiled in {seconds:.1f} s")
+        elif self.agent.num_steps:  # eager numbers are rounded otherwise
+            self.record = {**self.record, "resume": "resumed without the compiler that it began with"}
+            self.folder.write_json("config.json", self.record)
+            self.display.say(f"inexact: {self.record['resume']} - numbers may differ from an uninterrupted run's")
         return seconds
 
     def run(self) -> dict[str, Any]:

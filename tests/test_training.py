@@ -12,10 +12,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 import footlight
 from footlight import checkpoint
 from footlight.agent import Agent
+from footlight.compilation import CompilerMissing
 from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.options import Options
 from footlight.runs.folder import RunFolder
@@ -52,21 +54,21 @@ def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "fields"),
+    ("algorithm", "fields", "compile"),
     [
-        ("sac", {"learning_starts": 4, "batch_size": 4}),
-        ("td3", {"learning_starts": 4, "batch_size": 4}),
-        ("ddpg", {"learning_starts": 4, "batch_size": 4}),
-        ("a2c", {"n_steps": 5}),
-        ("ppo", {"n_steps": 8, "minibatch_size": 8, "num_epochs": 1}),
-        ("actor-critic", {}),
-        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}),
+        ("sac", {"learning_starts": 4, "batch_size": 4}, "off"),
+        ("sac", {"learning_starts": 4, "batch_size": 4}, "on"),
+        ("td3", {"learning_starts": 4, "batch_size": 4}, "off"),
+        ("ddpg", {"learning_starts": 4, "batch_size": 4}, "off"),
+        ("a2c", {"n_steps": 5}, "off"),
+        ("a2c", {"n_steps": 5}, "on"),
+        ("ppo", {"n_steps": 8, "minibatch_size": 8, "num_epochs": 1}, "off"),
+        ("actor-critic", {}, "off"),
+        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "off"),
+        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "on"),
     ],
 )
-@pytest.mark.parametrize("compile", ["off", "on"])
 def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(algorithm: str, fields: dict[str, Any], compile: Any) -> None:
-    if compile == "on" and algorithm not in ("sac", "a2c", "stream-ac"):
-        pytest.skip("one of each kind is enough")
     agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
 
     def go() -> None:
@@ -542,3 +544,22 @@ def test_fewer_steps_than_were_made_are_refused() -> None:
         footlight.resume("run", steps=200, quiet=True)
     footlight.resume("run", quiet=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+def test_a_run_that_loses_its_compiler_goes_on_inexactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plainly(function: Any, tensors: Any) -> Any:  # so that nothing has to be compiled for this
+        return torch.no_grad()(lambda: function(*tensors))
+
+    monkeypatch.setattr("footlight.agent.compile_in_place", plainly)
+    settings = DDPG | {"compile": "on"}
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
+    assert json.loads(Path("run/config.json").read_text())["resume"] == "exact"
+    monkeypatch.setattr("footlight.agent.compile_in_place", without_compiler)
+    footlight.resume("run", steps=320, quiet=True)
+    reason = json.loads(Path("run/config.json").read_text())["resume"]
+    assert reason == checkpoint.read_manifest(checkpoint.find(Path("run")))["run"]["resume"]
+    assert "without the compiler" in reason
+
+
+def without_compiler(function: Any, tensors: Any) -> Any:
+    raise CompilerMissing("there is none")
