@@ -383,7 +383,8 @@ class Agent:
         most_bytes = sum(array.nbytes for array in arrays.values())
         checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent", most_bytes), folder)
         with checkpoint.fitting(folder):
-            self.buffer.restore(checkpoint.read_arrays(folder, "buffer"), manifest["buffer"])
+            most_bytes = self.buffer.num_bytes + checkpoint.MOST_BYTES  # and what waits to get into it
+            self.buffer.restore(checkpoint.read_arrays(folder, "buffer", most_bytes), manifest["buffer"])
         for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
             if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
                 leaf.copy_(torch.from_numpy(arrays[name]))

@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import signal
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ from footlight.environments.workers import Supervision
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
 from footlight.machine import describe_machine, describe_process, differences
-from footlight.options import FIRST_OPTIONS, Options
+from footlight.options import Options
 from footlight.presets import preset as find_preset
+from footlight.record import agreed, describe, options_of
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
-from footlight.runs.folder import FORMAT_VERSION, RunFolder, new_folder
+from footlight.runs.folder import RunFolder, new_folder, require_unbegun
 from footlight.runs.follower import followed
 from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
@@ -67,7 +68,7 @@ def train(
     algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
     environment: an id, a gymnasium environment or vector environment, or a function that makes one.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
-    run_dir: a folder that does not exist yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
+    run_dir: a folder that holds no run yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
     network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
     values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
     A value given here wins over the file, the file over the preset, the preset over the defaults.
@@ -88,26 +89,26 @@ def train(
     num_envs = options.num_envs if "num_envs" in option_values else None
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    environments = _make_environments(environment, options, num_envs, chosen, display)
-    options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
-    with contextlib.ExitStack() as closing:
-        closing.enter_context(contextlib.closing(environments))  # on every path: there may be processes behind them
+    with contextlib.ExitStack() as closing:  # environments on every path: there may be processes behind them
+        environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
+        options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
-        evaluation_env = _evaluation_env(environment, environments, options, display, said.append)
-        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
+        evaluation_env = closing.enter_context(_evaluation_env(environment, environments, options, display, said.append))
         recorder = _recorder(environment, environments, agent, options, display)
         inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
         environments.reset()
         path = new_folder(run_dir, environment_name(environment), name)
+        closing.enter_context(locked(path))
+        require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
-        record = _record(agent, environment, preset_name, options) | {"resume": inexact or "exact"}
+        record = describe(agent, environment, preset_name, options, inexact or "exact")
         folder.write_json("config.json", record)
         closing.enter_context(crash.kept(path))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        closing.enter_context(locked(path))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, recorder)
+        closing.enter_context(training.interruption.listening(display.say))
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
         return _go(run, training)
@@ -117,61 +118,67 @@ def resume(
     run_dir: str | Path,
     *,
     steps: int | None = None,
-    threads: int | None = None,
-    max_time: float | None = None,
     environment: EnvironmentSource | None = None,
     network: Any = None,
     algorithm: Algorithm | None = None,
     allow_env_import: str | None = None,
     quiet: bool = False,
+    **changes: Any,
 ) -> Run:
     """Go on with a stopped run from its newest whole checkpoint, to `steps` environment steps in all (default: as it was begun).
 
-    threads, max_time: fields of `Options`, where they are to be others from now on.
+    changes: fields of `Options` that are to be others from now on, those of `footlight.options.CHANGEABLE`; a `max_time` of
+    "none" is no limit any longer.
     `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold;
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
     path = Path(run_dir)
     run = Run(path, environment, network, algorithm, allow_env_import)
-    if not path.is_dir() or not (path / "checkpoints").is_dir():
-        run.config  # which says what is wrong  # noqa: B018
-        checkpoint.find(path)
+    changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
+    _require_run_folder(path)
     display = Display(0, quiet=quiet)
     with contextlib.ExitStack() as closing:
         closing.enter_context(locked(path))
         saved = checkpoint.find(path, display.say)
-        manifest = checkpoint.read_manifest(saved)
-        record = _agreed_record(run, manifest, display.say)
-        options = _recorded_options(path, record, {"steps": steps, "threads": threads, "max_time": max_time})
-        at = int(manifest["step"])
+        with checkpoint.fitting(saved):
+            record, at, machine = itemgetter("run", "step", "machine")(checkpoint.read_manifest(saved))
+        options = options_of(saved, record, changes)
+        require_trackers(options.track if "track" in changes else ())
+        agreed(path, record, display.say)
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
-        environments = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
-        closing.enter_context(contextlib.closing(environments))
+        making = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
+        environments = closing.enter_context(making)
         said: list[str] = []
-        evaluation_env = _evaluation_env(run.source, environments, options, display, said.append)
-        closing.enter_context(contextlib.nullcontext() if evaluation_env is None else contextlib.closing(evaluation_env))
+        evaluation_env = closing.enter_context(_evaluation_env(run.source, environments, options, display, said.append))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
         recorder = _recorder(run.source, environments, agent, options, display)
         folder = RunFolder(path)
-        changed: dict[str, Any] = {"steps": options.steps, "threads": options.threads}
-        machine = describe_machine()
-        if other := differences(manifest["machine"], machine):
-            changed["resume"] = f"resumed with {', '.join(other)}"
-            said.append(f"inexact: {changed['resume']} - numbers may differ from an uninterrupted run's")
-        training = Training(agent, environments, evaluation_env, options, folder, display, {**record, **changed}, recorder)
+        now = record | {name: getattr(options, name) for name in changes}
+        training = Training(agent, environments, evaluation_env, options, folder, display, now, recorder)
+        closing.enter_context(training.interruption.listening(display.say))
+        if options.track and "track" not in changes:
+            said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
+        if other := differences(machine, describe_machine()):
+            training.mark_inexact(f"resumed with {', '.join(other)}")
         closing.enter_context(crash.kept(path))
         training.restore(saved)
         if training.record != record:
             training.save()  # what is asked for now holds for later, too
             folder.write_json("config.json", training.record)
         return _go(run, training)
+
+
+def _require_run_folder(path: Path) -> None:
+    if not (path / "checkpoints").is_dir():
+        checkpoint.find(path, groups=[])  # which says what it is instead
+        raise UserError(f"{path} is no run folder - it is a checkpoint or a saved agent - give the folder that `train` printed")
 
 
 def _has_ended(run: Run, step: int) -> bool:
@@ -181,31 +188,6 @@ def _has_ended(run: Run, step: int) -> bool:
     except UserError:
         return False
     return result.get("status") == "finished" and result.get("steps") == step
-
-
-def _agreed_record(run: Run, manifest: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
-    """The run's configuration. The checkpoint's is the one that is checked; `config.json` is for reading, and mended here."""
-    checked = manifest["run"]
-    try:
-        found = run.config
-        wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
-        fault = f"config.json differs from the checkpoint in {', '.join(wrong)}" if wrong else None
-    except UserError as error:
-        fault = str(error)
-    if fault is not None:
-        say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
-        RunFolder(run.folder).write_json("config.json", checked)
-    return dict(checked)
-
-
-def _recorded_options(path: Path, record: Mapping[str, Any], wanted: Mapping[str, Any]) -> Options:
-    """How the run is run, as recorded; what is wanted now wins. Raises `UserError` where the record is broken."""
-    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | dict(record)
-    missing = [name for name in (*fields(Options), "algorithm", "preset") if name not in recorded]
-    if missing:
-        raise UserError(f"{path / 'config.json'} has no {missing[0]!r} - the file is broken - put it back as `train` wrote it")
-    given = {name: value for name, value in wanted.items() if value is not None}
-    return build(Options, {field: recorded[field] for field in fields(Options)} | given)
 
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
@@ -218,10 +200,13 @@ def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Pa
     return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
 
 
+@contextlib.contextmanager
 def _make_environments(
     source: EnvironmentSource, options: Options, num_envs: int | None, vectorization: str, display: Display
-) -> Environments:
-    return make(source, options.seed, num_envs, vectorization=vectorization, supervision=_supervision(options, display))
+) -> Iterator[Environments]:
+    supervision = _supervision(options, display)
+    with contextlib.closing(make(source, options.seed, num_envs, vectorization=vectorization, supervision=supervision)) as made:
+        yield made
 
 
 def _supervision(options: Options, display: Display) -> Supervision:
@@ -231,8 +216,16 @@ def _supervision(options: Options, display: Display) -> Supervision:
 def _evaluation_env(
     source: EnvironmentSource, environments: Environments, options: Options, display: Display,
     say: Callable[[str], None],
-) -> Environments | None:  # fmt: skip
+) -> contextlib.AbstractContextManager[Environments | None]:  # fmt: skip
     """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
+    made = _make_evaluation_env(source, environments, options, display, say)
+    return contextlib.nullcontext() if made is None else contextlib.closing(made)
+
+
+def _make_evaluation_env(
+    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
+    say: Callable[[str], None],
+) -> Environments | None:  # fmt: skip
     if options.eval_episodes == 0:
         return None
     again = remake(source)
@@ -292,10 +285,8 @@ def _go(run: Run, training: Training) -> Run:
     finally:
         folder.close()
     display.say(_closing(run.folder, result, training.saving))
-    if training.interruption.signal == signal.SIGINT:
-        raise KeyboardInterrupt
     if training.interruption.signal is not None:
-        raise SystemExit(128 + training.interruption.signal)
+        raise training.interruption.ending(training.interruption.signal)
     return run
 
 
@@ -319,26 +310,6 @@ def _make_agent(
     )
     torch.set_num_threads(choose_threads(options, agent))
     return agent
-
-
-def _record(agent: Agent, environment: EnvironmentSource, preset: str | None, options: Options) -> dict[str, Any]:
-    """The content of `config.json`; what stood for "choose for me" is replaced by what was chosen."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "algorithm": agent.name,
-        "environment": environment_name(environment),
-        "environment_source": "id" if isinstance(environment, str | AtariGame) else "object",
-        **({"environment_config": dataclasses.asdict(environment.config)} if isinstance(environment, AtariGame) else {}),
-        "network": agent.network_name,
-        "preset": preset,
-        **dataclasses.asdict(options),
-        "eval_every": options.evaluation_interval,
-        "checkpoint_every": options.checkpoint_interval,
-        "threads": torch.get_num_threads(),
-        "device": "cpu" if options.device == "auto" else options.device,
-        "config": dataclasses.asdict(agent.config),
-        "resume": "exact",
-    }
 
 
 def _preset(algorithm: str, environment: EnvironmentSource, wanted: bool | str) -> tuple[str | None, dict[str, Any]]:
@@ -367,9 +338,9 @@ def _read_toml(path: str | Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text())
     except OSError as error:
-        raise UserError(f"cannot read {path} - {error.strerror}") from error
+        raise UserError(f"cannot read {path} - {error.strerror} - give a TOML file that is there") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML - {error}") from error
+        raise UserError(f"{path} is no TOML - {error} - mend it") from error
 
 
 def _header(record: Mapping[str, Any], agent: Agent) -> str:

@@ -1,6 +1,8 @@
 """What an agent makes of the states of an episode: its critic's values and its policy; and the returns to compare with."""
 
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
 
     Reads the state and the running statistics, no buffer. Arguments and errors are those of `footlight.load`.
     """
-    folder = checkpoint.find(Path(path))
+    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr), ["agent"])
     manifest = checkpoint.read_manifest(folder)
     method, config, spaces, networks = rebuild(manifest, algorithm, network)
     num_envs = int(manifest["num_envs"])
@@ -99,7 +101,8 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
     leaves: dict[str, Array] = {
         name: leaf.numpy() if isinstance(leaf, Tensor) else leaf for name, leaf in tree_items(state).items()
     } | (normaliser.arrays() if normaliser else {})
-    saved = checkpoint.read_arrays(folder, "agent")
+    most_bytes = sum(array.nbytes for array in leaves.values()) + checkpoint.MOST_BYTES  # and the metrics
+    saved = checkpoint.read_arrays(folder, "agent", most_bytes)
     checkpoint.copy_into(leaves, {name: array for name, array in saved.items() if not name.startswith("metrics.")}, folder)
     return Assessor(method, config, networks, spaces, state, normaliser)
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from footlight import forms
 from footlight.errors import StorageFault, UserError
-from footlight.storage import describe_foreign, flush, read_file, read_json, replace_text, write_bytes
+from footlight.storage import describe_foreign, flush, hash_file, read_file, read_json, replace_text, write_bytes
 from footlight.types import Array
 
 FIRST_VERSION, FORMAT_VERSION = 2, 2
@@ -29,6 +30,7 @@ SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written who
 POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
 NAME = re.compile(r"step-\d{9,}(-\d+)?")  # the second number where a step was saved again
 _HEADER_BYTES = 1 << 20  # that names and shapes of arrays may take in a file
+MOST_BYTES = 1 << 30  # read at once, where nothing says how many there should be
 
 
 class NewerFormat(UserError):
@@ -53,7 +55,7 @@ class Segments:
     def __iter__(self) -> Iterator[Array]:
         """The rows, in order. Raises `UserError`."""
         for name in self._files:
-            yield _read(self._folder / name, self._records)["rows"]
+            yield _read(self._folder / name, self._records, MOST_BYTES)["rows"]
 
 
 def write(
@@ -157,10 +159,11 @@ def _changed(length: int, since: int, written: int) -> Callable[[int, int], bool
     return lambda start, stop: first < last and ((first < stop and start < last) or start < last - length)
 
 
-def find(path: Path, say: Callable[[str], None] | None = None) -> Path:
+def find(path: Path, say: Callable[[str], None] | None = None, groups: Collection[str] | None = None) -> Path:
     """The folder that holds the state: `path` itself, or the newest whole checkpoint of a run folder. Raises `UserError`.
 
     A checkpoint that is given by its own name is taken as it is. In a run folder a damaged one is passed over, and `say` told.
+    `groups`: those that will be read, where not all are; a damaged buffer does not make a policy worse.
     """
     if path.name in POINTERS and path.is_file():
         return _pointed(path)
@@ -172,11 +175,14 @@ def find(path: Path, say: Callable[[str], None] | None = None) -> Path:
         raise UserError(f"there is no folder {path} - give a run folder, a checkpoint or a saved agent")
     folders = newest_first(path)
     if not folders:
-        kind = "the run has saved no checkpoint yet" if (path / "config.json").is_file() else "it is no run folder"
-        raise UserError(f"{path} holds nothing to load - {kind} - give a run folder, a checkpoint or a saved agent")
+        if (path / "config.json").is_file():
+            raise UserError(
+                f"{path} holds nothing to load - it has saved no checkpoint yet - wait, or begin it again: --run-dir {path}"
+            )
+        raise UserError(f"{path} holds nothing to load - it is no run folder - give a run folder, a checkpoint or a saved agent")
     faults: list[str] = []
     for folder in folders:
-        fault = damage(folder)
+        fault = damage(folder, groups)
         if fault is None:
             if faults and say is not None:
                 say(f"{faults[0]}\ngoing on with {folder.name}, the newest checkpoint that is whole")
@@ -198,19 +204,19 @@ def _pointed(pointer: Path) -> Path:
     name = read_file(pointer, 200).decode(errors="replace").strip()
     folder = pointer.parent / name
     if Path(name).name != name or not (folder / MANIFEST).is_file():
-        raise UserError(f"{pointer} names {name!r} - there is no such checkpoint beside it")
+        raise UserError(f"{pointer} names {name!r} - there is no such checkpoint beside it - give the run folder instead")
     return folder
 
 
-def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words: every file is read and compared with the manifest. None: it is whole.
+def damage(folder: Path, groups: Collection[str] | None = None) -> str | None:
+    """What is wrong with a checkpoint, in words: every file of these groups, or of all, is compared with the manifest.
 
-    Raises `NewerFormat`.
+    None: it is whole. Raises `NewerFormat`.
     """
     try:
         manifest = read_manifest(folder)
-        for name, record in manifest["files"].items():
-            _checked(folder / name, record)
+        for name in manifest["files"] if groups is None else _files_of(manifest, groups):
+            _require_intact(folder / name, manifest["files"][name], *hash_file(folder / name))
     except NewerFormat:
         raise
     except UserError as error:
@@ -237,63 +243,57 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged - its checksum does not fit its content - restore it from a copy")
     for older in range(version, FORMAT_VERSION):
         manifest = MIGRATIONS[older](manifest)
-    _require_files(path, manifest)
+    forms.require(manifest, forms.Manifest, path)
+    for name in manifest["files"]:
+        if Path(name).name != name or not name.endswith(".safetensors") or name.startswith("."):
+            raise UserError(f"{path} is broken - {name!r} is no name of a file of a checkpoint - restore it from a copy")
+    if missing := {*_files_of(manifest, {*manifest["groups"], *manifest["segments"]})} - {*manifest["files"]}:
+        raise UserError(f"{path} is broken - {min(missing)!r} has no record - restore it from a copy")
     return manifest
 
 
-def _require_files(path: Path, manifest: dict[str, Any]) -> None:
-    """Raise `UserError` where what the manifest says of its files is not of the form that it has to have."""
-    try:
-        for name, record in manifest["files"].items():
-            if Path(name).name != name or not name.endswith(".safetensors") or name.startswith("."):
-                raise ValueError(f"{name!r} is no name of a file of a checkpoint")
-            if type(record["bytes"]) is not int or type(record["sha256"]) is not str:
-                raise ValueError(f"the record of {name} is broken")
-        rings = [ring for group in manifest["segments"].values() for ring in group.values()]
-        named = [*manifest["groups"].values(), *(name for ring in rings for name in ring["files"])]
-        if missing := {*named} - {*manifest["files"]}:
-            raise ValueError(f"{sorted(missing)[0]!r} has no record")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} is broken - {type(error).__name__}: {error} - restore it from a copy") from error
+def _files_of(manifest: Mapping[str, Any], groups: Collection[str]) -> list[str]:
+    whole = [file for group, file in manifest["groups"].items() if group in groups]
+    rings = [ring for group, rings in manifest["segments"].items() if group in groups for ring in rings.values()]
+    return whole + [file for ring in rings for file in ring["files"]]
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """By format: what makes a manifest of it one of the next. A checkpoint is read through all that come after its own."""
 
 
-def read_arrays(folder: Path, group: str, most_bytes: int | None = None) -> dict[str, Any]:
+def read_arrays(folder: Path, group: str, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """The arrays of one group, each file checked against the manifest; `Segments` for those that lie in several files.
 
-    `most_bytes`: of all arrays together, where that is known. Raises `UserError`.
+    `most_bytes`: of all arrays together, but for segments, as far as that is known. Raises `UserError`.
     """
     manifest = read_manifest(folder)
     if group not in manifest["groups"]:
         raise UserError(f"{folder} has no {group} - it is no checkpoint that this can be read from - give another")
-    name, records = manifest["groups"][group], manifest["files"]
-    if most_bytes is not None and records[name]["bytes"] > most_bytes + _HEADER_BYTES:
-        raise UserError(f"{folder / name} has {records[name]['bytes']:,} bytes - what its config describes has {most_bytes:,}")
-    arrays: dict[str, Any] = _read(folder / name, records)
+    records = manifest["files"]
+    arrays: dict[str, Any] = _read(folder / manifest["groups"][group], records, most_bytes + _HEADER_BYTES)
     segments = manifest["segments"].get(group, {})
     return arrays | {name: Segments(folder, ring["files"], records) for name, ring in segments.items()}
 
 
-def _read(path: Path, records: Mapping[str, Any]) -> dict[str, Array]:
+def _read(path: Path, records: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:
+    record = records[path.name]
+    data = read_file(path, min(max(record["bytes"], 0), most_bytes))
+    _require_intact(path, record, len(data), hashlib.sha256(data).hexdigest())
     try:
-        return dict(load(_checked(path, records[path.name])))
+        return dict(load(data))
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} cannot be read - {type(error).__name__}: {error} - restore it from a copy") from error
 
 
-def _checked(path: Path, record: Mapping[str, Any]) -> bytes:
-    """The content of a file that is as long as it should be and has the hash that it should have. Raises `UserError`."""
-    data = read_file(path, record["bytes"])
-    if len(data) != record["bytes"]:
-        raise UserError(f"{path} is damaged - it has {len(data):,} bytes, not {record['bytes']:,} - restore it from a copy")
-    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+def _require_intact(path: Path, record: Mapping[str, Any], size: int, sha256: str) -> None:
+    """Raise `UserError` where a file of this size and hash is not the one in the manifest."""
+    if size != record["bytes"]:
+        raise UserError(f"{path} is damaged - it has {size:,} bytes, not {record['bytes']:,} - restore it from a copy")
+    if sha256 != record["sha256"]:
         raise UserError(f"{path} is damaged - its SHA-256 is not the one in the manifest - restore it from a copy")
-    return data
 
 
 @contextlib.contextmanager
@@ -313,7 +313,7 @@ def copy_into(target: Mapping[str, Array], saved: Mapping[str, Array], folder: P
         mine, theirs = target.get(name), saved.get(name)
         if mine is None or theirs is None or mine.shape != theirs.shape or mine.dtype != theirs.dtype:
             shown = [f"{a.dtype}{list(a.shape)}" if a is not None else "missing" for a in (theirs, mine)]
-            raise UserError(f"{folder}: {name} is {shown[0]} - this agent wants {shown[1]}")
+            raise UserError(f"{folder}: {name} is {shown[0]} - this agent wants {shown[1]} - give the folder that belongs to it")
     for name, array in target.items():
         array[...] = saved[name]
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from footlight import __version__
 from footlight.commands import COMMANDS
-from footlight.errors import FootlightError, UserError, closest
+from footlight.errors import FootlightError, UserError, closest, printable
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FootlightError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -70,7 +70,10 @@ def _parser() -> _Parser:
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     resume.add_argument("--steps", type=_at_least(1), help="environment steps of the whole run (default: as it was begun)")
     resume.add_argument("--threads", type=_at_least(1), help="CPU threads (default: as it was begun; others are inexact)")
-    resume.add_argument("--max-time", type=_seconds, metavar="SECONDS", help="save and stop after so long")
+    resume.add_argument("--max-time", type=_seconds, metavar="SECONDS", help="save and stop after so long; none: never")
+    resume.add_argument("--env-timeout", type=_at_least(0), metavar="SECONDS", help="until an environment counts as hanging")
+    resume.add_argument("--on-worker-death", choices=("stop", "restart"), help="as of `train`")
+    resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none (default: as it was begun)")
     resume.add_argument("--quiet", action="store_true", help="print nothing")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
@@ -145,7 +148,9 @@ def _at_least(low: int) -> Any:
     return integer
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str) -> float | str:
+    if text == "none":
+        return text
     try:
         value = float(text)
     except ValueError:

@@ -7,15 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from footlight.errors import UserError
+from footlight.errors import UserError, printable
 
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a stopped run."""
     from footlight import api
 
-    chosen = {name: getattr(options, name) for name in ("steps", "threads", "max_time", "allow_env_import", "quiet")}
-    api.resume(options.run_dir, **chosen)
+    given = {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
+    api.resume(given.pop("run_dir"), **given)
     return 0
 
 
@@ -96,7 +96,9 @@ def verify(options: argparse.Namespace) -> int:
 
     found = list(inspection.verify(options.path))
     for name, fault in found:
-        print(f"{'damaged' if fault else 'whole':8s} {name}")
+        print(printable(f"{'damaged' if fault else 'whole':9s} {name}"))
+    for name in inspection.unchecked(options.path):
+        print(printable(f"unchecked {name}"))
     if faults := [fault for _, fault in found if fault]:
         raise UserError("\n".join(faults[:3]))
     return 0

@@ -20,6 +20,7 @@ from gymnasium.vector import VectorEnv
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
+from footlight import forms
 from footlight.environments.episodes import EpisodeBook
 from footlight.environments.make import EnvironmentSource, configured, make_one
 from footlight.environments.serial import SerialEnvironments
@@ -112,13 +113,16 @@ def replay(
     Raises `UserError` for a folder that cannot be used.
     """
     folder = Path(path)
-    record = read_json(folder / FAULT)
+    record = read(folder)
     source = _source(folder, record, allow_env_import) if environment is None else environment
     actions, seed = _episode(folder, record)
     with contextlib.closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
         if actions.shape[1:] != wanted:
-            raise UserError(f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted}")
+            raise UserError(
+                f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted} - "
+                "give the environment that failed"
+            )
         environments.book = _OneEpisode(seed)
         fault = None
         with watched([environments], timeout):
@@ -147,13 +151,17 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
     return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """What a fault has left in `folder`, but for the actions. Raises `UserError`."""
+    version = read_json(folder / FAULT).get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight")
+    return forms.read(folder / FAULT, forms.Fault)
+
+
 def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
-    name, settings = record.get("environment"), record.get("environment_config", {})
-    if not isinstance(name, str) or not isinstance(settings, dict):
-        raise UserError(
-            f"{folder / FAULT} is broken - it names no environment - give one, with footlight.replay(path, environment)"
-        )
+    name, settings = record.get("environment", "?"), record.get("environment_config", {})
     if record.get("environment_source") != "id":
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
@@ -169,17 +177,17 @@ def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | Non
 
 def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
     """Actions and seed. Raises `UserError`."""
-    version, seed = record.get("format_version"), record.get("seed")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise UserError(f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight")
-    if record.get("actions") is None or seed is None:
+    if record["actions"] is None or record["seed"] is None:
         raise UserError(
-            f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own"
+            f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own - "
+            "look for it in an environment of its own"
         )
     try:
         actions = load(read_file(folder / ACTIONS, MOST_ACTION_BYTES))["actions"]
     except (KeyError, SafetensorError) as error:
-        raise UserError(f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error}") from error
-    if not isinstance(seed, int) or actions.dtype.kind not in "biuf":
-        raise UserError(f"{folder} is broken - its seed is {seed!r}, its actions are {actions.dtype} - no such thing was written")
-    return actions, seed
+        raise UserError(
+            f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it from a copy"
+        ) from error
+    if actions.dtype.kind not in "biuf":
+        raise UserError(f"{folder / ACTIONS} is broken - its actions are {actions.dtype}, no numbers - restore it from a copy")
+    return actions, record["seed"]

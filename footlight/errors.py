@@ -36,10 +36,16 @@ class FailedEpisode:
 
 
 class EnvironmentFault(FootlightError):
-    """The environment, a worker or the device failed during a run; the state before the fault is saved."""
+    """The environment or its worker failed during a run; the state before the fault is saved."""
 
     exit_code = 3
     episode: FailedEpisode | None = None
+
+
+class DeviceFault(FootlightError):
+    """The device failed in the middle of an update, or has no memory left; the last checkpoint stays the newest."""
+
+    exit_code = 3
 
 
 class Diverged(FootlightError):
@@ -52,6 +58,11 @@ class StorageFault(FootlightError):
     """A file of the run cannot be written."""
 
     exit_code = 5
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: some of it comes from files, environments and paths."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

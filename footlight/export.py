@@ -72,9 +72,9 @@ def export(path: str | Path, output: str | Path, *, algorithm: Any = None, netwo
     output = Path(output)
     _require_place(output)
     runtime = _require_packages()
-    folder = checkpoint.find(Path(path), lambda text: print(text, file=sys.stderr))
+    folder = checkpoint.find(Path(path), lambda text: print(text, file=sys.stderr), ["policy"])
     manifest = checkpoint.read_manifest(folder)
-    in_bf16 = manifest["config"].get("precision") == "bf16"
+    in_bf16 = manifest.get("config", {}).get("precision") == "bf16"
     if in_bf16:
         manifest["config"]["precision"] = "fp32"
     policy = restore(folder, manifest, algorithm, network)

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from footlight import checkpoint
-from footlight.errors import UserError
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from footlight import checkpoint, forms
+from footlight.errors import UserError, printable
 from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
-from footlight.storage import parse_json, read_json, read_start
+from footlight.storage import parse_json, read_file, read_start
 
+FAULT = "fault.json"
 _HEADER_BYTES = 1 << 20
 
 
@@ -75,7 +79,7 @@ def in_words(content: Mapping[str, Any]) -> str:
     for group, arrays in content["arrays"].items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:40s} {_size(array)}" for name, array in arrays.items()]
-    return "\n".join("".join(c if c.isprintable() or c == "\n" else "?" for c in line) for line in lines)  # no terminal codes
+    return printable("\n".join(lines))
 
 
 def _size(array: Mapping[str, Any]) -> str:
@@ -101,24 +105,74 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
         yield f"checkpoints/{folder.name}", fault
         whole += [] if fault else [checkpoint.read_manifest(folder)]
     if not folders:
-        yield "checkpoints", f"{path} has no checkpoint"
+        yield "checkpoints", f"{path} has no checkpoint - begin it again: the same `footlight train`, --run-dir {path}"
     if folders:
         yield "checkpoints/LATEST", _pointer_fault(path / "checkpoints" / "LATEST", folders)
     if (path / "checkpoints" / "BEST").exists():
         yield "checkpoints/BEST", _pointer_fault(path / "checkpoints" / "BEST", folders)
     # A resume that was killed has perhaps written a checkpoint with its options, and not yet the file that says them
     yield "config.json", _json_fault(path / "config.json", [manifest.get("run") for manifest in whole])
-    for name in ("machine.json", "result.json"):
+    for name, form in (("machine.json", forms.Machine), ("result.json", forms.Result)):
         if (path / name).exists():
-            yield name, _json_fault(path / name, [])
+            yield name, _json_fault(path / name, [], form)
     marks = whole[0].get("logs", {}) if whole else {}
     for log in LOGS:
         yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
+    for folder in _kept(path):
+        yield f"crash/{folder.name}", _crash_fault(folder)
 
 
-def _fault(folder: Path) -> str | None:
+def unchecked(path: Path) -> list[str]:
+    """What lies in a folder that nothing says anything of: videos, pictures, what trackers write, and what is not ours."""
+    if (path / checkpoint.MANIFEST).exists():
+        return sorted(_strays(path))
+    known = {"config.json", "machine.json", "result.json", "checkpoints", "crash", *(f"{log}.jsonl" for log in LOGS)}
+    found = [entry.name for entry in path.iterdir() if entry.name not in known]
+    crash, checkpoints = path / "crash", path / "checkpoints"
+    if crash.is_dir():
+        found += [f"crash/{entry.name}" for entry in crash.iterdir() if entry not in _kept(path)]
+    if checkpoints.is_dir():
+        folders = checkpoint.newest_first(path)
+        named = ("LATEST", "BEST", *(folder.name for folder in folders))
+        found += [f"checkpoints/{entry.name}" for entry in checkpoints.iterdir() if entry.name not in named]
+        found += [f"checkpoints/{folder.name}/{name}" for folder in folders for name in _strays(folder)]
+    return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))  # locks, and what killed processes leave
+
+
+def _strays(folder: Path) -> list[str]:
+    """What lies in a checkpoint that its manifest does not name."""
+    if _fault(folder, []) is not None:
+        return []
+    files = {checkpoint.MANIFEST, *checkpoint.read_manifest(folder)["files"]}
+    return [entry.name for entry in folder.iterdir() if entry.name not in files]
+
+
+def _kept(path: Path) -> list[Path]:
+    """The folders of faults in a run folder. One without its file was being written when the process died."""
+    return [
+        folder
+        for folder in sorted((path / "crash").glob("*"))
+        if (folder / FAULT).exists() or (folder / checkpoint.MANIFEST).exists()
+    ]
+
+
+def _crash_fault(folder: Path) -> str | None:
+    if (folder / checkpoint.MANIFEST).exists():  # of a batch that an agent diverged on
+        return _fault(folder)
+    actions = folder / "actions.safetensors"
     try:
-        return checkpoint.damage(folder)
+        if forms.read(folder / FAULT, forms.Fault)["actions"] is not None:
+            load(read_file(actions, checkpoint.MOST_BYTES))
+    except SafetensorError as error:
+        return f"{actions} is damaged - {error} - restore it from a copy"
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _fault(folder: Path, groups: list[str] | None = None) -> str | None:
+    try:
+        return checkpoint.damage(folder, groups)
     except checkpoint.NewerFormat as error:
         return str(error)
 
@@ -128,12 +182,12 @@ def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
         named = checkpoint.find(pointer)
     except UserError as error:
         return str(error)
-    return None if named in folders else f"{pointer} names {named.name} - that is not there"
+    return None if named in folders else f"{pointer} names {named.name} - that is not there - `footlight resume` writes it anew"
 
 
-def _json_fault(path: Path, wanted: list[Any]) -> str | None:
+def _json_fault(path: Path, wanted: list[Any], form: Any = forms.Config) -> str | None:
     try:
-        found = read_json(path)
+        found = forms.read(path, form)
     except UserError as error:
         return str(error)
     if not wanted or found in wanted:
@@ -147,13 +201,13 @@ def _log_fault(path: Path, mark: Mapping[str, Any] | None) -> str | None:
         length = path.stat().st_size if path.exists() else 0
         if mark is not None:
             if length < mark["bytes"]:
-                return f"{path} has {length:,} bytes - it had {mark['bytes']:,} when the newest checkpoint was written"
+                return f"{path} has {length:,} bytes - it had {mark['bytes']:,} at the newest checkpoint - restore it from a copy"
             start = read_start(path, mark["bytes"]) if mark["bytes"] else b""
             if hashlib.sha256(start).hexdigest() != mark["sha256"]:
                 return f"{path} has been changed since the newest checkpoint was written - restore it from a copy"
         read_lines(path)
     except OSError as error:
-        return f"{path} cannot be read - {error.strerror}"
+        return f"{path} cannot be read - {error.strerror} - check its permissions"
     except UserError as error:
         return str(error)
     return None

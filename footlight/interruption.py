@@ -1,4 +1,4 @@
-"""What reaches a training from outside: signals, and the end of its time. They only leave word; the loop looks at safe points."""
+"""What reaches a training from outside: signals, and the end of its time. They leave word, and the loop looks at safe points."""
 
 import contextlib
 import os
@@ -19,17 +19,26 @@ class Interruption:
         self.signal: int | None = None
         """The signal that asked for a stop."""
         self.wants_checkpoint = False
+        self.is_looked_at = False
+        """Whether the loop runs, which looks; before it nothing is under way, and a stop is one at once."""
         self._deadline = None if max_time is None else time.monotonic() + max_time
 
     def goes_on(self) -> bool:
         """Whether nothing asks for the training to be saved and left at the next safe point."""
         return self.signal is None and (self._deadline is None or time.monotonic() < self._deadline)
 
+    @staticmethod
+    def ending(number: int) -> BaseException:
+        """What a program that this signal has ended raises."""
+        return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
     @contextlib.contextmanager
     def listening(self, say: Callable[[str], None]) -> Iterator[None]:
         """Take the process's signals for the time of the context. Only the main thread can; in others nothing happens."""
 
         def stop(number: int, frame: Any) -> None:
+            if not self.is_looked_at:
+                raise self.ending(number)
             if self.signal is not None:
                 if sys.stdout.isatty():
                     os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live display had hidden the cursor

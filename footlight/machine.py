@@ -41,6 +41,14 @@ def describe_process() -> dict[str, Any]:
     return {"commit": _commit(), "command": sys.argv[1:] if is_ours else None}
 
 
+def device_fault(error: BaseException) -> str | None:
+    """In words, what failed of the device, or that there is no memory left; None where an error is another one."""
+    first = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in first:
+        return f"there is no memory left ({type(error).__name__}: {first:.200})"
+    return f"the device failed ({first:.200})" if isinstance(error, torch.AcceleratorError) else None
+
+
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -11,6 +11,8 @@ MOST_LINES = 10_000
 # Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
 FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
 
+CHANGEABLE = ("steps", "threads", "max_time", "env_timeout", "on_worker_death", "track")  # when a run is resumed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:

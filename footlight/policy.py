@@ -88,7 +88,7 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     Loads no optimiser and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
-    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr))
+    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr), ["policy"])
     return restore(folder, checkpoint.read_manifest(folder), algorithm, network, seed)
 
 
@@ -96,14 +96,16 @@ def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
     with checkpoint.fitting(folder):
         method, config, spaces, networks = rebuild(manifest, algorithm, network)
-    arrays = checkpoint.read_arrays(folder, "policy")
     normaliser = make_normaliser(config, spaces, 1)
+    mine = normaliser.policy_arrays() if normaliser is not None else {}
+    acting = getattr(networks, method.POLICY)
+    most_bytes = acting.initial.nbytes + sum(array.nbytes for array in mine.values())
+    arrays = checkpoint.read_arrays(folder, "policy", most_bytes)
     if normaliser is not None:
-        mine = normaliser.policy_arrays()
         checkpoint.copy_into(mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder)
     if wrong := [name for name, array in arrays.items() if array.dtype != np.float32]:
         raise UserError(f"{folder}: {wrong[0]} is {arrays[wrong[0]].dtype} - parameters are float32 - restore it from a copy")
-    parameters_P = getattr(networks, method.POLICY).flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
+    parameters_P = acting.flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
     return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
 
 

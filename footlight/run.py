@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from footlight import recording
+from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
 from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake
 from footlight.errors import UserError
@@ -22,7 +22,6 @@ from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
-from footlight.storage import read_json
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -39,16 +38,17 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The content of `config.json`. Raises `UserError` where the folder is no run folder."""
-        if not (self.folder / "config.json").is_file():
-            raise UserError(f"{self.folder} is not a run folder - it has no config.json - give the folder that `train` printed")
-        return read_json(self.folder / "config.json")
+        """The content of `config.json`, as the newest checkpoint repeats it under its checksum. Raises `UserError`."""
+        record = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
+        if record is None:
+            raise UserError(f"{self.folder} is no run folder - it is an agent that was saved by itself - use footlight.load")
+        return dict(record)
 
     @property
     def result(self) -> dict[str, Any] | None:
         """The content of `result.json`: status, steps, seconds, final evaluation; None before the run has stopped."""
         path = self.folder / "result.json"
-        return read_json(path) if path.exists() else None
+        return forms.read(path, forms.Result) if path.exists() else None
 
     @property
     def policy(self) -> Policy:
@@ -77,10 +77,7 @@ class Run:
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        settings = config.get("environment_config", {})
-        if not isinstance(settings, dict):
-            raise UserError(f"{self.folder / 'config.json'} is broken - environment_config is no object - put it back")
-        return configured(str(config["environment"]), settings)
+        return configured(config["environment"], config.get("environment_config", {}))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""

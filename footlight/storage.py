@@ -1,12 +1,15 @@
 """Files written so that a kill or a power cut leaves the old or the new one, and files read as if a stranger had written them."""
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from footlight.errors import StorageFault, UserError
 
@@ -85,7 +88,7 @@ def read_start(path: Path, count: int) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """A regular file, to be read. Links, pipes and devices are not followed or waited for. Raises `UserError`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -103,6 +106,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"{path} cannot be read - {error.strerror} - check its permissions") from error
 
 
+def hash_file(path: Path) -> tuple[int, str]:
+    """Size and SHA-256 of a regular file of any size. Raises `UserError`."""
+    with opened(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), sha256
+
+
 def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
     """The object in a file of strict JSON. Raises `UserError` where it is missing, broken, or holds NaN or a key twice."""
     data = read_file(path, most_bytes)
@@ -115,7 +125,7 @@ def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
 def parse_json(data: bytes) -> dict[str, Any]:
     """The object in strict JSON. Raises `ValueError`."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_object)
+        value = json.loads(data.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
@@ -147,6 +157,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         raise ValueError("it has a key twice")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.20} is too large a number")
+    return number
 
 
 def _refuse(name: str) -> NoReturn:

@@ -13,11 +13,11 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
-from footlight.errors import Diverged, EnvironmentFault, StorageFault
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault
 from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
 from footlight.interruption import Interruption
-from footlight.machine import describe_machine
+from footlight.machine import describe_machine, device_fault
 from footlight.options import Options
 from footlight.recording import Recorder
 from footlight.rotation import Rotation
@@ -70,18 +70,27 @@ class Training:
         if self.agent.compiled:
             self.display.say(f"compiled in {seconds:.1f} s")
         elif self.agent.num_steps:  # eager numbers are rounded otherwise
-            self.record = {**self.record, "resume": "resumed without the compiler that it began with"}
+            self.mark_inexact("resumed without the compiler that it began with")
             self.folder.write_json("config.json", self.record)
-            self.display.say(f"inexact: {self.record['resume']} - numbers may differ from an uninterrupted run's")
         return seconds
+
+    def mark_inexact(self, reason: str) -> None:
+        """Say, and have the record say, why numbers may differ from here on, besides what it says already."""
+        known = self.record["resume"]
+        if reason not in known:
+            self.record = {**self.record, "resume": reason if known == "exact" else f"{known}; {reason}"}
+        self.display.say(f"inexact: {reason} - numbers may differ from an uninterrupted run's")
 
     def run(self) -> dict[str, Any]:
         """`train_and_save`, stopped cleanly by SIGINT, SIGTERM and the end of its time."""
-        with self.interruption.listening(self.display.say):
+        self.interruption.is_looked_at = True
+        try:
             result = self.train_and_save()
             if result["status"] == "finished":
                 self._record(self.agent.num_steps)  # when everything is saved: drivers have ended whole processes
             return result
+        finally:
+            self.interruption.is_looked_at = False
 
     def train_and_save(self) -> dict[str, Any]:
         """Train until `options.steps`, evaluate, save; the content of `result.json`.
@@ -95,6 +104,13 @@ class Training:
                     status = self._train(before - started)
                 except Diverged as error:
                     self._roll_back(error)
+                except (MemoryError, RuntimeError) as error:
+                    if (what := device_fault(error)) is None:
+                        raise
+                    raise DeviceFault(
+                        f"{what} at step {self.agent.num_steps:,} - {self.checkpoints.newest} is whole - "
+                        f"make room, then `footlight resume {self.folder.path}`"
+                    ) from error
         except EnvironmentFault:
             status = "fault"
             raise
@@ -309,13 +325,15 @@ class Training:
         self.save()
 
     def restore(self, folder: Path) -> None:
-        """Go on from a checkpoint: logs are cut back to it and environments put where they stood."""
+        """Go on from a checkpoint: logs are cut back to it and environments put where they stood. Raises `UserError`."""
         manifest = checkpoint.read_manifest(folder)
-        self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
-        self.evaluation_due, self.best = manifest["evaluation_due"], manifest["best"]
-        self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
-        if manifest["evaluation"] is not None:  # of this very step
-            self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
+        with checkpoint.fitting(folder):
+            self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
+            self.evaluation_due, self.best = manifest["evaluation_due"], manifest["best"]
+            self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
+            if manifest["evaluation"] is not None:  # of this very step
+                self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
+            marks = manifest["logs"]
         self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
         arrays = checkpoint.read_arrays(folder, "environments")
@@ -330,7 +348,7 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
-        for lost in self.folder.cut(manifest["logs"]):
+        for lost in self.folder.cut(marks):
             self.display.say(lost)
 
 

@@ -55,7 +55,7 @@ def test_every_array_comes_back_bit_for_bit(tmp_path: Path, array: Array) -> Non
 
 
 def test_manifest_comes_back(tmp_path: Path) -> None:
-    large = {"streams": {"state": 2**127 + 1}, "seconds": 0.1, "best": None, "name": "naïve"}
+    large = {"streams": {"update": {"state": 2**127 + 1}}, "seconds": 0.1, "best": None, "algorithm": "naïve"}
     manifest = checkpoint.read_manifest(saved(tmp_path / "a", **large))
     assert {name: manifest[name] for name in large} == large
     assert manifest["format_version"] == checkpoint.FORMAT_VERSION
@@ -156,7 +156,7 @@ def half_written(folder: Path) -> Path:
 def test_half_a_checkpoint_is_never_found(tmp_path: Path) -> None:
     half_written(tmp_path / "checkpoints" / "step-000000010")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="the run has saved no checkpoint yet"):
+    with pytest.raises(UserError, match="it has saved no checkpoint yet - wait, or begin it again"):
         checkpoint.find(tmp_path)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import faulty
 import pytest
 
 import footlight
@@ -94,6 +95,8 @@ def flip(path: Path) -> None:
         ("config.json", flip, ""),
         ("config.json", os.remove, "missing"),
         ("result.json", lambda path: path.write_text("{"), "broken"),
+        ("result.json", lambda path: path.write_text(path.read_text().replace("finished", "won")), "status is 'won'"),
+        ("machine.json", lambda path: path.write_text(path.read_text().replace('"cpu"', '"cpv"')), "cpv is no key of it"),
         ("episodes.jsonl", flip, "changed"),
         ("episodes.jsonl", os.remove, "0 bytes"),
         ("metrics.jsonl", lambda path: append(path, b"{\n"), "line"),
@@ -106,7 +109,35 @@ def test_what_is_damaged_is_named(run: Path, name: str, change: Any, words: str,
     assert list(found) == [place]
     assert words in found[place]
     assert main(["verify", str(run)]) == 2
-    assert f"damaged  {place}" in capsys.readouterr().out
+    assert f"damaged   {place}" in capsys.readouterr().out
+
+
+def test_what_nothing_is_said_of_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "videos").mkdir()
+    (run / "checkpoints" / "step-000000250" / "extra.bin").touch()
+    (run / "crash" / "half").mkdir(parents=True)
+    assert main(["verify", str(run)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    names = [name for kind, name in lines if kind == "unchecked"]
+    assert names == ["checkpoints/step-000000250/extra.bin", "crash/half", "videos"]
+    assert main(["verify", str(run / "checkpoints" / "step-000000250")]) == 0
+    assert "unchecked extra.bin" in capsys.readouterr().out
+
+
+def test_what_faults_have_left_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(footlight.errors.EnvironmentFault):
+        footlight.train("a2c", lambda: faulty.Faulty(faulty.raises), steps=200, run_dir="run", eval_episodes=0, quiet=True)
+    run = Path("run")
+    (place,) = (run / "crash").iterdir()
+    assert faults(run) == {}
+    assert f"crash/{place.name}" in [name for name, _ in verify(run)]
+    before = (place / "fault.json").read_text()
+    (place / "fault.json").write_text(before.replace('"step"', '"stop"'))
+    assert "stop is no key of it" in faults(run)[f"crash/{place.name}"]
+    (place / "fault.json").write_text(before)
+    (place / "actions.safetensors").write_bytes(b"\0" * 8)
+    assert "actions.safetensors is damaged" in faults(run)[f"crash/{place.name}"]
 
 
 def test_lines_behind_the_newest_checkpoint_are_no_damage(run: Path) -> None:

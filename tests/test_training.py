@@ -1,5 +1,6 @@
 """Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ import torch
 import footlight
 from footlight import checkpoint
 from footlight.agent import Agent
+from footlight.cli import main
 from footlight.compilation import CompilerMissing
-from footlight.errors import Diverged, EnvironmentFault, StorageFault, UserError
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.options import Options
 from footlight.runs.folder import RunFolder
 from footlight.types import tree_items
@@ -439,6 +441,89 @@ def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
 
 
+@pytest.mark.parametrize(
+    ("number", "ends", "code"),
+    [(signal.SIGUSR1, None, 0), (signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)],
+)
+def test_a_signal_before_the_loop(number: int, ends: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_it, handlers = Agent.compile, [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+
+    def interrupted(agent: Agent) -> None:
+        signal.raise_signal(number)
+        compile_it(agent)
+
+    settings = {**DDPG, "compile": "on"}
+    monkeypatch.setattr("footlight.agent.compile_in_place", lambda function, tensors: lambda: function(*tensors))
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "compile", interrupted)
+        with contextlib.nullcontext() if ends is None else pytest.raises(ends) as caught:
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
+        assert caught is None or getattr(caught.value, "code", 130) == code
+    assert step_of("run") == (300 if ends is None else 0)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == handlers
+    if ends is not None:
+        footlight.resume("run", quiet=True)
+        assert step_of("run") == 300
+
+
+def test_a_training_killed_before_its_first_checkpoint_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(checkpoint, "write", lambda *given, **more: sys.exit(9))
+        with pytest.raises(SystemExit):
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+    assert {path.name for path in Path("run").iterdir()} == {".lock", "config.json", "checkpoints"}
+    with pytest.raises(UserError, match="has saved no checkpoint yet - wait, or begin it again: --run-dir run"):
+        footlight.resume("run")
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "quiet": False})
+    assert step_of("run") == 300
+    with pytest.raises(UserError, match="run exists - a run is never overwritten"):
+        footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+
+
+def test_a_folder_that_another_process_begins_in_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = footlight.api.locked
+
+    def late(folder: Path) -> Any:  # another process was faster, and has ended meanwhile
+        footlight.train("ddpg", "Pendulum-v1", run_dir="elsewhere", **DDPG)
+        shutil.copytree("elsewhere", folder, dirs_exist_ok=True)
+        return inner(folder)
+
+    calls = iter([late, inner])
+    monkeypatch.setattr("footlight.api.locked", lambda folder: next(calls)(folder))
+    with pytest.raises(UserError, match="run exists - a run is never overwritten"):
+        footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "seed": 5})
+    assert footlight.Run(Path("run")).config["seed"] == 0
+
+
+def test_what_is_changed_on_resuming_holds_from_then_on() -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
+    assert main(["resume", "run", "--env-timeout", "7", "--on-worker-death", "restart", "--quiet"]) == 0
+    config = footlight.Run(Path("run")).config
+    assert (config["env_timeout"], config["on_worker_death"], config["max_time"]) == (7.0, "restart", 1e-3)
+    assert step_of("run") < 300
+    assert main(["resume", "run", "--max-time", "none", "--quiet"]) == 0
+    config = footlight.Run(Path("run")).config
+    assert config["max_time"] is None
+    assert config == json.loads(Path("run/config.json").read_text())
+    assert step_of("run") == 300
+    with pytest.raises(UserError, match=r"seed cannot be changed of a run that has begun - steps, threads, .* can"):
+        footlight.resume("run", seed=3)
+
+
+def test_trackers_of_a_folder_are_named_and_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "track": ("tensorboard",), "steps": 50})
+    shutil.rmtree("run/tensorboard")
+    assert main(["resume", "run", "--steps", "60", "--track", "none"]) == 0
+    assert "sending to" not in capsys.readouterr().out
+    assert not Path("run/tensorboard").exists()
+    assert main(["resume", "run", "--steps", "70", "--track", "tensorboard"]) == 0
+    assert main(["resume", "run", "--steps", "80"]) == 0
+    assert "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
+    assert any(Path("run/tensorboard").iterdir())
+
+
 def test_time_that_is_up_saves_and_stops_and_the_rest_is_the_same() -> None:
     run = footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
     assert run.result is not None
@@ -517,18 +602,34 @@ def test_no_secret_of_the_environment_reaches_a_file(monkeypatch: pytest.MonkeyP
     assert not [path for path in files if b"secret-of" in path.read_bytes()]
 
 
-def test_what_a_bug_leaves_half_made_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "is_fault"),
+    [
+        (ValueError("a bug"), False),
+        (MemoryError("no room for this update"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+    ],
+    ids=["bug", "memory", "cuda memory", "cpu memory", "cuda"],
+)
+def test_what_is_half_made_is_not_saved(error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     update, count = Agent._update, iter(range(1_000))
 
     def failing(agent: Agent, variant: Any) -> None:
         if next(count) == 150:
-            raise MemoryError("no room for this update")
+            raise error
         update(agent, variant)
 
     with monkeypatch.context() as broken:
         broken.setattr(Agent, "_update", failing)
-        with pytest.raises(MemoryError):
+        with pytest.raises(DeviceFault if is_fault else ValueError) as caught:
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
+    if is_fault:
+        assert caught.value.exit_code == 3
+        assert "at step 171 - run/checkpoints/step-000000100 is whole - make room, then `footlight resume run`" in str(
+            caught.value
+        )
     assert step_of("run") == 100
     assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
     footlight.resume("run", quiet=True)
@@ -558,7 +659,10 @@ def test_a_run_that_loses_its_compiler_goes_on_inexactly(monkeypatch: pytest.Mon
     footlight.resume("run", steps=320, quiet=True)
     reason = json.loads(Path("run/config.json").read_text())["resume"]
     assert reason == checkpoint.read_manifest(checkpoint.find(Path("run")))["run"]["resume"]
-    assert "without the compiler" in reason
+    assert reason == "resumed without the compiler that it began with"
+    footlight.resume("run", steps=340, threads=2, quiet=True)
+    reason = footlight.Run(Path("run")).config["resume"]
+    assert reason == "resumed without the compiler that it began with; resumed with threads 2 instead of 1"
 
 
 def without_compiler(function: Any, tensors: Any) -> Any:

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import zip_longest
 
 import numpy as np
+import torch
 
 from footlight.environments.make import Environments, EnvironmentSource, make_one, remake
 from footlight.environments.serial import SerialEnvironments
@@ -113,10 +114,11 @@ def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes
 
 def _global_randomness() -> Callable[[], None]:
     """Puts the generators back that all of the process share: what draws from them in the training draws what it would have."""
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
 
     def put_back() -> None:
         random.setstate(python)
         np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)
 
     return put_back

@@ -1,5 +1,6 @@
 """The run folder, written: what is said about a run goes into append-only JSON lines, the one source of truth."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,12 +19,13 @@ LOGS = ("metrics", "episodes", "evaluations", "histograms")
 def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> Path:
     """Create the folder of a new run: `run_dir`, or `runs/ENVIRONMENT/ALGORITHM/NNN` with the next free number.
 
-    Raises `UserError` where `run_dir` exists or nothing can be created there.
+    Raises `UserError` where `run_dir` has something in it, or nothing can be created there.
     """
     try:
         if run_dir is not None:
             folder = Path(run_dir)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            require_unbegun(folder)
             return folder
         parent = Path("runs", _safe(environment), _safe(algorithm))
         parent.mkdir(parents=True, exist_ok=True)
@@ -35,11 +37,18 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
             except FileExistsError:  # another run took the number in between
                 number += 1
     except OSError as error:
-        if run_dir is not None and isinstance(error, FileExistsError) and Path(run_dir).is_dir():
-            raise UserError(
-                f"{run_dir} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {run_dir}`"
-            ) from error
         raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
+
+
+def require_unbegun(folder: Path) -> None:
+    """Raise `UserError` where a folder holds more than what a training leaves that is killed before its first checkpoint."""
+    inside = {path.name for path in folder.iterdir()} - {"config.json", ".config.json.tmp", ".lock", "checkpoints"}
+    with contextlib.suppress(OSError):  # there is none, or it is no folder
+        inside |= {path.name for path in (folder / "checkpoints").iterdir() if not path.name.startswith(".")}
+    if inside:
+        raise UserError(
+            f"{folder} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {folder}`"
+        )
 
 
 def _safe(name: str) -> str:

@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from footlight.errors import printable
+
 # Seconds: how far steps/s looks back, how often it is measured, and the least and greatest pause between plain lines.
 WINDOW = 10.0
 SAMPLE_EVERY = 0.25
@@ -96,9 +98,9 @@ class Display:
             self._next_line = now + min(max(SHORTEST_PAUSE, (now - self._started) / 100), LONGEST_PAUSE)
 
     def say(self, text: str) -> None:
-        """Prints `text` as it is, above the live display if there is one."""
+        """Prints `text` above the live display if there is one, without what a terminal would obey."""
         if not self._quiet:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _start_clock(self) -> None:
         self._started = time.monotonic()

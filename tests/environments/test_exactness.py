@@ -7,6 +7,7 @@ import faulty
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 from footlight.environments import exactness
 from footlight.environments.exactness import inexactness
@@ -56,13 +57,16 @@ def test_an_environment_that_dies_on_trial_takes_only_its_own_process_along() ->
 def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_same_afterwards() -> None:
     class Shared(faulty.Walk):
         def observe(self) -> Any:
-            return np.array([np.random.normal(), random.random()], np.float32)
+            return np.array([np.random.normal(), random.random() + torch.rand(()).item()], np.float32)
 
     np.random.seed(1)
     random.seed(1)
+    torch.manual_seed(1)
     expected = np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index, union-attr]
+    drawn = torch.get_rng_state()
     assert verdict(Shared) == "nondeterministic: two episodes with the same seed and actions differ at step 0"
     assert (np.random.get_state()[1].tolist(), random.getstate()) == expected  # type: ignore[index, union-attr]
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_an_object_is_made_again_where_it_says_how() -> None:

@@ -39,6 +39,17 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
         holder.communicate()
 
 
+def test_a_second_training_in_this_process_is_refused_too(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        for _ in range(2):
+            with pytest.raises(UserError, match="is in use - this process is training in it"), locked(tmp_path):
+                pass
+        asked = [sys.executable, "-c", HOLD, str(tmp_path)]
+        assert b"is in use" in subprocess.run(asked, capture_output=True, check=False).stderr  # the lock is held all the same
+    with locked(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"[]", b"\xff"])
 def test_a_broken_lock_file_is_no_hindrance(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".lock").write_bytes(content)

@@ -304,6 +304,69 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+MISFITS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "unknown": setting("evil", to=1),
+    "run-none": setting("run", to=None),
+    "run-list": setting("run", to=[1]),
+    "run-unknown": setting("run", "evil", to=1),
+    "run-steps": setting("run", "steps", to="many"),
+    "run-steps-gone": lambda manifest: manifest["run"].pop("steps"),
+    "run-environment": setting("run", "environment", to=["Pendulum-v1"]),
+    "run-track": setting("run", "track", to=["../evil"]),
+    "run-vectorization": setting("run", "vectorization", to="evil"),
+    "best": setting("best", to="high"),
+    "best-step": setting("best", "step", to="first"),
+    "logs": setting("logs", to=5),
+    "logs-mark": setting("logs", "episodes", to={"bytes": "all", "sha256": ""}),
+    "step": setting("step", to=None),
+    "seconds": setting("seconds", to="x"),
+    "machine": setting("machine", to="fast"),
+    "versions": setting("machine", "versions", to=[]),
+    "evaluation": setting("evaluation", to={"returns": 3}),
+    "spaces": setting("spaces", to=[]),
+    "groups": setting("groups", to=[]),
+    "segments": setting("segments", to={"buffer": {"rows": 1}}),
+    "flag": setting("compiled", to="no"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_manifest_of_another_form_is_refused_by_all(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in checkpoint.newest_first(run):
+        forged(folder, MISFITS[name])
+    for words in (COMMANDS[0] + ["--steps", "300"], *COMMANDS[1:4], *COMMANDS[6:]):
+        assert main(words) == 2, words
+        error = capsys.readouterr().err
+        assert "manifest.json is broken - " in error
+        assert len(error.splitlines()) <= 3
+
+
+def test_what_a_run_says_of_itself_comes_from_its_checkpoint(run: Path) -> None:
+    config = footlight.Run(run).config
+    (run / "config.json").write_text(json.dumps(config | {"environment": "evil:Env-v0", "seed": 9}))
+    assert footlight.Run(run).config == config
+    assert main(COMMANDS[1]) == 0
+
+
+def test_a_policy_does_not_need_the_buffer(run: Path) -> None:
+    for folder in checkpoint.newest_first(run):
+        (folder / "buffer.safetensors").write_bytes(b"")
+    assert footlight.load(run).act(np.zeros(3)).shape == (1,)
+    assert main(COMMANDS[1]) == 0
+    with pytest.raises(UserError, match=r"buffer.safetensors is damaged"):
+        Agent.load(run)
+
+
+def test_terminal_codes_of_files_do_not_reach_the_terminal(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("\x1b[31mred").mkdir()
+    assert main(["resume", "\x1b[31mred"]) == 2
+    for folder in checkpoint.newest_first(run):
+        forged(folder, setting("run", "environment", to="\x1b[2JPendulum-v1"))
+    assert main(["evaluate", "run"]) == 2
+    assert main(["resume", "run", "--steps", "300"]) == 2
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forged_manifest_is_refused_in_words(run: Path, name: str) -> None:
     folder = run / "checkpoints" / "step-000000200"

@@ -47,7 +47,7 @@ def test_a_format_is_read_through_all_that_came_after_it(archive: Path, monkeypa
     def next_format(number: int) -> Any:
         def migrate(manifest: dict[str, Any]) -> dict[str, Any]:
             seen.append(number)
-            return {**manifest, "format_version": number + 1, "gamma": manifest["config"]["gamma"]}
+            return {**manifest, "format_version": number + 1, "message": f"gamma was {manifest['config']['gamma']}"}
 
         return migrate
 
@@ -55,7 +55,7 @@ def test_a_format_is_read_through_all_that_came_after_it(archive: Path, monkeypa
     monkeypatch.setattr(checkpoint, "MIGRATIONS", {**checkpoint.MIGRATIONS, now: next_format(now), now + 1: next_format(now + 1)})
     manifest = checkpoint.read_manifest(checkpoint.find(archive))
     assert manifest["format_version"] == now + 2
-    assert manifest["gamma"] == 0.99
+    assert manifest["message"] == "gamma was 0.99"
     assert seen[-2:] == [now, now + 1]
     assert Agent.load(archive).num_steps == 120
 

@@ -1,0 +1,66 @@
+"""What a run is, in its own words: the content of `config.json`, which every checkpoint repeats under its checksum."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from footlight import forms
+from footlight.agent import Agent
+from footlight.config import build, fields
+from footlight.environments.atari import AtariGame
+from footlight.environments.make import EnvironmentSource, name_of
+from footlight.errors import UserError
+from footlight.options import CHANGEABLE, FIRST_OPTIONS, Options
+from footlight.runs.folder import FORMAT_VERSION, RunFolder
+
+
+def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, options: Options, resume: str) -> dict[str, Any]:
+    """The record of a new run; what stood for "choose for me" is replaced by what was chosen.
+
+    resume: "exact", or why an interrupted run could not go on exactly.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "algorithm": agent.name,
+        "environment": name_of(environment),
+        "environment_source": "id" if isinstance(environment, str | AtariGame) else "object",
+        **({"environment_config": dataclasses.asdict(environment.config)} if isinstance(environment, AtariGame) else {}),
+        "network": agent.network_name,
+        "preset": preset,
+        **dataclasses.asdict(options),
+        "eval_every": options.evaluation_interval,
+        "checkpoint_every": options.checkpoint_interval,
+        "threads": torch.get_num_threads(),
+        "device": "cpu" if options.device == "auto" else options.device,
+        "config": dataclasses.asdict(agent.config),
+        "resume": resume,
+    }
+
+
+def agreed(run_dir: Path, checked: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """The record in a checkpoint, which is the one that is checked; `config.json` is for reading, and mended here."""
+    try:
+        found = forms.read(run_dir / "config.json", forms.Config)
+        wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
+        fault = f"config.json differs from the checkpoint in {', '.join(wrong)}" if wrong else None
+    except UserError as error:
+        fault = str(error)
+    if fault is not None:
+        say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
+        RunFolder(run_dir).write_json("config.json", checked)
+    return checked
+
+
+def options_of(path: Path, record: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
+    """How the run is run, as recorded, but for what is to be changed. Raises `UserError`, also for a broken record."""
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise UserError(f"{name} cannot be changed of a run that has begun - {', '.join(CHANGEABLE)} can - leave it out")
+    recorded = {name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS} | dict(record)
+    missing = [name for name in (*fields(Options), "algorithm", "environment", "preset", "resume") if name not in recorded]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]!r} in what it says of its run - it is broken - restore it from a copy")
+    return build(Options, {name: recorded[name] for name in fields(Options)} | dict(changes))

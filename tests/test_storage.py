@@ -1,0 +1,56 @@
+"""Files read as if a stranger had written them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from footlight import forms
+from footlight.errors import UserError
+from footlight.storage import hash_file, read_json
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ('{"a": 1e999}', "1e999 is too large a number"),
+        ('{"a": 1, "a": 2}', "a key twice"),
+        ("[1]", "a list, not an object"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("{", "broken"),
+    ],
+)
+def test_json_is_strict(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_file_is_hashed_without_being_read_at_once(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "x").write_bytes(content)
+    assert hash_file(tmp_path / "x") == (len(content), hashlib.sha256(content).hexdigest())
+    with pytest.raises(UserError, match="a folder"):
+        hash_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"bytes": 1, "sha256": "x"}, None),
+        ({"bytes": 1}, "sha256 is missing"),
+        ({"bytes": True, "sha256": "x"}, "bytes is True"),
+        ({"bytes": 1.0, "sha256": "x"}, "bytes is 1.0"),
+        ({"bytes": 1, "sha256": "x", "y": 2}, "y is no key of it"),
+        ([], r"it is \[\], not an object"),
+    ],
+)
+def test_forms(value: Any, words: str | None, tmp_path: Path) -> None:
+    if words is None:
+        forms.require(value, forms.Mark, tmp_path)
+    else:
+        with pytest.raises(UserError, match=words):
+            forms.require(value, forms.Mark, tmp_path)
