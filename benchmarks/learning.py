@@ -3,7 +3,10 @@
     python benchmarks/learning.py sac Pendulum-v1 --steps 10000 --seeds 5 --must -200 [--jobs 2]
     python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 --peer-python peers/bin/python
 
-What follows `--` goes to `footlight train` as it stands. A peer gets the hyperparameters in the run's config.json.
+    python benchmarks/learning.py ppo ALE/Breakout-v5 --steps 2000000 --seeds 2 --runs runs/seed-1 runs/seed-2
+
+What follows `--` goes to `footlight train` as it stands. `--runs` reads runs that were made by hand, with the options that a run
+here has: those of hours, which are stopped and resumed. A peer gets the hyperparameters in the run's config.json.
 """
 
 import argparse
@@ -23,6 +26,8 @@ from typing import Any
 
 import numpy as np
 from report import HERE, PEERS, Failure, progress, provenance, publish, run, run_json, table
+
+from footlight.runs.read import read_run
 
 EPISODES, POINTS = 20, 10  # of an evaluation; evaluations of a run
 
@@ -60,11 +65,14 @@ def read_arguments() -> argparse.Namespace:
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time; with more than 1, each has one thread")
     add("--peer", choices=PEERS, help="train this peer on the same work too")
     add("--peer-python", default=sys.executable, metavar="PATH", help="the interpreter that has the peers")
+    add("--runs", type=Path, nargs="+", metavar="RUN_DIR", help="finished runs of these seeds, in this order; nothing is trained")
     add("--must", type=float, metavar="RETURN", help="what every seed has to reach")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args(words[:end])
     arguments.options = words[end + 1 :]
     arguments.numbers = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    if arguments.runs and (len(arguments.runs) != arguments.seeds or arguments.peer or arguments.options):
+        parser.error("--runs needs one run for each of --seeds, and nothing is trained beside it")
     if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
         has = ", ".join(PEERS[arguments.peer])
         parser.error(f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone")
@@ -83,10 +91,25 @@ def train_ours(arguments: argparse.Namespace, seed: int) -> Outcome:
         command += ["--threads", "1"] if arguments.jobs > 1 else []
         start = time.perf_counter()
         run([*command, *arguments.options])
-        seconds = time.perf_counter() - start
-        lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
-        result = json.loads((run_dir / "result.json").read_text())
-        config = json.loads((run_dir / "config.json").read_text())
+        return read_outcome(arguments, run_dir, time.perf_counter() - start)
+
+
+def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
+    """A run that is there already. Raises `Failure` where it is not the one that is asked for."""
+    run_dir = arguments.runs[arguments.numbers.index(seed)]
+    found = read_run(run_dir)
+    told = {name: found.config.get(name) for name in ("algorithm", "environment", "steps", "seed")}
+    wanted = {"algorithm": arguments.algorithm, "environment": arguments.environment, "steps": arguments.steps, "seed": seed}
+    if told != wanted or (found.result or {}).get("status") != "finished":
+        raise Failure(f"{run_dir} is {told}, {(found.result or {}).get('status')} - wanted is {wanted}, finished")
+    return read_outcome(arguments, run_dir, found.result["seconds"])
+
+
+def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -> Outcome:
+    """What a run came to that took so many seconds."""
+    lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
+    result = json.loads((run_dir / "result.json").read_text())
+    config = json.loads((run_dir / "config.json").read_text())
     every = max(arguments.steps // POINTS, 1)  # where several environments step together, an evaluation comes some steps behind
     curve = {min(line["step"] // every * every, arguments.steps): line["mean_return"] for line in lines}
     return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
@@ -189,7 +212,7 @@ def notes_on(columns: dict[str, Column], arguments: argparse.Namespace) -> list[
 def main() -> int:
     """Train, report; 1 where a seed failed or missed `--must`."""
     arguments = read_arguments()
-    columns = {"footlight": train_all("footlight", partial(train_ours, arguments), arguments)}
+    columns = {"footlight": train_all("footlight", partial(read_made if arguments.runs else train_ours, arguments), arguments)}
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     ours = finished(columns["footlight"])
     preset = f"preset {ours[0].config['preset'] or 'none'}, " if ours else ""
