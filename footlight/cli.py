@@ -76,7 +76,8 @@ def _parser() -> _Parser:
     resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none (default: as it was begun)")
     resume.add_argument("--quiet", action="store_true", help="print nothing")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
-    evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    of_which = "a run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
+    evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path, help=of_which)
     evaluate.add_argument("--episodes", type=_at_least(1), default=20, help="how many (default 20)")
     evaluate.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
     how = evaluate.add_mutually_exclusive_group()
@@ -84,7 +85,7 @@ def _parser() -> _Parser:
     how.add_argument("--deterministic", action="store_true", help="take the policy's mode")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     watch = command("watch", "show a trained policy in a window, or record it")
-    watch.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    watch.add_argument("run_dir", metavar="RUN_DIR", type=Path, help=of_which)
     watch.add_argument("--episodes", type=_at_least(1), default=1, help="how many (default 1)")
     watch.add_argument("--seed", type=_at_least(0), help="how the episodes start (default: the run's seed)")
     watch.add_argument("--video", type=Path, metavar="FILE", help="record into FILE.mp4 or FILE.gif; no screen is needed")

@@ -38,6 +38,7 @@ class Interruption:
 
         def stop(number: int, frame: Any) -> None:
             if not self.is_looked_at:
+                say("stopped; what was saved is whole")
                 raise self.ending(number)
             if self.signal is not None:
                 if sys.stdout.isatty():

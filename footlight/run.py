@@ -27,7 +27,7 @@ from footlight.streams import MAX_SEED, derived_seed
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, with what a file cannot hold: the user's own environment, network or algorithm."""
+    """A run folder, or one of its checkpoints, with what a file cannot hold: the user's own environment, network or algorithm."""
 
     folder: Path
     environment: EnvironmentSource | None = None

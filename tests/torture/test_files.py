@@ -348,6 +348,15 @@ def test_what_a_run_says_of_itself_comes_from_its_checkpoint(run: Path) -> None:
     assert main(COMMANDS[1]) == 0
 
 
+def test_a_checkpoint_can_be_evaluated_by_its_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("checkpoints/BEST", "checkpoints/step-000000100"):
+        assert main(["evaluate", str(run / place), "--episodes", "1"]) == 0
+    Agent.load(run).save("agent")
+    capsys.readouterr()
+    assert main(["evaluate", "agent"]) == 2
+    assert "it is an agent that was saved by itself" in capsys.readouterr().err
+
+
 def test_a_policy_does_not_need_the_buffer(run: Path) -> None:
     for folder in checkpoint.newest_first(run):
         (folder / "buffer.safetensors").write_bytes(b"")
