@@ -110,7 +110,7 @@ def evaluation_curve(record: RunRecord) -> Curve | None:
     lines = {line["step"]: line for line in record.evaluations}
     rows = [(step, lines[step]["mean_return"], lines[step]["std_return"]) for step in sorted(lines)]
     table = _finite(rows, 3)
-    episodes = {len(line["returns"]) for line in lines.values() if line.get("returns")}
+    episodes = {len(line["returns"]) for line in lines.values() if isinstance(line.get("returns"), list)}
     count = f"mean of {episodes.pop()} episodes" if len(episodes) == 1 else "mean over episodes"
     return Curve(table[:, 0], table[:, 1], table[:, 2], f"evaluation ({count})") if len(table) else None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from footlight.errors import UserError
 from footlight.storage import read_file, read_json
 
 MOST_LOG_BYTES = 1 << 33
+NUMBER = int | float | None  # None: what was not finite
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ def read_run(folder: Path) -> RunRecord:
     if not config_path.is_file():
         raise UserError(f"{folder} is not a run folder - it has no config.json - give the folder that `footlight train` printed")
     config = read_json(config_path)
-    _require(config, ("algorithm", "environment", "seed"), str(config_path))
+    _require(config, {"algorithm": str, "environment": str, "seed": int}, str(config_path))
     result_path = folder / "result.json"
     return RunRecord(
         folder=folder,
         config=config,
-        evaluations=_read_table(folder / "evaluations.jsonl", ("step", "mean_return", "std_return")),
-        episodes=_read_table(folder / "episodes.jsonl", ("step", "return")),
-        metrics=_read_table(folder / "metrics.jsonl", ("step",)),
+        evaluations=_read_table(folder / "evaluations.jsonl", {"step": int, "mean_return": NUMBER, "std_return": NUMBER}),
+        episodes=_read_table(folder / "episodes.jsonl", {"step": int, "return": NUMBER}),
+        metrics=_read_table(folder / "metrics.jsonl", {"step": int}),
         result=read_json(result_path) if result_path.exists() else None,
     )
 
@@ -67,17 +69,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _read_table(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
+def _read_table(path: Path, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     records = read_lines(path)
     for number, record in enumerate(records, start=1):
         _require(record, fields, f"{path}, record {number},")
     return records
 
 
-def _require(record: dict[str, Any], fields: tuple[str, ...], where: str) -> None:
+def _require(record: dict[str, Any], fields: Mapping[str, Any], where: str) -> None:
     missing = [field for field in fields if field not in record]
     if missing:
         raise UserError(f"{where} is broken - it lacks {', '.join(missing)} - restore the file, or run again")
+    for field, kind in fields.items():
+        if not isinstance(record[field], kind) or isinstance(record[field], bool):
+            raise UserError(f"{where} is broken - {field} is {record[field]!r:.40} - restore the file, or run again")
 
 
 def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:

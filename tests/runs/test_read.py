@@ -51,6 +51,26 @@ def test_line_separators_inside_a_string_do_not_split_it(tmp_path: Path) -> None
     assert read_lines(path) == [{"name": "a\u2028b"}]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.json", json.dumps({**CONFIG, "algorithm": [1]}), r"algorithm is \[1\]"),
+        ("config.json", json.dumps({**CONFIG, "seed": True}), "seed is True"),
+        (
+            "evaluations.jsonl",
+            '{"step": 1, "mean_return": "high", "std_return": 0}\n',
+            "record 1, is broken - mean_return is 'high'",
+        ),
+        ("episodes.jsonl", '{"step": 1, "return": 1}\n{"step": null, "return": 1}\n', "record 2, is broken - step is None"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_run(folder)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1} {"b": 2}'])
 def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
