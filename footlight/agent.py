@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +16,10 @@ from footlight.algorithms import Algorithm, find, name_of
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
-from footlight.errors import Diverged, UserError
+from footlight.errors import Diverged, UserError, warn
 from footlight.histograms import make_room_for_gradients
 from footlight.policy import Policy, as_batch, build_networks, described, make_normaliser
-from footlight.storage import make_folder
+from footlight.storage import MOST_BYTES, make_folder
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
@@ -58,7 +57,7 @@ class Agent:
         total_steps: int | None = None,
         network: Any = None,
         keep_gradients: bool = False,
-        notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+        notice: Callable[[str], None] = warn,
         **fields: Any,
     ) -> None:
         if compile not in get_args(CompileMode):
@@ -355,7 +354,7 @@ class Agent:
     def load(
         path: str | Path, *, algorithm: Algorithm | None = None, network: Any = None, device: str = "cpu",
         total_steps: int | None = None,
-        notice: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+        notice: Callable[[str], None] = warn,
     ) -> "Agent":  # fmt: skip
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
         folder = checkpoint.find(Path(path), notice)
@@ -383,7 +382,7 @@ class Agent:
         most_bytes = sum(array.nbytes for array in arrays.values())
         checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent", most_bytes), folder)
         with checkpoint.fitting(folder):
-            most_bytes = self.buffer.num_bytes + checkpoint.MOST_BYTES  # and what waits to get into it
+            most_bytes = self.buffer.num_bytes + MOST_BYTES  # and what waits to get into it
             self.buffer.restore(checkpoint.read_arrays(folder, "buffer", most_bytes), manifest["buffer"])
         for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
             if isinstance(leaf, Tensor) and leaf.device.type != "cpu":

@@ -5,7 +5,6 @@ import dataclasses
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +36,11 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, closest
 from footlight.evaluation import Evaluation
+from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.options import Options
 from footlight.presets import preset as find_preset
-from footlight.record import agreed, describe, options_of
+from footlight.record import changed, describe, mend, options_of
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unbegun
@@ -89,7 +89,8 @@ def train(
     num_envs = options.num_envs if "num_envs" in option_values else None
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    with contextlib.ExitStack() as closing:  # environments on every path: there may be processes behind them
+    interruption = Interruption(options.max_time)
+    with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: there may be processes behind
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
@@ -104,11 +105,10 @@ def train(
         folder = RunFolder(path)
         record = describe(agent, environment, preset_name, options, inexact or "exact")
         folder.write_json("config.json", record)
-        closing.enter_context(crash.kept(path))
+        closing.enter_context(crash.kept(path, record))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
-        training = Training(agent, environments, evaluation_env, options, folder, display, record, recorder)
-        closing.enter_context(training.interruption.listening(display.say))
+        training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
         return _go(run, training)
@@ -137,15 +137,16 @@ def resume(
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
     _require_run_folder(path)
-    display = Display(0, quiet=quiet)
-    with contextlib.ExitStack() as closing:
+    display, interruption = Display(0, quiet=quiet), Interruption()
+    with interruption.listening(display.say), contextlib.ExitStack() as closing:
         closing.enter_context(locked(path))
         saved = checkpoint.find(path, display.say)
+        manifest = checkpoint.read_manifest(saved)
         with checkpoint.fitting(saved):
-            record, at, machine = itemgetter("run", "step", "machine")(checkpoint.read_manifest(saved))
-        options = options_of(saved, record, changes)
+            record, at, machine = manifest["run"], manifest["step"], manifest["machine"]
+            options = options_of(saved, manifest, changes)
         require_trackers(options.track if "track" in changes else ())
-        agreed(path, record, display.say)
+        mend(path, record, display.say)
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
@@ -159,19 +160,16 @@ def resume(
         )
         recorder = _recorder(run.source, environments, agent, options, display)
         folder = RunFolder(path)
-        now = record | {name: getattr(options, name) for name in changes}
-        training = Training(agent, environments, evaluation_env, options, folder, display, now, recorder)
-        closing.enter_context(training.interruption.listening(display.say))
+        interruption.end_after(options.max_time)
+        now = changed(record, options, changes)
+        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         if other := differences(machine, describe_machine()):
             training.mark_inexact(f"resumed with {', '.join(other)}")
-        closing.enter_context(crash.kept(path))
+        closing.enter_context(crash.kept(path, record))
         training.restore(saved)
-        if training.record != record:
-            training.save()  # what is asked for now holds for later, too
-            folder.write_json("config.json", training.record)
         return _go(run, training)
 
 
@@ -277,6 +275,7 @@ def _go(run: Run, training: Training) -> Run:
     folder, display = training.folder, training.display
     try:
         seconds = training.compile()
+        training.save_record()
         agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
         watching = watched([training.environments, training.evaluation_env], training.options.env_timeout)

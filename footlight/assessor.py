@@ -1,8 +1,6 @@
 """What an agent makes of the states of an episode: its critic's values and its policy; and the returns to compare with."""
 
-import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,11 @@ from torch import Tensor
 
 from footlight import checkpoint
 from footlight.algorithms import Algorithm
-from footlight.errors import UserError
+from footlight.errors import UserError, warn
 from footlight.histograms import make_room_for_gradients
 from footlight.normalisation import Normaliser
 from footlight.policy import as_batch, make_normaliser, rebuild
+from footlight.storage import MOST_BYTES
 from footlight.types import Array, Assessment, Spaces, tree_items
 
 
@@ -91,17 +90,18 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
 
     Reads the state and the running statistics, no buffer. Arguments and errors are those of `footlight.load`.
     """
-    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr), ["agent"])
+    folder = checkpoint.find(Path(path), warn, ["agent"])
     manifest = checkpoint.read_manifest(folder)
-    method, config, spaces, networks = rebuild(manifest, algorithm, network)
-    num_envs = int(manifest["num_envs"])
-    state, normaliser = method.init(config, networks, spaces, num_envs), make_normaliser(config, spaces, num_envs)
+    with checkpoint.fitting(folder):
+        method, config, spaces, networks = rebuild(manifest, algorithm, network)
+        num_envs = manifest["num_envs"]
+        state, normaliser = method.init(config, networks, spaces, num_envs), make_normaliser(config, spaces, num_envs)
     if manifest.get("keep_gradients"):
         make_room_for_gradients(state)
     leaves: dict[str, Array] = {
         name: leaf.numpy() if isinstance(leaf, Tensor) else leaf for name, leaf in tree_items(state).items()
     } | (normaliser.arrays() if normaliser else {})
-    most_bytes = sum(array.nbytes for array in leaves.values()) + checkpoint.MOST_BYTES  # and the metrics
+    most_bytes = sum(array.nbytes for array in leaves.values()) + MOST_BYTES  # and the metrics
     saved = checkpoint.read_arrays(folder, "agent", most_bytes)
     checkpoint.copy_into(leaves, {name: array for name, array in saved.items() if not name.startswith("metrics.")}, folder)
     return Assessor(method, config, networks, spaces, state, normaliser)

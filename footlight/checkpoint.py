@@ -21,16 +21,16 @@ from safetensors.numpy import load, save
 
 from footlight import forms
 from footlight.errors import StorageFault, UserError
-from footlight.storage import describe_foreign, flush, hash_file, read_file, read_json, replace_text, write_bytes
+from footlight.storage import MOST_BYTES, describe_foreign, flush, hash_file, read_file, read_json, replace_text, write_bytes
 from footlight.types import Array
 
 FIRST_VERSION, FORMAT_VERSION = 2, 2
 MANIFEST = "manifest.json"
 SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
 POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
+_FILE = re.compile(r"[\w-][\w.-]*\.safetensors", re.ASCII)
 NAME = re.compile(r"step-\d{9,}(-\d+)?")  # the second number where a step was saved again
-_HEADER_BYTES = 1 << 20  # that names and shapes of arrays may take in a file
-MOST_BYTES = 1 << 30  # read at once, where nothing says how many there should be
+HEADER_BYTES = 1 << 20  # that names and shapes of arrays may take in a file
 
 
 class NewerFormat(UserError):
@@ -165,8 +165,7 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
     A checkpoint that is given by its own name is taken as it is. In a run folder a damaged one is passed over, and `say` told.
     `groups`: those that will be read, where not all are; a damaged buffer does not make a policy worse.
     """
-    if path.name in POINTERS and path.is_file():
-        return _pointed(path)
+    path = pointed(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is {describe_foreign(path)} - give a run folder, a checkpoint or a saved agent")
     if (path / MANIFEST).exists():
@@ -175,10 +174,11 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
         raise UserError(f"there is no folder {path} - give a run folder, a checkpoint or a saved agent")
     folders = newest_first(path)
     if not folders:
+        if any(path.glob("*.jsonl")) or (path / "checkpoints").is_symlink():
+            raise UserError(f"{path} holds nothing to load - its checkpoints are gone - restore them from a copy")
         if (path / "config.json").is_file():
-            raise UserError(
-                f"{path} holds nothing to load - it has saved no checkpoint yet - wait, or begin it again: --run-dir {path}"
-            )
+            begin = f"wait, or begin it again: --run-dir {path}"
+            raise UserError(f"{path} holds nothing to load - it has saved no checkpoint yet - {begin}")
         raise UserError(f"{path} holds nothing to load - it is no run folder - give a run folder, a checkpoint or a saved agent")
     faults: list[str] = []
     for folder in folders:
@@ -200,7 +200,10 @@ def newest_first(run_dir: Path) -> list[Path]:
     return sorted(whole, key=lambda folder: [int(number) for number in folder.name.split("-")[1:]], reverse=True)
 
 
-def _pointed(pointer: Path) -> Path:
+def pointed(pointer: Path) -> Path:
+    """The checkpoint that a file `LATEST` or `BEST` names; any other path as it is. Raises `UserError`."""
+    if pointer.name not in POINTERS or not pointer.is_file():
+        return pointer
     name = read_file(pointer, 200).decode(errors="replace").strip()
     folder = pointer.parent / name
     if Path(name).name != name or not (folder / MANIFEST).is_file():
@@ -245,7 +248,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = MIGRATIONS[older](manifest)
     forms.require(manifest, forms.Manifest, path)
     for name in manifest["files"]:
-        if Path(name).name != name or not name.endswith(".safetensors") or name.startswith("."):
+        if not _FILE.fullmatch(name):
             raise UserError(f"{path} is broken - {name!r} is no name of a file of a checkpoint - restore it from a copy")
     if missing := {*_files_of(manifest, {*manifest["groups"], *manifest["segments"]})} - {*manifest["files"]}:
         raise UserError(f"{path} is broken - {min(missing)!r} has no record - restore it from a copy")
@@ -271,14 +274,14 @@ def read_arrays(folder: Path, group: str, most_bytes: int = MOST_BYTES) -> dict[
     if group not in manifest["groups"]:
         raise UserError(f"{folder} has no {group} - it is no checkpoint that this can be read from - give another")
     records = manifest["files"]
-    arrays: dict[str, Any] = _read(folder / manifest["groups"][group], records, most_bytes + _HEADER_BYTES)
+    arrays: dict[str, Any] = _read(folder / manifest["groups"][group], records, most_bytes + HEADER_BYTES)
     segments = manifest["segments"].get(group, {})
     return arrays | {name: Segments(folder, ring["files"], records) for name, ring in segments.items()}
 
 
 def _read(path: Path, records: Mapping[str, Any], most_bytes: int) -> dict[str, Array]:
     record = records[path.name]
-    data = read_file(path, min(max(record["bytes"], 0), most_bytes))
+    data = read_file(path, min(record["bytes"], most_bytes))
     _require_intact(path, record, len(data), hashlib.sha256(data).hexdigest())
     try:
         return dict(load(data))
@@ -303,7 +306,7 @@ def fitting(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
         raise UserError(f"{folder} does not fit together - {type(error).__name__}: {error} - restore it from a copy") from error
 
 

@@ -68,12 +68,13 @@ def _parser() -> _Parser:
     command("train", "train an algorithm on an environment: footlight train ALGORITHM ENVIRONMENT [--FIELD VALUE ...]")
     resume = command("resume", "go on with a stopped run from its newest checkpoint")
     resume.add_argument("run_dir", metavar="RUN_DIR", type=Path)
-    resume.add_argument("--steps", type=_at_least(1), help="environment steps of the whole run (default: as it was begun)")
-    resume.add_argument("--threads", type=_at_least(1), help="CPU threads (default: as it was begun; others are inexact)")
-    resume.add_argument("--max-time", type=_seconds, metavar="SECONDS", help="save and stop after so long; none: never")
-    resume.add_argument("--env-timeout", type=_at_least(0), metavar="SECONDS", help="until an environment counts as hanging")
-    resume.add_argument("--on-worker-death", choices=("stop", "restart"), help="as of `train`")
-    resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none (default: as it was begun)")
+    resume.usage = "footlight resume RUN_DIR [options]"  # a folder behind trackers would be one of them
+    resume.add_argument("--steps", metavar="N", help="environment steps of the whole run (default, here and below: as before)")
+    resume.add_argument("--threads", metavar="N", help="CPU threads; with others than before it goes on inexactly")
+    resume.add_argument("--max-time", metavar="SECONDS", help="save and stop after so long; none: never")
+    resume.add_argument("--env-timeout", metavar="SECONDS", help="until an environment counts as hanging; 0: never")
+    resume.add_argument("--on-worker-death", metavar="WORD", help="stop, or restart the process")
+    resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none")
     resume.add_argument("--quiet", action="store_true", help="print nothing")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
     of_which = "a run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
@@ -149,22 +150,10 @@ def _at_least(low: int) -> Any:
     return integer
 
 
-def _seconds(text: str) -> float | str:
-    if text == "none":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} - it must be a number > 0")
-    return value
-
-
 _TRAIN_OPTIONS = {
     "config": ("FILE.toml", "values from a TOML file; the command line wins over it, it wins over the preset"),
     "preset": ("NAME", "the tuned values of another environment or preset"),
-    "run_dir": ("DIR", "folder of the run, which must not exist (default runs/ENVIRONMENT/ALGORITHM/NNN)"),
+    "run_dir": ("DIR", "folder of the run, which must not exist yet (default runs/ENVIRONMENT/ALGORITHM/NNN)"),
 }
 
 

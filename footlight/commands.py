@@ -4,10 +4,9 @@ import argparse
 import contextlib
 import importlib
 import json
-import sys
 from pathlib import Path
 
-from footlight.errors import UserError, printable
+from footlight.errors import UserError, printable, warn
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -65,7 +64,7 @@ def replay(options: argparse.Namespace) -> int:
     from footlight import crash
 
     played = crash.replay(options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import)
-    print(played)
+    print(printable(str(played)))
     return 0 if played.fault is None else played.fault.exit_code
 
 
@@ -85,7 +84,7 @@ def inspect(options: argparse.Namespace) -> int:
     """What is in a folder."""
     from footlight import inspection
 
-    content = inspection.inspect(options.path, lambda text: print(text, file=sys.stderr))
+    content = inspection.inspect(options.path, warn)
     print(json.dumps(content) if options.json else inspection.in_words(content))
     return 0
 

@@ -22,33 +22,34 @@ from safetensors.numpy import load, save_file
 
 from footlight import forms
 from footlight.environments.episodes import EpisodeBook
-from footlight.environments.make import EnvironmentSource, configured, make_one
+from footlight.environments.make import EnvironmentSource, configured, make_one, require_allowed
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
-from footlight.storage import read_file, read_json, replace_text
+from footlight.forms import ACTIONS, FAULT
+from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text
 from footlight.types import Array
 
 FORMAT_VERSION = 1
-FAULT, ACTIONS = "fault.json", "actions.safetensors"
-MOST_ACTION_BYTES = 1 << 30
 SETTINGS = ("environment", "environment_source", "environment_config")  # what config.json and fault.json say alike
 
 
 @contextlib.contextmanager
-def kept(run_dir: Path) -> Iterator[None]:
+def kept(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
 
+    config: the content of the run's `config.json`.
     Its message then names the command that plays it again. Where the folder cannot be written, the fault stays what it is.
     """
     try:
         yield
     except EnvironmentFault as fault:
         if fault.episode is not None:
-            with contextlib.suppress(OSError, ValueError, SafetensorError, StorageFault):
+            with contextlib.suppress(OSError, SafetensorError, StorageFault):
                 folder = run_dir / "crash" / _name(fault.episode)
-                _write(folder, fault.episode, str(fault), read_json(run_dir / "config.json"))
+                make_own_folder(folder.parent)
+                _write(folder, fault.episode, str(fault), config)
                 if fault.episode.actions is not None:
                     fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(folder))}",)
         raise
@@ -71,7 +72,7 @@ def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[s
         "actions": None if actions is None else ACTIONS,
         "message": message,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_own_folder(folder)
     if actions is not None:
         save_file({"actions": np.array(actions, order="C")}, folder / ACTIONS)
     replace_text(folder / FAULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
@@ -153,10 +154,12 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
 
 def read(folder: Path) -> dict[str, Any]:
     """What a fault has left in `folder`, but for the actions. Raises `UserError`."""
-    version = read_json(folder / FAULT).get("format_version")
+    record = read_json(folder / FAULT)
+    version = record.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight")
-    return forms.read(folder / FAULT, forms.Fault)
+    forms.require(record, forms.Fault, folder / FAULT)
+    return record
 
 
 def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
@@ -166,12 +169,7 @@ def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | Non
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
         )
-    module, colon, _ = name.partition(":")
-    if colon and module != allow_env_import:
-        raise UserError(
-            f"{folder} names the environment {name!r} - making it would run the module {module!r} - "
-            f"if you trust that, say so: --allow-env-import {module}"
-        )
+    require_allowed(folder, name, allow_env_import)
     return configured(name, settings)
 
 
@@ -183,8 +181,10 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
             "look for it in an environment of its own"
         )
     try:
-        actions = load(read_file(folder / ACTIONS, MOST_ACTION_BYTES))["actions"]
-    except (KeyError, SafetensorError) as error:
+        actions = load(read_file(folder / ACTIONS, MOST_BYTES))["actions"]
+    except (LookupError, ValueError, TypeError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(
             f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it from a copy"
         ) from error

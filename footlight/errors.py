@@ -4,6 +4,7 @@ A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of th
 """
 
 import difflib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,11 @@ class StorageFault(FootlightError):
 def printable(text: str) -> str:
     """Text without what a terminal would obey: some of it comes from files, environments and paths."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def warn(text: str) -> None:
+    """Say something on standard error that is no error."""
+    print(printable(text), file=sys.stderr)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

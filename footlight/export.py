@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from footlight import __version__, checkpoint
-from footlight.errors import StorageFault, UserError
+from footlight.errors import StorageFault, UserError, warn
 from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.normalisation import CUT_OFF, Normaliser
 from footlight.policy import Policy, restore
-from footlight.storage import read_json
 from footlight.types import Array, BoxAction, DiscreteAction, Spaces
 
 BATCHES = (1, *[50] * 19, 49)  # a thousand observations, some alone, none in batches that would go another way than single ones
@@ -72,7 +70,7 @@ def export(path: str | Path, output: str | Path, *, algorithm: Any = None, netwo
     output = Path(output)
     _require_place(output)
     runtime = _require_packages()
-    folder = checkpoint.find(Path(path), lambda text: print(text, file=sys.stderr), ["policy"])
+    folder = checkpoint.find(Path(path), warn, ["policy"])
     manifest = checkpoint.read_manifest(folder)
     in_bf16 = manifest.get("config", {}).get("precision") == "bf16"
     if in_bf16:
@@ -80,7 +78,7 @@ def export(path: str | Path, output: str | Path, *, algorithm: Any = None, netwo
     policy = restore(folder, manifest, algorithm, network)
     acting = DeterministicPolicy(policy)
     with _appearing_whole(output) as partial:
-        metadata = _metadata(folder, manifest, policy.spaces)
+        metadata = _metadata(manifest, policy.spaces)
         with _said_plainly():
             content = _onnx(acting, policy.spaces, metadata)
             session = _session(runtime, content)
@@ -188,7 +186,7 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
     return content
 
 
-def _metadata(folder: Path, manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
+def _metadata(manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
     """What the file says of itself, all in text."""
     action = spaces.action
     kind = "continuous, within low and high" if isinstance(action, BoxAction) else "choices, counted from starts"
@@ -201,10 +199,7 @@ def _metadata(folder: Path, manifest: dict[str, Any], spaces: Spaces) -> dict[st
         "action": f"{dtype} {list(action.shape)}, deterministic, as the environment takes it: {kind}",
         "spaces": json.dumps(spaces.to_json()),
     }
-    config = folder.absolute().parent.parent / "config.json"
-    if folder.parent.name == "checkpoints" and config.is_file():
-        found["environment"] = str(read_json(config).get("environment"))
-    return found
+    return found | ({"environment": manifest["run"]["environment"]} if "run" in manifest else {})
 
 
 def _session(runtime: Any, content: bytes) -> Any:

@@ -17,15 +17,19 @@ from typing import (
     is_typeddict,
 )
 
+from footlight.config import Count, CountOrZero, NonNegative, Range
 from footlight.errors import UserError
 from footlight.options import Options
 from footlight.storage import read_json
+from footlight.streams import MAX_SEED
+
+FAULT, ACTIONS = "fault.json", "actions.safetensors"  # what a folder in `crash` holds
 
 
 class Mark(TypedDict):
     """Length and content of a file."""
 
-    bytes: int
+    bytes: CountOrZero
     sha256: str
 
 
@@ -33,26 +37,26 @@ class Ring(TypedDict):
     """A ring of rows that lies in several files, and how many rows will not change until they are overwritten."""
 
     files: list[str]
-    stable: int
+    stable: CountOrZero
 
 
 class Best(TypedDict):
     """The best evaluation of a run so far."""
 
-    step: int
+    step: CountOrZero
     mean_return: float
 
 
 class EvaluationRecord(TypedDict):
     """An evaluation, as in a line of `evaluations.jsonl`."""
 
-    step: NotRequired[int]
+    step: NotRequired[CountOrZero]
     mean_return: float
     std_return: float
     returns: list[float]
-    lengths: list[int]
+    lengths: list[CountOrZero]
     deterministic: bool
-    unfinished: NotRequired[int]
+    unfinished: NotRequired[CountOrZero]
 
 
 class Machine(TypedDict):
@@ -61,7 +65,7 @@ class Machine(TypedDict):
     versions: dict[str, str]
     system: str
     cpu: str
-    threads: int
+    threads: Count
     device: NotRequired[str]
     compiled: NotRequired[bool]
     compile_seconds: NotRequired[float]
@@ -73,10 +77,10 @@ class Result(TypedDict):
     """`result.json`."""
 
     status: Literal["finished", "stopped", "fault", "diverged", "failed"]
-    steps: int
-    updates: int
-    seconds: float
-    steps_per_second: float
+    steps: CountOrZero
+    updates: CountOrZero
+    seconds: NonNegative
+    steps_per_second: NonNegative
     final_evaluation: EvaluationRecord | None
 
 
@@ -90,15 +94,15 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "preset": str | None,
     "config": Required[dict[str, Any]],
     "resume": str,
-    "seed": Required[int],
-    "steps": Required[int],
+    "seed": Required[CountOrZero],
+    "steps": Required[Count],
 }
 Config = TypedDict("Config", _CONFIG, total=False)  # type: ignore[misc]
 """`config.json`: options that there were not yet when it was written are missing."""
 
 
 class Fault(TypedDict):
-    """`fault.json` in a folder of `crash`."""
+    """`FAULT`."""
 
     format_version: int
     environment: NotRequired[str]
@@ -106,10 +110,10 @@ class Fault(TypedDict):
     environment_config: NotRequired[dict[str, Any]]
     what: str
     stream: str
-    env: int | None
-    index: int
-    seed: int | None
-    step: int
+    env: CountOrZero | None
+    index: CountOrZero
+    seed: CountOrZero | None
+    step: CountOrZero
     action: Any
     actions: str | None
     message: str
@@ -131,23 +135,23 @@ class Manifest(_Files, total=False):
     config: dict[str, Any]
     spaces: dict[str, Any]
     network: str | None
-    seed: int
-    num_envs: int
-    num_updates: int
-    learned_at: int
+    seed: CountOrZero
+    num_envs: Count
+    num_updates: CountOrZero
+    learned_at: CountOrZero
     compiled: bool
     compile_later: bool
     keep_gradients: bool
     streams: dict[str, dict[str, Any]]
     buffer: dict[str, Any]
-    step: int
-    seconds: float
+    step: CountOrZero
+    seconds: NonNegative
     recent_return: float | None
     evaluation_due: bool
     best: Best | None
     stock_taken_at: int
     evaluation: EvaluationRecord | None
-    rollbacks: int
+    rollbacks: CountOrZero
     logs: dict[str, Mark]
     run: Config
     machine: Machine
@@ -173,6 +177,9 @@ def misfits(value: Any, form: Any, where: str = "") -> Iterator[str]:
         return
     if origin in (Annotated, NotRequired, Required):
         yield from misfits(value, arguments[0], where)
+        ranges = [limits for limits in arguments[1:] if isinstance(limits, Range)]
+        if isinstance(value, int | float) and any(value not in limits for limits in ranges):
+            yield f"{where} is {_shown(value)}, and should be {ranges[0]}"
     elif is_typeddict(form):
         if not isinstance(value, dict):
             yield f"{where or 'it'} is {_shown(value)}, not an object"
@@ -198,6 +205,8 @@ def misfits(value: Any, form: Any, where: str = "") -> Iterator[str]:
 def _is_a(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
+    if isinstance(value, int) and abs(value) > MAX_SEED:  # a number that nothing here comes to, nor numpy can hold
+        return False
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 

@@ -13,10 +13,7 @@ from footlight import checkpoint, forms
 from footlight.errors import UserError, printable
 from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
-from footlight.storage import parse_json, read_file, read_start
-
-FAULT = "fault.json"
-_HEADER_BYTES = 1 << 20
+from footlight.storage import MOST_BYTES, parse_json, read_file, read_start
 
 
 def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def _shapes(folder: Path, group: str, manifest: Mapping[str, Any]) -> Iterator[t
     """Type and shape of each array of a group, from the file's header; of rings in several files how many there are."""
     path = folder / manifest["groups"][group]
     length = int.from_bytes(read_start(path, 8), "little")
-    if length > _HEADER_BYTES:
+    if length > checkpoint.HEADER_BYTES:
         raise UserError(f"{path} is damaged - its header would have {length:,} bytes - `footlight verify` looks at all files")
     try:
         header = parse_json(read_start(path, 8 + length)[8:])
@@ -93,6 +90,7 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
 
     Raises `UserError` where there is nothing to look at.
     """
+    path = checkpoint.pointed(path)
     if (path / checkpoint.MANIFEST).exists():
         yield str(path), _fault(path)
         return
@@ -105,7 +103,7 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
         yield f"checkpoints/{folder.name}", fault
         whole += [] if fault else [checkpoint.read_manifest(folder)]
     if not folders:
-        yield "checkpoints", f"{path} has no checkpoint - begin it again: the same `footlight train`, --run-dir {path}"
+        yield "checkpoints", _missing(path)
     if folders:
         yield "checkpoints/LATEST", _pointer_fault(path / "checkpoints" / "LATEST", folders)
     if (path / "checkpoints" / "BEST").exists():
@@ -117,13 +115,23 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
             yield name, _json_fault(path / name, [], form)
     marks = whole[0].get("logs", {}) if whole else {}
     for log in LOGS:
-        yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
+        if (path / f"{log}.jsonl").exists() or marks.get(log, {"bytes": 0})["bytes"]:
+            yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
     for folder in _kept(path):
         yield f"crash/{folder.name}", _crash_fault(folder)
 
 
+def _missing(path: Path) -> str:
+    """Why a run folder has no checkpoint, and what to do."""
+    try:
+        return f"{checkpoint.find(path)} is there after all - look again"
+    except UserError as error:
+        return str(error)
+
+
 def unchecked(path: Path) -> list[str]:
     """What lies in a folder that nothing says anything of: videos, pictures, what trackers write, and what is not ours."""
+    path = checkpoint.pointed(path)
     if (path / checkpoint.MANIFEST).exists():
         return sorted(_strays(path))
     known = {"config.json", "machine.json", "result.json", "checkpoints", "crash", *(f"{log}.jsonl" for log in LOGS)}
@@ -152,21 +160,21 @@ def _kept(path: Path) -> list[Path]:
     return [
         folder
         for folder in sorted((path / "crash").glob("*"))
-        if (folder / FAULT).exists() or (folder / checkpoint.MANIFEST).exists()
+        if (folder / forms.FAULT).exists() or (folder / checkpoint.MANIFEST).exists()
     ]
 
 
 def _crash_fault(folder: Path) -> str | None:
     if (folder / checkpoint.MANIFEST).exists():  # of a batch that an agent diverged on
         return _fault(folder)
-    actions = folder / "actions.safetensors"
+    actions = folder / forms.ACTIONS
     try:
-        if forms.read(folder / FAULT, forms.Fault)["actions"] is not None:
-            load(read_file(actions, checkpoint.MOST_BYTES))
-    except SafetensorError as error:
-        return f"{actions} is damaged - {error} - restore it from a copy"
+        if forms.read(folder / forms.FAULT, forms.Fault)["actions"] is not None:
+            load(read_file(actions, MOST_BYTES))
     except UserError as error:
         return str(error)
+    except (SafetensorError, LookupError, ValueError, TypeError) as error:
+        return f"{actions} is damaged - {type(error).__name__}: {error} - restore it from a copy"
     return None
 
 

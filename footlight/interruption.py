@@ -21,7 +21,12 @@ class Interruption:
         self.wants_checkpoint = False
         self.is_looked_at = False
         """Whether the loop runs, which looks; before it nothing is under way, and a stop is one at once."""
-        self._deadline = None if max_time is None else time.monotonic() + max_time
+        self._deadline: float | None = None
+        self.end_after(max_time)
+
+    def end_after(self, seconds: float | None) -> None:
+        """Ask for a stop in so many seconds, None for never."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def goes_on(self) -> bool:
         """Whether nothing asks for the training to be saved and left at the next safe point."""
@@ -38,7 +43,7 @@ class Interruption:
 
         def stop(number: int, frame: Any) -> None:
             if not self.is_looked_at:
-                say("stopped; what was saved is whole")
+                say("stopped")
                 raise self.ending(number)
             if self.signal is not None:
                 if sys.stdout.isatty():

@@ -22,7 +22,7 @@ class Options:
     """Environment steps of the whole run."""
     seed: Annotated[int, Range(0, MAX_SEED)] = 0
     """Seed of everything random in the run."""
-    num_envs: Count = 1
+    num_envs: Annotated[int, Range(1, 1_000_000)] = 1
     """Environments stepped together."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
     """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
@@ -53,7 +53,7 @@ class Options:
     """Where networks live; auto is the CPU, which is the faster one for small networks."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the update into one graph; auto: where the run is long enough to pay it back."""
-    threads: Annotated[int | None, Range(1)] = None
+    threads: Annotated[int | None, Range(1, 1024)] = None
     """CPU threads; none: 1 for small networks and batches, otherwise one per core."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Trackers that follow the run; each can also be filled in later, with `footlight track`."""

@@ -1,6 +1,5 @@
 """A policy: what acts. It holds the actor's parameters and nothing that learns."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from footlight import checkpoint
 from footlight.algorithms import Algorithm, find
 from footlight.config import build as build_config
-from footlight.errors import UserError
+from footlight.errors import UserError, warn
 from footlight.networks.parameters import Network
 from footlight.normalisation import Normaliser
 from footlight.streams import derived_seed
@@ -88,7 +87,7 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     Loads no optimiser and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
-    folder = checkpoint.find(Path(path), partial(print, file=sys.stderr), ["policy"])
+    folder = checkpoint.find(Path(path), warn, ["policy"])
     return restore(folder, checkpoint.read_manifest(folder), algorithm, network, seed)
 
 

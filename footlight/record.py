@@ -1,7 +1,7 @@
 """What a run is, in its own words: the content of `config.json`, which every checkpoint repeats under its checksum."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, o
     }
 
 
-def agreed(run_dir: Path, checked: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
-    """The record in a checkpoint, which is the one that is checked; `config.json` is for reading, and mended here."""
+def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Write `config.json` anew, and say so, where it is not the record in the checkpoint: that is the one that counts."""
     try:
         found = forms.read(run_dir / "config.json", forms.Config)
         wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
@@ -51,11 +51,20 @@ def agreed(run_dir: Path, checked: dict[str, Any], say: Callable[[str], None]) -
     if fault is not None:
         say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
         RunFolder(run_dir).write_json("config.json", checked)
-    return checked
 
 
-def options_of(path: Path, record: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
-    """How the run is run, as recorded, but for what is to be changed. Raises `UserError`, also for a broken record."""
+def changed(record: Mapping[str, Any], options: Options, names: Iterable[str]) -> dict[str, Any]:
+    """The record with these options, as JSON has them."""
+    values = {name: getattr(options, name) for name in names}
+    return {**record, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
+
+
+def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
+    """How the run of a checkpoint is run, as recorded, but for what is to be changed.
+
+    Raises `UserError`, also where the checkpoint's manifest is broken.
+    """
+    record = manifest["run"]
     for name in changes:
         if name not in CHANGEABLE:
             raise UserError(f"{name} cannot be changed of a run that has begun - {', '.join(CHANGEABLE)} can - leave it out")
@@ -63,4 +72,7 @@ def options_of(path: Path, record: Mapping[str, Any], changes: Mapping[str, Any]
     missing = [name for name in (*fields(Options), "algorithm", "environment", "preset", "resume") if name not in recorded]
     if missing:
         raise UserError(f"{path} has no {missing[0]!r} in what it says of its run - it is broken - restore it from a copy")
+    wrong = [name for name in ("algorithm", "network", "seed", "num_envs", "config") if record.get(name) != manifest.get(name)]
+    if wrong:
+        raise UserError(f"{path} says two things of its {wrong[0]} - it is broken - restore it from a copy")
     return build(Options, {name: recorded[name] for name in fields(Options)} | dict(changes))

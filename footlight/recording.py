@@ -18,6 +18,7 @@ from footlight.environments.make import EnvironmentSource, make_one, remake
 from footlight.errors import FootlightError, UserError
 from footlight.runs.overlay import Bar, Moment, Overlay
 from footlight.runs.video import Frame, require_ffmpeg, write_video
+from footlight.storage import make_own_folder
 from footlight.streams import derived_seed
 from footlight.types import Array, Assessment, BoxAction, Spaces
 
@@ -231,7 +232,7 @@ class Recorder:
             return unless_stopping
 
         try:
-            path.parent.mkdir(exist_ok=True)
+            make_own_folder(path.parent)
             for half in path.parent.glob(".step-*.mp4"):  # of a training that was killed
                 half.unlink()
             with contextlib.closing(self._make_env()) as env:

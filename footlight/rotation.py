@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from footlight import checkpoint
+from footlight.errors import StorageFault
 from footlight.storage import make_folder, replace_text
 from footlight.types import Array
 
@@ -42,6 +43,8 @@ class Rotation:
 
         Raises `StorageFault`.
         """
+        if self.folder.is_symlink():
+            raise StorageFault(f"{self.folder} is a link - a run writes into its own folder only - put the folder itself there")
         plain = f"step-{step:09d}"
         found = [re.fullmatch(rf"{plain}(?:-(\d+))?", path.name) for path in self.folder.glob(f"{plain}*")]
         taken = [int(match[1] or 0) for match in found if match]
@@ -59,6 +62,8 @@ class Rotation:
     def _remove_old(self, best_step: int | None) -> None:
         """Remove all but the newest ones and the best, and what killed processes have left. Links are left alone."""
         found = checkpoint.newest_first(self.folder.parent)
+        if self.newest not in found:
+            return  # something is wrong with this folder: nothing is removed
         best = [path for path in found if int(path.name.split("-")[1]) == best_step]
         kept = {path.name for path in [*found[: self._keep], *best[:1]]}
         for path in self.folder.iterdir():

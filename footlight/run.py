@@ -11,7 +11,7 @@ import gymnasium
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
-from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake
+from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
@@ -68,12 +68,7 @@ class Run:
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        module, colon, _ = str(config["environment"]).partition(":")
-        if colon and module != self.allow_env_import:
-            raise UserError(
-                f"{self.folder} names the environment {config['environment']!r} - making it would run the module {module!r} - "
-                f"if you trust that, say so: --allow-env-import {module}"
-            )
+        require_allowed(self.folder, config["environment"], self.allow_env_import)
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from footlight.errors import StorageFault, UserError
 
 MOST_JSON_BYTES = 64 << 20
+MOST_BYTES = 1 << 30  # of arrays that are read at once, where nothing says how many there should be
 _FOREIGN = (  # first bytes, and what begins like this
     (b"PK\x03\x04", "a zip archive, as PyTorch and Stable-Baselines3 write, which may hold code"),
     (b"\x80\x02", "a pickle, which may hold code"),
@@ -39,6 +40,16 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageFault(f"cannot create {path} - {error.strerror} - free some space, or choose another place") from error
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder in a folder that a stranger may have filled: where there is a link already, it could lead anywhere.
+
+    Raises `StorageFault`.
+    """
+    if path.is_symlink():
+        raise StorageFault(f"{path} is a link - a run writes into its own folder only - remove it")
+    make_folder(path)
 
 
 def flush(path: Path) -> None:

@@ -13,7 +13,7 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
-from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
 from footlight.interruption import Interruption
@@ -22,7 +22,9 @@ from footlight.options import Options
 from footlight.recording import Recorder
 from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
+from footlight.runs.lock import require_held
 from footlight.runs.progress import Display
+from footlight.storage import make_own_folder
 from footlight.streams import Streams, derived_seed
 from footlight.types import Array
 
@@ -37,13 +39,14 @@ class Training:
 
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
-        folder: RunFolder, display: Display, record: Mapping[str, Any], recorder: Recorder | None = None,
+        folder: RunFolder, display: Display, record: Mapping[str, Any], interruption: Interruption,
+        recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments, self.evaluation_env = agent, environments, evaluation_env
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
-        self.record = record
+        self.record, self._saved_record = record, record
         self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
-        self.interruption = Interruption(options.max_time)
+        self.interruption = interruption
         self.evaluation: Evaluation | None = None
         self.evaluated_at = -1
         self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
@@ -71,7 +74,6 @@ class Training:
             self.display.say(f"compiled in {seconds:.1f} s")
         elif self.agent.num_steps:  # eager numbers are rounded otherwise
             self.mark_inexact("resumed without the compiler that it began with")
-            self.folder.write_json("config.json", self.record)
         return seconds
 
     def mark_inexact(self, reason: str) -> None:
@@ -80,6 +82,12 @@ class Training:
         if reason not in known:
             self.record = {**self.record, "resume": reason if known == "exact" else f"{known}; {reason}"}
         self.display.say(f"inexact: {reason} - numbers may differ from an uninterrupted run's")
+
+    def save_record(self) -> None:
+        """Save where the record has changed, so that it holds for later, too, and have `config.json` say it."""
+        if self.record != self._saved_record:
+            self.save()
+            self.folder.write_json("config.json", self.record)
 
     def run(self) -> dict[str, Any]:
         """`train_and_save`, stopped cleanly by SIGINT, SIGTERM and the end of its time."""
@@ -107,10 +115,8 @@ class Training:
                 except (MemoryError, RuntimeError) as error:
                     if (what := device_fault(error)) is None:
                         raise
-                    raise DeviceFault(
-                        f"{what} at step {self.agent.num_steps:,} - {self.checkpoints.newest} is whole - "
-                        f"make room, then `footlight resume {self.folder.path}`"
-                    ) from error
+                    remedy = f"make room, then `footlight resume {self.folder.path}`"
+                    raise DeviceFault(f"{what} - {self.checkpoints.newest} is the newest checkpoint - {remedy}") from error
         except EnvironmentFault:
             status = "fault"
             raise
@@ -121,7 +127,8 @@ class Training:
             # After any other exception the state may be half made, or not finite: the last good one stays the newest
             if raised is None or isinstance(raised, EnvironmentFault | StorageFault):
                 self._save_at_last()
-            self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
+            if not isinstance(raised, DeviceFault):  # which has perhaps taken along what metrics are read from
+                self._log_metrics()  # behind the checkpoint: a resumed run writes this line where an uninterrupted one would
             self.folder.flush()
             result = self._result("diverged" if diverged else status)
             self.folder.write_json("result.json", result)  # last: a run without it has not ended
@@ -153,10 +160,10 @@ class Training:
 
         Raises the error instead once that has not helped `MOST_ROLLBACKS` times.
         """
-        number, good = self.rollbacks + 1, self.checkpoints.newest
+        number, good = self.rollbacks + 1, self._newest_whole()
         kept = self.folder.path / "crash" / f"diverged-{number}"
         try:
-            kept.parent.mkdir(exist_ok=True)
+            make_own_folder(kept.parent)
             checkpoint.write(kept, {"batch": self.agent.batch()}, {"message": str(error), "step": self.agent.num_steps})
             where = f"the batch is in {kept}"
         except (OSError, StorageFault) as fault:
@@ -167,7 +174,15 @@ class Training:
         self.restore(good)
         self.rollbacks = number
         self.agent.streams = Streams(derived_seed(self.options.seed, "rollback", number))
+        self.save_record()
         self.display.say(f"{error}\n{where}; going on from {good.name} with other random numbers ({number} of {MOST_ROLLBACKS})")
+
+    def _newest_whole(self) -> Path | None:
+        try:
+            return checkpoint.find(self.folder.path, self.display.say)
+        except UserError as error:
+            self.display.say(str(error))
+            return None
 
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
@@ -293,11 +308,13 @@ class Training:
             "run": self.record,
             "machine": describe_machine(),
         }
+        require_held(self.folder.path)
         started = time.monotonic()
         acted = dict(zip(_ACTED, self.agent.acted, strict=True)) if self._unanswered is not None and self.agent.acted else {}
         groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {name: checkpoint.Span(*span) for name, span in getattr(self.agent.buffer, "spans", dict)().items()}
         self.checkpoints.save(step, groups, manifest, {"buffer": spans}, int(self.best["step"]) if self.best else None)
+        self._saved_record = self.record
         self.saving = self.saving[0] + 1, self.saving[1] + time.monotonic() - started
 
     def _is_best(self, step: int) -> bool:
@@ -333,14 +350,18 @@ class Training:
             self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
             if manifest["evaluation"] is not None:  # of this very step
                 self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
-            marks = manifest["logs"]
+                self.evaluation.mean_return  # noqa: B018 - numbers of which there is one
+            marks, self._saved_record = manifest["logs"], manifest["run"]
         self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
         arrays = checkpoint.read_arrays(folder, "environments")
         if all(name in arrays for name in _ACTED):
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
-        astray = self.environments.restore(arrays)
+        with checkpoint.fitting(folder):
+            if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
+                raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
+            astray = self.environments.restore(arrays)
         if astray:
             self._unanswered = None  # actions for observations that are no more
             self.agent.forget_episodes(astray)
@@ -348,6 +369,8 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
+            if self.record["resume"] == "exact":
+                self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
         for lost in self.folder.cut(marks):
             self.display.say(lost)
 

@@ -97,7 +97,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac", ["ENVIRONMENT"]),
         ("trian sac Pendulum-v1", ["trian", "train"]),
         ("resume nowhere", ["no folder nowhere", "give a run folder"]),
-        ("resume . --max-time never", ["never", "> 0"]),
+        ("resume . --max-time never", ["no run folder"]),
         ("evaluate .", ["no run folder"]),
         ("watch nowhere", ["no folder nowhere"]),
         ("plot nowhere", ["not a run folder"]),

@@ -173,6 +173,16 @@ def test_a_vector_environment_leaves_what_is_known() -> None:
         footlight.replay("run/crash/all-episode-0", faulty.Walk)
 
 
+def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def losing(given: Any) -> Any:
+        Path("run/config.json").unlink()
+        return faulty.raises(given)
+
+    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    with pytest.raises(EnvironmentFault, match="footlight replay run/crash/env-0-episode-0"):
+        footlight.train("a2c", lambda: faulty.Faulty(losing), run_dir="run", **SMALL)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -70,7 +70,9 @@ def test_a_whole_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == {"whole"}
-    assert len(lines) == 11
+    assert len(lines) == 10
+    assert main(["verify", str(run / "checkpoints" / "LATEST")]) == 0
+    assert capsys.readouterr().out == f"whole     {run / 'checkpoints' / 'step-000000250'}\n"
     assert faults(run / "checkpoints" / "step-000000200") == {}
 
 
@@ -136,6 +138,9 @@ def test_what_faults_have_left_is_looked_at_too(tmp_path: Path, monkeypatch: pyt
     (place / "fault.json").write_text(before.replace('"step"', '"stop"'))
     assert "stop is no key of it" in faults(run)[f"crash/{place.name}"]
     (place / "fault.json").write_text(before)
+    header = b'{"actions":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    (place / "actions.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    assert "actions.safetensors is damaged" in faults(run)[f"crash/{place.name}"]
     (place / "actions.safetensors").write_bytes(b"\0" * 8)
     assert "actions.safetensors is damaged" in faults(run)[f"crash/{place.name}"]
 

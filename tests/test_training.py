@@ -134,6 +134,32 @@ def test_what_diverges_a_third_time_ends_the_run(monkeypatch: pytest.MonkeyPatch
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("damaged", [1, 9])
+def test_what_diverges_goes_back_to_what_is_whole(
+    damaged: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def poison(env: Poisoned, action: Any) -> Any:
+        Poisoned.steps += 1
+        seen, reward, *rest = env.env.step(action)
+        if Poisoned.steps == 250:
+            for folder in checkpoint.newest_first(Path("run"))[:damaged]:
+                (folder / "agent.safetensors").write_bytes(b"")
+            reward = 3e38
+        return seen, reward, *rest
+
+    source = poisoned(0, monkeypatch)
+    monkeypatch.setattr(Poisoned, "step", poison)
+    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run", "eval_episodes": 0}
+    if damaged == 1:
+        footlight.train("ddpg", source, **settings)
+        assert "going on from step-000000100 with other random numbers (1 of 2)" in capsys.readouterr().out
+    else:
+        with pytest.raises(Diverged, match="is not finite after update"):
+            footlight.train("ddpg", source, **settings)
+
+
 def test_a_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr("footlight.training.Training.compile", lambda training: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -445,6 +471,23 @@ def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     ("number", "ends", "code"),
     [(signal.SIGUSR1, None, 0), (signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)],
 )
+def test_a_signal_while_environments_are_made(number: int, ends: Any, code: int) -> None:
+    made = iter([lambda: signal.raise_signal(number), *[lambda: None] * 9])
+
+    def source() -> Any:
+        next(made)()
+        return gymnasium.make("Pendulum-v1")
+
+    with contextlib.nullcontext() if ends is None else pytest.raises(ends):
+        footlight.train("ddpg", source, run_dir="run", **DDPG)
+    assert Path("run").exists() == (ends is None)
+    assert code in (0, 130, 143)
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "code"),
+    [(signal.SIGUSR1, None, 0), (signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)],
+)
 def test_a_signal_before_the_loop(number: int, ends: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     compile_it, handlers = Agent.compile, [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
 
@@ -482,6 +525,86 @@ def test_a_training_killed_before_its_first_checkpoint_is_begun_again(
         footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
 
 
+def test_a_folder_of_anything_else_is_not_begun_in() -> None:
+    for name, inside in (("empty", []), ("mine", ["config.json"]), ("more", [".lock", "config.json", "notes"])):
+        Path(name).mkdir()
+        for file in inside:
+            Path(name, file).write_text("mine")
+        with pytest.raises(UserError, match=f"{name} exists - a run is never overwritten"):
+            footlight.train("ddpg", "Pendulum-v1", run_dir=name, **DDPG)
+        assert sorted(path.name for path in Path(name).iterdir()) == sorted(inside)
+    Path("file").touch()
+    Path("linked").mkdir()
+    Path("linked/.lock").touch()
+    Path("linked/checkpoints").symlink_to("../empty")
+    for name in ("file", "linked"):
+        with pytest.raises(UserError, match=name):
+            footlight.train("ddpg", "Pendulum-v1", run_dir=name, **DDPG)
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_was_removed_and_begun_anew_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace() -> None:
+        shutil.rmtree("run")
+        shutil.copytree("other", "run")
+
+    footlight.train("ddpg", "Pendulum-v1", run_dir="other", **{**DDPG, "seed": 5})
+    before = {path: path.read_bytes() for path in Path("other").rglob("*") if path.is_file()}
+    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.01,))
+    with pytest.raises(StorageFault, match="run is not the folder that this training began in"):
+        footlight.train("ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG)
+    for path, content in before.items():
+        assert Path("run", *path.parts[1:]).read_bytes() == content
+    assert len([path for path in Path("run").rglob("*") if path.is_file()]) == len(before)
+
+
+def test_checkpoints_that_are_moved_behind_a_link_are_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def move() -> None:
+        Path("run/checkpoints").rename("larger-disk")
+        Path("run/checkpoints").symlink_to("../larger-disk")
+
+    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.01,))
+    with pytest.raises(StorageFault, match="run/checkpoints is a link"):
+        footlight.train("ddpg", acting(monkeypatch, 150, move), run_dir="run", checkpoint_every=100, **DDPG)
+    assert len(list(Path("larger-disk").glob("step-*"))) == 2
+
+
+def test_an_output_that_is_full_ends_no_run() -> None:
+    settings = "--steps 60 --hidden-sizes 8 --compile off --eval-episodes 0 --run-dir run --no-preset"
+    command = [sys.executable, "-m", "footlight", "train", "ddpg", "Pendulum-v1", *settings.split()]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stdout=full, timeout=100, check=False).returncode == 0
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+class LateNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Is exact for as long as a probe looks."""
+
+    steps = 0
+
+    def reset(self, **given: Any) -> Any:
+        self.steps = 0
+        return self.env.reset(**given)
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        seen, *rest = self.env.step(action)
+        return seen + (np.random.default_rng().normal() if self.steps > 120 else 0), *rest
+
+
+def test_what_cannot_be_put_where_it_stood_is_inexact_from_then_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def source() -> Any:
+        return LateNoise(gymnasium.make("Pendulum-v1"))
+
+    footlight.train("ddpg", source, run_dir="run", **{**DDPG, "steps": 150})
+    assert footlight.Run(Path("run")).config["resume"] == "exact"
+    footlight.resume("run", environment=source, steps=180)
+    assert "environment 0 cannot be put where it stood" in capsys.readouterr().out
+    reason = "an environment could not be put where it stood at step 150"
+    assert footlight.Run(Path("run")).config["resume"] == reason
+    assert json.loads(Path("run/config.json").read_text())["resume"] == reason
+
+
 def test_a_folder_that_another_process_begins_in_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     inner = footlight.api.locked
 
@@ -499,9 +622,11 @@ def test_a_folder_that_another_process_begins_in_is_left_alone(monkeypatch: pyte
 
 def test_what_is_changed_on_resuming_holds_from_then_on() -> None:
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
-    assert main(["resume", "run", "--env-timeout", "7", "--on-worker-death", "restart", "--quiet"]) == 0
+    for wrong in (["--max-time", "never"], ["--steps", "some"], ["--on-worker-death", "weep"], ["--env-timeout", "-1"]):
+        assert main(["resume", "run", *wrong]) == 2
+    assert main(["resume", "run", "--env-timeout", "7.5", "--on-worker-death", "restart", "--steps", "3e2", "--quiet"]) == 0
     config = footlight.Run(Path("run")).config
-    assert (config["env_timeout"], config["on_worker_death"], config["max_time"]) == (7.0, "restart", 1e-3)
+    assert (config["env_timeout"], config["on_worker_death"], config["max_time"]) == (7.5, "restart", 1e-3)
     assert step_of("run") < 300
     assert main(["resume", "run", "--max-time", "none", "--quiet"]) == 0
     config = footlight.Run(Path("run")).config
@@ -618,8 +743,13 @@ def test_what_is_half_made_is_not_saved(error: Exception, is_fault: bool, monkey
 
     def failing(agent: Agent, variant: Any) -> None:
         if next(count) == 150:
+            if is_fault:  # what has failed once gives nothing any more
+                broken.setattr(Agent, "metrics", failing_again)
             raise error
         update(agent, variant)
+
+    def failing_again(agent: Agent) -> Any:
+        raise error
 
     with monkeypatch.context() as broken:
         broken.setattr(Agent, "_update", failing)
@@ -627,7 +757,7 @@ def test_what_is_half_made_is_not_saved(error: Exception, is_fault: bool, monkey
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
     if is_fault:
         assert caught.value.exit_code == 3
-        assert "at step 171 - run/checkpoints/step-000000100 is whole - make room, then `footlight resume run`" in str(
+        assert "run/checkpoints/step-000000100 is the newest checkpoint - make room, then `footlight resume run`" in str(
             caught.value
         )
     assert step_of("run") == 100

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -158,6 +159,16 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
 
         return another
     return source
+
+
+def require_allowed(folder: Path, environment: str, module_allowed: str | None) -> None:
+    """Raise `UserError` where an id that stands in a file of `folder` would import a module that the user has not named."""
+    module, colon, _ = environment.partition(":")
+    if colon and module != module_allowed:
+        raise UserError(
+            f"{folder} names the environment {environment!r} - making it would run the module {module!r} - "
+            f"if you trust that, say so: --allow-env-import {module}"
+        )
 
 
 def name_of(source: EnvironmentSource) -> str:

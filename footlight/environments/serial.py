@@ -182,17 +182,26 @@ class SerialEnvironments:
         """Put fresh environments where the saved ones stood, by replaying the actions of their current episodes.
 
         Gives the indices of environments that did not come out where they had been: these begin a new episode.
+        Raises `ValueError` or `KeyError` for arrays of other environments.
         """
-        self.book.index[:] = arrays["episode.index"]
+        seen, taken = arrays["observation"], {env: arrays.get(f"actions.{env}") for env in range(self.num_envs)}
+        self.book.index[:] = arrays["episode.index"].reshape(self.num_envs)
+        wrong = [env for env, actions in taken.items() if actions is not None and not self._are_actions(actions)]
+        if wrong or seen.shape != self.observation.shape or self.book.index.min() < 0:
+            raise ValueError("episodes of other environments were saved")
         astray = []
         for env in range(self.num_envs):
-            self.replay(env, arrays.get(f"actions.{env}", np.empty(0)))
-            if not np.array_equal(self.observation[env], arrays["observation"][env]):
+            actions = taken[env]
+            self.replay(env, np.empty(0) if actions is None else actions)
+            if not np.array_equal(self.observation[env], seen[env]):
                 astray.append(env)
                 self.book.finish(env, False)
                 self._actions[env].clear()
                 self.observation[env] = self._reset(env)
         return astray
+
+    def _are_actions(self, actions: Array) -> bool:
+        return actions.shape[1:] == self.spaces.action.shape and actions.dtype.kind in "biuf" and all_finite(actions)
 
     def replay(self, env: int, actions: Array) -> bool:
         """Begin the current episode of `env` again and play these actions, or as many as there are until it ends.

@@ -1,16 +1,18 @@
 """The run folder, written: what is said about a run goes into append-only JSON lines, the one source of truth."""
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from footlight.errors import StorageFault, UserError
-from footlight.storage import replace_text
+from footlight.runs.lock import require_held
+from footlight.storage import flush, replace_text
 
 FORMAT_VERSION = 1
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
@@ -24,15 +26,19 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
     try:
         if run_dir is not None:
             folder = Path(run_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            require_unbegun(folder)
+            try:
+                _make(folder)
+            except FileExistsError:
+                if not folder.is_dir():
+                    raise
+                require_unbegun(folder)
             return folder
         parent = Path("runs", _safe(environment), _safe(algorithm))
         parent.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(child.name) for child in parent.iterdir() if child.name.isdigit()), default=0)
         while True:
             try:
-                (parent / f"{number:03d}").mkdir()
+                _make(parent / f"{number:03d}")
                 return parent / f"{number:03d}"
             except FileExistsError:  # another run took the number in between
                 number += 1
@@ -40,12 +46,30 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
         raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
 
 
+def _make(folder: Path) -> None:
+    """Make a folder that has its lock from the first moment, so that no other process takes it. Raises `OSError`."""
+    if folder.exists() or folder.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        made.mkdir()
+        (made / ".lock").touch()
+        made.rename(folder)  # never onto one that another process has made in between: that is not empty
+        flush(folder.parent)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        number = errno.EEXIST if error.errno == errno.ENOTEMPTY else error.errno
+        raise OSError(number, error.strerror, str(folder)) from None  # which is a FileExistsError for the one number
+
+
 def require_unbegun(folder: Path) -> None:
-    """Raise `UserError` where a folder holds more than what a training leaves that is killed before its first checkpoint."""
-    inside = {path.name for path in folder.iterdir()} - {"config.json", ".config.json.tmp", ".lock", "checkpoints"}
-    with contextlib.suppress(OSError):  # there is none, or it is no folder
-        inside |= {path.name for path in (folder / "checkpoints").iterdir() if not path.name.startswith(".")}
-    if inside:
+    """Raise `UserError` where a folder is anything but what a training leaves that is killed before its first checkpoint."""
+    inside, checkpoints = {path.name for path in folder.iterdir()}, folder / "checkpoints"
+    more = inside - {"config.json", ".config.json.tmp", ".lock", "checkpoints"} or ".lock" not in inside
+    if "checkpoints" in inside and not more:
+        more = checkpoints.is_symlink() or not checkpoints.is_dir() or any(p.name[0] != "." for p in checkpoints.iterdir())
+    if more:
         raise UserError(
             f"{folder} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {folder}`"
         )
@@ -66,6 +90,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write `config.json`, `machine.json` or `result.json` as a whole. Raises `StorageFault`."""
+        require_held(self.path)
         replace_text(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def append(self, log: str, record: Mapping[str, Any]) -> None:
@@ -104,8 +129,12 @@ class _Log:
         try:
             while self.waiting:
                 if self._descriptor is None:
+                    require_held(self.path.parent)
                     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                    is_new = not self.path.exists()
                     self._descriptor = os.open(self.path, flags, 0o644)
+                    if is_new:
+                        flush(self.path.parent)
                 count = os.write(self._descriptor, self.waiting)
                 self._hash.update(self.waiting[:count])
                 self._length += count
@@ -135,6 +164,10 @@ class _Log:
         except FileNotFoundError:
             return f"{self.path} is missing - {length:,} bytes of it are lost" if length else None
         except OSError as error:
+            if self.path.is_symlink():
+                raise UserError(
+                    f"{self.path} is a symbolic link - links could lead anywhere - put the log itself there"
+                ) from error
             raise _fault(self.path, error) from error
         self._length, self._hash = len(content), hashlib.sha256(content)
         if len(content) < length:

@@ -48,9 +48,8 @@ class Follower:
         self._failure: str | None = None
         command = [sys.executable, "-P", "-m", "footlight", "--debug", "track", str(folder), "--track", name, "--follow"]
         try:
-            with self._log.open("wb"):  # of this session alone
-                pass
-            with self._log.open("ab") as log:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(self._log, flags, 0o644), "wb") as log:  # of this session alone
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """Learning curves from run folders: one run with its spread, or several with mean and 95 % interval."""
 
+import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -56,9 +57,13 @@ def plot_runs(folders: Sequence[Path], output: Path) -> Path:
     # Restored on leaving: the caller's own figures keep their style.
     with _style():
         figure = _draw_figure(records)
-        try:
-            figure.savefig(output, dpi=150, format=output.suffix.lower()[1:])
+        partial = output.with_name(f".{output.stem}.{os.getpid()}{output.suffix.lower()}")
+        try:  # aside, and renamed: a link that lies there is replaced, not followed
+            with partial.open("xb") as file:
+                figure.savefig(file, dpi=150, format=output.suffix.lower()[1:])
+            partial.replace(output)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise StorageFault(f"{output} cannot be written - {error.strerror or error} - choose another place") from None
     return output
 

@@ -28,7 +28,12 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Let what is written from here on, and what waits, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Display:
@@ -99,8 +104,14 @@ class Display:
 
     def say(self, text: str) -> None:
         """Prints `text` above the live display if there is one, without what a terminal would obey."""
-        if not self._quiet:
+        if self._quiet:
+            return
+        try:
             self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        except OSError:  # the disk that it goes to is full
+            self._quiet = True
+            if self._console.file is sys.stdout:
+                _discard_output()
 
     def _start_clock(self) -> None:
         self._started = time.monotonic()

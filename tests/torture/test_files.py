@@ -1,5 +1,6 @@
 """Files that were damaged, or made to do harm: what is refused, what falls back, and that nothing of it runs."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import footlight
 from footlight import checkpoint
@@ -241,6 +243,41 @@ def test_linked_checkpoints_are_not_followed(run: Path) -> None:
     assert sorted(str(path) for path in Path("elsewhere").rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tensorboard.log", ["resume", "run", "--steps", "300", "--track", "tensorboard"]),
+        ("curve.png", ["plot", "run"]),
+        ("videos", ["resume", "run", "--steps", "300"]),
+        ("crash", ["resume", "run", "--steps", "300"]),
+    ],
+)
+def test_what_is_written_is_written_into_the_folder(
+    run: Path, name: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    precious = elsewhere / "precious"
+    precious.write_text("mine")
+    (run / name).symlink_to((elsewhere if name in ("videos", "crash") else precious).absolute())
+    if name == "crash":
+        monkeypatch.setattr("gymnasium.envs.classic_control.pendulum.PendulumEnv.step", lambda env, action: 1 / 0)
+    if name == "videos":
+        for folder in checkpoint.newest_first(run):
+            forged(folder, setting("run", "video_every", to=100))
+    assert main(words) == (3 if name == "crash" else 0)
+    assert [path.name for path in elsewhere.iterdir()] == ["precious"]
+    assert precious.read_text() == "mine"
+
+
+def test_checkpoints_that_are_gone_are_not_begun_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    for words in (["resume", "run"], ["verify", "run"], ["evaluate", "run"]):
+        assert main(words) == 2
+        assert "its checkpoints are gone - restore them from a copy" in capsys.readouterr().err
+
+
 def test_a_newer_format_is_no_damage(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     forged(run / "checkpoints" / "step-000000200", setting("format_version", to=99))
     assert main(["resume", "run", "--steps", "300"]) == 2
@@ -327,6 +364,11 @@ MISFITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "groups": setting("groups", to=[]),
     "segments": setting("segments", to={"buffer": {"rows": 1}}),
     "flag": setting("compiled", to="no"),
+    "logs-negative": setting("logs", "episodes", "bytes", to=-5),
+    "step-negative": setting("step", to=-1),
+    "huge": setting("recent_return", to=10**400),
+    "threads": setting("run", "threads", to=10**10),
+    "file": lambda manifest: manifest["files"].update({"\x1b[31mEVIL.safetensors": {"bytes": 1, "sha256": ""}}),
 }
 
 
@@ -339,6 +381,51 @@ def test_a_manifest_of_another_form_is_refused_by_all(run: Path, name: str, caps
         error = capsys.readouterr().err
         assert "manifest.json is broken - " in error
         assert len(error.splitlines()) <= 3
+
+
+EPISODES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "index-gone": lambda arrays: arrays.pop("episode.index"),
+    "index-more": lambda arrays: arrays.update({"episode.index": np.zeros(3, np.int64)}),
+    "index-negative": lambda arrays: arrays.update({"episode.index": np.array([-7])}),
+    "observation-gone": lambda arrays: arrays.pop("observation"),
+    "observation-none": lambda arrays: arrays.update(observation=np.zeros((0, 3), np.float32)),
+    "actions-one": lambda arrays: arrays.update({"actions.0": np.array(1.0)}),
+    "actions-wide": lambda arrays: arrays.update({"actions.0": np.zeros((5, 7), np.float32)}),
+    "actions-nan": lambda arrays: arrays.update({"actions.0": np.full((5, 1), np.nan, np.float32)}),
+    "unanswered": lambda arrays: arrays.update(
+        {"unanswered.action": np.zeros((4, 4)), "unanswered.drawn": np.zeros((4, 4), np.float32)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EPISODES)
+def test_episodes_of_other_environments_are_refused(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run / "checkpoints" / "step-000000200"
+    arrays = checkpoint.read_arrays(folder, "environments")
+    EPISODES[name](arrays)
+    data = safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    (folder / "environments.safetensors").write_bytes(data)
+    record = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    forged(folder, lambda manifest: manifest["files"].update({"environments.safetensors": record}))
+    assert main(["resume", "run", "--steps", "300", "--quiet"]) == 2
+    assert "does not fit together" in capsys.readouterr().err
+
+
+CONTRADICTIONS = {"algorithm": "sac", "seed": 9, "num_envs": 2, "network": "Mine", "config": {}}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_run_that_contradicts_its_agent_is_refused(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    forged(run / "checkpoints" / "step-000000200", setting("run", name, to=CONTRADICTIONS[name]))
+    assert main(["resume", "run", "--steps", "300", "--quiet"]) == 2
+    assert f"says two things of its {name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [None, -1, 10**15])
+def test_an_overlay_of_a_strangers_agent(run: Path, number: Any) -> None:
+    for folder in checkpoint.newest_first(run):
+        forged(folder, setting("num_envs", to=number) if number else lambda manifest: manifest.pop("num_envs"))
+    assert main(["watch", "run", "--video", "film.gif", "--overlay"]) == 2
 
 
 def test_what_a_run_says_of_itself_comes_from_its_checkpoint(run: Path) -> None:
