@@ -90,7 +90,7 @@ def train(
     said: list[str] = []  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
     interruption = Interruption(options.max_time)
-    with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: there may be processes behind
+    with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: environments may be processes
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)

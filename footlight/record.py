@@ -1,6 +1,7 @@
 """What a run is, in its own words: the content of `config.json`, which every checkpoint repeats under its checksum."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from footlight.environments.make import EnvironmentSource, name_of
 from footlight.errors import UserError
 from footlight.options import CHANGEABLE, FIRST_OPTIONS, Options
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
+from footlight.storage import parse_json
 
 
 def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, options: Options, resume: str) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, o
 
     resume: "exact", or why an interrupted run could not go on exactly.
     """
-    return {
+    record = {
         "format_version": FORMAT_VERSION,
         "algorithm": agent.name,
         "environment": name_of(environment),
@@ -38,6 +40,7 @@ def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, o
         "config": dataclasses.asdict(agent.config),
         "resume": resume,
     }
+    return parse_json(json.dumps(record).encode())  # as it will be read: tuples are lists
 
 
 def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -54,9 +57,8 @@ def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) 
 
 
 def changed(record: Mapping[str, Any], options: Options, names: Iterable[str]) -> dict[str, Any]:
-    """The record with these options, as JSON has them."""
-    values = {name: getattr(options, name) for name in names}
-    return {**record, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
+    """The record with these options."""
+    return parse_json(json.dumps({**record, **{name: getattr(options, name) for name in names}}).encode())
 
 
 def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:

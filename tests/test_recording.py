@@ -214,7 +214,7 @@ def broken_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("step", "RuntimeError: the motor broke"),
         ("render", "the environment cannot be drawn - RuntimeError: the lamp broke"),
-        ("folder", "FileExistsError"),
+        ("folder", "File exists"),
         ("ffmpeg", "does not take the film - ffmpeg stopped: No space left - is the disk full?"),
         ("make", "OSError: no more files"),
     ],

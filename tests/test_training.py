@@ -698,7 +698,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monke
 def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0,))
     source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
-    with pytest.raises(StorageFault, match="No such file or directory"):
+    with pytest.raises(StorageFault, match="that this training began in - it was removed"):
         footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
     assert not Path("run").exists()
 
