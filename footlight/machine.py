@@ -61,7 +61,8 @@ def _commit() -> str | None:
     home = Path(__file__).parents[1]
     if not (home / ".git").exists():
         return None
-    command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=12"]
+    git = ["git", "--no-optional-locks", "-C", str(home)]  # which would write into the checkout
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
