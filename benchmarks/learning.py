@@ -110,7 +110,7 @@ def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -
     lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
     result = json.loads((run_dir / "result.json").read_text())
     config = json.loads((run_dir / "config.json").read_text())
-    every = max(arguments.steps // POINTS, 1)  # where several environments step together, an evaluation comes some steps behind
+    every = max(config["eval_every"], 1)  # where several environments step together, an evaluation comes some steps behind
     curve = {min(line["step"] // every * every, arguments.steps): line["mean_return"] for line in lines}
     return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
 
