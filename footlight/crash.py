@@ -32,7 +32,7 @@ from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json,
 from footlight.types import Array
 
 FORMAT_VERSION = 1
-SETTINGS = ("environment", "environment_source", "environment_config")  # what config.json and fault.json say alike
+SETTINGS = ("environment", "environment_source", "environment_config", "env_kwargs")  # what config.json and fault.json say alike
 
 
 @contextlib.contextmanager
@@ -164,13 +164,13 @@ def read(folder: Path) -> dict[str, Any]:
 
 def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
-    name, settings = record.get("environment", "?"), record.get("environment_config", {})
+    name = record.get("environment", "?")
     if record.get("environment_source") != "id":
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
         )
-    require_allowed(folder, name, allow_env_import)
-    return configured(name, settings)
+    require_allowed(folder, record, allow_env_import)
+    return configured(name, record.get("environment_config"), record.get("env_kwargs"))
 
 
 def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:

@@ -68,11 +68,11 @@ class Run:
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        require_allowed(self.folder, config["environment"], self.allow_env_import)
+        require_allowed(self.folder, config, self.allow_env_import)
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return configured(config["environment"], config.get("environment_config", {}))
+        return configured(config["environment"], config.get("environment_config"), config.get("env_kwargs"))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""

@@ -56,6 +56,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "record": {"agent", "environments", "forms", "options", "runs"},
     "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
     "crash": {"environments", "forms"},
+    "values": {"environments", "options", "presets"},
     "training": {
         "agent",
         "environments",
@@ -85,6 +86,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "recording",
         "training",
         "run",
+        "values",
     },
     "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
     "cli": {"api", "commands", "options", "algorithms", "environments", "presets"},
