@@ -19,7 +19,7 @@ from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError, warn
 from footlight.histograms import make_room_for_gradients
 from footlight.policy import Policy, as_batch, build_networks, described, make_normaliser
-from footlight.storage import MOST_BYTES, make_folder
+from footlight.storage import MOST_BYTES, make_folder, user_path
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
@@ -310,7 +310,7 @@ class Agent:
 
     def save(self, path: str | Path) -> None:
         """Write the agent into the folder `path`, replacing an agent saved there. Raises `UserError` or `StorageFault`."""
-        folder = Path(path)
+        folder = user_path(path)
         if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
             raise UserError(f"{folder} exists and is no saved agent - nothing was written - choose another name")
         make_folder(folder.parent)

@@ -32,7 +32,7 @@ from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
-from footlight.errors import UserError
+from footlight.errors import UserError, quoted
 from footlight.evaluation import Evaluation
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
@@ -46,6 +46,7 @@ from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
+from footlight.storage import user_path
 from footlight.training import Training, choose_threads
 from footlight.values import read_toml, resolve, update_warnings
 
@@ -57,7 +58,6 @@ def train(
     config: str | Path | None = None,
     preset: bool | str = True,
     run_dir: str | Path | None = None,
-    env_kwargs: Mapping[str, Any] | Sequence[str] | None = None,
     network: Any = None,
     quiet: bool = False,
     **values: Any,
@@ -66,27 +66,25 @@ def train(
 
     algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
     environment: an id or `EnvSpec`, a gymnasium environment or vector environment, or a function that makes one.
-    env_kwargs: arguments that the environment of an id is made with.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that holds no run yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
     network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
-    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
+    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...), and `env_kwargs`,
+    a mapping: the arguments that the environment of an id is made with.
     A value given here wins over the file, the file over the preset, the preset over the defaults.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
     method, name = find(algorithm), name_of(algorithm)
-    given = read_toml(config) | ({} if env_kwargs is None else {"env_kwargs": env_kwargs}) | values
-    kwargs = given.pop("env_kwargs", None)
-    resolved = resolve(name, method.Config, environment, preset, given)
+    resolved = resolve(name, method.Config, environment, preset, read_toml(config) | values)
     options = build(Options, resolved.options)
     require_trackers(options.track)
-    environment = configured(environment, resolved.environment, kwargs)
+    environment = configured(environment, resolved.environment, resolved.env_kwargs)
     build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
     display = Display(options.steps, quiet=quiet)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
-    said: list[str] = []  # until it is known that there will be a run
+    said = [*resolved.notes]  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
     interruption = Interruption(options.max_time)
     with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: environments may be processes
@@ -108,8 +106,7 @@ def train(
         folder.write_json("config.json", record)
         closing.enter_context(crash.kept(path, record))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
-        warnings = update_warnings(agent.buffer, agent.config, options.steps)
-        display.say("\n".join([*warnings, _header(record, agent), *resolved.notes, *said]))
+        display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
@@ -135,7 +132,7 @@ def resume(
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    path = Path(run_dir)
+    path = user_path(run_dir)
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
     _require_run_folder(path)
@@ -168,7 +165,7 @@ def resume(
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         if not agent.num_updates:
-            said[:0] = update_warnings(agent.buffer, agent.config, options.steps)
+            said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         if other := differences(machine, describe_machine()):
             training.mark_inexact(f"resumed with {', '.join(other)}")
@@ -194,12 +191,12 @@ def _has_ended(run: Run, step: int) -> bool:
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
     """`Run(run_dir).evaluate(...)`."""
-    return Run(Path(run_dir)).evaluate(episodes, seed, deterministic)
+    return Run(user_path(run_dir)).evaluate(episodes, seed, deterministic)
 
 
 def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
     """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
-    return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
+    return plot_runs([user_path(run_dir) for run_dir in run_dirs], user_path(output))
 
 
 @contextlib.contextmanager
@@ -343,6 +340,6 @@ def _closing(folder: Path, result: Mapping[str, Any], saving: tuple[int, float])
     score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"
-    look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
-    more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
+    look = f"look at it: footlight plot {quoted(folder)}   or: footlight watch {quoted(folder)} --video episode.mp4"
+    more = f"go on with: footlight resume {quoted(folder)}" if result["status"] == "stopped" else look
     return f"{score} | {pace}\nrun folder {folder}\n{more}"

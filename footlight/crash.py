@@ -28,7 +28,7 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
 from footlight.forms import ACTIONS, FAULT
-from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text
+from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text, user_path
 from footlight.types import Array
 
 FORMAT_VERSION = 1
@@ -113,7 +113,7 @@ def replay(
     allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
     Raises `UserError` for a folder that cannot be used.
     """
-    folder = Path(path)
+    folder = user_path(path)
     record = read(folder)
     source = _source(folder, record, allow_env_import) if environment is None else environment
     actions, seed = _episode(folder, record)

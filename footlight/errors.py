@@ -4,9 +4,11 @@ A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of th
 """
 
 import difflib
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from footlight.synonyms import difference, translate
@@ -66,6 +68,11 @@ class StorageFault(FootlightError):
 def printable(text: str) -> str:
     """Text without what a terminal would obey: some of it comes from files, environments and paths."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def quoted(path: str | Path) -> str:
+    """A path as it can be pasted into a shell."""
+    return shlex.quote(str(path))
 
 
 def warn(text: str) -> None:

@@ -22,6 +22,7 @@ from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
+from footlight.storage import user_path
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -96,7 +97,7 @@ class Run:
 
     def plot(self, output: str | Path | None = None) -> Path:
         """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
-        return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+        return plot_runs([self.folder], user_path(output) if output else self.folder / "curve.png")
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
@@ -120,7 +121,7 @@ class Run:
             fps = recording.frames_per_second(env)
             most_steps = int(recording.MAX_SECONDS * fps)
             films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
-            return write_video(itertools.chain.from_iterable(films), Path(output), fps)
+            return write_video(itertools.chain.from_iterable(films), user_path(output), fps)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
         """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.

@@ -30,6 +30,8 @@ class Values:
     fields: dict[str, Any]
     environment: dict[str, Any]
     """Settings of an Atari game."""
+    env_kwargs: Any
+    """Arguments that the environment is made with."""
     preset: str | None
     """Its name."""
     of_preset: dict[str, Any]
@@ -56,9 +58,11 @@ class Values:
 def resolve(algorithm: str, config: Any, environment: EnvironmentSource, preset: bool | str, typed: Mapping[str, Any]) -> Values:
     """The values of a run of `algorithm`, whose config class is `config`. Raises `UserError` for a name that is none of a field.
 
-    typed: from the command line, Python or a file. n_steps and minibatch_size of a preset that nobody typed follow the number of
-    environments.
+    typed: from the command line, Python or a file, `env_kwargs` among them. n_steps and minibatch_size of a preset follow the
+    number of environments where nobody typed them.
     """
+    typed = {**typed}
+    env_kwargs = typed.pop("env_kwargs", None)
     name, tuned = _preset(algorithm, environment, preset)
     num_envs = _num_envs(environment, {**tuned, **typed})
     usual = {field.name: field.default for field in fields(config).values()}
@@ -66,7 +70,7 @@ def resolve(algorithm: str, config: Any, environment: EnvironmentSource, preset:
     classes = (Options, config, config_class(environment))
     options, config_fields, settings = _split(classes, {**tuned, **fitted, **typed})
     own = {name: value for name, value in tuned.items() if name not in typed and name not in fitted}
-    return Values(options, config_fields, settings, name, own, _notes(fitted, {**usual, **tuned}, name, num_envs))
+    return Values(options, config_fields, settings, env_kwargs, name, own, _notes(fitted, {**usual, **tuned}, name, num_envs))
 
 
 def read_toml(path: str | Path | None) -> dict[str, Any]:
@@ -81,8 +85,9 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
 
 
-def update_warnings(buffer: Any, config: Any, steps: int) -> list[str]:
+def update_warnings(agent: Any, steps: int) -> list[str]:
     """What to say first about a run of `steps` environment steps that learns nothing, or only after its last step."""
+    buffer, config = agent.buffer, agent.config
     start, rate = getattr(config, "learning_starts", 0), getattr(config, "updates_per_step", None)
     if start >= steps:
         return [
@@ -147,4 +152,4 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
     return [{name: value for name, value in given.items() if name in names} for names in members]
 
 
-_KEYWORDS = ("run_dir", "env_kwargs", "preset", "config", "network", "quiet")  # of `train`, besides fields
+_KEYWORDS = ("run_dir", "env_kwargs", "preset", "network", "quiet")  # of `train`, besides fields

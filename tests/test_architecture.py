@@ -89,7 +89,8 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "values",
     },
     "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
-    "cli": {"api", "commands", "options", "algorithms", "environments", "presets"},
+    "command_line": set(),
+    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }
