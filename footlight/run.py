@@ -11,6 +11,7 @@ import gymnasium
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
+from footlight.config import Range, integer
 from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
@@ -156,12 +157,9 @@ class Run:
         return load_assessor(self.folder, algorithm=self.algorithm, network=self.network) if overlay else None
 
     def _checked(self, episodes: int, seed: int | None) -> int:
-        seed = int(self.config["seed"]) if seed is None else seed
-        if episodes < 1:
-            raise UserError(f"episodes is {episodes} - it must be an integer >= 1")
-        if not 0 <= seed <= MAX_SEED:
-            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
-        return seed
+        seed = self.config["seed"] if seed is None else seed
+        integer("episodes", episodes, Range(1))
+        return integer("seed", seed, Range(0, MAX_SEED))
 
 
 def _seeds(seed: int, episodes: int) -> list[int]:

@@ -47,7 +47,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "presets": set(),
     "networks": {"equations"},
     "algorithms": {"equations", "networks", "buffers"},
-    "agent": {"algorithms", "compilation", "checkpoint", "environments", "policy", "histograms"},
+    "agent": {"algorithms", "compilation", "checkpoint", "environments", "normalisation", "policy", "histograms"},
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
     "evaluation": {"environments", "policy"},
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
