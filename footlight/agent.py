@@ -276,6 +276,8 @@ class Agent:
             if self.normaliser is not None:
                 batch = self.normaliser.batch(batch, tuple(inputs[width + 1 :]))
             metrics = self.algorithm.update(self.config, self.networks, state, batch, noise, variant)
+            if unnamed := sorted(metrics.keys() - set(names)):
+                raise UserError(f"{self.name}: update returned a metric {unnamed[0]!r} that METRICS does not name - add it there")
             self._given[variant] = np.array([name in metrics for name in names], np.float32)
             zero = torch.zeros_like(latest[0])
             totals.add_(torch.stack([metrics.get(name, zero) for name in names]))

@@ -35,7 +35,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "buffers": set(),
     "compilation": set(),
     "normalisation": set(),
-    "histograms": set(),
+    "histograms": {"equations"},
     "forms": {"options"},
     "checkpoint": {"forms"},
     "runs": set(),

@@ -40,7 +40,7 @@ class Algorithm(Protocol):
     POLICY: str
     """Name of the field of networks and of the state that acts, such as "actor"."""
     METRICS: tuple[str, ...]
-    """Names of the metrics that `update` may give."""
+    """Names of all metrics that `update` may return; one that is not named here is an error."""
     Config: Any
     """A frozen dataclass of hyperparameters, see `footlight.config`."""
 

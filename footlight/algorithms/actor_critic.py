@@ -28,7 +28,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Fraction, NonNegative, OptionalPositive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
 
@@ -68,7 +68,7 @@ class State:
     """Everything that changes while the agent learns."""
 
     actor_critic: Tensor  # [P]
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 

@@ -62,6 +62,8 @@ class Config(Normalisation):
     """Transitions per update."""
     buffer_size: Count = 1_000_000
     """Transitions kept for replay; of images, frames over all environments."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     warmup: Literal["uniform", "policy"] = "uniform"

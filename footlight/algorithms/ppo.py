@@ -30,7 +30,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces, tree_items
@@ -86,7 +86,7 @@ class State:
     """Everything that changes while PPO learns. What is known of the rollout in hand is computed before its first minibatch."""
 
     actor_critic: Tensor  # [P]
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
     advantage: Tensor  # [B]
     value: Tensor  # [B], by the old parameters

@@ -30,7 +30,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.episodes import Episodes
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import Assessment, EpisodeBatch, Spaces
 
@@ -73,7 +73,7 @@ class State:
     actor_critic: Tensor  # [P]
     gradient: Tensor  # [P], sum over the chunks of this update so far
     num_rows: Tensor  # [1], steps in these chunks
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 

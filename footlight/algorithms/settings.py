@@ -10,6 +10,8 @@ from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
 from footlight.networks.parameters import Precision
 
+Optimizer = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
@@ -67,11 +69,15 @@ class Descent:
     """Step size for the critic's own layers; none: learning_rate."""
     learning_rate_schedule: Literal["constant", "linear"] = "constant"
     """linear: the step sizes fall to 0 over the run."""
-    optimizer: Literal["adam", "rmsprop", "rmsprop-tf"] = "adam"
-    """Adam with betas 0.9 and 0.999, RMSprop with decay 0.99, or its TensorFlow form, which published values for Atari are for:
-    the epsilon under the root, and a memory that begins at 1."""
+    optimizer: Optimizer = "adam"
+    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
+    form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
+    descent, no momentum)."""
     optimizer_epsilon: Positive = 1e-5
-    """Added to the root of the second moment."""
+    """Added to the root of the second moment; sgd has none."""
+    weight_decay: NonNegative = 0.0
+    """Shrinks the parameters: weight_decay times each is added to its clipped gradient (an L2 penalty, as torch.optim.Adam has
+    it), or, with adamw, learning_rate times weight_decay of each is subtracted beside the step."""
     max_grad_norm: OptionalPositive = 0.5
     """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
 
