@@ -14,7 +14,7 @@ from footlight.config import build, fields
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.naming import Registered, name_of
 from footlight.environments.native import make_native
-from footlight.environments.registry import first_line, make_registered, registered
+from footlight.environments.registry import in_short, make_registered, registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
@@ -130,7 +130,7 @@ def make_one(
     try:
         env = source()
     except Exception as error:  # the user's own code: whatever it stumbles over
-        raise UserError(f"{name_of(source)} made no environment - {type(error).__name__}: {first_line(error)}") from error
+        raise UserError(f"{name_of(source)} made no environment - {in_short(error)}") from error
     if not isinstance(env, gymnasium.Env):
         wanted = "return a gymnasium.Env"
         raise UserError(f"{name_of(source)} returned {type(env).__name__} - {_foreign(env) or wanted}")

@@ -116,7 +116,7 @@ def make_registered(source: str | Registered, render_mode: str | None = None) ->
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_unregistered(named.id)) from error
     except Exception as error:  # an environment's own code: whatever it stumbles over
-        said = f"{named.id!r} cannot be made - {type(error).__name__}: {first_line(error)}"
+        said = f"{named.id!r} cannot be made - {in_short(error)}"
         raise UserError(_wrong_argument(named, error) or said) from error
 
 
@@ -159,7 +159,7 @@ def _broken(name: str, module: str, error: Exception) -> str:
     if isinstance(error, SyntaxError):
         where = f" ({Path(error.filename or '?').name}, line {error.lineno})"
     remedy = f"install {error.name}" if isinstance(error, ModuleNotFoundError) else "fix it"
-    return f"the module {module!r} of {name!r} cannot be imported - {type(error).__name__}: {first_line(error)}{where} - {remedy}"
+    return f"the module {module!r} of {name!r} cannot be imported - {in_short(error)}{where} - {remedy}"
 
 
 def _unregistered(name: str) -> str:
@@ -222,3 +222,9 @@ def _remedy(source: str) -> str:
 def first_line(error: Exception) -> str:
     """The first line of what an exception says, or its type."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def in_short(error: Exception) -> str:
+    """The type of an exception, and the first line of what it says, if it says anything."""
+    said = first_line(error)
+    return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"
