@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "WrongShape": ("the observation has shape (3,), its space says (2,)", {}),
     "WrongDtype": ("the observation has dtype <U4, its space says float32", {}),
     "NaNReward": ("reward is nan", {}),
-    "TextReward": ("the reward is '1.5', which is no number", {}),
+    "TextReward": ("the reward is '1.5', which is not a number", {}),
     "FourValues": ("step raised ValueError: not enough values", {}),
     "Leaves": ("its process has ended by itself (exit code 7)", WORKERS),
     "IsKilled": ("its process was killed by signal 9 (SIGKILL), perhaps for want of memory", WORKERS),
