@@ -50,15 +50,15 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     gamma: Fraction = 0.99
     """Discount per environment step."""
     n_steps: Count = 5
-    """Steps of each environment per update."""
+    """Rollout length: steps of each environment per update."""
     gae_lambda: Fraction = 1.0
-    """Decay of later TD errors in the advantage; 1: n-step returns, 0: the TD error alone."""
+    """Lambda of generalized advantage estimation; 1: n-step returns, 0: one-step TD errors."""
     value_coef: NonNegative = 0.5
-    """Weight of the value's squared error in the loss."""
+    """Weight of the value loss (squared error)."""
     normalize_advantage: bool = False
-    """Give the advantages of an update mean 0 and standard deviation 1."""
+    """Normalize the advantages of each update to mean 0 and standard deviation 1."""
     learning_rate: Positive = 7e-4
-    """The optimiser's step size."""
+    """Learning rate of the optimizer."""
     optimizer: Optimizer = "rmsprop"
     """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
     form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient

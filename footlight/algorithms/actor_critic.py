@@ -50,14 +50,15 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     value_coef: NonNegative = 1.0
     """Weight of the value's squared error in the loss."""
     actor_learning_rate: OptionalPositive = 1e-4
-    """Step size for the actor's own layers; none: learning_rate."""
+    """Learning rate of the actor's own layers; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = 5e-4
-    """Step size for the critic's own layers; none: learning_rate."""
+    """Learning rate of the critic's own layers; none: automatic, learning_rate."""
     entropy_coef: NonNegative = 0.01
     """Weight of the policy's entropy in the loss."""
     max_grad_norm: OptionalPositive = None
-    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping. The errors of single steps differ by
-    orders of magnitude: to cut off the large ones is to forget that episodes end."""
+    """Maximum norm of the gradient; a larger one is scaled down to it. none: off. The TD errors
+    of single steps differ by orders of magnitude, and clipping the large ones hides that
+    episodes end."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -59,15 +59,16 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     gamma: Fraction = 0.99
     """Discount per environment step."""
     n_steps: Count = 16
-    """Steps of each environment per update of the actor."""
+    """Rollout length: steps of each environment per update of the actor."""
     critic_updates_per_actor: Count = 16
-    """Minibatches that the critic learns from per update of the actor."""
+    """Critic updates per update of the actor."""
     batch_size: Count = 64
-    """Transitions per update of the critic."""
+    """Transitions per minibatch of the critic."""
     buffer_size: Count = 300_000
     """Transitions kept for replay; of images, frames over all environments."""
     buffer_dir: str | None = None
-    """Folder on whose disk image replay lies, memory-mapped; none: in memory."""
+    """Folder for a memory-mapped replay buffer of images on disk; none: off, they are kept in
+    memory."""
     sample_with_replacement: bool = True
     """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
@@ -75,7 +76,8 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     learning_rate: Positive = 5e-4
     """The optimiser's step size."""
     tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.005
-    """Fraction of the online network moved into a target network at each update of the critic; none: no target network."""
+    """Fraction of the online network moved into the critic's target network at each update;
+    none: off, there is no target network."""
     actor_signal: Literal["advantage", "q"] = "advantage"
     """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
     bootstrap: Literal["expected", "max"] = "expected"
@@ -85,21 +87,22 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Collect experience epsilon-greedily in the critic: a uniformly random action with this probability, otherwise the action of
     the largest Q(s, a); none: actions are sampled from the policy."""
     entropy_coef: NonNegative = 0.01
-    """Weight of the policy's entropy in the actor's loss."""
+    """Weight of the entropy bonus in the actor's loss."""
     symlog_values: bool = False
-    """Let the critic learn symlog(Q), which tames large values of either sign."""
+    """Let the critic learn symlog(Q), which compresses large values of either sign."""
     q_regularizer: NonNegative = 0.0
     """Weight of the mean of Q(s, a) squared in the critic's loss: pulls values towards 0."""
     q_mean_coef: NonNegative = 0.0
     """Weight of the mean of Q(s, a) itself in the critic's loss: pushes the values of the actions taken down."""
     max_grad_norm: OptionalPositive = 10.0
-    """Norm that a gradient is scaled down to where it is larger; none: no clipping."""
+    """Maximum norm of a gradient; a larger one is scaled down to it. none: off."""
     hidden_sizes: LayerSizes = (128, 128)
-    """Widths of the hidden layers."""
+    """Widths of the hidden layers; none: no hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = True
-    """Layer normalisation before each activation, without which the values of a long run grow beyond all bounds."""
+    """Layer normalization before each activation; without it the values of a long run grow
+    without bound."""
     shared_torso: bool = True
     """Actor and critic share all hidden layers."""
     action_head = "gaussian"  # no field: actions are discrete here

@@ -41,28 +41,30 @@ class AtariConfig:
     """How an Atari game is shown and played."""
 
     frame_skip: Few = 4
-    """Frames of the game that each action lasts: a step of the environment."""
+    """Emulator frames per step, over which the action is repeated."""
     max_pool: bool = True
-    """Show the maximum of a step's last two frames, since many games draw their sprites in turns."""
+    """Take the maximum of a step's last two frames, since many games draw their sprites in
+    turns."""
     frame_stack: Few = 4
-    """Pictures that an observation consists of, the newest one last."""
+    """Images per observation, the newest last."""
     screen_size: Annotated[int, Range(1, 512)] = 84
-    """Height and width of a picture."""
+    """Height and width of an image."""
     grayscale: bool = True
-    """Grey pictures rather than coloured ones."""
+    """Grayscale images instead of color."""
     noop_max: Annotated[int, Range(0, 10_000)] = 30
     """A game begins with a random number of frames without action, from 0 to this many."""
     fire_reset: bool = True
     """Press fire at the start of a game and after each lost life, in games with that button, for as many frames as it takes for
     sticky actions not to ignore it. Many games wait for it."""
     sticky_actions: Fraction = 0.25
-    """Probability that a frame repeats the last action instead of the new one."""
+    """Probability per frame of repeating the previous action instead of the new one."""
     life_loss_ends: bool = False
-    """A lost life ends the episode for learning, in training only. Episodes that are counted are whole games all the same."""
+    """End the episode for learning when a life is lost, in training only. Reported episodes are
+    always whole games."""
     full_actions: bool = False
-    """All 18 actions of the joystick rather than those that the game knows."""
+    """All 18 joystick actions instead of the game's own subset."""
     max_frames: Annotated[int, Range(1, 2**31 - 1)] = 108_000
-    """Frames after which a game is truncated: half an hour."""
+    """Frames after which a game is truncated (108,000: half an hour)."""
 
     def __post_init__(self) -> None:
         check(self)
