@@ -75,7 +75,7 @@ def _parser() -> _Parser:
     resume.add_argument("--env-timeout", metavar="SECONDS", help="until an environment counts as hanging; 0: never")
     resume.add_argument("--on-worker-death", metavar="WORD", help="stop, or restart the process")
     resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none")
-    resume.add_argument("--quiet", action="store_true", help="print nothing")
+    resume.add_argument("--quiet", action="store_true", help="print only the run's folder, at the end, and errors")
     evaluate = command("evaluate", "run whole episodes of a trained policy and print their raw returns")
     of_which = "a run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=Path, help=of_which)
@@ -175,7 +175,9 @@ def _train(arguments: list[str]) -> int:
     from footlight.api import train
 
     preset = options.pop("preset", True)
-    train(preset=False if options.pop("no_preset") else preset, **options)
+    run = train(preset=False if options.pop("no_preset") else preset, **options)
+    if options["quiet"]:
+        print(run.folder)
     return 0
 
 
@@ -246,7 +248,7 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     for name, (metavar, help_text) in _TRAIN_OPTIONS.items():
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=help_text)
     other.add_argument("--no-preset", action="store_true", default=False, help="leave the tuned values out")
-    other.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
+    other.add_argument("--quiet", action="store_true", default=False, help="print only the run's folder, at the end, and errors")
     other.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser
 

@@ -73,7 +73,10 @@ class Evaluation:
         """How many episodes were cut off, and how many of `episodes` were not run, in words; empty if none."""
         count = len(self.returns)
         cut = f"{self.unfinished} of {count} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
-        few = "" if episodes in (None, count) else f"{count} of {episodes} episodes, in {sum(self.lengths):,} steps"
+        few = ""
+        if episodes not in (None, count):
+            steps = f"{sum(self.lengths):,} steps, as many as the run has"
+            few = f"{count} of {episodes} episodes took {steps} - `--eval-episodes {episodes}` runs all of them"
         return "; ".join(filter(None, [few, cut]))
 
     @staticmethod

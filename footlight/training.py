@@ -23,7 +23,8 @@ from footlight.recording import Recorder
 from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
 from footlight.runs.lock import require_held
-from footlight.runs.progress import Display
+from footlight.runs.progress import MEAN_OF, Display
+from footlight.runs.read import last_returns
 from footlight.storage import make_own_folder
 from footlight.streams import Streams, derived_seed
 from footlight.types import Array
@@ -53,7 +54,6 @@ class Training:
         self.rollbacks = 0  # to the last good state, after divergence
         self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
-        self._recent_return: float | None = None
         self._stock_taken_at = -1
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
@@ -202,7 +202,6 @@ class Training:
         before, self._last_step = self._last_step, step
         self.finished_episodes += len(self.environments.finished)
         for episode in self.environments.finished:
-            self._recent_return = episode.total
             end = "terminated" if episode.terminated else "truncated"
             record = {"step": step, "env": episode.env, "return": episode.total, "length": episode.length, end: True}
             self.folder.append("episodes", record)
@@ -279,7 +278,6 @@ class Training:
             **self.agent.manifest(),
             "step": step,
             "seconds": self.seconds,
-            "recent_return": self._recent_return,
             "stock_taken_at": self._stock_taken_at,
             "finished_episodes": self.finished_episodes,
             **self.evaluator.manifest(step),
@@ -321,7 +319,7 @@ class Training:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood. Raises `UserError`."""
         manifest = checkpoint.read_manifest(folder)
         with checkpoint.fitting(folder):
-            self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
+            self.seconds = float(manifest["seconds"])
             self.rollbacks, self._stock_taken_at = manifest["rollbacks"], manifest["stock_taken_at"]
             self.finished_episodes = manifest.get("finished_episodes", 0)  # which earlier versions did not count
             self.evaluator.restore(manifest)
@@ -347,6 +345,7 @@ class Training:
                 self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
         for lost in self.folder.cut(marks):
             self.display.say(lost)
+        self.display.show_returns(last_returns(self.folder.path, MEAN_OF))
 
 
 def _crossed(before: int, now: int, interval: int) -> bool:

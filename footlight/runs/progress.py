@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -101,15 +101,21 @@ class Display:
         self._step = step
         self._stale = True
         self._follow_updates(step if updates is None else updates)
-        for value in returns:
-            self._returns.append(value)
-            self._values = {**self._values, "return": value, f"mean of {MEAN_OF}": sum(self._returns) / len(self._returns)}
+        if new := list(returns):
+            self.show_returns([*self._returns, *new])
         # Rich draws from its own thread: dictionaries are replaced, never changed under its eyes.
         if evaluation_return is not None:
             self._values = {**self._values, "evaluation": evaluation_return}
         if metrics:
             self._metrics = {**self._metrics, **metrics}
         self._refresh()
+
+    def show_returns(self, returns: Sequence[float]) -> None:
+        """Show the last of these returns, and the mean of the last 100."""
+        self._returns = deque(returns, maxlen=MEAN_OF)
+        if self._returns:
+            mean = sum(self._returns) / len(self._returns)
+            self._values = {**self._values, "return": self._returns[-1], f"mean of {MEAN_OF}": mean}
 
     @contextlib.contextmanager
     def activity(self, text: str, total: int, goes_on: Callable[[], bool]) -> Iterator[Callable[[int], bool]]:
@@ -227,7 +233,7 @@ class Display:
             head.add_column(no_wrap=True, justify="right")
         head.add_row(bar, *facts)
         rows: list[RenderableType] = [head]
-        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean of the last {len(self._returns)}"}
+        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {len(self._returns)} episodes"}
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):
             if cells:
