@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium
 import torch
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
@@ -194,9 +195,16 @@ def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, d
     return Run(Path(run_dir)).evaluate(episodes, seed, deterministic)
 
 
-def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
-    """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
-    return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
+def plot(
+    runs: Any,
+    output: str | Path | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    metric: str | None = None,
+    x: str | None = None,
+) -> Figure:
+    """Learning curves as a Matplotlib figure, written to `output` if that is given; see `footlight.runs.plot.plot_runs`."""
+    return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 
 
 @contextlib.contextmanager

@@ -104,8 +104,12 @@ def _parser() -> _Parser:
 
 def _add_readers(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """The commands that only read a run folder."""
-    plot = command("plot", "draw learning curves: one run, or mean and 95 %% interval of several")
-    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
+    plot = command("plot", "draw learning curves of runs, grouped by what differs in their configuration")
+    plot.usage = "footlight plot RUN_DIR [RUN_DIR ...] [options]"  # a folder behind labels would be one of them
+    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path, help="a run folder, or a folder of runs")
+    plot.add_argument("--label", metavar="TEXT", nargs="+", action="extend", help="one for each RUN_DIR, or for each group")
+    plot.add_argument("--metric", metavar="NAME", help="a number in the run's logs (default: mean_return, or else return)")
+    plot.add_argument("--x", choices=("steps", "updates", "episodes", "seconds"), help="horizontal axis (default: steps)")
     plot.add_argument(
         "--output",
         type=Path,

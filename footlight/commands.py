@@ -73,12 +73,12 @@ def watch(options: argparse.Namespace) -> int:
 def plot(options: argparse.Namespace) -> int:
     """Learning curves."""
     from footlight.runs.plot import plot_runs
-    from footlight.runs.read import read_run
 
-    for run_dir in options.run_dirs:
-        read_run(run_dir)  # a wrong run is reported before a wrong place for the picture
-    beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
-    print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
+    first = options.run_dirs[0]
+    is_run = len(options.run_dirs) == 1 and (first / "config.json").exists()
+    output = options.output or (first if is_run else Path()) / "curve.png"
+    plot_runs(options.run_dirs, output, labels=options.label, metric=options.metric, x=options.x)
+    print(output)
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
@@ -101,9 +102,12 @@ class Run:
         finally:
             environments.close()
 
-    def plot(self, output: str | Path | None = None) -> Path:
-        """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
-        return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> Figure:
+        """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
+
+        metric, x: as in `footlight.plot`.
+        """
+        return plot_runs(self, output or self.folder / "curve.png", metric=metric, x=x)
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
