@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import torch
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
@@ -196,9 +197,16 @@ def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, d
     return Run(user_path(run_dir)).evaluate(episodes, seed, deterministic)
 
 
-def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
-    """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
-    return plot_runs([user_path(run_dir) for run_dir in run_dirs], user_path(output))
+def plot(
+    runs: Any,
+    output: str | Path | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    metric: str | None = None,
+    x: str | None = None,
+) -> Figure:
+    """Learning curves as a Matplotlib figure, written to `output` if that is given; see `footlight.runs.plot.plot_runs`."""
+    return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 
 
 @contextlib.contextmanager
@@ -234,10 +242,12 @@ def _make_evaluation_env(
         say("no evaluations: the environment was given as an object that cannot be made a second time")
         return None
     if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
-        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes, _supervision(options, display))
+        return make_for_evaluation(
+            again, options.seed, "evaluation", options.training_eval_episodes, _supervision(options, display)
+        )
     made = make_one(again)
     _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
-    return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
+    return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
 
 
 def _require_own(
@@ -281,12 +291,12 @@ def _go(run: Run, training: Training) -> Run:
         training.save_record()
         agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
-        watching = watched([training.environments, training.evaluation_env], training.options.env_timeout)
+        watching = watched([training.environments, training.evaluator.environments], training.options.env_timeout)
         with watching, followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
-    display.say(_closing(run.folder, result, training.saving))
+    display.say(_closing(run.folder, result))
     if training.interruption.signal is not None:
         raise training.interruption.ending(training.interruption.signal)
     return run
@@ -317,13 +327,14 @@ def _make_agent(
 def _header(record: Mapping[str, Any], agent: Agent) -> str:
     preset = record["preset"] or "none"
     update = "compiled" if agent.compiled else "eager"
+    threads = torch.get_num_threads()
     verdict = record.get("resume")  # None: of a run that was begun before there was a probe
     resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
     return (
         f"{record['algorithm']} on {_in_words(record)} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps{resumes}\n"
-        f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
-        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
+        f"{agent.device} | {threads} thread{'s' if threads > 1 else ''} | {update} update | {agent.num_parameters:,} parameters "
+        f"| buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
         f"{getattr(agent.buffer, 'unit', 'transitions')}"
     )
 
@@ -334,14 +345,15 @@ def _in_words(record: Mapping[str, Any]) -> str:
     return f"{record['environment']} ({kwargs})" if kwargs else str(record["environment"])
 
 
-def _closing(folder: Path, result: Mapping[str, Any], saving: tuple[int, float]) -> str:
-    final = result["final_evaluation"]
-    count, seconds = saving
+def _closing(folder: Path, result: Mapping[str, Any]) -> str:
+    score, final = "no final evaluation", result["final_evaluation"]
+    if final:
+        score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f} over {len(final['returns'])} episodes"
+        if remark := Evaluation.from_json(final).remark():
+            score += f" ({remark})"
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
-    pace += f" | {count} checkpoints took {seconds:.1f} s"
-    score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"
-    look = f"look at it: footlight plot {quoted(folder)}   or: footlight watch {quoted(folder)} --video episode.mp4"
-    more = f"go on with: footlight resume {quoted(folder)}" if result["status"] == "stopped" else look
-    return f"{score} | {pace}\nrun folder {folder}\n{more}"
+    look = f"footlight plot {quoted(folder)}   or: footlight watch {quoted(folder)} --video episode.mp4"
+    more = f"footlight resume {quoted(folder)}" if result["status"] == "stopped" else look
+    return f"{score} | {pace}\nrun folder {folder}\nnext: {more}"

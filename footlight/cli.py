@@ -89,7 +89,7 @@ def _parser() -> _Parser:
         "--on-worker-death", metavar="WORD", help="stop or restart: what to do when an environment's process dies"
     )
     resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off")
-    resume.add_argument("--quiet", action="store_true", help="print nothing")
+    resume.add_argument("--quiet", action="store_true", help="print only the run's folder, at the end, and errors")
     evaluate = command("evaluate", "run episodes of a trained policy and print their returns")
     of_which = "a run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
     evaluate.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=of_which)
@@ -118,8 +118,12 @@ def _parser() -> _Parser:
 
 def _add_readers(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """The commands that only read a run folder."""
-    plot = command("plot", "draw learning curves: one run, or mean and 95% interval of several")
-    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=_path)
+    plot = command("plot", "draw learning curves of runs, grouped by what differs in their configuration")
+    plot.usage = "footlight plot RUN_DIR [RUN_DIR ...] [options]"  # a folder behind labels would be one of them
+    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=_path, help="a run folder, or a folder of runs")
+    plot.add_argument("--label", metavar="TEXT", nargs="+", action="extend", help="one for each RUN_DIR, or for each group")
+    plot.add_argument("--metric", metavar="NAME", help="a number in the run's logs (default: mean_return, or else return)")
+    plot.add_argument("--x", choices=("steps", "updates", "episodes", "seconds"), help="horizontal axis (default: steps)")
     plot.add_argument(
         "--output",
         type=_path,
@@ -214,7 +218,9 @@ def _train(arguments: list[str]) -> int:
     if ":" in options["environment"]:
         see_working_directory()
     preset = options.pop("preset", True)
-    train(preset=False if options.pop("no_preset") else preset, **options)
+    run = train(preset=False if options.pop("no_preset") else preset, **options)
+    if options["quiet"]:
+        print(run.folder)
     return 0
 
 
@@ -258,7 +264,7 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrapped(help_text))
     other.add_argument("--env-kwargs", metavar="KEY=VALUE", nargs="+", action="extend", help=_wrapped(_ENV_KWARGS))
     other.add_argument("--no-preset", action="store_true", default=False, help="use no preset")
-    other.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
+    other.add_argument("--quiet", action="store_true", default=False, help="print only the run's folder, at the end, and errors")
     other.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser
 

@@ -153,6 +153,8 @@ class Manifest(_Files, total=False):
     evaluation_due: bool
     best: Best | None
     stock_taken_at: int
+    finished_episodes: CountOrZero
+    evaluation_steps: CountOrZero
     evaluation: EvaluationRecord | None
     rollbacks: CountOrZero
     logs: dict[str, Mark]

@@ -25,8 +25,8 @@ class Options:
     num_envs: Annotated[int, Range(1, 1_000_000)] = 1
     """Number of environments stepped together."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
-    """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
-    fastest in a short measurement, and always native for Atari games."""
+    """How they are stepped: one after the other, in processes of their own, or by the vector version of Gymnasium, EnvPool or
+    ale-py. auto: native for Atari games and 6 or more CartPoles, async for known slow environments on 4 cores, else sync."""
     env_timeout: NonNegative = 300.0
     """Seconds after which a step or reset of an environment counts as hanging. A process of its
     own is then killed; an environment in this process can only be reported. 0: never."""
@@ -34,9 +34,12 @@ class Options:
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""
     eval_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between evaluations; none: automatic, a twentieth of the run; 0: only at the end."""
-    eval_episodes: CountOrZero = 20
-    """Episodes per evaluation, each cut off after 50,000 steps; 0: no evaluation at all."""
+    """Environment steps between evaluations; none: a twentieth of the run, or more where all evaluations so far would otherwise
+    have taken more steps than the training; 0: only at the end."""
+    eval_episodes: Annotated[int | None, Range(0)] = None
+    """Episodes per evaluation; none: 5 during training and 20 at the end, fewer where these would take more steps than the whole
+    run; 0: no evaluation at all. An episode that does not end is cut off after a twentieth of the run's steps, within
+    [1,000, 50,000], and counted as unfinished."""
     eval_stochastic: bool = False
     """Sample actions in evaluations instead of the mode (a greedy Atari policy can stall)."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
@@ -85,6 +88,16 @@ class Options:
     def evaluation_interval(self) -> int:
         """`eval_every` in force, 0 for none."""
         return max(1, self.steps // 20) if self.eval_every is None else self.eval_every
+
+    @property
+    def training_eval_episodes(self) -> int:
+        """Episodes of an evaluation during training."""
+        return 5 if self.eval_episodes is None else self.eval_episodes
+
+    @property
+    def final_eval_episodes(self) -> int:
+        """Episodes of the evaluation after the last step."""
+        return 20 if self.eval_episodes is None else self.eval_episodes
 
     @property
     def checkpoint_interval(self) -> int:

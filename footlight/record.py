@@ -39,7 +39,6 @@ def describe(
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
-        "eval_every": options.evaluation_interval,
         "checkpoint_every": options.checkpoint_interval,
         "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,

@@ -2,19 +2,21 @@
 
 import contextlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
 from footlight.config import Range, integer
 from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
 from footlight.errors import UserError
-from footlight.evaluation import Evaluation
+from footlight.evaluation import Evaluation, episode_limit
 from footlight.evaluation import evaluate as run_episodes
 from footlight.export import Export, export
 from footlight.policy import Policy, load
@@ -80,10 +82,15 @@ class Run:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
         return recording.make_env(self.source, render_mode)
 
-    def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+    def evaluate(
+        self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None, *,
+        progress: Callable[[int], bool] = lambda completed: True,
+    ) -> Evaluation:  # fmt: skip
         """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start.
 
-        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations.
+        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations. Episodes
+        are cut off where those are, and counted as `unfinished`. `progress` is called at every step with the number of completed
+        episodes.
         """
         seed = self._checked(episodes, seed)
         if deterministic is None:
@@ -92,13 +99,17 @@ class Run:
         again = remake(self.source)
         environments = make_for_evaluation(self.make_env() if again is None else again, seed, "evaluate", episodes)
         try:
-            return run_episodes(policy, environments, episodes, deterministic)
+            limit = episode_limit(int(self.config["steps"]))
+            return run_episodes(policy, environments, episodes, deterministic, limit=limit, progress=progress)
         finally:
             environments.close()
 
-    def plot(self, output: str | Path | None = None) -> Path:
-        """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
-        return plot_runs([self.folder], user_path(output) if output else self.folder / "curve.png")
+    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> Figure:
+        """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
+
+        metric, x: as in `footlight.plot`.
+        """
+        return plot_runs(self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x)
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""

@@ -49,7 +49,8 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "algorithms": {"equations", "networks", "buffers"},
     "agent": {"algorithms", "compilation", "checkpoint", "environments", "normalisation", "policy", "histograms"},
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
-    "evaluation": {"environments", "policy"},
+    "evaluation": {"environments", "options", "policy"},
+    "evaluator": {"environments", "evaluation", "interruption", "options", "policy", "runs"},
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
@@ -60,7 +61,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "training": {
         "agent",
         "environments",
-        "evaluation",
+        "evaluator",
         "checkpoint",
         "histograms",
         "interruption",

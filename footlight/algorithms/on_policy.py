@@ -50,7 +50,9 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     )  # fmt: skip
     pixels = sees_pixels(config, spaces)
     if network is None:
-        return Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks = Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
+        return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
     apart = not theirs.whole and not config.shared_torso
     networks = Networks(Network([theirs], precision=config.precision), head, apart, pixels)
@@ -174,10 +176,16 @@ class _UsersOwn(nn.Module):
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
 
 
+def _example(spaces: Spaces) -> Tensor:
+    """Two observations."""
+    return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+
+
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
-    observation = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    observation = _example(spaces)
     try:
+        networks.actor_critic.keep_outputs_in_fp32(observation)
         with torch.no_grad():
             output, value = networks.actor_critic(networks.actor_critic.initial, observation)
         shapes = tuple(output.shape), tuple(value.shape)

@@ -40,7 +40,7 @@ def make(
     """Environments whose episodes start from seeds derived from `seed` and the name `stream`.
 
     num_envs: how many; None is one, or as many as the given vector environment has.
-    vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` measures).
+    vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` decides).
     supervision: what is done about processes that die or hang.
     What was given as an environment stays as it is, and one environment is always stepped in this process. Raises `UserError`.
     """
@@ -157,6 +157,8 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> Any:
         for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
             plain.kwargs.pop(name, None)
         asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        # `make_vec` repeats the time limit among the arguments of the class, where that of a single environment has none
+        asked |= {name: plain.kwargs.pop(name) for name in ("max_episode_steps",) if name in plain.kwargs}
 
         def another() -> gymnasium.Env[Any, Any]:
             env = gymnasium.make(plain, disable_env_checker=True, **asked)

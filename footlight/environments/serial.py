@@ -42,6 +42,7 @@ class SerialEnvironments:
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
+        self._scalar = np.dtype(self.action_space.dtype).type
         self._actions = [bytearray() for _ in envs]  # of the current episodes, side by side: an episode may never end
         self._action_row = np.zeros(0)  # which dtype and shape one of them has
 
@@ -161,8 +162,8 @@ class SerialEnvironments:
         return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
 
     def given(self, action: Array) -> Any:
-        """What an environment is given: a copy, as it may change it."""
-        return int(action) if self._discrete else np.array(action)
+        """An action as `action_space.sample()` gives it, in dtype and shape; a copy, as an environment may change it."""
+        return self._scalar(action) if self._discrete else np.array(action, self.action_space.dtype)
 
     def _reset(self, env: int) -> Array:
         self.book.begin(env)

@@ -99,5 +99,9 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Of three numbers, channels are the smaller one of the two ends."""
-    return shape[2] < shape[0]
+    """Of three numbers, two equal neighbors are height and width, such as those of Atari screens, however many are stacked.
+
+    Where both pairs are equal, or none, the channels are the smaller one of the two ends.
+    """
+    square_first, square_last = shape[0] == shape[1], shape[1] == shape[2]
+    return square_first if square_first != square_last else shape[2] < shape[0]
