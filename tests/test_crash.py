@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "WrongDtype": ("the observation has dtype <U4, its space says float32", {}),
     "NaNReward": ("reward is nan", {}),
     "TextReward": ("the reward is '1.5', which is not a number", {}),
-    "FourValues": ("step raised ValueError: not enough values", {}),
+    "FourValues": ("step returned 4 values (observation, reward, done, info), as in Gym", {}),
     "Leaves": ("its process has ended by itself (exit code 7)", WORKERS),
     "IsKilled": ("its process was killed by signal 9 (SIGKILL), perhaps for want of memory", WORKERS),
     "Hangs": ("its process did not answer for 1 s and was ended", WORKERS),
