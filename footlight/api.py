@@ -29,6 +29,7 @@ from footlight.environments.make import (
     remake,
 )
 from footlight.environments.make import name_of as environment_name
+from footlight.environments.naming import code_digest
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
@@ -165,11 +166,12 @@ def resume(
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
-        if not agent.num_updates:
-            said[:0] = update_warnings(agent, options.steps)
+        said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         if other := differences(machine, describe_machine()):
             training.mark_inexact(f"resumed with {', '.join(other)}")
+        if record.get("environment_code") not in (None, code_digest(run.source)):
+            training.mark_inexact("resumed with another function for the environment")
         closing.enter_context(crash.kept(path, record))
         training.restore(saved)
         return _go(run, training)

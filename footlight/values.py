@@ -89,6 +89,8 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
 
 def update_warnings(agent: Any, steps: int) -> list[str]:
     """What to say first about a run of `steps` environment steps that learns nothing, or only after its last step."""
+    if agent.num_updates:
+        return []
     buffer, config = agent.buffer, agent.config
     start, rate = getattr(config, "learning_starts", 0), getattr(config, "updates_per_step", None)
     if start >= steps:

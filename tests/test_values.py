@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import pytest
 
+import footlight
 from footlight.agent import Agent
 from footlight.algorithms import find
 from footlight.errors import UserError
@@ -77,10 +78,20 @@ def test_a_run_shorter_than_a_rollout_is_named() -> None:
 
 
 def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
-    assert update_warnings(SimpleNamespace(buffer=SimpleNamespace(), config=SimpleNamespace()), 1) == []
+    assert update_warnings(SimpleNamespace(num_updates=0, buffer=SimpleNamespace(), config=SimpleNamespace()), 1) == []
 
 
 def test_a_config_file_may_lie_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "values.toml").write_text("gamma = 0.9\nenv_kwargs = {g = 9.0}\n")
     assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
+
+
+def test_a_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"compile": "off", "eval_episodes": 0, "quiet": True, "learning_starts": 1, "hidden_sizes": (4,)}
+    make = lambda: gymnasium.make("Pendulum-v1")  # noqa: E731 - that is what it is about
+    run = footlight.train("sac", make, steps=3, run_dir=tmp_path / "run", batch_size=2, buffer_size=50, **options)
+    assert run.config["environment"] == "Pendulum-v1"
+    assert footlight.resume(run.folder, environment=make, steps=4, quiet=True).config["resume"] == "exact"
+    other = footlight.resume(run.folder, environment=lambda: gymnasium.make("Pendulum-v1", g=9.0), steps=5, quiet=True)
+    assert "another function for the environment" in other.config["resume"]

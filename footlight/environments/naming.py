@@ -84,8 +84,8 @@ def _name_of_partial(source: functools.partial[Any]) -> str:
         parameters = list(inspect.signature(source.func).parameters)
     except (TypeError, ValueError):  # of something built in
         parameters = []
-    positional = dict(zip(parameters, source.args, strict=False)) | _numbered(source.args[len(parameters) :])
-    return _with_arguments(name_of(source.func), positional | source.keywords)
+    named = dict(zip(parameters, source.args, strict=False)) | _numbered(source.args[len(parameters) :])
+    return _with_arguments(name_of(source.func), named | source.keywords)
 
 
 def _numbered(arguments: Sequence[Any]) -> dict[str, Any]:
