@@ -21,6 +21,7 @@ from footlight.environments.episodes import (
     as_reward,
     in_words,
 )
+from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault
 from footlight.types import Array, DiscreteAction, Transition
@@ -141,8 +142,13 @@ class SerialEnvironments:
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
         self.book.called = env
         try:
-            observed, reward, terminated, truncated, info = self.envs[env].step(self.given(action))
-            return observed, reward, bool(terminated), bool(truncated), LIFE_LOST in info and bool(info[LIFE_LOST])
+            answer = self.envs[env].step(self.given(action))
+            if type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict:  # a call would cost more
+                answer = step_answer(answer)
+            observed, reward, terminated, truncated, info = answer
+            if type(terminated) is not bool or type(truncated) is not bool:
+                terminated, truncated = as_flag("terminated", terminated), as_flag("truncated", truncated)
+            return observed, reward, terminated, truncated, LIFE_LOST in info and bool(info[LIFE_LOST])
         except Exception as error:
             raise self._failed(env, "step", error) from error
         finally:
@@ -151,6 +157,8 @@ class SerialEnvironments:
     def _failed(self, env: int, method: str, error: Exception) -> EnvironmentFault:
         if isinstance(error, WorkerLost):
             return self.book.fault(env, str(error), "look for what ended it, or take on_worker_death restart; the state is saved")
+        if (slip := old_interface(method, error)) is not None:
+            return self.book.fault(env, *slip.args)
         return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
 
     def given(self, action: Array) -> Any:
@@ -161,7 +169,7 @@ class SerialEnvironments:
         self.book.begin(env)
         self.book.called = env
         try:
-            observation, _ = self.envs[env].reset(seed=self.book.episode_seed(env))
+            observation, _ = reset_answer(self.envs[env].reset(seed=self.book.episode_seed(env)))
         except Exception as error:
             raise self._failed(env, "reset", error) from error
         finally:

@@ -17,6 +17,7 @@ from footlight.environments.episodes import (
     as_stored,
     in_words,
 )
+from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault, UserError
@@ -145,11 +146,11 @@ class VectorEnvironments:
         """What it gives: five values for a step, two for a reset. Raises `EnvironmentFault`."""
         self.book.called = ALL
         try:
-            answer = tuple(getattr(self.env, method)(*given, **named))
-            if len(answer) != (wanted := 5 if method == "step" else 2):
-                raise ValueError(f"{len(answer)} values were given, wanted are {wanted}")
-            return answer
+            answer = getattr(self.env, method)(*given, **named)
+            return step_answer(answer) if method == "step" else reset_answer(answer)
         except Exception as error:
+            if (slip := old_interface(method, error)) is not None:
+                raise self.book.fault(ALL, *slip.args) from error
             raise self.book.fault(ALL, f"{method} raised {in_words(error)}") from error
         finally:
             self.book.called = None

@@ -26,6 +26,8 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
+from footlight.environments.interface import InterfaceError, as_flag, old_interface, reset_answer, step_answer
+from footlight.environments.naming import name_of
 from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import EnvironmentFault, FootlightError, UserError
@@ -80,7 +82,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def learn_spaces(self) -> None:
         """Wait until the environment is made. Raises `UserError` where it cannot be."""
         try:
-            self.observation_space, self.action_space = self._answer()
+            self.observation_space, self.action_space, self.name = self._answer()
         except WorkerLost as lost:
             raise UserError(
                 f"the environment was not made in its process - {lost} - look for what it waits for or what ended it, or use "
@@ -125,7 +127,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             good, answer = False, f"its result cannot be read ({in_words(error)})"
         self._asked = False
         if not good:
-            raise RemoteError(answer)
+            raise InterfaceError(*answer) if isinstance(answer, tuple) else RemoteError(answer)
         return answer
 
     def _wait(self) -> None:
@@ -283,13 +285,14 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         except Exception as error:
             _send(connection, (False, str(error) if isinstance(error, FootlightError) else in_words(error)))
             return
-        _send(connection, (True, (env.observation_space, env.action_space)))
+        _send(connection, (True, (env.observation_space, env.action_space, name_of(env))))
         while True:
             method, given = connection.recv()
             try:
                 answer = True, _ANSWERS[method](env, *given)
             except Exception as error:
-                answer = False, in_words(error)
+                slip = old_interface(method, error)
+                answer = False, in_words(error) if slip is None else slip.args
             _send(connection, answer)
     except (EOFError, OSError):
         pass  # the other end has gone
@@ -317,12 +320,13 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
 
 
 def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
-    observed, reward, terminated, truncated, info = env.step(action)
-    return observed, reward, bool(terminated), bool(truncated), bool(info.get(LIFE_LOST))  # the rest may be large, and unread
+    observed, reward, terminated, truncated, info = step_answer(env.step(action))
+    ends = as_flag("terminated", terminated), as_flag("truncated", truncated)
+    return observed, reward, *ends, bool(info.get(LIFE_LOST))  # the rest may be large, and unread
 
 
 def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
-    observation, _ = env.reset(seed=seed)
+    observation, _ = reset_answer(env.reset(seed=seed))
     return observation
 
 

@@ -81,9 +81,12 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("actor-critic", "CartPole-v1", {}),
         ("reinforce", "CartPole-v1", {"num_envs": 2, "episodes_per_update": 3}),
         ("replay-actor-critic", "CartPole-v1", {"learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
+        ("replay-actor-critic", "CartPole-v1", {
+            "learning_starts": 50, "batch_size": 8, "bootstrap": "max", "exploration_epsilon": 0.2, "optimizer": "sgd",
+            "sample_with_replacement": False}),
         ("stream-ac", "CartPole-v1", {}),
     ],
-)
+)  # fmt: skip
 def test_interrupted_on_policy_run_equals_straight(
     algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
