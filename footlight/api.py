@@ -178,7 +178,9 @@ def resume(
 def _require_run_folder(path: Path) -> None:
     if not (path / "checkpoints").is_dir():
         checkpoint.find(path, groups=[])  # which says what it is instead
-        raise UserError(f"{path} is no run folder - it is a checkpoint or a saved agent - give the folder that `train` printed")
+        raise UserError(
+            f"{path} is not a run folder - it is a checkpoint or a saved agent - give the folder that `train` printed"
+        )
 
 
 def _has_ended(run: Run, step: int) -> bool:

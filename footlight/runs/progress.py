@@ -142,7 +142,7 @@ class Display:
         if self._quiet:
             return
         try:
-            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable(text, self._console.encoding), markup=False, highlight=False, soft_wrap=True)
         except OSError:  # the disk that it goes to is full
             self._quiet = True
             if self._console.file is sys.stdout:
