@@ -70,13 +70,13 @@ class Evaluation:
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:
-        """How many episodes were cut off, and how many of `episodes` were not run, in words; empty if none."""
-        count = len(self.returns)
-        cut = f"{self.unfinished} of {count} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
-        few = ""
-        if episodes not in (None, count):
-            steps = f"{sum(self.lengths):,} steps, as many as the run has"
-            few = f"{count} of {episodes} episodes took {steps} - `--eval-episodes {episodes}` runs all of them"
+        """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
+        few = (
+            ""
+            if episodes in (None, len(self.returns))
+            else f"{len(self.returns)} of {episodes} episodes, as many steps as the run"
+        )
+        cut = f"{self.unfinished} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
 
     @staticmethod
