@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
+from footlight.config import Range, integer
 from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation, episode_limit
@@ -24,6 +25,7 @@ from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
+from footlight.storage import user_path
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -70,11 +72,11 @@ class Run:
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        require_allowed(self.folder, config["environment"], self.allow_env_import)
+        require_allowed(self.folder, config, self.allow_env_import)
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return configured(config["environment"], config.get("environment_config", {}))
+        return configured(config["environment"], config.get("environment_config"), config.get("env_kwargs"))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
@@ -107,7 +109,7 @@ class Run:
 
         metric, x: as in `footlight.plot`.
         """
-        return plot_runs(self, output or self.folder / "curve.png", metric=metric, x=x)
+        return plot_runs(self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x)
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
@@ -131,7 +133,7 @@ class Run:
             fps = recording.frames_per_second(env)
             most_steps = int(recording.MAX_SECONDS * fps)
             films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
-            return write_video(itertools.chain.from_iterable(films), Path(output), fps)
+            return write_video(itertools.chain.from_iterable(films), user_path(output), fps)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
         """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.
@@ -166,12 +168,9 @@ class Run:
         return load_assessor(self.folder, algorithm=self.algorithm, network=self.network) if overlay else None
 
     def _checked(self, episodes: int, seed: int | None) -> int:
-        seed = int(self.config["seed"]) if seed is None else seed
-        if episodes < 1:
-            raise UserError(f"episodes is {episodes} - it must be an integer >= 1")
-        if not 0 <= seed <= MAX_SEED:
-            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
-        return seed
+        seed = self.config["seed"] if seed is None else seed
+        integer("episodes", episodes, Range(1))
+        return integer("seed", seed, Range(0, MAX_SEED))
 
 
 def _seeds(seed: int, episodes: int) -> list[int]:

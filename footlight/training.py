@@ -13,7 +13,7 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
-from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError, quoted
 from footlight.evaluator import Evaluator
 from footlight.histograms import histograms
 from footlight.interruption import Interruption
@@ -112,7 +112,7 @@ class Training:
                 except (MemoryError, RuntimeError) as error:
                     if (what := device_fault(error)) is None:
                         raise
-                    remedy = f"make room, then `footlight resume {self.folder.path}`"
+                    remedy = f"make room, then `footlight resume {quoted(self.folder.path)}`"
                     raise DeviceFault(f"{what} - {self.checkpoints.newest} is the newest checkpoint - {remedy}") from error
         except EnvironmentFault:
             status = "fault"
