@@ -76,8 +76,13 @@ class Evaluation:
             if episodes in (None, len(self.returns))
             else f"{len(self.returns)} of {episodes} episodes, as many steps as the run"
         )
-        cut = f"{self.unfinished} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
+        cut = f"{_episodes(self.unfinished)} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
+
+    def summary(self) -> str:
+        """Mean, standard deviation and number of episodes, in words."""
+        remark = f" ({self.remark()})" if self.unfinished else ""
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {_episodes(len(self.returns))}{remark}"
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Evaluation":
@@ -89,6 +94,10 @@ class Evaluation:
         """The line of `evaluations.jsonl`, without the step."""
         record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
         return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
+
+
+def _episodes(number: int) -> str:
+    return f"{number} episode{'s' if number > 1 else ''}"
 
 
 class Abandoned(Exception):

@@ -69,6 +69,7 @@ def test_a_cut_episode_counts_as_unfinished_with_its_return_so_far() -> None:
     assert (evaluation.returns, evaluation.lengths, evaluation.unfinished) == ((5.0, 5.0), (5, 5), 2)
     assert evaluation.to_json()["unfinished"] == 2
     assert evaluation.remark(2) == "2 episodes cut off after 5 steps"
+    assert run_episodes(Endless, 1, limit=5).summary() == "5.0 ± 0.0 over 1 episode (1 episode cut off after 5 steps)"
     assert run_episodes(Countdown, 2, limit=7).remark(2) == ""
 
 

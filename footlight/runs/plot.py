@@ -137,9 +137,10 @@ def _draw_figure(
     figure = LearningCurves(layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
     entries: dict[str, Artist] = {}
+    is_single = len(members) == 1 and members[0].label is None
     for index, (environment, groups) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        entries |= _draw_panel(axes, groups, styles, metric, x or _default_axis(members), len(members) == 1)
+        entries |= _draw_panel(axes, groups, styles, metric, x or _default_axis(members), is_single)
         _set_title(axes, environment, groups, width)
     entries |= {text: entries.pop(text) for text in (_SINGLE_RUNS, _INTERVAL) if text in entries}  # last
     # Below the axes, so that it covers no curve.

@@ -230,6 +230,7 @@ def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / f"{n}", [(10, n), (20, n)], seed=n, fields={"gamma": 0.9 + n // 2 / 100}) for n in range(4)]
     assert legend(plot_runs(runs, labels=["a", "a", "b", "b"]))[:2] == ["a (mean of 2 seeds)", "b (mean of 2 seeds)"]
     assert legend(plot_runs(tmp_path, labels=["low", "high"]))[:2] == ["low (mean of 2 seeds)", "high (mean of 2 seeds)"]
+    assert legend(plot_runs(runs[0], labels=["mine"])) == ["mine"]
     with pytest.raises(UserError, match=r"3 labels were given - there are 2 groups \(gamma 0.9; gamma 0.91\)"):
         plot_runs(runs, labels=["a", "b", "c"])
 
