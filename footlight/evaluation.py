@@ -71,11 +71,8 @@ class Evaluation:
 
     def remark(self, episodes: int | None = None) -> str:
         """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
-        few = (
-            ""
-            if episodes in (None, len(self.returns))
-            else f"{len(self.returns)} of {episodes} episodes, as many steps as the run"
-        )
+        count = len(self.returns)
+        few = "" if episodes in (None, count) else f"{count} of {episodes} episodes, as many steps as the run"
         cut = f"{_episodes(self.unfinished)} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
 

@@ -145,9 +145,15 @@ def test_a_resumed_run_makes_the_same_evaluations() -> None:
     assert rows("run") == rows("straight")
 
 
-def test_the_command_says_what_was_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_progress_and_says_what_was_cut_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("footlight.commands.PROGRESS_SECONDS", 0.0)
     gymnasium.register("TestEndlessCountdown-v0", Endless)
     footlight.train("a2c", "TestEndlessCountdown-v0", steps=100, eval_episodes=0, run_dir="run", **SMALL)
     assert main(["evaluate", "run", "--episodes", "2"]) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
+    out, err = capsys.readouterr()
+    assert err.splitlines() == ["evaluating 1/2"] * 1_000 + ["evaluating 2/2"] * 1_000
+    assert (
+        out.splitlines()[-1] == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
+    )

@@ -120,7 +120,7 @@ class Display:
 
     @contextlib.contextmanager
     def activity(self, text: str, total: int, goes_on: Callable[[], bool]) -> Iterator[Callable[[int], bool]]:
-        """Show `text` and a count of `total` while something other than training takes its time, such as an evaluation.
+        """Show `text`, and a count if `total` > 1, while something other than training takes its time, such as an evaluation.
 
         Yields a function to call often with the number of completed parts, which returns `goes_on()`. The time does not count
         for steps/s.
@@ -128,7 +128,7 @@ class Display:
         began = time.monotonic()
 
         def progress(completed: int) -> bool:
-            self._activity = f"{text} {min(completed + 1, total)}/{total}"
+            self._activity = text if total == 1 else f"{text} {min(completed + 1, total)}/{total}"
             self._refresh(time.monotonic())
             return goes_on()
 
