@@ -348,11 +348,8 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 
 def _closing(folder: Path, result: Mapping[str, Any]) -> str:
-    score, final = "no final evaluation", result["final_evaluation"]
-    if final:
-        score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f} over {len(final['returns'])} episodes"
-        if remark := Evaluation.from_json(final).remark():
-            score += f" ({remark})"
+    final = result["final_evaluation"]
+    score = f"final evaluation {Evaluation.from_json(final).summary()}" if final else "no final evaluation"
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"

@@ -292,3 +292,22 @@ def test_a_signal_saves_and_the_run_goes_on(number: signal.Signals, code: int, t
     assert result["status"] == "stopped"
     assert main(["resume", "run", "--steps", str(result["steps"] + 20), "--quiet"]) == 0
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+def test_a_quiet_run_prints_its_folder_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", *FAST]) == 0
+    assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
+    assert main(["resume", "runs/Pendulum-v1/sac/001", "--steps", "25", "--quiet"]) == 0
+    assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
+
+
+def test_the_first_and_last_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", "--threads", "1", *FAST[:-1]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "| 1 thread |" in lines[1]
+    assert lines[-3].startswith("final evaluation ")
+    assert " over 1 episode | 20 steps in " in lines[-3]
+    assert lines[-2:] == [
+        "run folder runs/Pendulum-v1/sac/001",
+        "next: footlight plot runs/Pendulum-v1/sac/001   or: footlight watch runs/Pendulum-v1/sac/001 --video episode.mp4",
+    ]
