@@ -122,14 +122,14 @@ def _preset(algorithm: str, environment: EnvironmentSource, wanted: bool | str) 
 def _num_envs(environment: EnvironmentSource, values: Mapping[str, Any]) -> int:
     if isinstance(environment, gymnasium.Env | VectorEnv):
         return int(getattr(environment, "num_envs", 1))
-    return int(_integers(Options, {"num_envs": 1, **values})["num_envs"])
+    return int(_integers(Options, values).get("num_envs", 1))
 
 
 def _integers(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of integer fields of `config`, converted. Raises `UserError`."""
     found = {}
     for name, field in fields(config).items():
-        if name in values and field.type is int:
+        if values.get(name) is not None and field.type is int:
             found[name] = convert(field, values[name])
     return found
 

@@ -28,6 +28,7 @@ def test_presets_follow_the_number_of_environments_and_say_so() -> None:
         "n_steps 21 instead of 32, minibatch_size 252 instead of 256: the preset ppo/CartPole-v1 fitted to 12 environments",
     )
     assert ppo().notes == ()
+    assert ppo(num_envs=None).fields["n_steps"] == 256  # an option that is None was not given: one environment
 
 
 @pytest.mark.parametrize(("environment", "num_envs"), [(gymnasium.make("CartPole-v1"), 1),
