@@ -30,6 +30,10 @@ class Options:
     env_timeout: NonNegative = 300.0
     """Seconds until an environment's step or reset counts as hanging: its process is ended; what is stepped in this process can
     only be told of; 0: never."""
+    probe: Literal["on", "off"] = "on"
+    """Before the training, play at most 350 random steps in two further instances of the environment, for at most 10 seconds: do
+    episodes repeat themselves, so that the run can be resumed exactly? An object that was given is compared with a copy of
+    itself, which evaluations need. off: nothing is played, and neither is known."""
     on_worker_death: Literal["stop", "restart"] = "stop"
     """What happens when an environment's process dies or hangs (vectorization async): the run stops, saved; or a new process
     plays the episode again to where it stood, and the run goes on as if nothing had happened."""

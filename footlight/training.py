@@ -13,9 +13,11 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
+from footlight.environments.wrappers import share_statistics
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
 from footlight.evaluation import Abandoned, Evaluation, evaluate
 from footlight.histograms import histograms
+from footlight.instances import announce_replay, judge_replay
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, device_fault
 from footlight.options import Options
@@ -58,6 +60,7 @@ class Training:
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._recent_return: float | None = None
         self._stock_taken_at = -1
+        self.other_environment: str | None = None  # the name of one that is given in place of the recorded one
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
 
@@ -255,6 +258,7 @@ class Training:
         self.evaluation_env.reseed(f"evaluation at step {step}")
         policy, options = self.agent.policy, self.options
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
+        share_statistics(self.environments, self.evaluation_env)
         self.evaluation_due = not self.evaluation_due  # a fault in it is worth a second attempt, by a resumed run, and no third
         try:
             self.evaluation = evaluate(
@@ -358,10 +362,13 @@ class Training:
         if all(name in arrays for name in _ACTED):
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
+        steps = announce_replay(arrays, self.display.say)
         with checkpoint.fitting(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
+        if (reason := judge_replay(self.other_environment, self.record, bool(astray), steps)) is not None:
+            self.mark_inexact(reason)
         if astray:
             self._unanswered = None  # actions for observations that are no more
             self.agent.forget_episodes(astray)

@@ -1,6 +1,6 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
-import copy
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -112,7 +112,9 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
                 f"{source!r} is no environment - give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
             )
         try:
-            env = source()
+            env = _called(source, render_mode)
+        except UserError:
+            raise
         except Exception as error:  # the user's own code: whatever it stumbles over
             raise UserError(f"{name_of(source)} made no environment - {type(error).__name__}: {_first_line(error)}") from error
         if not isinstance(env, gymnasium.Env):
@@ -137,28 +139,24 @@ def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: s
         raise UserError(f"{source!r} cannot be made - {type(error).__name__}: {_first_line(error)}") from error
 
 
-def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | Callable[[], gymnasium.Env[Any, Any]] | None:
-    """How to make another environment like `source`, for evaluation and video; None where there is no way."""
-    if isinstance(source, VectorEnv | gymnasium.Env):
-        spec = source.spec
-        if spec is None or spec.entry_point is None:
-            return None
-        if any(wrapper.kwargs is None for wrapper in getattr(spec, "additional_wrappers", ()) or ()):
-            return None  # a wrapper that does not remember what it was made with
-        plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
-        wrappers = plain.kwargs.pop("wrappers", None) or ()
-        for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
-            plain.kwargs.pop(name, None)
-        asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-
-        def another() -> gymnasium.Env[Any, Any]:
-            env = gymnasium.make(plain, disable_env_checker=True, **asked)
-            for wrapper in wrappers:
-                env = wrapper(env)
-            return env
-
-        return another
-    return source
+def _called(make_it: Callable[..., Any], render_mode: str | None) -> Any:
+    """What the user's function or class returns; it is given `render_mode` where its signature has it."""
+    if render_mode is None:
+        return make_it()
+    try:
+        parameters = inspect.signature(make_it).parameters
+    except (TypeError, ValueError):  # of some built-in callables nothing is known
+        return make_it()
+    named = parameters.get("render_mode")
+    if named is not None and named.kind in (named.KEYWORD_ONLY, named.POSITIONAL_OR_KEYWORD):
+        return make_it(render_mode=render_mode)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        try:
+            return make_it(render_mode=render_mode)
+        except TypeError as error:  # whatever it hands its keywords on to has no such argument
+            if "render_mode" not in str(error):
+                raise
+    return make_it()
 
 
 def require_allowed(folder: Path, environment: str, module_allowed: str | None) -> None:

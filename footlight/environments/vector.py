@@ -18,6 +18,7 @@ from footlight.environments.episodes import (
     in_words,
 )
 from footlight.environments.spaces import describe
+from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
 
@@ -172,11 +173,12 @@ class VectorEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold. A vector environment's own state cannot be asked for."""
-        return {**self.book.arrays(), "observation": self.observation}
+        return {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
         """Begin new episodes: where the old ones stood is not known. Gives the indices of all environments."""
         self.book.index[:] = arrays["episode.index"] + 1
+        restore_statistics(self, arrays)
         self.reset()
         return list(range(self.num_envs))
 

@@ -28,6 +28,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.wrappers import read_statistics, reward_wrappers, statistics_wrappers, write_statistics
 from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
 
@@ -96,6 +97,14 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         if not self._asked:
             self.ask("reset", seed)
         return self._answer(), {}
+
+    def call_remote(self, name: str, *given: Any) -> Any:
+        """The result of one of `footlight.environments.wrappers`'s functions there; an empty one of a process that is lost."""
+        try:
+            self.ask(name, *given)
+            return self._answer()
+        except RemoteError:
+            return {}
 
     def _answer(self) -> Any:
         if self._lost is not None:
@@ -315,4 +324,8 @@ def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
     return observation
 
 
-_ANSWERS: dict[str, Callable[..., Any]] = {"step": _step, "reset": _reset}
+_ANSWERS: dict[str, Callable[..., Any]] = {
+    "step": _step,
+    "reset": _reset,
+    **{call.__name__: call for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)},
+}
