@@ -16,7 +16,7 @@ from footlight.algorithms import Algorithm, find, name_of
 from footlight.buffers.memory import format_bytes
 from footlight.config import build, fields
 from footlight.environments.atari import AtariConfig
-from footlight.environments.exactness import LEFT_OUT, inexactness
+from footlight.environments.exactness import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
@@ -90,12 +90,8 @@ def train(
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
         agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
-        supervision = _supervision(options, display)
-        instances = Instances(environment, environments, options, supervision, said.append)
-        instances.try_object()
-        inexact = instances.different or LEFT_OUT
-        if options.probe == "on" and not instances.different:
-            inexact = inexactness(environment, environments, options.seed, supervision)
+        instances = Instances(environment, environments, options, _supervision(options, display), said.append)
+        inexact = instances.examine(inexactness)
         evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
         recorder = instances.recorder(agent)
         environments.reset()
@@ -106,12 +102,11 @@ def train(
         record = describe(agent, environment, preset_name, options, inexact or "exact") | instances.record
         folder.write_json("config.json", record)
         closing.enter_context(crash.kept(path, record))
-        run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
         display.say("\n".join([_header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
-        return _go(run, training)
+        return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training)
 
 
 def resume(
@@ -152,7 +147,6 @@ def resume(
         display = Display(options.steps, start_step=at, quiet=quiet)
         making = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
         environments = closing.enter_context(making)
-        other = other_environment(run.source, environments, manifest)
         said: list[str] = []
         instances = Instances(run.source, environments, options, _supervision(options, display), said.append)
         instances.try_object(is_resumed=True)
@@ -166,12 +160,12 @@ def resume(
         interruption.end_after(options.max_time)
         now = changed(record, options, changes)
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
+        training.other_environment = other_environment(run.source, environments, manifest)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
-        if changes_of_machine := differences(machine, describe_machine()):
-            training.mark_inexact(f"resumed with {', '.join(changes_of_machine)}")
-        training.other_environment = other
+        if other := differences(machine, describe_machine()):
+            training.mark_inexact(f"resumed with {', '.join(other)}")
         closing.enter_context(crash.kept(path, record))
         training.restore(saved)
         return _go(run, training)

@@ -14,9 +14,9 @@ from gymnasium.vector import VectorEnv
 from footlight.agent import Agent
 from footlight.assessor import Assessor
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import ALL_STEPS, DIFFERENT
+from footlight.environments.exactness import ALL_STEPS, DIFFERENT, LEFT_OUT
 from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation, name_of
-from footlight.environments.remake import make_another
+from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import replayed_steps
 from footlight.environments.spaces import difference
 from footlight.environments.trial import SECONDS, STEPS, why_different
@@ -25,6 +25,7 @@ from footlight.environments.wrappers import (
     first_instance,
     read_statistics,
     recorders,
+    remedy,
     reward_wrappers,
     share_statistics,
     statistics_wrappers,
@@ -59,14 +60,26 @@ class Instances:
     def _is_object(self) -> bool:
         return isinstance(self.source, gymnasium.Env | VectorEnv)
 
+    def examine(self, probe: Callable[..., str | None]) -> str | None:
+        """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
+        self.try_object()
+        if self.options.probe == "off":
+            return LEFT_OUT
+        return self.different or probe(self.source, self.environments, self.options.seed, self._supervision)
+
     def try_object(self, is_resumed: bool = False) -> None:
         """Find out whether a given object can be made again, before the training begins."""
-        if self.options.probe == "on":
-            if self._is_object or not is_resumed:
-                self._announce()
-            self.different = why_different(self.source, self.options.seed)
-        elif self._is_object:
-            self.different = UNKNOWN
+        if self.options.probe == "off":
+            self.different = UNKNOWN if self._is_object else None
+            return
+        try:
+            remake(self.source)
+        except UserError as error:
+            self.different = str(error).partition(" - give ")[0]
+            return
+        if self._is_object or not is_resumed:
+            self._announce()
+        self.different = why_different(self.source, self.options.seed)
 
     def _announce(self) -> None:
         """What will be done to an environment that may be more than a simulation, before it is done."""
@@ -120,7 +133,7 @@ class Instances:
             names = ", ".join(statistics_wrappers(instance) or statistics_wrappers(first))
             return (
                 f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
-                "normalize_observations true"
+                f"{remedy(names)}"
             )
         return None
 
@@ -141,7 +154,7 @@ class Instances:
             which = " of environment 0" if self.environments.num_envs > 1 and hasattr(self.environments, "envs") else ""
             self._later(
                 f"{names}: evaluations use the statistics{which} as they are then, and leave them unchanged "
-                "(normalize_observations true keeps one for all environments)"
+                f"({remedy(names)} does without the wrapper, and keeps the statistics in the policy)"
             )
         if not hasattr(first, "call_remote") and (names := ", ".join(recorders(first))):
             self._later(f"{names}: left out of all instances but the training's, so that its files are of the training alone")

@@ -16,7 +16,7 @@ from footlight.environments.exactness import DIFFERENT, inexactness
 from footlight.environments.make import EnvironmentSource, configured, make, make_for_evaluation, name_of, require_allowed
 from footlight.environments.spaces import describe
 from footlight.environments.trial import why_different
-from footlight.environments.wrappers import read_statistics, statistics_of, statistics_wrappers, write_statistics
+from footlight.environments.wrappers import read_statistics, remedy, statistics_of, statistics_wrappers, write_statistics
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation
 from footlight.evaluation import evaluate as run_episodes
@@ -127,7 +127,7 @@ class Run:
         if set(saved) != set(read_statistics(env)):
             raise UserError(
                 f"{self.folder} does not hold the running statistics of {', '.join(names)} - without them the environment is "
-                "another one - train with normalize_observations true in place of the wrapper"
+                f"another one - train with {remedy(', '.join(names))} in place of the wrapper"
             )
         write_statistics(env, saved, frozen=True)
 

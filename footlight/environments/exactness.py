@@ -15,7 +15,7 @@ from itertools import zip_longest
 import numpy as np
 
 from footlight.environments.make import Environments, EnvironmentSource
-from footlight.environments.remake import make_another
+from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.trial import Budget, TooLong, global_randomness
 from footlight.environments.vector import VectorEnvironments
@@ -46,6 +46,10 @@ def inexactness(
     """
     if isinstance(environments, VectorEnvironments):
         return "a vector environment cannot be put back to where it stood"
+    try:
+        remake(source)
+    except UserError as error:
+        return str(error).partition(" - give ")[0]
     space = copy.deepcopy(environments.action_space)
     space.seed(derived_seed(seed, "actions on trial"))
     actions = [np.asarray(space.sample())[None] for _ in range(STEPS + STEPS_BETWEEN)]

@@ -23,6 +23,7 @@ from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
     chain,
     read_statistics,
+    remedy,
     statistics_wrappers,
     without_recorders,
     write_statistics,
@@ -37,7 +38,7 @@ EPISODE_STEPS = 40  # after which the next episode begins
 SECONDS = 10.0  # that a probe or a trial may take; see `Budget`
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 MAX_SIZE, MAX_DEPTH = 1_000, 3  # of attributes that are compared
-_STATES = "render_mode", "metadata", "isopen", "closed"  # of an object, which say nothing about its episodes
+_STATES = "render_mode", "metadata", "isopen", "closed", "_saved_kwargs"  # of an object, which say nothing about its episodes
 _TRANSPARENT = (SingleRow, gymnasium.wrappers.common.PassiveEnvChecker, gymnasium.wrappers.common.OrderEnforcing)
 _HISTORY = gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics
 
@@ -130,9 +131,10 @@ def _different_statistics(given: Any, other: Any) -> str | None:
     """Give both the same statistics, frozen. A reason where those of the given object cannot be reached."""
     statistics = read_statistics(given)
     if set(statistics) != set(read_statistics(other)):
+        names = ", ".join(statistics_wrappers(other)) or "its wrappers"
         return (
-            f"the running statistics of {', '.join(statistics_wrappers(other)) or 'its wrappers'} cannot be shared with another "
-            "instance - leave the wrapper out and use normalize_observations true"
+            f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
+            f"{remedy(names)}"
         )
     write_statistics(other, statistics, frozen=True)
     return None

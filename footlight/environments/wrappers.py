@@ -55,6 +55,11 @@ def statistics_wrappers(env: Any) -> list[str]:
     return [type(layer).__name__ for layer, _ in _with_moments(env)]
 
 
+def remedy(names: str) -> str:
+    """What footlight has in place of wrappers of these names."""
+    return "normalize_rewards true" if names == "NormalizeReward" else "normalize_observations true"
+
+
 def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
     """Running statistics of all wrappers as arrays, and the other arrays that these wrappers keep; empty where there are none.
 

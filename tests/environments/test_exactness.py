@@ -71,7 +71,7 @@ def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_sa
 
 def test_an_object_is_made_again_where_it_says_how() -> None:
     assert verdict(gymnasium.make("Pendulum-v1")) is None
-    assert verdict(faulty.Walk()) == "the environment was given as an object that cannot be made again"
+    assert verdict(faulty.Walk()) == "the environment was given as an object without a spec and cannot be made again"
     assert "vector" in str(verdict(gymnasium.make_vec("Pendulum-v1", 2)))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from footlight.environments.make import make, make_one, name_of, remake
+from footlight.environments.make import make, make_one, name_of
+from footlight.environments.remake import remake
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
@@ -156,7 +157,8 @@ def test_remake_gives_another_one_like_it(counting_env: Counting, register: Regi
         other = make_one(again)
         assert other is not source
         assert isinstance(other.unwrapped, counting_env)
-    assert remake(counting_env()) is None  # an object without a spec
+    with pytest.raises(UserError, match="without a spec"):
+        remake(counting_env())
 
 
 def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: Counting) -> None:
