@@ -62,7 +62,7 @@ def inexactness(
             closing.enter_context(watched([used, fresh], supervision.timeout))
             return _compared(used, fresh, actions)
         except TooLong as long:
-            return f"unknown: the start-up probe takes too long, {long}"
+            return f"unknown: the start-up probe was stopped: {long}"
         except UserError as error:
             return f"unknown: no other instance can be made to try it out ({str(error).partition(' - give ')[0]})"
         except EnvironmentFault as fault:  # the training's own error will say more

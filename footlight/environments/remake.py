@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from gymnasium.vector.utils import batch_space
 
 from footlight.environments.make import EnvironmentSource, make_one
-from footlight.environments.wrappers import RECORDERS, without_recorders
+from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
 from footlight.errors import UserError
 from footlight.types import Array
 
@@ -32,14 +32,13 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
         spec = source.spec
         if spec is None or spec.entry_point is None:
             raise UserError(f"the environment was given as an object without a spec and cannot be made again - {_REMEDY}")
-        forgetful = [wrapper.name for wrapper in spec.additional_wrappers if wrapper.kwargs is None]
+        plain, left_out = _spec_without(spec, "render_mode"), recorders(source)
+        plain.additional_wrappers = tuple(each for each in plain.additional_wrappers if each.name not in left_out)
+        forgetful = [wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None]
         if forgetful:
             raise UserError(
                 f"the environment cannot be made again - {forgetful[0]} does not record what it was made with - {_REMEDY}"
             )
-        plain = _spec_without(spec, "render_mode")
-        recorders = {wrapper.__name__ for wrapper in RECORDERS}
-        plain.additional_wrappers = tuple(each for each in plain.additional_wrappers if each.name not in recorders)
 
         def make_again() -> gymnasium.Env[Any, Any]:
             return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))

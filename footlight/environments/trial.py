@@ -33,7 +33,8 @@ from footlight.streams import derived_seed
 from footlight.types import Array
 
 STEPS = 100  # that are compared, of episodes one after the other
-ENOUGH_STEPS = 10  # that have to be equal where the budget ends the trial
+ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
+JUDGED_STEPS = 10  # after which the budget knows what a step takes
 EPISODE_STEPS = 40  # after which the next episode begins
 SECONDS = 10.0  # that a probe or a trial may take; see `Budget`
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
@@ -66,9 +67,10 @@ class Budget:
         before = self._clock()
         yield
         self.taken.append(self._clock() - before)
-        projected = float(np.median(self.taken[:ENOUGH_STEPS])) * self.steps if len(self.taken) >= ENOUGH_STEPS else 0.0
+        enough = len(self.taken) >= JUDGED_STEPS
+        projected = float(np.median(self.taken[:JUDGED_STEPS])) * self.steps if enough else 0.0
         if (longest := max(sum(self.taken), projected)) > self.seconds:
-            raise TooLong(f"it was stopped after {len(self.taken)} steps, {longest:.0f} s where {self.seconds:.0f} s are allowed")
+            raise TooLong(f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed")
 
 
 class _Seen(NamedTuple):
@@ -149,7 +151,7 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     wrong = next(filter(None, map(_first_difference, first, second)), None)
     if wrong is None:
         if (why := too_long or also_too_long) is not None and min(len(first), len(second)) < ENOUGH_STEPS:
-            return f"the trial that would show whether a copy of the given object is the same took too long: {why}"
+            return f"the trial that would show whether a copy of the given object is the same was stopped: {why}"
         return None
     again, _ = _play(given, start, actions)
     if any(map(_first_difference, first, again)):
@@ -177,7 +179,9 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
                 episode, length = episode + 1, 0
                 nothing = np.zeros(env.num_envs if is_vector else 1)
                 seen.append(_Seen(np.array(observation if is_vector else [observation]), nothing, nothing, nothing))
-            taken = np.array([action] * env.num_envs) if is_vector else action.copy() if action.shape else int(action)
+            taken = np.array([action] * env.num_envs) if is_vector else action.copy()
+            if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
+                taken = int(action)
             with budget.step():
                 parts = env.step(taken)[:4]
             length += 1
