@@ -15,7 +15,8 @@ from footlight.agent import Agent
 from footlight.assessor import Assessor
 from footlight.environments.atari import AtariGame
 from footlight.environments.exactness import ALL_STEPS, DIFFERENT, LEFT_OUT
-from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation, name_of
+from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation
+from footlight.environments.naming import Registered, name_of
 from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import replayed_steps
 from footlight.environments.spaces import difference
@@ -85,9 +86,9 @@ class Instances:
         """What will be done to an environment that may be more than a simulation, before it is done."""
         if _is_simulation(self.source):
             return
-        where = f"2 further instances of {name_of(self.source)}"
+        where = f"2 further instances of {name_of(self.source, self.environments)}"
         if self._is_object:
-            where = f"copies of {name_of(self.source)}, and {STEPS} in the given object itself"
+            where = f"copies of {name_of(self.source, self.environments)}, and {STEPS} in the given object itself"
         self._say(f"start-up probe: up to {ALL_STEPS} random steps in {where} (at most {SECONDS:.0f} s); probe off leaves it out")
 
     @contextlib.contextmanager
@@ -98,12 +99,12 @@ class Instances:
         """
         if inexact is not None and inexact.startswith(DIFFERENT):
             self.different = self.different or inexact
-        made = None if self.different or not self.options.eval_episodes else self._make_evaluation_env()
+        made = None if self.different or self.options.eval_episodes == 0 else self._make_evaluation_env()
         with contextlib.ExitStack() as closing:
             if made is not None:
                 closing.enter_context(contextlib.closing(made))
                 self.different = self._compare(made)
-            if self.different and (self.options.eval_episodes or self.options.video_every):
+            if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
                 self._later(f"no evaluations, no videos: {self.different}")
             elif made is not None:
                 share_statistics(self.environments, made)
@@ -114,15 +115,15 @@ class Instances:
         options, source = self.options, self.source
         try:
             if isinstance(source, AtariGame):
-                return make_for_evaluation(source, options.seed, "evaluation", options.eval_episodes)
+                return make_for_evaluation(source, options.seed, "evaluation", options.training_eval_episodes)
             if options.vectorization == "async":  # what trains in processes of its own may need one
                 make_it = partial(make_another, source)
-                return make_for_evaluation(make_it, options.seed, "evaluation", options.eval_episodes, self._supervision)
+                return make_for_evaluation(make_it, options.seed, "evaluation", options.training_eval_episodes, self._supervision)
             made = make_another(source)
         except UserError as error:
             raise UserError(f"evaluations need a second environment, and {error} - eval_episodes 0 leaves them out") from error
         self._require_own(made, "evaluations need one of their own", "eval_episodes 0")
-        return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
+        return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
 
     def _compare(self, made: Any) -> str | None:
         """Why what was made is another environment than the training's."""
@@ -141,7 +142,7 @@ class Instances:
         """Raise `UserError` where an environment that was made again is one of the training's."""
         if any(made.unwrapped is env.unwrapped for env in getattr(self.environments, "envs", ())):
             raise UserError(
-                f"{name_of(self.source)} gave the environment of the training again - {why} - "
+                f"{name_of(self.source, self.environments)} gave the environment of the training again - {why} - "
                 f"let it make a new one at each call, or use {without}"
             )
 
@@ -202,7 +203,7 @@ def other_environment(source: EnvironmentSource, environments: Environments, man
 
     Raises `UserError` where its spaces say that it is another environment.
     """
-    name, recorded = name_of(source), manifest["run"]["environment"]
+    name, recorded = name_of(source, environments), manifest["run"]["environment"]
     if manifest["spaces"] != environments.spaces.to_json():
         raise UserError(
             f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
@@ -238,5 +239,6 @@ def _is_simulation(source: EnvironmentSource) -> bool:
     """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
     if isinstance(source, AtariGame):
         return True
-    spec = gymnasium.registry.get(source) if isinstance(source, str) else getattr(source, "spec", None)
+    name = source.id if isinstance(source, Registered) else source
+    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
     return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")

@@ -45,7 +45,7 @@ def inexactness(
     Two instances are made and looked at, where those of the training are: in this process, or in one each.
     """
     if isinstance(environments, VectorEnvironments):
-        return "a vector environment cannot be put back to where it stood"
+        return environments.why_inexact
     try:
         remake(source)
     except UserError as error:

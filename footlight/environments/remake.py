@@ -10,15 +10,17 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from footlight.environments.make import EnvironmentSource, make_one
+from footlight.environments.naming import Registered
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
 from footlight.errors import UserError
 from footlight.types import Array
 
-Remake = str | Callable[[], gymnasium.Env[Any, Any]]
+Remake = str | EnvSpec | Registered | Callable[[], gymnasium.Env[Any, Any]]
 
 _REMEDY = "give a function that makes one, or an id"
 _RENDERERS = (*RECORDERS, gymnasium.wrappers.vector.HumanRendering)
@@ -72,11 +74,13 @@ def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, 
     if render_mode is None or spec is None or spec.entry_point is None:
         make_row: Callable[[], gymnasium.Env[Any, Any]] = base.env_fns[0]
         return make_row
-    plain = _spec_without(spec, "wrappers", "num_envs", "vectorization_mode", "vector_kwargs", "render_mode")
+    plain = _spec_without(spec, "wrappers", "num_envs", "vectorization_mode", "vector_kwargs", "render_mode", "max_episode_steps")
     wrappers = spec.kwargs.get("wrappers") or ()
+    # `make_vec` may repeat the time limit among the arguments of the class
+    asked = _asked(render_mode) | {name: spec.kwargs[name] for name in ("max_episode_steps",) if name in spec.kwargs}
 
     def make_drawn() -> gymnasium.Env[Any, Any]:
-        env = gymnasium.make(plain, **_asked(render_mode))
+        env = gymnasium.make(plain, disable_env_checker=True, **asked)
         for wrapper in wrappers:
             env = wrapper(env)
         return env
