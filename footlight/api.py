@@ -28,7 +28,7 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, quoted
 from footlight.evaluation import Evaluation
-from footlight.instances import Instances, other_environment
+from footlight.instances import Instances
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.options import Options
@@ -143,29 +143,27 @@ def resume(
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
             raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
-        making = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
-        environments = closing.enter_context(making)
+        kind = options.num_envs, options.vectorization
+        environments = closing.enter_context(_make_environments(run.source, options, *kind, display))
         said: list[str] = []
         instances = Instances(run.source, environments, options, _supervision(options, display), said.append)
-        instances.try_object(is_resumed=True)
+        other = instances.examine_resumed(manifest)
         evaluation_env = closing.enter_context(instances.evaluation_env(record["resume"]))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
         recorder = instances.recorder(agent)
-        folder = RunFolder(path)
         interruption.end_after(options.max_time)
-        now = changed(record, options, changes)
-        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
-        training.other_environment = other_environment(run.source, environments, manifest)
+        now, folder = changed(record, options, changes), RunFolder(path)
+        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         if not agent.num_updates:
             said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
-        if other := differences(machine, describe_machine()):
-            training.mark_inexact(f"resumed with {', '.join(other)}")
+        if new := differences(machine, describe_machine()):
+            training.mark_inexact(f"resumed with {', '.join(new)}")
         closing.enter_context(crash.kept(path, record))
         training.restore(saved)
         return _go(run, training)

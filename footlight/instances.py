@@ -63,12 +63,26 @@ class Instances:
 
     def examine(self, probe: Callable[..., str | None]) -> str | None:
         """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
-        self.try_object()
+        self._try_object()
         if self.options.probe == "off":
             return LEFT_OUT
         return self.different or probe(self.source, self.environments, self.options.seed, self._supervision)
 
-    def try_object(self, is_resumed: bool = False) -> None:
+    def examine_resumed(self, manifest: Mapping[str, Any]) -> str | None:
+        """The name of the environment that a run is resumed in, where the record has another name; None where it has the same.
+
+        Raises `UserError` where its spaces say that it is another environment.
+        """
+        self._try_object(is_resumed=True)
+        name, recorded = name_of(self.source, self.environments), manifest["run"]["environment"]
+        if manifest["spaces"] != self.environments.spaces.to_json():
+            raise UserError(
+                f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
+                "give the same environment, or begin a new run"
+            )
+        return None if name == recorded else name
+
+    def _try_object(self, is_resumed: bool = False) -> None:
         """Find out whether a given object can be made again, before the training begins."""
         if self.options.probe == "off":
             self.different = UNKNOWN if self._is_object else None
@@ -196,20 +210,6 @@ class Instances:
         recorder = Recorder(make_drawn, player, assessor, options.seed, self._say)
         recorder.try_out()
         return recorder
-
-
-def other_environment(source: EnvironmentSource, environments: Environments, manifest: Mapping[str, Any]) -> str | None:
-    """The name of an environment that a run is resumed in, where the record has another name; None where it has the same.
-
-    Raises `UserError` where its spaces say that it is another environment.
-    """
-    name, recorded = name_of(source, environments), manifest["run"]["environment"]
-    if manifest["spaces"] != environments.spaces.to_json():
-        raise UserError(
-            f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
-            "give the same environment, or begin a new run"
-        )
-    return None if name == recorded else name
 
 
 def announce_replay(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:

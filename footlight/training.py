@@ -43,11 +43,12 @@ class Training:
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
         folder: RunFolder, display: Display, record: Mapping[str, Any], interruption: Interruption,
-        recorder: Recorder | None = None,
+        recorder: Recorder | None = None, other_environment: str | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments = agent, environments
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
         self.record, self._saved_record = record, record
+        self._other_environment = other_environment  # the name of one that is given in place of the recorded one
         self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
         self.interruption = interruption
         self.evaluator = Evaluator(evaluation_env, options, display, interruption)
@@ -57,7 +58,6 @@ class Training:
         self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
         self._stock_taken_at = -1
-        self.other_environment: str | None = None  # the name of one that is given in place of the recorded one
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
 
@@ -340,7 +340,7 @@ class Training:
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
-        if (reason := judge_replay(self.other_environment, self.record, bool(astray), steps)) is not None:
+        if (reason := judge_replay(self._other_environment, self.record, bool(astray), steps)) is not None:
             self.mark_inexact(reason)
         if astray:
             self._unanswered = None  # actions for observations that are no more
