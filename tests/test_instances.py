@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,28 @@ def test_run_is_resumed_in_the_same_environment_by_another_function(tmp_path: Pa
     footlight.resume(run.folder, environment=lambda: faulty.Walk(), steps=62, quiet=True)
     assert run.result is not None
     assert run.result["steps"] == 62
+
+
+class Pressing(faulty.Walk):
+    """Somebody presses Ctrl-C while it is stepped."""
+
+    pressed = False
+
+    def step(self, action: Any) -> Any:
+        if Pressing.pressed:
+            signal.raise_signal(signal.SIGINT)
+        return super().step(action)
+
+
+def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(Pressing, tmp_path, steps=58, eval_episodes=0, quiet=True)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(Pressing, "pressed", True)
+    with pytest.raises(KeyboardInterrupt):
+        footlight.resume(run.folder, environment=Pressing, steps=80, quiet=True)
+    assert {path: path.read_bytes() for path in before} == before
+    monkeypatch.setattr(Pressing, "pressed", False)
+    footlight.resume(run.folder, environment=Pressing, steps=60, quiet=True)
 
 
 @pytest.mark.parametrize(
