@@ -21,7 +21,7 @@ from footlight.environments.make import (
     configured,
     make,
 )
-from footlight.environments.make import name_of as environment_name
+from footlight.environments.naming import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched

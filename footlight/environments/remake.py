@@ -131,7 +131,8 @@ def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], n
         for attribute, value in vars(wrapper).items():
             if isinstance(value, np.ndarray) and value.ndim and len(value) == source.num_envs:
                 setattr(wrapper, attribute, value[:num_envs].copy())
-    return wrapper  # type: ignore[no-any-return]
+    copied: VectorEnv[Any, Any, Any] = wrapper
+    return copied
 
 
 def _spec_without(spec: Any, *names: str) -> Any:

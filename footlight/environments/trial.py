@@ -179,7 +179,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
                 episode, length = episode + 1, 0
                 nothing = np.zeros(env.num_envs if is_vector else 1)
                 seen.append(_Seen(np.array(observation if is_vector else [observation]), nothing, nothing, nothing))
-            taken = np.array([action] * env.num_envs) if is_vector else action.copy()
+            taken: Any = np.array([action] * env.num_envs) if is_vector else action.copy()
             if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
                 taken = int(action)
             with budget.step():

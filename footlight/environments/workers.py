@@ -30,7 +30,7 @@ from footlight.environments.interface import InterfaceError, as_flag, old_interf
 from footlight.environments.naming import name_of
 from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.wrappers import read_statistics, reward_wrappers, statistics_wrappers, write_statistics
+from footlight.environments.wrappers import read_statistics, remedy, reward_wrappers, statistics_wrappers, write_statistics
 from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
 
@@ -237,6 +237,9 @@ class AsyncEnvironments(SerialEnvironments):
             self.remote[env].learn_spaces()
         except UserError as error:
             raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
+        if names := ", ".join(statistics_wrappers(self.remote[env])):
+            what = f"its process was lost, and the running statistics of {names} with it"
+            raise self.book.fault(env, what, f"use {remedy(names)} in place of the wrapper; the state is saved")
 
     def _replace_and_replay(self, env: int) -> None:
         """The same, with its episode at the step before the one that is being made."""

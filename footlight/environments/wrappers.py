@@ -119,10 +119,14 @@ def statistics_of(arrays: Mapping[str, Array], env: int) -> dict[str, Array]:
 
 
 def restore_statistics(environments: Any, arrays: Mapping[str, Array], frozen: bool = False) -> None:
-    """Give all environments of a training the statistics in the arrays of a checkpoint."""
-    if any(name.startswith(_PREFIX) for name in arrays):
-        for env, (instance, row) in enumerate(_instances(environments)):
-            write_statistics(instance, statistics_of(arrays, env), row, frozen)
+    """Give all environments of a training the statistics in the arrays of a checkpoint.
+
+    One whose own were lost with its process gets those of another.
+    """
+    saved = [statistics_of(arrays, env) for env in range(environments.num_envs)]
+    if (first := next(filter(None, saved), None)) is not None:
+        for own, (instance, row) in zip(saved, _instances(environments), strict=True):
+            write_statistics(instance, own or first, row, frozen)
 
 
 def share_statistics(training: Any, other: Any) -> None:

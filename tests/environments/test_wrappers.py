@@ -11,6 +11,7 @@ from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
 
 from footlight.environments.make import make
+from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
     freeze_statistics,
     read_statistics,
@@ -24,6 +25,7 @@ from footlight.environments.wrappers import (
     without_recorders,
     write_statistics,
 )
+from footlight.errors import EnvironmentFault
 from footlight.types import Array
 
 
@@ -153,3 +155,19 @@ def test_recorders_are_taken_out_of_the_chain() -> None:
     assert recorders(env) == ["RecordVideo", "Monitor"]
     assert str(without_recorders(env)) == f"<TransformReward{env.unwrapped}>"
     assert isinstance(without_recorders(RecordVideo(faulty.Walk())), faulty.Walk)
+
+
+def test_statistics_that_are_lost_with_a_process_are_not_begun_again() -> None:
+    environments = AsyncEnvironments(normalized, 2, 0, "episode", Supervision(restart=True))
+    try:
+        environments.reset()
+        saved = saved_statistics(environments)
+        environments.remote[1]._process.kill()
+        with pytest.raises(EnvironmentFault, match="the running statistics of NormalizeReward, NormalizeObservation with it"):
+            environments.step(np.zeros((2, 1), np.float32))
+    finally:
+        environments.close()
+    others = make(normalized, 0, 2)
+    restore_statistics(others, {name: array for name, array in saved.items() if not name.startswith("statistics.1.")})
+    for name, array in statistics_of(saved_statistics(others), 1).items():
+        np.testing.assert_array_equal(array, saved[f"statistics.0.{name}"], err_msg=name)
