@@ -186,15 +186,19 @@ class Instances:
         return ", ".join(reward_wrappers(first_instance(self.environments))) or None
 
     def recorder(self, agent: Agent) -> Recorder | None:
-        """What makes the videos of a training, after one test frame; None where none are wanted or none would be of what is
-        trained on. Raises `UserError` where there can be none."""
+        """What makes the videos of a training, after one test frame; None where none are wanted.
+
+        Raises `UserError` where there can be none, or none would be of what is trained on.
+        """
         options = self.options
         if options.video_every == 0:
             if options.overlay:
                 raise UserError("overlay is true - there are no videos to put it in - give video_every, too")
             return None
         if self.different:
-            return None
+            raise UserError(
+                f"there can be no videos: {self.different} - give a function that makes one, or leave video_every out"
+            )
 
         def make_drawn() -> gymnasium.Env[Any, Any]:
             env = make_env(self.source, "rgb_array")
