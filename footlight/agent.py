@@ -13,6 +13,7 @@ from torch import Tensor
 
 from footlight import __version__, checkpoint
 from footlight.algorithms import Algorithm, find, name_of
+from footlight.ambient import computes
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.config import Range, integer
 from footlight.config import build as build_config
@@ -28,9 +29,6 @@ from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 CompileMode = Literal["auto", "on", "off"]
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 
-# The optimiser's memory of a unit that has died decays into denormal numbers, which slow a run down by a third. Set before torch
-# starts its threads, which inherit it, and always: bits depend on it.
-torch.set_flush_denormal(True)
 keep_freed_memory()
 
 
@@ -45,6 +43,7 @@ class Agent:
     last gradient in the state. fields: the algorithm's config. Raises `UserError` for anything of this that cannot work.
     """
 
+    @computes
     def __init__(
         self,
         algorithm: str | Algorithm,
@@ -226,6 +225,7 @@ class Agent:
         if self.normaliser is not None:
             self.normaliser.discounted_return[ended] = 0
 
+    @computes
     def _update(self, variant: Hashable) -> None:
         if self._compile_later and self.num_updates == UPDATES_WORTH_COMPILING:
             self.compiled = True
@@ -243,6 +243,7 @@ class Agent:
         self._counts += self._given[variant]
         self.num_updates += 1
 
+    @computes
     def compile(self) -> None:
         """Compile the usual forms of the update now, rather than when they are needed. Nothing happens without `compiled`."""
         for variant in self.algorithm.variants(self.config, self.networks):
@@ -352,10 +353,10 @@ class Agent:
         }
 
     @staticmethod
+    @computes
     def load(
         path: str | Path, *, algorithm: Algorithm | None = None, network: Any = None, device: str = "cpu",
-        total_steps: int | None = None,
-        notice: Callable[[str], None] = warn,
+        total_steps: int | None = None, notice: Callable[[str], None] = warn,
     ) -> "Agent":  # fmt: skip
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
         folder = checkpoint.find(Path(path), notice)

@@ -16,7 +16,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {"types", "errors", "synonyms", "config", "streams", "storage"}  # anyone may import these; they import only each other
+LEAVES = {
+    "ambient",
+    "cleanup",
+    "config",
+    "errors",
+    "interruption",
+    "storage",
+    "streams",
+    "synonyms",
+    "types",
+    "variables",
+}  # anyone may import these; they import only each other
 ENGINE = {
     "equations",
     "networks",
@@ -41,7 +52,6 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "runs": set(),
     "machine": set(),
     "options": set(),
-    "interruption": set(),
     "rotation": {"checkpoint"},
     "inspection": {"checkpoint", "forms", "runs"},
     "presets": set(),
@@ -54,18 +64,18 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
-    "instances": {"agent", "assessor", "environments", "options", "recording"},
+    "threads": {"agent", "environments", "options"},
     "record": {"agent", "environments", "forms", "options", "runs"},
     "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
-    "crash": {"environments", "forms"},
+    "crash": {"environments", "forms", "runs"},
     "values": {"environments", "options", "presets"},
     "training": {
         "agent",
+        "crash",
         "environments",
         "evaluator",
         "checkpoint",
         "histograms",
-        "instances",
         "interruption",
         "machine",
         "options",
@@ -74,13 +84,13 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "recording",
         "rotation",
         "runs",
+        "threads",
     },
     "api": ENGINE
     | {
         "agent",
         "assessor",
         "crash",
-        "instances",
         "interruption",
         "machine",
         "options",
@@ -88,6 +98,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "evaluation",
         "record",
         "recording",
+        "threads",
         "training",
         "run",
         "values",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from footlight.ambient import computes
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.networks.precision import mixed_precision, output_layers
@@ -114,6 +115,7 @@ class Network:
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
 
+    @computes
     def compile_infer(
         self, parameters_P: Tensor, observation: Tensor, compile_in_place: Callable[..., Callable[[], None]]
     ) -> None:
@@ -137,6 +139,15 @@ class Network:
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
         the time that modules take.
         """
+        if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
+            if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
+                self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
+            if self._numpy[1] is not None:
+                return self._numpy[1](observation)
+        return self._infer_with_torch(parameters_P, observation)
+
+    @computes
+    def _infer_with_torch(self, parameters_P: Tensor, observation: Array) -> Any:
         if self._compiled is not None:
             compiled_P, seen, output, run = self._compiled
             here = seen.numpy()
@@ -144,11 +155,6 @@ class Network:
                 here[...] = observation
                 run()
                 return output.numpy().copy()
-        if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
-            if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
-                self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
-            if self._numpy[1] is not None:
-                return self._numpy[1](observation)
         with torch.no_grad():
             output = self(parameters_P, torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device))
         return tuple(part.cpu().numpy() for part in output) if isinstance(output, tuple) else output.cpu().numpy()

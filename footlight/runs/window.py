@@ -1,7 +1,6 @@
 """A window that shows frames as they come."""
 
 import importlib
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from footlight.errors import UserError
 from footlight.runs.video import Frame
+from footlight.variables import default_variables
 
 
 def show(frames: Iterable[Frame], fps: float, title: str) -> None:
@@ -16,8 +16,8 @@ def show(frames: Iterable[Frame], fps: float, title: str) -> None:
 
     Raises `UserError` where no window can be opened.
     """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # a banner on stdout
-    pygame: Any = importlib.import_module("pygame")
+    with default_variables(PYGAME_HIDE_SUPPORT_PROMPT="1"):  # a banner on stdout
+        pygame: Any = importlib.import_module("pygame")
     screen: Any = None
     clock = pygame.time.Clock()
     try:
