@@ -100,7 +100,7 @@ class DeterministicPolicy(nn.Module):
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
-        self.network, self.head, self.action = policy.module(), policy.head, policy.spaces.action
+        self.network, self.head, self.action = policy.acting_module(), policy.head, policy.spaces.action
         if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
             raise UserError(f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported")
         buffers: dict[str, Any] = {}
