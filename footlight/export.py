@@ -179,6 +179,11 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
         part.ClearField("metadata_props")  # where in which file each came from
+    # An initializer brings its own shape. A second record of it goes stale when a quantizer transposes the weights.
+    weights = {weight.name for weight in graph.initializer}
+    described = [value for value in graph.value_info if value.name not in weights]
+    graph.ClearField("value_info")
+    graph.value_info.extend(described)
     model.producer_name, model.producer_version = "footlight", __version__
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
