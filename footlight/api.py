@@ -46,7 +46,6 @@ from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unbegun
 from footlight.runs.follower import followed
 from footlight.runs.lock import locked
-from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
 from footlight.training import Training, choose_threads
@@ -195,6 +194,8 @@ def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, d
 
 def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
     """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
+    from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+
     return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
 
 

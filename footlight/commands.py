@@ -37,6 +37,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """Episodes in a window or in a file."""
+    from footlight.runs.window import prepare_screen
+
+    if options.video is None:
+        prepare_screen("human")  # which takes no time to say that there is no screen, while torch takes seconds to import
     from footlight.run import Run
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)

@@ -195,12 +195,17 @@ def described(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[A
     config, spaces = build_config(method.Config, manifest["config"]), Spaces.from_json(manifest["spaces"])
     require_network(manifest, network)
     if network is None and algorithm is None:
-        with torch.device("meta"):  # shapes without numbers
-            networks = method.build(config, spaces)
+        networks = describe_networks(method, config, spaces)
         wanted = sum(4 * value.initial.numel() for value in vars(networks).values() if hasattr(value, "initial"))
         if wanted > manifest["files"][manifest["groups"]["agent"]]["bytes"]:
             raise UserError(f"its config describes networks of {wanted:,} bytes - its files hold fewer - restore it from a copy")
     return method, config, spaces
+
+
+def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
+    """The networks without numbers, for their sizes."""
+    with torch.device("meta"):
+        return method.build(config, spaces)
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:

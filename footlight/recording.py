@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from footlight.environments.make import EnvironmentSource, make_one, remake
 from footlight.errors import FootlightError, UserError
 from footlight.runs.overlay import Bar, Moment, Overlay
 from footlight.runs.video import Frame, require_ffmpeg, write_video
+from footlight.runs.window import prepare_screen
 from footlight.storage import make_own_folder
 from footlight.streams import derived_seed
 from footlight.types import Array, Assessment, BoxAction, Spaces
@@ -48,16 +47,6 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
     if again is None:
         raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
     return make_one(again, render_mode)
-
-
-def prepare_screen(render_mode: str) -> None:
-    """Let SDL and MuJoCo draw without a screen; raise `UserError` for a window where there is none."""
-    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return
-    if render_mode == "human":
-        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:

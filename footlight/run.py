@@ -18,10 +18,9 @@ from footlight.evaluation import evaluate as run_episodes
 from footlight.export import Export, export
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
-from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
-from footlight.runs.window import show
+from footlight.runs.window import prepare_screen, show
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -96,6 +95,8 @@ class Run:
 
     def plot(self, output: str | Path | None = None) -> Path:
         """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
+        from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+
         return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
 
     def export(self, output: str | Path) -> Export:
@@ -127,9 +128,9 @@ class Run:
 
         The window is the environment's own where it has one and there is no overlay, otherwise ours.
         """
+        prepare_screen("human")  # before anything is loaded
         seed = self._checked(episodes, seed)
         player, assessor = self._player(), self._assessor(overlay)
-        recording.prepare_screen("human")
         with contextlib.closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
             if env.render_mode == "human":
                 for each in _seeds(seed, episodes):

@@ -108,6 +108,8 @@ class Network:
 
     def marked(self, part: str) -> Tensor:
         """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
+        if self.initial.is_meta:
+            return self.initial  # which has the shape, and as little to tell
         return torch.cat(
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )

@@ -19,13 +19,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from footlight.errors import StorageFault, UserError
+from footlight.runs.colors import COLOURS
 from footlight.runs.read import RunRecord, read_run
 
 Floats = npt.NDArray[np.float64]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow that vanishes on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MAX_POINTS = 500
 
 

@@ -1,7 +1,8 @@
-"""A window that shows frames as they come."""
+"""A window that shows frames as they come, and whether there can be one."""
 
 import importlib
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,16 @@ import numpy as np
 
 from footlight.errors import UserError
 from footlight.runs.video import Frame
+
+
+def prepare_screen(render_mode: str) -> None:
+    """Let SDL and MuJoCo draw without a screen. Raises `UserError` for a window where there is no screen."""
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    if render_mode == "human":
+        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def show(frames: Iterable[Frame], fps: float, title: str) -> None:
