@@ -12,7 +12,7 @@ import torch
 
 from footlight.types import BoxAction, Spaces
 
-sys.path.append(str(Path(__file__).parent / "torture"))  # where `faulty` lives
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "torture")]  # where `tolerance` and `faulty` live
 
 
 @pytest.fixture(autouse=True)
