@@ -21,6 +21,7 @@ from footlight.algorithms import ALGORITHMS, find
 from footlight.cli import main
 from footlight.errors import StorageFault, UserError
 from footlight.export import BATCHES, TOLERANCE, DeterministicPolicy, export
+from tolerance import largest_intermediate, longest_sum, rounding_error
 
 NUMBERS, PICTURES, COUNTS = Box(-np.inf, np.inf, (3,), np.float32), Box(0, 255, (4, 36, 36), np.uint8), Box(0, 9, (3,), np.int64)
 BOX = Box(np.array([-2, 0], np.float32), np.array([2, 0.3], np.float32))
@@ -39,7 +40,11 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
     agent = Agent(algorithm, seen, action, seed=1, compile="off", **{"hidden_sizes": (8, 8), **fields})
     generator = torch.Generator().manual_seed(2)
     parameters_P = getattr(agent.state, agent.algorithm.POLICY)
-    parameters_P += 0.5 * torch.randn(parameters_P.shape, generator=generator)
+    noise_P = torch.randn(parameters_P.shape, generator=generator)
+    for view in getattr(agent.networks, agent.algorithm.POLICY).named(noise_P).values():
+        if view.dim() > 1:
+            view /= view[0].numel() ** 0.5  # so that no layer's output is much larger than its input
+    parameters_P += noise_P
     if agent.normaliser is not None and agent.normaliser.observations:
         stream = np.random.default_rng(3)
         agent.normaliser.mean[...] = stream.uniform(-1, 1, agent.normaliser.mean.shape)
@@ -58,10 +63,22 @@ def seen_by(agent: Agent, number: int) -> Any:
 def require_equal(found: Any, agent: Agent, observations: Any) -> None:
     wanted = agent.act(observations)
     assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    acting = DeterministicPolicy(agent.policy)
+    seen = torch.from_numpy(observations)
+    depth = 1 + sum(parameter.dim() > 1 for parameter in acting.parameters())
+    scale = largest_intermediate(acting, seen)
+    allowed = rounding_error(terms=longest_sum(acting), depth=depth, scale=scale)
     if wanted.dtype.kind == "f":
-        np.testing.assert_allclose(found, wanted, atol=2e-3 if wanted.dtype == np.float16 else 1e-5)
-    else:
-        np.testing.assert_array_equal(found, wanted)
+        allowed += rounding_error(wanted.dtype, scale=float(np.abs(wanted).max()))
+        np.testing.assert_allclose(found.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=allowed)
+    else:  # choices differ only where rounding decides between two logits
+        with torch.no_grad():
+            logits_EH = acting.output(seen).numpy()
+        first_A = np.cumsum((0, *agent.spaces.action.sizes[:-1]))
+        one_EA, other_EA = (
+            np.take_along_axis(logits_EH, agent.spaces.action.from_environment(each) + first_A, 1) for each in (found, wanted)
+        )
+        np.testing.assert_allclose(one_EA, other_EA, rtol=0, atol=allowed)
     if len(wanted) > 10:
         assert len(np.unique(wanted.reshape(len(wanted), -1), axis=0)) > 1  # a policy that sees something
 

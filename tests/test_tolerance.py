@@ -79,7 +79,7 @@ def test_what_is_not_close() -> None:
     assert close(1) == 1 + 3e-7
     assert close(1) != 1 + 1e-6
     assert close(1, np.float64) != 1 + 3e-7
-    for found, wanted in ((math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (np.ones(2), np.ones(3))):
+    for found, wanted in ((math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (np.ones(2), np.ones(3)), (np.ones(2), 2.0)):
         with pytest.raises(AssertionError):
             assert_close(found, wanted, dtype=np.float32)
 

@@ -66,6 +66,8 @@ def assert_close(
             assert_close(one, other, terms=terms, depth=depth, scale=scale, dtype=dtype, message=message)
         return
     one, other = _as_array(found), _as_array(wanted)
+    if other.size == 1:  # one expected number is expected everywhere
+        other = np.broadcast_to(other.reshape(-1)[0], one.shape)
     assert one.shape == other.shape, f"{message}: shape {one.shape}, expected {other.shape}"
     if dtype is None:
         dtype = max((a.dtype for a in (one, other) if a.dtype.kind == "f"), key=lambda d: np.finfo(d).eps)
