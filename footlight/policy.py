@@ -1,5 +1,6 @@
 """A policy: what acts. It holds the actor's parameters and nothing that learns."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -98,10 +99,10 @@ def _rebuild_policy(
     method = transport.from_name(algorithm)
     settings = build_config(method.Config, config)
     networks = build_networks(method, settings, spaces, network, network_seed)
-    policy = Policy(
-        method, settings, networks, spaces, torch.tensor(parameters_P), normaliser, network=network, network_seed=network_seed
-    )
-    policy.stream = stream
+    own = copy.deepcopy(normaliser), copy.deepcopy(stream)  # `copy.copy` passes those of the original
+    built = {"network": network, "network_seed": network_seed}
+    policy = Policy(method, settings, networks, spaces, torch.tensor(parameters_P), own[0], **built)
+    policy.stream = own[1]
     return policy
 
 

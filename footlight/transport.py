@@ -4,6 +4,7 @@ footlight never pickles and never unpickles. Where the user does (`multiprocessi
 policy travels as what a checkpoint holds: names, numbers and arrays.
 """
 
+import copy
 import importlib
 import os
 from pathlib import Path
@@ -56,8 +57,8 @@ def _rebuild_agent(
     )  # fmt: skip
     agent.compiled, agent._compile_later = manifest["compiled"], manifest["compile_later"]
     agent.restore_from(manifest, lambda group, most_bytes: groups[group], Path("a copied agent"))
-    agent.policy.stream = stream
-    vars(agent).update(rest)
+    agent.policy.stream = copy.deepcopy(stream)  # `copy.copy` passes that of the original
+    vars(agent).update(copy.deepcopy(rest))
     return agent
 
 

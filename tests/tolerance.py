@@ -7,16 +7,17 @@ compilers and libraries add the same numbers in different orders, so the same fo
 A sum of n terms rounds n times. The roundings are as often up as down, so that their sum grows with sqrt(n) (Higham & Mary 2019,
 "A new approach to probabilistic rounding error analysis": less than λ sqrt(n) u, with λ about 4 for all practical purposes),
 relative to the largest intermediate result, the `scale`. Operations one after the other, such as the layers of a network, pass
-the errors before them on: `depth` of them have `depth` times the error where each one passes on what it gets at about its size.
+the errors before them on: `depth` of them have sqrt(depth) times the error, as errors of different operations are independent.
 Two computations differ by at most the error of both. Hence
 
-    rounding_error = 2 λ u depth sqrt(terms) scale = 4 eps depth sqrt(terms) scale.
+    rounding_error = 2 λ u sqrt(depth terms) scale = 4 eps sqrt(depth terms) scale.
 
-- `terms`: length of the longest sum that makes one number: inputs of a layer, patch of a convolution, batch of a mean;
+- `terms`: additions one after the other that make one number: steps of a loop, batch of a mean. Libraries add the products of a
+  layer in eight lanes or more (`longest_sum`);
 - `depth`: operations with such sums one after the other; with a few simple operations (multiply, exp, tanh) in one;
 - `scale`: magnitude of the largest intermediate result, by default of the largest expected number.
 
-So a tolerance is a few units in the last place *of the largest intermediate*, and 10 to 100 times what is usually seen. It is
+So a tolerance is a few units in the last place *of the largest intermediate*, and 2 to 100 times what is usually seen. It is
 always absolute, the same for all numbers of an array: a small number next to large ones is the difference of larger ones.
 
 What is compared otherwise, and says so where it stands:
@@ -43,7 +44,7 @@ def rounding_error(dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, s
     """Largest difference between two computations of one number that rounding explains. See the module."""
     dtype = dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype)).dtype
     smallest = torch.finfo(dtype).smallest_normal  # a number below it may be flushed to zero
-    return 4 * torch.finfo(dtype).eps * depth * math.sqrt(terms) * scale + smallest
+    return 4 * torch.finfo(dtype).eps * math.sqrt(depth * terms) * scale + smallest
 
 
 def assert_close(
@@ -87,14 +88,15 @@ def close(
 
 
 def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> float:
-    """Magnitude of the largest number that any layer of a network gives for these inputs."""
+    """Magnitude of the largest number that any layer with weights, or the network, gives for these inputs."""
     found = [0.0]
 
     def look(layer: Any, given: Any, output: Any) -> None:
         for part in output if isinstance(output, tuple) else (output,):
             found.append(float(part.detach().abs().max()))
 
-    hooks = [layer.register_forward_hook(look) for layer in module.modules()]
+    weighted = [layer for layer in module.modules() if layer is module or any(True for _ in layer.parameters(recurse=False))]
+    hooks = [layer.register_forward_hook(look) for layer in weighted]
     try:
         with torch.no_grad():
             module(*inputs)
@@ -104,10 +106,14 @@ def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> floa
     return max(found)
 
 
+LANES = 8
+"""Sums that run side by side in any library's product of matrices, and are added last: one vector register of AVX2."""
+
+
 def longest_sum(module: torch.nn.Module) -> int:
-    """Inputs of the widest layer of a network, or the patch of a convolution."""
+    """Additions one after the other in the widest layer of a network: its inputs, or the patch of a convolution, in lanes."""
     weights = [parameter for parameter in module.parameters() if parameter.dim() > 1]
-    return max((weight[0].numel() for weight in weights), default=1)
+    return max((-(-weight[0].numel() // LANES) for weight in weights), default=1)
 
 
 def _as_array(value: Any) -> Any:

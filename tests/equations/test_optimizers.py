@@ -148,7 +148,7 @@ def test_clipped_by_hand() -> None:
     gradient_P = torch.tensor([3.0, 4.0])
     for max_norm, expected in ((1.0, [0.6, 0.8]), (10.0, [3.0, 4.0]), (None, [3.0, 4.0])):
         scaled_P, norm = clipped(gradient_P, max_norm)
-        assert_close(scaled_P, torch.tensor(expected))
+        assert_close(scaled_P, torch.tensor(expected), terms=3)
         assert norm.item() == 5  # what it was
     assert gradient_P.tolist() == [3, 4]
 

@@ -176,7 +176,7 @@ def test_advantage_is_a_sum_of_td_errors(kind: str, lambda_: float) -> None:
                     after = 0.0 if steps.terminated[later, env] else GAMMA * float(steps.next_value[later, env])
                     td_error = float(steps.reward[later, env]) + after - float(steps.value[later, env])
                     expected += (GAMMA * lambda_) ** distance * td_error
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=5)
+                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
                 count += 1
     assert count == int(steps.valid.sum())
 
@@ -194,7 +194,7 @@ def test_advantage_is_the_lambda_return_less_the_value(kind: str) -> None:
                 assert sum(weights) == close(1, np.float64, terms=8)
                 returns = [n_step_advantage(steps, rows, env, first, n) for n in range(1, longest + 1)]
                 expected = sum(w * g for w, g in zip(weights, returns, strict=True))
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=5)
+                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,7 +205,7 @@ def test_lambda_one_gives_n_step_returns(kind: str) -> None:
         for rows in steps.episodes(env):
             for first, time in enumerate(rows):
                 expected = n_step_advantage(steps, rows, env, first, len(rows) - first)
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=5)
+                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
 
 
 def test_lambda_zero_gives_td_errors() -> None:
@@ -297,7 +297,7 @@ def test_explained_variance_equals_numpy_and_skips_rows_of_weight_zero(weighed: 
     value = 0.8 * target + np.random.default_rng(1).standard_normal(500)
     expected = 1 - (target - value)[counts].var() / target[counts].var()
     arguments = (torch.from_numpy(array) for array in (value, target, counts.astype(np.float64)))
-    assert explained_variance(*arguments).item() == close(expected, np.float64, terms=8, scale=5)
+    assert explained_variance(*arguments).item() == close(expected, np.float64, terms=8, scale=10)
 
 
 def test_explained_variance_of_equal_targets_is_finite() -> None:
@@ -316,5 +316,5 @@ def test_symlog_and_symexp_by_hand() -> None:
 
 def test_symexp_is_the_inverse_of_symlog() -> None:
     x = torch.cat([-torch.logspace(-6, 6, 50), torch.zeros(1), torch.logspace(-6, 6, 50)]).double()
-    assert_close(symexp(symlog(x)), x)
+    assert_close(symexp(symlog(x)), x, depth=2)
     assert (symlog(x).diff().sign() == x.diff().sign()).all()  # the order is kept

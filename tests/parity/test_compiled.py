@@ -14,8 +14,10 @@ from tolerance import assert_close, largest_intermediate, longest_sum
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 
-# 22 to 45 updates, each of which passes on the rounding errors of those before, with sums over 16 units
-AFTER_UPDATES: dict[str, Any] = {"terms": 16, "depth": 22}
+# Sums over 16 units, two layers there and back in each update; ten updates pass their rounding errors on.
+AFTER_UPDATES: dict[str, Any] = {"terms": 16, "depth": 40}
+# On-policy updates divide by the spread of advantages and start from zero moments: all 30 pass their errors on to each other.
+AFTER_ON_POLICY_UPDATES: dict[str, Any] = {"terms": 16, "depth": 4000}
 
 
 class UserNetwork(torch.nn.Module):
@@ -120,8 +122,8 @@ def test_compiled_equals_eager_on_policy(algorithm: str, actions: gymnasium.Spac
     assert compiled.compiled
     assert eager.num_updates == compiled.num_updates > 2
     for name, value in leaves(eager).items():
-        assert_close(leaves(compiled)[name], value, **AFTER_UPDATES, message=name)
-    assert_close(compiled.metrics(), eager.metrics(), **AFTER_UPDATES, dtype=np.float32)
+        assert_close(leaves(compiled)[name], value, **AFTER_ON_POLICY_UPDATES, message=name)
+    assert_close(compiled.metrics(), eager.metrics(), **AFTER_ON_POLICY_UPDATES, dtype=np.float32)
 
 
 def draw(space: gymnasium.Space[Any], world: np.random.Generator) -> np.ndarray:
