@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from footlight.algorithms.networks import call_source
-from footlight.equations.optimizers import Adam, RMSprop, adam_step, clipped, rmsprop_step
+from footlight.equations.optimizers import SGD, Adam, Memory, RMSprop, adam_step, clipped, rmsprop_step, sgd_step
 from footlight.errors import UserError
 from footlight.networks.cnn import choose_torso
 from footlight.networks.heads import Head, head_for
@@ -50,7 +50,9 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     )  # fmt: skip
     pixels = sees_pixels(config, spaces)
     if network is None:
-        return Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks = Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
+        return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
     apart = not theirs.whole and not config.shared_torso
     networks = Networks(Network([theirs], precision=config.precision), head, apart, pixels)
@@ -94,15 +96,17 @@ def episode_ended(state: Any, ended_E: Array) -> None:
     """Nothing is remembered from step to step."""
 
 
-def new_optimizer(config: Any, parameters_P: Tensor) -> Adam | RMSprop:
+def new_optimizer(config: Any, parameters_P: Tensor) -> Memory:
     """The optimiser's memory before the first step."""
-    if config.optimizer == "adam":
+    if config.optimizer in ("adam", "adamw"):
         return Adam.zeros_like(parameters_P)
+    if config.optimizer == "sgd":
+        return SGD.zeros_like(parameters_P)
     return RMSprop.ones_like(parameters_P) if config.optimizer == "rmsprop-tf" else RMSprop.zeros_like(parameters_P)
 
 
 def descend(
-    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Adam | RMSprop, progress: Tensor
+    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Memory, progress: Tensor
 ) -> Tensor:
     """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
     gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
@@ -111,8 +115,14 @@ def descend(
         rate = rate.to(parameters_P.device)
     if config.learning_rate_schedule == "linear":
         rate = rate * (1 - progress)
+    is_decoupled = config.optimizer == "adamw"
+    if config.weight_decay and not is_decoupled:
+        gradient_P = gradient_P + config.weight_decay * parameters_P
     if isinstance(optimizer, Adam):
-        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
+        decay = config.weight_decay if is_decoupled else 0.0
+        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, decay)
+    elif isinstance(optimizer, SGD):
+        sgd_step(parameters_P, gradient_P, optimizer, rate)
     else:
         inside = config.optimizer == "rmsprop-tf"
         rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, epsilon_inside=inside)
@@ -172,10 +182,16 @@ class _UsersOwn(nn.Module):
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
 
 
+def _example(spaces: Spaces) -> Tensor:
+    """Two observations."""
+    return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+
+
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
-    observation = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    observation = _example(spaces)
     try:
+        networks.actor_critic.keep_outputs_in_fp32(observation)
         with torch.no_grad():
             output, value = networks.actor_critic(networks.actor_critic.initial, observation)
         shapes = tuple(output.shape), tuple(value.shape)

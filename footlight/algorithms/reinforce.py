@@ -30,7 +30,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.episodes import Episodes
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import Assessment, EpisodeBatch, Spaces
 
@@ -52,15 +52,15 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     gamma: Fraction = 0.99
     """Discount per environment step."""
     baseline: bool = True
-    """Subtract a learned V(s) from the returns."""
+    """Subtract a learned baseline V(s) from the returns."""
     episodes_per_update: Count = 1
-    """Episodes that one gradient step learns from."""
+    """Episodes per gradient update."""
     value_coef: NonNegative = 0.5
-    """Weight of the baseline's squared error in the loss."""
+    """Weight of the baseline's loss (squared error)."""
     learning_rate: Positive = 1e-3
     """The optimiser's step size."""
     max_grad_norm: OptionalPositive = None
-    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
+    """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -73,7 +73,7 @@ class State:
     actor_critic: Tensor  # [P]
     gradient: Tensor  # [P], sum over the chunks of this update so far
     num_rows: Tensor  # [1], steps in these chunks
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 
