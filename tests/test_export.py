@@ -20,7 +20,7 @@ from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
 from footlight.cli import main
 from footlight.errors import StorageFault, UserError
-from footlight.export import BATCHES, TOLERANCE, DeterministicPolicy, export
+from footlight.export import BATCHES, DeterministicPolicy, export
 from tolerance import largest_intermediate, longest_sum, rounding_error
 
 NUMBERS, PICTURES, COUNTS = Box(-np.inf, np.inf, (3,), np.float32), Box(0, 255, (4, 36, 36), np.uint8), Box(0, 9, (3,), np.int64)
@@ -157,7 +157,7 @@ def test_in_onnx_runtime(algorithm: str, action: Any, seen: Any, fields: dict[st
     agent = learner(algorithm, action, seen, **fields)
     agent.save(tmp_path / "agent")
     found = export(tmp_path / "agent", tmp_path / "policy.onnx", network=fields.get("network"))
-    assert found.difference < TOLERANCE
+    assert found.difference < (2e-3 if action is HALF else 1e-4)  # float16 has steps of a thousandth
     assert found.in_fp32 == ("trained in bf16" in str(found)) == ("precision" in fields)
     assert found.num_choices == (0 if isinstance(action, Box) else 1_000 * agent.spaces.action.size)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agent", "policy.onnx"]
@@ -246,7 +246,7 @@ def test_from_a_run_in_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (about["algorithm"], about["environment"], about["step"]) == ("sac", "Pendulum-v1", "30")
         assert json.loads(about["spaces"])["action"]["high"] == [2.0]
         assert about["observation"].startswith("float32 [3]")
-    assert run.export("again.onnx").difference < TOLERANCE
+    assert run.export("again.onnx").difference < 1e-4
 
 
 # What is refused
@@ -335,7 +335,7 @@ def test_a_method_that_acts_otherwise_is_refused(action: Any, saved: Path) -> No
 
     mine = types.SimpleNamespace(**{**vars(module), "act": act})
     learner(mine, action).save("agent")
-    words = ["of 1,000 choices differ"] if action is CHOICE else ["of their range", "more than 0.0001"]
+    words = ["of 1,000 choices differ"] if action is CHOICE else ["of their range", "of rounding"]
     require_refused(["policy.onnx is not written", *words], algorithm=mine)
 
 
