@@ -28,6 +28,7 @@ from footlight.environments.make import (
     remake,
 )
 from footlight.environments.make import name_of as environment_name
+from footlight.environments.naming import code_digest
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
@@ -166,11 +167,12 @@ def resume(
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
-        if not agent.num_updates:
-            said[:0] = update_warnings(agent, options.steps)
+        said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         if other := differences(machine, describe_machine()):
             training.mark_inexact(f"resumed with {', '.join(other)}")
+        if record.get("environment_code") not in (None, code_digest(run.source)):
+            training.mark_inexact("resumed with another function for the environment")
         closing.enter_context(crash.kept(path, record))
         training.restore(saved)
         return _go(run, training)
@@ -179,7 +181,9 @@ def resume(
 def _require_run_folder(path: Path) -> None:
     if not (path / "checkpoints").is_dir():
         checkpoint.find(path, groups=[])  # which says what it is instead
-        raise UserError(f"{path} is no run folder - it is a checkpoint or a saved agent - give the folder that `train` printed")
+        raise UserError(
+            f"{path} is not a run folder - it is a checkpoint or a saved agent - give the folder that `train` printed"
+        )
 
 
 def _has_ended(run: Run, step: int) -> bool:
@@ -347,11 +351,8 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 
 def _closing(folder: Path, result: Mapping[str, Any]) -> str:
-    score, final = "no final evaluation", result["final_evaluation"]
-    if final:
-        score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f} over {len(final['returns'])} episodes"
-        if remark := Evaluation.from_json(final).remark():
-            score += f" ({remark})"
+    final = result["final_evaluation"]
+    score = f"final evaluation {Evaluation.from_json(final).summary()}" if final else "no final evaluation"
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"

@@ -12,7 +12,8 @@ from gymnasium.vector import VectorEnv
 
 from footlight.config import build, fields
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
-from footlight.environments.naming import Registered, name_of
+from footlight.environments.naming import Registered
+from footlight.environments.naming import name_of as name_of
 from footlight.environments.native import make_native
 from footlight.environments.registry import in_short, make_registered, registered
 from footlight.environments.serial import SerialEnvironments
@@ -105,7 +106,7 @@ def configured(
     return AtariGame(str(source), build(AtariConfig, values or {}))
 
 
-def _native(source: str | Registered | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
+def _native(source: EnvironmentSource, num_envs: int) -> VectorEnv[Any, Any, Any]:
     if not isinstance(source, str | Registered):
         raise UserError(f"{name_of(source)} has no native version, as it is no id - use sync or async")
     single = make_one(source)  # which also knows what to say of an id that is wrong
@@ -128,7 +129,7 @@ def make_one(
         wanted = "give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
         raise UserError(f"{source!r:.80} is not an environment - {_foreign(source) or wanted}")
     try:
-        env = source()
+        env: Any = source()
     except Exception as error:  # the user's own code: whatever it stumbles over
         raise UserError(f"{name_of(source)} made no environment - {in_short(error)}") from error
     if not isinstance(env, gymnasium.Env):

@@ -172,8 +172,8 @@ def _unregistered(name: str) -> str:
     game = _OLD_ATARI.fullmatch(name)
     if game and game[2]:
         return f"unknown environment {name!r} - did you mean 'ALE/{game[1]}-v5'?"
-    own = f" - see `footlight list environments`, or write MODULE:{name} if a module of your own registers it"
-    return f"unknown environment {name!r}{closest(name, gymnasium.registry) or own}"
+    otherwise = f" - see `footlight list environments`, or write MODULE:{name} if a module of your own registers it"
+    return f"unknown environment {name!r}{closest(name, gymnasium.registry) or otherwise}"
 
 
 def _module_of(spec: EnvSpec) -> str:

@@ -142,7 +142,7 @@ class SerialEnvironments:
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
         self.book.called = env
         try:
-            answer = self.envs[env].step(self.given(action))
+            answer: Any = self.envs[env].step(self.given(action))
             if type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict:  # a call would cost more
                 answer = step_answer(answer)
             observed, reward, terminated, truncated, info = answer
