@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from footlight import __version__, checkpoint
+from footlight import __version__, checkpoint, transport
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.ambient import computes
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
@@ -24,6 +25,7 @@ from footlight.normalisation import divergence_cause
 from footlight.policy import Policy, as_batch, build_networks, described, make_normaliser
 from footlight.storage import MOST_BYTES, make_folder, user_path
 from footlight.streams import MAX_SEED, Streams, derived_seed
+from footlight.transport import as_array, to_device
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
 CompileMode = Literal["auto", "on", "off"]
@@ -96,7 +98,7 @@ class Agent:
         if keep_gradients:
             make_room_for_gradients(state)
         self.keeps_gradients = keep_gradients
-        self.state = _to_device(state, self.device)
+        self.state = to_device(state, self.device)
         self.streams = Streams(seed)
         self.normaliser = make_normaliser(config, spaces, num_envs)
         self._clip_reward = getattr(config, "clip_reward", None)
@@ -115,7 +117,8 @@ class Agent:
         self._updates: dict[Hashable, Callable[[], None]] = {}
         self._given: dict[Hashable, Array] = {}  # which metrics each variant gives, as 0 and 1
         parameters_P = getattr(self.state, method.POLICY)
-        self.policy = Policy(method, config, self.networks, spaces, parameters_P, self.normaliser, derived_seed(seed, "policy"))
+        own = {"seed": derived_seed(seed, "policy"), "network": network, "network_seed": seed}
+        self.policy = Policy(method, config, self.networks, spaces, parameters_P, self.normaliser, **own)
 
     @property
     def num_steps(self) -> int:
@@ -303,7 +306,7 @@ class Agent:
     def require_finite(self) -> None:
         """Raise `Diverged` where a number of the state is not finite: metrics are of the moment before an update."""
         for name, leaf in tree_items(self.state).items():
-            if not np.isfinite(_as_array(leaf)).all():
+            if not np.isfinite(as_array(leaf)).all():
                 raise self._diverged(name)
 
     def _diverged(self, name: str) -> Diverged:
@@ -322,9 +325,9 @@ class Agent:
         """All arrays of the agent, by the file that they go into."""
         name = self.algorithm.POLICY
         views = getattr(self.networks, name).named(getattr(self.state, name))
-        policy = {name: _as_array(view) for name, view in views.items()}
+        policy = {name: as_array(view) for name, view in views.items()}
         policy |= self.normaliser.policy_arrays() if self.normaliser else {}
-        leaves = {name: _as_array(leaf) for name, leaf in self._leaves().items()}
+        leaves = {name: as_array(leaf) for name, leaf in self._leaves().items()}
         return {"policy": policy, "agent": leaves, "buffer": self.buffer.arrays()}
 
     def _leaves(self) -> dict[str, Any]:
@@ -375,26 +378,24 @@ class Agent:
 
     def restore(self, folder: Path) -> None:
         """Go back, or on, to a state of this very agent that was saved in `folder`. Raises `UserError`."""
-        manifest = checkpoint.read_manifest(folder)
+        self.restore_from(checkpoint.read_manifest(folder), partial(checkpoint.read_arrays, folder), folder)
+
+    def restore_from(self, manifest: dict[str, Any], read: Callable[[str, int], dict[str, Any]], folder: Path) -> None:
+        """The same from wherever `read` gets the arrays of a group, of so many bytes at most."""
         with checkpoint.fitting(folder):
             self.num_updates, self._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
             self.streams.restore(manifest["streams"])
         leaves = self._leaves()
-        arrays = {name: _as_array(leaf) for name, leaf in leaves.items()}
+        arrays = {name: as_array(leaf) for name, leaf in leaves.items()}
         most_bytes = sum(array.nbytes for array in arrays.values())
-        checkpoint.copy_into(arrays, checkpoint.read_arrays(folder, "agent", most_bytes), folder)
+        checkpoint.copy_into(arrays, read("agent", most_bytes), folder)
         with checkpoint.fitting(folder):
             most_bytes = self.buffer.num_bytes + MOST_BYTES  # and what waits to get into it
-            self.buffer.restore(checkpoint.read_arrays(folder, "buffer", most_bytes), manifest["buffer"])
+            self.buffer.restore(read("buffer", most_bytes), manifest["buffer"])
         for name, leaf in leaves.items():  # a device's tensors are copies; on the CPU the arrays are the tensors
             if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
                 leaf.copy_(torch.from_numpy(arrays[name]))
 
-
-def _as_array(leaf: Any) -> Array:
-    return leaf.detach().cpu().numpy() if isinstance(leaf, Tensor) else leaf
-
-
-def _to_device(tree: Any, device: torch.device) -> Any:
-    leaves = tree_items(tree)
-    return tree_rebuilt(tree, {n: leaf.to(device) for n, leaf in leaves.items() if isinstance(leaf, Tensor)})
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold what a checkpoint holds, and your own network and algorithm by the names of their classes."""
+        return transport.reduce_agent(self)

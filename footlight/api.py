@@ -5,11 +5,10 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import torch
-from matplotlib.figure import Figure
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
@@ -48,13 +47,15 @@ from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
 from footlight.runs.follower import followed
 from footlight.runs.lock import locked
-from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
 from footlight.storage import user_path
 from footlight.threads import choose_threads
 from footlight.training import Training
 from footlight.values import read_toml, resolve, update_warnings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def train(
@@ -210,8 +211,10 @@ def plot(
     labels: Sequence[str] | None = None,
     metric: str | None = None,
     x: str | None = None,
-) -> Figure:
+) -> "Figure":
     """Learning curves as a Matplotlib figure, written to `output` if that is given; see `footlight.runs.plot.plot_runs`."""
+    from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+
     return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 
 

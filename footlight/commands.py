@@ -60,6 +60,10 @@ def _print_progress(text: str, total: int) -> Callable[[int], bool]:
 
 def watch(options: argparse.Namespace) -> int:
     """Episodes in a window or in a file."""
+    from footlight.runs.window import require_screen
+
+    if options.video is None:
+        require_screen()  # which takes no time to say that there is no screen, while torch takes seconds to import
     from footlight.run import Run
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)

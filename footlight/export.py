@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -30,7 +31,6 @@ from footlight.storage import user_path
 from footlight.types import Array, BoxAction, DiscreteAction, Spaces
 
 BATCHES = (1, *[50] * 19, 49)  # a thousand observations, some alone, none in batches that would go another way than single ones
-TOLERANCE = 1e-4  # of an action's range; in logits, how close two have to be for the choice between them to fall either way
 _OUTSIDE = "the file holds what network, normaliser and head do, the same for any batch size, and nothing besides"
 
 
@@ -103,7 +103,7 @@ class DeterministicPolicy(nn.Module):
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
-        self.network, self.head, self.action = policy.module(), policy.head, policy.spaces.action
+        self.network, self.head, self.action = policy.acting_module(), policy.head, policy.spaces.action
         if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
             raise UserError(f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported")
         buffers: dict[str, Any] = {}
@@ -182,6 +182,11 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
         part.ClearField("metadata_props")  # where in which file each came from
+    # An initializer brings its own shape. A second record of it goes stale when a quantizer transposes the weights.
+    weights = {weight.name for weight in graph.initializer}
+    described = [value for value in graph.value_info if value.name not in weights]
+    graph.ClearField("value_info")
+    graph.value_info.extend(described)
     model.producer_name, model.producer_version = "footlight", __version__
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
@@ -215,6 +220,7 @@ def _compared(path: Path, policy: Policy, acting: DeterministicPolicy, session: 
     """See `Export`: `difference`, `num_differing`, `num_choices`. Raises `UserError` where the file acts otherwise."""
     action, stream = policy.spaces.action, np.random.default_rng(0)
     differences, num_differing, num_choices = [], 0, 0
+    largest = _watch_intermediates(acting.network)
     for size in BATCHES:
         observations = _observations(stream, size, policy.spaces, policy.normaliser)
         wanted = policy.act(observations)
@@ -222,27 +228,58 @@ def _compared(path: Path, policy: Policy, acting: DeterministicPolicy, session: 
             found = session.run(["action"], {"observation": observations})[0]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise UserError(f"{path} is not written - its actions are {found.dtype} {found.shape} - {_OUTSIDE}")
+        with torch.no_grad():
+            output_EH = acting.output(torch.from_numpy(observations)).numpy()
         if isinstance(action, BoxAction):
             differences.append(np.abs(found.astype(np.float64) - wanted) / (action.high.astype(np.float64) - action.low))
         else:
-            with torch.no_grad():
-                logits_EH = acting.output(torch.from_numpy(observations)).numpy()
             first_A = np.cumsum((0, *action.sizes[:-1]))  # where each choice's logits begin
             one_EA, other_EA = (
-                np.take_along_axis(logits_EH, action.from_environment(each) + first_A, 1) for each in (found, wanted)
+                np.take_along_axis(output_EH, action.from_environment(each) + first_A, 1) for each in (found, wanted)
             )
             differences.append(np.abs(one_EA - other_EA))
             num_differing += int((found != wanted).sum())
             num_choices += wanted.size
     difference = float(np.max([each.max() for each in differences]))
-    if not difference <= TOLERANCE:  # also where it is no number
+    allowed = _rounding_error(acting, max(largest))
+    if not difference <= allowed:  # also where it is no number
         how = (
             f"{num_differing:,} of {num_choices:,} choices differ from the policy's, between logits up to {difference:.1e} apart"
         )
         if not num_choices:
             how = f"its actions differ from the policy's by up to {difference:.1e} of their range"
-        raise UserError(f"{path} is not written - {how}, more than {TOLERANCE:g} - {_OUTSIDE}")
+        raise UserError(f"{path} is not written - {how}, more than the {allowed:.0e} of rounding - {_OUTSIDE}")
     return difference, num_differing, num_choices
+
+
+def _watch_intermediates(network: nn.Module) -> list[float]:
+    """A list, to which each call of the network from now on adds the magnitude of each layer's largest output. Begins with 1."""
+    largest = [1.0]
+
+    def look(layer: nn.Module, given: Any, output: Any) -> None:
+        parts = output if isinstance(output, tuple) else (output,)
+        largest.extend(float(part.abs().max()) for part in parts if isinstance(part, Tensor))
+
+    for layer in network.modules():
+        if layer is network or next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(look)
+    return largest
+
+
+def _rounding_error(acting: DeterministicPolicy, scale: float) -> float:
+    """How far rounding may take two computations of an action apart, in ranges, or of a logit.
+
+    4 eps sqrt(depth terms) scale: layers, inputs of the widest, largest intermediate, as `tests/tolerance.py` derives it.
+    Actions themselves are rounded to their own dtype, up or down.
+    """
+    weights = [parameter for parameter in acting.parameters() if parameter.dim() > 1]
+    terms = max((weight[0].numel() for weight in weights), default=1)
+    allowed = 4 * np.finfo(np.float32).eps * math.sqrt((1 + len(weights)) * terms) * scale
+    if isinstance(acting.action, BoxAction):
+        low, high = acting.action.low.astype(np.float64), acting.action.high.astype(np.float64)
+        coarsest = max(np.finfo(acting.action.low.dtype).eps, np.finfo(np.float32).eps)
+        allowed += 2 * float((coarsest * np.maximum(np.abs(low), np.abs(high)) / (high - low)).max())
+    return float(allowed)
 
 
 def _observations(stream: np.random.Generator, number: int, spaces: Spaces, normaliser: Normaliser | None) -> Array:

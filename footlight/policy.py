@@ -1,6 +1,9 @@
 """A policy: what acts. It holds the actor's parameters and nothing that learns."""
 
+import copy
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight import checkpoint
+from footlight import checkpoint, transport
 from footlight.algorithms import Algorithm, find
 from footlight.ambient import computes
 from footlight.config import build as build_config
@@ -25,12 +28,13 @@ class Policy:
 
     def __init__(
         self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, policy_P: Tensor,
-        normaliser: Normaliser | None = None, seed: int = 0,
+        normaliser: Normaliser | None = None, seed: int = 0, *, network: Any = None, network_seed: int = 0,
     ) -> None:  # fmt: skip
         self.spaces = spaces
+        self.network, self.network_seed = network, network_seed  # the user's class and its seed, to build it again elsewhere
         self._algorithm, self._config, self._networks, self._parameters = algorithm, config, networks, policy_P
         self.normaliser, self.head = normaliser, getattr(networks, "head", None)
-        self._stream = np.random.default_rng(seed)
+        self.stream = np.random.default_rng(seed)
 
     def act(self, observation: Any, deterministic: bool = True) -> Any:
         """The action for one observation, or actions for a batch of them ([E, ...] in, [E, ...] out).
@@ -41,13 +45,13 @@ class Policy:
         batch = as_batch(observation, self.spaces)
         if self.normaliser is not None:
             batch = self.normaliser.observation(batch)
-        stream = None if deterministic else self._stream
+        stream = None if deterministic else self.stream
         actions = self.to_environment(self._algorithm.act(self._config, self._networks, self._parameters, batch, stream))
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
 
     def reseed(self, seed: int) -> None:
         """Draw samples from here on as a policy of this seed does."""
-        self._stream = np.random.default_rng(seed)
+        self.stream = np.random.default_rng(seed)
 
     def player(self, seed: int, deterministic: bool = True) -> Callable[[Any], Any]:
         """What acts in one episode. Where it samples, the same seed gives the same actions for the same observations."""
@@ -60,9 +64,27 @@ class Policy:
 
     @computes
     def module(self) -> nn.Module:
-        """A copy of the network that acts, with the policy's parameters in it."""
+        """A copy of the network that acts, with the policy's parameters in it.
+
+        Of your own network it is a copy of yours, whose `state_dict` has your own keys: your whole module for the on-policy
+        algorithms, its `actor` for the off-policy ones, whose policies hold no critic. What footlight adds to it, a learned
+        `log_std`, is not in it.
+        """
+        module = self.acting_module()
+        own: nn.Module | None = getattr(module, "user_module", None)
+        return module if own is None else own
+
+    def acting_module(self) -> nn.Module:
+        """The same with what footlight adds: its outputs are those that the head asks for."""
         network: Network = getattr(self._networks, self._algorithm.POLICY)
         return network.filled(self._parameters)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold names and arrays alone; networks are built again, your own by the class that you gave."""
+        return _rebuild_policy, (
+            transport.by_name(self._algorithm), asdict(self._config), self.spaces, self.network, self.network_seed,
+            self._parameters.cpu().numpy(), self.normaliser, self.stream,
+        )  # fmt: skip
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
@@ -71,16 +93,68 @@ class Policy:
         return self.act(observation, deterministic), state
 
 
+def _rebuild_policy(
+    algorithm: Any, config: dict[str, Any], spaces: Spaces, network: Any, network_seed: int, parameters_P: Array,
+    normaliser: Normaliser | None, stream: np.random.Generator,
+) -> Policy:  # fmt: skip
+    """The inverse of `Policy.__reduce__`."""
+    method = transport.from_name(algorithm)
+    settings = build_config(method.Config, config)
+    networks = build_networks(method, settings, spaces, network, network_seed)
+    own = copy.deepcopy(normaliser), copy.deepcopy(stream)  # `copy.copy` passes those of the original
+    built = {"network": network, "network_seed": network_seed}
+    policy = Policy(method, settings, networks, spaces, torch.tensor(parameters_P), own[0], **built)
+    policy.stream = own[1]
+    return policy
+
+
+MAX_SUMMED_SIZE = 32  # up to here Python adds numbers sooner than NumPy looks at each
+
+
 def as_batch(observation: Any, spaces: Spaces) -> Array:
-    """One observation or many as an array [E, *observation shape] in the stored dtype. Raises `UserError`."""
-    array = np.asarray(observation, spaces.observation_dtype)
+    """One observation or many as an array [E, *observation shape] in the stored dtype.
+
+    Raises `UserError` for another shape, for NaN and infinity, and for numbers that an integer space cannot hold: what
+    training refuses from an environment.
+    """
+    try:
+        array = np.asarray(observation)
+    except ValueError as error:
+        raise UserError(f"the observation is not an array - {error} - pass numbers of one shape") from error
+    if array.dtype != spaces.observation_dtype:
+        array = _as_stored(array, np.dtype(spaces.observation_dtype))
     if array.shape == spaces.observation_shape:
-        return array[None]
-    if array.shape[1:] != spaces.observation_shape or array.ndim == 0:
+        array = array[None]
+    elif array.shape[1:] != spaces.observation_shape or array.ndim == 0:
         raise UserError(
             f"the observation has shape {array.shape} - the policy wants {spaces.observation_shape}, or a batch of these"
         )
+    if array.dtype.kind == "f" and not _all_finite(array):
+        index = np.argwhere(~np.isfinite(array))[0]
+        shown = index if np.ndim(observation) == array.ndim else index[1:]
+        component = f"observation[{', '.join(map(str, shown))}]"
+        raise UserError(f"{component} is {array[tuple(index)]} - the policy needs finite float32 numbers - check its source")
     return array
+
+
+def _all_finite(array: Array) -> bool:
+    """Whether no float32 number is NaN or infinite. In float64 the sum of finite ones cannot overflow."""
+    if array.size <= MAX_SUMMED_SIZE:
+        return math.isfinite(sum(array.ravel().tolist()))
+    return np.count_nonzero(np.isfinite(array)) == array.size  # in half the time that `all` takes
+
+
+def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The same numbers in the stored dtype. Raises `UserError` where it cannot hold them."""
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"the observation has dtype {array.dtype} - the policy needs numbers of {dtype} - convert it first")
+    with np.errstate(over="ignore", invalid="ignore"):  # a number too large for float32 becomes infinite, which is refused
+        stored = array.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(stored, array):
+        index = tuple(np.argwhere(stored != array)[0])
+        component = f"observation[{', '.join(map(str, index))}]"
+        raise UserError(f"{component} is {array[index]} - the policy's observations are {dtype} - pass them as trained on")
+    return stored
 
 
 def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: int = 0) -> Policy:
@@ -108,7 +182,8 @@ def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any
     if wrong := [name for name, array in arrays.items() if array.dtype != np.float32]:
         raise UserError(f"{folder}: {wrong[0]} is {arrays[wrong[0]].dtype} - parameters are float32 - restore it from a copy")
     parameters_P = acting.flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return Policy(method, config, networks, spaces, parameters_P, normaliser, seed)
+    built = {"network": network, "network_seed": int(manifest["seed"])}
+    return Policy(method, config, networks, spaces, parameters_P, normaliser, seed, **built)
 
 
 def rebuild(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[Algorithm, Any, Spaces, Any]:
@@ -124,12 +199,17 @@ def described(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[A
     config, spaces = build_config(method.Config, manifest["config"]), Spaces.from_json(manifest["spaces"])
     require_network(manifest, network)
     if network is None and algorithm is None:
-        with torch.device("meta"):  # shapes without numbers
-            networks = method.build(config, spaces)
+        networks = describe_networks(method, config, spaces)
         wanted = sum(4 * value.initial.numel() for value in vars(networks).values() if hasattr(value, "initial"))
         if wanted > manifest["files"][manifest["groups"]["agent"]]["bytes"]:
             raise UserError(f"its config describes networks of {wanted:,} bytes - its files hold fewer - restore it from a copy")
     return method, config, spaces
+
+
+def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
+    """The networks without numbers, for their sizes."""
+    with torch.device("meta"):
+        return method.build(config, spaces)
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +19,7 @@ from footlight.errors import FootlightError, UserError
 from footlight.interruption import is_interruption
 from footlight.runs.overlay import Bar, Moment, Overlay
 from footlight.runs.video import Frame, require_ffmpeg, write_video
+from footlight.runs.window import lacks_screen, require_screen
 from footlight.storage import make_own_folder
 from footlight.streams import derived_seed
 from footlight.types import Array, Assessment, BoxAction, Spaces
@@ -51,20 +50,10 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
     again = remake(source, render_mode)
     if again is None:
         raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
-    if render_mode is None or not _lacks_screen():
+    if render_mode is None or not lacks_screen():
         return make_one(again, render_mode)
     with _drawing_off_screen():
         return _OffScreen(make_one(again, render_mode))
-
-
-def require_screen() -> None:
-    """Raise `UserError` where no window can be opened."""
-    if _lacks_screen():
-        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
-
-
-def _lacks_screen() -> bool:
-    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from matplotlib.figure import Figure
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
@@ -21,12 +20,14 @@ from footlight.evaluation import evaluate as run_episodes
 from footlight.export import Export, export
 from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
-from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
-from footlight.runs.window import show
+from footlight.runs.window import require_screen, show
 from footlight.storage import user_path
 from footlight.streams import MAX_SEED, derived_seed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,13 @@ class Run:
         with closing(environments):
             return run_episodes(policy, environments, episodes, deterministic, limit=limit, progress=progress)
 
-    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> Figure:
+    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> "Figure":
         """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
 
         metric, x: as in `footlight.plot`.
         """
+        from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+
         return plot_runs(self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x)
 
     def export(self, output: str | Path) -> Export:
@@ -140,9 +143,9 @@ class Run:
 
         The window is the environment's own where it has one and there is no overlay, otherwise ours.
         """
+        require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
         player, assessor = self._player(), self._assessor(overlay)
-        recording.require_screen()
         title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
         with closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
             if env.render_mode == "human":

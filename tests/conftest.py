@@ -12,13 +12,14 @@ import torch
 
 from footlight.types import BoxAction, Spaces
 
-sys.path.append(str(Path(__file__).parent / "torture"))  # where `faulty` lives
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "torture")]  # where `tolerance` and `faulty` live
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tests run beside each other; and a test that asks for threads leaves none to the next."""
+    """Tests run beside each other; and a test that asks for threads, or draws numbers, leaves none to the next."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     yield
     torch.set_num_threads(1)
 

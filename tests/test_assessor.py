@@ -17,6 +17,7 @@ from footlight.environments import probes
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import UserError
 from footlight.types import Assessment
+from tolerance import assert_close, close
 
 SEEN, BOX, CHOICE = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,)), gymnasium.spaces.Discrete(3)
 CONTINUOUS = ("sac", "td3", "ddpg")
@@ -41,12 +42,12 @@ def test_every_method_gives_what_it_has_and_the_same_when_loaded(algorithm: str,
     assert found.value is not None
     assert found.value.shape == ()
     if algorithm in CONTINUOUS:
-        np.testing.assert_allclose(found.mean * 2, agent.act(OBSERVATION), atol=1e-5)
+        assert_close(found.mean * 2, agent.act(OBSERVATION), terms=16, depth=3, scale=2)
         assert (found.std is None, found.entropy is None, found.bonus is None) == ((algorithm != "sac"),) * 3
     else:
-        assert found.probabilities.sum() == pytest.approx(1)
+        assert found.probabilities.sum() == close(1, terms=4)
         assert found.probabilities.argmax() == agent.act(OBSERVATION)
-        assert found.entropy == pytest.approx(-(found.probabilities * np.log(found.probabilities)).sum(), rel=1e-4)
+        assert found.entropy == close(-(found.probabilities * np.log(found.probabilities)).sum(), terms=4)
     agent.save(tmp_path / "agent")
     again = load_assessor(tmp_path / "agent")(OBSERVATION)
     for mine, loaded in zip(found, again, strict=True):
@@ -60,7 +61,7 @@ def test_the_critics_minimum_is_the_value_of_the_mode() -> None:
         with torch.no_grad():
             q_N = agent.networks.critic(agent.state.critic, torch.from_numpy(OBSERVATION[None]), action)[:, 0]
         assert q_N[0] != q_N[1]
-        assert assessor_of(agent)(OBSERVATION).value == pytest.approx(q_N.min().item(), abs=1e-6)
+        assert assessor_of(agent)(OBSERVATION).value == close(q_N.min().item(), terms=16, depth=2)
 
 
 @pytest.mark.parametrize("symlog", [False, True])
@@ -73,7 +74,7 @@ def test_replay_actor_critic_weights_its_values_by_its_policy(symlog: bool) -> N
         )
     share = np.exp(logits) / np.exp(logits).sum()
     q = np.sign(q) * np.expm1(np.abs(q)) if symlog else q
-    assert assessor_of(agent)(OBSERVATION).value == pytest.approx((share * q).sum(), rel=1e-4)
+    assert assessor_of(agent)(OBSERVATION).value == close((share * q).sum(), terms=16, depth=3)
 
 
 def test_a_method_without_a_critic_has_no_value() -> None:
@@ -102,7 +103,7 @@ def test_continuous_policies_against_samples(head: str) -> None:
 def test_several_choices_lie_side_by_side() -> None:
     found = assessor_of(learner("a2c", gymnasium.spaces.MultiDiscrete([2, 3])))(OBSERVATION)
     assert found.probabilities.shape == (5,)
-    assert (found.probabilities[:2].sum(), found.probabilities[2:].sum()) == pytest.approx((1, 1))
+    assert (found.probabilities[:2].sum(), found.probabilities[2:].sum()) == close((1, 1))
 
 
 class Parts(torch.nn.Module):
@@ -119,9 +120,9 @@ class Parts(torch.nn.Module):
 
 def test_a_users_own_network_is_asked(tmp_path: Path) -> None:
     agent = learner("a2c", network=Parts)
-    assert assessor_of(agent)(OBSERVATION).value == pytest.approx(OBSERVATION.sum(), abs=1e-6)
+    assert assessor_of(agent)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
     agent.save(tmp_path / "agent")
-    assert load_assessor(tmp_path / "agent", network=Parts)(OBSERVATION).value == pytest.approx(OBSERVATION.sum(), abs=1e-6)
+    assert load_assessor(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
     with pytest.raises(UserError, match="pass it again as network"):
         load_assessor(tmp_path / "agent")
 
@@ -160,7 +161,7 @@ def test_returns_against_a_slow_loop(terminated: bool, with_bonus: bool, clip: f
     marks = [np.array(float(n)) for n in (9, 8, 7, 6, 5)]
     seen = [Assessment(value=value, bonus=np.array(b) if with_bonus else None) for value, b in zip(marks, bonus, strict=True)]
     found = assessor_of(agent).returns(rewards, seen, terminated)
-    assert found == pytest.approx(slow_returns(agent, rewards, bonus, None if terminated else 5.0))
+    assert found == close(slow_returns(agent, rewards, bonus, None if terminated else 5.0), np.float64, terms=8)
     assert "±1" in assessor_of(agent).units or clip is None
 
 
@@ -184,7 +185,7 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
         assert f"× {scale:.3g}" in assessor.units
         normal = agent.normaliser.observation(OBSERVATION[None])
         _, value = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(normal))
-        assert assessor(OBSERVATION).value == pytest.approx(value.item())
+        assert assessor(OBSERVATION).value == close(value.item())
 
 
 @pytest.mark.parametrize(

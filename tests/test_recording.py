@@ -19,6 +19,7 @@ from footlight.cli import main
 from footlight.errors import UserError
 from footlight.runs.overlay import Moment, Overlay
 from footlight.runs.video import Frame
+from tolerance import close
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -332,12 +333,12 @@ def test_the_panel_shows_the_return_that_followed(terminates: bool, monkeypatch:
         total = sum(0.9 ** (at - index) * rewards[at] for at in range(index, 12))
         if not terminates:
             total += 0.9 ** (12 - index) * last
-        assert moment.following == pytest.approx(total)
-        assert moment.value == pytest.approx(values[index], abs=1e-6)
-        assert (overlay.returns[index], overlay.values[index]) == pytest.approx((total, values[index]), abs=1e-6)
-        assert sum(bar.high for bar in moment.bars) == pytest.approx(1)
+        assert moment.following == close(total)
+        assert moment.value == close(values[index])
+        assert (overlay.returns[index], overlay.values[index]) == close((total, values[index]))
+        assert sum(bar.high for bar in moment.bars) == close(1)
     overlay, moment = seen[-1]
-    assert (moment.value, moment.following) == ((None, None) if terminates else pytest.approx((last, last)))
+    assert (moment.value, moment.following) == ((None, None) if terminates else close((last, last)))
     assert overlay.note == ("" if terminates else "cut short: the return ends in the critic's value")
 
 
@@ -364,5 +365,5 @@ def test_bars_of_continuous_actions_are_in_the_environments_units() -> None:
     (bar,), heading = recording.policy_bars(assessor(observation), agent.spaces, env)
     action, std = agent.act(observation)[0], np.exp(-1)
     assert bar.text == f"{action:.2f} ± {2 * std:.2f}"
-    assert (bar.low, bar.mark, bar.high) == pytest.approx(tuple((action / 2 + x + 1) / 2 for x in (-std, 0, std)), abs=1e-5)
+    assert (bar.low, bar.mark, bar.high) == close(tuple((action / 2 + x + 1) / 2 for x in (-std, 0, std)), depth=4, scale=1)
     assert heading == "action: mean ± standard deviation"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from footlight.types import BoxAction, DiscreteAction, Spaces, tree_items
+from tolerance import assert_close
 
 ONE = DiscreteAction(sizes=(3,), starts=(-1,))
 SEVERAL = DiscreteAction(sizes=(2, 3), starts=(0, 10), shape=(2,))
@@ -63,7 +64,7 @@ def test_box_actions_of_several_dimensions_are_flat_inside() -> None:
     assert (action.shape, action.size) == ((2, 2), 4)
     actions = action.to_environment(np.array([[-1, 0, 1, 0.5]], np.float32))
     assert actions.tolist() == [[[-3, 0.5], [2, 0.5]]]
-    np.testing.assert_allclose(action.from_environment(actions), [[-1, 0, 1, 0.5]], atol=1e-6)
+    assert_close(action.from_environment(actions), [[-1, 0, 1, 0.5]])
     assert action.from_environment(actions).dtype == action.stored_dtype == np.float32
 
 

@@ -165,6 +165,12 @@ class _UsersOwn(nn.Module):
             self.ours = ours
             ours.log_std = None
 
+    @property
+    def user_module(self) -> nn.Module | None:
+        """The user's own module; None where it has no part that acts."""
+        own: nn.Module = self.network
+        return own if self.whole or hasattr(own, "actor") else None
+
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         if self.whole:
             output, value = self.network(observation)

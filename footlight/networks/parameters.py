@@ -41,7 +41,9 @@ class Network:
             raise UserError(
                 f"the critics of an ensemble differ in their buffers ({names}) - buffers are constants - make them equal"
             )
-        stacked = {name: torch.stack([copy[name].detach() for copy in named]) for name in named[0]}
+        on_meta = any(value.is_meta for value in named[0].values())  # shapes alone: to join such tensors imports the compiler
+        stack = _shape_of_stack if on_meta else torch.stack
+        stacked = {name: stack([copy[name].detach() for copy in named]) for name in named[0]}
         if not ensemble:
             stacked = {name: value[0] for name, value in stacked.items()}
         self.shapes = {name: tuple(value.shape) for name, value in stacked.items()}
@@ -49,7 +51,10 @@ class Network:
         self._dims = [value.dim() - ensemble for value in stacked.values()]  # 2: matrices, 4: kernels
         self._precision = precision
         self._fp32_layers: list[nn.Module] = []
-        self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
+        if on_meta:
+            self.initial = torch.empty(sum(self._sizes), device="meta")
+        else:
+            self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
         self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
 
@@ -111,6 +116,8 @@ class Network:
 
     def marked(self, part: str) -> Tensor:
         """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
+        if self.initial.is_meta:
+            return self.initial  # which has the shape, and as little to tell
         return torch.cat(
             [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
         )
@@ -158,6 +165,10 @@ class Network:
         with torch.no_grad():
             output = self(parameters_P, torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device))
         return tuple(part.cpu().numpy() for part in output) if isinstance(output, tuple) else output.cpu().numpy()
+
+
+def _shape_of_stack(parts: list[Tensor]) -> Tensor:
+    return torch.empty((len(parts), *parts[0].shape), device="meta")
 
 
 def _refuse_hidden_state(module: nn.Module) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from footlight.runs.plot import COLOURS
+from footlight.runs.colors import COLOURS
 from footlight.runs.video import Frame
 
 WIDTH, LEAST_HEIGHT = 360, 420  # of the panel, in pixels; it is as high as the frame where that is higher
@@ -179,7 +178,8 @@ def number(value: float) -> str:
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # matplotlib's own: there on every machine, with ± in it
+    import matplotlib  # whose font is there on every machine, with ± in it
+
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 

@@ -21,12 +21,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from footlight.errors import StorageFault, UserError, warn
+from footlight.runs.colors import COLOURS
 from footlight.runs.curves import AXES, Curve, Floats, common_grid, curve_of, find_log, mean_interval
 from footlight.runs.groups import Member, count, find_members, group
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind readers can tell apart, without the yellow that vanishes on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")  # one for each round through the colours
 MIN_RUNS_FOR_INTERVAL = 5  # a Student interval over fewer is many times wider than the runs lie apart
 RESOLUTION = 150  # dots per inch

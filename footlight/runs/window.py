@@ -1,6 +1,8 @@
-"""A window that shows frames as they come."""
+"""A window that shows frames as they come, and whether there can be one."""
 
 import importlib
+import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +11,17 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.runs.video import Frame
 from footlight.variables import default_variables
+
+
+def require_screen() -> None:
+    """Raise `UserError` where no window can be opened."""
+    if lacks_screen():
+        raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
+
+
+def lacks_screen() -> bool:
+    """Return whether this is a Linux machine without a display."""
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def show(frames: Iterable[Frame], fps: float, title: str) -> None:

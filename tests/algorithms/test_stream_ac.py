@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from footlight.agent import Agent
+from tolerance import assert_close
 
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 
@@ -57,6 +58,6 @@ def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
         before, behind = torch.as_tensor(seen), torch.as_tensor(after)
         ended = terminated or truncated
         weights, traces = slow_step(agent, weights, traces, before, drawn, reward, behind, terminated, ended)
-        torch.testing.assert_close(agent.state.actor_critic, weights, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(agent.state.trace, traces[0] + traces[1], rtol=1e-3, atol=1e-5)
+        assert_close(agent.state.actor_critic, weights, terms=16, depth=36)
+        assert_close(agent.state.trace, traces[0] + traces[1], terms=16, depth=36)  # three layers, there and back
     assert not weights.equal(agent.networks.actor_critic.initial)

@@ -11,6 +11,7 @@ import pytest
 from footlight.buffers.replay import Replay
 from footlight.errors import UserError
 from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
+from tolerance import assert_close
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def test_equals_a_slow_loop(tiny_spaces: Spaces, n_steps: int, num_envs: int, ca
     assert len(replay) == min(len(expected), capacity)
     kept = sorted(range(len(expected))[-capacity:], key=lambda index: index % capacity)  # row k lies at place k % capacity
     for name, array in rows(replay).items():
-        np.testing.assert_allclose(array, np.array([expected[index][name] for index in kept]), rtol=1e-5, atol=1e-6)
+        assert_close(array, np.array([expected[index][name] for index in kept]))
 
 
 def test_more_environments_than_places(tiny_spaces: Spaces) -> None:

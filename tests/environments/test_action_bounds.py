@@ -8,6 +8,7 @@ import pytest
 
 from footlight.environments.serial import SerialEnvironments
 from footlight.types import BoxAction
+from tolerance import assert_close
 
 
 def box(low: Any, high: Any, dtype: Any = np.float32) -> BoxAction:
@@ -75,8 +76,8 @@ def test_there_and_back(low: Any, high: Any) -> None:
     assert action.shape == (200, *bounds.shape)
     again_EA = bounds.from_environment(action)
     assert (again_EA.shape, again_EA.dtype) == ((200, bounds.size), np.float32)
-    np.testing.assert_allclose(again_EA, unit_EA, atol=1e-6)
-    np.testing.assert_allclose(bounds.to_environment(again_EA), action, rtol=1e-6, atol=1e-5)
+    assert_close(again_EA, unit_EA)
+    assert_close(bounds.to_environment(again_EA), action)
 
 
 def test_back_by_hand() -> None:

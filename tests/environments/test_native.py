@@ -18,6 +18,7 @@ from footlight.environments.snapshots import why_unknown
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
+from tolerance import assert_close
 
 
 def cartpoles(num_envs: int, seed: int = 7, name: str = "CartPole-v1") -> VectorEnvironments:
@@ -57,7 +58,9 @@ def test_cartpole_moves_as_the_single_one_does() -> None:
                 continue
             single.state, single.steps_beyond_terminated = step.observation[env].astype(np.float64), None
             observed, reward, terminated, _, _ = single.step(int(step.action[env]))
-            np.testing.assert_allclose(step.next_observation[env], observed, rtol=1e-5, atol=1e-6)
+            assert_close(
+                step.next_observation[env], observed, terms=4, scale=1
+            )  # of velocities; positions are sums with 0.02 of them
             assert (step.reward[env], step.terminated[env]) == (reward, terminated)
             ends += int(terminated)
     assert ends > 10
@@ -341,7 +344,8 @@ def test_envpool_itself() -> None:
         cos, sin, speed = step.observation[0].astype(np.float64)
         single.state = np.array([np.arctan2(sin, cos), speed])
         observed, reward, *_ = single.step(action[0])
-        np.testing.assert_allclose(step.next_observation[0], observed, atol=1e-4)
-        np.testing.assert_allclose(step.reward[0], reward, atol=1e-3)
+        # Its C++ has an angle in float32 of up to eight turns, which counts with its square
+        assert_close(step.next_observation[0], observed, scale=50)
+        assert_close(step.reward[0], reward, scale=50)
     for one in (environments, same):
         one.close()

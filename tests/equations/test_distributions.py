@@ -21,14 +21,15 @@ from footlight.equations.distributions import (
     rescaled_log_std,
     squashed_gaussian,
 )  # fmt: skip
+from tolerance import DIGITS, assert_close, close
 
 
 def test_log_prob_by_hand() -> None:
     # mean 0, sigma 1, noise 0.5: u = 0.5, a = tanh(0.5) = 0.462117
     # log N = -0.125 - 0.918939 = -1.043939;  log(1 - a^2) = log 0.786448 = -0.240229;  together -0.803710
     action_BA, log_prob_B = squashed_gaussian(torch.zeros(1, 1), torch.zeros(1, 1), torch.full((1, 1), 0.5))
-    assert action_BA.item() == pytest.approx(0.462117, abs=1e-6)
-    assert log_prob_B.item() == pytest.approx(-0.803710, abs=1e-6)
+    assert action_BA.item() == pytest.approx(0.462117, abs=DIGITS[6])
+    assert log_prob_B.item() == pytest.approx(-0.803710, abs=DIGITS[6])
 
 
 def test_log_prob_sums_over_dimensions() -> None:
@@ -38,7 +39,7 @@ def test_log_prob_sums_over_dimensions() -> None:
     action_BA, log_prob_B = squashed_gaussian(torch.zeros(1, 3), log_std, torch.full((1, 3), 0.5))
     assert action_BA.shape == (1, 3)
     assert log_prob_B.shape == (1,)
-    assert log_prob_B.item() == pytest.approx(-0.803710 * 2 - 0.584147, abs=1e-5)
+    assert log_prob_B.item() == pytest.approx(-0.803710 * 2 - 0.584147, abs=DIGITS[5])
 
 
 def test_log_prob_equals_torch_distributions() -> None:
@@ -47,7 +48,8 @@ def test_log_prob_equals_torch_distributions() -> None:
     log_std_BA = 0.3 * raw_BA - 0.5  # |u| stays below 6 or so, where a = tanh(u) still has digits to tell u from
     action_BA, log_prob_B = squashed_gaussian(mean_BA, log_std_BA, noise_BA)
     peer = TransformedDistribution(Independent(Normal(mean_BA, log_std_BA.exp()), 1), [TanhTransform()])
-    torch.testing.assert_close(log_prob_B, peer.log_prob(action_BA), rtol=1e-6, atol=1e-6)
+    steep = float((1 / (1 - action_BA.square())).max())  # slope of artanh, by which the action's last digit counts
+    assert_close(log_prob_B, peer.log_prob(action_BA), scale=steep)
 
 
 def test_density_integrates_to_one() -> None:
@@ -55,8 +57,8 @@ def test_density_integrates_to_one() -> None:
     action_BA = ((torch.arange(4000, dtype=torch.float64) + 0.5) / 2000 - 1)[:, None]
     mean, log_std = torch.full_like(action_BA, 0.3), torch.full_like(action_BA, -0.7)
     again_BA, log_prob_B = squashed_gaussian(mean, log_std, (action_BA.atanh() - mean) / log_std.exp())
-    torch.testing.assert_close(again_BA, action_BA)
-    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(1, abs=1e-6)
+    assert_close(again_BA, action_BA)
+    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(1, abs=1e-6)  # of the quadrature
 
 
 @pytest.mark.parametrize("mean", [-1e4, -50.0, -20.0, 20.0, 50.0, 1e4])
@@ -66,9 +68,9 @@ def test_extreme_actions_stay_finite(mean: float) -> None:
     log_prob_B.sum().backward()
     assert action_BA.item() == math.copysign(1, mean)  # tanh has rounded to its end, where log(1 - a^2) would be log 0
     # log(1 - tanh(u)^2) = 2 (log 2 - |u|) for large |u|
-    assert log_prob_B.item() == pytest.approx(-0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - abs(mean)), rel=1e-6)
+    assert log_prob_B.item() == close(-0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - abs(mean)))
     assert mean_BA.grad is not None
-    assert mean_BA.grad.item() == pytest.approx(2 * math.copysign(1, mean))
+    assert mean_BA.grad.item() == close(2 * math.copysign(1, mean))
 
 
 def test_clamped_log_std_at_its_bounds() -> None:
@@ -85,7 +87,7 @@ def test_rescaled_log_std_at_its_bounds() -> None:
     bounded = rescaled_log_std(raw)
     bounded.sum().backward()
     # -5 + 3.5 * (tanh(raw) + 1), tanh(1) = 0.761594: -5 + 3.5 * 0.238406 = -4.165579;  -5 + 3.5 = -1.5;  1.165579
-    torch.testing.assert_close(bounded.detach(), torch.tensor([-5.0, -4.165579, -1.5, 1.165579, 2.0]))
+    assert_close(bounded.detach(), torch.tensor([-5.0, -4.165579, -1.5, 1.165579, 2.0]), depth=2)
     assert raw.grad is not None
     assert raw.grad[2].item() == 3.5  # at 0, half the width of [-5, 2]
     assert (raw.grad[1:4] > 0).all()
@@ -98,7 +100,7 @@ def test_log_std_of_an_array_is_that_of_a_tensor(bounded: Callable[[Any], Any]) 
     array = bounded(raw)
     assert isinstance(array, np.ndarray)
     assert array.dtype == np.float32
-    np.testing.assert_allclose(array, bounded(torch.from_numpy(raw)).numpy(), rtol=1e-6, atol=1e-6)
+    assert_close(array, bounded(torch.from_numpy(raw)).numpy())
     assert np.array_equal(raw, before)
 
 
@@ -110,35 +112,35 @@ def test_gaussian_by_hand() -> None:
     mean_BA, log_std_BA = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 1.0]])
     log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, torch.tensor([[4.0, 1 - 2 * math.e]]))
     assert log_prob_B.shape == (1,)
-    assert log_prob_B.item() == pytest.approx(-1.418939 - 3.918939, abs=1e-5)
+    assert log_prob_B.item() == pytest.approx(-1.418939 - 3.918939, abs=DIGITS[5])
     # 1/2 + 1/2 log 2 pi = 1.418939 each, and once log sigma 1
-    assert gaussian_entropy(log_std_BA).tolist() == [pytest.approx(2 * 1.418939 + 1, abs=1e-5)]
+    assert gaussian_entropy(log_std_BA).tolist() == [pytest.approx(2 * 1.418939 + 1, abs=DIGITS[5])]
 
 
 def test_gaussian_equals_torch_distributions() -> None:
     generator = torch.Generator().manual_seed(2)
     mean_BA, log_std_BA, value_BA = torch.randn(3, 200, 4, generator=generator, dtype=torch.float64)
     peer = Independent(Normal(mean_BA, log_std_BA.exp()), 1)
-    torch.testing.assert_close(gaussian_log_prob(mean_BA, log_std_BA, value_BA), peer.log_prob(value_BA))
-    torch.testing.assert_close(gaussian_entropy(log_std_BA), peer.entropy())
+    assert_close(gaussian_log_prob(mean_BA, log_std_BA, value_BA), peer.log_prob(value_BA))
+    assert_close(gaussian_entropy(log_std_BA), peer.entropy())
 
 
 def test_gaussian_density_integrates_to_one_and_its_entropy_is_the_mean_log() -> None:
     value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[:, None]  # 2e-3 apart; sigma is 0.607, the mean 0.4
     mean_BA, log_std_BA = torch.full_like(value_BA, 0.4), torch.full_like(value_BA, -0.5)
     log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, value_BA)
-    assert (log_prob_B.exp() * 2e-3).sum().item() == pytest.approx(1, abs=1e-9)
+    assert (log_prob_B.exp() * 2e-3).sum().item() == close(1, np.float64, terms=len(log_prob_B))
     entropy = -(log_prob_B.exp() * log_prob_B * 2e-3).sum().item()
-    assert entropy == pytest.approx(gaussian_entropy(log_std_BA)[0].item(), abs=1e-9)
+    assert entropy == close(gaussian_entropy(log_std_BA)[0].item(), np.float64, terms=len(log_prob_B))
 
 
 def test_log_tanh_slope() -> None:
     u = torch.linspace(-8, 8, 161, dtype=torch.float64)
-    torch.testing.assert_close(log_tanh_slope(u), (1 - u.tanh().square()).log(), rtol=1e-7, atol=1e-7)
+    assert_close(log_tanh_slope(u), (1 - u.tanh().square()).log(), scale=math.cosh(8) ** 2)  # 1 / (1 - tanh(8)^2)
     far = torch.tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
     slope = log_tanh_slope(far)
     slope.sum().backward()
-    torch.testing.assert_close(slope.detach(), 2 * math.log(2) - 2 * far.detach().abs())
+    assert_close(slope.detach(), 2 * math.log(2) - 2 * far.detach().abs())
     assert far.grad is not None
     assert far.grad.tolist() == [2, 2, -2, -2]
 
@@ -161,8 +163,8 @@ def test_categorical_by_hand() -> None:
     logits_BH = torch.tensor([[1.0, 3.0, 1.0, 2.0, 3.0]]).log()
     log_prob_B = categorical_log_prob(logits_BH, torch.tensor([[1, 2]]), (2, 3))
     assert log_prob_B.shape == (1,)
-    assert log_prob_B.item() == pytest.approx(-0.980829, abs=1e-6)
-    assert categorical_entropy(logits_BH, (2, 3)).tolist() == [pytest.approx(0.562335 + 1.011404, abs=1e-6)]
+    assert log_prob_B.item() == pytest.approx(-0.980829, abs=DIGITS[6])
+    assert categorical_entropy(logits_BH, (2, 3)).tolist() == [pytest.approx(0.562335 + 1.011404, abs=DIGITS[6])]
 
 
 @pytest.mark.parametrize("sizes", [(4,), (1,), (2, 3), (3, 1, 5), (2, 2, 2)])
@@ -171,9 +173,9 @@ def test_categorical_equals_torch_distributions(sizes: tuple[int, ...]) -> None:
     logits_BH = 3 * torch.randn(50, sum(sizes), generator=generator)
     choice_BA = torch.stack([torch.randint(size, (50,), generator=generator) for size in sizes], 1)
     log_prob_B = sum(peer.log_prob(choice) for peer, choice in zip(peers(logits_BH, sizes), choice_BA.T, strict=True))
-    torch.testing.assert_close(categorical_log_prob(logits_BH, choice_BA, sizes), log_prob_B)
+    assert_close(categorical_log_prob(logits_BH, choice_BA, sizes), log_prob_B, terms=sum(sizes))
     entropy_B = sum(peer.entropy() for peer in peers(logits_BH, sizes))
-    torch.testing.assert_close(categorical_entropy(logits_BH, sizes), entropy_B)
+    assert_close(categorical_entropy(logits_BH, sizes), entropy_B, terms=sum(sizes))
 
 
 @pytest.mark.parametrize("sizes", [(4,), (2, 3), (3, 1, 5)])
@@ -181,7 +183,7 @@ def test_categorical_probabilities_sum_to_one(sizes: tuple[int, ...]) -> None:
     choice_BA = every_choice(sizes)
     logits_BH = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0)).expand(len(choice_BA), -1)
     log_prob_B = categorical_log_prob(logits_BH, choice_BA, sizes)
-    assert log_prob_B.exp().sum().item() == pytest.approx(1, abs=1e-6)
+    assert log_prob_B.exp().sum().item() == close(1, terms=6)
     # and the entropy is -E[log pi] over these
     assert categorical_entropy(logits_BH, sizes)[0].item() == pytest.approx(
         -(log_prob_B.exp() * log_prob_B).sum().item(), abs=1e-5
@@ -197,7 +199,7 @@ def test_categorical_gradients_equal_those_of_torch_distributions() -> None:
     mine.sum().backward()
     theirs = [p.log_prob(c) + 0.3 * p.entropy() for p, c in zip(peers(theirs_BH, sizes), choice_BA.T, strict=True)]
     torch.stack(theirs).sum().backward()
-    torch.testing.assert_close(mine_BH.grad, theirs_BH.grad)
+    assert_close(mine_BH.grad, theirs_BH.grad)
 
 
 def test_categorical_stays_finite_with_extreme_logits() -> None:
@@ -214,4 +216,4 @@ def test_choices_that_lie_in_time_and_environments() -> None:
     logits_TEH = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0))
     choice_TEA = torch.tensor([[[1, 2], [0, 0]], [[1, 1], [0, 2]], [[0, 1], [1, 0]]])
     flat_B = categorical_log_prob(logits_TEH.flatten(0, 1), choice_TEA.flatten(0, 1), (2, 3))
-    torch.testing.assert_close(categorical_log_prob(logits_TEH, choice_TEA, (2, 3)), flat_B.view(3, 2))
+    assert_close(categorical_log_prob(logits_TEH, choice_TEA, (2, 3)), flat_B.view(3, 2))

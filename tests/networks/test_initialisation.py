@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from footlight.networks.initialisation import Initialisation, initialise
 from footlight.networks.mlp import Architecture, mlp
+from tolerance import assert_close
 
 
 def linears(kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float) -> list[nn.Linear]:
@@ -64,7 +65,7 @@ def test_orthogonal_rows_and_gains(last_gain: float) -> None:
     for layer in layers:
         square = last_gain**2 if layer is layers[-1] else 2.0  # gain sqrt(2), squared
         product = gram(layer.weight.detach())
-        torch.testing.assert_close(product, square * torch.eye(len(product)), rtol=0, atol=1e-5 * square)
+        assert_close(product, square * torch.eye(len(product)), terms=max(layer.weight.shape))
         assert not layer.bias.any()
 
 

@@ -11,6 +11,7 @@ from footlight.networks.mlp import Activation, ActorCritic, Architecture, Determ
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.networks.parameters import Network
 from footlight.types import Array
+from tolerance import assert_close, largest_intermediate, longest_sum
 
 ACTORS = [DeterministicActor, GaussianActor]
 
@@ -20,11 +21,12 @@ def forward_of(module: nn.Module) -> tuple[Network, Any]:
     return network, numpy_forward(module, network.named(network.initial))
 
 
-def assert_same(mine: Any, theirs: Any) -> None:
+def assert_same(mine: Any, theirs: Any, module: nn.Module, observation: Array) -> None:
+    scale = largest_intermediate(module, torch.from_numpy(observation))
     pairs = zip(mine, theirs, strict=True) if isinstance(mine, tuple) else [(mine, theirs)]
     for a, b in pairs:
         assert a.dtype == np.float32
-        np.testing.assert_allclose(a, b.detach().numpy(), rtol=2e-5, atol=2e-6)
+        assert_close(a, b.detach().numpy(), terms=longest_sum(module), depth=3, scale=scale)
 
 
 @pytest.mark.parametrize("actor_class", ACTORS)
@@ -39,7 +41,8 @@ def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool
     for num_envs in (1, 7):
         observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
         before = observation.copy()
-        assert_same(forward(observation), network(network.initial, torch.from_numpy(observation)))
+        filled = network.filled(network.initial)
+        assert_same(forward(observation), filled(torch.from_numpy(observation)), filled, observation)
         assert np.array_equal(observation, before)  # layers work in place, but not on what belongs to the caller
 
 
@@ -61,7 +64,8 @@ def test_policy_of_an_actor_critic_equals_torch(
         before = observation.copy()
         output_EH = forward(observation)
         assert output_EH.shape == (num_envs, 3 + num_log_std)
-        assert_same(output_EH, network(network.initial, torch.from_numpy(observation))[0])
+        filled = network.filled(network.initial)
+        assert_same(output_EH, filled(torch.from_numpy(observation))[0], filled, observation)
         assert np.array_equal(observation, before)
 
 
@@ -78,7 +82,7 @@ def test_normalised_observations_of_another_kind_are_taken_as_they_are() -> None
     network = Network([ActorCritic((2,), 1, Architecture(()))])
     output = network.infer(network.initial, np.array([[0, 255]], np.uint8))
     again = network.infer(network.initial, np.array([[0, 1]], np.float32))
-    np.testing.assert_allclose(output, again, rtol=1e-6)
+    assert_close(output, again)
 
 
 @pytest.mark.parametrize("actor_class", ACTORS)
@@ -88,7 +92,7 @@ def test_every_stored_dtype(actor_class: Any, dtype: str) -> None:
     actor = actor_class((4, 2), 3, Architecture((16,)))
     _, forward = forward_of(actor)
     observation: Array = np.random.default_rng(0).integers(0, 256, (6, 4, 2)).astype(dtype)
-    assert_same(forward(observation), actor(torch.from_numpy(observation)))
+    assert_same(forward(observation), actor(torch.from_numpy(observation)), actor, observation)
 
 
 def test_by_hand() -> None:
@@ -97,7 +101,7 @@ def test_by_hand() -> None:
     network.initial.copy_(torch.tensor([1.0, -1.0, 0.5, 0.5, 2.0, 4.0, -1.0]))  # w1, b1, w2, b2
     # s = 0.25: hidden (0.75, 0.25), relu leaves both: 1.5 + 1 - 1 = 1.5, tanh 0.905148
     # s = 2: hidden (2.5, -1.5 -> 0): 5 - 1 = 4, tanh 0.999329
-    np.testing.assert_allclose(forward(np.array([[0.25], [2.0]], np.float32)), [[0.905148], [0.999329]], atol=1e-6)
+    assert_close(forward(np.array([[0.25], [2.0]], np.float32)), [[0.905148], [0.999329]], depth=4)  # six digits
 
 
 def test_sees_changes_of_the_vector() -> None:
@@ -107,7 +111,8 @@ def test_sees_changes_of_the_vector() -> None:
     vector_P.mul_(-0.5).add_(0.1)
     after = network.infer(vector_P, observation)
     assert not np.allclose(before, after)
-    assert_same(after, network(vector_P, torch.from_numpy(observation)))
+    filled = network.filled(vector_P)
+    assert_same(after, filled(torch.from_numpy(observation)), filled, observation)
     assert np.array_equal(network.infer(network.initial, observation), before)  # another vector, another answer
     assert np.array_equal(network.infer(vector_P, observation), after)
 
@@ -148,4 +153,4 @@ def test_leaves_our_actor_with_other_layers_to_torch(layer: nn.Module) -> None:
     actor = DeterministicActor((3,), 2, Architecture((8,)))
     actor.body[0] = layer
     network, observation = Network([actor]), torch.ones(1, 3)
-    assert_same(network.infer(network.initial, observation.numpy()), actor(observation))
+    assert_same(network.infer(network.initial, observation.numpy()), actor(observation), actor, observation.numpy())

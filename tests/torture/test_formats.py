@@ -33,7 +33,7 @@ def test_it_is_whole_acts_and_goes_on(archive: Path, capsys: pytest.CaptureFixtu
     assert main(["verify", "run"]) == 0
     assert main(["inspect", "run"]) == 0
     action = footlight.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32))
-    np.testing.assert_allclose(action, Agent.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32)))
+    assert np.array_equal(action, Agent.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32)))  # one machine, one path
     assert action.shape == (1,)
     assert main(["resume", "run", "--steps", "160"]) == 0
     assert main(["verify", "run"]) == 0

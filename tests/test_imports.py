@@ -1,0 +1,113 @@
+"""What each command imports: nothing that it does not need. Read from `sys.modules` of fresh processes, without a clock."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import footlight
+
+HEAVY = {"torch", "torch._dynamo", "torch._inductor", "sympy", "gymnasium", "matplotlib", "tensorboard", "wandb", "rich"}
+HEAVY |= {"onnx", "onnxruntime", "onnxscript", "pygame", "imageio_ffmpeg", "safetensors", "scipy", "pandas"}
+
+COMMANDS = """
+import json, sys
+from footlight.cli import main
+
+heavy, found = json.loads(sys.argv[1]), []
+for line in sys.argv[2:]:
+    try:
+        code = main(line.split()) if line.split()[0] != "load" else int(__import__("footlight").load("run") is None)
+    except SystemExit as left:  # --help
+        code = left.code or 0
+    found.append([code, [name for name in heavy if name in sys.modules]])
+print("\\n" + json.dumps(found))
+"""
+
+
+def imported_by(folder: Path, *lines: str) -> list[tuple[int, set[str]]]:
+    """Exit code and heavy modules present after each of these command lines, run one after the other in a new process."""
+    screenless = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    ran = subprocess.run(
+        [sys.executable, "-c", COMMANDS, json.dumps(sorted(HEAVY)), *lines],
+        cwd=folder, env=screenless, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [(code, set(names)) for code, names in json.loads(ran.stdout.splitlines()[-1])]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short run in it."""
+    folder = tmp_path_factory.mktemp("imports")
+    settings = {"learning_starts": 10, "batch_size": 8, "hidden_sizes": (8, 8), "eval_episodes": 1}
+    footlight.train("sac", "Pendulum-v1", steps=20, compile="off", quiet=True, run_dir=folder / "run", **settings)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("needed", "lines"),
+    [
+        (set(), ["--help", "resume --help", "list", "list presets"]),
+        ({"gymnasium"}, ["train --help"]),
+        ({"safetensors"}, ["inspect run", "inspect run --json", "verify run"]),
+        ({"matplotlib"}, ["plot run"]),
+    ],
+)
+def test_commands_without_torch_import_only_what_they_need(needed: set[str], lines: list[str], folder: Path) -> None:
+    assert imported_by(folder, *lines) == [(0, needed)] * len(lines)
+
+
+def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: Path) -> None:
+    """One process for the commands that need torch, each of which needs at least what the one before needed."""
+    lines = [
+        "watch run",
+        "load run",
+        "evaluate run --episodes 1",
+        "watch run --video run/video.gif",
+        "export run run/policy.onnx",
+    ]
+    watch, load, evaluate, video, export = imported_by(folder, *lines)
+    assert watch == (2, set())  # that there is no screen is said before anything is imported
+    acting = {"torch", "gymnasium", "safetensors"}
+    assert load == (0, acting)
+    assert evaluate == (0, acting)
+    assert video == (0, {*acting, "pygame"})
+    assert export[0] == 0
+    assert not export[1] & {"matplotlib", "tensorboard", "wandb", "rich", "imageio_ffmpeg", "pandas"}
+
+
+LOADING = """
+import itertools, sys
+from footlight.algorithms import ALGORITHMS, find
+from footlight.config import build
+from footlight.policy import describe_networks
+from footlight.types import BoxAction, DiscreteAction, Spaces
+import numpy as np
+
+spaces = {
+    "box": BoxAction(low=-np.ones(2, np.float32), high=np.ones(2, np.float32)),
+    "single": DiscreteAction(sizes=(3,), starts=(0,)),
+    "discrete": DiscreteAction(sizes=(3, 2), starts=(0, 0), shape=(2,)),
+}
+shapes = ((3,), "float32"), ((2, 36, 36), "uint8")
+for name, (kind, action), (shape, dtype), start in itertools.product(
+    ALGORITHMS, spaces.items(), shapes, ("pytorch", "kaiming", "orthogonal", "sparse")
+):
+    method = find(name)
+    if kind in method.ACTIONS:
+        config = build(method.Config, {"initialisation": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
+        where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
+        built, described = (make(config, where) for make in (method.build, lambda *given: describe_networks(method, *given)))
+        for network, value in vars(built).items():
+            if hasattr(value, "initial"):
+                assert vars(described)[network].initial.shape == value.initial.shape, (name, network)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_sizes_of_all_networks_are_known_without_the_compiler() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False"]
