@@ -98,7 +98,7 @@ class Agent:
         self.keeps_gradients = keep_gradients
         self.state = _to_device(state, self.device)
         self.streams = Streams(seed)
-        self.normaliser = make_normaliser(config, spaces, num_envs)
+        self.normaliser = make_normaliser(config, spaces, num_envs, getattr(self.buffer, "sums_rewards", False))
         self._clip_reward = getattr(config, "clip_reward", None)
         self.acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
@@ -189,12 +189,13 @@ class Agent:
         if self._clip_reward is not None:
             transition = transition._replace(reward=transition.reward.clip(-self._clip_reward, self._clip_reward))
         if self.normaliser is not None:
-            self.normaliser.learn(transition)
+            transition = self.normaliser.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
+        metrics = self._learn()
         ended = transition.terminated | transition.truncated
-        if ended.any():
+        if ended.any():  # after the update: a trace still counts in that of the last step
             self.algorithm.episode_ended(self.state, ended)
-        return self._learn()
+        return metrics
 
     def finish(self) -> dict[str, float]:
         """Learn from what a buffer still holds for an update that would be due later: nothing more will be observed."""

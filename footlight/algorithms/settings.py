@@ -19,6 +19,9 @@ class Normalisation:
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = False
     """Divide by the running standard deviation of the discounted return."""
+    clip_normalized_reward: OptionalPositive = 10.0
+    """With normalize_rewards: clip what comes out at plus and minus this, in standard deviations of the discounted return;
+    none: no clipping."""
     clip_reward: OptionalPositive = None
     """Cut rewards off at plus and minus this; none: as they are."""
 
@@ -52,7 +55,8 @@ class ContinuousActions:
     """Distribution of continuous actions: gaussian (one standard deviation, learned), state-dependent-gaussian, or
     squashed-gaussian (state-dependent, through tanh). Discrete actions are categorical."""
     initial_log_std: float = 0.0
-    """Log standard deviation of the gaussian head at the start, in half action ranges."""
+    """Log standard deviation of continuous actions at the start, in half action ranges. A squashed-gaussian has it before
+    the tanh; a network of your own starts as it comes, unless it leaves the log standard deviation out."""
 
 
 @dataclass(frozen=True, kw_only=True)

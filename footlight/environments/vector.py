@@ -37,6 +37,7 @@ class VectorEnvironments:
                 "AutoresetMode - otherwise the last transition of an episode cannot be told from the first of the next"
             )
         self.env, self.mode = env, mode
+        self.can_abandon = mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
@@ -68,6 +69,20 @@ class VectorEnvironments:
             self._resetting &= ~mask
         self.observation = self._checked(observation)
         return self.observation.copy()
+
+    def abandon(self, envs: Sequence[int]) -> None:
+        """Leave the current episodes of these unfinished, and begin their next, where `can_abandon`.
+
+        Raises `EnvironmentFault`.
+        """
+        before, page = self.observation, self.book.position
+        try:
+            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.restart(envs)
+        except EnvironmentFault:
+            self.observation = before
+            self.book.undo(page)
+            raise
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
