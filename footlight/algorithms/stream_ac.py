@@ -4,7 +4,8 @@ Mahmood 2024, arXiv:2410.14606, algorithm 2).
 Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
 normalisation without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
 The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
-Departure from the paper: a step's observation joins the statistics after the step, so that acting changes nothing.
+Departures from the paper: a step's observation joins the statistics after the step, so that acting changes nothing; variances are
+divided by n, and that of the discounted return is taken around its mean; time is no part of the observation.
 
 Shape letters: A action dimensions or choices, P parameters.
 """
