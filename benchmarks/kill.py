@@ -43,6 +43,10 @@ CASES = {
         algorithm="a2c", environment="CartPole-v1", steps=24_000,
         options={"num_envs": 4, "vectorization": "async", "normalize_observations": True}, controls=("logs", "environments"),
     ),
+    "a2c-native": Case(
+        algorithm="a2c", environment="CartPole-v1", steps=24_000, options={"num_envs": 8, "vectorization": "native"},
+        controls=("environments",),
+    ),
     "ppo": Case(
         algorithm="ppo", environment="Pendulum-v1", steps=24_000,
         options={

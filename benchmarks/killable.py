@@ -196,6 +196,7 @@ def _no_streams(happened: Callable[[], None]) -> None:
 
 def _new_episodes(happened: Callable[[], None]) -> None:
     from footlight.environments.serial import SerialEnvironments
+    from footlight.environments.vector import VectorEnvironments
 
     def restore(self: Any, arrays: dict[str, np.ndarray]) -> list[int]:
         self.book.index[:] = arrays["episode.index"]
@@ -203,7 +204,7 @@ def _new_episodes(happened: Callable[[], None]) -> None:
         happened()
         return []
 
-    SerialEnvironments.restore = restore
+    SerialEnvironments.restore = VectorEnvironments.restore = restore
 
 
 def _whole_logs(happened: Callable[[], None]) -> None:

@@ -110,7 +110,7 @@ def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -
     lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
     result = json.loads((run_dir / "result.json").read_text())
     config = json.loads((run_dir / "config.json").read_text())
-    every = max(config["eval_every"], 1)  # where several environments step together, an evaluation comes some steps behind
+    every = max(config["eval_every"] or 1, 1)  # where several environments step together, an evaluation comes some steps behind
     curve = {min(line["step"] // every * every, arguments.steps): line["mean_return"] for line in lines}
     return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
 
@@ -159,7 +159,7 @@ def mean_text(values: Sequence[float]) -> str:
     """Mean and 95 % interval (Student t) over seeds."""
     if not values:
         return "-"
-    from footlight.runs.plot import mean_interval
+    from footlight.runs.curves import mean_interval
 
     mean, half = (float(x) for x in mean_interval(np.array(values, dtype=np.float64)))
     return f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"

@@ -14,12 +14,14 @@ from torch import Tensor
 from footlight import __version__, checkpoint
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
+from footlight.config import Range, integer
 from footlight.config import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import Diverged, UserError, warn
 from footlight.histograms import make_room_for_gradients
+from footlight.normalisation import divergence_cause
 from footlight.policy import Policy, as_batch, build_networks, described, make_normaliser
-from footlight.storage import MOST_BYTES, make_folder
+from footlight.storage import MOST_BYTES, make_folder, user_path
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 
@@ -62,9 +64,9 @@ class Agent:
     ) -> None:
         if compile not in get_args(CompileMode):
             raise UserError(f"compile is {compile!r} - it must be one of {', '.join(get_args(CompileMode))}")
-        for name, count in (("num_envs", num_envs), ("threads", threads), ("total_steps", total_steps)):
-            if not (count is None and name != "num_envs") and (type(count) is not int or count < 1):
-                raise UserError(f"{name} is {count!r} - it must be an integer >= 1")
+        num_envs = integer("num_envs", num_envs, Range(1))
+        threads = None if threads is None else integer("threads", threads, Range(1))
+        total_steps = None if total_steps is None else integer("total_steps", total_steps, Range(1))
         spaces = describe(observation_space, action_space)
         method = find(algorithm)
         require_actions(spaces, method.ACTIONS, name_of(algorithm))
@@ -81,8 +83,7 @@ class Agent:
         self, name: str, method: Algorithm, config: Any, spaces: Spaces, seed: int, num_envs: int, device: str,
         network: Any, keep_gradients: bool, notice: Callable[[str], None],
     ) -> None:  # fmt: skip
-        if type(seed) is not int or not 0 <= seed <= MAX_SEED:
-            raise UserError(f"seed is {seed!r} - it must be an integer in [0, {MAX_SEED}]")
+        seed = integer("seed", seed, Range(0, MAX_SEED))
         if device not in ("cpu", "cuda"):
             raise UserError(f"device is {device!r} - it must be cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
@@ -192,8 +193,9 @@ class Agent:
             transition = self.normaliser.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
         metrics = self._learn()
-        ended = transition.terminated | transition.truncated
-        if ended.any():  # after the update: a trace still counts in that of the last step
+        if (
+            ended := transition.terminated | transition.truncated
+        ).any():  # after the last step's update, where a trace still counts
             self.algorithm.episode_ended(self.state, ended)
         return metrics
 
@@ -276,6 +278,8 @@ class Agent:
             if self.normaliser is not None:
                 batch = self.normaliser.batch(batch, tuple(inputs[width + 1 :]))
             metrics = self.algorithm.update(self.config, self.networks, state, batch, noise, variant)
+            if unnamed := sorted(metrics.keys() - set(names)):
+                raise UserError(f"{self.name}: update returned a metric {unnamed[0]!r} that METRICS does not name - add it there")
             self._given[variant] = np.array([name in metrics for name in names], np.float32)
             zero = torch.zeros_like(latest[0])
             totals.add_(torch.stack([metrics.get(name, zero) for name in names]))
@@ -304,14 +308,12 @@ class Agent:
                 raise self._diverged(name)
 
     def _diverged(self, name: str) -> Diverged:
-        return Diverged(
-            f"{name} is not finite after update {self.num_updates} (step {self.num_steps}) - the agent has diverged - "
-            "lower the learning rate, or look at the scale of the rewards"
-        )
+        cause = divergence_cause(self.batch(), self.normaliser)
+        return Diverged(f"{name} is not finite after update {self.num_updates} (step {self.num_steps}) - {cause}")
 
     def save(self, path: str | Path) -> None:
         """Write the agent into the folder `path`, replacing an agent saved there. Raises `UserError` or `StorageFault`."""
-        folder = Path(path)
+        folder = user_path(path)
         if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
             raise UserError(f"{folder} exists and is no saved agent - nothing was written - choose another name")
         make_folder(folder.parent)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,19 +9,19 @@ from typing import Any
 
 import gymnasium
 import torch
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.assessor import Assessor
 from footlight.buffers.memory import format_bytes
-from footlight.config import build, fields
-from footlight.environments.atari import AtariConfig, AtariGame
+from footlight.config import build, describe_value
+from footlight.environments.atari import AtariGame
 from footlight.environments.exactness import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
-    config_class,
     configured,
     make,
     make_for_evaluation,
@@ -34,12 +33,11 @@ from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
-from footlight.errors import UserError, closest
+from footlight.errors import UserError, quoted
 from footlight.evaluation import Evaluation
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.options import Options
-from footlight.presets import preset as find_preset
 from footlight.record import changed, describe, mend, options_of
 from footlight.recording import Recorder, make_env
 from footlight.run import Run
@@ -49,7 +47,9 @@ from footlight.runs.lock import locked
 from footlight.runs.plot import plot_runs
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
+from footlight.storage import user_path
 from footlight.training import Training, choose_threads
+from footlight.values import read_toml, resolve, update_warnings
 
 
 def train(
@@ -66,48 +66,48 @@ def train(
     """Train an algorithm on an environment; what `footlight train` does.
 
     algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
-    environment: an id, a gymnasium environment or vector environment, or a function that makes one.
+    environment: an id or `EnvSpec`, a gymnasium environment or vector environment, or a function that makes one.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that holds no run yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
     network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
-    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...).
+    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...), and `env_kwargs`,
+    a mapping: the arguments that the environment of an id is made with.
     A value given here wins over the file, the file over the preset, the preset over the defaults.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
     method, name = find(algorithm), name_of(algorithm)
-    preset_name, tuned = _preset(name, environment, preset)
-    option_values, field_values, settings = _split(
-        (Options, method.Config, config_class(environment)), tuned | _read_toml(config) | values
-    )
-    options = build(Options, option_values)
+    resolved = resolve(name, method.Config, environment, preset, read_toml(config) | values)
+    options = build(Options, resolved.options)
     require_trackers(options.track)
-    environment = configured(environment, settings)
-    build(method.Config, field_values)  # wrong values are reported before an environment is made
+    environment = configured(environment, resolved.environment, resolved.env_kwargs)
+    build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
     display = Display(options.steps, quiet=quiet)
-    num_envs = options.num_envs if "num_envs" in option_values else None
-    said: list[str] = []  # until it is known that there will be a run
+    num_envs = options.num_envs if "num_envs" in resolved.options else None
+    said = [*resolved.notes]  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
     interruption = Interruption(options.max_time)
     with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: environments may be processes
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
-        agent = _make_agent(algorithm, environments, options, build(method.Config, field_values), network, display)
+        with resolved.blamed():
+            agent = _make_agent(algorithm, environments, options, build(method.Config, resolved.fields), network, display)
         evaluation_env = closing.enter_context(_evaluation_env(environment, environments, options, display, said.append))
         recorder = _recorder(environment, environments, agent, options, display)
         inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
         environments.reset()
-        path = new_folder(run_dir, environment_name(environment), name)
+        place = environment_name(environment, environments)
+        path = new_folder(run_dir, place, name)
         closing.enter_context(locked(path))
         require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
-        record = describe(agent, environment, preset_name, options, inexact or "exact")
+        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact")
         folder.write_json("config.json", record)
         closing.enter_context(crash.kept(path, record))
         run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
-        display.say("\n".join([_header(record, agent), *said]))
+        display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
@@ -133,7 +133,7 @@ def resume(
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    path = Path(run_dir)
+    path = user_path(run_dir)
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
     _require_run_folder(path)
@@ -165,6 +165,8 @@ def resume(
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
+        if not agent.num_updates:
+            said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
         if other := differences(machine, describe_machine()):
             training.mark_inexact(f"resumed with {', '.join(other)}")
@@ -190,12 +192,19 @@ def _has_ended(run: Run, step: int) -> bool:
 
 def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
     """`Run(run_dir).evaluate(...)`."""
-    return Run(Path(run_dir)).evaluate(episodes, seed, deterministic)
+    return Run(user_path(run_dir)).evaluate(episodes, seed, deterministic)
 
 
-def plot(run_dirs: Sequence[str | Path], output: str | Path = "curve.png") -> Path:
-    """Draw the learning curves of several runs: mean and 95 % interval per algorithm and environment. Gives the file."""
-    return plot_runs([Path(run_dir) for run_dir in run_dirs], Path(output))
+def plot(
+    runs: Any,
+    output: str | Path | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    metric: str | None = None,
+    x: str | None = None,
+) -> Figure:
+    """Learning curves as a Matplotlib figure, written to `output` if that is given; see `footlight.runs.plot.plot_runs`."""
+    return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 
 
 @contextlib.contextmanager
@@ -231,10 +240,12 @@ def _make_evaluation_env(
         say("no evaluations: the environment was given as an object that cannot be made a second time")
         return None
     if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
-        return make_for_evaluation(again, options.seed, "evaluation", options.eval_episodes, _supervision(options, display))
+        return make_for_evaluation(
+            again, options.seed, "evaluation", options.training_eval_episodes, _supervision(options, display)
+        )
     made = make_one(again)
     _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
-    return make_for_evaluation(made, options.seed, "evaluation", options.eval_episodes)
+    return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
 
 
 def _require_own(
@@ -278,12 +289,12 @@ def _go(run: Run, training: Training) -> Run:
         training.save_record()
         agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
-        watching = watched([training.environments, training.evaluation_env], training.options.env_timeout)
+        watching = watched([training.environments, training.evaluator.environments], training.options.env_timeout)
         with watching, followed(run.folder, training.options.track, display.say) as training.after_flush, display:
             result = training.run()
     finally:
         folder.close()
-    display.say(_closing(run.folder, result, training.saving))
+    display.say(_closing(run.folder, result))
     if training.interruption.signal is not None:
         raise training.interruption.ending(training.interruption.signal)
     return run
@@ -311,57 +322,36 @@ def _make_agent(
     return agent
 
 
-def _preset(algorithm: str, environment: EnvironmentSource, wanted: bool | str) -> tuple[str | None, dict[str, Any]]:
-    """Name and values of the preset, without those that an environment that is given as it is has no use for."""
-    name, tuned = find_preset(algorithm, environment_name(environment), wanted)
-    useless = set() if config_class(environment) is not None else set(fields(AtariConfig))
-    if isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
-        useless.add("num_envs")  # there are as many as there are
-    return name, {field: value for field, value in tuned.items() if field not in useless}
-
-
-def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Values by the class that has a field of the name; None among the classes is one without fields. Raises `UserError`."""
-    members = [fields(one) if one is not None else {} for one in classes]
-    known = [name for names in reversed(members) for name in names]
-    for name in values:
-        if name not in known:
-            raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for all fields'}")
-    given = {name: value for name, value in values.items() if value is not None or name not in fields(Options)}
-    return [{name: value for name, value in given.items() if name in names} for names in members]
-
-
-def _read_toml(path: str | Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {path} - {error.strerror} - give a TOML file that is there") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML - {error} - mend it") from error
-
-
 def _header(record: Mapping[str, Any], agent: Agent) -> str:
     preset = record["preset"] or "none"
     update = "compiled" if agent.compiled else "eager"
+    threads = torch.get_num_threads()
     verdict = record.get("resume")  # None: of a run that was begun before there was a probe
     resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
     return (
-        f"{record['algorithm']} on {record['environment']} | preset {preset} | seed {record['seed']} | "
+        f"{record['algorithm']} on {_in_words(record)} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps{resumes}\n"
-        f"{agent.device} | {torch.get_num_threads()} threads | {update} update | {agent.num_parameters:,} parameters | "
-        f"buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
+        f"{agent.device} | {threads} thread{'s' if threads > 1 else ''} | {update} update | {agent.num_parameters:,} parameters "
+        f"| buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
         f"{getattr(agent.buffer, 'unit', 'transitions')}"
     )
 
 
-def _closing(folder: Path, result: Mapping[str, Any], saving: tuple[int, float]) -> str:
-    final = result["final_evaluation"]
-    count, seconds = saving
+def _in_words(record: Mapping[str, Any]) -> str:
+    """The environment of a run, with the arguments that it is made with."""
+    kwargs = ", ".join(f"{name}={describe_value(value)}" for name, value in record.get("env_kwargs", {}).items())
+    return f"{record['environment']} ({kwargs})" if kwargs else str(record["environment"])
+
+
+def _closing(folder: Path, result: Mapping[str, Any]) -> str:
+    score, final = "no final evaluation", result["final_evaluation"]
+    if final:
+        score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f} over {len(final['returns'])} episodes"
+        if remark := Evaluation.from_json(final).remark():
+            score += f" ({remark})"
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
-    pace += f" | {count} checkpoints took {seconds:.1f} s"
-    score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f}" if final else "no final evaluation"
-    look = f"look at it: footlight plot {folder}   or: footlight watch {folder} --video episode.mp4"
-    more = f"go on with: footlight resume {folder}" if result["status"] == "stopped" else look
-    return f"{score} | {pace}\nrun folder {folder}\n{more}"
+    if not result["updates"]:
+        pace += " | 0 updates: nothing was learned"
+    look = f"footlight plot {quoted(folder)}   or: footlight watch {quoted(folder)} --video episode.mp4"
+    more = f"footlight resume {quoted(folder)}" if result["status"] == "stopped" else look
+    return f"{score} | {pace}\nrun folder {folder}\nnext: {more}"

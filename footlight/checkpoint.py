@@ -20,8 +20,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from footlight import forms
-from footlight.errors import StorageFault, UserError
-from footlight.storage import MOST_BYTES, describe_foreign, flush, hash_file, read_file, read_json, replace_text, write_bytes
+from footlight.errors import StorageFault, UserError, quoted
+from footlight.storage import (
+    MOST_BYTES,
+    describe_foreign,
+    flush,
+    hash_file,
+    read_file,
+    read_json,
+    replace_text,
+    user_path,
+    write_bytes,
+)
 from footlight.types import Array
 
 FIRST_VERSION, FORMAT_VERSION = 2, 2
@@ -177,7 +187,7 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
         if any(path.glob("*.jsonl")) or (path / "checkpoints").is_symlink():
             raise UserError(f"{path} holds nothing to load - its checkpoints are gone - restore them from a copy")
         if (path / "config.json").is_file():
-            begin = f"wait, or begin it again: --run-dir {path}"
+            begin = f"wait, or begin it again: --run-dir {quoted(path)}"
             raise UserError(f"{path} holds nothing to load - it has saved no checkpoint yet - {begin}")
         raise UserError(f"{path} holds nothing to load - it is no run folder - give a run folder, a checkpoint or a saved agent")
     faults: list[str] = []
@@ -202,6 +212,7 @@ def newest_first(run_dir: Path) -> list[Path]:
 
 def pointed(pointer: Path) -> Path:
     """The checkpoint that a file `LATEST` or `BEST` names; any other path as it is. Raises `UserError`."""
+    pointer = user_path(pointer)
     if pointer.name not in POINTERS or not pointer.is_file():
         return pointer
     name = read_file(pointer, 200).decode(errors="replace").strip()

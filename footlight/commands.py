@@ -4,9 +4,13 @@ import argparse
 import contextlib
 import importlib
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from footlight.errors import UserError, printable, warn
+
+PROGRESS_SECONDS = 10.0
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -14,7 +18,9 @@ def resume(options: argparse.Namespace) -> int:
     from footlight import api
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
-    api.resume(given.pop("run_dir"), **given)
+    run = api.resume(given.pop("run_dir"), **given)
+    if options.quiet:
+        print(run.folder)
     return 0
 
 
@@ -24,15 +30,32 @@ def evaluate(options: argparse.Namespace) -> int:
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)
     kind = True if options.deterministic else False if options.stochastic else None
-    evaluation = run.evaluate(options.episodes, options.seed, kind)
+    evaluation = run.evaluate(options.episodes, options.seed, kind, progress=_print_progress("evaluating", options.episodes))
     if options.json:
         print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
         return 0
     for number, (total, length) in enumerate(zip(evaluation.returns, evaluation.lengths, strict=True), 1):
         print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
     how = "deterministic" if evaluation.deterministic else "stochastic"
-    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}")
+    remark = f" ({remark})" if (remark := evaluation.remark()) else ""
+    print(
+        f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}{remark}"
+    )
     return 0
+
+
+def _print_progress(text: str, total: int) -> Callable[[int], bool]:
+    """A function to call often with the number of completed parts; it prints a line on standard error every ten seconds."""
+    next_line = time.monotonic() + PROGRESS_SECONDS
+
+    def progress(completed: int) -> bool:
+        nonlocal next_line
+        if (now := time.monotonic()) >= next_line:
+            next_line = now + PROGRESS_SECONDS
+            warn(f"{text} {min(completed + 1, total)}/{total}")
+        return True
+
+    return progress
 
 
 def watch(options: argparse.Namespace) -> int:
@@ -50,12 +73,12 @@ def watch(options: argparse.Namespace) -> int:
 def plot(options: argparse.Namespace) -> int:
     """Learning curves."""
     from footlight.runs.plot import plot_runs
-    from footlight.runs.read import read_run
 
-    for run_dir in options.run_dirs:
-        read_run(run_dir)  # a wrong run is reported before a wrong place for the picture
-    beside = options.run_dirs[0] if len(options.run_dirs) == 1 else Path()
-    print(plot_runs(options.run_dirs, options.output or beside / "curve.png"))
+    first = options.run_dirs[0]
+    is_run = len(options.run_dirs) == 1 and (first / "config.json").exists()
+    output = options.output or (first if is_run else Path()) / "curve.png"
+    plot_runs(options.run_dirs, output, labels=options.label, metric=options.metric, x=options.x)
+    print(output)
     return 0
 
 

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from footlight.errors import UserError
+
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
 
@@ -38,6 +40,8 @@ def compile_in_place(function: Callable[..., None], tensors: Sequence[Tensor]) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler's own making
             graph = _inductor(function, tensors)
+    except UserError:  # the function's own message
+        raise
     except Exception as error:  # whatever an optimisation stumbles over, the run goes on without it
         first_line = next(iter(str(error).strip().splitlines()), "")
         raise CompilerMissing(f"the compiler failed ({type(error).__name__}: {first_line[:120]})") from error

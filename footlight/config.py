@@ -8,16 +8,20 @@ import ast
 import dataclasses
 import inspect
 import math
+import re
 import textwrap
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from footlight.errors import UserError, closest
 
 T = TypeVar("T")
+
+_MAX_DIGITS = 100  # of an integer that is typed with an exponent: 1e999999999 would take all memory
 
 
 @dataclass(frozen=True)
@@ -113,18 +117,33 @@ def build(config_class: type[T], values: Mapping[str, Any]) -> T:
     known = fields(any_class)
     for name in values:
         if name not in known:
-            raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for the list'}")
+            raise UserError(f"unknown field {name!r}{closest(name, known) or ' - see --help for all fields'}")
     return config_class(**{name: convert(known[name], value) for name, value in values.items()})
 
 
 def convert(field: Field, value: Any) -> Any:
     """`value` in the type of `field`; text is read as the command line writes it. Raises `UserError`."""
+    value = plain(value)
     for option in _options(field.type):
         try:
             return _convert(option, value)
         except (TypeError, ValueError, OverflowError):
             continue
     _require(False, field, value)
+
+
+def integer(name: str, value: Any, limits: Range) -> int:
+    """`value` as an exact integer within `limits`; a NumPy integer is one. Raises `UserError` naming the argument `name`."""
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in limits:
+        raise UserError(f"{name} is {value!r} - it must be an integer {limits}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """The Python number, string or list that a NumPy scalar, an array or a tensor stands for; any other value as it is."""
+    to_list = getattr(value, "tolist", None)
+    return to_list() if callable(to_list) else value
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
@@ -138,28 +157,48 @@ def _convert(annotation: Any, value: Any) -> Any:
         if value in get_args(annotation):
             return value
     elif annotation is type(None):
-        if value is None or value == "none":
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
             return None
     elif annotation is bool:
-        if isinstance(value, bool) or value in ("true", "false"):
-            return value in (True, "true")
+        word = str(value).lower()
+        if isinstance(value, bool | str) and word in ("true", "false"):
+            return word == "true"
     elif get_origin(annotation) is tuple:
-        if isinstance(value, str):
-            value = value.replace(",", " ").split()
-        if value == ["none"]:
-            return ()
-        if isinstance(value, list | tuple):
-            return tuple(_convert(get_args(annotation)[0], item) for item in value)
+        if isinstance(value, list | tuple | str):
+            kind = get_args(annotation)[0]
+            items = _items(value, kind)
+            return () if items == ["none"] else tuple(_convert(kind, plain(item)) for item in items)
     elif annotation is str:
         return str(value)
     elif annotation is int and not isinstance(value, bool):
-        if isinstance(value, int) or (isinstance(value, str) and value.lstrip("+-").isdigit()):
-            return int(value)
-        if float(value).is_integer():  # 1e6 and 1_000_000.0 are integers to a user
-            return int(float(value))
+        return _exact_integer(value)
     elif annotation is float and not isinstance(value, bool):
         return float(value)
     raise ValueError(value)
+
+
+def _items(value: Any, kind: Any) -> list[Any]:
+    """The items of a list of this kind, which may be typed as `64 64`, `64,64` or `[64, 64]`."""
+    given = [value] if isinstance(value, str) else value
+    if kind is str and not isinstance(value, str):  # texts of their own, which may hold spaces and commas
+        return list(given)
+    parts = [re.sub(r"[\[\](),]", " ", item).split() if isinstance(item, str) else [item] for item in given]
+    return [item for part in parts for item in part]
+
+
+def _exact_integer(value: Any) -> int:
+    """The integer that `value` is: 1e6 is one, typed or as a float, and 2.5 is not. Raises `ValueError`."""
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, float | str):
+        raise ValueError(value)
+    try:
+        number = Decimal(value)  # exact, where a float has 53 bits
+    except InvalidOperation as error:
+        raise ValueError(value) from error
+    if not number.is_finite() or number.adjusted() > _MAX_DIGITS or number != number.to_integral_value():
+        raise ValueError(value)
+    return int(number)
 
 
 def _fits(value: Any, annotation: Any) -> bool:
@@ -178,27 +217,33 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 def _require(good: bool, field: Field, value: Any) -> None:
     if not good:
-        wanted = describe_type(field.type) + (f" {field.range}" if field.range is not None else "")
+        wanted = describe_type(field.type, field.range)
         shown = " ".join(map(str, value)) if get_origin(field.type) is tuple and isinstance(value, list | tuple) else value
-        raise UserError(f"{field.name} is {shown} - it must be {wanted} (default {describe_value(field.default)})")
+        raise UserError(f"{field.name} is {shown} - it must be {wanted}")
 
 
-def describe_type(annotation: Any) -> str:
-    """A type in the words of a help page."""
+def describe_type(annotation: Any, limits: Range | None = None) -> str:
+    """A type in the words of a help page, with the range of its numbers."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(describe_type(option) for option in get_args(annotation))
+        return " or ".join(describe_type(option, limits) for option in get_args(annotation))
     if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(str, get_args(annotation)))
+        words = ", ".join(map(str, get_args(annotation)))
+        return f"one of {words}" if len(get_args(annotation)) > 1 else words
+    within = f" {limits}" if limits is not None else ""
     if get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is Literal:
         return "any of " + ", ".join(map(str, get_args(get_args(annotation)[0])))
     if get_origin(annotation) is tuple:
-        return f"a list of {describe_type(get_args(annotation)[0]).removeprefix('a ').removeprefix('an ')}s"
-    names = {float: "a number", int: "an integer", bool: "true or false", str: "text", type(None): "none"}
+        item = describe_type(get_args(annotation)[0]).removeprefix("a ").removeprefix("an ")
+        return f"a list of {item if item == 'text' else item + 's'}{within}"
+    numbers = {float: "a number", int: "an integer"}
+    if annotation in numbers:
+        return numbers[annotation] + within
+    names = {bool: "true or false", str: "text", type(None): "none"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def describe_value(value: Any) -> str:
     """A value as one would type it on the command line."""
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

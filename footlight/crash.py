@@ -28,11 +28,11 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
 from footlight.forms import ACTIONS, FAULT
-from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text
+from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text, user_path
 from footlight.types import Array
 
 FORMAT_VERSION = 1
-SETTINGS = ("environment", "environment_source", "environment_config")  # what config.json and fault.json say alike
+SETTINGS = ("environment", "environment_source", "environment_config", "env_kwargs")  # what config.json and fault.json say alike
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def replay(
     allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
     Raises `UserError` for a folder that cannot be used.
     """
-    folder = Path(path)
+    folder = user_path(path)
     record = read(folder)
     source = _source(folder, record, allow_env_import) if environment is None else environment
     actions, seed = _episode(folder, record)
@@ -164,13 +164,13 @@ def read(folder: Path) -> dict[str, Any]:
 
 def _source(folder: Path, record: Mapping[str, Any], allow_env_import: str | None) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
-    name, settings = record.get("environment", "?"), record.get("environment_config", {})
+    name = record.get("environment", "?")
     if record.get("environment_source") != "id":
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
         )
-    require_allowed(folder, name, allow_env_import)
-    return configured(name, settings)
+    require_allowed(folder, record, allow_env_import)
+    return configured(name, record.get("environment_config"), record.get("env_kwargs"))
 
 
 def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:

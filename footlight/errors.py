@@ -4,10 +4,14 @@ A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of th
 """
 
 import difflib
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from footlight.synonyms import difference, translate
 
 
 class FootlightError(Exception):
@@ -66,12 +70,31 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+def quoted(path: str | Path) -> str:
+    """A path as it can be pasted into a shell."""
+    return shlex.quote(str(path))
+
+
 def warn(text: str) -> None:
     """Say something on standard error that is no error."""
     print(printable(text), file=sys.stderr)
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """`" - did you mean 'x'?"` for the known word most like `word`, or the empty string."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" - did you mean {matches[0]!r}?" if matches else ""
+    """`" - did you mean 'x'?"` for the known name that `word` stands for, or the empty string.
+
+    That is the same name in other letters (case, dashes), what other libraries call it, or a name spelled much alike.
+    """
+    names = {_normal(name): name for name in known}
+    asked = _normal(word)
+    found, note = asked if asked in names else translate(asked, names), difference(asked)
+    if found is None:
+        cutoff = 0.66 if len(asked) <= 4 else 0.75  # one letter of a short word is a large part of it
+        found, note = next(iter(difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)), None), ""
+    if found is None:
+        return ""
+    return f" - did you mean {names[found]!r}{f' ({note})' if note else ''}?"
+
+
+def _normal(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").lower()

@@ -3,14 +3,50 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from footlight.environments.make import Environments
+from footlight.options import Options
 from footlight.policy import Policy
 
-MAX_EPISODE_STEPS = 50_000  # an environment without an end must not keep an evaluation for ever
+# An environment whose episodes never end must not keep an evaluation forever. Every evaluation of a run has the same limit, so
+# that returns of episodes cut off there can be compared with each other.
+MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
+
+
+def episode_limit(training_steps: int) -> int:
+    """Steps after which an evaluation episode is cut off: a twentieth of the run, within [1,000, 50,000]."""
+    return min(max(training_steps // 20, MIN_EPISODE_STEPS), MAX_EPISODE_STEPS)
+
+
+class Plan(NamedTuple):
+    """How much an evaluation of a run does; each a function of counts, never of the clock, so that equal runs stay equal."""
+
+    episodes: int
+    limit: int
+    """Steps after which an episode is cut off."""
+    max_steps: int | None
+    """Steps after which no further episode begins; None: no limit."""
+
+
+def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) -> Plan | None:
+    """The evaluation that is due at `step`, None if it is to be skipped.
+
+    By default, evaluations take at most as many steps as the training, and so does the final one alone; numbers that the user
+    has chosen are followed. Episodes are expected to be as long as those of the training so far, of which `finished` have ended.
+    evaluated: environment steps of all evaluations before.
+    """
+    is_final = step >= options.steps
+    episodes = options.final_eval_episodes if is_final else options.training_eval_episodes
+    limit = episode_limit(options.steps)
+    if episodes == 0:
+        return None
+    expected = episodes * min(step / max(finished, 1), limit)
+    if not is_final and options.eval_every is None and evaluated + expected > step:
+        return None
+    return Plan(episodes, limit, options.steps if options.eval_episodes is None else None)
 
 
 @dataclass(frozen=True)
@@ -21,7 +57,7 @@ class Evaluation:
     lengths: tuple[int, ...]
     deterministic: bool
     unfinished: int = 0
-    """Episodes that had not ended after 50,000 steps; they count with the return so far."""
+    """Episodes that were cut off at the step limit; they count with their return so far."""
 
     @property
     def mean_return(self) -> float:
@@ -32,6 +68,16 @@ class Evaluation:
     def std_return(self) -> float:
         """Standard deviation over the episodes (of the population, as peers report it)."""
         return float(np.std(self.returns))
+
+    def remark(self, episodes: int | None = None) -> str:
+        """How many episodes were cut off, and how many of `episodes` were not run, in words; empty if none."""
+        count = len(self.returns)
+        cut = f"{self.unfinished} of {count} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
+        few = ""
+        if episodes not in (None, count):
+            steps = f"{sum(self.lengths):,} steps, as many as the run has"
+            few = f"{count} of {episodes} episodes took {steps} - `--eval-episodes {episodes}` runs all of them"
+        return "; ".join(filter(None, [few, cut]))
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Evaluation":
@@ -50,26 +96,29 @@ class Abandoned(Exception):
 
 
 def evaluate(
-    policy: Policy, environments: Environments, episodes: int, deterministic: bool = True,
-    wanted: Callable[[], bool] = lambda: True,
+    policy: Policy, environments: Environments, episodes: int, deterministic: bool = True, *,
+    limit: int | None = None, max_steps: int | None = None, progress: Callable[[int], bool] = lambda count: True,
 ) -> Evaluation:  # fmt: skip
     """Run whole episodes, the first `episodes / num_envs` of each environment, so that short ones are not preferred.
 
-    `wanted` is asked at every step; raises `Abandoned` when it says no.
+    limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
+    max_steps: once this many steps were made, the current episodes are completed and no further one begins.
+    progress: called at every step with the number of completed episodes; `Abandoned` is raised when it returns False.
     """
-    num_envs = environments.num_envs
+    limit, num_envs = MAX_EPISODE_STEPS if limit is None else limit, environments.num_envs
     share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]
     returns: list[list[float]] = [[] for _ in share]
     lengths: list[list[int]] = [[] for _ in share]
-    unfinished = 0
+    unfinished = steps = 0
     observation = environments.reset()
     while any(len(got) < want for got, want in zip(returns, share, strict=True)):
-        if not wanted():
+        if not progress(sum(map(len, returns))):
             raise Abandoned
         environments.step(policy.act(observation, deterministic))
         observation = environments.observation
+        steps += num_envs
         ended = list(environments.finished)
-        endless = np.flatnonzero(environments.book.length >= MAX_EPISODE_STEPS).tolist()
+        endless = np.flatnonzero(environments.book.length >= limit).tolist()
         for env in endless:
             if len(returns[env]) < share[env]:
                 unfinished += 1
@@ -80,6 +129,9 @@ def evaluate(
             if len(returns[episode.env]) < share[episode.env]:
                 returns[episode.env].append(episode.total)
                 lengths[episode.env].append(episode.length)
+        if max_steps is not None and steps >= max_steps:
+            running = (environments.book.length > 0).tolist()
+            share = [min(want, len(got) + on) for want, got, on in zip(share, returns, running, strict=True)]
     return Evaluation(
         tuple(x for got in returns for x in got), tuple(n for got in lengths for n in got), deterministic, unfinished
     )

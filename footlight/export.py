@@ -25,6 +25,7 @@ from footlight.errors import StorageFault, UserError, warn
 from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.normalisation import CUT_OFF, Normaliser
 from footlight.policy import Policy, restore
+from footlight.storage import user_path
 from footlight.types import Array, BoxAction, DiscreteAction, Spaces
 
 BATCHES = (1, *[50] * 19, 49)  # a thousand observations, some alone, none in batches that would go another way than single ones
@@ -67,7 +68,7 @@ def export(path: str | Path, output: str | Path, *, algorithm: Any = None, netwo
     Raises `UserError` for what cannot be exported, and where the file would not act as the policy does: it does not appear then.
     Raises `StorageFault` where it cannot be written.
     """
-    output = Path(output)
+    output = user_path(output)
     _require_place(output)
     runtime = _require_packages()
     folder = checkpoint.find(Path(path), warn, ["policy"])

@@ -90,6 +90,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "environment": Required[str],
     "environment_source": Literal["id", "object"],
     "environment_config": dict[str, Any],
+    "env_kwargs": dict[str, Any],
     "network": str | None,
     "preset": str | None,
     "config": Required[dict[str, Any]],
@@ -108,6 +109,7 @@ class Fault(TypedDict):
     environment: NotRequired[str]
     environment_source: NotRequired[Literal["id", "object"]]
     environment_config: NotRequired[dict[str, Any]]
+    env_kwargs: NotRequired[dict[str, Any]]
     what: str
     stream: str
     env: CountOrZero | None
@@ -150,6 +152,8 @@ class Manifest(_Files, total=False):
     evaluation_due: bool
     best: Best | None
     stock_taken_at: int
+    finished_episodes: CountOrZero
+    evaluation_steps: CountOrZero
     evaluation: EvaluationRecord | None
     rollbacks: CountOrZero
     logs: dict[str, Mark]

@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from footlight.equations.optimizers import Memory
+
 NUM_BINS = 32
 
 
 def make_room_for_gradients(state: Any) -> None:
     """Have every optimiser in the state keep its last gradient, as it was applied (after clipping)."""
     for _, memory in _memories(state):
-        memory.gradient = torch.zeros_like(memory.second_moment)
+        if memory.gradient is None:
+            memory.gradient = torch.zeros_like(memory.second_moment)
 
 
 def histograms(networks: Any, state: Any) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def _memories(state: Any) -> Iterator[tuple[str, Any]]:
     """The optimisers' memories among the fields of the state."""
     for field in dataclasses.fields(state):
         value = getattr(state, field.name)
-        if hasattr(value, "gradient") and hasattr(value, "second_moment"):
+        if isinstance(value, Memory):
             yield field.name, value
 
 

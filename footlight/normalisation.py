@@ -4,6 +4,7 @@ What is stored stays raw; batches are normalised on their way into an update, ob
 the statistics of that moment.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from footlight.types import Array, FloatArray, Spaces, Transition
 
 CUT_OFF = 10.0
 _EPSILON = 1e-8
+LARGE = 1e3  # from which on the scale of what a network learns from is the likely cause of a divergence
 
 
 class RunningMoments:
@@ -127,3 +129,20 @@ class Normaliser:
         for name, moments in (("observation", self.observation_moments), ("return", self.return_moments)):
             found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
         return {f"normaliser.{name}": value for name, value in {**found, "discounted_return": self.discounted_return}.items()}
+
+
+def divergence_cause(batch: Mapping[str, Array], normaliser: Normaliser | None) -> str:
+    """Why an agent has probably diverged on this batch, and what to do about it, from the scale of what it learned from."""
+    findings = []
+    for what, ending, is_normalized in (
+        ("observations", "observation", normaliser is not None and normaliser.observations),
+        ("rewards", "reward", normaliser is not None and normaliser.rewards),
+    ):
+        parts = [array for name, array in batch.items() if name.endswith(ending) and array.size]
+        largest = max((float(np.abs(part.astype(np.float64)).max()) for part in parts), default=0.0)
+        if largest >= LARGE and not is_normalized:
+            findings.append((f"{what} as large as {largest:.3g}", f"use normalize_{what} true"))
+    if not findings:
+        return "the agent has diverged - lower the learning rate, or look at the scale of the rewards"
+    causes, remedies = zip(*findings, strict=True)
+    return f"the agent has diverged on {' and '.join(causes)} - {' and '.join(remedies)}, or rescale them in the environment"

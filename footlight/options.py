@@ -21,52 +21,60 @@ class Options:
     steps: Count = 100_000
     """Environment steps of the whole run."""
     seed: Annotated[int, Range(0, MAX_SEED)] = 0
-    """Seed of everything random in the run."""
+    """Seed of all randomness in the run."""
     num_envs: Annotated[int, Range(1, 1_000_000)] = 1
-    """Environments stepped together."""
+    """Number of environments stepped together."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
-    """How: one after the other, in processes of their own, or by gymnasium's, EnvPool's or ale-py's vector version; auto: the
-    fastest in a short measurement, and always native for Atari games."""
+    """How they are stepped: one after the other, in processes of their own, or by the vector version of Gymnasium, EnvPool or
+    ale-py. auto: native for Atari games and 6 or more CartPoles, async for known slow environments on 4 cores, else sync."""
     env_timeout: NonNegative = 300.0
-    """Seconds until an environment's step or reset counts as hanging: its process is ended; what is stepped in this process can
-    only be told of; 0: never."""
+    """Seconds after which a step or reset of an environment counts as hanging. A process of its
+    own is then killed; an environment in this process can only be reported. 0: never."""
     on_worker_death: Literal["stop", "restart"] = "stop"
-    """What happens when an environment's process dies or hangs (vectorization async): the run stops, saved; or a new process
-    plays the episode again to where it stood, and the run goes on as if nothing had happened."""
+    """When the process of an environment dies or hangs (vectorization async): stop, with the run
+    saved; or restart, which repeats the episode in a new process up to that step and continues."""
     eval_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between evaluations; none: a twentieth of the run; 0: only at the end."""
-    eval_episodes: CountOrZero = 20
-    """Episodes per evaluation, each cut off after 50,000 steps; 0: no evaluation at all."""
+    """Environment steps between evaluations; none: a twentieth of the run, or more where all evaluations so far would otherwise
+    have taken more steps than the training; 0: only at the end."""
+    eval_episodes: Annotated[int | None, Range(0)] = None
+    """Episodes per evaluation; none: 5 during training and 20 at the end, fewer where these would take more steps than the whole
+    run; 0: no evaluation at all. An episode that does not end is cut off after a twentieth of the run's steps, within
+    [1,000, 50,000], and counted as unfinished."""
     eval_stochastic: bool = False
-    """Sample actions in evaluations rather than take the policy's mode, which in Atari games may wait for ever."""
+    """Sample actions in evaluations instead of the mode (a greedy Atari policy can stall)."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between checkpoints; none: a twentieth of the run, 10,000 at least; 0: only at the end."""
+    """Environment steps between checkpoints; none: automatic, a twentieth of the run, at least
+    10,000; 0: only at the end."""
     keep_checkpoints: Count = 2
-    """Checkpoints that are kept, the newest ones, besides the one with the best evaluation."""
+    """Number of checkpoints to keep: the newest ones, besides the one with the best evaluation."""
     max_time: Annotated[float | None, Range(0, open_low=True)] = None
-    """Seconds after which the training is saved and stopped, to be resumed; none: no limit."""
+    """Seconds after which the run is saved and stopped; it can be resumed. none: off."""
     video_every: CountOrZero = 0
-    """Environment steps between videos of one evaluation episode (videos/step-N.mp4, and one at the end); 0: none."""
+    """Environment steps between videos of an evaluation episode (videos/step-N.mp4, and one at
+    the end); 0: no videos."""
     overlay: bool = False
-    """Show in these videos the critic's value beside the discounted return that followed, and the policy's distribution."""
+    """Show in these videos the critic's value, the discounted return that followed, and the
+    policy's distribution."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks live; auto is the CPU, which is the faster one for small networks."""
+    """Device of the networks; auto: the CPU, which is faster for small networks."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the update into one graph; auto: where the run is long enough to pay it back."""
+    """Compile the update into one graph; auto: if the run is long enough to pay back the
+    compilation."""
     threads: Annotated[int | None, Range(1, 1024)] = None
-    """CPU threads; none: 1 for small networks and batches, otherwise one per core."""
+    """CPU threads; none: automatic, 1 for small networks and batches, otherwise one per core."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Trackers that follow the run; each can also be filled in later, with `footlight track`."""
+    """Trackers to log the run to while it trains; `footlight track` adds one later. none: off."""
     track_histograms: bool = False
-    """Write histograms of weights and last gradients into histograms.jsonl, whenever an evaluation is due."""
+    """Write histograms of weights and last gradients to histograms.jsonl at each evaluation."""
     wandb_project: str = "footlight"
-    """Project of the run in Weights & Biases."""
+    """Weights & Biases project."""
     wandb_group: str | None = None
-    """Group of the run in Weights & Biases."""
+    """Weights & Biases group; none: off, no group."""
     wandb_tags: tuple[str, ...] = ()
-    """Tags of the run in Weights & Biases."""
+    """Weights & Biases tags; none: off, no tags."""
     wandb_mode: Literal["online", "offline"] | None = None
-    """offline: into the run's folder, for `wandb sync`; none: as the environment variable WANDB_MODE says, online without it."""
+    """online, or offline: log into the run's folder, for `wandb sync`. none: automatic, the
+    environment variable WANDB_MODE, or else online."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -80,6 +88,16 @@ class Options:
     def evaluation_interval(self) -> int:
         """`eval_every` in force, 0 for none."""
         return max(1, self.steps // 20) if self.eval_every is None else self.eval_every
+
+    @property
+    def training_eval_episodes(self) -> int:
+        """Episodes of an evaluation during training."""
+        return 5 if self.eval_episodes is None else self.eval_episodes
+
+    @property
+    def final_eval_episodes(self) -> int:
+        """Episodes of the evaluation after the last step."""
+        return 20 if self.eval_episodes is None else self.eval_episodes
 
     @property
     def checkpoint_interval(self) -> int:

@@ -12,28 +12,32 @@ from footlight import forms
 from footlight.agent import Agent
 from footlight.config import build, fields
 from footlight.environments.atari import AtariGame
-from footlight.environments.make import EnvironmentSource, name_of
+from footlight.environments.make import EnvironmentSource
+from footlight.environments.naming import Registered
 from footlight.errors import UserError
 from footlight.options import CHANGEABLE, FIRST_OPTIONS, Options
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
 from footlight.storage import parse_json
 
 
-def describe(agent: Agent, environment: EnvironmentSource, preset: str | None, options: Options, resume: str) -> dict[str, Any]:
-    """The record of a new run; what stood for "choose for me" is replaced by what was chosen.
+def describe(
+    agent: Agent, environment: EnvironmentSource, name: str, preset: str | None, options: Options, resume: str
+) -> dict[str, Any]:
+    """The record of a new run, with what was chosen in the place of "automatic".
 
+    name: of the environment.
     resume: "exact", or why an interrupted run could not go on exactly.
     """
     record = {
         "format_version": FORMAT_VERSION,
         "algorithm": agent.name,
-        "environment": name_of(environment),
-        "environment_source": "id" if isinstance(environment, str | AtariGame) else "object",
+        "environment": name,
+        "environment_source": "id" if isinstance(environment, str | Registered | AtariGame) else "object",
+        **({"env_kwargs": dict(environment.kwargs)} if isinstance(environment, Registered) else {}),
         **({"environment_config": dataclasses.asdict(environment.config)} if isinstance(environment, AtariGame) else {}),
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
-        "eval_every": options.evaluation_interval,
         "checkpoint_every": options.checkpoint_interval,
         "threads": torch.get_num_threads(),
         "device": "cpu" if options.device == "auto" else options.device,

@@ -2,18 +2,21 @@
 
 import contextlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from matplotlib.figure import Figure
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
+from footlight.config import Range, integer
 from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
 from footlight.errors import UserError
-from footlight.evaluation import Evaluation
+from footlight.evaluation import Evaluation, episode_limit
 from footlight.evaluation import evaluate as run_episodes
 from footlight.export import Export, export
 from footlight.policy import Policy, load
@@ -22,6 +25,7 @@ from footlight.runs.plot import plot_runs
 from footlight.runs.track import track
 from footlight.runs.video import write_video
 from footlight.runs.window import show
+from footlight.storage import user_path
 from footlight.streams import MAX_SEED, derived_seed
 
 
@@ -68,20 +72,25 @@ class Run:
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
                 "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
             )
-        require_allowed(self.folder, config["environment"], self.allow_env_import)
+        require_allowed(self.folder, config, self.allow_env_import)
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return configured(config["environment"], config.get("environment_config", {}))
+        return configured(config["environment"], config.get("environment_config"), config.get("env_kwargs"))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
         return recording.make_env(self.source, render_mode)
 
-    def evaluate(self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+    def evaluate(
+        self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None, *,
+        progress: Callable[[int], bool] = lambda completed: True,
+    ) -> Evaluation:  # fmt: skip
         """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start.
 
-        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations.
+        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations. Episodes
+        are cut off where those are, and counted as `unfinished`. `progress` is called at every step with the number of completed
+        episodes.
         """
         seed = self._checked(episodes, seed)
         if deterministic is None:
@@ -90,13 +99,17 @@ class Run:
         again = remake(self.source)
         environments = make_for_evaluation(self.make_env() if again is None else again, seed, "evaluate", episodes)
         try:
-            return run_episodes(policy, environments, episodes, deterministic)
+            limit = episode_limit(int(self.config["steps"]))
+            return run_episodes(policy, environments, episodes, deterministic, limit=limit, progress=progress)
         finally:
             environments.close()
 
-    def plot(self, output: str | Path | None = None) -> Path:
-        """Draw the learning curve, by default into `curve.png` in the run's folder. Gives the file."""
-        return plot_runs([self.folder], Path(output) if output else self.folder / "curve.png")
+    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> Figure:
+        """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
+
+        metric, x: as in `footlight.plot`.
+        """
+        return plot_runs(self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x)
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
@@ -120,7 +133,7 @@ class Run:
             fps = recording.frames_per_second(env)
             most_steps = int(recording.MAX_SECONDS * fps)
             films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
-            return write_video(itertools.chain.from_iterable(films), Path(output), fps)
+            return write_video(itertools.chain.from_iterable(films), user_path(output), fps)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
         """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.
@@ -155,12 +168,9 @@ class Run:
         return load_assessor(self.folder, algorithm=self.algorithm, network=self.network) if overlay else None
 
     def _checked(self, episodes: int, seed: int | None) -> int:
-        seed = int(self.config["seed"]) if seed is None else seed
-        if episodes < 1:
-            raise UserError(f"episodes is {episodes} - it must be an integer >= 1")
-        if not 0 <= seed <= MAX_SEED:
-            raise UserError(f"seed is {seed} - it must be an integer in [0, {MAX_SEED}]")
-        return seed
+        seed = self.config["seed"] if seed is None else seed
+        integer("episodes", episodes, Range(1))
+        return integer("seed", seed, Range(0, MAX_SEED))
 
 
 def _seeds(seed: int, episodes: int) -> list[int]:

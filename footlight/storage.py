@@ -34,6 +34,14 @@ _FOREIGN = (  # first bytes, and what begins like this
 _ENDINGS = {".pkl": "a pickle, which may hold code", ".pickle": "a pickle, which may hold code", ".tar": "a tar archive"}
 
 
+def user_path(path: str | Path) -> Path:
+    """A path as a user writes it: `~` is the home directory, as in a shell. Raises `UserError` where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # a user who does not exist, or has no home directory
+        raise UserError(f"cannot expand {path} - {error} - write the path without ~") from error
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those that it lies in, where they are not there. Raises `StorageFault`."""
     try:

@@ -13,8 +13,8 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.environments.make import Environments
 from footlight.environments.native import cores
-from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
-from footlight.evaluation import Abandoned, Evaluation, evaluate
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError, quoted
+from footlight.evaluator import Evaluator
 from footlight.histograms import histograms
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, device_fault
@@ -23,7 +23,8 @@ from footlight.recording import Recorder
 from footlight.rotation import Rotation
 from footlight.runs.folder import RunFolder
 from footlight.runs.lock import require_held
-from footlight.runs.progress import Display
+from footlight.runs.progress import MEAN_OF, Display
+from footlight.runs.read import last_returns
 from footlight.storage import make_own_folder
 from footlight.streams import Streams, derived_seed
 from footlight.types import Array
@@ -42,21 +43,17 @@ class Training:
         folder: RunFolder, display: Display, record: Mapping[str, Any], interruption: Interruption,
         recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
-        self.agent, self.environments, self.evaluation_env = agent, environments, evaluation_env
+        self.agent, self.environments = agent, environments
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
         self.record, self._saved_record = record, record
         self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
         self.interruption = interruption
-        self.evaluation: Evaluation | None = None
-        self.evaluated_at = -1
-        self.evaluation_due = False  # one was begun at this step, and a signal came before it was done
+        self.evaluator = Evaluator(evaluation_env, options, display, interruption)
+        self.finished_episodes = 0
         self.seconds = 0.0  # of the loop, over all sessions of the run
-        self.best: dict[str, float] | None = None  # step and mean return of the best evaluation
-        self.saving = 0, 0.0  # checkpoints that this process has written, and the seconds that it took
         self.rollbacks = 0  # to the last good state, after divergence
         self._failures = 0  # to save, in a row
         self.after_flush: Callable[[], None] = lambda: None  # called now and then, between two steps
-        self._recent_return: float | None = None
         self._stock_taken_at = -1
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
@@ -115,7 +112,7 @@ class Training:
                 except (MemoryError, RuntimeError) as error:
                     if (what := device_fault(error)) is None:
                         raise
-                    remedy = f"make room, then `footlight resume {self.folder.path}`"
+                    remedy = f"make room, then `footlight resume {quoted(self.folder.path)}`"
                     raise DeviceFault(f"{what} - {self.checkpoints.newest} is the newest checkpoint - {remedy}") from error
         except EnvironmentFault:
             status = "fault"
@@ -137,9 +134,9 @@ class Training:
     def _train(self, clock: float) -> str:
         """Train to the end, or until something asks for a stop; which of the two. `clock` is added to the monotonic one."""
         try:
-            if self.evaluation_due:
+            if self.evaluator.due:
                 self._take_stock(self.agent.num_steps)
-                if self._is_best(self.agent.num_steps) and self.options.checkpoint_interval:
+                if self.evaluator.is_best(self.agent.num_steps) and self.options.checkpoint_interval:
                     self._save_now()
             for step in self._steps():
                 self.seconds = clock + time.monotonic()
@@ -150,7 +147,7 @@ class Training:
             self.agent.require_finite()
             if finished:
                 self._take_stock(self.agent.num_steps)
-            return "finished" if finished and not self.evaluation_due else "stopped"
+            return "finished" if finished and not self.evaluator.due else "stopped"
         except EnvironmentFault:
             self.agent.require_finite()  # an action that is no number is not the environment's fault
             raise
@@ -211,8 +208,8 @@ class Training:
 
     def _after_step(self, step: int) -> None:
         before, self._last_step = self._last_step, step
+        self.finished_episodes += len(self.environments.finished)
         for episode in self.environments.finished:
-            self._recent_return = episode.total
             end = "terminated" if episode.terminated else "truncated"
             record = {"step": step, "env": episode.env, "return": episode.total, "length": episode.length, end: True}
             self.folder.append("episodes", record)
@@ -221,11 +218,12 @@ class Training:
         if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
             self._take_stock(step)
         due = _crossed(before, step, self.options.checkpoint_interval) or self.interruption.wants_checkpoint
-        if (due or (self._is_best(step) and self.options.checkpoint_interval)) and step < self.options.steps:
+        if (due or (self.evaluator.is_best(step) and self.options.checkpoint_interval)) and step < self.options.steps:
             self._save_now()
         if _crossed(before, step, self.options.video_every) and step < self.options.steps:
             self._record(step)
-        self.display.update(step, training_return=self._recent_return)
+        returns = [episode.total for episode in self.environments.finished]
+        self.display.update(step, updates=self.agent.num_updates, returns=returns)
 
     def _log_metrics(self) -> None:
         metrics = {name: value for name, value in self.agent.metrics().items() if math.isfinite(value)}
@@ -233,7 +231,7 @@ class Training:
             step, update = self.agent.num_steps, self.agent.num_updates
             self.folder.append("metrics", {"step": step, "update": update, "time_s": round(self.seconds, 3), **metrics})
             self._flush()
-            self.display.update(step, metrics=metrics)
+            self.display.update(step, updates=update, metrics=metrics)
             self.after_flush()
 
     def _flush(self) -> None:
@@ -248,35 +246,17 @@ class Training:
         """Evaluate, and log histograms where they are asked for; once at each step, and later where a signal came in between."""
         if self._stock_taken_at == step:
             return
-        self._evaluate(step)
-        if self.evaluation_due:
+        evaluation = self.evaluator.run(self.agent.policy, step, self.finished_episodes)
+        if self.evaluator.due:
             return
+        if evaluation is not None:
+            self.folder.append("evaluations", {"step": step, **evaluation.to_json()})
+            self._flush()
+            self.display.update(step, updates=self.agent.num_updates, evaluation_return=evaluation.mean_return)
         self._stock_taken_at = step
         if self.options.track_histograms:
             self.folder.append("histograms", {"step": step, **histograms(self.agent.networks, self.agent.state)})
             self._flush()
-
-    def _evaluate(self, step: int) -> None:
-        if self.evaluation_env is None or self.options.eval_episodes == 0:
-            return
-        # Fresh episodes each time, a function of seed and step alone: neither training nor a resumed run can shift them
-        self.evaluation_env.reseed(f"evaluation at step {step}")
-        policy, options = self.agent.policy, self.options
-        policy.reseed(derived_seed(options.seed, "evaluation policy", step))
-        self.evaluation_due = not self.evaluation_due  # a fault in it is worth a second attempt, by a resumed run, and no third
-        try:
-            self.evaluation = evaluate(
-                policy, self.evaluation_env, options.eval_episodes, not options.eval_stochastic, self.interruption.goes_on
-            )
-        except Abandoned:
-            self.evaluation_due = True
-            return
-        self.evaluation_due, self.evaluated_at = False, step
-        if self.best is None or self.evaluation.mean_return > self.best["mean_return"]:
-            self.best = {"step": step, "mean_return": self.evaluation.mean_return}
-        self.folder.append("evaluations", {"step": step, **self.evaluation.to_json()})
-        self._flush()
-        self.display.update(step, evaluation_return=self.evaluation.mean_return)
 
     def _record(self, step: int) -> None:
         if self.recorder is not None:
@@ -285,7 +265,7 @@ class Training:
 
     def _result(self, status: str) -> dict[str, Any]:
         steps = self.agent.num_steps
-        final = self.evaluation if self.evaluated_at == steps else None
+        final = self.evaluator.at(steps)
         return {
             "status": status,
             "steps": steps,
@@ -306,27 +286,21 @@ class Training:
             **self.agent.manifest(),
             "step": step,
             "seconds": self.seconds,
-            "recent_return": self._recent_return,
-            "evaluation_due": self.evaluation_due,
-            "best": self.best,
             "stock_taken_at": self._stock_taken_at,
-            "evaluation": self.evaluation.to_json() if self.evaluation is not None and self.evaluated_at == step else None,
+            "finished_episodes": self.finished_episodes,
+            **self.evaluator.manifest(step),
             "rollbacks": self.rollbacks,
             "logs": self.folder.marks(),
             "run": self.record,
             "machine": describe_machine(),
         }
         require_held(self.folder.path)
-        started = time.monotonic()
         acted = dict(zip(_ACTED, self.agent.acted, strict=True)) if self._unanswered is not None and self.agent.acted else {}
         groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {name: checkpoint.Span(*span) for name, span in getattr(self.agent.buffer, "spans", dict)().items()}
-        self.checkpoints.save(step, groups, manifest, {"buffer": spans}, int(self.best["step"]) if self.best else None)
+        best = self.evaluator.best
+        self.checkpoints.save(step, groups, manifest, {"buffer": spans}, int(best["step"]) if best else None)
         self._saved_record = self.record
-        self.saving = self.saving[0] + 1, self.saving[1] + time.monotonic() - started
-
-    def _is_best(self, step: int) -> bool:
-        return self.best is not None and self.best["step"] == step
 
     def _save_now(self) -> None:
         """`save`, but a disk that is full may have been cleared by the next time: only several failures in a row are raised."""
@@ -353,12 +327,10 @@ class Training:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood. Raises `UserError`."""
         manifest = checkpoint.read_manifest(folder)
         with checkpoint.fitting(folder):
-            self.seconds, self._recent_return = float(manifest["seconds"]), manifest["recent_return"]
-            self.evaluation_due, self.best = manifest["evaluation_due"], manifest["best"]
-            self.rollbacks, self._stock_taken_at, self.evaluated_at = manifest["rollbacks"], manifest["stock_taken_at"], -1
-            if manifest["evaluation"] is not None:  # of this very step
-                self.evaluation, self.evaluated_at = Evaluation.from_json(manifest["evaluation"]), int(manifest["step"])
-                self.evaluation.mean_return  # noqa: B018 - numbers of which there is one
+            self.seconds = float(manifest["seconds"])
+            self.rollbacks, self._stock_taken_at = manifest["rollbacks"], manifest["stock_taken_at"]
+            self.finished_episodes = manifest.get("finished_episodes", 0)  # which earlier versions did not count
+            self.evaluator.restore(manifest)
             marks, self._saved_record = manifest["logs"], manifest["run"]
         self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
@@ -381,6 +353,7 @@ class Training:
                 self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
         for lost in self.folder.cut(marks):
             self.display.say(lost)
+        self.display.show_returns(last_returns(self.folder.path, MEAN_OF))
 
 
 def _crossed(before: int, now: int, interval: int) -> bool:

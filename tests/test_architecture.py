@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {"types", "errors", "config", "streams", "storage"}  # anyone may import these; they import only each other
+LEAVES = {"types", "errors", "synonyms", "config", "streams", "storage"}  # anyone may import these; they import only each other
 ENGINE = {
     "equations",
     "networks",
@@ -35,7 +35,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "buffers": set(),
     "compilation": set(),
     "normalisation": set(),
-    "histograms": set(),
+    "histograms": {"equations"},
     "forms": {"options"},
     "checkpoint": {"forms"},
     "runs": set(),
@@ -47,19 +47,21 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "presets": set(),
     "networks": {"equations"},
     "algorithms": {"equations", "networks", "buffers"},
-    "agent": {"algorithms", "compilation", "checkpoint", "environments", "policy", "histograms"},
+    "agent": {"algorithms", "compilation", "checkpoint", "environments", "normalisation", "policy", "histograms"},
     "policy": {"networks", "algorithms", "checkpoint", "normalisation"},
-    "evaluation": {"environments", "policy"},
+    "evaluation": {"environments", "options", "policy"},
+    "evaluator": {"environments", "evaluation", "interruption", "options", "policy", "runs"},
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
     "record": {"agent", "environments", "forms", "options", "runs"},
     "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
     "crash": {"environments", "forms"},
+    "values": {"environments", "options", "presets"},
     "training": {
         "agent",
         "environments",
-        "evaluation",
+        "evaluator",
         "checkpoint",
         "histograms",
         "interruption",
@@ -85,9 +87,11 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "recording",
         "training",
         "run",
+        "values",
     },
     "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
-    "cli": {"api", "commands", "options", "algorithms", "environments", "presets"},
+    "command_line": set(),
+    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }

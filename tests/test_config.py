@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from footlight.algorithms import ALGORITHMS, find
@@ -60,6 +61,8 @@ class Config:
     """Text, or none."""
     kinds: tuple[Literal["a", "b"], ...] = ()
     """Any of two."""
+    tags: tuple[str, ...] = ()
+    """Texts."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -85,6 +88,28 @@ class Config:
         ("hidden_sizes", [64, 32.0], (64, 32)),
         ("hidden_sizes", ["64", "32"], (64, 32)),
         ("hidden_sizes", "", ()),
+        ("hidden_sizes", "[64, 32]", (64, 32)),
+        ("hidden_sizes", ["[64,", "32]"], (64, 32)),
+        ("hidden_sizes", ["64,32"], (64, 32)),
+        ("hidden_sizes", np.array([64, 32]), (64, 32)),
+        ("hidden_sizes", [np.int64(64), np.int32(32)], (64, 32)),
+        ("batch_size", 1e5, 100_000),
+        ("batch_size", "1.5e3", 1500),
+        ("batch_size", np.int64(64), 64),
+        ("batch_size", np.float64(64), 64),
+        ("batch_size", np.array(64), 64),
+        ("seed", "9007199254740993", 2**53 + 1),
+        ("seed", "9007199254740993.0", 2**53 + 1),
+        ("seed", np.uint64(2**53 + 1), 2**53 + 1),
+        ("gamma", np.float32(0.5), 0.5),
+        ("gamma", np.int64(1), 1.0),
+        ("layer_norm", np.True_, True),
+        ("layer_norm", "False", False),
+        ("eval_every", "None", None),
+        ("eval_every", np.int16(7), 7),
+        ("name", np.str_("first"), "first"),
+        ("tags", ["two words", "a,b"], ("two words", "a,b")),
+        ("tags", "a,b", ("a", "b")),
         ("activation", "tanh", "tanh"),
         ("layer_norm", "true", True),
         ("layer_norm", "false", False),
@@ -117,7 +142,7 @@ def test_values_are_converted(name: str, given: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("gamma", "1.5", r"gamma is 1\.5 - it must be a number in \[0, 1\] \(default 0\.99\)"),
+        ("gamma", "1.5", r"gamma is 1\.5 - it must be a number in \[0, 1\]"),
         ("gamma", -0.1, r"gamma is -0\.1 - "),
         ("gamma", "nan", "gamma is nan - "),
         ("gamma", float("nan"), "gamma is nan - "),
@@ -133,21 +158,28 @@ def test_values_are_converted(name: str, given: Any, expected: Any) -> None:
         ("batch_size", "inf", "batch_size is inf - "),
         ("batch_size", "nan", "batch_size is nan - "),
         ("batch_size", True, "batch_size is True - "),
+        ("batch_size", np.True_, "batch_size is True - "),
+        ("batch_size", np.float32(2.5), r"batch_size is 2\.5 - "),
+        ("batch_size", "9007199254740992.5", "batch_size is 9007199254740992.5 - "),
+        ("batch_size", "1e999999999", "batch_size is 1e999999999 - "),  # at once, and without its billion digits
+        ("batch_size", [64], r"batch_size is \[64\] - "),
+        ("gamma", np.True_, "gamma is True - "),
+        ("layer_norm", np.int64(1), "layer_norm is 1 - "),
         ("batch_size", "none", "batch_size is none - "),
         ("learning_starts", -1, "learning_starts is -1 - it must be an integer >= 0"),
         ("seed", MAX_SEED + 1, "seed is "),
         pytest.param("seed", 10**400, "seed is 1000", id="seed-huge"),
         ("seed", -1, "seed is -1 - "),
-        ("hidden_sizes", "64 0", r"hidden_sizes is 64 0 - it must be a list of integers >= 1 \(default 256 256\)"),
+        ("hidden_sizes", "64 0", r"hidden_sizes is 64 0 - it must be a list of integers >= 1"),
         ("hidden_sizes", "64 x", "hidden_sizes is 64 x - "),
         ("hidden_sizes", 64, "hidden_sizes is 64 - "),
         ("hidden_sizes", [64, True], "hidden_sizes is 64 True - "),
-        ("activation", "sigmoid", r"activation is sigmoid - it must be one of relu, tanh \(default relu\)"),
-        ("layer_norm", "yes", r"layer_norm is yes - it must be true or false \(default false\)"),
+        ("activation", "sigmoid", r"activation is sigmoid - it must be one of relu, tanh"),
+        ("layer_norm", "yes", r"layer_norm is yes - it must be true or false"),
         ("layer_norm", 1, "layer_norm is 1 - "),
-        ("eval_every", -5, r"eval_every is -5 - it must be an integer or none >= 0 \(default none\)"),
+        ("eval_every", -5, r"eval_every is -5 - it must be an integer >= 0 or none"),
         ("eval_every", "never", "eval_every is never - "),
-        ("temperature", "automatic", r"temperature is automatic - it must be a number or one of auto > 0 \(default auto\)"),
+        ("temperature", "automatic", r"temperature is automatic - it must be a number > 0 or auto"),
         ("temperature", "0", "temperature is "),
     ],
 )
@@ -187,7 +219,10 @@ def test_a_config_checks_itself(name: str, given: Any) -> None:
         ("gama", r"^unknown field 'gama' - did you mean 'gamma'\?$"),
         ("batchsize", r"did you mean 'batch_size'\?$"),
         ("hidden_layers", r"did you mean 'hidden_sizes'\?$"),
-        ("zzz", r"^unknown field 'zzz' - see --help for the list$"),
+        ("GAMMA", r"did you mean 'gamma'\?$"),
+        ("total_timesteps", r"^unknown field 'total_timesteps' - see --help for all fields$"),  # it has no steps
+        ("lr", r"^unknown field 'lr' - did you mean 'learning_rate'\?$"),
+        ("zzz", r"^unknown field 'zzz' - see --help for all fields$"),
     ],
 )
 def test_an_unknown_field_names_the_closest(given: str, message: str) -> None:
@@ -316,7 +351,7 @@ def test_a_range_shows_whole_numbers_whole() -> None:
         (tuple[int, ...], "a list of integers"),
         (tuple[Literal["a", "b"], ...], "any of a, b"),
         (Literal["a", "b"], "one of a, b"),
-        (float | Literal["auto"], "a number or one of auto"),
+        (float | Literal["auto"], "a number or auto"),
     ],
 )
 def test_types_in_words(annotation: Any, text: str) -> None:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from footlight.types import Array, Assessment, Spaces, Transition
 
 ALGORITHMS = {
-    "a2c": "policy gradient with advantages on short rollouts; discrete and continuous actions (Mnih et al. 2016)",
-    "actor-critic": "one update a step from the TD error; discrete and continuous actions (Sutton & Barto 2018)",
-    "ddpg": "deterministic actor that climbs its critic's gradient; continuous actions (Lillicrap et al. 2015)",
-    "ppo": "policy gradient held back by a clipped ratio; discrete and continuous actions (Schulman et al. 2017)",
-    "reinforce": "policy gradient from whole episodes; discrete and continuous actions (Williams 1992)",
-    "replay-actor-critic": "softmax actor on rollouts, critic Q(s, .) from replay; one discrete choice a step",
-    "sac": "stochastic actor that is paid for its entropy; continuous actions (Haarnoja et al. 2018)",
-    "stream-ac": "one update a step with eligibility traces, nothing stored; discrete and continuous (Elsayed et al. 2024)",
-    "td3": "DDPG with twin critics, smoothed targets, delayed policy; continuous actions (Fujimoto et al. 2018)",
+    "a2c": "Synchronous advantage actor-critic; continuous and discrete actions (Mnih et al. 2016)",
+    "actor-critic": "One-step actor-critic, an update at every step; continuous and discrete actions (Sutton & Barto 2018)",
+    "ddpg": "Off-policy actor-critic with a deterministic policy; continuous actions (Lillicrap et al. 2015)",
+    "ppo": "Proximal policy optimization with a clipped objective; continuous and discrete actions (Schulman et al. 2017)",
+    "reinforce": "Monte Carlo policy gradient; continuous and discrete actions (Williams 1992)",
+    "replay-actor-critic": "Softmax actor on rollouts, critic Q(s, .) from replay; a single discrete action",
+    "sac": "Maximum-entropy off-policy actor-critic with a stochastic policy; continuous actions (Haarnoja et al. 2018)",
+    "stream-ac": "Streaming actor-critic with traces and no buffer; continuous and discrete actions (Elsayed et al. 2024)",
+    "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous actions (Fujimoto et al. 2018)",
 }
 """Name and one line about each method."""
 
@@ -40,7 +40,7 @@ class Algorithm(Protocol):
     POLICY: str
     """Name of the field of networks and of the state that acts, such as "actor"."""
     METRICS: tuple[str, ...]
-    """Names of the metrics that `update` may give."""
+    """Names of all metrics that `update` may return; one that is not named here is an error."""
     Config: Any
     """A frozen dataclass of hyperparameters, see `footlight.config`."""
 

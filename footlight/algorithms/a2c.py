@@ -7,7 +7,6 @@ Shape letters: T steps, E environments, B = T * E rows, A action dimensions or c
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,10 +25,10 @@ from footlight.algorithms.on_policy import (
     new_optimizer,
     sees_pixels,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation, Optimizer
 from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces
@@ -51,18 +50,19 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     gamma: Fraction = 0.99
     """Discount per environment step."""
     n_steps: Count = 5
-    """Steps of each environment per update."""
+    """Rollout length: steps of each environment per update."""
     gae_lambda: Fraction = 1.0
-    """Decay of later TD errors in the advantage; 1: n-step returns, 0: the TD error alone."""
+    """Lambda of generalized advantage estimation; 1: n-step returns, 0: one-step TD errors."""
     value_coef: NonNegative = 0.5
-    """Weight of the value's squared error in the loss."""
+    """Weight of the value loss (squared error)."""
     normalize_advantage: bool = False
-    """Give the advantages of an update mean 0 and standard deviation 1."""
+    """Normalize the advantages of each update to mean 0 and standard deviation 1."""
     learning_rate: Positive = 7e-4
-    """The optimiser's step size."""
-    optimizer: Literal["adam", "rmsprop", "rmsprop-tf"] = "rmsprop"
-    """Adam with betas 0.9 and 0.999, RMSprop with decay 0.99, or its TensorFlow form, which published values for Atari are for:
-    the epsilon under the root, and a memory that begins at 1."""
+    """Learning rate of the optimizer."""
+    optimizer: Optimizer = "rmsprop"
+    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
+    form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
+    descent, no momentum)."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -73,7 +73,7 @@ class State:
     """Everything that changes while A2C learns."""
 
     actor_critic: Tensor  # [P]
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 

@@ -28,7 +28,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Fraction, NonNegative, OptionalPositive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
 
@@ -50,14 +50,15 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     value_coef: NonNegative = 1.0
     """Weight of the value's squared error in the loss."""
     actor_learning_rate: OptionalPositive = 1e-4
-    """Step size for the actor's own layers; none: learning_rate."""
+    """Learning rate of the actor's own layers; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = 5e-4
-    """Step size for the critic's own layers; none: learning_rate."""
+    """Learning rate of the critic's own layers; none: automatic, learning_rate."""
     entropy_coef: NonNegative = 0.01
     """Weight of the policy's entropy in the loss."""
     max_grad_norm: OptionalPositive = None
-    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping. The errors of single steps differ by
-    orders of magnitude: to cut off the large ones is to forget that episodes end."""
+    """Maximum norm of the gradient; a larger one is scaled down to it. none: off. The TD errors
+    of single steps differ by orders of magnitude, and clipping the large ones hides that
+    episodes end."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -68,7 +69,7 @@ class State:
     """Everything that changes while the agent learns."""
 
     actor_critic: Tensor  # [P]
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 

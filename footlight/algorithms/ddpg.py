@@ -43,39 +43,43 @@ class Config(Normalisation):
     gamma: Fraction = 0.99
     """Discount per environment step."""
     tau: Fraction = 0.005
-    """Fraction of the online network moved into the target at each update."""
+    """Fraction of the online network moved into the target network at each update."""
     learning_rate: Positive = 3e-4
-    """Adam's step size for actor and critic."""
+    """Learning rate of actor and critic."""
     actor_learning_rate: OptionalPositive = None
-    """Adam's step size for the actor; none: learning_rate."""
+    """Learning rate of the actor; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = None
-    """Adam's step size for the critic; none: learning_rate."""
+    """Learning rate of the critic; none: automatic, learning_rate."""
     exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
-    """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
+    """Exploration noise added to the actor's actions: independent at each step (gaussian), or an
+    Ornstein-Uhlenbeck process."""
     exploration_noise: NonNegative = 0.1
-    """Standard deviation of what is added to that noise per step (Gaussian: of the noise), in units of half an action range."""
+    """Standard deviation of the noise (of its increments for ornstein-uhlenbeck), in units of
+    half the action range."""
     ou_theta: Fraction = 0.15
-    """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
+    """Rate at which the Ornstein-Uhlenbeck process reverts to 0, per environment step."""
     n_steps: Count = 1
-    """Rewards summed before bootstrapping, in environment steps."""
+    """Steps of n-step returns: rewards summed before bootstrapping."""
     batch_size: Count = 256
-    """Transitions per update."""
+    """Transitions per minibatch."""
     buffer_size: Count = 1_000_000
-    """Transitions kept for replay; of images, frames over all environments."""
+    """Capacity of the replay buffer in transitions; for images, in frames over all environments."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     warmup: Literal["uniform", "policy"] = "uniform"
-    """Who acts before learning_starts: uniformly random actions, or the untrained policy."""
+    """Actions before learning_starts: uniform (random), or policy (of the untrained policy)."""
     updates_per_step: NonNegative = 1.0
-    """Updates per environment step, whatever num_envs is."""
+    """Gradient updates per environment step, counting the steps of all environments."""
     hidden_sizes: LayerSizes = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
+    """Widths of the hidden layers of actor and critics; none: no hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = False
     """Layer normalisation before each activation."""
     initialisation: Initialisation = "pytorch"
-    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3) or orthogonal."""
+    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from footlight.algorithms.networks import call_source
-from footlight.equations.optimizers import Adam, RMSprop, adam_step, clipped, rmsprop_step
+from footlight.equations.optimizers import SGD, Adam, Memory, RMSprop, adam_step, clipped, rmsprop_step, sgd_step
 from footlight.errors import UserError
 from footlight.networks.cnn import choose_torso
 from footlight.networks.heads import Head, head_for
@@ -52,11 +52,13 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     )  # fmt: skip
     pixels = sees_pixels(config, spaces)
     if network is None:
-        return Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks = Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
+        return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
     networks = Networks(Network([theirs], precision=config.precision), head, False, pixels)
-    observation = _try_out(networks, spaces, ours.num_values)
-    return replace(networks, separate=_are_separate(networks.actor_critic, observation))
+    _try_out(networks, spaces, ours.num_values)
+    return replace(networks, separate=_are_separate(networks.actor_critic, _example(spaces)))
 
 
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
@@ -95,15 +97,17 @@ def episode_ended(state: Any, ended_E: Array) -> None:
     """Nothing is remembered from step to step."""
 
 
-def new_optimizer(config: Any, parameters_P: Tensor) -> Adam | RMSprop:
+def new_optimizer(config: Any, parameters_P: Tensor) -> Memory:
     """The optimiser's memory before the first step."""
-    if config.optimizer == "adam":
+    if config.optimizer in ("adam", "adamw"):
         return Adam.zeros_like(parameters_P)
+    if config.optimizer == "sgd":
+        return SGD.zeros_like(parameters_P)
     return RMSprop.ones_like(parameters_P) if config.optimizer == "rmsprop-tf" else RMSprop.zeros_like(parameters_P)
 
 
 def descend(
-    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Adam | RMSprop, progress: Tensor
+    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Memory, progress: Tensor
 ) -> Tensor:
     """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
     gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
@@ -112,8 +116,14 @@ def descend(
         rate = rate.to(parameters_P.device)
     if config.learning_rate_schedule == "linear":
         rate = rate * (1 - progress)
+    is_decoupled = config.optimizer == "adamw"
+    if config.weight_decay and not is_decoupled:
+        gradient_P = gradient_P + config.weight_decay * parameters_P
     if isinstance(optimizer, Adam):
-        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon)
+        decay = config.weight_decay if is_decoupled else 0.0
+        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, decay)
+    elif isinstance(optimizer, SGD):
+        sgd_step(parameters_P, gradient_P, optimizer, rate)
     else:
         inside = config.optimizer == "rmsprop-tf"
         rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, epsilon_inside=inside)
@@ -175,10 +185,16 @@ def _are_separate(network: Network, observation: Tensor) -> bool:
     return bool(value_P.any()) and not (policy_P * critic_P).any() and not (value_P * (1 - critic_P)).any()
 
 
-def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> Tensor:
-    """Run the user's own module once, so that wrong shapes are reported at the start. Return the observations."""
-    observation = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+def _example(spaces: Spaces) -> Tensor:
+    """Two observations."""
+    return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+
+
+def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
+    """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
+    observation = _example(spaces)
     try:
+        networks.actor_critic.keep_outputs_in_fp32(observation)
         with torch.no_grad():
             output, value = networks.actor_critic(networks.actor_critic.initial, observation)
         shapes = tuple(output.shape), tuple(value.shape)
@@ -188,4 +204,3 @@ def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> Tensor:
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:
             raise UserError(f"the network's {name} gives shape {shape} for 2 observations - it must give {want}")
-    return observation

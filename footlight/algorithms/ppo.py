@@ -30,7 +30,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.rollout import Rollout
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces, tree_items
@@ -55,25 +55,26 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     gamma: Fraction = 0.99
     """Discount per environment step."""
     n_steps: Count = 2048
-    """Steps of each environment per rollout."""
+    """Rollout length: steps of each environment per rollout. That of a preset follows num_envs."""
     num_epochs: Count = 10
-    """Times that each rollout is learned from."""
+    """Passes over each rollout."""
     minibatch_size: Count = 64
-    """Steps per update; divides n_steps x num_envs."""
+    """Steps per minibatch; divides n_steps x num_envs. That of a preset follows num_envs."""
     gae_lambda: Fraction = 0.95
-    """Decay of later TD errors in the advantage; 1: returns up to the end of the rollout, 0: the TD error alone."""
+    """Lambda of generalized advantage estimation; 1: returns to the end of the rollout, 0:
+    one-step TD errors."""
     clip_range: Positive = 0.2
-    """Ratios of new to old probability count within 1 plus or minus this."""
+    """Clip probability ratios to 1 plus and minus this."""
     value_clip_range: OptionalPositive = None
-    """Values count within the old value plus or minus this; none: no clipping."""
+    """Clip new values to the old ones plus and minus this; none: off."""
     final_clip_range: OptionalPositive = None
-    """The clip range at the end of the run, approached linearly; none: clip_range throughout."""
+    """clip_range at the end of the run, approached linearly; none: off, clip_range is constant."""
     target_kl: OptionalPositive = None
-    """Skip the rest of a rollout once approx_kl exceeds one and a half times this; none: never."""
+    """Skip the rest of a rollout's minibatches once approx_kl exceeds 1.5 times this; none: off."""
     value_coef: NonNegative = 0.5
-    """Weight of the value's squared error in the loss."""
+    """Weight of the value loss (squared error)."""
     normalize_advantage: bool = True
-    """Give the advantages of each minibatch mean 0 and standard deviation 1."""
+    """Normalize the advantages of each minibatch to mean 0 and standard deviation 1."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -86,7 +87,7 @@ class State:
     """Everything that changes while PPO learns. What is known of the rollout in hand is computed before its first minibatch."""
 
     actor_critic: Tensor  # [P]
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
     advantage: Tensor  # [B]
     value: Tensor  # [B], by the old parameters

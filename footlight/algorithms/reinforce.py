@@ -2,10 +2,11 @@
 Barto 2018, sections 13.3 and 13.4).
 
 An update follows `episodes_per_update` episodes, all of them begun after the update before and as many from each environment: so
-they are whole episodes of one policy, long ones as often as it plays them. Departures from the book: Adam instead of plain steps,
-one step for all steps of the episodes together, no factor gamma^t. An episode that a time limit cut off has no complete return: with a baseline
-the value of its true last state stands for the rest; without one the rest is missing, and returns near the limit are too small.
-That is the method's own limit, not an oversight.
+they are whole episodes of one policy, long ones as often as it plays them.
+
+Departures from the book: Adam instead of plain steps, one step for all steps of the episodes together, no factor gamma^t. An
+episode that a time limit cut off has no complete return: with a baseline the value of its true last state stands for the rest;
+without one the rest is missing, and returns near the limit are too small. That is the method's own limit, not an oversight.
 
 Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 """
@@ -31,7 +32,7 @@ from footlight.algorithms.on_policy import (
 from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
 from footlight.buffers.episodes import Episodes
 from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.optimizers import Adam, RMSprop
+from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import Assessment, EpisodeBatch, Spaces
 
@@ -53,15 +54,15 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     gamma: Fraction = 0.99
     """Discount per environment step."""
     baseline: bool = True
-    """Subtract a learned V(s) from the returns."""
+    """Subtract a learned baseline V(s) from the returns."""
     episodes_per_update: Count = 1
-    """Episodes that one gradient step learns from, as many from each environment: rounded up to a multiple of num_envs."""
+    """Episodes per gradient update, as many from each environment: rounded up to a multiple of num_envs."""
     value_coef: NonNegative = 0.5
-    """Weight of the baseline's squared error in the loss."""
+    """Weight of the baseline's loss (squared error)."""
     learning_rate: Positive = 1e-3
     """The optimiser's step size."""
     max_grad_norm: OptionalPositive = None
-    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
+    """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -74,7 +75,7 @@ class State:
     actor_critic: Tensor  # [P]
     gradient: Tensor  # [P], sum over the chunks of this update so far
     num_rows: Tensor  # [1], steps in these chunks
-    optimizer: Adam | RMSprop
+    optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 

@@ -2,7 +2,8 @@
 learns from everything seen.
 
 The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'|s') Q(s', a') (expected Sarsa; Sutton & Barto
-2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. The actor climbs sum_a pi(a|s)
+2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. Targets of Q-learning (`bootstrap`
+max; section 6.5) and epsilon-greedy exploration in the critic (`exploration_epsilon`) are options. The actor climbs sum_a pi(a|s)
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
@@ -14,6 +15,7 @@ Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -26,19 +28,19 @@ from footlight.algorithms.on_policy import (
     descend,
     entropy_weight,
     episode_ended,
-    explore,
     new_optimizer,
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, Range, check
-from footlight.equations.optimizers import Adam, RMSprop, polyak_
+from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
+from footlight.errors import UserError
 from footlight.networks.mlp import Activation
-from footlight.types import Assessment, MixedBatch, Spaces
+from footlight.types import Array, Assessment, MixedBatch, Spaces
 
-__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
+__all__ = ["act", "episode_ended"]  # shared with the other on-policy methods
 
 ACTIONS = ("single",)
 POLICY = "actor_critic"
@@ -57,37 +59,50 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     gamma: Fraction = 0.99
     """Discount per environment step."""
     n_steps: Count = 16
-    """Steps of each environment per update of the actor."""
+    """Rollout length: steps of each environment per update of the actor."""
     critic_updates_per_actor: Count = 16
-    """Minibatches that the critic learns from per update of the actor."""
+    """Critic updates per update of the actor."""
     batch_size: Count = 64
-    """Transitions per update of the critic."""
+    """Transitions per minibatch of the critic."""
     buffer_size: Count = 300_000
     """Transitions kept for replay; of images, frames over all environments."""
     buffer_dir: str | None = None
-    """Folder on whose disk image replay lies, memory-mapped; none: in memory."""
+    """Folder for a memory-mapped replay buffer of images on disk; none: off, they are kept in
+    memory."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     learning_rate: Positive = 5e-4
     """The optimiser's step size."""
     tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.005
-    """Fraction of the online network moved into a target network at each update of the critic; none: no target network."""
+    """Fraction of the online network moved into the critic's target network at each update;
+    none: off, there is no target network."""
     actor_signal: Literal["advantage", "q"] = "advantage"
     """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
+    bootstrap: Literal["expected", "max"] = "expected"
+    """What a target takes of Q(s', .): expected: its mean under the policy (expected Sarsa); max: its largest value (Q-learning),
+    whatever the actor would do."""
+    exploration_epsilon: Annotated[float | None, Range(0, 1)] = None
+    """Collect experience epsilon-greedily in the critic: a uniformly random action with this probability, otherwise the action of
+    the largest Q(s, a); none: actions are sampled from the policy."""
     entropy_coef: NonNegative = 0.01
-    """Weight of the policy's entropy in the actor's loss."""
+    """Weight of the entropy bonus in the actor's loss."""
     symlog_values: bool = False
-    """Let the critic learn symlog(Q), which tames large values of either sign."""
+    """Let the critic learn symlog(Q), which compresses large values of either sign."""
     q_regularizer: NonNegative = 0.0
-    """Weight of the mean of Q(s, a) squared in the critic's loss."""
+    """Weight of the mean of Q(s, a) squared in the critic's loss: pulls values towards 0."""
+    q_mean_coef: NonNegative = 0.0
+    """Weight of the mean of Q(s, a) itself in the critic's loss: pushes the values of the actions taken down."""
     max_grad_norm: OptionalPositive = 10.0
-    """Norm that a gradient is scaled down to where it is larger; none: no clipping."""
+    """Maximum norm of a gradient; a larger one is scaled down to it. none: off."""
     hidden_sizes: LayerSizes = (128, 128)
-    """Widths of the hidden layers."""
+    """Widths of the hidden layers; none: no hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = True
-    """Layer normalisation before each activation, without which the values of a long run grow beyond all bounds."""
+    """Layer normalization before each activation; without it the values of a long run grow
+    without bound."""
     shared_torso: bool = True
     """Actor and critic share all hidden layers."""
     action_head = "gaussian"  # no field: actions are discrete here
@@ -95,6 +110,11 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
 
     def __post_init__(self) -> None:
         check(self)
+        if self.exploration_epsilon is not None and self.actor_signal == "q":
+            raise UserError(
+                f"exploration_epsilon is {self.exploration_epsilon} with actor_signal q - that signal is for actions drawn from "
+                "the policy, not chosen by the critic - use actor_signal advantage, or leave exploration_epsilon out"
+            )
 
 
 @dataclass
@@ -103,8 +123,8 @@ class State:
 
     actor_critic: Tensor  # [P]
     target: Tensor | None  # [P]
-    actor_optimizer: Adam | RMSprop  # two memories for one vector: the losses have gradients of their own size and pace
-    critic_optimizer: Adam | RMSprop
+    actor_optimizer: Memory  # two memories for one vector: the losses have gradients of their own size and pace
+    critic_optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 
@@ -126,8 +146,24 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
     plan = ReplayPlan(
         gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size,
         learning_starts=config.learning_starts, buffer_dir=config.buffer_dir,
+        sample_with_replacement=config.sample_with_replacement,
     )  # fmt: skip
     return ReplayAndRollout(spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor)
+
+
+def explore(
+    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+) -> Array:
+    """Actions [E, 1] for collecting experience: samples of the policy, or epsilon-greedy ones in the critic."""
+    if config.exploration_epsilon is None:
+        return act(config, networks, state.actor_critic, observation, stream)
+    parameters_P = state.actor_critic
+    with torch.no_grad():
+        seen = torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device)
+        _, q_EA = networks.actor_critic(parameters_P, seen)
+    is_random_E = stream.random(len(observation)) < config.exploration_epsilon
+    uniform_E = stream.integers(0, q_EA.shape[-1], len(observation))
+    return np.where(is_random_E, uniform_E, q_EA.argmax(-1).cpu().numpy())[:, None]
 
 
 def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
@@ -159,11 +195,15 @@ def update(config: Config, networks: Networks, state: State, batch: MixedBatch, 
 
 
 def update_critic(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
-    """One step towards expected Sarsa's targets on a minibatch from replay."""
+    """One step towards the targets of expected Sarsa, or of Q-learning, on a minibatch from replay."""
     target_P = state.actor_critic if state.target is None else state.target
-    logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
     _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
-    next_value_B = (logits_BA.softmax(-1) * (symexp(next_q_BA) if config.symlog_values else next_q_BA)).sum(-1)
+    next_q_BA = symexp(next_q_BA) if config.symlog_values else next_q_BA
+    if config.bootstrap == "max":
+        next_value_B = next_q_BA.amax(-1)
+    else:
+        logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
+        next_value_B = (logits_BA.softmax(-1) * next_q_BA).sum(-1)
     target_B = td_target(batch.reward, batch.discount, next_value_B)
     if config.symlog_values:
         target_B = symlog(target_B)
@@ -171,7 +211,8 @@ def update_critic(config: Config, networks: Networks, state: State, batch: Mixed
     def loss(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
         _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
         q_B = taken(q_BA, batch.action)
-        return (q_B - target_B).square().mean() + config.q_regularizer * q_B.square().mean(), q_B
+        penalty = config.q_regularizer * q_B.square().mean() + config.q_mean_coef * q_B.mean()
+        return (q_B - target_B).square().mean() + penalty, q_B
 
     gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
     norm = descend(config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress)

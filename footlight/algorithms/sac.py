@@ -46,50 +46,57 @@ class Config(Normalisation):
     gamma: Fraction = 0.99
     """Discount per environment step."""
     tau: Fraction = 0.005
-    """Fraction of the online network moved into the target at each update."""
+    """Fraction of the online network moved into the target network at each update."""
     learning_rate: Positive = 3e-4
-    """Adam's step size for actor, critics and temperature."""
+    """Learning rate of actor, critics and temperature."""
     actor_learning_rate: OptionalPositive = None
-    """Adam's step size for the actor; none: learning_rate."""
+    """Learning rate of the actor; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = None
-    """Adam's step size for the critics; none: learning_rate."""
+    """Learning rate of the critics; none: automatic, learning_rate."""
     alpha_learning_rate: OptionalPositive = None
-    """Adam's step size for the temperature; none: learning_rate."""
+    """Learning rate of the temperature; none: automatic, learning_rate."""
     learn_alpha: bool = True
-    """Learn the temperature so that the policy's entropy approaches target_entropy."""
+    """Tune the temperature alpha automatically, so that the policy's entropy approaches
+    target_entropy."""
     initial_alpha: Positive = 1.0
-    """Temperature at the start, or throughout if it isn't learned: reward that one nat of entropy is worth."""
+    """Initial temperature, or the constant temperature if learn_alpha is false: the reward that
+    one nat of entropy is worth."""
     target_entropy: float | None = None
-    """Entropy that a learned temperature aims at, in nats; none: minus the number of action dimensions."""
+    """Target of the policy's entropy, in nats; none: automatic, minus the number of action
+    dimensions."""
     log_std: Literal["clamped", "rescaled"] = "clamped"
-    """Bounds of the policy's log standard deviation: clamped to [-20, 2], or tanh-rescaled to [-5, 2]."""
+    """How the policy's log standard deviation is bounded: clamped to [-20, 2], or rescaled by
+    tanh to [-5, 2]."""
     target_actor: bool = False
-    """Draw next actions from a slowly moving copy of the actor instead of the actor itself."""
+    """Draw next actions from a target network of the actor instead of the actor itself."""
     policy_delay: Count = 1
-    """Updates of the critics per update of actor, temperature and targets."""
+    """Critic updates per update of the actor, the temperature and the target networks."""
     num_critics: Count = 2
-    """Size of the critic ensemble, whose minimum is the estimate."""
+    """Number of critics, whose minimum is the target."""
     n_steps: Count = 1
-    """Rewards summed before bootstrapping, in environment steps."""
+    """Steps of n-step returns: rewards summed before bootstrapping."""
     batch_size: Count = 256
-    """Transitions per update."""
+    """Transitions per minibatch."""
     buffer_size: Count = 1_000_000
-    """Transitions kept for replay; of images, frames over all environments."""
+    """Capacity of the replay buffer in transitions; for images, in frames over all environments."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     warmup: Literal["uniform", "walk", "policy"] = "uniform"
-    """Who acts before learning_starts: uniformly random actions, a random walk (Ornstein-Uhlenbeck, theta 0.15, sigma 0.5) that
-    pushes one way for a while, or the untrained policy."""
+    """Actions before learning_starts: uniform (random), walk (an Ornstein-Uhlenbeck process with
+    theta 0.15 and sigma 0.5, which keeps a direction for a while), or policy (of the untrained
+    policy)."""
     updates_per_step: NonNegative = 1.0
-    """Updates per environment step, whatever num_envs is."""
+    """Gradient updates per environment step, counting the steps of all environments."""
     hidden_sizes: LayerSizes = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
+    """Widths of the hidden layers of actor and critics; none: no hidden layers."""
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = False
-    """Layer normalisation before each activation."""
+    """Layer normalization before each activation."""
     initialisation: Initialisation = "pytorch"
-    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3) or orthogonal."""
+    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
         check(self)

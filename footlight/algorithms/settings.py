@@ -10,20 +10,22 @@ from footlight.networks.initialisation import Initialisation
 from footlight.networks.mlp import Activation
 from footlight.networks.parameters import Precision
 
+Optimizer = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation:
     """What happens to observations and rewards before they are learned from. Logged and evaluated returns stay raw."""
 
     normalize_observations: bool = False
-    """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
+    """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = False
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = 10.0
-    """With normalize_rewards: clip what comes out at plus and minus this, in standard deviations of the discounted return;
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
     none: no clipping."""
     clip_reward: OptionalPositive = None
-    """Cut rewards off at plus and minus this; none: as they are."""
+    """Clip rewards to plus and minus this; none: off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +33,24 @@ class ActorCriticNetwork:
     """The network of an on-policy actor-critic."""
 
     torso: Torso = "auto"
-    """What observations go through first: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64 4x4/2, 64 3x3/1), small
-    (convolutions 16-32-32, 5x5/2) or mlp (nothing); auto: nature for pictures of bytes of at least 36 x 36, otherwise mlp."""
+    """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64
+    4x4/2, 64 3x3/1), small (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature
+    for uint8 images of at least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (64, 64)
-    """Widths of the hidden layers, behind convolutions if there are any."""
+    """Widths of the hidden layers, after the convolutions if there are any; none: no hidden
+    layers."""
     activation: Activation = "tanh"
     """Activation after each hidden layer."""
     layer_norm: bool = False
-    """Layer normalisation before each activation."""
+    """Layer normalization before each activation."""
     initialisation: Initialisation = "orthogonal"
-    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3), orthogonal or sparse."""
+    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
+    sparse."""
     shared_torso: bool = False
     """Actor and critic share all hidden layers."""
     precision: Precision = "fp32"
-    """What networks multiply in; bf16: products in bfloat16, everything that is kept or summed in fp32."""
+    """Precision of matrix products: fp32 or bf16. Parameters, optimizer and sums are fp32 in
+    either case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +58,12 @@ class ContinuousActions:
     """How a policy draws continuous actions."""
 
     action_head: ContinuousHead = "gaussian"
-    """Distribution of continuous actions: gaussian (one standard deviation, learned), state-dependent-gaussian, or
-    squashed-gaussian (state-dependent, through tanh). Discrete actions are categorical."""
+    """Distribution of continuous actions: gaussian (one learned standard deviation),
+    state-dependent-gaussian, or squashed-gaussian (state-dependent, through tanh). Discrete actions
+    are categorical."""
     initial_log_std: float = 0.0
-    """Log standard deviation of continuous actions at the start, in half action ranges. A squashed-gaussian has it before
-    the tanh; a network of your own starts as it comes, unless it leaves the log standard deviation out."""
+    """Initial log standard deviation of continuous actions, in units of half the action range. A
+    squashed-gaussian has it before the tanh; a network of your own starts as it comes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +71,24 @@ class Descent:
     """How an on-policy method follows its gradient."""
 
     learning_rate: Positive = 3e-4
-    """The optimiser's step size."""
+    """Learning rate of the optimizer."""
     actor_learning_rate: OptionalPositive = None
-    """Step size for the actor's own layers; none: learning_rate."""
+    """Learning rate of the actor's own layers; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = None
-    """Step size for the critic's own layers; none: learning_rate."""
+    """Learning rate of the critic's own layers; none: automatic, learning_rate."""
     learning_rate_schedule: Literal["constant", "linear"] = "constant"
-    """linear: the step sizes fall to 0 over the run."""
-    optimizer: Literal["adam", "rmsprop", "rmsprop-tf"] = "adam"
-    """Adam with betas 0.9 and 0.999, RMSprop with decay 0.99, or its TensorFlow form, which published values for Atari are for:
-    the epsilon under the root, and a memory that begins at 1."""
+    """constant, or linear: decays to 0 over the run."""
+    optimizer: Optimizer = "adam"
+    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
+    form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
+    descent, no momentum)."""
     optimizer_epsilon: Positive = 1e-5
-    """Added to the root of the second moment."""
+    """Added to the root of the second moment; sgd has none."""
+    weight_decay: NonNegative = 0.0
+    """Shrinks the parameters: weight_decay times each is added to its clipped gradient (an L2 penalty, as torch.optim.Adam has
+    it), or, with adamw, learning_rate times weight_decay of each is subtracted beside the step."""
     max_grad_norm: OptionalPositive = 0.5
-    """Norm that the whole gradient is scaled down to where it is larger; none: no clipping."""
+    """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +96,7 @@ class Entropy:
     """What a policy is paid for staying undecided."""
 
     entropy_coef: NonNegative = 0.0
-    """Weight of the policy's entropy in the loss."""
+    """Weight of the entropy bonus in the loss."""
     final_entropy_coef: Annotated[float | None, Range(0)] = None
-    """Weight of the entropy at the end of the run, approached linearly; none: entropy_coef throughout."""
+    """entropy_coef at the end of the run, approached linearly; none: off, entropy_coef is
+    constant."""

@@ -48,7 +48,7 @@ class Config(Normalisation):
     gamma: Fraction = 0.99
     """Discount per environment step."""
     trace_lambda: Fraction = 0.8
-    """Decay of the eligibility traces besides gamma; 0: one-step actor-critic."""
+    """Decay rate of the eligibility traces, besides gamma; 0: one-step actor-critic."""
     actor_step_size: Positive = 1.0
     """The actor's step size before the bound."""
     critic_step_size: Positive = 1.0
@@ -58,23 +58,25 @@ class Config(Normalisation):
     critic_kappa: Positive = 2.0
     """How far the critic's steps stay below the bound; larger is more careful."""
     entropy_coef: NonNegative = 0.01
-    """Weight of the policy's entropy in the actor's gradient."""
+    """Weight of the entropy bonus in the actor's gradient."""
     normalize_observations: bool = True
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = True
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = None
-    """With normalize_rewards: clip what comes out at plus and minus this, in standard deviations of the discounted return;
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
     none: no clipping, as in the paper."""
     torso: Torso = "auto"
-    """What observations go through first: nature (convolutions of Mnih et al. 2015), small (convolutions 16-32-32, 5x5/2) or mlp
-    (nothing); auto: nature for pictures of bytes of at least 36 x 36, otherwise mlp."""
+    """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
+    (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at
+    least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (128, 128)
-    """Widths of the hidden layers of actor and critic, behind convolutions if there are any."""
+    """Widths of the hidden layers of actor and critic, after the convolutions if there are any;
+    none: no hidden layers."""
     activation: Activation = "leaky-relu"
     """Activation after each hidden layer."""
     layer_norm: bool = True
-    """Layer normalisation before each activation, without learned scale and shift."""
+    """Layer normalization before each activation, without learned scale and shift."""
     initialisation: Initialisation = "sparse"
     """Initial weights: pytorch, kaiming, orthogonal or sparse (nine tenths are 0)."""
     action_head: ContinuousHead = "state-dependent-gaussian"

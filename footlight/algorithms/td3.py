@@ -45,11 +45,11 @@ class Config(Normalisation):
     tau: Fraction = 0.005
     """Fraction of the online network moved into the target at each update."""
     learning_rate: Positive = 3e-4
-    """Adam's step size for actor and critics."""
+    """Learning rate of actor and critics."""
     actor_learning_rate: OptionalPositive = None
-    """Adam's step size for the actor; none: learning_rate."""
+    """Adam's step size for the actor; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = None
-    """Adam's step size for the critics; none: learning_rate."""
+    """Adam's step size for the critics; none: automatic, learning_rate."""
     exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
     exploration_noise: NonNegative = 0.1
@@ -57,19 +57,22 @@ class Config(Normalisation):
     ou_theta: Fraction = 0.15
     """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
     target_policy_noise: NonNegative = 0.2
-    """Standard deviation of the noise on target actions (target policy smoothing), in units of half an action range."""
+    """Standard deviation of the noise on target actions (target policy smoothing), in units of
+    half the action range."""
     target_noise_clip: NonNegative = 0.5
-    """Bound of that noise."""
+    """Clip that noise to plus and minus this."""
     policy_delay: Count = 2
-    """Updates of the critics per update of the actor and the targets."""
+    """Critic updates per update of the actor and the target networks."""
     num_critics: Count = 2
-    """Size of the critic ensemble, whose minimum is the target; the first one teaches the actor."""
+    """Number of critics, whose minimum is the target; the actor follows the first one."""
     n_steps: Count = 1
     """Rewards summed before bootstrapping, in environment steps."""
     batch_size: Count = 256
     """Transitions per update."""
     buffer_size: Count = 1_000_000
     """Transitions kept for replay; of images, frames over all environments."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     warmup: Literal["uniform", "policy"] = "uniform"

@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from footlight.buffers.memory import fill, map_disk, require_bytes
-from footlight.buffers.replay import Replay, ReplaySettings, due_draws, expected_draws, require_batch, row_bytes, zero_rows
+from footlight.buffers.replay import (
+    Replay,
+    ReplaySettings,
+    draw_rows,
+    due_draws,
+    expected_draws,
+    require_batch,
+    row_bytes,
+    zero_rows,
+)
 from footlight.errors import UserError
 from footlight.types import Array, Spaces, Transition
 
@@ -153,7 +162,7 @@ class FrameReplay:
 
     def draw(self, stream: np.random.Generator) -> None:
         """Put a minibatch into `batch`."""
-        self.take(stream.integers(0, len(self), self.settings.batch_size))
+        self.take(draw_rows(self.settings, len(self), stream))
         self.num_drawn += 1
 
     def take(self, rows_B: Array) -> None:

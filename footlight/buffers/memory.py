@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from footlight.errors import UserError
+from footlight.storage import user_path
 from footlight.types import Array
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -55,6 +56,7 @@ def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Ar
 
     Raises `UserError` with the largest buffer that fits where they do not.
     """
+    folder = str(user_path(folder))
     if not Path(folder).is_dir():
         raise UserError(f"buffer_dir is {folder} - there is no such folder - make it, or name another one")
     free = shutil.disk_usage(folder).free

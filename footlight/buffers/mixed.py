@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from footlight.buffers.frames import FrameReplay, replay_for
-from footlight.buffers.replay import Replay, ReplayPlan
+from footlight.buffers.replay import Replay, ReplayPlan, fewest_rows
 from footlight.buffers.rollout import Rollout
 from footlight.types import Array, MixedBatch, Spaces, Transition
 
@@ -45,7 +45,7 @@ class ReplayAndRollout:
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
         """What there is to learn from, in `batch`."""
         for _ in self.rollout.due(stream, final):
-            if len(self.replay) == 0 or self.num_steps < self.replay.settings.learning_starts:
+            if len(self.replay) < fewest_rows(self.replay.settings) or self.num_steps < self.replay.settings.learning_starts:
                 continue
             for _ in range(self.draws):
                 self.replay.draw(stream)

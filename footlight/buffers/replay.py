@@ -30,6 +30,8 @@ class ReplaySettings(Protocol):
     def learning_starts(self) -> int: ...
     @property
     def updates_per_step(self) -> float: ...
+    @property
+    def sample_with_replacement(self) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class ReplayPlan:
     learning_starts: int
     n_steps: int = 1
     updates_per_step: float = 0.0
+    sample_with_replacement: bool = True
     buffer_dir: str | None = None
 
 
@@ -106,7 +109,7 @@ class Replay:
 
     def draw(self, stream: np.random.Generator) -> None:
         """Put a minibatch into `batch`."""
-        rows = stream.integers(0, len(self), self.settings.batch_size)
+        rows = draw_rows(self.settings, len(self), stream)
         for stored, out in zip(self._rows, self.batch, strict=True):
             np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
         self.num_drawn += 1
@@ -202,10 +205,22 @@ def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[int]:
     """Draw until there are `updates_per_step` minibatches for each step since `learning_starts`, and yield the number of each."""
     earned = replay.settings.updates_per_step * (replay.num_steps - replay.settings.learning_starts)
     while replay.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
-        if len(replay) == 0:
+        if len(replay) < fewest_rows(replay.settings):
             return
         replay.draw(stream)
         yield replay.num_drawn - 1
+
+
+def fewest_rows(settings: ReplaySettings) -> int:
+    """How many transitions there must be before a minibatch can be drawn."""
+    return 1 if settings.sample_with_replacement else settings.batch_size
+
+
+def draw_rows(settings: ReplaySettings, num_rows: int, stream: np.random.Generator) -> Array:
+    """Rows of a minibatch [B], uniformly from `num_rows`: independent draws, or all different."""
+    if settings.sample_with_replacement:
+        return stream.integers(0, num_rows, settings.batch_size)
+    return stream.choice(num_rows, settings.batch_size, replace=False, shuffle=False)
 
 
 def zero_rows(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:

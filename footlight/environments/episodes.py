@@ -205,7 +205,7 @@ def as_reward(book: EpisodeBook, env: int, reward: Any) -> float:
             raise TypeError
         number = float(reward)
     except (TypeError, ValueError) as error:
-        raise book.fault(env, f"the reward is {reward!r}, which is no number") from error
+        raise book.fault(env, f"the reward is {reward!r}, which is not a number") from error
     if not abs(number) <= _LARGEST:
         raise book.fault(env, f"reward is {number}")
     return number

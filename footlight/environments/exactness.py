@@ -40,7 +40,7 @@ def inexactness(
     Two instances are made and looked at, where those of the training are: in this process, or in one each.
     """
     if isinstance(environments, VectorEnvironments):
-        return "a vector environment cannot be put back to where it stood"
+        return environments.why_inexact
     again = remake(source)
     if again is None:
         return "the environment was given as an object that cannot be made again"

@@ -1,28 +1,30 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
 import copy
-import re
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from footlight.config import build
+from footlight.config import build, fields
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
+from footlight.environments.naming import Registered, name_of
 from footlight.environments.native import make_native
+from footlight.environments.registry import in_short, make_registered, registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import UserError, closest
+from footlight.errors import UserError
 
-EnvironmentSource = str | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
+EnvironmentSource = (
+    str | EnvSpec | Registered | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
+)
 Environments = SerialEnvironments | VectorEnvironments
 
-_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
 _MOST_EVALUATED_TOGETHER = 32
 
 
@@ -38,7 +40,7 @@ def make(
     """Environments whose episodes start from seeds derived from `seed` and the name `stream`.
 
     num_envs: how many; None is one, or as many as the given vector environment has.
-    vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` measures).
+    vectorization: how several are stepped: "sync", "async" or "native"; "auto" is sync here (`vectorization.choose` decides).
     supervision: what is done about processes that die or hang.
     What was given as an environment stays as it is, and one environment is always stepped in this process. Raises `UserError`.
     """
@@ -81,63 +83,68 @@ def make_for_evaluation(
 
 def config_class(source: EnvironmentSource) -> Any:
     """The class of settings that an environment of this id has, None where there are none."""
-    return AtariConfig if isinstance(source, str) and source.startswith(PREFIX) else None
+    name = source.id if isinstance(source, EnvSpec | Registered) else source
+    return AtariConfig if isinstance(name, str) and name.startswith(PREFIX) else None
 
 
-def configured(source: EnvironmentSource, values: Mapping[str, Any] | None = None) -> EnvironmentSource:
-    """The environment with these settings, for an id that has any. Raises `UserError` for wrong values."""
-    if isinstance(source, str) and source.startswith(PREFIX):
-        return AtariGame(source, build(AtariConfig, values or {}))
-    return source
+def configured(
+    source: EnvironmentSource,
+    values: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | Sequence[str] | None = None,
+) -> EnvironmentSource:
+    """The environment with these settings, for an id that has any, and made with these arguments.
+
+    Raises `UserError` for wrong values, and for arguments of what is not an id.
+    """
+    source = registered(source, kwargs)
+    if config_class(source) is None or isinstance(source, AtariGame):
+        return source
+    if isinstance(source, Registered):
+        names = ", ".join(fields(AtariConfig))
+        raise UserError(f"env_kwargs are not for {source.id} - Atari games have options of their own - use {names}")
+    return AtariGame(str(source), build(AtariConfig, values or {}))
 
 
-def _native(source: str | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
-    if not isinstance(source, str):
+def _native(source: str | Registered | Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> VectorEnv[Any, Any, Any]:
+    if not isinstance(source, str | Registered):
         raise UserError(f"{name_of(source)} has no native version, as it is no id - use sync or async")
     single = make_one(source)  # which also knows what to say of an id that is wrong
     try:
-        return make_native(single, source, num_envs)
+        return make_native(single, name_of(source), num_envs, source.kwargs if isinstance(source, Registered) else {})
     finally:
         single.close()
 
 
-def make_one(source: str | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+def make_one(
+    source: str | Registered | EnvSpec | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None
+) -> gymnasium.Env[Any, Any]:
     """One environment. Raises `UserError` for an unknown id, a missing package or a function that gives something else."""
     source = configured(source)  # type: ignore[assignment]
     if isinstance(source, AtariGame):
         return source(render_mode)
-    if not isinstance(source, str):
-        if not callable(source):
-            raise UserError(
-                f"{source!r} is no environment - give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
-            )
-        try:
-            env = source()
-        except Exception as error:  # the user's own code: whatever it stumbles over
-            raise UserError(f"{name_of(source)} made no environment - {type(error).__name__}: {_first_line(error)}") from error
-        if not isinstance(env, gymnasium.Env):
-            raise UserError(f"{name_of(source)} gave {type(env).__name__} - it must give a gymnasium.Env")
-        return env
+    if isinstance(source, str | Registered):
+        return make_registered(source, render_mode)
+    if not callable(source):
+        wanted = "give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
+        raise UserError(f"{source!r:.80} is not an environment - {_foreign(source) or wanted}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
-            asked: dict[str, Any] = (
-                {} if render_mode is None else {"render_mode": render_mode}
-            )  # not every environment takes the argument
-            return gymnasium.make(source, disable_env_checker=True, **asked)
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        missing = _first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
-        raise UserError(f"{source} needs a package that is missing - {missing} - {_remedy(source)}") from error
-    except gymnasium.error.UnregisteredEnv as error:
-        game = re.fullmatch(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]", source)  # what Atari games were called until v5
-        known = closest(source, gymnasium.registry) or " - see `footlight list environments`"
-        hint = f" - did you mean '{PREFIX}{game[1]}-v5'?" if game and game[2] else known
-        raise UserError(f"unknown environment {source!r}{hint}") from error
-    except Exception as error:  # an environment's own code: whatever it stumbles over
-        raise UserError(f"{source!r} cannot be made - {type(error).__name__}: {_first_line(error)}") from error
+        env = source()
+    except Exception as error:  # the user's own code: whatever it stumbles over
+        raise UserError(f"{name_of(source)} made no environment - {in_short(error)}") from error
+    if not isinstance(env, gymnasium.Env):
+        wanted = "return a gymnasium.Env"
+        raise UserError(f"{name_of(source)} returned {type(env).__name__} - {_foreign(env) or wanted}")
+    return env
 
 
-def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | Callable[[], gymnasium.Env[Any, Any]] | None:
+def _foreign(env: Any) -> str | None:
+    """What to do about an environment of the package gym, which Gymnasium has replaced; None if it is none."""
+    if not any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__):
+        return None
+    return "it is an environment of Gym, which Gymnasium has replaced - derive it from gymnasium.Env instead"
+
+
+def remake(source: EnvironmentSource, render_mode: str | None = None) -> Any:
     """How to make another environment like `source`, for evaluation and video; None where there is no way."""
     if isinstance(source, VectorEnv | gymnasium.Env):
         spec = source.spec
@@ -150,6 +157,8 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
         for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
             plain.kwargs.pop(name, None)
         asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        # `make_vec` repeats the time limit among the arguments of the class, where that of a single environment has none
+        asked |= {name: plain.kwargs.pop(name) for name in ("max_episode_steps",) if name in plain.kwargs}
 
         def another() -> gymnasium.Env[Any, Any]:
             env = gymnasium.make(plain, disable_env_checker=True, **asked)
@@ -161,33 +170,24 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> str | C
     return source
 
 
-def require_allowed(folder: Path, environment: str, module_allowed: str | None) -> None:
-    """Raise `UserError` where an id that stands in a file of `folder` would import a module that the user has not named."""
-    module, colon, _ = environment.partition(":")
-    if colon and module != module_allowed:
-        raise UserError(
-            f"{folder} names the environment {environment!r} - making it would run the module {module!r} - "
-            f"if you trust that, say so: --allow-env-import {module}"
-        )
+def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str | None) -> None:
+    """Raise `UserError` if the environment that a file of `folder` names would import a module that the user has not named.
+
+    Some environments make another one by its id, which is an argument then.
+    """
+    for name in (config["environment"], *_texts(config.get("env_kwargs", {}))):
+        module, colon, rest = name.partition(":")
+        if colon and rest and module.replace(".", "").isidentifier() and module != module_allowed:
+            raise UserError(
+                f"{folder} names the environment {name!r} - making it would run the module {module!r} - "
+                f"if you trust that, say so: --allow-env-import {module}"
+            )
 
 
-def name_of(source: EnvironmentSource) -> str:
-    """The word that names the environment in files and folders."""
-    if isinstance(source, str):
-        return source
-    spec = getattr(source, "spec", None)
-    if spec is not None:
-        return str(spec.id)
-    plain = source.unwrapped if isinstance(source, gymnasium.Env) else source
-    return str(getattr(plain, "__name__", type(plain).__name__)).strip("<>")
-
-
-def _remedy(source: str) -> str:
-    spec = gymnasium.registry.get(source.split(":")[-1])
-    entry = str(spec.entry_point) if spec else source
-    extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
-    return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in what JSON can hold."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)

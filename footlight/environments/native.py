@@ -3,7 +3,8 @@
 import importlib
 import os
 import warnings
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import gymnasium
@@ -17,19 +18,26 @@ from footlight.types import Array, BoxAction, Spaces
 Step = tuple[Array, Array, Array, Array, dict[str, Any]]
 
 
-def make_native(single: gymnasium.Env[Any, Any], name: str, num_envs: int) -> VectorEnv[Any, Any, Any]:
+def make_native(
+    single: gymnasium.Env[Any, Any], name: str, num_envs: int, kwargs: Mapping[str, Any] = MappingProxyType({})
+) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments like `single`, the one that the id `name` gives. Raises `UserError` where there are none.
+
+    kwargs: the arguments that `single` was made with, besides those of its id.
 
     Gymnasium's own come before EnvPool's, so that installing EnvPool changes no run that was possible before.
     """
     spec = gymnasium.registry.get(single.spec.id) if single.spec is not None else None
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
         try:
-            return gymnasium.make_vec(spec, num_envs, vectorization_mode="vector_entry_point")
+            return gymnasium.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
         except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-            raise UserError(f"{name} has a native version that cannot be made - {error} - use sync or async") from error
+            given = f" with {', '.join(kwargs)}" if kwargs else ""
+            raise UserError(f"{name} has a native version that cannot be made{given} - {error} - use sync or async") from error
     pool, lacking = _import_envpool()
-    if pool is not None and spec is not None:
+    if pool is not None and kwargs:
+        lacking = "EnvPool does not take the arguments of Gymnasium's"
+    elif pool is not None and spec is not None:
         if spec.id in pool.list_all_envs():
             settings = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
             return EnvPool(pool, spec.id, num_envs, describe(single.observation_space, single.action_space), settings)

@@ -21,6 +21,7 @@ from footlight.environments.episodes import (
     as_reward,
     in_words,
 )
+from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault
 from footlight.types import Array, DiscreteAction, Transition
@@ -42,6 +43,7 @@ class SerialEnvironments:
         self.can_abandon = True
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
+        self._scalar = np.dtype(self.action_space.dtype).type
         self._actions = [bytearray() for _ in envs]  # of the current episodes, side by side: an episode may never end
         self._action_row = np.zeros(0)  # which dtype and shape one of them has
 
@@ -152,8 +154,13 @@ class SerialEnvironments:
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
         self.book.called = env
         try:
-            observed, reward, terminated, truncated, info = self.envs[env].step(self.given(action))
-            return observed, reward, bool(terminated), bool(truncated), LIFE_LOST in info and bool(info[LIFE_LOST])
+            answer = self.envs[env].step(self.given(action))
+            if type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict:  # a call would cost more
+                answer = step_answer(answer)
+            observed, reward, terminated, truncated, info = answer
+            if type(terminated) is not bool or type(truncated) is not bool:
+                terminated, truncated = as_flag("terminated", terminated), as_flag("truncated", truncated)
+            return observed, reward, terminated, truncated, LIFE_LOST in info and bool(info[LIFE_LOST])
         except Exception as error:
             raise self._failed(env, "step", error) from error
         finally:
@@ -162,17 +169,19 @@ class SerialEnvironments:
     def _failed(self, env: int, method: str, error: Exception) -> EnvironmentFault:
         if isinstance(error, WorkerLost):
             return self.book.fault(env, str(error), "look for what ended it, or take on_worker_death restart; the state is saved")
+        if (slip := old_interface(method, error)) is not None:
+            return self.book.fault(env, *slip.args)
         return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
 
     def given(self, action: Array) -> Any:
-        """What an environment is given: a copy, as it may change it."""
-        return int(action) if self._discrete else np.array(action)
+        """An action as `action_space.sample()` gives it, in dtype and shape; a copy, as an environment may change it."""
+        return self._scalar(action) if self._discrete else np.array(action, self.action_space.dtype)
 
     def _reset(self, env: int) -> Array:
         self.book.begin(env)
         self.book.called = env
         try:
-            observation, _ = self.envs[env].reset(seed=self.book.episode_seed(env))
+            observation, _ = reset_answer(self.envs[env].reset(seed=self.book.episode_seed(env)))
         except Exception as error:
             raise self._failed(env, "reset", error) from error
         finally:

@@ -18,10 +18,8 @@ _FITTING = {
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
     """The spaces of one environment. Raises `UserError` for a kind that is not supported."""
     if not isinstance(observation_space, gymnasium.spaces.Box):
-        raise UserError(
-            f"the observation space is {_kind(observation_space)} - footlight takes Box observations - "
-            "wrap the environment in gymnasium.wrappers.FlattenObservation"
-        )
+        found, remedy = _kind(observation_space), _to_box(observation_space)
+        raise UserError(f"the observation space is {found} - footlight takes Box observations - {remedy}")
     if observation_space.shape == ():
         raise UserError(
             "observations are single numbers, of shape () - footlight takes arrays - "
@@ -81,5 +79,33 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     return BoxAction(low=space.low.copy(), high=space.high.copy())
 
 
+def _to_box(space: Any) -> str:
+    """How to make a Box of other observations, with wrappers that can do it."""
+    if not isinstance(space, gymnasium.spaces.Space):
+        return "give the environment an observation_space, such as gymnasium.spaces.Box"
+    if _can_flatten(space):
+        return "wrap the environment in gymnasium.wrappers.FlattenObservation"
+    if isinstance(space, gymnasium.spaces.Dict):
+        good = [name for name, part in space.items() if _can_flatten(part)]
+        bad = ", ".join(f"{name!r} ({type(part).__name__})" for name, part in space.items() if name not in good)
+        if good:
+            return (
+                f"{bad} cannot be flattened, so leave that out first: gymnasium.wrappers.FlattenObservation("
+                f"gymnasium.wrappers.FilterObservation(env, {good}))"
+            )
+    return (
+        "it cannot be flattened to a fixed size: turn it into an array with "
+        "gymnasium.wrappers.TransformObservation(env, function, gymnasium.spaces.Box(...))"
+    )
+
+
+def _can_flatten(space: gymnasium.Space[Any]) -> bool:
+    """Whether FlattenObservation makes a Box of it: of texts, graphs and sequences it does not."""
+    try:
+        return isinstance(gymnasium.spaces.utils.flatten_space(space), gymnasium.spaces.Box)
+    except NotImplementedError:  # a class of space that Gymnasium does not know
+        return False
+
+
 def _kind(space: gymnasium.Space[Any]) -> str:
-    return f"a {type(space).__name__}" if isinstance(space, gymnasium.Space) else f"no gymnasium space ({space!r})"
+    return f"a {type(space).__name__}" if isinstance(space, gymnasium.Space) else f"not a Gymnasium space ({space!r:.80})"

@@ -17,9 +17,13 @@ from footlight.environments.episodes import (
     as_stored,
     in_words,
 )
+from footlight.environments.interface import old_interface, reset_answer, step_answer
+from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, Transition
+
+RESETTING = PREFIX + "resetting"  # in a checkpoint: environments whose next step only begins an episode
 
 
 class VectorEnvironments:
@@ -30,14 +34,8 @@ class VectorEnvironments:
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], seed: int, stream: str) -> None:
-        mode = env.metadata.get("autoreset_mode")
-        if not isinstance(mode, AutoresetMode):
-            raise UserError(
-                f"the vector environment's metadata['autoreset_mode'] is {mode!r} - it must be a gymnasium.vector."
-                "AutoresetMode - otherwise the last transition of an episode cannot be told from the first of the next"
-            )
-        self.env, self.mode = env, mode
-        self.can_abandon = mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
+        self.env, self.mode = env, autoreset_mode(env)
+        self.can_abandon = self.mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
@@ -46,6 +44,8 @@ class VectorEnvironments:
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
         self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step; None is none
+        self.why_inexact = why_unknown(env)  # None: a checkpoint can hold where the environments stand
+        self._is_in_step = False  # the environment itself stands where `observation` is: not before a reset, or after a fault
         plain = env.unwrapped  # Gymnasium's interface has one seed for all; these take one for each
         self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(plain, "takes_seed_for_each", False)
 
@@ -55,6 +55,7 @@ class VectorEnvironments:
         self._begin(range(self.num_envs))
         self._resetting = None
         self.observation = self._checked(observation)
+        self._is_in_step = True
         return self.observation.copy()
 
     def restart(self, envs: Sequence[int]) -> Array:
@@ -88,6 +89,7 @@ class VectorEnvironments:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
         before, resetting = self.observation, self._resetting
         valid = None if resetting is None else ~resetting
+        action = np.asarray(action, self.action_space.dtype)
         page = self.book.advance(action, valid)
         self.finished = []
         try:
@@ -96,11 +98,12 @@ class VectorEnvironments:
             # The state before the fault is what gets saved
             self.observation, self._resetting, self.finished = before, resetting, []
             self.book.undo(page)
+            self._is_in_step = False
             raise
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, earned, terminated, truncated, info = self._called("step", action)
+        observed, earned, terminated, truncated, info = self._called("step", action.copy())  # it may change what it is given
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
@@ -158,11 +161,11 @@ class VectorEnvironments:
         """What it gives: five values for a step, two for a reset. Raises `EnvironmentFault`."""
         self.book.called = ALL
         try:
-            answer = tuple(getattr(self.env, method)(*given, **named))
-            if len(answer) != (wanted := 5 if method == "step" else 2):
-                raise ValueError(f"{len(answer)} values were given, wanted are {wanted}")
-            return answer
+            answer = getattr(self.env, method)(*given, **named)
+            return step_answer(answer) if method == "step" else reset_answer(answer)
         except Exception as error:
+            if (slip := old_interface(method, error)) is not None:
+                raise self.book.fault(ALL, *slip.args) from error
             raise self.book.fault(ALL, f"{method} raised {in_words(error)}") from error
         finally:
             self.book.called = None
@@ -186,14 +189,38 @@ class VectorEnvironments:
         return self.book.fault(ALL, f"the {what} have shape {array.shape}, it should be {wanted}")
 
     def arrays(self) -> dict[str, Array]:
-        """What a checkpoint has to hold. A vector environment's own state cannot be asked for."""
-        return {**self.book.arrays(), "observation": self.observation}
+        """What a checkpoint has to hold, with the state of the environments where it is known."""
+        arrays = {**self.book.arrays(), "observation": self.observation}
+        if self.why_inexact is None and self._is_in_step:
+            resetting = np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
+            arrays |= {RESETTING: resetting, **read_state(self.env)}
+        return arrays
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
-        """Begin new episodes: where the old ones stood is not known. Gives the indices of all environments."""
-        self.book.index[:] = arrays["episode.index"] + 1
+        """Put the environments where the saved ones stood; without their state, begin new episodes.
+
+        Returns the indices of environments that begin new episodes. Raises `ValueError` or `KeyError` for arrays of other
+        environments.
+        """
+        index = arrays["episode.index"].reshape(self.num_envs)
+        if index.dtype.kind not in "iu" or index.min() < 0:
+            raise ValueError("episodes of other environments were saved")
+        is_saved = self.why_inexact is None and RESETTING in arrays
+        self.book.index[:] = index if is_saved else index + 1
         self.reset()
-        return list(range(self.num_envs))
+        if not is_saved:
+            return list(range(self.num_envs))
+        columns = [arrays[name] for name in ("episode.total", "episode.length", RESETTING, "observation")]
+        for saved, mine in zip(columns, (self.book.total, self.book.length, index < 0, self.observation), strict=True):
+            if saved.shape != mine.shape or saved.dtype != mine.dtype or not all_finite(saved):
+                raise ValueError("the state of other environments was saved")
+        total, length, resetting, observation = (column.copy() for column in columns)
+        if not np.array_equal(write_state(self.env, arrays), observation):
+            raise ValueError("the observations are not those of the state")
+        self.book.total, self.book.length, self.observation = total, length, observation
+        self.book.seedless[:] = True
+        self._resetting = resetting if resetting.any() else None
+        return []
 
     def reseed(self, stream: str) -> None:
         """Let the next episodes be those of another stream of seeds, from its first one on."""
@@ -202,3 +229,21 @@ class VectorEnvironments:
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
+
+
+def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
+    """What a vector environment says of itself. Raises `UserError` where it does not, with what to do."""
+    if not hasattr(env, "single_observation_space") or not hasattr(env, "single_action_space"):
+        raise UserError(
+            f"{type(env).__name__} has no single_observation_space - it follows an older interface than Gymnasium 1.0, as "
+            "SuperSuit's do - wrap it in the class of docs/environments.md#supersuit"
+        )
+    given = (env.metadata or {}).get("autoreset_mode")
+    for mode in AutoresetMode:
+        if given in (mode, mode.value, mode.name):
+            return mode
+    raise UserError(
+        f"the vector environment's metadata['autoreset_mode'] is {given!r} - without it the last transition of an episode "
+        "cannot be told from the first of the next - set it to the gymnasium.vector.AutoresetMode that the environment has: "
+        "docs/environments.md#vector-environments"
+    )

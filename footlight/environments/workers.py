@@ -5,12 +5,11 @@ Gymnasium's `AsyncVectorEnv` is not used: closing it after a worker has died fai
 of its environment (or never, where it cannot be sent), and single environments cannot be put back to where they stood.
 """
 
-import atexit
 import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -27,6 +26,9 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
+from footlight.environments.interface import InterfaceError, as_flag, old_interface, reset_answer, step_answer
+from footlight.environments.naming import name_of
+from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
@@ -37,6 +39,7 @@ T = TypeVar("T")
 CLOSING_SECONDS = 5.0  # for a worker to finish its step and close its environment
 LOOKING_SECONDS = 1.0  # between two looks whether the other process is still there
 MOST_LOSSES = 3  # of workers at the same step
+CANNOT_START = "no process can be started for an environment"
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,23 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, make: Make, timeout: float = Supervision.timeout) -> None:
-        # A fork knows the ids that the user's script has registered, and does not run that script again
-        context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
+        context = start_method()
         self._connection, theirs = context.Pipe()
+        self._owner = os.getpid()
+        _close_with_this_process()
         _OURS.add(self)
-        self._process = context.Process(target=_serve, args=(CloudpickleWrapper(make), theirs, os.getpid()), daemon=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the child runs nothing of theirs
-            self._process.start()
-        theirs.close()
+        arguments = CloudpickleWrapper(make), theirs, os.getpid()
+        # A daemon, so that multiprocessing does not wait for it at its end, until it runs: `_serve`
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        try:
+            with may_start_processes(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: see `use_one_thread`
+                self._process.start()
+        except Exception as error:  # no memory, too many processes; or a function that cannot be pickled for a spawned process
+            self._connection.close()
+            raise UserError(f"{CANNOT_START} - {in_words(error)} - use vectorization sync") from error
+        finally:
+            theirs.close()
         self._timeout = timeout
         self._asked = True  # the first answer is what spaces there are
         self._lost: str | None = None  # how it ended
@@ -71,7 +82,12 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def learn_spaces(self) -> None:
         """Wait until the environment is made. Raises `UserError` where it cannot be."""
         try:
-            self.observation_space, self.action_space = self._answer()
+            self.observation_space, self.action_space, self.name = self._answer()
+        except WorkerLost as lost:
+            raise UserError(
+                f"the environment was not made in its process - {lost} - look for what it waits for or what ended it, or use "
+                "vectorization sync"
+            ) from lost
         except RemoteError as error:
             raise UserError(str(error)) from error
 
@@ -111,7 +127,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             good, answer = False, f"its result cannot be read ({in_words(error)})"
         self._asked = False
         if not good:
-            raise RemoteError(answer)
+            raise InterfaceError(*answer) if isinstance(answer, tuple) else RemoteError(answer)
         return answer
 
     def _wait(self) -> None:
@@ -128,7 +144,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def _lose(self, how: str | None) -> WorkerLost:
         if how is None:
             self._process.join(LOOKING_SECONDS)
-            how = _ending(self._process.exitcode)
+            how = describe_end(self._process.exitcode)
         self._process.kill()
         self._process.join()
         self._lost = how
@@ -141,12 +157,22 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def close(self, patience: float | None = None) -> None:
         """End the process, by force where it does not end by itself in these seconds (None: `CLOSING_SECONDS`)."""
         self.leave()
+        if self._owner != os.getpid() or self._process.pid is None:
+            return  # another process's, of which a fork has a copy; or one that could not be started
         self._process.join(CLOSING_SECONDS if patience is None else patience)
         self._process.kill()
         self._process.join()
 
 
 _OURS: weakref.WeakSet[RemoteEnv] = weakref.WeakSet()  # of this process: a worker inherits the list, and closes its copies
+_closing: list[int] = []  # ids of the process that closes what nobody has closed, when it ends; a fork has another
+
+
+def _close_with_this_process() -> None:
+    """Have all be closed before multiprocessing waits for what is left, in its own processes, too, where atexit does nothing."""
+    if os.getpid() not in _closing:
+        _closing[:] = [os.getpid()]
+        multiprocessing.util.Finalize(None, _close_all, exitpriority=100)
 
 
 class AsyncEnvironments(SerialEnvironments):
@@ -197,8 +223,8 @@ class AsyncEnvironments(SerialEnvironments):
     def _replace(self, env: int) -> None:
         """A new worker for `env`. Raises `EnvironmentFault`."""
         self.remote[env].close()
-        self.remote[env] = self.envs[env] = RemoteEnv(self._make, self._supervision.timeout)
         try:
+            self.remote[env] = self.envs[env] = RemoteEnv(self._make, self._supervision.timeout)
             self.remote[env].learn_spaces()
         except UserError as error:
             raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
@@ -238,28 +264,14 @@ def _close(remote: Sequence[RemoteEnv]) -> None:
         env.close(max(0.0, deadline - time.monotonic()))
 
 
-@atexit.register
 def _close_all() -> None:
-    """Before multiprocessing waits for what nobody has closed."""
     _close(list(_OURS))
-
-
-def _ending(exit_code: int | None) -> str:
-    """In words."""
-    if exit_code is None:
-        return "its process has closed its pipe"
-    if exit_code >= 0:
-        return f"its process has ended by itself (exit code {exit_code})"
-    try:
-        name = f" ({signal.Signals(-exit_code).name})"
-    except ValueError:  # a real-time signal
-        name = ""
-    want = ", perhaps for want of memory" if exit_code == -9 else ""
-    return f"its process was killed by signal {-exit_code}{name}{want}"
 
 
 def _serve(make: Make, connection: Connection, parent: int) -> None:
     """What a worker does: make the environment, then step and reset it until the other end is closed."""
+    multiprocessing.current_process().daemon = False  # the environment may have processes of its own
+    use_one_thread()
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # may reach all processes of a terminal or a job; the first one decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -273,13 +285,14 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         except Exception as error:
             _send(connection, (False, str(error) if isinstance(error, FootlightError) else in_words(error)))
             return
-        _send(connection, (True, (env.observation_space, env.action_space)))
+        _send(connection, (True, (env.observation_space, env.action_space, name_of(env))))
         while True:
             method, given = connection.recv()
             try:
                 answer = True, _ANSWERS[method](env, *given)
             except Exception as error:
-                answer = False, in_words(error)
+                slip = old_interface(method, error)
+                answer = False, in_words(error) if slip is None else slip.args
             _send(connection, answer)
     except (EOFError, OSError):
         pass  # the other end has gone
@@ -306,12 +319,13 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
 
 
 def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
-    observed, reward, terminated, truncated, info = env.step(action)
-    return observed, reward, bool(terminated), bool(truncated), bool(info.get(LIFE_LOST))  # the rest may be large, and unread
+    observed, reward, terminated, truncated, info = step_answer(env.step(action))
+    ends = as_flag("terminated", terminated), as_flag("truncated", truncated)
+    return observed, reward, *ends, bool(info.get(LIFE_LOST))  # the rest may be large, and unread
 
 
 def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
-    observation, _ = env.reset(seed=seed)
+    observation, _ = reset_answer(env.reset(seed=seed))
     return observation
 
 

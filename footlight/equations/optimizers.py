@@ -30,10 +30,15 @@ class Adam:
         return Adam(zeros, zeros.clone(), one, one.clone())
 
 
-def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8) -> Tensor:
-    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Gives the gradient's norm.
+def adam_step(
+    parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Return the gradient's norm.
 
-    The powers of the bias corrections are kept, not computed: a compiler computes them anew for every few parameters.
+    `weight_decay` is decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2, AdamW): the parameters also shrink by
+    learning_rate * weight_decay of themselves. The powers of the bias corrections are kept, not computed: a compiler would
+    compute them again for every few parameters.
     """
     norm = gradient_norm(gradient_P)
     first_bias, second_bias = memory.first_bias * 0.9, memory.second_bias * 0.999
@@ -41,7 +46,8 @@ def adam_step(parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_r
     second_moment = (memory.second_moment * 0.999).addcmul(gradient_P, gradient_P, value=0.001)
     step_size = learning_rate / (1 - first_bias)
     root = (second_moment / (1 - second_bias)).sqrt()
-    _take(norm, parameters_P, parameters_P - first_moment * step_size / (root + epsilon))
+    kept_P = parameters_P - learning_rate * weight_decay * parameters_P if weight_decay else parameters_P
+    _take(norm, parameters_P, kept_P - first_moment * step_size / (root + epsilon))
     _take(norm, memory.first_moment, first_moment)
     _take(norm, memory.second_moment, second_moment)
     _take(norm, memory.first_bias, first_bias)
@@ -93,6 +99,29 @@ def rmsprop_step(
     _take(norm, memory.second_moment, v)
     if memory.gradient is not None:
         memory.gradient.copy_(gradient_P)
+    return norm
+
+
+@dataclass
+class SGD:
+    """What plain gradient descent keeps for a vector of P parameters: nothing but the last gradient, where it is to be seen."""
+
+    gradient: Tensor  # [P]
+
+    @staticmethod
+    def zeros_like(parameters_P: Tensor) -> "SGD":
+        """The memory before the first step."""
+        return SGD(torch.zeros_like(parameters_P))
+
+
+Memory = Adam | RMSprop | SGD
+
+
+def sgd_step(parameters_P: Tensor, gradient_P: Tensor, memory: SGD, learning_rate: StepSize) -> Tensor:
+    """One step of stochastic gradient descent without momentum, in place: w <- w - alpha g. Return the gradient's norm."""
+    norm = gradient_norm(gradient_P)
+    _take(norm, parameters_P, parameters_P - learning_rate * gradient_P)
+    memory.gradient.copy_(gradient_P)
     return norm
 
 

@@ -15,7 +15,6 @@ _LAYERS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),  # Mnih et al. 2015, with a linear layer of 512 behind it
     "small": ((16, 5, 2), (32, 5, 2), (32, 5, 2)),
 }
-_SMALLEST = 36  # height and width from which on something comes out of all three layers of nature
 
 
 def choose_torso(torso: Torso, observation_shape: tuple[int, ...], observation_dtype: str) -> Torso:
@@ -23,7 +22,7 @@ def choose_torso(torso: Torso, observation_shape: tuple[int, ...], observation_d
     if torso != "auto":
         return torso
     is_image = observation_dtype == "uint8" and 2 <= len(observation_shape) <= 4
-    return "nature" if is_image and min(_picture(observation_shape)[1:]) >= _SMALLEST else "mlp"
+    return "nature" if is_image and min(_picture(observation_shape)[1:]) >= _smallest("nature") else "mlp"
 
 
 def convolutions(
@@ -35,22 +34,37 @@ def convolutions(
     Raises `UserError` for pictures that are too small, and for observations that are none.
     """
     if not 2 <= len(observation_shape) <= 4:
-        raise UserError(f"torso is {torso} - observations of shape {observation_shape} are no pictures - use torso mlp")
+        raise UserError(f"torso is {torso} - observations of shape {observation_shape} are not images - use torso mlp")
     channels, height, width = _picture(observation_shape)
     layers: list[nn.Module] = [Picture(observation_shape)]
     for out_channels, kernel, stride in _LAYERS[torso]:
         height, width = ((size - kernel) // stride + 1 for size in (height, width))
         if min(height, width) < 1:
-            raise UserError(
-                f"torso is {torso} - pictures of {' x '.join(map(str, _picture(observation_shape)[1:]))} are too small for it - "
-                f"use {'small or ' if torso == 'nature' else ''}mlp, or larger pictures"
-            )
+            raise UserError(_too_small(torso, observation_shape))
         layers.append(nn.Conv2d(channels, out_channels, kernel, stride))
         if layer_norm is not None:
             layers.append(layer_norm([out_channels, height, width]))
         layers.append(activation())
         channels = out_channels
     return [*layers, nn.Flatten()], channels * height * width
+
+
+def _too_small(torso: Torso, observation_shape: tuple[int, ...]) -> str:
+    channels, height, width = _picture(observation_shape)
+    size, plural = _smallest(torso), "s" if channels > 1 else ""
+    fitting = [name for name in _LAYERS if min(height, width) >= _smallest(name)]
+    return (
+        f"torso is {torso} - images of {height} x {width} pixels with {channels} channel{plural} are too small for its "
+        f"convolutions, which need {size} x {size} - use torso {' or '.join([*fitting, 'mlp'])}, or larger images"
+    )
+
+
+def _smallest(torso: str) -> int:
+    """Height and width from which on something comes out of all layers."""
+    size = 1
+    for _, kernel, stride in reversed(_LAYERS[torso]):
+        size = (size - 1) * stride + kernel
+    return size
 
 
 class Picture(nn.Module):
@@ -85,5 +99,9 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Of three numbers, channels are the smaller one of the two ends."""
-    return shape[2] < shape[0]
+    """Of three numbers, two equal neighbors are height and width, such as those of Atari screens, however many are stacked.
+
+    Where both pairs are equal, or none, the channels are the smaller one of the two ends.
+    """
+    square_first, square_last = shape[0] == shape[1], shape[1] == shape[2]
+    return square_first if square_first != square_last else shape[2] < shape[0]

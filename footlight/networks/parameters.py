@@ -17,6 +17,7 @@ from torch.func import functional_call, vmap
 
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
+from footlight.networks.precision import mixed_precision, output_layers
 from footlight.types import Array
 
 Precision = Literal["fp32", "bf16"]
@@ -47,6 +48,7 @@ class Network:
         self._sizes = [value.numel() for value in stacked.values()]
         self._dims = [value.dim() - ensemble for value in stacked.values()]  # 2: matrices, 4: kernels
         self._precision = precision
+        self._fp32_layers: list[nn.Module] = []
         self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
         self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
@@ -56,10 +58,15 @@ class Network:
         if self.num_copies is None:
             if self._precision == "fp32":
                 return self._call(self.named(parameters_P), inputs)
-            with torch.autocast(parameters_P.device.type, torch.bfloat16):  # of products alone; sums and what is kept stay fp32
+            with mixed_precision(parameters_P.device.type, self._fp32_layers):
                 output = self._call(self.named(parameters_P), inputs)
             return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
+
+    def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
+        """Let the last layers multiply in float32 whatever the precision; they are found by a call with these inputs."""
+        if self._precision != "fp32":
+            self._fp32_layers = output_layers(self.module, *inputs)
 
     def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The output of the first module of an ensemble alone."""

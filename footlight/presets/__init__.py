@@ -1,6 +1,8 @@
 """Tuned values: one TOML file per algorithm, one table per environment, applied by default and named when they are."""
 
+import math
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -35,3 +37,41 @@ def preset(algorithm: str, environment: str, wanted: bool | str = True) -> tuple
             raise UserError(f"unknown preset {wanted!r}{closest(name, mine)} - for {algorithm} there are {', '.join(mine)}")
     found = name if name in presets else next((key for key in presets if key.endswith("*") and name.startswith(key[:-1])), None)
     return (found, presets[found]) if found is not None else (None, {})
+
+
+def fit_rollout(defaults: Mapping[str, Any], tuned: Mapping[str, Any], typed: Mapping[str, Any], num_envs: int) -> dict[str, int]:
+    """n_steps and minibatch_size, where nobody typed them and the preset's do not fit `num_envs` environments.
+
+    A rollout keeps about as many steps as the preset means, and its minibatches keep their size, or else their number. {} where
+    nothing has to change, or the algorithm has no minibatches. typed: values that are converted already.
+    """
+    if "n_steps" not in defaults or "minibatch_size" not in defaults:
+        return {}
+    before = {**defaults, **tuned}
+    n_steps, size = before["n_steps"], before["minibatch_size"]
+    usual_envs = tuned.get("num_envs", num_envs if "n_steps" not in tuned else 1)
+    wanted = {"n_steps": n_steps, "minibatch_size": size, **typed}
+    rollout = n_steps * usual_envs
+    if "n_steps" not in typed and num_envs != usual_envs:
+        wanted["n_steps"] = _nearest_multiple(rollout / num_envs, wanted["minibatch_size"], num_envs)
+        if "minibatch_size" not in typed and abs(wanted["n_steps"] * num_envs - rollout) > rollout / 8:
+            count = max(1, rollout // size)  # minibatches
+            wanted["n_steps"] = _nearest_multiple(rollout / num_envs, count, num_envs)
+            wanted["minibatch_size"] = max(2, wanted["n_steps"] * num_envs // count)
+    total = wanted["n_steps"] * num_envs
+    if "minibatch_size" not in typed and total % wanted["minibatch_size"]:
+        wanted["minibatch_size"] = closest_divisor(total, size)
+    names = ("n_steps", "minibatch_size")
+    return {name: wanted[name] for name in names if name not in typed and wanted[name] != before[name]}
+
+
+def _nearest_multiple(wanted: float, divisor: int, num_envs: int) -> int:
+    """The number of steps nearest to `wanted` whose product with `num_envs` is a multiple of `divisor`."""
+    unit = divisor // math.gcd(divisor, num_envs)
+    return unit * max(1, round(wanted / unit))
+
+
+def closest_divisor(size: int, near: int) -> int:
+    """The divisor of `size` that is closest to `near`; not 1, if there is another one."""
+    found = [n for k in range(1, math.isqrt(size) + 1) if size % k == 0 for n in (k, size // k)]
+    return min((n for n in found if n > 1 or size == 1), key=lambda n: abs(n - near))

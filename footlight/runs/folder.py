@@ -4,15 +4,16 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from footlight.errors import StorageFault, UserError
+from footlight.errors import StorageFault, UserError, quoted
 from footlight.runs.lock import require_held
-from footlight.storage import flush, replace_text
+from footlight.storage import flush, replace_text, user_path
 
 FORMAT_VERSION = 1
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
@@ -25,7 +26,7 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
     """
     try:
         if run_dir is not None:
-            folder = Path(run_dir)
+            folder = user_path(run_dir)
             try:
                 _make(folder)
             except FileExistsError:
@@ -71,14 +72,15 @@ def require_unbegun(folder: Path) -> None:
         more = checkpoints.is_symlink() or not checkpoints.is_dir() or any(p.name[0] != "." for p in checkpoints.iterdir())
     if more:
         raise UserError(
-            f"{folder} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {folder}`"
+            f"{folder} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {quoted(folder)}`"
         )
 
 
 def _safe(name: str) -> str:
-    """An environment id as a relative path without surprises."""
-    parts = ["".join(c if c.isalnum() or c in "-_." else "-" for c in part).strip(".") for part in name.split("/")]
-    return "/".join(part for part in parts if part) or "environment"
+    """An environment's name as a relative path without surprises."""
+    parts = (re.sub(r"[^\w.-]+", "-", part).strip(".") for part in name.split("/"))
+    named = [part.rstrip("-") if "(" in name else part for part in parts]
+    return "/".join(part for part in named if part) or "environment"
 
 
 class RunFolder:
@@ -183,4 +185,6 @@ class _Log:
 
 
 def _fault(path: Path, error: OSError) -> StorageFault:
-    return StorageFault(f"cannot write {path} - {error.strerror} - free some space, then `footlight resume {path.parent}`")
+    return StorageFault(
+        f"cannot write {path} - {error.strerror} - free some space, then `footlight resume {quoted(path.parent)}`"
+    )

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from footlight.errors import quoted
+
 PATIENCE = 60.0  # seconds that a training waits at its end for a tracker
 MOMENT = 2.0  # seconds that it waits without a word
 
@@ -92,7 +94,7 @@ class Follower:
         if self._failure is not None:
             self._say(
                 f"{self._name} has not all of this run - {self._failure}\n"
-                f"fill it in later: footlight track {self._folder} --track {self._name}"
+                f"fill it in later: footlight track {quoted(self._folder)} --track {self._name}"
             )
 
     def _ends_within(self, seconds: float) -> bool:

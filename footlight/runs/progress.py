@@ -1,10 +1,11 @@
 """The display of a training: a live one on a terminal, plain lines everywhere else, nothing when quiet."""
 
+import contextlib
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,10 +18,13 @@ from rich.text import Text
 
 from footlight.errors import printable
 
-# Seconds: how far steps/s looks back, how often it is measured, and the least and greatest pause between plain lines.
-WINDOW = 10.0
-SAMPLE_EVERY = 0.25
-SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+WINDOW = 30.0  # seconds that steps/s looks back
+SAMPLE_EVERY = 0.25  # seconds between its measurements
+KNOWN_AFTER = 3.0  # seconds of learning after which the time left is shown
+SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between plain lines; in between, a tenth of the time so far
+LINE_WIDTH = 100
+MEAN_OF = 100  # episodes
+COLUMNS = {"steps/s": 9, "time left": 9, "return": 9, f"mean of {MEAN_OF}": 11, "evaluation": 10}  # of plain lines
 
 
 class _Console(Console):
@@ -37,11 +41,11 @@ def _discard_output() -> None:
 
 
 class Display:
-    """Shows how far a training is, how fast it goes and how well it does; use it as a context manager.
+    """Progress of a training run; use it as a context manager.
 
-    `total_steps` and `start_step` (where a resumed run goes on) are environment steps; without `console` it writes to
-    standard output. On a terminal Rich redraws the display four times a second; elsewhere a line is printed every two
-    seconds, less often in long runs, and one at the end. `quiet` prints nothing at all.
+    `total_steps` and `start_step` (of a resumed run) are environment steps. Without `console` it writes to standard output. On a
+    terminal Rich redraws the display four times a second. Elsewhere it prints a table: a header, then a line every two seconds,
+    less often in long runs, and one at the end. `quiet` prints nothing.
     """
 
     _started: float
@@ -53,11 +57,15 @@ class Display:
         self._step = start_step
         self._quiet = quiet
         self._console = console or _Console()
+        self._returns: deque[float] = deque(maxlen=MEAN_OF)
         self._values: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._rate: float | None = None
+        self._updates: int | None = None
+        self._learning = self._updated = False
+        self._activity = ""
         self._live: Live | None = None
-        self._stale = False
+        self._stale = self._has_header = False
         self._start_clock()
 
     def __enter__(self) -> Self:
@@ -81,29 +89,56 @@ class Display:
         self,
         step: int,
         *,
-        training_return: float | None = None,
+        updates: int | None = None,
+        returns: Iterable[float] = (),
         evaluation_return: float | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Takes the news at `step`; a value stays on display until the next of its name. Cheap: call it every step."""
+        """Take the news at `step`; a value stays on display until the next of its name. Cheap: call it every step.
+
+        updates: gradient updates so far, without which each step counts as one. returns: of the episodes that have just ended.
+        """
         self._step = step
         self._stale = True
+        self._follow_updates(step if updates is None else updates)
+        if new := list(returns):
+            self.show_returns([*self._returns, *new])
         # Rich draws from its own thread: dictionaries are replaced, never changed under its eyes.
-        if training_return is not None:
-            self._values = {**self._values, "training return": training_return}
         if evaluation_return is not None:
             self._values = {**self._values, "evaluation": evaluation_return}
         if metrics:
             self._metrics = {**self._metrics, **metrics}
-        now = time.monotonic()
-        if now >= self._next_sample:
-            self._measure(now)
-        if now >= self._next_line and self._live is None and not self._quiet:
-            self._print_line()
-            self._next_line = now + min(max(SHORTEST_PAUSE, (now - self._started) / 100), LONGEST_PAUSE)
+        self._refresh()
+
+    def show_returns(self, returns: Sequence[float]) -> None:
+        """Show the last of these returns, and the mean of the last 100."""
+        self._returns = deque(returns, maxlen=MEAN_OF)
+        if self._returns:
+            mean = sum(self._returns) / len(self._returns)
+            self._values = {**self._values, "return": self._returns[-1], f"mean of {MEAN_OF}": mean}
+
+    @contextlib.contextmanager
+    def activity(self, text: str, total: int, goes_on: Callable[[], bool]) -> Iterator[Callable[[int], bool]]:
+        """Show `text` and a count of `total` while something other than training takes its time, such as an evaluation.
+
+        Yields a function to call often with the number of completed parts, which returns `goes_on()`. The time does not count
+        for steps/s.
+        """
+        began = time.monotonic()
+
+        def progress(completed: int) -> bool:
+            self._activity = f"{text} {min(completed + 1, total)}/{total}"
+            self._refresh()
+            return goes_on()
+
+        try:
+            yield progress
+        finally:
+            self._activity = ""
+            self._paused += time.monotonic() - began
 
     def say(self, text: str) -> None:
-        """Prints `text` above the live display if there is one, without what a terminal would obey."""
+        """Print `text` above the live display if there is one, without what a terminal would obey."""
         if self._quiet:
             return
         try:
@@ -115,43 +150,94 @@ class Display:
 
     def _start_clock(self) -> None:
         self._started = time.monotonic()
-        self._samples: deque[tuple[float, int]] = deque([(self._started, self._step)])
+        self._paused = 0.0  # seconds of activities, which are no training
+        self._samples: deque[tuple[float, int]] = deque([(0.0, self._step)])
         self._next_sample = self._started + SAMPLE_EVERY
         self._next_line = self._started + SHORTEST_PAUSE
 
+    def _follow_updates(self, updates: int) -> None:
+        """Measure from the first update on, and only right after an update.
+
+        Steps before the first one are far faster than those to come, and the first one is far slower. Algorithms that collect
+        many steps for an update alternate between fast steps and slow updates: only whole cycles have a meaningful rate.
+        """
+        if updates == self._updates:
+            return
+        if self._updates is not None:
+            self._updated = True
+            if not self._learning:
+                self._learning = True
+                self._samples = deque([(self._trained_for(time.monotonic()), self._step)])
+        self._updates = updates
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_sample and not self._activity:
+            self._measure(now)
+        if now >= self._next_line and self._live is None and not self._quiet:
+            self._print_line()
+            self._next_line = now + min(max(SHORTEST_PAUSE, (now - self._started) / 10), LONGEST_PAUSE)
+
+    def _trained_for(self, now: float) -> float:
+        return now - self._started - self._paused
+
     def _measure(self, now: float) -> None:
-        self._samples.append((now, self._step))
+        if self._learning and not self._updated:
+            return
+        trained_for = self._trained_for(now)
+        self._samples.append((trained_for, self._step))
         # The oldest sample kept is the last one outside the window, so that rare updates still span a whole window.
-        while len(self._samples) > 2 and now - self._samples[1][0] >= WINDOW:
+        while len(self._samples) > 2 and trained_for - self._samples[1][0] >= WINDOW:
             self._samples.popleft()
         then, old_step = self._samples[0]
-        if now > then and self._step > old_step:
-            self._rate = (self._step - old_step) / (now - then)
+        if trained_for > then and self._step > old_step:
+            self._rate = (self._step - old_step) / (trained_for - then)
+        self._updated = False
         self._next_sample = now + SAMPLE_EVERY
 
-    def _pace(self) -> list[str]:
-        if self._rate is None:
-            return ["- steps/s", "-:--:-- left"]
+    def _time_left(self) -> str:
+        """Time that the remaining steps will take, with a share for activities as so far; empty until it is known."""
+        trained_for = self._samples[-1][0]
+        if not self._learning or self._rate is None or trained_for - self._samples[0][0] < KNOWN_AFTER:
+            return ""
         left = max(self._total - self._step, 0) / self._rate
-        return [f"{_number(self._rate)} steps/s", f"{_duration(left)} left"]
+        return _duration(left * (1 + self._paused / trained_for))
 
     def _print_line(self) -> None:
-        values = [f"{name} {_number(value)}" for name, value in (self._values | self._metrics).items()]
-        self.say(" | ".join([f"step {self._step:,}/{self._total:,}", *self._pace(), *values]))
+        width = max(len(f"{self._total:,}"), len("step"))
+        if not self._has_header:
+            self._has_header = True
+            self.say("  ".join([f"{'step':>{width}}", *(f"{name:>{size}}" for name, size in COLUMNS.items())]))
+        rate = "" if self._rate is None else _number(self._rate)
+        cells = {"steps/s": rate, "time left": self._time_left()}
+        cells |= {name: _number(value) for name, value in self._values.items()}
+        row = [f"{self._step:>{width},}", *(f"{cells.get(name) or '-':>{size}}" for name, size in COLUMNS.items())]
+        for more in [self._activity] if self._activity else [f"{name} {_number(value)}" for name, value in self._metrics.items()]:
+            if len("  ".join([*row, more])) <= LINE_WIDTH:
+                row.append(more)
+        self.say("  ".join(row))
         self._stale = False
 
     def _render(self) -> RenderableType:
         head = Table.grid(padding=(0, 2), expand=True)
         head.add_column(ratio=1)
         bar = ProgressBar(total=max(self._total, 1), completed=self._step)
-        facts = [f"{self._step:,}/{self._total:,} steps", *self._pace()]
+        facts = [f"{self._step:,}/{self._total:,} steps"]
+        if self._rate is not None:
+            facts.append(f"{_number(self._rate)} steps/s")
+        if left := self._time_left():
+            facts.append(f"{left} left")
+        if activity := self._activity:
+            facts = [facts[0], activity]
         for _ in facts:
             head.add_column(no_wrap=True, justify="right")
         head.add_row(bar, *facts)
         rows: list[RenderableType] = [head]
-        for values, style in ((self._values, "bold"), (self._metrics, "")):
-            if values:
-                rows.append(_row(values, style))
+        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {len(self._returns)} episodes"}
+        values = {names.get(name, name): value for name, value in self._values.items()}
+        for cells, style in ((values, "bold"), (self._metrics, "")):
+            if cells:
+                rows.append(_row(cells, style))
         return Group(*rows)
 
 

@@ -69,6 +69,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def last_returns(folder: Path, count: int) -> list[float]:
+    """Returns of the last `count` training episodes of a run; none where its log cannot be read."""
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
+        return [float(line["return"]) for line in read_lines(folder / "episodes.jsonl")[-count:]]
+    return []
+
+
 def _read_table(path: Path, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     records = read_lines(path)
     for number, record in enumerate(records, start=1):

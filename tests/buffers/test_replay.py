@@ -21,6 +21,7 @@ class Settings:
     buffer_size: int = 100
     learning_starts: int = 0
     updates_per_step: float = 1.0
+    sample_with_replacement: bool = True
 
 
 def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
@@ -318,3 +319,29 @@ def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: 
 def test_a_batch_larger_than_the_buffer_is_refused(tiny_spaces: Spaces) -> None:
     with pytest.raises(UserError, match="batch_size 11 is larger than buffer_size 10"):
         Replay(tiny_spaces, 1, Settings(batch_size=11, buffer_size=10))
+
+
+# Without replacement
+
+
+def test_minibatch_without_replacement_has_different_transitions(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 1, Settings(batch_size=30, sample_with_replacement=False))
+    fill(replay, walk(40, 1))
+    drawn = [batch.observation[:, 1].tolist() for batch in batches(replay, np.random.default_rng(0))]
+    assert len(drawn) == 40
+    assert all(len(set(times)) == 30 for times in drawn)
+    counts = np.bincount(np.array(drawn, int).ravel(), minlength=40)
+    assert counts.sum() == 40 * 30
+    assert counts.min() > 15  # 30 of each expected, with a standard deviation of 2.7
+    with_replacement = Replay(tiny_spaces, 1, Settings(batch_size=30))
+    fill(with_replacement, walk(40, 1))
+    assert any(len(set(b.observation[:, 1].tolist())) < 30 for b in batches(with_replacement, np.random.default_rng(0)))
+
+
+def test_minibatch_without_replacement_waits_for_enough_transitions(tiny_spaces: Spaces) -> None:
+    replay = Replay(tiny_spaces, 1, Settings(batch_size=6, sample_with_replacement=False))
+    stream, due = np.random.default_rng(0), []
+    for step in walk(8, 1):
+        replay.add(step, step.action)
+        due.append(len(list(replay.due(stream))))
+    assert due == [0, 0, 0, 0, 0, 6, 1, 1]

@@ -33,7 +33,17 @@ def test_a_single_game_is_exact_and_several_are_not() -> None:
     pytest.importorskip("ale_py")
     game = configured("ALE/Breakout-v5")
     assert verdict(game, 1) is None
-    assert verdict(game, 2, "native") == "a vector environment cannot be put back to where it stood"
+    assert verdict(game, 2, "native") == "the state of a vector environment of class AtariVector cannot be saved"
+
+
+def test_gymnasiums_vector_cartpole_is_exact_and_other_vector_environments_are_not() -> None:
+    assert verdict("CartPole-v1", 8, "native") is None
+    assert verdict(gymnasium.make_vec("CartPole-v1", 2), None, "auto") is None
+    several = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    assert verdict(several, None, "auto") == "the state of a vector environment of class SyncVectorEnv cannot be saved"
+    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(gymnasium.make_vec("CartPole-v1", 2))
+    why = "the state of a vector environment of class RecordEpisodeStatistics cannot be saved"
+    assert verdict(wrapped, None, "auto") == why
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

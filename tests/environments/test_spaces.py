@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import Space, spaces
+from gymnasium.wrappers import FilterObservation, FlattenObservation
 
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
@@ -95,6 +97,41 @@ def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None
         describe(space, ACTED)
 
 
+class Mission(Space[str]):
+    """A space of a package's own, as MiniGrid has for its texts."""
+
+
+class Grid(gymnasium.Env[Any, Any]):
+    """MiniGrid's observations: a small picture, a direction and a text."""
+
+    action_space = ACTED
+    image = spaces.Box(0, 255, (7, 7, 3), np.uint8)
+    observation_space = spaces.Dict({"image": image, "direction": spaces.Discrete(4), "mission": Mission()})
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return {"image": np.zeros((7, 7, 3), np.uint8), "direction": np.int64(3), "mission": "go"}, {}
+
+
+def test_the_recipe_for_a_dict_with_a_text_works() -> None:
+    with pytest.raises(UserError) as refused:
+        describe(Grid.observation_space, ACTED)
+    what, _, remedy = str(refused.value).split(" - ")
+    assert what == "the observation space is a Dict"
+    left_out = "'mission' (Mission) cannot be flattened, so leave that out first: "
+    kept = Grid.observation_space.keys() - {"mission"}
+    assert remedy.startswith(left_out)
+    for name in ("FlattenObservation", "FilterObservation", *kept):
+        assert name in remedy
+    env = FlattenObservation(FilterObservation(Grid(), sorted(kept)))
+    assert env.reset()[0].shape == describe(env.observation_space, ACTED).observation_shape == (4 + 7 * 7 * 3,)
+
+
+@pytest.mark.parametrize("space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})])
+def test_what_cannot_be_flattened_is_not_sent_to_flatten_observation(space: Space[Any]) -> None:
+    with pytest.raises(UserError, match=r"cannot be flattened to a fixed size: .*TransformObservation"):
+        describe(space, ACTED)
+
+
 @pytest.mark.parametrize(
     "space",
     [spaces.Tuple([ACTED, ACTED]), spaces.Dict({"a": ACTED}), spaces.Sequence(ACTED), spaces.Text(4)],
@@ -106,9 +143,9 @@ def test_other_actions_are_refused(space: Space[Any]) -> None:
 
 def test_what_is_no_space_is_refused() -> None:
     nonsense: Any = (3,)
-    with pytest.raises(UserError, match=r"the observation space is no gymnasium space \(\(3,\)\)"):
+    with pytest.raises(UserError, match=r"the observation space is not a Gymnasium space \(\(3,\)\)"):
         describe(nonsense, ACTED)
-    with pytest.raises(UserError, match="the action space is no gymnasium space"):
+    with pytest.raises(UserError, match="the action space is not a Gymnasium space"):
         describe(SEEN, nonsense)
 
 

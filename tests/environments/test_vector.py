@@ -1,6 +1,8 @@
 """Vector environments: three autoreset modes, one story."""
 
+import runpy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+import footlight
 from footlight.environments.episodes import Episode
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
@@ -212,15 +215,83 @@ def test_reset_begins_anew(counting_env: Counting, mode: AutoresetMode) -> None:
     assert environments.book.total.tolist() == step.reward.tolist()
 
 
-@pytest.mark.parametrize("mode", [None, "NextStep", "same_step", 1])
+@pytest.mark.parametrize("mode", [None, "Next", "same_step", 1])
 def test_an_unknown_mode_is_refused(counting_env: Counting, mode: Any) -> None:
     env = SyncVectorEnv([counting_env])
     env.metadata = {**env.metadata, "autoreset_mode": mode}
-    with pytest.raises(UserError, match=rf"autoreset_mode'\] is {mode!r} - it must be a gymnasium.vector.AutoresetMode"):
+    remedy = r"set it to the gymnasium\.vector\.AutoresetMode that the environment has: docs/environments\.md#vector-environments"
+    with pytest.raises(UserError, match=rf"autoreset_mode'\] is {mode!r} - .* - {remedy}"):
         VectorEnvironments(env, 0, "episode")
     env.metadata.pop("autoreset_mode")
     with pytest.raises(UserError, match="is None"):
         VectorEnvironments(env, 0, "episode")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_may_be_its_name(counting_env: Counting, mode: AutoresetMode) -> None:
+    env = SyncVectorEnv([counting_env], autoreset_mode=mode)
+    for word in (mode.name, mode.value):
+        env.metadata = {**env.metadata, "autoreset_mode": word}
+        assert VectorEnvironments(env, 0, "episode").mode == mode
+
+
+class Agents(VectorEnv[Any, Any, Any]):
+    """Three agents of one world as SuperSuit makes them a vector environment: the interface is that of an older Gymnasium."""
+
+    metadata = {"render_modes": ["human"]}  # noqa: RUF012
+    num_envs = 3
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(4)
+
+    def reset(self, seed: Any = None, options: Any = None) -> Any:
+        self.steps = 0
+        return self.observe(), [{} for _ in range(3)]
+
+    def step(self, actions: Any) -> Any:
+        assert actions.shape == (3,)
+        assert actions.dtype == np.int64
+        self.steps += 1
+        observation, infos = self.observe(), [{} for _ in range(3)]
+        if self.steps == 5:
+            infos = [{"terminal_observation": row} for row in observation]
+            observation, _ = self.reset()
+        ended = np.full(3, self.steps == 0, np.uint8)
+        return observation, np.arange(3, dtype=np.float32), np.zeros(3, np.uint8), ended, infos
+
+    def observe(self) -> Any:
+        return np.stack([np.arange(3), np.full(3, self.steps)], 1).astype(np.float32)
+
+
+def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Agents has no single_observation_space .* docs/environments\.md#supersuit"):
+        VectorEnvironments(Agents(), 7, "episode")
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
+    assert "\n## SuperSuit\n" in page
+    assert "\n## Vector environments\n" in page
+    (tmp_path / "recipe.py").write_text(page.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    wrapped = runpy.run_path(str(tmp_path / "recipe.py"))["Agents"](Agents())
+    environments = VectorEnvironments(wrapped, 7, "episode")
+    environments.reset()
+    steps = [environments.step(np.zeros(3, np.int64)) for _ in range(6)]
+    assert [step.next_observation[:, 1].tolist() for step in steps[3:]] == [[4, 4, 4], [5, 5, 5], [1, 1, 1]]
+    assert [step.observation[:, 1].tolist() for step in steps[3:]] == [[3, 3, 3], [4, 4, 4], [0, 0, 0]]
+    assert [step.truncated.all() for step in steps] == [False, False, False, False, True, False]
+    assert environments.book.index.tolist() == [1, 1, 1]
+    settings: dict[str, Any] = {"steps": 60, "compile": "off", "quiet": True}
+    run = footlight.train("a2c", wrapped, run_dir=tmp_path / "run", **settings)
+    assert run.result["status"] == "finished"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
+def test_what_make_vec_makes_trains_with_evaluations(algorithm: str, tmp_path: Path) -> None:
+    environment = gymnasium.make_vec("CartPole-v1", 4, max_episode_steps=7)
+    settings: dict[str, Any] = {"steps": 128, "n_steps": 16, "compile": "off", "eval_episodes": 2, "quiet": True}
+    settings |= {"minibatch_size": 32} if algorithm == "ppo" else {}
+    run = footlight.train(algorithm, environment, run_dir=tmp_path / "run", **settings)
+    result: Any = run.result
+    assert result["status"] == "finished"
+    assert result["final_evaluation"]["lengths"] == [7, 7]  # its own time limit
+    assert run.config["resume"] == "exact"
 
 
 def failing(counting_env: Counting, episode: int, step: int, **wrong: Any) -> Any:

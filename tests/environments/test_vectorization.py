@@ -1,127 +1,128 @@
-"""Which kind of environments a run uses: measured where there is a choice, said, recorded, and kept on resume."""
+"""Which kind of environments a run uses: decided by rule where there is a choice, said, recorded, and kept on resume."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import pytest
+from gymnasium.envs.classic_control import PendulumEnv
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.vector import SyncVectorEnv
 
 import footlight
 from footlight.environments import vectorization
+from footlight.environments.atari import AtariGame
 from footlight.environments.make import make
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.vectorization import Vectorization, choose, measure
+from footlight.environments.vectorization import choose
 from footlight.environments.workers import AsyncEnvironments
 from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]
 
 
-def must_not_measure(*given: Any) -> Any:
-    raise AssertionError("measured")
+def silent(line: str) -> None:
+    raise AssertionError(line)
 
 
-@pytest.fixture
-def rates(monkeypatch: pytest.MonkeyPatch) -> dict[Vectorization, float]:
-    """What a measurement gives, to be filled in by the test: no test looks at the clock."""
-    given: dict[Vectorization, float] = {}
-    monkeypatch.setattr(vectorization, "measure", lambda source, num_envs: given)
-    return given
+def chosen(source: Any, num_envs: int) -> tuple[str, str]:
+    said: list[str] = []
+    kind = choose(source, num_envs, "auto", said.append)
+    return kind, "\n".join(said)
+
+
+@pytest.fixture(autouse=True)
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectorization, "cores", lambda: 8)
 
 
 @pytest.mark.parametrize("asked", ["auto", "sync", "async", "native"])
 @pytest.mark.parametrize("num_envs", [None, 1])
-def test_one_is_always_sync(monkeypatch: pytest.MonkeyPatch, asked: Any, num_envs: int | None) -> None:
-    monkeypatch.setattr(vectorization, "measure", must_not_measure)
-    assert choose("CartPole-v1", num_envs, asked, must_not_measure) == "sync"
+def test_one_is_always_sync(asked: Any, num_envs: int | None) -> None:
+    assert choose("CartPole-v1", num_envs, asked, silent) == "sync"
     assert type(make("CartPole-v1", 0, num_envs, vectorization=asked)) is SerialEnvironments
 
 
 @pytest.mark.parametrize("asked", ["sync", "async", "native"])
-def test_what_is_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch, asked: Any) -> None:
-    monkeypatch.setattr(vectorization, "measure", must_not_measure)
-    assert choose("CartPole-v1", 4, asked, must_not_measure) == asked
+def test_what_is_asked_for_is_taken(asked: Any) -> None:
+    assert choose("CartPole-v1", 4, asked, silent) == asked
 
 
-def test_what_was_given_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, counting_env: Counting) -> None:
-    monkeypatch.setattr(vectorization, "measure", must_not_measure)
+def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
     together = SyncVectorEnv([counting_env] * 2)
-    assert choose(together, None, "auto", must_not_measure) == "auto"
+    assert choose(together, None, "auto", silent) == "auto"
     with pytest.raises(UserError, match="vectorization is 'async' - the given vector environment is used as it is"):
-        choose(together, None, "async", must_not_measure)
-    assert choose(counting_env(), None, "auto", must_not_measure) == "sync"
+        choose(together, None, "async", silent)
+    assert choose(counting_env(), None, "auto", silent) == "sync"
 
 
 @pytest.mark.parametrize(
-    ("measured", "chosen", "line"),
+    ("name", "num_envs", "kind"),
     [
-        ({"sync": 61_234.0, "native": 412_345.6}, "native", "8 environments: native (412,000 steps/s; sync 61,200)"),
-        ({"sync": 61_000.0, "native": 40_000.0}, "sync", "8 environments: sync (61,000 steps/s; native 40,000)"),
-        ({"sync": 1_000.0, "native": 1_050.0}, "sync", "8 environments: sync (1,000 steps/s; native 1,050)"),  # within the noise
-        ({"sync": 21_000.0}, "sync", "8 environments: sync (21,000 steps/s)"),
-        ({"sync": 0.0}, "sync", "8 environments: sync (0 steps/s)"),  # it fails, and the run will say how
-        ({"sync": 30.0, "async": 111.0}, "async", "8 environments: async (111 steps/s; sync 30)"),
-        ({"sync": 30.0, "native": 500.0, "async": 111.0}, "native", "8 environments: native (500 steps/s; sync 30; async 111)"),
+        ("CartPole-v1", 2, "sync"),
+        ("CartPole-v1", 5, "sync"),
+        ("CartPole-v1", 6, "native"),
+        ("CartPole-v0", 64, "native"),
+        ("phys2d/CartPole-v1", 64, "sync"),  # written in JAX: neither its speed nor its state is known
+        ("Acrobot-v1", 16, "sync"),
+        ("Pendulum-v1", 4, "sync"),
+        ("LunarLander-v3", 16, "sync"),
+        ("HalfCheetah-v5", 4, "sync"),
+        ("Humanoid-v5", 4, "async"),
+        ("HumanoidStandup-v5", 2, "async"),
+        ("CarRacing-v3", 2, "async"),
+        ("their_package:Env-v0", 8, "sync"),  # of unknown cost
+        ("No-such-v0", 8, "sync"),  # which is said when it is made
     ],
 )
-def test_the_fastest_is_chosen_and_said(
-    rates: dict[Vectorization, float], measured: dict[Vectorization, float], chosen: str, line: str
-) -> None:
-    rates.update(measured)
-    said: list[str] = []
-    assert choose("CartPole-v1", 8, "auto", said.append) == chosen
-    assert said == [line]
+def test_id_and_number_decide(name: str, num_envs: int, kind: str) -> None:
+    assert [chosen(name, num_envs)[0] for _ in range(2)] == [kind, kind]
 
 
-@pytest.mark.parametrize(
-    ("sync", "cores", "kinds"),
-    [(3_000.0, 8, ["sync", "native"]), (1_500.0, 8, ["sync", "native", "async"]), (1_500.0, 1, ["sync", "native"])],
-)
-def test_processes_are_tried_where_they_can_pay(
-    monkeypatch: pytest.MonkeyPatch, sync: float, cores: int, kinds: list[str]
-) -> None:
-    def rate(environments: Any) -> float:
-        environments.close()
-        return sync
-
-    monkeypatch.setattr(vectorization, "_rate", rate)
-    monkeypatch.setattr(vectorization, "cores", lambda: cores)
-    assert list(measure("CartPole-v1", 64)) == kinds
-    assert list(measure(lambda: gymnasium.make("CartPole-v1"), 3)) == [kind for kind in kinds if kind != "native"]
+def test_games_are_native() -> None:
+    assert choose(AtariGame("ALE/Breakout-v5"), 4, "auto", silent) == "native"
 
 
-def test_a_measurement_touches_nothing(monkeypatch: pytest.MonkeyPatch, counting_env: Counting) -> None:
-    monkeypatch.setattr(vectorization, "SECONDS", 1e-3)
-    made: list[Any] = []
+def test_no_clock_and_no_environment_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any, **named: Any) -> Any:
+        raise AssertionError
 
-    def make_it() -> Any:
-        made.append(counting_env())
-        return made[-1]
-
-    before = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
-    assert measure(make_it, 3)["sync"] > 0
-    assert np.random.get_state()[1].tolist() == before  # type: ignore[index, union-attr]
-    environments = make(make_it, 5, 3)
-    environments.reset()
-    measured, used = made[:-3], made[-3:]
-    assert not {seed for env in measured for seed in env.seeds} & {seed for env in used for seed in env.seeds}
+    for clock in ("perf_counter", "monotonic", "time"):
+        monkeypatch.setattr(time, clock, refuse)
+    monkeypatch.setattr(gymnasium, "make", refuse)
+    monkeypatch.setattr(gymnasium, "make_vec", refuse)
+    assert chosen("CartPole-v1", 8)[0] == "native"
+    assert chosen(refuse, 8)[0] == "sync"
 
 
-def test_one_that_fails_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch, counting_env: Counting) -> None:
-    class Failing(counting_env):  # type: ignore[misc, valid-type]
-        def step(self, action: Any) -> Any:
-            raise RuntimeError("the joint broke")
-
-    monkeypatch.setattr(vectorization, "cores", lambda: 1)
-    assert measure(Failing, 2) == {"sync": 0.0}
+def test_the_choice_is_said_with_its_reason_and_another() -> None:
+    assert chosen("CartPole-v1", 8) == ("native", "8 environments: native (Gymnasium steps all in one NumPy expression)")
+    line = "4 environments: sync (one after the other; --vectorization async if a step takes more than about 0.5 ms)"
+    assert chosen(lambda: gymnasium.make("CartPole-v1"), 4) == ("sync", line)
 
 
-def test_a_wrong_id_is_named() -> None:
-    with pytest.raises(UserError, match="did you mean 'Pendulum-v1'"):
-        choose("Pendulm-v1", 4, "auto", must_not_measure)
+def test_processes_are_left_out_where_they_do_not_pay_or_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectorization, "why_no_processes", lambda: "BlockingIOError: too many")
+    line = "2 environments: sync (one after the other: processes cannot be started here, BlockingIOError: too many)"
+    assert chosen("CarRacing-v3", 2) == ("sync", line)
+    monkeypatch.setattr(vectorization, "cores", lambda: 3)
+    line = "2 environments: sync (one after the other: processes are faster from 4 cores on)"
+    assert chosen("CarRacing-v3", 2) == ("sync", line)
+
+
+def test_a_native_version_with_wrappers_of_the_id_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = WrapperSpec("Wrapper", "wrappers:Wrapper", {})
+    monkeypatch.setitem(gymnasium.registry, "Wrapped-v0", gymnasium.spec("CartPole-v1"))
+    monkeypatch.setattr(gymnasium.registry["CartPole-v1"], "additional_wrappers", (wrapper,))
+    assert chosen("Wrapped-v0", 8)[0] == "sync"
+
+
+def test_classes_as_entry_points_have_their_modules_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = EnvSpec("Mine-v0", entry_point=PendulumEnv)
+    monkeypatch.setitem(gymnasium.registry, "Mine-v0", spec)
+    assert chosen("Mine-v0", 2)[1].endswith("(one after the other: a step takes less time than a message to a process)")
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -131,19 +132,16 @@ def config_of(folder: Path) -> dict[str, Any]:
 SHORT: dict[str, Any] = {"steps": 64, "eval_episodes": 0, "num_envs": 4, "compile": "off"}
 
 
-@pytest.mark.parametrize("kind", ["native", "async", "sync"])
+@pytest.mark.parametrize(("num_envs", "kind"), [(8, "native"), (4, "sync")])
 def test_the_choice_is_recorded_and_kept(
-    monkeypatch: pytest.MonkeyPatch,
-    rates: dict[Vectorization, float],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    kind: Any,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, num_envs: int, kind: str
 ) -> None:
-    rates.update({"sync": 1.0, kind: 5.0})
-    run = footlight.train("a2c", "CartPole-v1", run_dir=tmp_path / "run", **SHORT)
-    assert f"4 environments: {kind} (5 steps/s" in capsys.readouterr().out
+    run = footlight.train("a2c", "CartPole-v1", run_dir=tmp_path / "run", **SHORT | {"num_envs": num_envs})
+    lines = capsys.readouterr().out.splitlines()
+    assert "resumes exactly" in lines[0]
+    assert any(line.startswith(f"{num_envs} environments: {kind} (") for line in lines)
     assert config_of(run.folder)["vectorization"] == kind
-    monkeypatch.setattr(vectorization, "measure", must_not_measure)
+    monkeypatch.setattr(vectorization, "NATIVE_ENVS", 6 if kind == "sync" else 100)  # another version's rule
     kinds = []
     monkeypatch.setattr(
         "footlight.api.make", lambda *given, **named: kinds.append(named.get("vectorization")) or make(*given, **named)

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from footlight.equations.optimizers import Adam, RMSprop, adam_step, bounded_step_size, clipped, polyak_, rmsprop_step
+from footlight.equations.optimizers import (
+    SGD,
+    Adam,
+    RMSprop,
+    adam_step,
+    bounded_step_size,
+    clipped,
+    polyak_,
+    rmsprop_step,
+    sgd_step,
+)
 from footlight.types import tree_items
 
 
@@ -195,3 +205,42 @@ def test_a_bounded_step_does_not_pass_the_point_without_error() -> None:
         alpha = bounded_step_size(100.0, 2.0, delta, x_P.abs().sum())
         after = delta - alpha * delta * (x_P * x_P).sum()
         assert (after / delta).item() >= 0.5
+
+
+# Weight decay, and plain gradient descent
+
+
+def test_decoupled_weight_decay_by_hand() -> None:
+    # The first step of Adam is 0.1 times the sign of g, whatever g is; besides, 0.1 * 0.5 of each parameter is taken off
+    parameters_P = torch.tensor([2.0, -4.0])
+    adam_step(parameters_P, torch.tensor([7.0, 7.0]), Adam.zeros_like(parameters_P), 0.1, weight_decay=0.5)
+    torch.testing.assert_close(parameters_P, torch.tensor([2 - 0.1 - 0.1, -4 - 0.1 + 0.2]))
+
+
+def test_adam_with_weight_decay_equals_torch_adamw() -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours_P = torch.randn(40, generator=generator)
+    peer_P = ours_P.clone().requires_grad_()
+    memory, peer = Adam.zeros_like(ours_P), torch.optim.AdamW([peer_P], lr=0.01, weight_decay=0.3)
+    for _ in range(20):
+        gradient_P = torch.randn(40, generator=generator)
+        adam_step(ours_P, gradient_P, memory, 0.01, weight_decay=0.3)
+        peer_P.grad = gradient_P.clone()
+        peer.step()
+        # As in test_adam_equals_torch: 1 - 0.999 in float32
+        torch.testing.assert_close(ours_P, peer_P.detach(), rtol=1e-6, atol=20 * 1e-5 * 0.01)
+
+
+def test_sgd_step_by_hand() -> None:
+    parameters_P, memory = torch.tensor([1.0, 1.0]), SGD.zeros_like(torch.zeros(2))
+    norm = sgd_step(parameters_P, torch.tensor([3.0, -4.0]), memory, torch.tensor([0.5, 0.25]))
+    assert parameters_P.tolist() == [-0.5, 2.0]
+    assert norm.item() == 5
+    assert memory.gradient.tolist() == [3, -4]
+
+
+def test_sgd_step_along_a_gradient_that_is_not_finite_is_not_taken() -> None:
+    parameters_P = torch.tensor([1.0, 1.0])
+    norm = sgd_step(parameters_P, torch.tensor([1.0, float("nan")]), SGD.zeros_like(parameters_P), 0.1)
+    assert parameters_P.tolist() == [1, 1]
+    assert not norm.isfinite()

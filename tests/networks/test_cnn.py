@@ -60,11 +60,32 @@ def test_layouts_show_the_same_picture() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "channels"),
+    [
+        ((64, 40, 40), 64),  # more frames than the screen has rows
+        ((40, 40, 64), 64),
+        ((40, 40, 40), 40),
+        ((84, 84, 4), 4),
+        ((50, 40, 3), 3),
+        ((3, 50, 40), 3),
+    ],
+)
+def test_channels_are_told_from_height_and_width(shape: tuple[int, ...], channels: int) -> None:
+    layers, _ = torso(shape, Architecture((), torso="small"))
+    assert next(layer for layer in layers if isinstance(layer, nn.Conv2d)).in_channels == channels
+    pictures = torch.rand(2, *shape)
+    expected = pictures if shape[0] == channels else pictures.movedim(-1, 1)
+    torch.testing.assert_close(Picture(shape)(pictures), expected)
+
+
+@pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
-        ("nature", (3, 20, 30), "pictures of 20 x 30 are too small for it - use small or mlp"),
-        ("small", (3, 20, 30), "pictures of 20 x 30 are too small for it - use mlp"),
-        ("nature", (9,), r"observations of shape \(9,\) are no pictures - use torso mlp"),
+        ("nature", (3, 20, 30), r"20 x 30 pixels with 3 channels .* which need 36 x 36 - use torso mlp, or larger"),
+        ("small", (3, 20, 30), r"20 x 30 pixels with 3 channels .* which need 29 x 29 - use torso mlp, or larger"),
+        ("nature", (9,), r"observations of shape \(9,\) are not images - use torso mlp"),
+        ("nature", (30, 35, 1), r"30 x 35 pixels with 1 channel are too small .* - use torso small or mlp, or larger"),
+        ("nature", (7, 7, 3), r"7 x 7 pixels with 3 channels are too small .* - use torso mlp, or larger images"),
     ],
 )
 def test_what_is_no_picture_is_refused(kind: Any, shape: tuple[int, ...], message: str) -> None:

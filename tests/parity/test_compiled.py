@@ -94,6 +94,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
         ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99}),
+        ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
+            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99, "optimizer": "adamw", "weight_decay": 0.1,
+            "bootstrap": "max", "q_mean_coef": 0.1, "sample_with_replacement": False}),
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip

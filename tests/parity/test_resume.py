@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 import footlight
 from footlight import checkpoint
@@ -80,9 +81,12 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("actor-critic", "CartPole-v1", {}),
         ("reinforce", "CartPole-v1", {"num_envs": 2, "episodes_per_update": 3}),
         ("replay-actor-critic", "CartPole-v1", {"learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
+        ("replay-actor-critic", "CartPole-v1", {
+            "learning_starts": 50, "batch_size": 8, "bootstrap": "max", "exploration_epsilon": 0.2, "optimizer": "sgd",
+            "sample_with_replacement": False}),
         ("stream-ac", "CartPole-v1", {}),
     ],
-)
+)  # fmt: skip
 def test_interrupted_on_policy_run_equals_straight(
     algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +114,40 @@ def test_interrupted_on_policy_run_equals_straight(
     assert manifests[0]["step"] == 461
     for name in ("streams", "buffer", "num_updates", "step"):
         assert manifests[0][name] == manifests[1][name]
+
+
+@pytest.mark.parametrize(("algorithm", "given"), [("a2c", "id"), ("ppo", "id"), ("a2c", "object")])
+def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
+    algorithm: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step, interrupted = CartPoleVectorEnv.step, [37, 58]  # of all steps that are made, the second in a resumed run
+
+    def counting(self: Any, action: Any) -> Any:
+        count[0] += 1
+        if count[0] in interrupted:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, action)
+
+    def source() -> Any:
+        return "CartPole-v1" if given == "id" else gymnasium.make_vec("CartPole-v1", 8)
+
+    settings: dict[str, Any] = {"steps": 600, "seed": 3, "compile": "off", "eval_episodes": 0}  # with the shipped presets
+    footlight.train(algorithm, source(), run_dir=tmp_path / "straight", **settings)
+    assert "| resumes exactly" in capsys.readouterr().out.splitlines()[0]
+    count = [0]
+    monkeypatch.setattr(CartPoleVectorEnv, "step", counting)
+    with pytest.raises(KeyboardInterrupt):
+        footlight.train(algorithm, source(), run_dir=tmp_path / "resumed", quiet=True, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        footlight.resume(tmp_path / "resumed", environment=source(), quiet=True)
+    footlight.resume(tmp_path / "resumed", environment=source(), quiet=True)
+    straight, resumed = state_of(tmp_path / "straight"), state_of(tmp_path / "resumed")
+    assert straight.keys() == resumed.keys()
+    for name, array in straight.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+    assert "environments/native.state" in straight
+    assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
+    assert footlight.Run(tmp_path / "resumed").config["resume"] == "exact"
 
 
 def test_equal_seeds_are_equal_runs_and_others_are_not(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""Names of environments for files, folders and messages: what they are, and the arguments that they were made with."""
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import VectorEnv
+
+_NOT_ARGUMENTS = {"render_mode"}  # how an environment is looked at does not make it another one
+_MAX_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An environment's id with the arguments that it is made with."""
+
+    id: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def name_of(source: Any, environments: Any = None) -> str:
+    """The name of an environment in files, folders and messages.
+
+    An id is its own name, a function or class has its name, a partial also its arguments. A lambda has no name, and the functions
+    that another function returns share one: these are called after the environment that they made, the first of `environments`,
+    if there is one yet.
+    """
+    if isinstance(source, str):
+        return source
+    if isinstance(source, Registered):
+        return source.id
+    if isinstance(source, EnvSpec):
+        return _with_arguments(source.id, _own_arguments(source))
+    if isinstance(source, functools.partial):
+        return _name_of_partial(source)
+    if isinstance(source, gymnasium.Env | VectorEnv):
+        return _name_of_instance(source)
+    made = next(iter(getattr(environments, "envs", ())), None)
+    if made is not None and _is_anonymous(source):
+        return str(getattr(made, "name", "")) or _name_of_instance(made)  # `name`: of one in another process
+    return str(getattr(source, "__name__", type(source).__name__)).strip("<>")
+
+
+def identifier(name: str) -> str:
+    """The name without arguments: that of a preset."""
+    return name.partition("(")[0]
+
+
+def _is_anonymous(source: Any) -> bool:
+    if not inspect.isfunction(source):
+        return False
+    return source.__name__ == "<lambda>" or source.__closure__ is not None
+
+
+def _name_of_partial(source: functools.partial[Any]) -> str:
+    if source.func in (gymnasium.make, gymnasium.make_vec) and source.args:
+        inner, *positional = source.args
+        return _with_arguments(name_of(inner), _numbered(positional) | source.keywords)
+    try:
+        parameters = list(inspect.signature(source.func).parameters)
+    except (TypeError, ValueError):  # of something built in
+        parameters = []
+    positional = dict(zip(parameters, source.args, strict=False)) | _numbered(source.args[len(parameters) :])
+    return _with_arguments(name_of(source.func), positional | source.keywords)
+
+
+def _numbered(arguments: Sequence[Any]) -> dict[str, Any]:
+    return {str(number): value for number, value in enumerate(arguments)}
+
+
+def _name_of_instance(env: Any) -> str:
+    spec = getattr(env, "spec", None)
+    if spec is not None:
+        return str(spec.id) if isinstance(env, VectorEnv) else _with_arguments(str(spec.id), _own_arguments(spec))
+    plain = env.unwrapped
+    return _with_arguments(type(plain).__name__, _constructor_arguments(plain))
+
+
+def _own_arguments(spec: EnvSpec) -> dict[str, Any]:
+    """The arguments of a spec that are not those which its id is registered with."""
+    registered = gymnasium.registry.get(spec.id)
+    usual: Mapping[str, Any] = registered.kwargs if registered is not None else {}
+    return {name: value for name, value in spec.kwargs.items() if name not in usual or not _same(value, usual[name])}
+
+
+def _constructor_arguments(env: Any) -> dict[str, Any]:
+    """The arguments that an environment keeps in attributes of the same name, where they are not the defaults."""
+    found = {}
+    with contextlib.suppress(TypeError, ValueError):
+        for name, parameter in inspect.signature(type(env)).parameters.items():
+            value = vars(env).get(name, parameter.default)
+            if not _same(value, parameter.default):
+                found[name] = value
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one is other or one == other)
+    except Exception:  # arrays, and whatever else cannot be compared with one word
+        return False
+
+
+def _with_arguments(name: str, arguments: Mapping[str, Any]) -> str:
+    told = {key: value for key, value in arguments.items() if key not in _NOT_ARGUMENTS}
+    shown = ", ".join(f"{key}={_in_short(value)}" for key, value in told.items())
+    return f"{name}({shown})"[:_MAX_CHARACTERS] if shown else name
+
+
+def _in_short(value: Any) -> str:
+    """A value in a name: literals as they are, of anything else only the type, since its text may hold an address in memory."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return str(value).replace("/", "-")  # which would be a folder of its own
+    if isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value):
+        return "-".join(map(str, value))
+    return str(getattr(value, "__name__", type(value).__name__))

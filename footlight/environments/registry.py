@@ -1,0 +1,230 @@
+"""Environments by their id in Gymnasium's registry: the module that an id may name, and the arguments."""
+
+import copy
+import dataclasses
+import functools
+import importlib
+import inspect
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from footlight.config import plain
+from footlight.environments.naming import Registered, name_of
+from footlight.errors import UserError, closest
+
+_EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
+_RESERVED = ("render_mode", "disable_env_checker", "id")  # arguments of `gymnasium.make` that footlight gives
+_WORDS = {"none": None, "None": None, "True": True, "False": False}  # besides those of JSON
+_OLD_ATARI = re.compile(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]")  # what Atari games were called until v5
+
+
+def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """The arguments of an environment: a mapping, or texts `key=value` as the command line has them.
+
+    Values are numbers, true and false, none, strings, and lists and tables of these. Raises `UserError`.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, Mapping):
+        given = dict(map(_key_and_value, given))
+    for name in given:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise UserError(f"env_kwargs has the name {name!r} - it must be that of an argument - write key=value")
+        if name in _RESERVED:
+            raise UserError(f"env_kwargs has {name} - footlight gives that argument itself - leave it out")
+    return {name: _literal(name, value) for name, value in given.items()}
+
+
+def _key_and_value(text: Any) -> tuple[str, Any]:
+    key, equals, value = str(text).partition("=")
+    if not equals:
+        shown = re.sub(r"^(\w+):", r"\1=", str(text))
+        hint = f"write {shown}" if shown != text else "write key=value, such as size=5"
+        raise UserError(f"env_kwargs has {text!r} - that is not key=value - {hint}")
+    if value in _WORDS:
+        return key, _WORDS[value]
+    try:
+        return key, json.loads(value, parse_constant=str)
+    except ValueError:
+        return key, value
+
+
+def _literal(name: str, value: Any) -> Any:
+    value = plain(value)
+    if isinstance(value, list | tuple):
+        return [_literal(name, item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _literal(name, item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise UserError(
+        f"env_kwargs {name} is {value!r} - a run records numbers, strings, true, false, none and lists of these - "
+        "give a function that makes the environment instead"
+    )
+
+
+def registered(source: Any, kwargs: Mapping[str, Any] | Sequence[str] | None = None) -> Any:
+    """An id or a spec with these arguments as what can be recorded; a function for a spec that cannot; anything else as it is.
+
+    Raises `UserError` for arguments of what is no id.
+    """
+    given = arguments(kwargs)
+    if isinstance(source, str):
+        return Registered(source, given) if given else source
+    if isinstance(source, EnvSpec):
+        merged = {**source.kwargs, **given}
+        known = gymnasium.registry.get(source.id)
+        if known is not None and known.kwargs.keys() <= merged.keys():
+            own = {name: value for name, value in merged.items() if name not in known.kwargs or known.kwargs[name] != value}
+            try:
+                is_known = dataclasses.replace(known, kwargs=source.kwargs) == source
+                return registered(source.id, own) if is_known else functools.partial(gymnasium.make, source, **given)
+            except UserError:  # arguments that no file can hold
+                pass
+        return functools.partial(gymnasium.make, source, **given)
+    if given and not isinstance(source, Registered):
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise UserError(
+            f"env_kwargs {', '.join(given)} - they are for an environment's id, and {name_of(source)} is a Python object - "
+            f"give a function that makes it, such as functools.partial({name_of(source)}, {shown})"
+        )
+    return source
+
+
+def make_registered(source: str | Registered, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """The environment of an id. Raises `UserError` naming the module, the id, the package or the argument that is wrong."""
+    named = source if isinstance(source, Registered) else Registered(source)
+    kwargs = copy.deepcopy(dict(named.kwargs)) | ({} if render_mode is None else {"render_mode": render_mode})
+    _import_module_of(named.id)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
+            return gymnasium.make(named.id, disable_env_checker=True, **kwargs)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        missing = first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
+        raise UserError(f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}") from error
+    except gymnasium.error.UnregisteredEnv as error:
+        raise UserError(_unregistered(named.id)) from error
+    except Exception as error:  # an environment's own code: whatever it stumbles over
+        said = f"{named.id!r} cannot be made - {in_short(error)}"
+        raise UserError(_wrong_argument(named, error) or said) from error
+
+
+def _import_module_of(name: str) -> None:
+    """Import the module of an id such as `module:Env-v0`. Raises `UserError`."""
+    module, colon, rest = name.partition(":")
+    if not colon:
+        return
+    if module.endswith(".py") or "/" in module or "\\" in module:
+        path = Path(module)
+        meant = path.stem if path.stem.isidentifier() else "MODULE"
+        raise UserError(
+            f"{name!r} names a file - an environment of your own is MODULE:ID, of a module that calls gymnasium.register - "
+            f"write {meant}:{rest if '-v' in rest else f'{rest}-v0'}{_from_folder(path)}"
+        )
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            raise UserError(_broken(name, module, error)) from error
+        raise UserError(
+            f"there is no module {module!r}, which {name!r} names - it is not on Python's path, with {Path.cwd()} the working "
+            f"directory - run this in the folder of {module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
+        ) from error
+    except Exception as error:  # the user's own code: whatever it stumbles over
+        raise UserError(_broken(name, module, error)) from error
+
+
+def _from_folder(path: Path) -> str:
+    return "" if path.parent == Path() else f", in the folder {path.parent}"
+
+
+def _broken(name: str, module: str, error: Exception) -> str:
+    where, traceback = "", error.__traceback__
+    while traceback is not None:  # the innermost line of what is not Python's own import machinery
+        file = traceback.tb_frame.f_code.co_filename
+        if not file.startswith("<frozen") and file not in (__file__, importlib.__file__):
+            where = f" ({Path(file).name}, line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    if isinstance(error, SyntaxError):
+        where = f" ({Path(error.filename or '?').name}, line {error.lineno})"
+    remedy = f"install {error.name}" if isinstance(error, ModuleNotFoundError) else "fix it"
+    return f"the module {module!r} of {name!r} cannot be imported - {in_short(error)}{where} - {remedy}"
+
+
+def _unregistered(name: str) -> str:
+    module, colon, short = name.partition(":")
+    if colon:
+        own = [spec.id for spec in gymnasium.registry.values() if _module_of(spec) == module]
+        found = f"it registers {', '.join(own)}" if own else "it registers none"
+        write = f"write {module}:{own[0]}" if own else f"call gymnasium.register({short!r}, ...) in it"
+        return f"the module {module!r} registers no environment {short!r} - {found} - {write}"
+    game = _OLD_ATARI.fullmatch(name)
+    if game and game[2]:
+        return f"unknown environment {name!r} - did you mean 'ALE/{game[1]}-v5'?"
+    own = f" - see `footlight list environments`, or write MODULE:{name} if a module of your own registers it"
+    return f"unknown environment {name!r}{closest(name, gymnasium.registry) or own}"
+
+
+def _module_of(spec: EnvSpec) -> str:
+    entry: Any = spec.entry_point
+    return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
+
+
+def _wrong_argument(named: Registered, error: Exception) -> str | None:
+    """What to say of an argument that the environment does not take, or lacks; None if it is something else."""
+    if not isinstance(error, TypeError):
+        return None
+    takes = _parameters(named.id)
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown and unknown[1] in named.kwargs:
+        there_are = f"it takes {', '.join(takes)}" if takes else "it takes none"
+        return f"env_kwargs has {unknown[1]!r}, which {named.id} does not take{closest(unknown[1], takes)} - {there_are}"
+    missing = re.search(r"missing \d+ required .*?argument.*?: (.+?) was raised", str(error))
+    if missing:
+        first = next(iter(re.findall(r"'(\w+)'", missing[1])), "key")
+        return f"{named.id} needs the argument {missing[1]} - it has no default - add --env-kwargs {first}=VALUE"
+    return None
+
+
+def _parameters(name: str) -> list[str]:
+    """The arguments that the environment of an id takes."""
+    spec = gymnasium.registry.get(name.rpartition(":")[2])
+    if spec is None or spec.entry_point is None:
+        return []
+    try:
+        entry: Any = spec.entry_point
+        creator: Callable[..., Any] = load_env_creator(entry) if isinstance(entry, str) else entry
+        parameters = inspect.signature(creator).parameters.values()
+    except Exception:  # an entry point that cannot be inspected
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [parameter.name for parameter in parameters if parameter.kind in kinds and parameter.name not in _RESERVED]
+
+
+def _remedy(source: str) -> str:
+    spec = gymnasium.registry.get(source.split(":")[-1])
+    entry = str(spec.entry_point) if spec else source
+    extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
+    return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says, or its type."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def in_short(error: Exception) -> str:
+    """The type of an exception, and the first line of what it says, if it says anything."""
+    said = first_line(error)
+    return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"

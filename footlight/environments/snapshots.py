@@ -1,0 +1,102 @@
+"""State of vector environments, as arrays that a checkpoint can hold.
+
+Gymnasium has no interface for it. `LAYOUTS` names the classes whose state is known, with all of their attributes: an instance
+that has another one, as those of a later Gymnasium may, could hold more than is listed here, and so could one of a subclass.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from footlight.types import Array
+
+PREFIX = "native."
+_WORD = 2**64
+
+
+class Layout(NamedTuple):
+    """The attributes of a class of vector environments. All have `np_random` beside them."""
+
+    changing: tuple[str, ...]
+    """Arrays, the last axis of which runs over the environments: what `step` reads and writes."""
+    fixed: frozenset[str]
+    """What stays as the constructor made it, and what only drawing uses."""
+    observe: Callable[[Any], Array]
+    """The observations [E, ...] in that state."""
+
+
+_CARTPOLE = frozenset(
+    "_np_random _np_random_seed _sutton_barto_reward action_space closed force_mag gravity high kinematics_integrator "  # noqa: SIM905
+    "length low masscart masspole max_episode_steps num_envs observation_space polemass_length render_mode screen_height "
+    "screen_width screens single_action_space single_observation_space spec steps_beyond_terminated surf tau "
+    "theta_threshold_radians total_mass x_threshold".split()
+)
+LAYOUTS = {
+    ("gymnasium.envs.classic_control.cartpole", "CartPoleVectorEnv"): Layout(
+        changing=("state", "steps", "prev_done"),
+        fixed=_CARTPOLE,
+        observe=lambda env: env.state.T.astype(np.float32),
+    )
+}
+
+
+def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
+    """Why the state of a vector environment cannot be saved; None where it can."""
+    kind = type(env)
+    name = f"the state of a vector environment of class {kind.__name__} cannot be saved"
+    layout = LAYOUTS.get((kind.__module__, kind.__qualname__))
+    if layout is None:
+        return name
+    if unknown := sorted(vars(env).keys() - layout.fixed - {*layout.changing}):
+        return f"{name}, as it has an unknown attribute {unknown[0]}"
+    if type(env.np_random.bit_generator) is not np.random.PCG64:
+        return f"{name}, as its random generator is not PCG64"
+    return None
+
+
+def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
+    """The state of an environment that has been reset and for which `why_unknown` gives no reason; copies."""
+    arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
+    random = env.np_random.bit_generator.state
+    words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
+    arrays["np_random"] = np.array([*words, random["has_uint32"], random["uinteger"]], np.uint64)
+    return {PREFIX + name: array for name, array in arrays.items()}
+
+
+def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Array:
+    """Put an environment that has been reset where `read_state` found one. Returns its observations.
+
+    Raises `KeyError` or `ValueError` for arrays that are not the state of such an environment.
+    """
+    saved = {name: arrays[PREFIX + name] for name in (*_layout(env).changing, "np_random")}
+    for name in _layout(env).changing:
+        _require_like(PREFIX + name, saved[name], getattr(env, name))
+    _require_like(PREFIX + "np_random", saved["np_random"], np.empty(6, np.uint64))
+    high, low, increment_high, increment_low, has_uint32, uinteger = saved["np_random"].tolist()
+    increment = increment_high * _WORD + increment_low
+    if increment % 2 == 0 or has_uint32 > 1 or uinteger >= 2**32:
+        raise ValueError(f"{PREFIX}np_random is not the state of a PCG64")
+    env.np_random.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high * _WORD + low, "inc": increment},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    for name in _layout(env).changing:
+        setattr(env, name, saved[name].copy())
+    return _layout(env).observe(env)
+
+
+def _layout(env: VectorEnv[Any, Any, Any]) -> Layout:
+    return LAYOUTS[type(env).__module__, type(env).__qualname__]
+
+
+def _require_like(name: str, saved: Array, like: Array) -> None:
+    if saved.shape != like.shape or saved.dtype != like.dtype:
+        raise ValueError(f"{name} is {saved.dtype}{list(saved.shape)}, expected {like.dtype}{list(like.shape)}")
+    if saved.dtype.kind == "f" and not np.isfinite(saved).all():
+        raise ValueError(f"{name} has a number that is not finite")
+    if saved.dtype.kind == "i" and saved.min(initial=0) < 0:
+        raise ValueError(f"{name} has a negative number")

@@ -1,0 +1,76 @@
+"""Mixed precision: hidden layers multiply in bfloat16, the layers that outputs come from in float32.
+
+A value of 90 in bfloat16 has neighbors 0.5 away, which would hide most of what a critic has learned, and a policy's logits and
+means are read as exactly as they are written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+def output_layers(module: nn.Module, *inputs: Tensor) -> list[nn.Module]:
+    """The layers with weights whose result reaches an output of `module` without passing through another such layer.
+
+    Found by following the graph that autograd records back from the outputs, so a module may be written in any way. One that
+    multiplies with parameters of its own, outside of any layer, counts as a layer as a whole.
+    """
+    layers: dict[Any, nn.Module] = {}  # by the node of the graph that a layer's result comes from
+
+    def note(layer: nn.Module, _: Any, result: Any) -> None:
+        layers.update({part.grad_fn: layer for part in _tensors(result) if part.grad_fn is not None})
+
+    weighted = [part for part in module.modules() if any(weight.dim() > 1 for weight in part.parameters(recurse=False))]
+    handles = [layer.register_forward_hook(note) for layer in weighted]
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in module.named_parameters()}
+    try:
+        with torch.enable_grad():
+            outputs = functional_call(module, leaves, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found: list[nn.Module] = []
+    waiting, visited = [part.grad_fn for part in _tensors(outputs)], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in visited:
+            continue
+        visited.add(node)
+        if node in layers:
+            found.append(layers[node])
+        else:
+            waiting += [following for following, _ in node.next_functions]
+    return list(dict.fromkeys(found))
+
+
+@contextmanager
+def mixed_precision(device_type: str, fp32_layers: Sequence[nn.Module]) -> Iterator[None]:
+    """Products in bfloat16, except within `fp32_layers`. Sums, and what is kept, are float32 anyway."""
+    before = [vars(layer).get("forward") for layer in fp32_layers]
+    for layer in fp32_layers:
+        layer.forward = _in_fp32(layer.forward, device_type)  # type: ignore[method-assign]
+    try:
+        with torch.autocast(device_type, torch.bfloat16):
+            yield
+    finally:
+        for layer, forward in zip(fp32_layers, before, strict=True):
+            del layer.forward
+            if forward is not None:
+                layer.forward = forward  # type: ignore[method-assign]
+
+
+def _in_fp32(forward: Callable[..., Any], device_type: str) -> Callable[..., Any]:
+    def full(*inputs: Any) -> Any:
+        wide = [x.float() if isinstance(x, Tensor) and x.dtype == torch.bfloat16 else x for x in inputs]
+        with torch.autocast(device_type, enabled=False):
+            return forward(*wide)
+
+    return full
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    return [part for part in (result if isinstance(result, tuple | list) else [result]) if isinstance(part, Tensor)]

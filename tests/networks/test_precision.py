@@ -1,0 +1,128 @@
+"""Mixed precision: hidden layers in bfloat16, the layers that outputs come from in float32."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from footlight import Agent
+from footlight.networks.mlp import ActorCritic, Architecture
+from footlight.networks.parameters import Network
+from footlight.networks.precision import mixed_precision, output_layers
+
+SMALL = Architecture((32,), torso="small", initialisation="orthogonal")
+FLOAT32_AT_90 = 2.0**-17  # distance of neighbors; bfloat16's are 0.5 apart
+
+
+def screens(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 2, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def values_near_90(module: ActorCritic) -> ActorCritic:
+    with torch.no_grad():
+        module.critic[-1].bias.fill_(90)
+    return module
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_bf16_rounds_hidden_layers_and_neither_values_nor_logits(shared: bool) -> None:
+    torch.manual_seed(0)
+    module = values_near_90(ActorCritic((2, 40, 40), 3, SMALL, shared=shared))
+    network = Network([module], precision="bf16")
+    network.keep_outputs_in_fp32(screens(2))
+    with torch.no_grad():
+        logits, value = network(network.initial, screens(256))
+        with torch.autocast("cpu", torch.bfloat16):
+            features = module.torso(screens(256))
+            hidden = [part[:-1](features).float() for part in (module.actor, module.critic)]
+        expected_logits, expected_value = (part[-1](x) for part, x in zip((module.actor, module.critic), hidden, strict=True))
+    assert len(value.unique()) > 200  # three, if rounded to bfloat16
+    torch.testing.assert_close(value, expected_value.squeeze(-1), rtol=0, atol=16 * FLOAT32_AT_90)
+    torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(logits, module(screens(256))[0])  # the hidden layers are rounded
+
+
+class Residual(nn.Module):
+    """A policy behind a LayerNorm, and a value that two layers add up to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.last, self.norm = nn.Linear(1600, 32), nn.Linear(32, 3), nn.LayerNorm(3)
+        self.base, self.bonus = nn.Linear(32, 1), nn.Bilinear(32, 32, 1)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.hidden(observation.flatten(1)[:, :1600] / 255).relu()
+        return self.norm(self.last(x)), self.base(x) + self.bonus(x, x)
+
+
+class Own(nn.Module):
+    """Multiplies with a parameter outside of any layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3200, 3))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return observation.flatten(1) / 255 @ self.weight
+
+
+def test_output_layers_follow_the_flow_of_numbers() -> None:
+    module = Residual()
+    assert set(output_layers(module, screens(2))) == {module.last, module.base, module.bonus}
+    own = Own()
+    assert output_layers(own, screens(2)) == [own]
+    frozen = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)).requires_grad_(False)
+    assert output_layers(frozen, torch.ones(2, 2, 2)) == [frozen[3]]
+    assert not any(weight.requires_grad for weight in frozen.parameters())
+
+
+def test_layers_are_left_as_they_were() -> None:
+    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    module[1].forward = before = module[1].forward  # of a user who has replaced it
+    for replaced in (module[0], module[1]):
+        with pytest.raises(RuntimeError, match="shape"), mixed_precision("cpu", [replaced]):
+            module(torch.ones(2, 4))
+    assert "forward" not in vars(module[0])
+    assert vars(module[1])["forward"] is before
+
+
+class Scaled(nn.Module):
+    """Bytes as numbers from 0 to 1."""
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return observation.flatten(1) / 255
+
+
+class Parts(nn.Module):
+    """A user's own critic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.critic = nn.Sequential(Scaled(), nn.Linear(3200, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "network"),
+    [
+        *((name, None) for name in ("actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic")),
+        ("a2c", Residual),
+        ("ppo", Parts),
+    ],
+)
+def test_every_method_tells_large_values_apart_in_bf16(algorithm: str, network: Any) -> None:
+    space = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8)
+    agent = Agent(
+        algorithm, space, gymnasium.spaces.Discrete(3), torso="small", hidden_sizes=(8,), precision="bf16", compile="off",
+        network=None if network is None else lambda observations, actions: network(),
+    )  # fmt: skip
+    networks = agent.networks.actor_critic
+    with torch.no_grad():
+        for name, parameter in networks.named(agent.state.actor_critic).items():
+            if name.endswith("bias") and ("critic" in name or "base" in name) and len(parameter) in (1, 3):
+                parameter.add_(90)  # of the layer that values come from
+        _, value = networks(agent.state.actor_critic, screens(64))
+    assert value.min() > 64
+    assert len(value.flatten().unique()) > 40
