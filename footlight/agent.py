@@ -193,9 +193,7 @@ class Agent:
             transition = self.normaliser.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
         metrics = self._learn()
-        if (
-            ended := transition.terminated | transition.truncated
-        ).any():  # after the last step's update, where a trace still counts
+        if (ended := transition.terminated | transition.truncated).any():  # after its last update, in which a trace still counts
             self.algorithm.episode_ended(self.state, ended)
         return metrics
 
