@@ -1,11 +1,13 @@
-"""PPO of Stable-Baselines3 on footlight's own Atari environment, with footlight's preset: is it the algorithm or the code?
+"""PPO of Stable-Baselines3 on footlight's own Atari games, with footlight's preset: is it the algorithm or the code?
 
-    python benchmarks/ppo_pixels.py footlight ALE/Breakout-v5 --seed 1 --steps 1000000 --output footlight-1.jsonl
-    python benchmarks/ppo_pixels.py sb3 ALE/Breakout-v5 --seed 1 --steps 1000000 --output sb3-1.jsonl
+    python benchmarks/ppo_pixels.py footlight --seed 1 --steps 1000000 --output footlight-1.jsonl
+    python benchmarks/ppo_pixels.py sb3 --seed 1 --steps 1000000 --output sb3-1.jsonl
+    python benchmarks/ppo_pixels.py parity
 
-Both play the same games: preprocessing, sticky actions, fire, lost lives, clipped rewards. Runs under an interpreter that has
-Stable-Baselines3 and footlight. One line for every 50,000 steps: the mean score of the games that ended within them; and at every
-200,000, of 20 whole games with actions sampled.
+Both play the same games of Breakout: preprocessing, sticky actions, fire, lost lives, clipped rewards. Training writes one
+line for every 50,000 steps: the mean score of the games that ended within them, and at every 200,000 that of 20 whole games
+with actions sampled. `parity` gives both libraries the same weights and rollouts, and compares the parameters after the
+updates. Runs under an interpreter that has both libraries (see peers.txt).
 """
 
 import argparse
@@ -13,122 +15,208 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv
 
 import footlight
+from footlight.algorithms import ppo
+from footlight.environments.atari import LIFE_LOST
 from footlight.environments.make import configured, make_for_evaluation
+from footlight.environments.spaces import describe
 from footlight.evaluation import evaluate
+from footlight.types import RolloutBatch, Transition
 
+GAME: Any = configured("ALE/Breakout-v5", {"life_loss_ends": True})
+NUM_ENVS, N_STEPS, NUM_EPOCHS, MINIBATCH = 8, 128, 4, 256
 WINDOW, EVAL_EVERY, EPISODES = 50_000, 200_000, 20
 
 
-def train_footlight(game: str, seed: int, steps: int, output: Path, fields: dict[str, Any]) -> None:
-    """The built-in loop; its logs are in the run folder."""
-    run = footlight.train(
-        "ppo", game, steps=steps, seed=seed, threads=1, compile="on", eval_every=EVAL_EVERY, eval_episodes=EPISODES,
-        checkpoint_every=EVAL_EVERY, run_dir=output.with_suffix(""), **fields,
-    )  # fmt: skip
-    print(run.result)
+class Games(VecEnv):
+    """`AtariVector` behind SB3's interface, which resets an ended game in the same step."""
+
+    def __init__(self, seed: int) -> None:
+        self.games, self.seed_of_run, self.render_mode = GAME.vector(NUM_ENVS), seed, None
+        super().__init__(NUM_ENVS, self.games.single_observation_space, self.games.single_action_space)
+        self.score, self.scores = np.zeros(NUM_ENVS), []  # of the games under way, and of those that ended
+
+    def reset(self) -> Any:
+        return self.games.reset(seed=[1_000 * self.seed_of_run + index for index in range(NUM_ENVS)])[0]
+
+    def step_async(self, actions: Any) -> None:
+        self.actions = actions
+
+    def step_wait(self) -> Any:
+        observation, reward, terminated, truncated, info = self.games.step(self.actions)
+        lost, over = info.get(LIFE_LOST, np.zeros(NUM_ENVS, bool)), terminated | truncated
+        self.score += reward
+        infos: list[dict[str, Any]] = [{} for _ in range(NUM_ENVS)]
+        for env in np.flatnonzero(over | lost):
+            infos[env] = {"terminal_observation": observation[env], "TimeLimit.truncated": bool(truncated[env])}
+        if over.any():
+            self.scores += self.score[over].tolist()
+            self.score[over] = 0
+            observation = self.games.reset(options={"reset_mask": over})[0]
+        return observation, np.clip(reward, -1, 1).astype(np.float32), over | lost, infos
+
+    def close(self) -> None:
+        self.games.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> Any:
+        return [getattr(self, attr_name, None)] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise NotImplementedError
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
 
 
-def train_sb3(game: str, seed: int, steps: int, output: Path, fields: dict[str, Any]) -> None:
-    """SB3's `learn` around footlight's games."""
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.vec_env import VecEnv
+class Curve(BaseCallback):
+    """Writes the lines of a training."""
 
-    torch.set_num_threads(1)
-    source: Any = configured(game, {"life_loss_ends": True})
+    def __init__(self, seed: int, steps: int, output: Path) -> None:
+        super().__init__()
+        self.seed, self.steps, self.output, self.last, self.started = seed, steps, output, 0, time.time()
 
-    class Games(VecEnv):
-        """`AtariVector` behind SB3's interface, which resets an ended game in the same step."""
-
-        def __init__(self, num_envs: int) -> None:
-            self.games = source.vector(num_envs)
-            self.render_mode = None
-            super().__init__(num_envs, self.games.single_observation_space, self.games.single_action_space)
-            self.score, self.scores = np.zeros(num_envs), []
-
-        def reset(self) -> Any:
-            return self.games.reset(seed=[1_000 * seed + index for index in range(self.num_envs)])[0]
-
-        def step_async(self, actions: Any) -> None:
-            self.actions = actions
-
-        def step_wait(self) -> Any:
-            observation, reward, terminated, truncated, info = self.games.step(self.actions)
-            lost = info.get("footlight.life_lost", np.zeros(self.num_envs, bool))
-            self.score += reward
-            infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-            over = terminated | truncated
-            for env in np.flatnonzero(over | lost):
-                infos[env] = {"terminal_observation": observation[env], "TimeLimit.truncated": bool(truncated[env])}
-            if over.any():
-                self.scores += self.score[over].tolist()
-                self.score[over] = 0
-                observation = self.games.reset(options={"reset_mask": over})[0]
-            return observation, np.clip(reward, -1, 1).astype(np.float32), over | lost, infos
-
-        def close(self) -> None:
-            self.games.close()
-
-        def get_attr(self, attr_name: str, indices: Any = None) -> Any:
-            return [getattr(self, attr_name, None)] * self.num_envs
-
-        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-            raise NotImplementedError
-
-        def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:
-            raise NotImplementedError
-
-        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-            return [False] * self.num_envs
-
-    class Curve(BaseCallback):
-        """Writes the lines."""
-
-        seen, started = 0, time.time()
-
-        def _on_step(self) -> bool:
-            step = self.num_timesteps
-            if step // WINDOW > self.seen // WINDOW or step >= steps:
-                row: dict[str, Any] = {"step": step, "time_s": time.time() - self.started, "games": len(env.scores)}
-                row["training_return"] = float(np.mean(env.scores)) if env.scores else None
-                row |= {name: float(value) for name, value in self.logger.name_to_value.items() if name.startswith("train/")}
-                env.scores.clear()
-                if step // EVAL_EVERY > self.seen // EVAL_EVERY or step >= steps:
-                    games = make_for_evaluation(source, seed, "evaluation", EPISODES)
-                    policy: Any = type("Policy", (), {"act": lambda self, x, deterministic: model.predict(x)[0]})()
-                    row["evaluation"] = evaluate(policy, games, EPISODES).returns
-                    games.close()
-                with output.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                self.seen = step
+    def _on_step(self) -> bool:
+        step = self.num_timesteps
+        if step // WINDOW == self.last // WINDOW and step < self.steps:
             return True
+        scores = self.training_env.scores
+        row: dict[str, Any] = {"step": step, "time_s": time.time() - self.started, "games": len(scores)}
+        row["training_return"] = float(np.mean(scores)) if scores else None
+        row |= {name: float(value) for name, value in self.logger.name_to_value.items() if name.startswith("train/")}
+        scores.clear()
+        if step // EVAL_EVERY > self.last // EVAL_EVERY or step >= self.steps:
+            games, model = make_for_evaluation(GAME, self.seed, "evaluation", EPISODES), self.model
+            policy: Any = type("Policy", (), {"act": lambda self, seen, deterministic: model.predict(seen)[0]})()
+            row["evaluation"] = evaluate(policy, games, EPISODES).returns
+            games.close()
+        with self.output.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self.last = step
+        return True
 
-    env = Games(8)
-    model = PPO(
-        "CnnPolicy", env, seed=seed, device="cpu", n_steps=128, n_epochs=4, batch_size=256, ent_coef=0.01, vf_coef=0.5,
-        max_grad_norm=0.5, gamma=0.99, gae_lambda=0.95, learning_rate=lambda left: 2.5e-4 * max(left, 0.0),
-        clip_range=lambda left: 1e-3 + (0.1 - 1e-3) * max(left, 0.0), **fields,
+
+def make_sb3(seed: int, epsilon: float = 1e-5, **fields: Any) -> Any:
+    """SB3's PPO with the values of the preset ppo/ALE/*."""
+    torch.set_num_threads(1)
+    return PPO(
+        "CnnPolicy", Games(seed), seed=seed, device="cpu", n_steps=N_STEPS, n_epochs=NUM_EPOCHS, batch_size=MINIBATCH,
+        ent_coef=0.01, vf_coef=0.5, max_grad_norm=0.5, gamma=0.99, gae_lambda=0.95,
+        learning_rate=lambda left: 2.5e-4 * max(left, 0.0), clip_range=lambda left: 1e-3 + (0.1 - 1e-3) * max(left, 0.0),
+        policy_kwargs={"optimizer_kwargs": {"eps": epsilon}}, **fields,
     )  # fmt: skip
-    model.learn(steps, callback=Curve(), log_interval=None)
+
+
+def train_footlight(seed: int, steps: int, output: Path, fields: dict[str, Any]) -> None:
+    """The built-in loop; its logs are in the run folder, its curve is made from them."""
+    folder = output.with_suffix("")
+    footlight.train(
+        "ppo", GAME.id, steps=steps, seed=seed, threads=1, compile="on", eval_every=EVAL_EVERY, eval_episodes=EPISODES,
+        checkpoint_every=EVAL_EVERY, run_dir=folder, **fields,
+    )  # fmt: skip
+    write_curve(folder, output)
+
+
+def write_curve(folder: Path, output: Path) -> None:
+    """The lines of footlight's training, from the logs in its run folder."""
+    episodes = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    rows = []
+    for step in range(WINDOW, max(row["step"] for row in episodes) + 1, WINDOW):
+        scores = [row["return"] for row in episodes if step - WINDOW < row["step"] <= step]
+        rows.append({"step": step, "games": len(scores), "training_return": float(np.mean(scores)) if scores else None})
+    output.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def train_sb3(seed: int, steps: int, output: Path, fields: dict[str, Any]) -> None:
+    """SB3's `learn`."""
+    make_sb3(seed, **fields).learn(steps, callback=Curve(seed, steps, output), log_interval=None)
+
+
+def parity(epsilon: float, rollouts: int = 3) -> None:
+    """Print how far the two libraries' parameters are apart after each rollout, both having begun with SB3's."""
+    model = make_sb3(1, epsilon)
+    model.set_logger(configure(None, []))
+    spaces = describe(model.observation_space, model.action_space)
+    config = ppo.Config(
+        n_steps=N_STEPS, num_epochs=NUM_EPOCHS, minibatch_size=MINIBATCH, learning_rate=2.5e-4, entropy_coef=0.01,
+        learning_rate_schedule="linear", clip_range=0.1, final_clip_range=1e-3, torso="nature", hidden_sizes=(512,),
+        activation="relu", shared_torso=True, optimizer_epsilon=epsilon,
+    )  # fmt: skip
+    networks = ppo.build(config, spaces)
+    theirs = dict(model.policy.named_parameters())
+    order = [name for name in theirs if name.startswith("features_extractor.")]
+    order += ["action_net.weight", "action_net.bias", "value_net.weight", "value_net.bias"]
+
+    def sb3_parameters() -> torch.Tensor:
+        shapes = networks.actor_critic.shapes
+        return networks.actor_critic.flatten({ours: theirs[name].detach() for ours, name in zip(shapes, order, strict=True)})
+
+    state, buffer = ppo.init(config, networks, spaces, NUM_ENVS), ppo.buffer(config, spaces, NUM_ENVS)
+    start = sb3_parameters()
+    state.actor_critic.copy_(start)
+    observation, first, generator = model.env.reset(), np.ones(NUM_ENVS, np.float32), np.random.default_rng(0)
+    for rollout in range(rollouts):
+        observation, first = collect(model, buffer, observation, first)
+        orders = [generator.permutation(N_STEPS * NUM_ENVS) for _ in range(NUM_EPOCHS)]
+        model._current_progress_remaining = 1 - rollout / 20
+        state.progress.fill_(rollout / 20)
+        with mock.patch("numpy.random.permutation", side_effect=orders):
+            model.train()
+        batch = RolloutBatch(*(torch.from_numpy(array) for array in buffer.batch))
+        for index, rows in enumerate(np.concatenate(orders).reshape(-1, MINIBATCH)):
+            batch.rows.copy_(
+                torch.from_numpy(rows % N_STEPS * NUM_ENVS + rows // N_STEPS)
+            )  # SB3 counts environment by environment
+            ppo.update(config, networks, state, batch, torch.zeros(MINIBATCH, 0), index == 0)
+        moved, apart = sb3_parameters() - start, sb3_parameters() - state.actor_critic
+        print(f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, apart {apart.norm():.2g}")
+
+
+def collect(model: Any, buffer: Any, observation: Any, first: Any) -> tuple[Any, Any]:
+    """One rollout by SB3's policy into the buffers of both."""
+    model.rollout_buffer.reset()
+    buffer.restore(buffer.arrays(), {"num_steps": 0, "filled": 0})
+    for _ in range(N_STEPS):
+        with torch.no_grad():
+            action, value, log_prob = model.policy(torch.as_tensor(observation))
+        action = action.numpy()
+        successor, reward, ended, _ = model.env.step(action)
+        model.rollout_buffer.add(observation, action[:, None], reward, first, value, log_prob)
+        never = np.zeros(NUM_ENVS, bool)
+        buffer.add(Transition(observation, action, reward, successor.copy(), ended, never), action[:, None])
+        observation, first = successor, ended.astype(np.float32)
+    with torch.no_grad():
+        last_value = model.policy.predict_values(torch.as_tensor(observation))
+    model.rollout_buffer.compute_returns_and_advantage(last_value, first)
+    return observation, first
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=("footlight", "sb3"))
-    parser.add_argument("game")
+    parser.add_argument("what", choices=("footlight", "sb3", "parity"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=Path("curve.jsonl"))
     parser.add_argument("--fields", type=json.loads, default={}, help="further hyperparameters, in the library's words")
     given = parser.parse_args()
-    train = train_footlight if given.library == "footlight" else train_sb3
-    train(given.game, given.seed, given.steps, given.output, given.fields)
+    if given.what == "parity":
+        for epsilon in (1e-5, 1e-2, 1.0):  # the smaller, the more Adam makes of how small gradients are rounded
+            parity(epsilon)
+    else:
+        train = train_footlight if given.what == "footlight" else train_sb3
+        train(given.seed, given.steps, given.output, given.fields)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,9 @@ def resume(
 def _require_run_folder(path: Path) -> None:
     if not (path / "checkpoints").is_dir():
         checkpoint.find(path, groups=[])  # which says what it is instead
-        raise UserError(f"{path} is no run folder - it is a checkpoint or a saved agent - give the folder that `train` printed")
+        raise UserError(
+            f"{path} is not a run folder - it is a checkpoint or a saved agent - give the folder that `train` printed"
+        )
 
 
 def _has_ended(run: Run, step: int) -> bool:
@@ -344,11 +346,8 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 
 def _closing(folder: Path, result: Mapping[str, Any]) -> str:
-    score, final = "no final evaluation", result["final_evaluation"]
-    if final:
-        score = f"final evaluation {final['mean_return']:.1f} ± {final['std_return']:.1f} over {len(final['returns'])} episodes"
-        if remark := Evaluation.from_json(final).remark():
-            score += f" ({remark})"
+    final = result["final_evaluation"]
+    score = f"final evaluation {Evaluation.from_json(final).summary()}" if final else "no final evaluation"
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"

@@ -189,7 +189,11 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
         if (path / "config.json").is_file():
             begin = f"wait, or begin it again: --run-dir {quoted(path)}"
             raise UserError(f"{path} holds nothing to load - it has saved no checkpoint yet - {begin}")
-        raise UserError(f"{path} holds nothing to load - it is no run folder - give a run folder, a checkpoint or a saved agent")
+        if (inside := _run_inside(path)) is not None:
+            raise UserError(f"{path} is not a run folder - it holds runs - give one of them, such as {inside}")
+        raise UserError(
+            f"{path} holds nothing to load - it is not a run folder - give a run folder, a checkpoint or a saved agent"
+        )
     faults: list[str] = []
     for folder in folders:
         fault = damage(folder, groups)
@@ -199,6 +203,13 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
             return folder
         faults.append(fault)
     raise UserError(f"{faults[0]}\nno other checkpoint of {path} is whole - restore the folder from a copy")
+
+
+def _run_inside(path: Path) -> Path | None:
+    """The last of the run folders in a folder of runs, such as `runs` or `runs/Pendulum-v1`; None if there is none."""
+    levels = ("*", "*/*", "*/*/*", "*/*/*/*")  # runs/ALE/Breakout-v5/ALGORITHM/NNN
+    found = (sorted(path.glob(f"{level}/checkpoints")) for level in levels)
+    return next((folders[-1].parent for folders in found if folders), None)
 
 
 def newest_first(run_dir: Path) -> list[Path]:

@@ -65,9 +65,13 @@ class StorageFault(FootlightError):
     exit_code = 5
 
 
-def printable(text: str) -> str:
-    """Text without what a terminal would obey: some of it comes from files, environments and paths."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """Text without what a terminal would obey, since some of it comes from files, environments and paths.
+
+    What `encoding` lacks becomes a question mark, so that printing does not fail.
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return shown.encode(encoding, "replace").decode(encoding)
 
 
 def quoted(path: str | Path) -> str:

@@ -70,14 +70,16 @@ class Evaluation:
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:
-        """How many episodes were cut off, and how many of `episodes` were not run, in words; empty if none."""
+        """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
         count = len(self.returns)
-        cut = f"{self.unfinished} of {count} episodes cut off after {max(self.lengths):,} steps" if self.unfinished else ""
-        few = ""
-        if episodes not in (None, count):
-            steps = f"{sum(self.lengths):,} steps, as many as the run has"
-            few = f"{count} of {episodes} episodes took {steps} - `--eval-episodes {episodes}` runs all of them"
+        few = "" if episodes in (None, count) else f"{count} of {episodes} episodes, as many steps as the run"
+        cut = f"{_episodes(self.unfinished)} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
+
+    def summary(self) -> str:
+        """Mean, standard deviation and number of episodes, in words."""
+        remark = f" ({self.remark()})" if self.unfinished else ""
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {_episodes(len(self.returns))}{remark}"
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Evaluation":
@@ -89,6 +91,10 @@ class Evaluation:
         """The line of `evaluations.jsonl`, without the step."""
         record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
         return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
+
+
+def _episodes(number: int) -> str:
+    return f"{number} episode{'s' if number > 1 else ''}"
 
 
 class Abandoned(Exception):

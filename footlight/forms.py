@@ -91,6 +91,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "environment_source": Literal["id", "object"],
     "environment_config": dict[str, Any],
     "env_kwargs": dict[str, Any],
+    "environment_code": str,
     "network": str | None,
     "preset": str | None,
     "config": Required[dict[str, Any]],

@@ -34,12 +34,14 @@ class Options:
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""
     eval_every: Annotated[int | None, Range(0)] = None
-    """Environment steps between evaluations; none: a twentieth of the run, or more where all evaluations so far would otherwise
-    have taken more steps than the training; 0: only at the end."""
+    """Environment steps between evaluations; none: automatic, a twentieth of the run, or more where
+    all evaluations so far would otherwise have taken more steps than the training; 0: only at the
+    end."""
     eval_episodes: Annotated[int | None, Range(0)] = None
-    """Episodes per evaluation; none: 5 during training and 20 at the end, fewer where these would take more steps than the whole
-    run; 0: no evaluation at all. An episode that does not end is cut off after a twentieth of the run's steps, within
-    [1,000, 50,000], and counted as unfinished."""
+    """Episodes per evaluation; none: automatic, 5 during training and 20 at the end, fewer where
+    these would take more steps than the whole run; 0: no evaluation. An episode that does not end
+    is cut off after a twentieth of the run's steps, within [1,000, 50,000], and counted as
+    unfinished."""
     eval_stochastic: bool = False
     """Sample actions in evaluations instead of the mode (a greedy Atari policy can stall)."""
     checkpoint_every: Annotated[int | None, Range(0)] = None

@@ -13,7 +13,7 @@ from footlight.agent import Agent
 from footlight.config import build, fields
 from footlight.environments.atari import AtariGame
 from footlight.environments.make import EnvironmentSource
-from footlight.environments.naming import Registered
+from footlight.environments.naming import Registered, code_digest
 from footlight.errors import UserError
 from footlight.options import CHANGEABLE, FIRST_OPTIONS, Options
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
@@ -35,6 +35,7 @@ def describe(
         "environment_source": "id" if isinstance(environment, str | Registered | AtariGame) else "object",
         **({"env_kwargs": dict(environment.kwargs)} if isinstance(environment, Registered) else {}),
         **({"environment_config": dataclasses.asdict(environment.config)} if isinstance(environment, AtariGame) else {}),
+        **({"environment_code": digest} if (digest := code_digest(environment)) is not None else {}),
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),

@@ -45,7 +45,7 @@ class Run:
         """The content of `config.json`, as the newest checkpoint repeats it under its checksum. Raises `UserError`."""
         record = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
         if record is None:
-            raise UserError(f"{self.folder} is no run folder - it is an agent that was saved by itself - use footlight.load")
+            raise UserError(f"{self.folder} is not a run folder - it is an agent that was saved by itself - use footlight.load")
         return dict(record)
 
     @property

@@ -36,10 +36,12 @@ _ENDINGS = {".pkl": "a pickle, which may hold code", ".pickle": "a pickle, which
 
 def user_path(path: str | Path) -> Path:
     """A path as a user writes it: `~` is the home directory, as in a shell. Raises `UserError` where there is none."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # a user who does not exist, or has no home directory
-        raise UserError(f"cannot expand {path} - {error} - write the path without ~") from error
+    expanded = os.path.expanduser(path)  # which leaves ./~ alone, as a shell does; pathlib would not
+    if str(expanded).startswith("~"):
+        user = Path(path).parts[0]
+        raise UserError(f"cannot expand {path} - there is no home directory {user} - write ./{path} for a folder of that name")
+    found = Path(expanded)
+    return found.absolute() if found.parts[:1] and found.parts[0].startswith("~") else found
 
 
 def make_folder(path: Path) -> None:

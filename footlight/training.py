@@ -261,7 +261,8 @@ class Training:
     def _record(self, step: int) -> None:
         if self.recorder is not None:
             path = self.folder.path / "videos" / f"step-{step:09d}.mp4"
-            self.recorder.record(path, lambda: not self.interruption.goes_on())
+            with self.display.activity("recording a video", 1, self.interruption.goes_on) as progress:
+                self.recorder.record(path, lambda: not progress(0))
 
     def _result(self, status: str) -> dict[str, Any]:
         steps = self.agent.num_steps

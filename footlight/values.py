@@ -67,6 +67,8 @@ def resolve(algorithm: str, config: Any, environment: EnvironmentSource, preset:
     num_envs = _num_envs(environment, {**tuned, **typed})
     usual = {field.name: field.default for field in fields(config).values()}
     fitted = fit_rollout(usual, tuned, _integers(config, typed), num_envs)
+    if isinstance(environment, gymnasium.Env | VectorEnv):
+        tuned.pop("num_envs", None)  # there are as many as there are
     classes = (Options, config, config_class(environment))
     options, config_fields, settings = _split(classes, {**tuned, **fitted, **typed})
     own = {name: value for name, value in tuned.items() if name not in typed and name not in fitted}
@@ -109,17 +111,15 @@ def update_warnings(agent: Any, steps: int) -> list[str]:
 
 
 def _preset(algorithm: str, environment: EnvironmentSource, wanted: bool | str) -> tuple[str | None, dict[str, Any]]:
-    """Name and values of the preset, without those that an environment that is given as it is has no use for."""
+    """Name and values of the preset, without those of an Atari game for other environments."""
     name, tuned = find_preset(algorithm, identifier(name_of(environment)), wanted)
     useless = set() if config_class(environment) is not None else set(fields(AtariConfig))
-    if isinstance(environment, gymnasium.Env | VectorEnv):
-        useless.add("num_envs")  # there are as many as there are
     return name, {field: value for field, value in tuned.items() if field not in useless}
 
 
 def _num_envs(environment: EnvironmentSource, values: Mapping[str, Any]) -> int:
-    if isinstance(environment, VectorEnv):
-        return int(environment.num_envs)
+    if isinstance(environment, gymnasium.Env | VectorEnv):
+        return int(getattr(environment, "num_envs", 1))
     return int(_integers(Options, {"num_envs": 1, **values})["num_envs"])
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +15,12 @@ import gymnasium
 import numpy as np
 import pytest
 
+from footlight.algorithms import ALGORITHMS, find
 from footlight.cli import main
+from footlight.commands import COMMANDS
+from footlight.config import fields
+from footlight.environments.atari import AtariConfig
+from footlight.options import Options
 
 FAST = ["--compile=off", "--hidden-sizes", "8", "8", "--batch-size=8", "--learning-starts=10", "--eval-episodes=1", "--quiet"]
 
@@ -97,8 +104,18 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac", ["ENVIRONMENT"]),
         ("trian sac Pendulum-v1", ["trian", "train"]),
         ("resume nowhere", ["no folder nowhere", "give a run folder"]),
-        ("resume . --max-time never", ["no run folder"]),
-        ("evaluate .", ["no run folder"]),
+        ("resume . --max-time never", ["not a run folder"]),
+        ("evaluate .", [". holds nothing to load", "not a run folder"]),
+        ("evaluate ~nobody-at-all/run", ["~nobody-at-all/run", "write ./~nobody"]),
+        ("train SAC Pendulum-v1", ["'SAC'", "did you mean 'sac'"]),
+        ("train sac pendulum-v1", ["'pendulum-v1'", "did you mean 'Pendulum-v1'"]),
+        ("train sac Pendulum-v1 --lr 1", ["--lr", "did you mean '--learning-rate'"]),
+        ("train ppo CartPole-v1 --total-timesteps 9", ["--total-timesteps", "did you mean '--steps'"]),
+        ("train sac Pendulum-v1 --ent-coef 0", ["--ent-coef", "did you mean '--initial-alpha'"]),
+        ("train sac --wandb-tags a b Pendulum-v1", ["--wandb-tags took all of a b Pendulum-v1"]),
+        ("train sac Pendulum-v1 --buffer-size 100", ["batch_size 128 is a value of the preset sac/Pendulum-v1"]),
+        ("train sac Pendulum-v1 --env-kwargs g:9", ["'g:9'", "write g=9"]),
+        ("train sac Pendulum-v1 --env-kwargs gravity=9", ["'gravity'", "Pendulum-v1 does not take", "it takes g"]),
         ("watch nowhere", ["no folder nowhere"]),
         ("plot nowhere", ["not a run folder"]),
     ],
@@ -142,6 +159,61 @@ def test_from_training_to_a_video(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(Path("runs/Pendulum-v1/sac/002/config.json").read_text())["preset"] is None
 
 
+def test_an_environment_of_the_working_directory_with_arguments(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    Path("own_envs.py").write_text(
+        "import gymnasium, sys\nfrom gymnasium.spaces import Box\n"
+        "class Own(gymnasium.Env):\n"
+        "    observation_space = action_space = Box(-1, 1, (1,))\n"
+        "    def __init__(self, size=1): self.size = size\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        self.clock = 0\n        return self.observation_space.low * 0, {}\n"
+        "    def step(self, action):\n"
+        "        self.clock += 1\n"
+        "        return self.observation_space.low * 0, 1.0, False, self.clock >= self.size, {}\n"
+        "gymnasium.register('Own-v0', entry_point='own_envs:Own')\n"
+    )
+    options = [word for word in FAST if word != "--quiet"]
+    assert main(["train", "sac", *options, "--env-kwargs", "size=7", "own_envs:Own-v0", "--steps=20", "--run-dir=own"]) == 0
+    assert "sac on own_envs:Own-v0 (size=7) | " in capsys.readouterr().out
+    assert json.loads(Path("own/config.json").read_text())["env_kwargs"] == {"size": 7}
+    assert main(["evaluate", "own", "--episodes=1", "--json"]) == 2
+    assert main(["evaluate", "own", "--episodes=1", "--json", "--allow-env-import=own_envs"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["lengths"] == [7]
+    assert main(["resume", "own", "--steps=30", "--allow-env-import=own_envs"]) == 0
+    assert "own_envs:Own-v0 (size=7)" in capsys.readouterr().out
+    gymnasium.registry.pop("Own-v0")
+
+
+def test_a_run_that_learns_nothing_says_so_first_and_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = ["--steps=9", "--eval-episodes=0", "--compile=off", "--hidden-sizes", "[8, 8]", "--run-dir=~/with space"]
+    assert main(["train", "sac", "Pendulum-v1", *options]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("warning: no updates - learning_starts is 500 and the run has 9 steps - nothing will be learned")
+    assert "0 updates: nothing was learned" in out
+    assert shlex.quote(str(tmp_path / "with space")) in out
+    assert (tmp_path / "with space" / "result.json").exists()
+    assert not Path("~").exists()
+
+
+def test_printing_never_fails() -> None:
+    code = "import sys; from footlight.cli import main; sys.exit(main(['list', 'algorithms']))"
+    script = code.replace("main(['list', 'algorithms'])", "main([]) or print('± \\udcff')")
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout.splitlines()[-1], run.stderr) == (0, b"? ?", b"")
+
+
 def test_a_toml_file_stands_between_preset_and_command_line() -> None:
     Path("mine.toml").write_text("gamma = 0.9\ntau = 0.5\nsteps = 30\n")
     assert main(["train", "sac", "Pendulum-v1", "--config", "mine.toml", "--tau", "0.25", *FAST]) == 0
@@ -166,6 +238,24 @@ def test_steps_are_exact_with_several_environments(steps: int) -> None:
     assert main(["train", "ddpg", "Pendulum-v1", "--steps", str(steps), "--num-envs", "4", *FAST]) == 0
     result = json.loads(Path("runs/Pendulum-v1/ddpg/001/result.json").read_text())
     assert (result["steps"], result["updates"]) == (steps, steps - 10)
+
+
+def test_no_help_page_shows_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("", *COMMANDS, "train", "train sac Pendulum-v1", "train ppo ALE/Pong-v5"):
+        with pytest.raises(SystemExit):
+            main([*command.split(), "--help"])
+        assert "%%" not in capsys.readouterr().out
+
+
+def test_each_help_says_what_none_means() -> None:
+    classes = [Options, AtariConfig, *(find(name).Config for name in ALGORITHMS)]
+    silent = {
+        field.name
+        for one in classes
+        for field in fields(one).values()
+        if (field.default is None or field.default == ()) and not re.search(r"none: (automatic|off|\d|actions)", field.help)
+    }
+    assert silent == set()
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,3 +292,22 @@ def test_a_signal_saves_and_the_run_goes_on(number: signal.Signals, code: int, t
     assert result["status"] == "stopped"
     assert main(["resume", "run", "--steps", str(result["steps"] + 20), "--quiet"]) == 0
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+def test_a_quiet_run_prints_its_folder_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", *FAST]) == 0
+    assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
+    assert main(["resume", "runs/Pendulum-v1/sac/001", "--steps", "25", "--quiet"]) == 0
+    assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
+
+
+def test_the_first_and_last_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", "--threads", "1", *FAST[:-1]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "| 1 thread |" in lines[1]
+    assert lines[-3].startswith("final evaluation ")
+    assert " over 1 episode | 20 steps in " in lines[-3]
+    assert lines[-2:] == [
+        "run folder runs/Pendulum-v1/sac/001",
+        "next: footlight plot runs/Pendulum-v1/sac/001   or: footlight watch runs/Pendulum-v1/sac/001 --video episode.mp4",
+    ]

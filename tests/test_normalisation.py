@@ -1,5 +1,6 @@
 """Running statistics: NumPy's mean and deviation of everything seen, the reward's scale by a slow loop, frozen for a policy."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
 from footlight.environments.spaces import describe
-from footlight.normalisation import Normaliser, RunningMoments
+from footlight.errors import Diverged
+from footlight.normalisation import Normaliser, RunningMoments, divergence_cause
 from footlight.policy import load
 from footlight.types import Array, Batch, RolloutBatch, Spaces, Transition
 
@@ -351,3 +353,36 @@ def test_a_new_episode_begins_without_a_return() -> None:
     assert agent.normaliser.discounted_return[0] > 0
     agent.forget_episodes([0])
     assert agent.normaliser.discounted_return[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("observation", "reward", "normalizes", "message"),
+    [
+        (1.0, 1.0, (False, False), "has diverged - lower the learning rate, or look at the scale of the rewards"),
+        (1e12, 1.0, (False, False), "diverged on observations as large as 1e+12 - use normalize_observations true"),
+        (1.0, -1e4, (False, False), r"diverged on rewards as large as 1e\+04 - use normalize_rewards true"),
+        (1e6, 1e6, (False, False), "use normalize_observations true and use normalize_rewards true"),
+        (1e12, 1.0, (True, False), "has diverged - lower the learning rate"),
+        (1.0, 1e12, (False, True), "has diverged - lower the learning rate"),
+    ],
+)
+def test_a_divergence_names_the_scale_that_explains_it(
+    tiny_spaces: Spaces, observation: float, reward: float, normalizes: tuple[bool, bool], message: str
+) -> None:
+    seen, earned = np.full((4, 2), observation, np.float32), np.full(4, reward, np.float32)
+    normaliser = Normaliser(tiny_spaces, 1, GAMMA, *normalizes)
+    found = divergence_cause({"batch.observation": seen, "batch.next_observation": seen, "batch.reward": earned}, normaliser)
+    assert re.search(message.replace("1e+12", r"1e\+12"), found)
+
+
+def test_an_agent_that_diverges_on_large_observations_says_so() -> None:
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    agent = Agent("sac", space, gymnasium.spaces.Box(-1, 1, (1,), np.float32), hidden_sizes=(4,), batch_size=2, learning_starts=2)
+    seen = np.full(2, 3e38, np.float32)
+
+    def learn() -> None:
+        for _ in range(20):
+            agent.observe(seen, np.zeros(1, np.float32), 1.0, -seen, False, False)
+
+    with pytest.raises(Diverged, match=r"diverged on observations as large as 3e\+38 - use normalize_observations true"):
+        learn()

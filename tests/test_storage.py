@@ -8,7 +8,7 @@ import pytest
 
 from footlight import forms
 from footlight.errors import UserError
-from footlight.storage import hash_file, read_json
+from footlight.storage import hash_file, read_json, user_path
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_json_is_strict(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(UserError, match=words):
         read_json(tmp_path / "x.json")
+
+
+def test_a_path_may_begin_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/run") == user_path(Path("~/run")) == tmp_path / "run"
+    assert user_path("./~/run") == user_path(user_path("./~/run")) == Path.cwd() / "~" / "run"
+    assert user_path("") == Path()
+    with pytest.raises(
+        UserError, match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - write ./~nobody"
+    ):
+        user_path("~nobody-at-all/run")
 
 
 def test_a_file_is_hashed_without_being_read_at_once(tmp_path: Path) -> None:

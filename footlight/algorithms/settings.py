@@ -49,8 +49,8 @@ class ActorCriticNetwork:
     shared_torso: bool = False
     """Actor and critic share all hidden layers."""
     precision: Precision = "fp32"
-    """Precision of matrix products: fp32 or bf16. Parameters, optimizer and sums are fp32 in
-    either case."""
+    """Precision of matrix products in hidden layers: fp32 or bf16. Last layers, parameters,
+    optimizer and sums are fp32 in either case."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,10 +52,10 @@ class AtariConfig:
     grayscale: bool = True
     """Grayscale images instead of color."""
     noop_max: Annotated[int, Range(0, 10_000)] = 30
-    """A game begins with a random number of frames without action, from 0 to this many."""
+    """Largest number of frames without action at the start of a game; drawn anew for each, from 0."""
     fire_reset: bool = True
-    """Press fire at the start of a game and after each lost life, in games with that button, for as many frames as it takes for
-    sticky actions not to ignore it. Many games wait for it."""
+    """Press fire at the start of a game and after each lost life, in games with that button, until
+    sticky actions cannot have ignored it. Many games wait for it."""
     sticky_actions: Fraction = 0.25
     """Probability per frame of repeating the previous action instead of the new one."""
     life_loss_ends: bool = False

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 import gymnasium
@@ -44,6 +46,23 @@ def name_of(source: Any, environments: Any = None) -> str:
     if made is not None and _is_anonymous(source):
         return str(getattr(made, "name", "")) or _name_of_instance(made)  # `name`: of one in another process
     return str(getattr(source, "__name__", type(source).__name__)).strip("<>")
+
+
+def code_digest(source: Any) -> str | None:
+    """Eight hexadecimal digits of the code and the values of a function without a name of its own; None for anything else.
+
+    Environments that two lambdas make may have one name: this tells their runs apart.
+    """
+    if not _is_anonymous(source):
+        return None
+    cells = [_in_short(cell.cell_contents) for cell in source.__closure__ or ()]
+    parts = [_code_parts(source.__code__), cells, [_in_short(value) for value in source.__defaults__ or ()]]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+
+
+def _code_parts(code: CodeType) -> tuple[Any, ...]:
+    constants = [_code_parts(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return code.co_code, code.co_names, code.co_varnames, constants
 
 
 def identifier(name: str) -> str:

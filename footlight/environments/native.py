@@ -73,7 +73,7 @@ class EnvPool(VectorEnv[Array, Array, Array]):
         """Begin an episode in each; `seed` is one for each."""
         if seed is not None or self._pool is None:
             self.close_extras()
-            seeds = [int(number) & 0x7FFFFFFF for number in seed or range(self.num_envs)]  # a C++ int
+            seeds = [int(number) for number in seed or range(self.num_envs)]
             with _no_warnings():
                 self._pool = self._module.make_gymnasium(self._name, seed=seeds, **self._settings)
                 return self._pool.reset()[0], {}

@@ -141,7 +141,7 @@ class VectorEnvironments:
 
     def _seeds(self, envs: Sequence[int]) -> int | list[int | None]:
         if not self._seed_for_each:
-            return self.book.common_seed() & 0x7FFFFFFF  # a C++ int behind some, such as ale-py's
+            return self.book.common_seed()
         seeds: list[int | None] = [None] * self.num_envs
         for env in envs:
             seeds[env] = self.book.episode_seed(env)

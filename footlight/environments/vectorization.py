@@ -32,6 +32,7 @@ from gymnasium.vector import VectorEnv
 
 from footlight.environments.atari import AtariGame
 from footlight.environments.make import EnvironmentSource
+from footlight.environments.naming import Registered
 from footlight.environments.native import cores
 from footlight.environments.processes import why_no_processes
 from footlight.errors import UserError
@@ -76,8 +77,9 @@ def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization
 
 def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]:
     """What "auto" stands for, and the reason in words."""
-    spec = gymnasium.registry.get(source) if isinstance(source, str) else None
-    if spec is not None and spec.vector_entry_point == NATIVE and not spec.additional_wrappers:
+    spec = _spec(source)
+    is_plain = isinstance(source, str)  # an id without arguments, which another class might not take
+    if is_plain and spec is not None and spec.vector_entry_point == NATIVE and not spec.additional_wrappers:
         if num_envs >= NATIVE_ENVS:
             return "native", "Gymnasium steps all in one NumPy expression"
         return "sync", f"one after the other; native is faster from {NATIVE_ENVS} on"
@@ -91,6 +93,14 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
     if (reason := why_no_processes()) is not None:
         return "sync", f"one after the other: processes cannot be started here, {reason}"
     return "async", "a step takes long: each has a process"
+
+
+def _spec(source: EnvironmentSource) -> EnvSpec | None:
+    """How an environment is made, where Gymnasium knows it."""
+    if isinstance(source, EnvSpec):
+        return source
+    name = source.id if isinstance(source, Registered) else source
+    return gymnasium.registry.get(name) if isinstance(name, str) else None
 
 
 def _cost(spec: EnvSpec | None) -> str | None:

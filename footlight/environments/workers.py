@@ -303,7 +303,8 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
 
 def _end_with(parent: int) -> None:
     """End this process, though it be in the midst of a step, when the other one has gone and nobody is left to end it."""
-    while os.getppid() == parent:
+    is_child, starter = os.getppid() == parent, multiprocessing.parent_process()  # a fork server's child is not one
+    while os.getppid() == parent if is_child else starter is not None and starter.is_alive():
         time.sleep(LOOKING_SECONDS)
     time.sleep(CLOSING_SECONDS)
     os._exit(1)

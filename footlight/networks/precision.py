@@ -52,7 +52,7 @@ def mixed_precision(device_type: str, fp32_layers: Sequence[nn.Module]) -> Itera
     """Products in bfloat16, except within `fp32_layers`. Sums, and what is kept, are float32 anyway."""
     before = [vars(layer).get("forward") for layer in fp32_layers]
     for layer in fp32_layers:
-        layer.forward = _in_fp32(layer.forward, device_type)  # type: ignore[method-assign]
+        layer.forward = _in_fp32(layer.forward, device_type)
     try:
         with torch.autocast(device_type, torch.bfloat16):
             yield
@@ -60,7 +60,7 @@ def mixed_precision(device_type: str, fp32_layers: Sequence[nn.Module]) -> Itera
         for layer, forward in zip(fp32_layers, before, strict=True):
             del layer.forward
             if forward is not None:
-                layer.forward = forward  # type: ignore[method-assign]
+                layer.forward = forward
 
 
 def _in_fp32(forward: Callable[..., Any], device_type: str) -> Callable[..., Any]:

@@ -42,8 +42,8 @@ def preset(algorithm: str, environment: str, wanted: bool | str = True) -> tuple
 def fit_rollout(defaults: Mapping[str, Any], tuned: Mapping[str, Any], typed: Mapping[str, Any], num_envs: int) -> dict[str, int]:
     """n_steps and minibatch_size, where nobody typed them and the preset's do not fit `num_envs` environments.
 
-    A rollout keeps about as many steps as the preset means, and its minibatches keep their size, or else their number. {} where
-    nothing has to change, or the algorithm has no minibatches. typed: values that are converted already.
+    A rollout keeps about as many steps as the preset means, and its minibatches keep their size, or else their number, or else
+    about their size. {} where nothing has to change, or the algorithm has no minibatches. typed: values that are converted.
     """
     if "n_steps" not in defaults or "minibatch_size" not in defaults:
         return {}
@@ -58,6 +58,8 @@ def fit_rollout(defaults: Mapping[str, Any], tuned: Mapping[str, Any], typed: Ma
             count = max(1, rollout // size)  # minibatches
             wanted["n_steps"] = _nearest_multiple(rollout / num_envs, count, num_envs)
             wanted["minibatch_size"] = max(2, wanted["n_steps"] * num_envs // count)
+            if abs(wanted["n_steps"] * num_envs - rollout) > rollout / 8:
+                wanted |= {"n_steps": max(1, round(rollout / num_envs)), "minibatch_size": size}
     total = wanted["n_steps"] * num_envs
     if "minibatch_size" not in typed and total % wanted["minibatch_size"]:
         wanted["minibatch_size"] = closest_divisor(total, size)

@@ -45,7 +45,8 @@ class Member:
         fields = fields if isinstance(fields, Mapping) else {}
         if any(value == "linear" or (key.startswith("final_") and value is not None) for key, value in fields.items()):
             settings["steps"] = config.get("steps")  # of a schedule, which a longer run stretches
-        for nested in (settings.pop("environment_config", None) or {}, fields):
+        environment = settings.pop("environment_config", None) or {}, settings.pop("env_kwargs", None) or {}
+        for nested in (*environment, fields):
             settings |= nested
         return settings
 

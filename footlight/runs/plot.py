@@ -137,9 +137,10 @@ def _draw_figure(
     figure = LearningCurves(layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
     entries: dict[str, Artist] = {}
+    is_single = len(members) == 1 and members[0].label is None
     for index, (environment, groups) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        entries |= _draw_panel(axes, groups, styles, metric, x or _default_axis(members))
+        entries |= _draw_panel(axes, groups, styles, metric, x or _default_axis(members), is_single)
         _set_title(axes, environment, groups, width)
     entries |= {text: entries.pop(text) for text in (_SINGLE_RUNS, _INTERVAL) if text in entries}  # last
     # Below the axes, so that it covers no curve.
@@ -181,22 +182,22 @@ def _default_axis(members: Sequence[Member]) -> str:
 
 
 def _draw_panel(
-    axes: Axes, groups: Mapping[str, Sequence[Member]], styles: Mapping[str, Style], metric: str | None, x: str
+    axes: Axes, groups: Mapping[str, Sequence[Member]], styles: Mapping[str, Style], metric: str | None, x: str, is_single: bool
 ) -> dict[str, Artist]:
-    """Draw the runs of one environment; the entries of the legend."""
+    """Draw the runs of one environment; return the entries of the legend."""
     members = [member for own in groups.values() for member in own]
     if any(not member.record.config["environment"] for member in members) and x != "episodes":
         raise UserError(f"x is {x} - a sequence of returns has episodes only - leave x out")
     log, name = _choose_log(members, metric)
     curves = {label: [_require_curve(member, log, name, x) for member in own] for label, own in groups.items()}
     entries: dict[str, Artist] = {}
-    if len(members) == 1 and metric is None:
+    if is_single and metric is None:
         entries |= _draw_single(axes, members[0], next(iter(curves.values()))[0], styles[next(iter(groups))], x)
     else:
         for label, own in curves.items():
             entries |= _draw_group(axes, label, own, count(groups[label]), styles[label])
     _set_axes(axes, [curve for own in curves.values() for curve in own], x)
-    if metric is None and len(members) == 1:
+    if is_single and metric is None:
         axes.set_ylabel("return (sum of raw rewards per episode)")
     else:
         words = {"mean_return": "return (mean of an evaluation)", "return": "return of training episodes (running mean)"}
@@ -230,16 +231,15 @@ def _require_curve(member: Member, log: str, metric: str, x: str) -> Curve:
 
 
 def _draw_single(axes: Axes, member: Member, curve: Curve, style: Style, x: str) -> dict[str, Artist]:
-    entries: dict[str, Artist] = {}
+    if curve.std is None:
+        return _draw_mean(axes, curve.x, curve.y, None, style, curve.label, "")
+    episodes = sorted({len(row["returns"]) for row in member.record.evaluations if isinstance(row.get("returns"), list)})
+    label = f"evaluation (mean of {' or '.join(map(str, episodes))} episodes)" if episodes else "evaluation"
+    entries = _draw_mean(axes, curve.x, curve.y, curve.std, style, label, "± 1 standard deviation over them")
     training = curve_of(member.record, "episodes", "return", x)
-    if curve.std is not None:
-        episodes = {len(row["returns"]) for row in member.record.evaluations if isinstance(row.get("returns"), list)}
-        label = f"evaluation (mean of {' or '.join(map(str, sorted(episodes)))} episodes)" if episodes else "evaluation"
-        entries |= _draw_mean(axes, curve.x, curve.y, curve.std, style, label, "± 1 standard deviation over them")
-        style = ("#b5b5b5", "-")
     if training is not None:
-        marker, width = ("o" if len(training.x) == 1 else ""), (1.2 if curve.std is not None else 1.8)
-        (line,) = axes.plot(training.x, training.y, color=style[0], linewidth=width, marker=marker, zorder=2)
+        marker = "o" if len(training.x) == 1 else ""
+        (line,) = axes.plot(training.x, training.y, color="#b5b5b5", linewidth=1.2, marker=marker, zorder=2)
         entries[training.label] = line
     return entries
 

@@ -62,7 +62,7 @@ class Display:
         self._metrics: dict[str, float] = {}
         self._rate: float | None = None
         self._updates: int | None = None
-        self._learning = self._updated = False
+        self._learning = False
         self._activity = ""
         self._live: Live | None = None
         self._stale = self._has_header = False
@@ -78,7 +78,7 @@ class Display:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         live, self._live = self._live, None
         try:
-            self._measure(time.monotonic())
+            self._measure()
         finally:
             if live is not None:
                 live.stop()
@@ -100,7 +100,8 @@ class Display:
         """
         self._step = step
         self._stale = True
-        self._follow_updates(step if updates is None else updates)
+        now = time.monotonic()
+        self._follow_updates(now, step if updates is None else updates)
         if new := list(returns):
             self.show_returns([*self._returns, *new])
         # Rich draws from its own thread: dictionaries are replaced, never changed under its eyes.
@@ -108,7 +109,7 @@ class Display:
             self._values = {**self._values, "evaluation": evaluation_return}
         if metrics:
             self._metrics = {**self._metrics, **metrics}
-        self._refresh()
+        self._refresh(now)
 
     def show_returns(self, returns: Sequence[float]) -> None:
         """Show the last of these returns, and the mean of the last 100."""
@@ -119,7 +120,7 @@ class Display:
 
     @contextlib.contextmanager
     def activity(self, text: str, total: int, goes_on: Callable[[], bool]) -> Iterator[Callable[[int], bool]]:
-        """Show `text` and a count of `total` while something other than training takes its time, such as an evaluation.
+        """Show `text`, and a count if `total` > 1, while something other than training takes its time, such as an evaluation.
 
         Yields a function to call often with the number of completed parts, which returns `goes_on()`. The time does not count
         for steps/s.
@@ -127,8 +128,8 @@ class Display:
         began = time.monotonic()
 
         def progress(completed: int) -> bool:
-            self._activity = f"{text} {min(completed + 1, total)}/{total}"
-            self._refresh()
+            self._activity = text if total == 1 else f"{text} {min(completed + 1, total)}/{total}"
+            self._refresh(time.monotonic())
             return goes_on()
 
         try:
@@ -142,7 +143,7 @@ class Display:
         if self._quiet:
             return
         try:
-            self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable(text, self._console.encoding), markup=False, highlight=False, soft_wrap=True)
         except OSError:  # the disk that it goes to is full
             self._quiet = True
             if self._console.file is sys.stdout:
@@ -151,49 +152,44 @@ class Display:
     def _start_clock(self) -> None:
         self._started = time.monotonic()
         self._paused = 0.0  # seconds of activities, which are no training
-        self._samples: deque[tuple[float, int]] = deque([(0.0, self._step)])
+        self._latest = 0.0, self._step  # seconds of training, and the step, at which the next sample is taken
+        self._samples = deque([self._latest])
         self._next_sample = self._started + SAMPLE_EVERY
         self._next_line = self._started + SHORTEST_PAUSE
 
-    def _follow_updates(self, updates: int) -> None:
+    def _follow_updates(self, now: float, updates: int) -> None:
         """Measure from the first update on, and only right after an update.
 
         Steps before the first one are far faster than those to come, and the first one is far slower. Algorithms that collect
         many steps for an update alternate between fast steps and slow updates: only whole cycles have a meaningful rate.
         """
-        if updates == self._updates:
-            return
-        if self._updates is not None:
-            self._updated = True
-            if not self._learning:
-                self._learning = True
-                self._samples = deque([(self._trained_for(time.monotonic()), self._step)])
+        is_new = self._updates is not None and updates != self._updates
+        if is_new or not self._learning:
+            self._latest = now - self._started - self._paused, self._step
+        if is_new and not self._learning:
+            self._learning = True
+            self._samples = deque([self._latest])
         self._updates = updates
 
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_sample and not self._activity:
-            self._measure(now)
+    def _refresh(self, now: float) -> None:
+        if now >= self._next_sample:
+            self._measure()
+            self._next_sample = now + SAMPLE_EVERY
         if now >= self._next_line and self._live is None and not self._quiet:
             self._print_line()
             self._next_line = now + min(max(SHORTEST_PAUSE, (now - self._started) / 10), LONGEST_PAUSE)
 
-    def _trained_for(self, now: float) -> float:
-        return now - self._started - self._paused
-
-    def _measure(self, now: float) -> None:
-        if self._learning and not self._updated:
+    def _measure(self) -> None:
+        trained_for, step = self._latest
+        if trained_for <= self._samples[-1][0]:
             return
-        trained_for = self._trained_for(now)
-        self._samples.append((trained_for, self._step))
+        self._samples.append(self._latest)
         # The oldest sample kept is the last one outside the window, so that rare updates still span a whole window.
         while len(self._samples) > 2 and trained_for - self._samples[1][0] >= WINDOW:
             self._samples.popleft()
         then, old_step = self._samples[0]
-        if trained_for > then and self._step > old_step:
-            self._rate = (self._step - old_step) / (trained_for - then)
-        self._updated = False
-        self._next_sample = now + SAMPLE_EVERY
+        if step > old_step:
+            self._rate = (step - old_step) / (trained_for - then)
 
     def _time_left(self) -> str:
         """Time that the remaining steps will take, with a share for activities as so far; empty until it is known."""
@@ -233,7 +229,8 @@ class Display:
             head.add_column(no_wrap=True, justify="right")
         head.add_row(bar, *facts)
         rows: list[RenderableType] = [head]
-        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {len(self._returns)} episodes"}
+        episodes = f"{len(self._returns)} episode{'s' if len(self._returns) > 1 else ''}"
+        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {episodes}"}
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):
             if cells:

@@ -15,6 +15,7 @@ import footlight
 from footlight.environments import vectorization
 from footlight.environments.atari import AtariGame
 from footlight.environments.make import make
+from footlight.environments.naming import Registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import AsyncEnvironments
@@ -79,6 +80,13 @@ def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
 )
 def test_id_and_number_decide(name: str, num_envs: int, kind: str) -> None:
     assert [chosen(name, num_envs)[0] for _ in range(2)] == [kind, kind]
+
+
+def test_ids_with_arguments_and_specs_have_the_cost_of_the_id_and_are_not_native() -> None:
+    assert chosen(Registered("CartPole-v1", {"sutton_barto_reward": True}), 8)[0] == "sync"
+    assert chosen(gymnasium.spec("CartPole-v1"), 8)[0] == "sync"
+    assert chosen(Registered("CarRacing-v3", {"continuous": False}), 2)[0] == "async"
+    assert chosen(gymnasium.spec("Humanoid-v5"), 2)[0] == "async"
 
 
 def test_games_are_native() -> None:

@@ -147,7 +147,7 @@ class Unsendable(Exception):
         (raising(BrokenPipeError("of the simulator's own")), 2, "BrokenPipeError: of the simulator's own"),
         (lambda given: (np.array([0, np.nan, 1]), *given[1:]), 2, r"observation\[1\] is nan"),
         (lambda given: (threading.Lock(), *given[1:]), 2, "its result cannot be sent to another process"),
-        (lambda given: given[:4], 2, "ValueError"),
+        (lambda given: given[:4], 2, r"step returned 4 values \(observation, reward, done, info\)"),
         (lambda given: (given[0], np.inf, *given[2:]), 2, "reward is inf"),
     ],
 )

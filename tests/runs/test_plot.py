@@ -4,24 +4,21 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from footlight.cli import main
 from footlight.errors import UserError
-from footlight.runs import plot
-from footlight.runs.plot import (
-    Curve,
-    common_grid,
-    evaluation_curve,
-    mean_interval,
-    plot_runs,
-    step_label,
-    t_quantile,
-    training_curve,
-)
+from footlight.runs import curves
+from footlight.runs.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
+from footlight.runs.plot import plot_runs, step_label
 from footlight.runs.read import read_run
 
 
@@ -29,31 +26,33 @@ def write_run(
     folder: Path,
     evaluations: Sequence[tuple[int, float | None]] = (),
     episodes: Sequence[tuple[int, float]] = (),
+    metrics: Sequence[dict[str, Any]] = (),
     algorithm: str = "sac",
     environment: str = "Pendulum-v1",
     seed: int = 1,
+    fields: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Path:
-    folder.mkdir()
-    config = {"format_version": 1, "algorithm": algorithm, "environment": environment, "seed": seed}
-    (folder / "config.json").write_text(json.dumps(config))
+    folder.mkdir(parents=True)
+    config = {"format_version": 1, "algorithm": algorithm, "environment": environment, "seed": seed, "config": fields or {}}
+    (folder / "config.json").write_text(json.dumps(config | options))
     lines = [
         {"step": step, "mean_return": mean, "std_return": 2.0, "returns": [mean, mean], "lengths": [9, 9]}
         for step, mean in evaluations
     ]
-    (folder / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
-    (folder / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in ends))
+    for name, rows in (("evaluations", lines), ("episodes", ends), ("metrics", metrics)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
-def draw(folders: Sequence[Path]) -> Figure:
-    return plot._draw_figure([read_run(folder) for folder in folders])
-
-
-def legend(figure: Figure, panel: int = 0) -> list[str]:
-    drawn = figure.axes[panel].get_legend()
-    assert drawn is not None
+def legend(figure: Figure) -> list[str]:
+    (drawn,) = figure.legends
     return [text.get_text() for text in drawn.get_texts()]
+
+
+def lines(axes: Axes, width: float = 2) -> list[list[float]]:
+    return [np.asarray(line.get_ydata()).tolist() for line in axes.lines if line.get_linewidth() == width]
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])
@@ -87,35 +86,44 @@ def test_common_grid_interpolates_within_the_common_range() -> None:
     assert steps.tolist() == [5.0, 10.0, 15.0]
     assert returns_RP.tolist() == [[0.5, 1.0, 1.5], [10.0, 15.0, 20.0]]
     far = Curve(np.array([30.0]), np.array([1.0]), None, "")
-    with pytest.raises(UserError, match="one ends at step 15, another starts at step 30"):
-        common_grid([one, two, far])
+    assert common_grid([one, two, far])[1].shape == (3, 0)
 
 
 def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> None:
     points = [(20, 2.0), (10, 1.0), (20, 5.0), (30, None), (40, math.nan)]
-    curve = evaluation_curve(read_run(write_run(tmp_path / "run", points)))
+    curve = curve_of(read_run(write_run(tmp_path / "run", points)), "evaluations", "mean_return", "steps")
     assert curve is not None
     assert curve.std is not None
-    assert (curve.steps.tolist(), curve.returns.tolist(), curve.std.tolist()) == ([10, 20], [1, 5], [2, 2])
-    assert curve.label == "evaluation (mean of 2 episodes)"
+    assert (curve.x.tolist(), curve.y.tolist(), curve.std.tolist()) == ([10, 20], [1, 5], [2, 2])
 
 
 def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
     # Forty episodes: a twentieth is 2; two environments finish at each step, so each step shows its pair's mean.
     episodes = [(10 * (index // 2 + 1), float(index)) for index in range(40)]
-    curve = training_curve(read_run(write_run(tmp_path / "run", episodes=episodes)))
+    curve = curve_of(read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps")
     assert curve is not None
-    assert curve.steps.tolist() == [10.0 * step for step in range(1, 21)]
-    assert curve.returns.tolist() == [2 * pair + 0.5 for pair in range(20)]
+    assert curve.x.tolist() == [10.0 * step for step in range(1, 21)]
+    assert curve.y.tolist() == [2 * pair + 0.5 for pair in range(20)]
     assert curve.label == "training episodes (running mean of 2)"
 
 
 def test_long_training_curve_is_thinned(tmp_path: Path) -> None:
     episodes = [(step, 1.0) for step in range(1, 3001)]
-    curve = training_curve(read_run(write_run(tmp_path / "run", episodes=episodes)))
+    curve = curve_of(read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps")
     assert curve is not None
-    assert len(curve.steps) == plot.MAX_POINTS
-    assert (curve.steps[0], curve.steps[-1]) == (1, 3000)
+    assert len(curve.x) == curves.MAX_POINTS
+    assert (curve.x[0], curve.x[-1]) == (1, 3000)
+
+
+@pytest.mark.parametrize(("x", "at"), [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])])
+def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
+    metrics = [{"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0}, {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0}]
+    run = write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (15, 1.0), (20, 1.0)], metrics)
+    curve = curve_of(read_run(run), "evaluations", "mean_return", x)
+    assert curve is not None
+    assert curve.x.tolist() == at
+    figure = plot_runs(run, x=x)
+    assert figure.axes[0].get_xlabel() == curves.AXES[x]
 
 
 @pytest.mark.parametrize(("steps", "label"), [(0, "0"), (500, "500"), (10_000, "10k"), (2_500_000, "2.5M"), (1e9, "1G")])
@@ -124,73 +132,199 @@ def test_step_label(steps: float, label: str) -> None:
 
 
 def test_one_run(tmp_path: Path) -> None:
-    figure = draw([write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (18, 1.0)])])
+    figure = plot_runs(write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (18, 1.0)]))
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "SAC on Pendulum-v1 (1 seed)"
     assert axes.get_xlabel() == "environment steps"
     assert axes.get_ylabel() == "return (sum of raw rewards per episode)"
-    assert legend(figure) == [
-        "evaluation (mean of 2 episodes)",
-        "± 1 standard deviation over them",
-        "training episodes",
-    ]
+    assert legend(figure) == ["evaluation (mean of 2 episodes)", "± 1 standard deviation over them", "training episodes"]
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices
     assert (np.min(np.asarray(heights)[:, 1]), np.max(np.asarray(heights)[:, 1])) == (-1.0, 4.0)
+
+
+def test_the_vertical_range_follows_the_runs_and_not_the_band(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)]
+    (axes,) = plot_runs([*runs[:4], write_run(tmp_path / "far", [(10, 100.0), (20, 6.0)], seed=9)]).axes
+    mean, half = mean_interval(np.array([[1.0], [2.0], [3.0], [4.0], [100.0]]))
+    assert mean[0] - half[0] < -30
+    assert axes.get_ylim() == pytest.approx((1 - 0.06 * 99, 100 + 0.06 * 99))
+
+
+def test_below_five_seeds_the_runs_themselves_are_shown(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)]
+    figure = plot_runs(runs[:4])
+    assert legend(figure) == ["SAC (mean of 4 seeds)", "single runs"]
+    assert lines(figure.axes[0]) == [[2.5, 2.5]]
+    assert lines(figure.axes[0], width=0.8) == [[1, 1], [2, 2], [3, 3], [4, 4]]
+    assert not figure.axes[0].collections
+    figure = plot_runs(runs)
+    assert legend(figure) == ["SAC (mean of 5 seeds)", "95 % interval of the mean"]
+    assert lines(figure.axes[0]) == [[3, 3]]
+    (band,) = figure.axes[0].collections
+    assert np.asarray(band.get_paths()[0].vertices)[:, 1].max() == pytest.approx(3 + 1.9632, abs=1e-4)
+
+
+def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) -> None:
+    for gamma in (0.5, 0.98):
+        for seed in (1, 2):
+            fields = {"gamma": gamma, "hidden_sizes": [8, 8]}
+            write_run(
+                tmp_path / f"{gamma}-{seed}", [(10, gamma), (20, 1.0)], seed=seed, fields=fields, threads=seed, steps=20 * seed
+            )
+    figure = plot_runs(tmp_path)
+    assert legend(figure) == ["gamma 0.5 (mean of 2 seeds)", "gamma 0.98 (mean of 2 seeds)", "single runs"]
+    assert lines(figure.axes[0]) == [[0.5, 1.0], [0.98, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "labels"),
+    [
+        ({"num_envs": 1}, {"num_envs": 8}, ["num_envs 1", "num_envs 8"]),
+        ({"network": None}, {"network": "mine"}, ["network none", "network mine"]),
+        ({"environment_config": {"frame_skip": 1}}, {"environment_config": {"frame_skip": 4}}, ["frame_skip 1", "frame_skip 4"]),
+        ({"option_of_a_later_version": 1}, {"option_of_a_later_version": 2}, [f"option_of_a_later_version {n}" for n in (1, 2)]),
+        ({"fields": {"hidden_sizes": [8, 8]}}, {"fields": {"hidden_sizes": []}}, ["hidden_sizes 8 8", "hidden_sizes none"]),
+        (
+            {"fields": {"learning_rate_schedule": "linear"}, "steps": 20},
+            {"fields": {"learning_rate_schedule": "linear"}, "steps": 40},
+            ["steps 20", "steps 40"],
+        ),
+        ({"algorithm": "td3"}, {"algorithm": "ddpg"}, ["TD3", "DDPG"]),
+        ({"fields": {"gamma": 0.5}}, {"fields": {"gamma": 0.5, "added_later": 1}}, ["SAC (mean of 2 seeds)", "single runs"]),
+        ({"steps": 20, "device": "cpu"}, {"steps": 40, "device": "cuda"}, ["SAC (mean of 2 seeds)", "single runs"]),
+    ],
+)
+def test_what_makes_a_group(tmp_path: Path, one: dict[str, Any], two: dict[str, Any], labels: list[str]) -> None:
+    runs = [write_run(tmp_path / str(seed), [(10, 1.0), (20, 2.0)], seed=seed, **given) for seed, given in enumerate((one, two))]
+    assert legend(plot_runs(runs)) == labels
 
 
 def test_several_runs_and_environments(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / f"sac{seed}", [(10, seed), (20, seed)], seed=seed) for seed in (1, 2, 3)]
     runs += [write_run(tmp_path / f"td3{seed}", [(10, 5.0), (20, 6.0)], algorithm="td3", seed=1) for seed in (1, 2)]
     runs += [write_run(tmp_path / "ppo", [(10, 1.0)], algorithm="ppo", environment="CartPole-v1")]
-    figure = draw(runs)
+    figure = plot_runs(runs)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["SAC, TD3 on Pendulum-v1 (3 seeds, 2 runs)", "PPO on CartPole-v1 (1 seed)"]
-    assert legend(figure) == ["SAC, 3 seeds", "TD3, 2 runs", "95 % interval of the mean", "single runs"]
-    means = [line for line in figure.axes[0].lines if line.get_linewidth() == 2]
-    assert [np.asarray(line.get_ydata()).tolist() for line in means] == [[2.0, 2.0], [5.0, 6.0]]
+    assert titles == ["SAC, TD3 on Pendulum-v1", "PPO on CartPole-v1 (1 seed)"]
+    assert legend(figure) == ["SAC (mean of 3 seeds)", "TD3 (mean of 2 runs)", "PPO", "single runs"]
+    assert lines(figure.axes[0]) == [[2.0, 2.0], [5.0, 6.0]]
 
 
-def test_a_mean_never_mixes_evaluations_and_training(tmp_path: Path) -> None:
+def test_a_comparison_never_mixes_evaluations_and_training(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", [(10, 100.0)], [(10, 1.0), (20, 1.0)], seed=1)
     two = write_run(tmp_path / "two", [], [(10, 3.0), (20, 3.0)], seed=2)
-    figure = draw([one, two])
-    assert legend(figure)[0] == "SAC, 2 seeds (training episodes)"
-    mean = next(line for line in figure.axes[0].lines if line.get_linewidth() == 2)
-    assert np.asarray(mean.get_ydata()).tolist() == [2.0, 2.0]
+    figure = plot_runs([one, two])
+    assert figure.axes[0].get_ylabel() == "return of training episodes (running mean)"
+    assert lines(figure.axes[0]) == [[2.0, 2.0]]
+
+
+def test_runs_without_a_common_range_have_no_mean(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "one", [(10, 1.0), (20, 2.0)]), write_run(tmp_path / "two", [(30, 1.0), (40, 2.0)], seed=2)]
+    (axes,) = plot_runs(runs).axes
+    assert lines(axes) == [[]]
+    assert lines(axes, width=0.8) == [[1, 2], [1, 2]]
+
+
+def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"{n}", [(10, n), (20, n)], seed=n, fields={"gamma": 0.9 + n // 2 / 100}) for n in range(4)]
+    assert legend(plot_runs(runs, labels=["a", "a", "b", "b"]))[:2] == ["a (mean of 2 seeds)", "b (mean of 2 seeds)"]
+    assert legend(plot_runs(tmp_path, labels=["low", "high"]))[:2] == ["low (mean of 2 seeds)", "high (mean of 2 seeds)"]
+    assert legend(plot_runs(runs[0], labels=["mine"])) == ["mine"]
+    with pytest.raises(UserError, match=r"3 labels were given - there are 2 groups \(gamma 0.9; gamma 0.91\)"):
+        plot_runs(runs, labels=["a", "b", "c"])
+
+
+def test_metrics_of_any_log(tmp_path: Path) -> None:
+    metrics = [{"step": step, "update": step, "time_s": 1.0, "critic_loss": 1.0 / step} for step in (1, 2, 4)]
+    run = write_run(tmp_path / "run", [(10, 1.0)], [(9, 0.0), (18, 0.0)], metrics)
+    (axes,) = plot_runs(run, metric="critic_loss").axes
+    assert (axes.get_ylabel(), lines(axes)) == ("critic loss", [[1.0, 0.5, 0.25]])
+    assert lines(plot_runs(run, metric="length").axes[0]) == [[9, 9]]
+    with pytest.raises(
+        UserError, match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, mean_return"
+    ):
+        plot_runs(run, metric="critic_los")
+
+
+def test_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / "runs" / "sac" / f"{seed:03d}", [(10, seed), (20, 2.0)], seed=seed)
+    write_run(tmp_path / "runs" / "new")
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "config.json").write_text("{")
+    first = tmp_path / "runs" / "sac" / "001"
+    for given in (tmp_path / "runs", str(tmp_path / "runs"), [SimpleNamespace(folder=first), tmp_path / "runs"]):
+        assert legend(plot_runs(given))[0] == "SAC (mean of 2 seeds)"
+        said = capsys.readouterr().err
+        assert f"skipped: {tmp_path}/runs/new has nothing to plot yet" in said
+        assert "broken" in said
+    assert lines(plot_runs([3, 2, 1.5]).axes[0]) == [[3, 2, 1.5]]
+    assert lines(plot_runs(np.array([[1.0, 2.0], [3.0, 4.0]])).axes[0]) == [[2, 3]]
+    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], labels=["mine", "theirs"])) == ["mine", "theirs"]
+    episodes = write_run(tmp_path / "episodes", [], [(5, 1.0), (7, 2.0)])
+    (axes,) = plot_runs([episodes, [3.0, 4.0]]).axes
+    assert axes.get_xlabel() == "training episodes"
+    assert lines(axes) == [[1, 2], [3, 4]]
+
+
+def test_the_callers_style_is_left_alone(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)])
+    with matplotlib.rc_context({"font.size": 30.0, "figure.facecolor": "black"}):
+        before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
+        figure = plot_runs(run)
+        assert dict(matplotlib.rcParams) == before
+        assert matplotlib.get_backend() == backend
+    assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_formats(tmp_path: Path, suffix: str) -> None:
     run = write_run(tmp_path / "run", [(10, 1.0)])
     output = tmp_path / f"curve{suffix}"
-    assert plot_runs([run, tmp_path / "run" / ".." / "run"], output) == output
+    assert isinstance(plot_runs([run, tmp_path / "run" / ".." / "run"], output), Figure)
     data = output.read_bytes()
     assert {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix] == data[: 5 if suffix == ".svg" else 4]
     if suffix == ".png":
         with Image.open(output) as image:
-            assert image.size == (1080, 675)
+            assert image.size[0] == 1080
             assert np.asarray(image.convert("L")).min() < 50
     if suffix == ".pdf":
         assert b"/Type3" not in data
 
 
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "1", [(10, 1.0), (20, 2.0)])
+    write_run(tmp_path / "runs" / "2", [(10, 1.0), (20, 2.0)], seed=2)
+    assert main(["plot", "runs/1"]) == 0
+    assert main(["plot", "runs", "--label", "mine", "--metric", "std_return", "--x", "steps"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["runs/1/curve.png", "curve.png"]
+    assert Path("curve.png").stat().st_size > 5_000
+
+
 def test_refusals(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [(10, 1.0)])
     empty = write_run(tmp_path / "new")
-    with pytest.raises(UserError, match=r"\.png, \.svg, \.pdf"):
-        plot_runs([run], tmp_path / "curve.jpg")
-    with pytest.raises(UserError, match="does not exist"):
-        plot_runs([run], tmp_path / "missing" / "curve.png")
-    with pytest.raises(UserError, match="no run folder was given"):
-        plot_runs([], tmp_path / "curve.png")
-    with pytest.raises(UserError, match="new has nothing to plot"):
-        plot_runs([empty], tmp_path / "curve.png")
-    with pytest.raises(UserError, match="new has nothing to plot"):
-        plot_runs([run, empty], tmp_path / "curve.png")
     untested = write_run(tmp_path / "untested", [], [(5, 1.0)])
-    with pytest.raises(UserError, match="some have only evaluations, some only training episodes"):
-        plot_runs([run, untested], tmp_path / "curve.png")
-    with pytest.raises(UserError, match="is not a run folder"):
-        plot_runs([tmp_path], tmp_path / "curve.png")
-    assert not (tmp_path / "curve.png").exists()
+    (tmp_path / "nothing").mkdir()
+    for runs, given, words in [
+        ([run], {"output": tmp_path / "curve.jpg"}, r"\.png, \.svg, \.pdf"),
+        ([run], {"output": tmp_path / "missing" / "curve.png"}, "does not exist"),
+        ([], {}, "no run was given"),
+        ([empty], {}, "new has nothing to plot"),
+        ([run, empty], {}, "new has nothing to plot"),
+        ([run, untested], {}, "some have only evaluations, some only training episodes"),
+        (tmp_path / "nothing", {}, "is not a run folder, and holds none"),
+        (tmp_path / "nowhere", {}, "is not a run folder"),
+        ([run], {"x": "time"}, "x is 'time' - it must be one of steps, updates, episodes, seconds"),
+        ([run], {"x": "seconds"}, "has no seconds"),
+        ([[1.0, 2.0]], {"x": "steps"}, "a sequence of returns has episodes only"),
+        ([object()], {}, "is not a run"),
+        ([untested, run], {"metric": "mean_return"}, "untested has no mean_return"),
+    ]:
+        with pytest.raises(UserError, match=words) as caught:
+            plot_runs(runs, **given)  # type: ignore[arg-type]
+        assert len(str(caught.value).splitlines()) <= 3
+    assert not list(tmp_path.glob("*.png"))

@@ -45,58 +45,141 @@ def visible(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def test_plain_line(clock: Clock) -> None:
+HEADER = "  step    steps/s  time left     return  mean of 100  evaluation"
+
+
+def test_plain_lines_are_a_table(clock: Clock) -> None:
     console = plain()
     with Display(10_000, console=console) as display:
-        display.update(100, training_return=-512.34, metrics={"critic_loss": 1.234567})
+        display.update(0)
+        display.update(100, returns=[-600.0, -512.34], metrics={"critic_loss": 1.234567})
         clock.now += 4
-        display.update(4_000, evaluation_return=-230.11, metrics={"alpha": 0.0001234})
-    assert printed(console) == (
-        "step 4,000/10,000 | 1,000 steps/s | 0:00:06 left | training return -512.3 | evaluation -230.1 | "
-        "critic_loss 1.235 | alpha 0.0001234\n"
-    )
+        display.update(4_100, evaluation_return=-230.11, metrics={"alpha": 0.0001234})
+    assert printed(console).splitlines() == [
+        HEADER,
+        " 4,100      1,000    0:00:06     -512.3       -556.2      -230.1  critic_loss 1.235  alpha 0.0001234",
+    ]
+
+
+def test_plain_lines_have_at_most_100_columns(clock: Clock) -> None:
+    console = plain()
+    with Display(10**10, console=console) as display:
+        for step in (0, 1, 10**10 - 1):
+            display.update(step, returns=[-123456.0], evaluation_return=-1e7, metrics={f"metric_{n}": 1.0 for n in range(30)})
+            clock.now += 9
+    lines = printed(console).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "metric_0 1" in lines[-1]
 
 
 def test_plain_lines_come_at_most_every_two_seconds_and_at_the_end(clock: Clock) -> None:
     console = plain()
     with Display(1_000, console=console) as display:
-        for step in range(1, 101):
-            clock.now += 0.1
+        for step in range(101):
             display.update(step)
-    lines = printed(console).splitlines()
+            clock.now += 0.1
+    header, *lines = printed(console).splitlines()
+    assert header.startswith(" step")
     assert 4 <= len(lines) <= 6
-    assert lines[-1].startswith("step 100/1,000 | 10 steps/s | 0:01:30 left")
+    assert lines[-1].split()[:3] == ["100", "10", "0:01:30"]
 
 
 def test_a_long_run_prints_less_often(clock: Clock) -> None:
     console = plain()
     with Display(100_000, console=console) as display:
-        for step in range(36_000):
+        for step in range(3_600):
             clock.now += 1
             display.update(step)
-    assert 500 < len(printed(console).splitlines()) < 1_500
+    assert 60 < len(printed(console).splitlines()) < 120
+
+
+def test_the_mean_is_over_the_last_100_episodes(clock: Clock) -> None:
+    console = plain()
+    with Display(1_000, console=console) as display:
+        display.update(1, returns=[1e6] * 50)
+        for value in range(1, 101):
+            display.update(value, returns=[float(value)])
+    assert printed(console).splitlines()[-1].split()[3:5] == ["100", "50.5"]
+
+
+def test_returns_of_an_earlier_session_are_shown(clock: Clock) -> None:
+    console = plain()
+    with Display(1_000, console=console) as display:
+        display.show_returns([1.0] * 99 + [3.0])
+        display.update(5, returns=[3.0])
+    assert printed(console).splitlines()[-1].split()[3:5] == ["3", "1.04"]
 
 
 def test_steps_per_second_come_from_a_recent_window(clock: Clock) -> None:
     console = plain()
     with Display(100_000, start_step=5_000, console=console) as display:
-        step = 5_000
-        for _ in range(100):
+        display.update(step := 5_000)
+        for pace in [100] * 100 + [10] * 31:
             clock.now += 1
-            display.update(step := step + 100)
-        for _ in range(11):
+            display.update(step := step + pace)
+    lines = printed(console).splitlines()
+    assert lines[1].split()[1] == "100"
+    assert lines[-1].split()[1] == "10"
+
+
+def test_time_left_is_shown_once_it_is_known(clock: Clock) -> None:
+    # A warm-up of 1,000 fast steps, a first update of a minute, then 10 steps/s
+    console = plain()
+    with Display(2_000, console=console) as display:
+        for step in range(0, 1_001, 100):
+            display.update(step, updates=0)
+            clock.now += 0.5
+        clock.now += 60
+        for number in range(100):
+            display.update(1_001 + number, updates=1 + number)
+            clock.now += 0.1
+    lines = [line.split() for line in printed(console).splitlines()[1:]]
+    assert all(line[2] == "-" for line in lines if int(line[0].replace(",", "")) < 1_030)
+    assert lines[-1][:3] == ["1,100", "10", "0:01:30"]
+
+
+def test_rates_span_whole_cycles_of_collecting_and_updating(clock: Clock) -> None:
+    # 100 steps in a second, then nine seconds of updates: 10 steps/s at any moment
+    console = plain()
+    with Display(1_000, console=console) as display:
+        for cycle in range(5):
+            for step in range(1, 101):
+                clock.now += 0.01
+                display.update(100 * cycle + step - (step == 100), updates=10 * cycle)
+            clock.now += 9
+            display.update(100 * (cycle + 1), updates=10 * (cycle + 1))
+    lines = [line.split() for line in printed(console).splitlines()[1:]]
+    assert {line[1] for line in lines[-3:]} == {"10"}
+    assert lines[-1][2] == "0:00:50"
+
+
+def test_activities_show_their_count_and_do_not_slow_the_rate(clock: Clock) -> None:
+    console = plain()
+    with Display(1_000, console=console) as display:
+        for step in range(0, 101, 10):
+            display.update(step)
             clock.now += 1
-            display.update(step := step + 10)
-    assert "step 5,100/100,000 | - steps/s" not in printed(console)
-    assert "| 100 steps/s |" in printed(console).splitlines()[0]
-    assert "| 10 steps/s |" in printed(console).splitlines()[-1]
+        with display.activity("evaluating", 3, lambda: True) as progress:
+            for completed in range(3):
+                clock.now += 10
+                assert progress(completed)
+        display.update(110)
+    text = printed(console)
+    assert "evaluating 2/3" in text
+    assert "evaluating" not in text.splitlines()[-1]
+    assert text.splitlines()[-1].split()[1] == "10"
+
+
+def test_an_activity_passes_on_the_wish_to_stop(clock: Clock) -> None:
+    with Display(10, quiet=True, console=plain()) as display, display.activity("evaluating", 2, lambda: False) as progress:
+        assert not progress(0)
 
 
 def test_a_run_without_progress_has_no_rate(clock: Clock) -> None:
     console = plain()
     with Display(10, console=console) as display:
-        display.update(0, training_return=float("nan"))
-    assert printed(console) == "step 0/10 | - steps/s | -:--:-- left | training return nan\n"
+        display.update(0, returns=[float("nan")])
+    assert printed(console).splitlines()[-1].split() == ["0", "-", "-", "nan", "nan", "-"]
 
 
 def test_say_prints_as_is() -> None:
@@ -109,7 +192,7 @@ def test_say_prints_as_is() -> None:
 def test_quiet_prints_nothing() -> None:
     for console in (plain(), terminal()):
         with Display(10, quiet=True, console=console) as display:
-            display.update(5, training_return=1.0)
+            display.update(5, returns=[1.0])
             display.say("hello")
         assert printed(console) == ""
 
@@ -117,13 +200,21 @@ def test_quiet_prints_nothing() -> None:
 def test_live_display(clock: Clock) -> None:
     console = terminal()
     with Display(10_000, console=console) as display:
-        clock.now += 2
-        display.update(4_000, training_return=-512.3, evaluation_return=-230.1, metrics={"critic_loss": 1.23})
+        display.update(0)
+        display.update(10)
+        clock.now += 4
+        display.update(4_010, returns=[-512.3], evaluation_return=-230.1, metrics={"critic_loss": 1.23})
+        with display.activity("evaluating", 5, lambda: True) as progress:
+            progress(2)
+            assert display._live is not None
+            display._live.refresh()
         display.say("checkpoint saved")
     text = visible(printed(console))
     assert "checkpoint saved" in text
+    assert "4,010/10,000 steps  evaluating 3/5" in text
+    assert "mean over 1 episode -512.3" in text
     last = text[text.rindex("steps/s") - 80 :]
-    for part in ("4,000/10,000 steps", "2,000 steps/s", "0:00:03 left", "training return -512.3", "evaluation -230.1"):
+    for part in ("4,010/10,000 steps", "1,000 steps/s", "0:00:06 left", "training return -512.3", "evaluation -230.1"):
         assert part in last
     assert "critic_loss 1.23" in last
     assert "━" in last

@@ -1,0 +1,95 @@
+"""Names of environments in files and folders."""
+
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.wrappers import TimeLimit
+
+from footlight.environments.naming import Registered, code_digest, identifier, name_of
+from footlight.environments.workers import AsyncEnvironments, Supervision
+
+
+class Sized(gymnasium.Env[Any, Any]):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, size: int = 1, goal: str = "near", weights: Any = None, render_mode: str | None = None) -> None:
+        self.size, self.goal, self.weights, self.render_mode = size, goal, weights, render_mode
+
+
+def make_sized(size: int = 1) -> Sized:
+    return Sized(size)
+
+
+def made(env: gymnasium.Env[Any, Any]) -> Any:
+    """As the environments of a training have it."""
+    return SimpleNamespace(envs=[env])
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("ALE/Pong-v5", "ALE/Pong-v5"),
+        (Registered("Pendulum-v1", {"g": 9}), "Pendulum-v1"),
+        (Sized, "Sized"),
+        (make_sized, "make_sized"),
+        (functools.partial(Sized, 5), "Sized(size=5)"),
+        (functools.partial(Sized, size=5, goal="far/away"), "Sized(size=5, goal=far-away)"),
+        (functools.partial(Sized, render_mode="rgb_array"), "Sized"),
+        (functools.partial(functools.partial(Sized, size=5), goal="far"), "Sized(size=5, goal=far)"),
+        (functools.partial(Sized, weights=np.ones(3)), "Sized(weights=ndarray)"),  # without an address, the same each time
+        (functools.partial(gymnasium.make, "Pendulum-v1"), "Pendulum-v1"),
+        (functools.partial(gymnasium.make, "Pendulum-v1", g=9.0), "Pendulum-v1(g=9.0)"),
+        (gymnasium.spec("Pendulum-v1"), "Pendulum-v1"),
+        (lambda: Sized(), "lambda"),
+    ],
+)
+def test_names_before_anything_is_made(source: Any, name: str) -> None:
+    assert name_of(source) == name
+
+
+def test_objects_are_called_by_their_spec_and_what_is_unusual_in_it() -> None:
+    assert name_of(gymnasium.make("Pendulum-v1", g=9.0)) == "Pendulum-v1(g=9.0)"
+    assert name_of(gymnasium.make("Pendulum-v1", render_mode="rgb_array")) == "Pendulum-v1"
+    assert name_of(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")) == "CartPole-v1"
+    assert name_of(TimeLimit(Sized(3), 5)) == "Sized(size=3)"
+
+
+def test_what_has_no_name_is_called_after_what_it_made() -> None:
+    def outer(size: int) -> Any:
+        def thunk() -> Sized:
+            return Sized(size)
+
+        return thunk
+
+    assert name_of(lambda: Sized(3), made(Sized(3))) == name_of(outer(3), made(Sized(3))) == "Sized(size=3)"
+    assert name_of(lambda: None, made(gymnasium.make("Pendulum-v1"))) == "Pendulum-v1"
+    assert name_of(make_sized, made(Sized(3))) == "make_sized"
+
+
+def test_a_lambda_in_another_process_is_called_after_what_it_made_there() -> None:
+    make = lambda: Sized(7)  # noqa: E731 - that is what it is about
+    environments = AsyncEnvironments(make, 1, 0, "episode", Supervision(60.0))
+    try:
+        assert name_of(make, environments) == "Sized(size=7)"
+    finally:
+        environments.close()
+
+
+def test_arguments_are_not_part_of_the_name_of_a_preset() -> None:
+    assert identifier("Pendulum-v1(g=9.0)") == "Pendulum-v1"
+    assert identifier("Pendulum-v1") == "Pendulum-v1"
+
+
+def test_two_lambdas_are_told_apart_by_their_code_and_values() -> None:
+    def outer(size: int) -> Any:
+        return lambda: Sized(size)
+
+    first, again, other = (code_digest(outer(size)) for size in (3, 3, 4))
+    assert first == again != other
+    assert code_digest(lambda: Sized(1)) != code_digest(lambda: Sized(2))
+    assert code_digest(Sized) is code_digest(make_sized) is code_digest("Pendulum-v1") is None

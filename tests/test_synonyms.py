@@ -1,0 +1,69 @@
+"""Names that users of other libraries type, and what they are told."""
+
+import pytest
+
+from footlight.algorithms import ALGORITHMS, find
+from footlight.config import fields
+from footlight.environments.atari import AtariConfig
+from footlight.errors import closest
+from footlight.options import Options
+from footlight.synonyms import _OTHERS
+
+OTHER_KEYWORDS = {"run_dir", "env_kwargs"}  # of `train`, besides fields
+
+
+def known(algorithm: str) -> list[str]:
+    return [*fields(Options), *fields(find(algorithm).Config), "run_dir", "help"]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "typed", "meant"),
+    [
+        ("sac", "lr", "learning_rate"),
+        ("sac", "--lr", "learning_rate"),
+        ("ppo", "--total-timesteps", "steps"),
+        ("sac", "ent_coef", "initial_alpha"),
+        ("ppo", "ent_coef", "entropy_coef"),
+        ("ppo", "vf_coef", "value_coef"),
+        ("ppo", "n_envs", "num_envs"),
+        ("td3", "polyak", "tau"),
+        ("td3", "train_freq", "updates_per_step"),
+        ("sac", "gradient_steps", "updates_per_step"),
+        ("ppo", "clip_coef", "clip_range"),
+        ("ppo", "update_epochs", "num_epochs"),
+        ("ppo", "num_minibatches", "minibatch_size"),
+        ("ppo", "batch_size", "minibatch_size"),
+        ("sac", "net_arch", "hidden_sizes"),
+        ("sac", "GAMMA", "gamma"),
+        ("sac", "gama", "gamma"),
+    ],
+)
+def test_a_word_of_another_library_leads_to_ours(algorithm: str, typed: str, meant: str) -> None:
+    assert f"did you mean {meant!r}" in closest(typed, known(algorithm))
+
+
+def test_a_counterpart_that_holds_another_number_says_so() -> None:
+    assert closest("polyak", known("td3")) == " - did you mean 'tau' (1 minus that)?"
+    assert "in steps rather than their number" in closest("num_minibatches", known("ppo"))
+
+
+@pytest.mark.parametrize("typed", ["ent_coef", "beta", "frobnicate", "xyz"])
+def test_no_guess_is_made_where_nothing_is_alike(typed: str) -> None:
+    assert closest(typed, known("td3")) == ""
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("SAC", "sac"), ("sak", "sac"), ("PPO", "ppo"), ("actor_critic", "actor-critic")])
+def test_algorithms_are_found_in_other_letters(typed: str, meant: str) -> None:
+    assert closest(typed, ALGORITHMS) == f" - did you mean {meant!r}?"
+
+
+def test_environments_are_found_in_other_letters() -> None:
+    assert closest("cartpole-v1", ["CartPole-v0", "CartPole-v1"]) == " - did you mean 'CartPole-v1'?"
+
+
+def test_every_entry_leads_to_a_name_that_exists() -> None:
+    names = {*fields(Options), *fields(AtariConfig), *OTHER_KEYWORDS}
+    names |= {name for algorithm in ALGORITHMS for name in fields(find(algorithm).Config)}
+    assert _OTHERS.keys() <= names
+    for ours, others in _OTHERS.items():
+        assert not {*others} & {ours}

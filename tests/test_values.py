@@ -1,0 +1,86 @@
+"""Where the values of a run come from, and what is said about those that nobody typed."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import pytest
+
+from footlight.agent import Agent
+from footlight.algorithms import find
+from footlight.errors import UserError
+from footlight.values import Values, read_toml, resolve, update_warnings
+
+PENDULUM = gymnasium.make("Pendulum-v1")
+PPO = find("ppo").Config
+
+
+def ppo(environment: Any = "CartPole-v1", preset: bool | str = True, **typed: Any) -> Values:
+    return resolve("ppo", PPO, environment, preset, typed)
+
+
+def test_presets_follow_the_number_of_environments_and_say_so() -> None:
+    found = ppo(num_envs="12")
+    assert (found.fields["n_steps"], found.fields["minibatch_size"]) == (21, 252)
+    assert found.notes == (
+        "n_steps 21 instead of 32, minibatch_size 252 instead of 256: the preset ppo/CartPole-v1 fitted to 12 environments",
+    )
+    assert ppo().notes == ()
+
+
+@pytest.mark.parametrize(("environment", "num_envs"), [(gymnasium.make("CartPole-v1"), 1),
+                         (gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync"), 4)])  # fmt: skip
+def test_presets_follow_a_given_object(environment: Any, num_envs: int) -> None:
+    found = ppo(environment)
+    assert found.preset == "ppo/CartPole-v1"
+    assert "num_envs" not in found.options
+    assert found.fields["n_steps"] * num_envs == found.fields["minibatch_size"] == 256
+
+
+def test_a_preset_is_found_whatever_the_arguments_of_the_environment() -> None:
+    found = ppo(gymnasium.make("CartPole-v1", sutton_barto_reward=True))
+    assert found.preset == "ppo/CartPole-v1"
+    assert ppo(env_kwargs={"sutton_barto_reward": True}).env_kwargs == {"sutton_barto_reward": True}
+
+
+def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> None:
+    found = resolve("sac", find("sac").Config, "Pendulum-v1", True, {"buffer_size": 100})
+    with (
+        pytest.raises(UserError, match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pendulum-v1"),
+        found.blamed(),
+    ):
+        raise UserError("batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - lower it")
+    with pytest.raises(UserError) as other, found.blamed():
+        raise UserError("buffer_size 100 is wrong - it has nothing to do with batch_size - raise it")
+    assert "preset" not in str(other.value)
+
+
+def sac(**fields: Any) -> Agent:
+    return Agent("sac", PENDULUM.observation_space, PENDULUM.action_space, hidden_sizes=(4,), buffer_size=2000, **fields)
+
+
+def test_a_run_without_updates_is_named_with_its_cause() -> None:
+    assert update_warnings(sac(), 1_001) == []
+    for steps in (900, 1_000):
+        (warning,) = update_warnings(sac(), steps)
+        assert warning.startswith(f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - nothing")
+    (warning,) = update_warnings(sac(updates_per_step=0.0), 2_000)
+    assert warning.startswith("warning: no updates - updates_per_step is 0, ")
+
+
+def test_a_run_shorter_than_a_rollout_is_named() -> None:
+    agent = Agent("a2c", PENDULUM.observation_space, PENDULUM.action_space, num_envs=4, n_steps=5, hidden_sizes=(4,))
+    assert update_warnings(agent, 20) == []
+    (warning,) = update_warnings(agent, 19)
+    assert warning.startswith("warning: the run is shorter than one rollout of 20 steps (n_steps 5 x num_envs 4)")
+
+
+def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
+    assert update_warnings(SimpleNamespace(buffer=SimpleNamespace(), config=SimpleNamespace()), 1) == []
+
+
+def test_a_config_file_may_lie_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "values.toml").write_text("gamma = 0.9\nenv_kwargs = {g = 9.0}\n")
+    assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
