@@ -100,7 +100,7 @@ class Agent:
         self.keeps_gradients = keep_gradients
         self.state = to_device(state, self.device)
         self.streams = Streams(seed)
-        self.normaliser = make_normaliser(config, spaces, num_envs)
+        self.normaliser = make_normaliser(config, spaces, num_envs, getattr(self.buffer, "sums_rewards", False))
         self._clip_reward = getattr(config, "clip_reward", None)
         self.acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
@@ -192,12 +192,12 @@ class Agent:
         if self._clip_reward is not None:
             transition = transition._replace(reward=transition.reward.clip(-self._clip_reward, self._clip_reward))
         if self.normaliser is not None:
-            self.normaliser.learn(transition)
+            transition = self.normaliser.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
-        ended = transition.terminated | transition.truncated
-        if ended.any():
+        metrics = self._learn()
+        if (ended := transition.terminated | transition.truncated).any():  # after its last update, in which a trace still counts
             self.algorithm.episode_ended(self.state, ended)
-        return self._learn()
+        return metrics
 
     def finish(self) -> dict[str, float]:
         """Learn from what a buffer still holds for an update that would be due later: nothing more will be observed."""

@@ -212,10 +212,15 @@ def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
         return method.build(config, spaces)
 
 
-def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:
-    """The statistics that a config asks for, None where it asks for none."""
+def make_normaliser(config: Any, spaces: Spaces, num_envs: int, sums_rewards: bool = False) -> Normaliser | None:
+    """The statistics that a config asks for, None where it asks for none. `sums_rewards`: see `Normaliser`."""
     observations, rewards = (bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards"))
-    return Normaliser(spaces, num_envs, config.gamma, observations, rewards) if observations or rewards else None
+    if not (observations or rewards):
+        return None
+    return Normaliser(
+        spaces, num_envs, config.gamma, observations, rewards, getattr(config, "clip_normalized_reward", None), sums_rewards,
+        getattr(config, "return_restarts_at_end", False),
+    )  # fmt: skip
 
 
 def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any, seed: int) -> Any:

@@ -202,8 +202,16 @@ class Training:
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
                 agent.forget_episodes(np.flatnonzero(~counted).tolist())
                 environments.finished = [episode for episode in environments.finished if counted[episode.env]]
-            observe(*transition)
+            if observe(*transition):
+                self._abandon_stale_episodes()
             yield agent.num_steps
+
+    def _abandon_stale_episodes(self) -> None:
+        """Begin new episodes where the agent learns nothing from the rest of the current ones, if the environments can."""
+        stale = np.flatnonzero(getattr(self.agent.buffer, "is_stale", ())).tolist()
+        if stale and self.environments.can_abandon:
+            self.environments.abandon(stale)
+            self.agent.forget_episodes(stale)
 
     def _after_step(self, step: int) -> None:
         before, self._last_step = self._last_step, step

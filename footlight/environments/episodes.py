@@ -67,6 +67,11 @@ class EpisodeBook:
         """A seed for all environments together, where they take only one; no two numbers of episodes give the same."""
         return derived_seed(self.seed, self.stream, int(self.index.sum()))
 
+    @property
+    def position(self) -> tuple[Array, Array, Array]:
+        """What `undo` goes back to, as long as only `finish_all` and `begin` are called in between."""
+        return self.index, self.total, self.length
+
     def finish_all(self, envs: Array, terminated: Array) -> list[Episode]:
         """Close the current episodes of `envs` (indices) and turn to the next."""
         columns = (column[envs].tolist() for column in (self.total, self.length, terminated))

@@ -44,6 +44,7 @@ class SerialEnvironments:
         # MuJoCo's float64 is gathered as it is, and rounded for all environments at once
         self._seen_dtype = np.dtype(np.float64) if self.observation_space.dtype == np.float64 else self._dtype
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
+        self.can_abandon = True
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
@@ -65,6 +66,17 @@ class SerialEnvironments:
             self._actions[env].clear()
             self._begin(env)
         return self.observation.copy()
+
+    def abandon(self, envs: Sequence[int]) -> None:
+        """Leave the current episodes of these unfinished, and begin their next. Raises `EnvironmentFault`."""
+        before, page, actions = self.observation.copy(), self.book.position, [bytearray(taken) for taken in self._actions]
+        try:
+            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.restart(envs)
+        except EnvironmentFault:
+            self.observation, self._actions = before, actions
+            self.book.undo(page)
+            raise
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`.

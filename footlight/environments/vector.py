@@ -37,6 +37,7 @@ class VectorEnvironments:
 
     def __init__(self, env: VectorEnv[Any, Any, Any], seed: int, stream: str, owned: bool = True) -> None:
         self.env, self.mode, self.owned = env, autoreset_mode(env), owned
+        self.can_abandon = self.mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
@@ -75,6 +76,20 @@ class VectorEnvironments:
             self._resetting &= ~mask
         self.observation = self._checked(observation)
         return self.observation.copy()
+
+    def abandon(self, envs: Sequence[int]) -> None:
+        """Leave the current episodes of these unfinished, and begin their next, where `can_abandon`.
+
+        Raises `EnvironmentFault`.
+        """
+        before, page = self.observation, self.book.position
+        try:
+            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.restart(envs)
+        except EnvironmentFault:
+            self.observation = before
+            self.book.undo(page)
+            raise
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""

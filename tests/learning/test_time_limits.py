@@ -42,8 +42,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "stream-ac": {"hidden_sizes": (32,), "normalize_observations": False, "normalize_rewards": False},
 }  # fmt: skip
 UPDATES = {
-    "sac": 350, "td3": 330, "ddpg": 350, "actor-critic": 450, "a2c": 180, "ppo": 180, "reinforce": 250,
-    "replay-actor-critic": 400, "stream-ac": 300,
+    "sac": 350, "td3": 330, "ddpg": 350, "actor-critic": 450, "a2c": 180, "ppo": 180, "reinforce": 300,
+    "replay-actor-critic": 400, "stream-ac": 400,
 }  # fmt: skip
 SEVERAL: dict[str, dict[str, Any]] = {  # out of phase, Adam's momentum makes one-step targets swing at these step sizes
     "actor-critic": {"critic_learning_rate": 0.05, "optimizer": "rmsprop"},
