@@ -110,9 +110,8 @@ class Normaliser:
             if self.observations and name.endswith("observation"):
                 changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
             if self.rewards and name.endswith("reward"):
-                scaled = value * reward_scale
-                clips = self.reward_bound is not None and not self.sums_rewards
-                changes[name] = scaled.clamp(-self.reward_bound, self.reward_bound) if clips else scaled
+                scaled, bound = value * reward_scale, None if self.sums_rewards else self.reward_bound
+                changes[name] = scaled if bound is None else scaled.clamp(-bound, bound)
         return batch._replace(**changes)
 
     def tensors(self) -> list[Tensor]:

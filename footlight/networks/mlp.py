@@ -134,7 +134,7 @@ class ActorCritic(nn.Module):
         self.log_std = nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
         if num_raw_log_std:
             with torch.no_grad():
-                self.actor[-1].bias[-num_raw_log_std:] += initial_log_std
+                list(self.actor.parameters())[-1][-num_raw_log_std:] += initial_log_std  # the last layer's bias
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""
