@@ -229,7 +229,7 @@ def test_a_film_that_fails_harms_nothing(
     def breaking(self: Training, step: int) -> None:
         FAILING[kind] = 7
         if kind == "make":
-            monkeypatch.setattr(recording, "make_one", lambda *given: (_ for _ in ()).throw(OSError("no more files")))
+            monkeypatch.setattr(recording, "make_another", lambda *given: (_ for _ in ()).throw(OSError("no more files")))
         if kind == "folder":
             Path("with/videos").touch()
         whole(self, step)
