@@ -105,13 +105,13 @@ def train(
         folder = RunFolder(path)
         record = describe(agent, environment, place, resolved.preset, options, inexact or "exact") | instances.record
         folder.write_json("config.json", record)
-        closing.enter_context(crash.kept(path, record, start))
+        known_as = shown(path, start, run_dir)
+        closing.enter_context(crash.kept(path, record, known_as))
         display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
-        run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
-        return _go(run, training, shown(path, start))
+        return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training, known_as)
 
 
 def resume(
@@ -133,10 +133,10 @@ def resume(
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    start, path = Path.cwd(), user_path(run_dir).absolute()  # an environment may change the working directory
+    known_as, path = user_path(run_dir), user_path(run_dir).absolute()  # an environment may change the working directory
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
-    _require_run_folder(user_path(run_dir))
+    _require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
     with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:
         closing.enter_context(locked(path))
@@ -172,9 +172,9 @@ def resume(
             training.mark_inexact(f"resumed with {', '.join(new)}")
         if record.get("environment_code") not in (None, code_digest(run.source)):
             training.mark_inexact("resumed with another function for the environment")
-        closing.enter_context(crash.kept(path, now, start))
+        closing.enter_context(crash.kept(path, now, known_as))
         training.restore(saved)
-        return _go(run, training, shown(path, start))
+        return _go(run, training, known_as)
 
 
 def _require_run_folder(path: Path) -> None:

@@ -69,7 +69,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "instances": {"agent", "assessor", "environments", "options", "recording"},
     "record": {"agent", "environments", "forms", "options", "runs"},
     "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
-    "crash": {"environments", "forms", "runs"},
+    "crash": {"environments", "forms"},
     "values": {"environments", "options", "presets"},
     "training": {
         "agent",
@@ -109,7 +109,7 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     },
     "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
     "command_line": set(),
-    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets"},
+    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }

@@ -155,7 +155,7 @@ def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     assert (len(frames), frames[0].shape) == (201, (500, 860, 3))
     assert main(["watch", "run", "--overlay", "--video", "swing.mp4"]) == 0
     np.testing.assert_array_equal(decode(Path("swing.mp4"))[77], frames[77])
-    assert capsys.readouterr().out == "swing.mp4\n"
+    assert capsys.readouterr().out == "run\nswing.mp4\n"
 
 
 def test_an_episode_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
