@@ -2,47 +2,40 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import torch
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.ambient import process_restored
-from footlight.assessor import Assessor
 from footlight.buffers.memory import format_bytes
 from footlight.cleanup import closing as closing_environments
 from footlight.cleanup import leaving
 from footlight.config import build, describe_value
-from footlight.environments.atari import AtariGame
 from footlight.environments.exactness import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
     configured,
     make,
-    make_for_evaluation,
-    make_one,
-    remake,
 )
-from footlight.environments.make import name_of as environment_name
 from footlight.environments.naming import code_digest
+from footlight.environments.naming import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, quoted
 from footlight.evaluation import Evaluation
+from footlight.instances import Instances
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.options import Options
 from footlight.record import changed, describe, mend, options_of
-from footlight.recording import Recorder, make_env
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
 from footlight.runs.follower import followed
@@ -100,24 +93,25 @@ def train(
         require_actions(environments.spaces, method.ACTIONS, name)
         with resolved.blamed():
             agent = _make_agent(algorithm, environments, options, build(method.Config, resolved.fields), network, display)
-        evaluation_env = closing.enter_context(_evaluation_env(environment, environments, options, display, said.append))
-        recorder = _recorder(environment, environments, agent, options, display)
-        inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
+        instances = Instances(environment, environments, options, _supervision(options, display), said.append)
+        inexact = instances.examine(inexactness)
+        evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
+        recorder = instances.recorder(agent)
         environments.reset()
         place = environment_name(environment, environments)
         path = new_folder(run_dir, place, name, start)
         closing.enter_context(locked(path))
         require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
-        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact")
+        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact") | instances.record
         folder.write_json("config.json", record)
-        closing.enter_context(crash.kept(path, record, start))
-        run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
+        known_as = shown(path, start, run_dir)
+        closing.enter_context(crash.kept(path, record, known_as))
         display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
-        return _go(run, training, shown(path, start))
+        return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training, known_as)
 
 
 def resume(
@@ -139,10 +133,10 @@ def resume(
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    start, path = Path.cwd(), user_path(run_dir).absolute()  # an environment may change the working directory
+    known_as, path = user_path(run_dir), user_path(run_dir).absolute()  # an environment may change the working directory
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
-    _require_run_folder(user_path(run_dir))
+    _require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
     with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:
         closing.enter_context(locked(path))
@@ -156,30 +150,31 @@ def resume(
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
             raise UserError(f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
-        making = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
-        environments = closing.enter_context(making)
+        kind = options.num_envs, options.vectorization
+        environments = closing.enter_context(_make_environments(run.source, options, *kind, display))
         said: list[str] = []
-        evaluation_env = closing.enter_context(_evaluation_env(run.source, environments, options, display, said.append))
+        instances = Instances(run.source, environments, options, _supervision(options, display), said.append)
+        other = instances.examine_resumed(manifest)
+        evaluation_env = closing.enter_context(instances.evaluation_env(record["resume"]))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
-        recorder = _recorder(run.source, environments, agent, options, display)
-        folder = RunFolder(path)
+        recorder = instances.recorder(agent)
         interruption.end_after(options.max_time)
-        now = changed(record, options, changes)
-        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
+        now, folder = changed(record, options, changes), RunFolder(path)
+        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {run_dir} at step {at:,}", _header(training.record, agent), *said]))
-        if other := differences(machine, describe_machine()):
-            training.mark_inexact(f"resumed with {', '.join(other)}")
+        if new := differences(machine, describe_machine()):
+            training.mark_inexact(f"resumed with {', '.join(new)}")
         if record.get("environment_code") not in (None, code_digest(run.source)):
             training.mark_inexact("resumed with another function for the environment")
-        closing.enter_context(crash.kept(path, now, start))
+        closing.enter_context(crash.kept(path, now, known_as))
         training.restore(saved)
-        return _go(run, training, shown(path, start))
+        return _go(run, training, known_as)
 
 
 def _require_run_folder(path: Path) -> None:
@@ -232,67 +227,6 @@ def _supervision(options: Options, display: Display) -> Supervision:
     return Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
 
 
-def _evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
-    say: Callable[[str], None],
-) -> contextlib.AbstractContextManager[Environments | None]:  # fmt: skip
-    """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
-    made = _make_evaluation_env(source, environments, options, display, say)
-    return contextlib.nullcontext() if made is None else closing_environments(made, display.say)
-
-
-def _make_evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
-    say: Callable[[str], None],
-) -> Environments | None:  # fmt: skip
-    if options.eval_episodes == 0:
-        return None
-    again = remake(source)
-    if again is None:
-        say("no evaluations: the environment was given as an object that cannot be made a second time")
-        return None
-    if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
-        return make_for_evaluation(
-            again, options.seed, "evaluation", options.training_eval_episodes, _supervision(options, display)
-        )
-    made = make_one(again)
-    _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
-    return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
-
-
-def _require_own(
-    made: gymnasium.Env[Any, Any], source: EnvironmentSource, environments: Environments, why: str, without: str
-) -> None:
-    """Raise `UserError` where an environment that was made again is one of the training's."""
-    if any(made.unwrapped is env.unwrapped for env in getattr(environments, "envs", ())):
-        raise UserError(
-            f"{environment_name(source)} gave the environment of the training again - {why} - "
-            f"let it make a new one at each call, or use {without}"
-        )
-
-
-def _recorder(
-    source: EnvironmentSource, environments: Environments, agent: Agent, options: Options, display: Display
-) -> Recorder | None:
-    """What makes the videos of a training, tried out; None where none are wanted. Raises `UserError` where there can be none."""
-    if options.video_every == 0:
-        if options.overlay:
-            raise UserError("overlay is true - there are no videos to put it in - give video_every, too")
-        return None
-
-    def make_another() -> gymnasium.Env[Any, Any]:
-        env = make_env(source, "rgb_array")
-        _require_own(env, source, environments, "videos need one of their own", "video_every 0")
-        return env
-
-    parts = agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
-    assessor = Assessor(*parts) if options.overlay else None
-    player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-    recorder = Recorder(make_another, player, assessor, options.seed, display.say)
-    recorder.try_out()
-    return recorder
-
-
 def _go(run: Run, training: Training, path: Path) -> Run:
     """The part that train and resume share: compilation, the loop, the last lines. `path`: the folder as the user knows it."""
     folder, display = training.folder, training.display
@@ -342,6 +276,8 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
     threads = torch.get_num_threads()
     verdict = record.get("resume")  # None: of a run that was begun before there was a probe
     resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
+    if str(verdict).startswith("unknown: "):
+        resumes = f" | whether it resumes exactly is {verdict}"
     return (
         f"{record['algorithm']} on {_in_words(record)} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps{resumes}\n"

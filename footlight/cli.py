@@ -217,13 +217,15 @@ def _train(arguments: list[str]) -> int:
         require_not_swallowed(arguments, _LISTS)
         raise
     from footlight.api import train
+    from footlight.runs.folder import shown
 
     if ":" in options["environment"]:
         see_working_directory()
     preset = options.pop("preset", True)
+    start = Path.cwd()
     run = train(preset=False if options.pop("no_preset") else preset, **options)
     if options["quiet"]:
-        print(run.folder)
+        print(shown(run.folder, start, options.get("run_dir")))
     return 0
 
 

@@ -18,9 +18,9 @@ def resume(options: argparse.Namespace) -> int:
     from footlight import api
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
-    run = api.resume(given.pop("run_dir"), **given)
+    api.resume(given.pop("run_dir"), **given)
     if options.quiet:
-        print(run.folder)
+        print(options.run_dir)
     return 0
 
 

@@ -29,7 +29,6 @@ from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
 from footlight.forms import ACTIONS, FAULT
-from footlight.runs.folder import shown
 from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text, user_path
 from footlight.types import Array
 
@@ -40,10 +39,10 @@ SETTINGS = ("environment", "environment_source", "environment_config", "env_kwar
 
 
 @contextlib.contextmanager
-def kept(run_dir: Path, config: Mapping[str, Any], start: Path = Path()) -> Iterator[None]:
+def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
     """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
 
-    config: the content of the run's `config.json`. start: the directory that the user is in.
+    config: the content of the run's `config.json`. known_as: the folder as messages name it.
     Its message then names the command that plays it again, and the one that continues the run. Where the folder cannot be
     written, the fault stays what it is.
     """
@@ -52,9 +51,9 @@ def kept(run_dir: Path, config: Mapping[str, Any], start: Path = Path()) -> Iter
     except EnvironmentFault as fault:
         folder = keep(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
-            fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(shown(folder, start)))}",)
+            fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(known_as / 'crash' / folder.name))}",)
         if config.get("on_env_fault") != "new-episode":
-            command = f"footlight resume {shlex.quote(str(shown(run_dir, start)))} --on-env-fault new-episode"
+            command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
             fault.args = (f"{fault}\ngo on without this episode: {command}",)
         raise
 

@@ -97,6 +97,8 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "preset": str | None,
     "config": Required[dict[str, Any]],
     "resume": str,
+    "no_evaluations": str | None,
+    "returns_of": str | None,
     "seed": Required[CountOrZero],
     "steps": Required[Count],
 }

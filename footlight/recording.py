@@ -14,7 +14,8 @@ from footlight.assessor import Assessor
 from footlight.cleanup import closing
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
-from footlight.environments.make import EnvironmentSource, make_one, remake
+from footlight.environments.make import EnvironmentSource
+from footlight.environments.remake import make_another
 from footlight.errors import FootlightError, UserError
 from footlight.interruption import is_interruption
 from footlight.runs.overlay import Bar, Moment, Overlay
@@ -47,13 +48,10 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
     """One more environment like `source`, to look at or to evaluate in. Raises `UserError` where it cannot be made again."""
     if render_mode == "human":
         require_screen()
-    again = remake(source, render_mode)
-    if again is None:
-        raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
     if render_mode is None or not lacks_screen():
-        return make_one(again, render_mode)
+        return make_another(source, render_mode)
     with _drawing_off_screen():
-        return _OffScreen(make_one(again, render_mode))
+        return _OffScreen(make_another(source, render_mode))
 
 
 def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:
@@ -208,7 +206,10 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
         remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library" if is_mujoco else "mend its render()"
         raise UserError(f"the environment cannot be drawn - {_in_words(error)} - {remedy}") from error
     if shown is None:
-        raise UserError("the environment cannot be drawn - its render() gave nothing - does it have the render mode rgb_array?")
+        raise UserError(
+            "the environment cannot be drawn - its render() gave nothing - "
+            "does it have the render mode rgb_array, and does the function that makes it take render_mode and hand it on?"
+        )
     return shown
 
 

@@ -13,9 +13,11 @@ from footlight import checkpoint
 from footlight.agent import Agent
 from footlight.crash import SurvivedFaults
 from footlight.environments.make import Environments
+from footlight.environments.wrappers import share_statistics
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError, quoted
 from footlight.evaluator import Evaluator
 from footlight.histograms import histograms
+from footlight.instances import announce_replay, judge_replay
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, device_fault
 from footlight.options import Options
@@ -42,11 +44,12 @@ class Training:
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
         folder: RunFolder, display: Display, record: Mapping[str, Any], interruption: Interruption,
-        recorder: Recorder | None = None,
+        recorder: Recorder | None = None, other_environment: str | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments = agent, environments
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
         self.record, self._saved_record = record, record
+        self._other_environment = other_environment  # the name of one that is given in place of the recorded one
         self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
         self.interruption = interruption
         self.evaluator = Evaluator(evaluation_env, options, display, interruption)
@@ -254,6 +257,8 @@ class Training:
         """Evaluate, and log histograms where they are asked for; once at each step, and later where a signal came in between."""
         if self._stock_taken_at == step:
             return
+        if self.evaluator.environments is not None:
+            share_statistics(self.environments, self.evaluator.environments)
         evaluation = self.evaluator.run(self.agent.policy, step, self.finished_episodes)
         if self.evaluator.due:
             return
@@ -350,10 +355,13 @@ class Training:
         if all(name in arrays for name in _ACTED):
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
+        steps = announce_replay(arrays, self.display.say)
         with checkpoint.fitting(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
+        if (reason := judge_replay(self._other_environment, self.record, bool(astray), steps)) is not None:
+            self.mark_inexact(reason)
         if astray:
             self._unanswered = None  # actions for observations that are no more
             self.agent.forget_episodes(astray)

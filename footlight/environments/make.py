@@ -1,6 +1,6 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
-import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -131,7 +131,9 @@ def make_one(
         wanted = "give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
         raise UserError(f"{source!r:.80} is not an environment - {_foreign(source) or wanted}")
     try:
-        env: Any = source()
+        env: Any = _called(source, render_mode)
+    except UserError:
+        raise
     except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
@@ -149,30 +151,24 @@ def _foreign(env: Any) -> str | None:
     return "it is an environment of Gym, which Gymnasium has replaced - derive it from gymnasium.Env instead"
 
 
-def remake(source: EnvironmentSource, render_mode: str | None = None) -> Any:
-    """How to make another environment like `source`, for evaluation and video; None where there is no way."""
-    if isinstance(source, VectorEnv | gymnasium.Env):
-        spec = source.spec
-        if spec is None or spec.entry_point is None:
-            return None
-        if any(wrapper.kwargs is None for wrapper in getattr(spec, "additional_wrappers", ()) or ()):
-            return None  # a wrapper that does not remember what it was made with
-        plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
-        wrappers = plain.kwargs.pop("wrappers", None) or ()
-        for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
-            plain.kwargs.pop(name, None)
-        asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        # `make_vec` repeats the time limit among the arguments of the class, where that of a single environment has none
-        asked |= {name: plain.kwargs.pop(name) for name in ("max_episode_steps",) if name in plain.kwargs}
-
-        def another() -> gymnasium.Env[Any, Any]:
-            env = gymnasium.make(plain, disable_env_checker=True, **asked)
-            for wrapper in wrappers:
-                env = wrapper(env)
-            return env
-
-        return another
-    return source
+def _called(make_it: Callable[..., Any], render_mode: str | None) -> Any:
+    """What the user's function or class returns; it is given `render_mode` where its signature has it."""
+    if render_mode is None:
+        return make_it()
+    try:
+        parameters = inspect.signature(make_it).parameters
+    except (TypeError, ValueError):  # of some built-in callables nothing is known
+        return make_it()
+    named = parameters.get("render_mode")
+    if named is not None and named.kind in (named.KEYWORD_ONLY, named.POSITIONAL_OR_KEYWORD):
+        return make_it(render_mode=render_mode)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        try:
+            return make_it(render_mode=render_mode)
+        except TypeError as error:  # whatever it hands its keywords on to has no such argument
+            if "render_mode" not in str(error):
+                raise
+    return make_it()
 
 
 def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str | None) -> None:

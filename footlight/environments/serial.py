@@ -5,7 +5,7 @@ the current episode are kept: that is all it takes to put a fresh, deterministic
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -25,10 +25,16 @@ from footlight.environments.episodes import (
     in_words,
 )
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
-from footlight.environments.spaces import describe
-from footlight.errors import EnvironmentFault
+from footlight.environments.spaces import describe, difference
+from footlight.environments.wrappers import restore_statistics, saved_statistics
+from footlight.errors import EnvironmentFault, UserError
 from footlight.interruption import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
+
+
+def replayed_steps(arrays: Mapping[str, Array]) -> int:
+    """How many steps `SerialEnvironments.restore` makes."""
+    return sum(len(actions) for name, actions in arrays.items() if name.startswith("actions."))
 
 
 class SerialEnvironments:
@@ -37,6 +43,9 @@ class SerialEnvironments:
     def __init__(self, envs: list[gymnasium.Env[Any, Any]], seed: int, stream: str, owned: bool = True) -> None:
         self.envs, self.owned = envs, owned
         self.num_envs = len(envs)
+        for env in envs[1:]:
+            if (what := difference(envs[0], env, observation_bounds=False)) is not None:
+                raise UserError(f"the environments differ: {what} - let all have the same spaces")
         self.spaces = describe(envs[0].observation_space, envs[0].action_space)
         self.observation_space, self.action_space = envs[0].observation_space, envs[0].action_space
         self.book = EpisodeBook(self.num_envs, seed, stream)
@@ -249,7 +258,7 @@ class SerialEnvironments:
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
         actions = {f"actions.{env}": self._taken(env) for env, taken in enumerate(self._actions) if taken}
-        return {**self.book.arrays(), "observation": self.observation, **actions}
+        return {**self.book.arrays(), "observation": self.observation, **actions, **saved_statistics(self)}
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
         """Put fresh environments where the saved ones stood, by replaying the actions of their current episodes.
@@ -262,6 +271,7 @@ class SerialEnvironments:
         wrong = [env for env, actions in taken.items() if actions is not None and not self._are_actions(actions)]
         if wrong or seen.shape != self.observation.shape or self.book.index.min() < 0:
             raise ValueError("episodes of other environments were saved")
+        restore_statistics(self, arrays, frozen=True)  # what was normalized with the last ones is seen again
         astray = []
         for env in range(self.num_envs):
             actions = taken[env]
@@ -276,6 +286,7 @@ class SerialEnvironments:
                 self.book.finish(env, False)
                 self._actions[env].clear()
                 self._begin(env)
+        restore_statistics(self, arrays)
         return astray
 
     def _are_actions(self, actions: Array) -> bool:

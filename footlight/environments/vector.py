@@ -21,6 +21,7 @@ from footlight.environments.episodes import (
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
+from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError
 from footlight.interruption import is_interruption
 from footlight.types import Array, Transition
@@ -225,7 +226,7 @@ class VectorEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold, with the state of the environments where it is known."""
-        arrays = {**self.book.arrays(), "observation": self.observation}
+        arrays = {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
         if self.why_inexact is None and self._is_in_step:
             resetting = np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
             arrays |= {RESETTING: resetting, **read_state(self.env)}
@@ -242,6 +243,7 @@ class VectorEnvironments:
             raise ValueError("episodes of other environments were saved")
         is_saved = self.why_inexact is None and RESETTING in arrays
         self.book.index[:] = index if is_saved else index + 1
+        restore_statistics(self, arrays)
         self.reset()
         if not is_saved:
             return list(range(self.num_envs))

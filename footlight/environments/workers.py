@@ -31,6 +31,7 @@ from footlight.environments.interface import InterfaceError, as_flag, old_interf
 from footlight.environments.naming import name_of
 from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.wrappers import read_statistics, remedy, reward_wrappers, statistics_wrappers, write_statistics
 from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
 
@@ -113,6 +114,14 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         if not self._asked:
             self.ask("reset", seed)
         return self._answer(), {}
+
+    def call_remote(self, name: str, *given: Any) -> Any:
+        """The result of one of `footlight.environments.wrappers`'s functions there; an empty one of a process that is lost."""
+        try:
+            self.ask(name, *given)
+            return self._answer()
+        except RemoteError:
+            return {}
 
     def _answer(self) -> Any:
         if self._lost is not None:
@@ -234,6 +243,9 @@ class AsyncEnvironments(SerialEnvironments):
             self.remote[env].learn_spaces()
         except UserError as error:
             raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
+        if names := ", ".join(statistics_wrappers(self.remote[env])):
+            what = f"its process was lost, and the running statistics of {names} with it"
+            raise self.book.fault(env, what, f"use {remedy(names)} in place of the wrapper; the state is saved")
 
     def _replace_and_replay(self, env: int) -> None:
         """The same, with its episode at the step before the one that is being made."""
@@ -341,4 +353,8 @@ def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
     return observation
 
 
-_ANSWERS: dict[str, Callable[..., Any]] = {"step": _step, "reset": _reset}
+_ANSWERS: dict[str, Callable[..., Any]] = {
+    "step": _step,
+    "reset": _reset,
+    **{call.__name__: call for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)},
+}

@@ -48,8 +48,10 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, sta
         raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
 
 
-def shown(folder: Path, start: Path) -> Path:
-    """An absolute path in words: from the directory `start`, where it lies in there."""
+def shown(folder: Path, start: Path, given: str | Path | None = None) -> Path:
+    """The absolute path of a run folder as the user knows it: as `given`, or from the directory `start` if it is in there."""
+    if given is not None:
+        return user_path(given)
     return folder.relative_to(start) if folder.is_relative_to(start) else folder
 
 
