@@ -133,8 +133,7 @@ class Agent:
     @property
     def rows_per_update(self) -> int:
         """Transitions that one update learns from."""
-        rows = getattr(self.buffer.batch, "rows", ())
-        return len(rows) or int(self.buffer.batch.reward.size)
+        return len(getattr(self.buffer.batch, "rows", ())) or int(self.buffer.batch.reward.size)
 
     def act(self, observation: Any, explore: bool = False) -> Any:
         """The action for one observation, or actions for a batch, in the environment's own units.

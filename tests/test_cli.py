@@ -116,7 +116,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac Pendulum-v1 --buffer-size 100", ["batch_size 128 is a value of the preset sac/Pendulum-v1"]),
         ("train sac Pendulum-v1 --env-kwargs g:9", ["'g:9'", "write g=9"]),
         ("train sac Pendulum-v1 --env-kwargs gravity=9", ["'gravity'", "Pendulum-v1 does not take", "it takes g"]),
-        ("watch nowhere", ["no folder nowhere"]),
+        ("watch nowhere --video episode.gif", ["no folder nowhere"]),
         ("plot nowhere", ["not a run folder"]),
     ],
 )

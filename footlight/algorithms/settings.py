@@ -23,7 +23,7 @@ class Normalisation:
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = 10.0
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
-    none: no clipping."""
+    none: off."""
     clip_reward: OptionalPositive = None
     """Clip rewards to plus and minus this; none: off."""
 

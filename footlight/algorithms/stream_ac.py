@@ -65,7 +65,7 @@ class Config(Normalisation):
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = None
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
-    none: no clipping, as in the paper."""
+    none: off, as in the paper."""
     torso: Torso = "auto"
     """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
     (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at

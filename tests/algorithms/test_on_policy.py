@@ -80,7 +80,9 @@ def test_module_of_a_network_with_a_shared_layer_after_updates() -> None:
         agent.observe(seen, agent.act(seen, explore=True), 1.0, after, False, False)
     assert agent.num_updates == 1
     module, seen = agent.policy.module(), torch.from_numpy(world.uniform(-1, 1, (5, 3)).astype(np.float32))
-    torch.testing.assert_close(module(seen), agent.networks.actor_critic(agent.state.actor_critic, seen))
+    output, value = agent.networks.actor_critic(agent.state.actor_critic, seen)
+    torch.testing.assert_close(module.actor(seen), output[:, :2])
+    torch.testing.assert_close(module.critic(seen).squeeze(-1), value)
     assert agent.networks.separate is False
 
 
