@@ -82,11 +82,10 @@ def train(
     require_trackers(options.track)
     environment = configured(environment, resolved.environment, resolved.env_kwargs)
     build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
-    display = Display(options.steps, quiet=quiet)
+    display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
     said = [*resolved.notes]  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    interruption = Interruption(options.max_time)
     with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
@@ -168,13 +167,19 @@ def resume(
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         said[:0] = update_warnings(agent, options.steps)
         display.say("\n".join([f"resuming {run_dir} at step {at:,}", _header(training.record, agent), *said]))
-        if new := differences(machine, describe_machine()):
-            training.mark_inexact(f"resumed with {', '.join(new)}")
-        if record.get("environment_code") not in (None, code_digest(run.source)):
-            training.mark_inexact("resumed with another function for the environment")
+        for reason in _changes_since(machine, record, run.source):
+            training.mark_inexact(reason)
         closing.enter_context(crash.kept(path, now, known_as))
         training.restore(saved)
         return _go(run, training, known_as)
+
+
+def _changes_since(machine: Mapping[str, Any], record: Mapping[str, Any], source: EnvironmentSource) -> Iterator[str]:
+    """Why a run may continue with other numbers: what differs from the machine and the code that it was saved with."""
+    if new := differences(machine, describe_machine()):
+        yield f"resumed with {', '.join(new)}"
+    if record.get("environment_code") not in (None, code_digest(source)):
+        yield "resumed with another function for the environment"
 
 
 def _require_run_folder(path: Path) -> None:

@@ -34,7 +34,8 @@ from footlight.types import Array, DiscreteAction, Transition
 
 def replayed_steps(arrays: Mapping[str, Array]) -> int:
     """How many steps `SerialEnvironments.restore` makes."""
-    return sum(len(actions) for name, actions in arrays.items() if name.startswith("actions."))
+    taken = (actions for name, actions in arrays.items() if name.startswith("actions."))
+    return sum(actions.shape[0] for actions in taken if actions.ndim)  # 0 dimensions: a forged file, refused when restored
 
 
 class SerialEnvironments:

@@ -44,7 +44,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 UPDATES = {
-    "sac": 350, "td3": 330, "ddpg": 350, "actor-critic": 450, "a2c": 180, "ppo": 180, "reinforce": 300,
+    "sac": 350, "td3": 360, "ddpg": 350, "actor-critic": 450, "a2c": 180, "ppo": 180, "reinforce": 300,
     "replay-actor-critic": 400, "stream-ac": 500,
 }  # fmt: skip
 LONGER = {("stream-ac", probes.LongEpisode): 1_000}
