@@ -105,8 +105,7 @@ def train(
         folder = RunFolder(path)
         record = describe(agent, environment, place, resolved.preset, options, inexact or "exact") | instances.record
         folder.write_json("config.json", record)
-        known_as = shown(path, start, run_dir)
-        closing.enter_context(crash.kept(path, record, known_as))
+        closing.enter_context(crash.kept(path, record, known_as := shown(path, start, run_dir)))
         display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
