@@ -129,8 +129,7 @@ def resume(
     changes: fields of `Options` that are to be others from now on, those of `footlight.options.CHANGEABLE`; a `max_time` of
     "none" is no limit any longer.
     `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold;
-    `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
-    Raises what `train` raises.
+    `allow_env_import` where its environment is a `module:Env-v0`: the name of that module. Raises what `train` raises.
     """
     known_as, path = user_path(run_dir), user_path(run_dir).absolute()  # an environment may change the working directory
     run = Run(path, environment, network, algorithm, allow_env_import)
