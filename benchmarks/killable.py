@@ -74,7 +74,7 @@ class Pulse:
 
 def tell(plan: Plan, pulse: Pulse) -> None:
     """Wrap the few functions that say where a training is: the loop, evaluations, checkpoints, and one step."""
-    from footlight import training
+    from footlight import evaluator, training
     from footlight.agent import Agent
 
     def around(owner: Any, name: str, watched: Callable[..., AbstractContextManager[None]]) -> None:
@@ -114,7 +114,7 @@ def tell(plan: Plan, pulse: Pulse) -> None:
 
     around(training.Training, "train_and_save", loop)
     around(training.Training, "save", saving)
-    around(training, "evaluate", lambda *given: phase("evaluation"))
+    around(evaluator, "evaluate", lambda *given: phase("evaluation"))
     around(Agent, "observe", observing)
 
 

@@ -9,6 +9,7 @@ Names are imported when they are first used: `import footlight` costs no torch.
 
 import importlib
 import os
+import random
 from typing import TYPE_CHECKING, Any
 
 # Read by the thread pools when NumPy and torch are loaded; what the user has set wins. NumPy multiplies single observations here:
@@ -18,12 +19,21 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __version__ = "0.1.0"
-__all__ = ["Agent", "Evaluation", "Policy", "Run", "evaluate", "load", "plot", "replay", "resume", "train"]
+__all__ = [
+    "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError", "Policy", "Run", "StorageFault",
+    "UserError", "evaluate", "load", "plot", "replay", "resume", "train",
+]  # fmt: skip
 
 _HOMES = {
     "Agent": "footlight.agent",
+    "DeviceFault": "footlight.errors",
+    "Diverged": "footlight.errors",
+    "EnvironmentFault": "footlight.errors",
     "Evaluation": "footlight.evaluation",
+    "FootlightError": "footlight.errors",
     "Policy": "footlight.policy",
+    "StorageFault": "footlight.errors",
+    "UserError": "footlight.errors",
     "load": "footlight.policy",
     "Run": "footlight.run",
     "evaluate": "footlight.api",
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
     from footlight.agent import Agent
     from footlight.api import evaluate, plot, resume, train
     from footlight.crash import replay
+    from footlight.errors import DeviceFault, Diverged, EnvironmentFault, FootlightError, StorageFault, UserError
     from footlight.evaluation import Evaluation
     from footlight.policy import Policy, load
     from footlight.run import Run
@@ -45,7 +56,11 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'footlight' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    before = random.getstate()  # packages that are imported here draw from the generator that all of the process share
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    finally:
+        random.setstate(before)
 
 
 def __dir__() -> list[str]:

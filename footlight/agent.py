@@ -14,6 +14,7 @@ from torch import Tensor
 
 from footlight import __version__, checkpoint, transport
 from footlight.algorithms import Algorithm, find, name_of
+from footlight.ambient import computes
 from footlight.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.config import Range, integer
 from footlight.config import build as build_config
@@ -30,9 +31,6 @@ from footlight.types import Array, Spaces, Transition, tree_items, tree_rebuilt
 CompileMode = Literal["auto", "on", "off"]
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 
-# The optimiser's memory of a unit that has died decays into denormal numbers, which slow a run down by a third. Set before torch
-# starts its threads, which inherit it, and always: bits depend on it.
-torch.set_flush_denormal(True)
 keep_freed_memory()
 
 
@@ -47,6 +45,7 @@ class Agent:
     last gradient in the state. fields: the algorithm's config. Raises `UserError` for anything of this that cannot work.
     """
 
+    @computes
     def __init__(
         self,
         algorithm: str | Algorithm,
@@ -101,7 +100,7 @@ class Agent:
         self.keeps_gradients = keep_gradients
         self.state = to_device(state, self.device)
         self.streams = Streams(seed)
-        self.normaliser = make_normaliser(config, spaces, num_envs)
+        self.normaliser = make_normaliser(config, spaces, num_envs, getattr(self.buffer, "sums_rewards", False))
         self._clip_reward = getattr(config, "clip_reward", None)
         self.acted: tuple[Array, Array] | None = None  # what `act` gave last, and how it was drawn
         self.num_updates = 0
@@ -134,8 +133,7 @@ class Agent:
     @property
     def rows_per_update(self) -> int:
         """Transitions that one update learns from."""
-        rows = getattr(self.buffer.batch, "rows", ())
-        return len(rows) or int(self.buffer.batch.reward.size)
+        return len(getattr(self.buffer.batch, "rows", ())) or int(self.buffer.batch.reward.size)
 
     def act(self, observation: Any, explore: bool = False) -> Any:
         """The action for one observation, or actions for a batch, in the environment's own units.
@@ -193,12 +191,12 @@ class Agent:
         if self._clip_reward is not None:
             transition = transition._replace(reward=transition.reward.clip(-self._clip_reward, self._clip_reward))
         if self.normaliser is not None:
-            self.normaliser.learn(transition)
+            transition = self.normaliser.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
-        ended = transition.terminated | transition.truncated
-        if ended.any():
+        metrics = self._learn()
+        if (ended := transition.terminated | transition.truncated).any():  # after its last update, in which a trace still counts
             self.algorithm.episode_ended(self.state, ended)
-        return self._learn()
+        return metrics
 
     def finish(self) -> dict[str, float]:
         """Learn from what a buffer still holds for an update that would be due later: nothing more will be observed."""
@@ -229,6 +227,7 @@ class Agent:
         if self.normaliser is not None:
             self.normaliser.discounted_return[ended] = 0
 
+    @computes
     def _update(self, variant: Hashable) -> None:
         if self._compile_later and self.num_updates == UPDATES_WORTH_COMPILING:
             self.compiled = True
@@ -246,6 +245,7 @@ class Agent:
         self._counts += self._given[variant]
         self.num_updates += 1
 
+    @computes
     def compile(self) -> None:
         """Compile the usual forms of the update now, rather than when they are needed. Nothing happens without `compiled`."""
         for variant in self.algorithm.variants(self.config, self.networks):
@@ -355,10 +355,10 @@ class Agent:
         }
 
     @staticmethod
+    @computes
     def load(
         path: str | Path, *, algorithm: Algorithm | None = None, network: Any = None, device: str = "cpu",
-        total_steps: int | None = None,
-        notice: Callable[[str], None] = warn,
+        total_steps: int | None = None, notice: Callable[[str], None] = warn,
     ) -> "Agent":  # fmt: skip
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
         folder = checkpoint.find(Path(path), notice)

@@ -2,52 +2,49 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import torch
 
 from footlight import checkpoint, crash
 from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
-from footlight.assessor import Assessor
+from footlight.ambient import process_restored
 from footlight.buffers.memory import format_bytes
+from footlight.cleanup import closing as closing_environments
+from footlight.cleanup import leaving
 from footlight.config import build, describe_value
-from footlight.environments.atari import AtariGame
 from footlight.environments.exactness import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
     configured,
     make,
-    make_for_evaluation,
-    make_one,
-    remake,
 )
-from footlight.environments.make import name_of as environment_name
 from footlight.environments.naming import code_digest
+from footlight.environments.naming import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, quoted
 from footlight.evaluation import Evaluation
+from footlight.instances import Instances
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.options import Options
 from footlight.record import changed, describe, mend, options_of
-from footlight.recording import Recorder, make_env
 from footlight.run import Run
-from footlight.runs.folder import RunFolder, new_folder, require_unbegun
+from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
 from footlight.runs.follower import followed
 from footlight.runs.lock import locked
 from footlight.runs.progress import Display
 from footlight.runs.track import require_trackers
 from footlight.storage import user_path
-from footlight.training import Training, choose_threads
+from footlight.threads import choose_threads
+from footlight.training import Training
 from footlight.values import read_toml, resolve, update_warnings
 
 if TYPE_CHECKING:
@@ -79,41 +76,41 @@ def train(
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
-    method, name = find(algorithm), name_of(algorithm)
+    method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
     resolved = resolve(name, method.Config, environment, preset, read_toml(config) | values)
     options = build(Options, resolved.options)
     require_trackers(options.track)
     environment = configured(environment, resolved.environment, resolved.env_kwargs)
     build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
-    display = Display(options.steps, quiet=quiet)
+    display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
     said = [*resolved.notes]  # until it is known that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    interruption = Interruption(options.max_time)
-    with interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path: environments may be processes
+    with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
         with resolved.blamed():
             agent = _make_agent(algorithm, environments, options, build(method.Config, resolved.fields), network, display)
-        evaluation_env = closing.enter_context(_evaluation_env(environment, environments, options, display, said.append))
-        recorder = _recorder(environment, environments, agent, options, display)
-        inexact = inexactness(environment, environments, options.seed, _supervision(options, display))
+        instances = Instances(environment, environments, options, _supervision(options, display), said.append)
+        inexact = instances.examine(inexactness)
+        evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
+        recorder = instances.recorder(agent)
         environments.reset()
         place = environment_name(environment, environments)
-        path = new_folder(run_dir, place, name)
+        path = new_folder(run_dir, place, name, start)
         closing.enter_context(locked(path))
         require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
-        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact")
+        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact") | instances.record
         folder.write_json("config.json", record)
-        closing.enter_context(crash.kept(path, record))
-        run = Run(path, environment, network, None if isinstance(algorithm, str) else algorithm)
+        known_as = shown(path, start, run_dir)
+        closing.enter_context(crash.kept(path, record, known_as))
         display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
         training.save()  # from here on there is something to go on from, whatever happens
-        return _go(run, training)
+        return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training, known_as)
 
 
 def resume(
@@ -135,12 +132,12 @@ def resume(
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    path = user_path(run_dir)
+    known_as, path = user_path(run_dir), user_path(run_dir).absolute()  # an environment may change the working directory
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
-    _require_run_folder(path)
+    _require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
-    with interruption.listening(display.say), contextlib.ExitStack() as closing:
+    with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:
         closing.enter_context(locked(path))
         saved = checkpoint.find(path, display.say)
         manifest = checkpoint.read_manifest(saved)
@@ -150,32 +147,39 @@ def resume(
         require_trackers(options.track if "track" in changes else ())
         mend(path, record, display.say)
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
-            raise UserError(f"{path} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
+            raise UserError(f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
         display = Display(options.steps, start_step=at, quiet=quiet)
-        making = _make_environments(run.source, options, options.num_envs, options.vectorization, display)
-        environments = closing.enter_context(making)
+        kind = options.num_envs, options.vectorization
+        environments = closing.enter_context(_make_environments(run.source, options, *kind, display))
         said: list[str] = []
-        evaluation_env = closing.enter_context(_evaluation_env(run.source, environments, options, display, said.append))
+        instances = Instances(run.source, environments, options, _supervision(options, display), said.append)
+        other = instances.examine_resumed(manifest)
+        evaluation_env = closing.enter_context(instances.evaluation_env(record["resume"]))
         torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
         agent = Agent.load(
             saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
         )
-        recorder = _recorder(run.source, environments, agent, options, display)
-        folder = RunFolder(path)
+        recorder = instances.recorder(agent)
         interruption.end_after(options.max_time)
-        now = changed(record, options, changes)
-        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder)
+        now, folder = changed(record, options, changes), RunFolder(path)
+        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
         said[:0] = update_warnings(agent, options.steps)
-        display.say("\n".join([f"resuming {path} at step {at:,}", _header(training.record, agent), *said]))
-        if other := differences(machine, describe_machine()):
-            training.mark_inexact(f"resumed with {', '.join(other)}")
-        if record.get("environment_code") not in (None, code_digest(run.source)):
-            training.mark_inexact("resumed with another function for the environment")
-        closing.enter_context(crash.kept(path, record))
+        display.say("\n".join([f"resuming {run_dir} at step {at:,}", _header(training.record, agent), *said]))
+        for reason in _changes_since(machine, record, run.source):
+            training.mark_inexact(reason)
+        closing.enter_context(crash.kept(path, now, known_as))
         training.restore(saved)
-        return _go(run, training)
+        return _go(run, training, known_as)
+
+
+def _changes_since(machine: Mapping[str, Any], record: Mapping[str, Any], source: EnvironmentSource) -> Iterator[str]:
+    """Why a run may continue with other numbers: what differs from the machine and the code that it was saved with."""
+    if new := differences(machine, describe_machine()):
+        yield f"resumed with {', '.join(new)}"
+    if record.get("environment_code") not in (None, code_digest(source)):
+        yield "resumed with another function for the environment"
 
 
 def _require_run_folder(path: Path) -> None:
@@ -219,7 +223,8 @@ def _make_environments(
     source: EnvironmentSource, options: Options, num_envs: int | None, vectorization: str, display: Display
 ) -> Iterator[Environments]:
     supervision = _supervision(options, display)
-    with contextlib.closing(make(source, options.seed, num_envs, vectorization=vectorization, supervision=supervision)) as made:
+    made = make(source, options.seed, num_envs, vectorization=vectorization, supervision=supervision)
+    with closing_environments(made, display.say):
         yield made
 
 
@@ -227,69 +232,8 @@ def _supervision(options: Options, display: Display) -> Supervision:
     return Supervision(options.env_timeout, options.on_worker_death == "restart", display.say)
 
 
-def _evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
-    say: Callable[[str], None],
-) -> contextlib.AbstractContextManager[Environments | None]:  # fmt: skip
-    """Another environment, to evaluate in; None where there is no way to make one, or no evaluation is wanted."""
-    made = _make_evaluation_env(source, environments, options, display, say)
-    return contextlib.nullcontext() if made is None else contextlib.closing(made)
-
-
-def _make_evaluation_env(
-    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
-    say: Callable[[str], None],
-) -> Environments | None:  # fmt: skip
-    if options.eval_episodes == 0:
-        return None
-    again = remake(source)
-    if again is None:
-        say("no evaluations: the environment was given as an object that cannot be made a second time")
-        return None
-    if isinstance(again, AtariGame) or options.vectorization == "async":  # what trains in processes of its own may need one
-        return make_for_evaluation(
-            again, options.seed, "evaluation", options.training_eval_episodes, _supervision(options, display)
-        )
-    made = make_one(again)
-    _require_own(made, source, environments, "evaluations need one of their own", "eval_episodes 0")
-    return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
-
-
-def _require_own(
-    made: gymnasium.Env[Any, Any], source: EnvironmentSource, environments: Environments, why: str, without: str
-) -> None:
-    """Raise `UserError` where an environment that was made again is one of the training's."""
-    if any(made.unwrapped is env.unwrapped for env in getattr(environments, "envs", ())):
-        raise UserError(
-            f"{environment_name(source)} gave the environment of the training again - {why} - "
-            f"let it make a new one at each call, or use {without}"
-        )
-
-
-def _recorder(
-    source: EnvironmentSource, environments: Environments, agent: Agent, options: Options, display: Display
-) -> Recorder | None:
-    """What makes the videos of a training, tried out; None where none are wanted. Raises `UserError` where there can be none."""
-    if options.video_every == 0:
-        if options.overlay:
-            raise UserError("overlay is true - there are no videos to put it in - give video_every, too")
-        return None
-
-    def make_another() -> gymnasium.Env[Any, Any]:
-        env = make_env(source, "rgb_array")
-        _require_own(env, source, environments, "videos need one of their own", "video_every 0")
-        return env
-
-    parts = agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
-    assessor = Assessor(*parts) if options.overlay else None
-    player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-    recorder = Recorder(make_another, player, assessor, options.seed, display.say)
-    recorder.try_out()
-    return recorder
-
-
-def _go(run: Run, training: Training) -> Run:
-    """The part that train and resume share: compilation, the loop, the last lines."""
+def _go(run: Run, training: Training, path: Path) -> Run:
+    """The part that train and resume share: compilation, the loop, the last lines. `path`: the folder as the user knows it."""
     folder, display = training.folder, training.display
     try:
         seconds = training.compile()
@@ -297,11 +241,13 @@ def _go(run: Run, training: Training) -> Run:
         agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
         watching = watched([training.environments, training.evaluator.environments], training.options.env_timeout)
-        with watching, followed(run.folder, training.options.track, display.say) as training.after_flush, display:
+        following = followed(run.folder, training.options.track, display.say)
+        showing = leaving(display, "the display", display.say)
+        with watching, leaving(following, "tracking", display.say) as training.after_flush, showing:
             result = training.run()
     finally:
         folder.close()
-    display.say(_closing(run.folder, result))
+    display.say(_closing(path, result))
     if training.interruption.signal is not None:
         raise training.interruption.ending(training.interruption.signal)
     return run
@@ -335,6 +281,8 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
     threads = torch.get_num_threads()
     verdict = record.get("resume")  # None: of a run that was begun before there was a probe
     resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
+    if str(verdict).startswith("unknown: "):
+        resumes = f" | whether it resumes exactly is {verdict}"
     return (
         f"{record['algorithm']} on {_in_words(record)} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps{resumes}\n"

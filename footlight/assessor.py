@@ -10,6 +10,7 @@ from torch import Tensor
 
 from footlight import checkpoint
 from footlight.algorithms import Algorithm
+from footlight.ambient import computes
 from footlight.errors import UserError, warn
 from footlight.histograms import make_room_for_gradients
 from footlight.normalisation import Normaliser
@@ -38,6 +39,7 @@ class Assessor:
         self._device = getattr(state, algorithm.POLICY).device
         self._clip = getattr(config, "clip_reward", None)
 
+    @computes
     def __call__(self, observation: Any) -> Assessment:
         """The assessment of one observation, as arrays without the axis E."""
         batch = as_batch(observation, self.spaces)
@@ -85,6 +87,7 @@ class Assessor:
         return returns[::-1]
 
 
+@computes
 def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = None) -> Assessor:
     """The assessor of what was saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
 

@@ -14,6 +14,7 @@ from footlight import __version__
 from footlight.command_line import first_words, join_values, prepare_streams, require_not_swallowed, see_working_directory
 from footlight.commands import COMMANDS
 from footlight.errors import FootlightError, UserError, closest, printable
+from footlight.interruption import owning_process
 from footlight.storage import user_path
 
 
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # a banner on stdout
     try:
-        code = _dispatch([word for word in arguments if word != "--debug"])
+        with owning_process():
+            code = _dispatch([word for word in arguments if word != "--debug"])
         sys.stdout.flush()
         return code
     except FootlightError as error:
@@ -88,6 +90,7 @@ def _parser() -> _Parser:
     resume.add_argument(
         "--on-worker-death", metavar="WORD", help="stop or restart: what to do when an environment's process dies"
     )
+    resume.add_argument("--on-env-fault", metavar="WORD", help="stop or new-episode: what to do when an environment fails")
     resume.add_argument("--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off")
     resume.add_argument("--quiet", action="store_true", help="print only the run's folder, at the end, and errors")
     evaluate = command("evaluate", "run episodes of a trained policy and print their returns")
@@ -214,13 +217,15 @@ def _train(arguments: list[str]) -> int:
         require_not_swallowed(arguments, _LISTS)
         raise
     from footlight.api import train
+    from footlight.runs.folder import shown
 
     if ":" in options["environment"]:
         see_working_directory()
     preset = options.pop("preset", True)
+    start = Path.cwd()
     run = train(preset=False if options.pop("no_preset") else preset, **options)
     if options["quiet"]:
-        print(run.folder)
+        print(shown(run.folder, start, options.get("run_dir")))
     return 0
 
 

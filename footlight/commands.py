@@ -18,9 +18,9 @@ def resume(options: argparse.Namespace) -> int:
     from footlight import api
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
-    run = api.resume(given.pop("run_dir"), **given)
+    api.resume(given.pop("run_dir"), **given)
     if options.quiet:
-        print(run.folder)
+        print(options.run_dir)
     return 0
 
 
@@ -60,10 +60,10 @@ def _print_progress(text: str, total: int) -> Callable[[int], bool]:
 
 def watch(options: argparse.Namespace) -> int:
     """Episodes in a window or in a file."""
-    from footlight.runs.window import prepare_screen
+    from footlight.runs.window import require_screen
 
     if options.video is None:
-        prepare_screen("human")  # which takes no time to say that there is no screen, while torch takes seconds to import
+        require_screen()  # which takes no time to say that there is no screen, while torch takes seconds to import
     from footlight.run import Run
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)

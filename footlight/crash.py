@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from footlight import forms
+from footlight.cleanup import closing
 from footlight.environments.episodes import EpisodeBook
 from footlight.environments.make import EnvironmentSource, configured, make_one, require_allowed
 from footlight.environments.serial import SerialEnvironments
@@ -32,27 +33,61 @@ from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json,
 from footlight.types import Array
 
 FORMAT_VERSION = 1
+MAX_KEPT = 100  # episodes of faults that a run survives, and lines about them;
+SAY_EVERY = 100  # after these a line for so many faults
 SETTINGS = ("environment", "environment_source", "environment_config", "env_kwargs")  # what config.json and fault.json say alike
 
 
 @contextlib.contextmanager
-def kept(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
+def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
     """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
 
-    config: the content of the run's `config.json`.
-    Its message then names the command that plays it again. Where the folder cannot be written, the fault stays what it is.
+    config: the content of the run's `config.json`. known_as: the folder as messages name it.
+    Its message then names the command that plays it again, and the one that continues the run. Where the folder cannot be
+    written, the fault stays what it is.
     """
     try:
         yield
     except EnvironmentFault as fault:
-        if fault.episode is not None:
-            with contextlib.suppress(OSError, SafetensorError, StorageFault):
-                folder = run_dir / "crash" / _name(fault.episode)
-                make_own_folder(folder.parent)
-                _write(folder, fault.episode, str(fault), config)
-                if fault.episode.actions is not None:
-                    fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(folder))}",)
+        folder = keep(fault, run_dir, config)
+        if folder is not None and fault.episode is not None and fault.episode.actions is not None:
+            fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(known_as / 'crash' / folder.name))}",)
+        if config.get("on_env_fault") != "new-episode":
+            command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
+            fault.args = (f"{fault}\ngo on without this episode: {command}",)
         raise
+
+
+def keep(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
+    """Write the episode of a fault into a folder in `run_dir`/crash; None where there is none, or it cannot be written."""
+    if fault.episode is None:
+        return None
+    folder = run_dir / "crash" / _name(fault.episode)
+    try:
+        make_own_folder(folder.parent)
+        _write(folder, fault.episode, str(fault), config)
+    except (OSError, SafetensorError, StorageFault):
+        return None
+    return folder
+
+
+class SurvivedFaults:
+    """The environment faults after which a run continues: counted, said, and the first of them kept."""
+
+    def __init__(self, run_dir: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        self.count = 0
+        self._run_dir, self._config, self._say = run_dir, config, say
+
+    def __call__(self, fault: EnvironmentFault, instead: str = "a new episode begins") -> None:
+        """Take note of a fault. `instead`: what happens in the place of what failed."""
+        self.count += 1
+        where = None
+        if self.count <= MAX_KEPT:
+            where = keep(fault, self._run_dir, self._config)
+        if self.count <= MAX_KEPT or self.count % SAY_EVERY == 0:
+            what = str(fault).rpartition(" - ")[0]
+            kept_in = f"crash/{where.name}" if where else "not kept"
+            self._say(f"{what} - {instead} (fault {self.count}; {kept_in})")
 
 
 def _name(episode: FailedEpisode) -> str:
@@ -117,7 +152,7 @@ def replay(
     record = read(folder)
     source = _source(folder, record, allow_env_import) if environment is None else environment
     actions, seed = _episode(folder, record)
-    with contextlib.closing(_environments(source, timeout)) as environments:
+    with closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
         if actions.shape[1:] != wanted:
             raise UserError(
@@ -148,7 +183,7 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
     if isinstance(source, VectorEnv):
         raise UserError("a vector environment cannot play a single episode - give a function that makes one environment")
     if isinstance(source, gymnasium.Env):
-        return SerialEnvironments([source], 0, "episode")
+        return SerialEnvironments([source], 0, "episode", owned=False)
     return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
 
 

@@ -1,9 +1,10 @@
 """The evaluations of a run: when they are due, how many steps they have taken, and which one was the best."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from footlight.environments.make import Environments
+from footlight.errors import EnvironmentFault
 from footlight.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
 from footlight.interruption import Interruption
 from footlight.options import Options
@@ -21,6 +22,8 @@ class Evaluator:
     def __init__(self, environments: Environments | None, options: Options, display: Display, interruption: Interruption) -> None:
         self.environments, self.options = environments, options
         self.display, self.interruption = display, interruption
+        self.on_fault: Callable[[EnvironmentFault, str], None] | None = None
+        """Told of a fault of the environment, which leaves out its evaluation; None: it is raised."""
         self.due = False
         """An evaluation began at this step and was interrupted: it is repeated on resume."""
         self.best: dict[str, float] | None = None
@@ -46,6 +49,14 @@ class Evaluator:
                 evaluation = evaluate(policy, self.environments, **how, progress=progress)
         except Abandoned:
             self.due = True
+            return None
+        except EnvironmentFault as fault:
+            if self.on_fault is None:
+                raise
+            self.due = False
+            self.on_fault(fault, "this evaluation is left out")
+            for env in range(self.environments.num_envs):
+                self.environments.revive(env)
             return None
         self.due, self._latest, self._latest_step = False, evaluation, step
         self._steps += sum(evaluation.lengths)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from footlight import __version__, checkpoint
+from footlight.ambient import computes
 from footlight.errors import StorageFault, UserError, warn
 from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.normalisation import CUT_OFF, Normaliser
@@ -58,6 +59,7 @@ class Export:
         )
 
 
+@computes
 def export(path: str | Path, output: str | Path, *, algorithm: Any = None, network: Any = None) -> Export:
     """Write the policy saved at `path` (a run folder, a checkpoint, or an agent's folder) into the file `output`, an .onnx.
 

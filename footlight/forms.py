@@ -81,6 +81,7 @@ class Result(TypedDict):
     updates: CountOrZero
     seconds: NonNegative
     steps_per_second: NonNegative
+    env_faults: NotRequired[CountOrZero]
     final_evaluation: EvaluationRecord | None
 
 
@@ -96,6 +97,8 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "preset": str | None,
     "config": Required[dict[str, Any]],
     "resume": str,
+    "no_evaluations": str | None,
+    "returns_of": str | None,
     "seed": Required[CountOrZero],
     "steps": Required[Count],
 }
@@ -157,6 +160,7 @@ class Manifest(_Files, total=False):
     evaluation_steps: CountOrZero
     evaluation: EvaluationRecord | None
     rollbacks: CountOrZero
+    env_faults: CountOrZero
     logs: dict[str, Mark]
     run: Config
     machine: Machine

@@ -1,6 +1,7 @@
-"""What reaches a training from outside: signals, and the end of its time. They leave word, and the loop looks at safe points."""
+"""Stop and checkpoint requests (signals, time limit), polled by the loop between steps; and the handlers that take them."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -10,6 +11,39 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _SAVE = getattr(signal, "SIGUSR1", None)  # there is none on Windows
+_STRUCT_BYTES = 1024  # more than a `struct sigaction` takes anywhere
+_FROM_SIGNAL = "footlight_from_signal"  # attribute of exceptions that a handler of this module raised
+_handlers: dict[int, Any] = {}  # by signal: those of this module that are installed now
+_owns_process = False
+
+
+@contextlib.contextmanager
+def owning_process() -> Iterator[None]:
+    """Inside of the context a second signal ends the process at once, instead of raising an exception.
+
+    For the command line. A process in which footlight is a library, such as a notebook's, is never ended.
+    """
+    global _owns_process
+    before, _owns_process = _owns_process, True
+    try:
+        yield
+    finally:
+        _owns_process = before
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether a signal raised `error`, rather than the code that was running when it came.
+
+    A KeyboardInterrupt or SystemExit may come from another program's handler, but not while this module's are installed, which
+    mark theirs, and not where the signal is ignored, as it is in the processes of environments.
+    """
+    if getattr(error, _FROM_SIGNAL, False):
+        return True
+    if not isinstance(error, KeyboardInterrupt | SystemExit):
+        return False
+    number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+    handler = signal.getsignal(number)
+    return callable(handler) and handler is not _handlers.get(number)
 
 
 class Interruption:
@@ -35,17 +69,25 @@ class Interruption:
     @staticmethod
     def ending(number: int) -> BaseException:
         """What a program that this signal has ended raises."""
-        return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        setattr(error, _FROM_SIGNAL, True)
+        return error
 
     @contextlib.contextmanager
     def listening(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Take the process's signals for the time of the context. Only the main thread can; in others nothing happens."""
+        """Take the process's signals for the time of the context. Only the main thread can; in others nothing happens.
+
+        The first signal asks for a stop. A second one raises at once what the signal stands for, without saving; where the
+        process is the command line's own it ends it.
+        """
 
         def stop(number: int, frame: Any) -> None:
             if not self.is_looked_at:
                 say("stopped")
                 raise self.ending(number)
             if self.signal is not None:
+                if not _owns_process:
+                    raise self.ending(number)
                 if sys.stdout.isatty():
                     os.write(sys.stdout.fileno(), b"\x1b[?25h\n")  # the live display had hidden the cursor
                 os._exit(128 + number)
@@ -59,9 +101,41 @@ class Interruption:
             yield
             return
         wanted = {signal.SIGINT: stop, signal.SIGTERM: stop, **({_SAVE: save} if _SAVE is not None else {})}
-        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-        try:
+        with contextlib.ExitStack() as installed:
+            for number, handler in wanted.items():
+                installed.enter_context(_handling(number, handler))
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle a signal inside of the context. Afterwards its former handler is back, also one that C code installed.
+
+    Python can neither tell nor set a handler of C code, so what the system knows is kept, too.
+    """
+    in_c = _system_handler(number)
+    before, outer = signal.signal(number, handler), _handlers.get(number)
+    _handlers[number] = handler
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+        if in_c is not None:
+            _sigaction(number, in_c, None)
+        if outer is None:
+            del _handlers[number]
+        else:
+            _handlers[number] = outer
+
+
+def _system_handler(number: int) -> Any:
+    """A copy of the system's `struct sigaction` of this signal; None where there is no such thing."""
+    action = ctypes.create_string_buffer(_STRUCT_BYTES)
+    return action if _sigaction(number, None, action) else None
+
+
+def _sigaction(number: int, new: Any, old: Any) -> bool:
+    try:
+        return ctypes.CDLL(None).sigaction(int(number), new, old) == 0
+    except (AttributeError, OSError, TypeError):  # Windows
+        return False

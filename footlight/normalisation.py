@@ -51,8 +51,20 @@ class RunningMoments:
 class Normaliser:
     """What a config's `Normalisation` asks for, for the environments of one agent."""
 
-    def __init__(self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool) -> None:
+    def __init__(
+        self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool,
+        reward_bound: float | None = None, sums_rewards: bool = False, restarts_at_end: bool = False,
+    ) -> None:  # fmt: skip
+        """Statistics of nothing yet.
+
+        reward_bound: normalized rewards are clipped at plus and minus this; None: not at all.
+        sums_rewards: whether the buffer adds rewards up before they are normalized. Then each of them is
+        clipped on its way into the buffer, and otherwise on its way into an update.
+        restarts_at_end: whether the discounted return begins again at the last step of an episode, as in
+        Elsayed et al. 2024, instead of after it.
+        """
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
+        self.reward_bound, self.sums_rewards, self.restarts_at_end = reward_bound, sums_rewards, restarts_at_end
         self.observation_moments = RunningMoments(spaces.observation_shape)
         self.return_moments = RunningMoments(())
         self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
@@ -61,19 +73,27 @@ class Normaliser:
         self.scale: FloatArray = np.ones(spaces.observation_shape, np.float32)
         self.reward_scale: FloatArray = np.ones(1, np.float32)
 
-    def learn(self, transition: Transition) -> None:
-        """Take one step of each environment into the statistics."""
+    def learn(self, transition: Transition) -> Transition:
+        """Take one step of each environment into the statistics. Return the step as it is to be stored."""
         valid = slice(None) if transition.valid is None else transition.valid
         if self.observations:
             self.observation_moments.add(transition.observation[valid])
             self.mean[...] = self.observation_moments.mean
             self.scale[...] = 1 / np.sqrt(self.observation_moments.variance + _EPSILON)
         if self.rewards:
+            ended = transition.terminated | transition.truncated
+            if self.restarts_at_end:
+                self.discounted_return[ended] = 0
             self.discounted_return[valid] = self.gamma * self.discounted_return[valid] + transition.reward[valid]
             self.return_moments.add(self.discounted_return[valid])
-            self.discounted_return[transition.terminated | transition.truncated] = 0
+            if not self.restarts_at_end:
+                self.discounted_return[ended] = 0
             varies = self.return_moments.squares > 0  # equal rewards have no spread to divide by, and stay as they are
             self.reward_scale[:] = 1 / np.sqrt(self.return_moments.variance + _EPSILON) if varies else 1.0
+            if self.reward_bound is not None and self.sums_rewards:
+                bound = self.reward_bound / self.reward_scale
+                return transition._replace(reward=transition.reward.clip(-bound, bound))
+        return transition
 
     def observation(self, observation: Array) -> Array:
         """Observations [E, ...] as the policy sees them."""
@@ -90,7 +110,8 @@ class Normaliser:
             if self.observations and name.endswith("observation"):
                 changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
             if self.rewards and name.endswith("reward"):
-                changes[name] = value * reward_scale
+                scaled, bound = value * reward_scale, None if self.sums_rewards else self.reward_bound
+                changes[name] = scaled if bound is None else scaled.clamp(-bound, bound)
         return batch._replace(**changes)
 
     def tensors(self) -> list[Tensor]:

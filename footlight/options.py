@@ -11,7 +11,7 @@ MOST_LINES = 10_000
 # Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
 FIRST_OPTIONS = ("steps", "seed", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "device", "compile", "threads")
 
-CHANGEABLE = ("steps", "threads", "max_time", "env_timeout", "on_worker_death", "track")  # when a run is resumed
+CHANGEABLE = ("steps", "threads", "max_time", "env_timeout", "on_worker_death", "on_env_fault", "track")  # when a run is resumed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,17 @@ class Options:
     env_timeout: NonNegative = 300.0
     """Seconds after which a step or reset of an environment counts as hanging. A process of its
     own is then killed; an environment in this process can only be reported. 0: never."""
+    probe: Literal["on", "off"] = "on"
+    """Before the run, play at most 350 random steps in two further instances of the environment, for at most 10 seconds, to learn
+    whether the run can be resumed exactly; a given object is compared with a copy of itself, which evaluations need. off: play
+    nothing, and know neither."""
     on_worker_death: Literal["stop", "restart"] = "stop"
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""
+    on_env_fault: Literal["stop", "new-episode"] = "stop"
+    """When an environment raises an error, or returns NaN or what its space does not contain: stop,
+    with the run saved; or new-episode, which keeps the episode in the run's folder crash, truncates
+    it before the failed step and begins another one. 100 faults in a row stop the run."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Environment steps between evaluations; none: automatic, a twentieth of the run, or more where
     all evaluations so far would otherwise have taken more steps than the training; 0: only at the

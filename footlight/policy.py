@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from footlight import checkpoint, transport
 from footlight.algorithms import Algorithm, find
+from footlight.ambient import computes
 from footlight.config import build as build_config
 from footlight.errors import UserError, warn
 from footlight.networks.parameters import Network
@@ -61,6 +62,7 @@ class Policy:
         """Actions as drawn [E, A] -> the environment's own units and shape."""
         return self.spaces.action.to_environment(drawn_EA if self.head is None else self.head.to_unit(drawn_EA))
 
+    @computes
     def module(self) -> nn.Module:
         """A copy of the network that acts, with the policy's parameters in it.
 
@@ -165,6 +167,7 @@ def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: 
     return restore(folder, checkpoint.read_manifest(folder), algorithm, network, seed)
 
 
+@computes
 def restore(folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any, seed: int = 0) -> Policy:
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
     with checkpoint.fitting(folder):
@@ -209,16 +212,21 @@ def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
         return method.build(config, spaces)
 
 
-def make_normaliser(config: Any, spaces: Spaces, num_envs: int) -> Normaliser | None:
-    """The statistics that a config asks for, None where it asks for none."""
+def make_normaliser(config: Any, spaces: Spaces, num_envs: int, sums_rewards: bool = False) -> Normaliser | None:
+    """The statistics that a config asks for, None where it asks for none. `sums_rewards`: see `Normaliser`."""
     observations, rewards = (bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards"))
-    return Normaliser(spaces, num_envs, config.gamma, observations, rewards) if observations or rewards else None
+    if not (observations or rewards):
+        return None
+    return Normaliser(
+        spaces, num_envs, config.gamma, observations, rewards, getattr(config, "clip_normalized_reward", None), sums_rewards,
+        getattr(config, "return_restarts_at_end", False),
+    )  # fmt: skip
 
 
 def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any, seed: int) -> Any:
     """The networks with the initial weights of this seed; constants that a user's module draws are those of its training."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "networks"))
+        torch.default_generator.manual_seed(derived_seed(seed, "networks"))  # and no GPU's
         try:
             return method.build(config, spaces, network)
         except RuntimeError as error:

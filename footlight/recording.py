@@ -11,15 +11,20 @@ import gymnasium
 import numpy as np
 
 from footlight.assessor import Assessor
+from footlight.cleanup import closing
 from footlight.environments.atari import LIFE_LOST
-from footlight.environments.make import EnvironmentSource, make_one, remake
+from footlight.environments.faults import as_fault
+from footlight.environments.make import EnvironmentSource
+from footlight.environments.remake import make_another
 from footlight.errors import FootlightError, UserError
+from footlight.interruption import is_interruption
 from footlight.runs.overlay import Bar, Moment, Overlay
 from footlight.runs.video import Frame, require_ffmpeg, write_video
-from footlight.runs.window import prepare_screen
+from footlight.runs.window import lacks_screen, require_screen
 from footlight.storage import make_own_folder
 from footlight.streams import derived_seed
 from footlight.types import Array, Assessment, BoxAction, Spaces
+from footlight.variables import default_variables
 
 MAX_SECONDS = 600  # playing time of an episode in a film: one that never ends is cut there
 MAX_FAILURES = 3  # in a row; then a training makes no more films
@@ -41,12 +46,38 @@ class Step(NamedTuple):
 
 def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """One more environment like `source`, to look at or to evaluate in. Raises `UserError` where it cannot be made again."""
-    if render_mode is not None:
-        prepare_screen(render_mode)
-    again = remake(source, render_mode)
-    if again is None:
-        raise UserError("the environment was given as an object without a spec - give a function that makes one instead")
-    return make_one(again, render_mode)
+    if render_mode == "human":
+        require_screen()
+    if render_mode is None or not lacks_screen():
+        return make_another(source, render_mode)
+    with _drawing_off_screen():
+        return _OffScreen(make_another(source, render_mode))
+
+
+def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:
+    """SDL and MuJoCo read these when they begin to draw, which may be at any call of the environment."""
+    return default_variables(SDL_VIDEODRIVER="dummy", MUJOCO_GL="egl")
+
+
+class _OffScreen(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment that is drawn where there is no screen."""
+
+    @property
+    def spec(self) -> Any:  # type: ignore[override]
+        """Of the environment itself: this wrapper is no part of what it is."""
+        return self.env.spec
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        with _drawing_off_screen():
+            return super().reset(**how)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        with _drawing_off_screen():
+            return super().step(action)
+
+    def render(self) -> Any:
+        with _drawing_off_screen():
+            return super().render()
 
 
 def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:
@@ -57,12 +88,15 @@ def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:
 def play(player: Player, env: gymnasium.Env[Any, Any], seed: int, most_steps: int | None = None) -> Iterator[Step]:
     """The states of one episode, the first and the last included; after `most_steps` steps it is cut off."""
     act = player(seed)
-    observation, _ = env.reset(seed=seed)
+    with as_fault("the environment's reset"):
+        observation, _ = env.reset(seed=seed)
     step = Step(observation)
     yield step
     for _ in itertools.islice(itertools.count(), most_steps):
-        observation, reward, terminated, truncated, info = env.step(act(step.observation))
-        step = Step(observation, float(reward), bool(terminated), bool(truncated), bool(info.get(LIFE_LOST)))
+        action = act(step.observation)
+        with as_fault("the environment's step"):
+            observation, reward, terminated, truncated, info = env.step(action)
+            step = Step(observation, float(reward), bool(terminated), bool(truncated), bool(info.get(LIFE_LOST)))
         yield step
         if step.terminated or step.truncated:
             break
@@ -165,12 +199,17 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
     """What the environment looks like now. Raises `UserError` where it cannot be drawn."""
     try:
         shown = env.render()
-    except Exception as error:  # a driver's, a missing package's: whatever rendering stumbles over
+    except BaseException as error:  # a driver's, a missing package's: whatever rendering stumbles over
+        if is_interruption(error):
+            raise
         is_mujoco = "mujoco" in type(env.unwrapped).__module__
         remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library" if is_mujoco else "mend its render()"
         raise UserError(f"the environment cannot be drawn - {_in_words(error)} - {remedy}") from error
     if shown is None:
-        raise UserError("the environment cannot be drawn - its render() gave nothing - does it have the render mode rgb_array?")
+        raise UserError(
+            "the environment cannot be drawn - its render() gave nothing - "
+            "does it have the render mode rgb_array, and does the function that makes it take render_mode and hand it on?"
+        )
     return shown
 
 
@@ -196,9 +235,10 @@ class Recorder:
     def try_out(self) -> None:
         """Draw one picture. Raises `UserError` where there can be no films."""
         require_ffmpeg()
-        with contextlib.closing(self._make_env()) as env:
+        with closing(self._make_env(), self._say) as env:
             try:
-                observation, _ = env.reset(seed=self._seed)
+                with as_fault("the environment's reset"):
+                    observation, _ = env.reset(seed=self._seed)
                 if self._assessor is not None:
                     self._assessor(observation)
             except Exception as error:  # the user's own code: whatever it stumbles over
@@ -224,7 +264,7 @@ class Recorder:
             make_own_folder(path.parent)
             for half in path.parent.glob(".step-*.mp4"):  # of a training that was killed
                 half.unlink()
-            with contextlib.closing(self._make_env()) as env:
+            with closing(self._make_env(), self._say) as env:
                 fps = frames_per_second(env)
                 write_video(film(player, env, self._seed, self._assessor, int(MAX_SECONDS * fps)), path, fps)
         except _Stopping:
@@ -239,6 +279,6 @@ class Recorder:
             self._failures = 0
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     first = next(iter(str(error).splitlines()), "")
     return first if isinstance(error, FootlightError) else f"{type(error).__name__}: {first}"

@@ -1,6 +1,5 @@
 """A finished or stopped run, to look at and take along: evaluate, watch, plot, export."""
 
-import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,15 @@ import gymnasium
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
+from footlight.cleanup import closing
 from footlight.config import Range, integer
-from footlight.environments.make import EnvironmentSource, configured, make_for_evaluation, remake, require_allowed
+from footlight.environments.atari import AtariGame
+from footlight.environments.exactness import DIFFERENT, inexactness
+from footlight.environments.make import EnvironmentSource, configured, make, make_for_evaluation, require_allowed
+from footlight.environments.naming import name_of
+from footlight.environments.spaces import describe
+from footlight.environments.trial import why_different
+from footlight.environments.wrappers import read_statistics, remedy, statistics_of, statistics_wrappers, write_statistics
 from footlight.errors import UserError
 from footlight.evaluation import Evaluation, episode_limit
 from footlight.evaluation import evaluate as run_episodes
@@ -22,7 +28,7 @@ from footlight.policy import Policy, load
 from footlight.runs.overlay import enlarged
 from footlight.runs.track import track
 from footlight.runs.video import write_video
-from footlight.runs.window import prepare_screen, show
+from footlight.runs.window import require_screen, show
 from footlight.storage import user_path
 from footlight.streams import MAX_SEED, derived_seed
 
@@ -40,6 +46,9 @@ class Run:
     algorithm: Any = None
     allow_env_import: str | None = None
     """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).expanduser())
 
     @property
     def config(self) -> dict[str, Any]:
@@ -80,8 +89,53 @@ class Run:
         return configured(config["environment"], config.get("environment_config"), config.get("env_kwargs"))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """One environment as it was trained on, with raw rewards. Raises `UserError` where it cannot be made again."""
-        return recording.make_env(self.source, render_mode)
+        """One environment as it was trained on. Raises `UserError` where none can be made that is.
+
+        Running statistics of its wrappers are those of the newest checkpoint, and are not updated. Rewards are the environment's
+        own, but for wrappers of the user's that change them (`returns_of` in `config.json`).
+        """
+        source = self.source
+        self._require_same(source)
+        env = recording.make_env(source, render_mode)
+        try:
+            self._require_spaces(env)
+            self._use_statistics(env)
+        except BaseException:
+            env.close()
+            raise
+        return env
+
+    def _require_same(self, source: EnvironmentSource) -> None:
+        """Raise `UserError` where another instance is not, or not known to be, the environment `source`."""
+        config = self.config
+        reason = why_different(source, config["seed"])
+        if reason is None and str(config.get("no_evaluations")).startswith(DIFFERENT):
+            with closing(make(source, config["seed"])) as made:
+                verdict = inexactness(source, made, config["seed"])
+            reason = verdict if verdict is not None and verdict.startswith(DIFFERENT) else None
+        if reason is not None:
+            remedy = "use footlight.Run(folder, environment=function) with a function that makes the same one at each call"
+            raise UserError(f"{name_of(source)}: {reason} - {remedy}")
+
+    def _require_spaces(self, env: gymnasium.Env[Any, Any]) -> None:
+        spaces = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("spaces")
+        if describe(env.observation_space, env.action_space).to_json() != spaces:
+            raise UserError(
+                f"{name_of(env)} has other spaces than the environment that {self.folder} was trained on - "
+                "give the same environment"
+            )
+
+    def _use_statistics(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Give the wrappers the statistics of the training's first environment. Raises `UserError` where none are saved."""
+        if not (names := statistics_wrappers(env)):
+            return
+        saved = statistics_of(checkpoint.read_arrays(checkpoint.find(self.folder), "environments"), 0)
+        if set(saved) != set(read_statistics(env)):
+            raise UserError(
+                f"{self.folder} does not hold the running statistics of {', '.join(names)} - without them the environment is "
+                f"another one - train with {remedy(', '.join(names))} in place of the wrapper"
+            )
+        write_statistics(env, saved, frozen=True)
 
     def evaluate(
         self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None, *,
@@ -97,13 +151,12 @@ class Run:
         if deterministic is None:
             deterministic = not self.config.get("eval_stochastic", False)
         policy = load(self.folder, algorithm=self.algorithm, network=self.network, seed=seed)
-        again = remake(self.source)
-        environments = make_for_evaluation(self.make_env() if again is None else again, seed, "evaluate", episodes)
-        try:
-            limit = episode_limit(int(self.config["steps"]))
+        source = self.source
+        whole = source if isinstance(source, AtariGame) else self.make_env()
+        environments = make_for_evaluation(whole, seed, "evaluate", episodes)
+        limit = episode_limit(int(self.config["steps"]))
+        with closing(environments):
             return run_episodes(policy, environments, episodes, deterministic, limit=limit, progress=progress)
-        finally:
-            environments.close()
 
     def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> "Figure":
         """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
@@ -132,21 +185,24 @@ class Run:
         """
         seed = self._checked(episodes, seed)
         player, assessor = self._player(), self._assessor(overlay)
-        with contextlib.closing(self.make_env("rgb_array")) as env:
+        path = user_path(output).absolute()  # an environment may change the working directory
+        with closing(self.make_env("rgb_array")) as env:
             fps = recording.frames_per_second(env)
             most_steps = int(recording.MAX_SECONDS * fps)
             films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
-            return write_video(itertools.chain.from_iterable(films), user_path(output), fps)
+            write_video(itertools.chain.from_iterable(films), path, fps)
+        return user_path(output)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
         """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.
 
         The window is the environment's own where it has one and there is no overlay, otherwise ours.
         """
-        prepare_screen("human")  # before anything is loaded
+        require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
         player, assessor = self._player(), self._assessor(overlay)
-        with contextlib.closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
+        title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
+        with closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
             if env.render_mode == "human":
                 for each in _seeds(seed, episodes):
                     for _ in recording.play(player, env, each):
@@ -155,12 +211,11 @@ class Run:
             fps = recording.frames_per_second(env)
             most_steps = int(recording.MAX_SECONDS * fps) if overlay else None
             films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
-            title = f"{self.config['algorithm']} on {self.config['environment']}"
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
 
     def _has_window(self) -> bool:
         """Whether the environment draws into a window of its own."""
-        with contextlib.closing(self.make_env()) as env:
+        with closing(self.make_env()) as env:
             return "human" in env.metadata.get("render_modes", ())
 
     def _player(self) -> recording.Player:

@@ -11,11 +11,13 @@ import numpy as np
 
 from footlight import checkpoint
 from footlight.agent import Agent
+from footlight.crash import SurvivedFaults
 from footlight.environments.make import Environments
-from footlight.environments.native import cores
+from footlight.environments.wrappers import share_statistics
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError, quoted
 from footlight.evaluator import Evaluator
 from footlight.histograms import histograms
+from footlight.instances import announce_replay, judge_replay
 from footlight.interruption import Interruption
 from footlight.machine import describe_machine, device_fault
 from footlight.options import Options
@@ -27,6 +29,7 @@ from footlight.runs.progress import MEAN_OF, Display
 from footlight.runs.read import last_returns
 from footlight.storage import make_own_folder
 from footlight.streams import Streams, derived_seed
+from footlight.threads import CrowdWatch
 from footlight.types import Array
 
 MOST_ROLLBACKS = 2  # of a run that diverges, to its last good state
@@ -41,11 +44,12 @@ class Training:
     def __init__(
         self, agent: Agent, environments: Environments, evaluation_env: Environments | None, options: Options,
         folder: RunFolder, display: Display, record: Mapping[str, Any], interruption: Interruption,
-        recorder: Recorder | None = None,
+        recorder: Recorder | None = None, other_environment: str | None = None,
     ) -> None:  # fmt: skip
         self.agent, self.environments = agent, environments
         self.options, self.folder, self.display, self.recorder = options, folder, display, recorder
         self.record, self._saved_record = record, record
+        self._other_environment = other_environment  # the name of one that is given in place of the recorded one
         self.checkpoints = Rotation(folder.path, options.keep_checkpoints)
         self.interruption = interruption
         self.evaluator = Evaluator(evaluation_env, options, display, interruption)
@@ -57,6 +61,10 @@ class Training:
         self._stock_taken_at = -1
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
+        self.crowd = CrowdWatch(record["threads"], display.say)
+        self.faults = SurvivedFaults(folder.path, record, display.say)
+        if options.on_env_fault == "new-episode":
+            environments.on_fault = self.evaluator.on_fault = self.faults
 
     def compile(self) -> float:
         """Compile the update, if it is to be compiled, and say so; the seconds that it took."""
@@ -183,20 +191,30 @@ class Training:
 
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
-        agent, environments = self.agent, self.environments
+        agent, environments, observe = self.agent, self.environments, self.crowd.timed(self.agent.observe)
         while (left := self.options.steps - agent.num_steps) > 0 and self.interruption.goes_on():
             # A fault in the last session may have come between the two: random numbers are drawn for each step once
             action = agent.act(environments.observation, explore=True) if self._unanswered is None else self._unanswered
             self._unanswered = action
             transition = environments.step(action)
             self._unanswered = None
+            if environments.failed:
+                agent.forget_episodes(environments.failed)
             if left < environments.num_envs:  # the run has exactly as many steps as were asked for
                 counted = np.arange(environments.num_envs) < left
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
                 agent.forget_episodes(np.flatnonzero(~counted).tolist())
                 environments.finished = [episode for episode in environments.finished if counted[episode.env]]
-            agent.observe(*transition)
+            if observe(*transition):
+                self._abandon_stale_episodes()
             yield agent.num_steps
+
+    def _abandon_stale_episodes(self) -> None:
+        """Begin new episodes where the agent learns nothing from the rest of the current ones, if the environments can."""
+        stale = np.flatnonzero(getattr(self.agent.buffer, "is_stale", ())).tolist()
+        if stale and self.environments.can_abandon:
+            self.environments.abandon(stale)
+            self.agent.forget_episodes(stale)
 
     def _after_step(self, step: int) -> None:
         before, self._last_step = self._last_step, step
@@ -204,7 +222,7 @@ class Training:
         for episode in self.environments.finished:
             end = "terminated" if episode.terminated else "truncated"
             record = {"step": step, "env": episode.env, "return": episode.total, "length": episode.length, end: True}
-            self.folder.append("episodes", record)
+            self.folder.append("episodes", record | ({"fault": True} if episode.fault else {}))
         if _crossed(before, step, self.options.log_interval):
             self._log_metrics()
         if _crossed(before, step, self.options.evaluation_interval) and step < self.options.steps:
@@ -224,6 +242,7 @@ class Training:
             self.folder.append("metrics", {"step": step, "update": update, "time_s": round(self.seconds, 3), **metrics})
             self._flush()
             self.display.update(step, updates=update, metrics=metrics)
+            self.crowd.look()
             self.after_flush()
 
     def _flush(self) -> None:
@@ -238,6 +257,8 @@ class Training:
         """Evaluate, and log histograms where they are asked for; once at each step, and later where a signal came in between."""
         if self._stock_taken_at == step:
             return
+        if self.evaluator.environments is not None:
+            share_statistics(self.environments, self.evaluator.environments)
         evaluation = self.evaluator.run(self.agent.policy, step, self.finished_episodes)
         if self.evaluator.due:
             return
@@ -265,6 +286,7 @@ class Training:
             "updates": self.agent.num_updates,
             "seconds": round(self.seconds, 3),
             "steps_per_second": round(steps / self.seconds, 1) if self.seconds else 0.0,
+            "env_faults": self.faults.count,
             "final_evaluation": {"step": steps, **final.to_json()} if final else None,
         }
 
@@ -283,6 +305,7 @@ class Training:
             "finished_episodes": self.finished_episodes,
             **self.evaluator.manifest(step),
             "rollbacks": self.rollbacks,
+            "env_faults": self.faults.count,
             "logs": self.folder.marks(),
             "run": self.record,
             "machine": describe_machine(),
@@ -323,6 +346,7 @@ class Training:
             self.seconds = float(manifest["seconds"])
             self.rollbacks, self._stock_taken_at = manifest["rollbacks"], manifest["stock_taken_at"]
             self.finished_episodes = manifest.get("finished_episodes", 0)  # which earlier versions did not count
+            self.faults.count = manifest.get("env_faults", 0)
             self.evaluator.restore(manifest)
             marks, self._saved_record = manifest["logs"], manifest["run"]
         self._last_step = self.agent.num_steps
@@ -331,10 +355,13 @@ class Training:
         if all(name in arrays for name in _ACTED):
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
+        steps = announce_replay(arrays, self.display.say)
         with checkpoint.fitting(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
+        if (reason := judge_replay(self._other_environment, self.record, bool(astray), steps)) is not None:
+            self.mark_inexact(reason)
         if astray:
             self._unanswered = None  # actions for observations that are no more
             self.agent.forget_episodes(astray)
@@ -352,11 +379,3 @@ class Training:
 def _crossed(before: int, now: int, interval: int) -> bool:
     """Whether a multiple of `interval` lies in (before, now]; several environments may step over it."""
     return interval > 0 and now // interval > before // interval
-
-
-def choose_threads(options: Options, agent: Agent) -> int:
-    """Threads in force: from the configuration alone, so that equal runs are equal on equal machines."""
-    if options.threads is not None:
-        return options.threads
-    multiplications = agent.rows_per_update * agent.num_parameters
-    return cores() if multiplications >= 20_000_000 else 1  # below, threads wait for each other longer than they work

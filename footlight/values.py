@@ -151,6 +151,8 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
             elsewhere = (*known, *_KEYWORDS)
             raise UserError(f"unknown field {name!r}{closest(name, elsewhere) or ' - see --help for all fields'}")
     given = {name: value for name, value in values.items() if value is not None or name not in fields(Options)}
+    if isinstance(folder := given.get("buffer_dir"), str | Path) and str(folder) != "none":
+        given["buffer_dir"] = str(user_path(folder).absolute())  # an environment may change the working directory
     return [{name: value for name, value in given.items() if name in names} for names in members]
 
 

@@ -16,7 +16,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {"types", "errors", "synonyms", "config", "streams", "storage"}  # anyone may import these; they import only each other
+LEAVES = {
+    "ambient",
+    "cleanup",
+    "config",
+    "errors",
+    "interruption",
+    "storage",
+    "streams",
+    "synonyms",
+    "types",
+    "variables",
+}  # anyone may import these; they import only each other
 ENGINE = {
     "equations",
     "networks",
@@ -41,7 +52,6 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "runs": set(),
     "machine": set(),
     "options": set(),
-    "interruption": set(),
     "rotation": {"checkpoint"},
     "inspection": {"checkpoint", "forms", "runs"},
     "presets": set(),
@@ -55,16 +65,20 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
     "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
     "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
     "recording": {"assessor", "environments", "runs"},
+    "threads": {"agent", "environments", "options"},
+    "instances": {"agent", "assessor", "environments", "options", "recording"},
     "record": {"agent", "environments", "forms", "options", "runs"},
     "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
     "crash": {"environments", "forms"},
     "values": {"environments", "options", "presets"},
     "training": {
         "agent",
+        "crash",
         "environments",
         "evaluator",
         "checkpoint",
         "histograms",
+        "instances",
         "interruption",
         "machine",
         "options",
@@ -73,12 +87,14 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "recording",
         "rotation",
         "runs",
+        "threads",
     },
     "api": ENGINE
     | {
         "agent",
         "assessor",
         "crash",
+        "instances",
         "interruption",
         "machine",
         "options",
@@ -86,13 +102,14 @@ ARROWS = {  # room: the rooms it may know besides itself and the leaves
         "evaluation",
         "record",
         "recording",
+        "threads",
         "training",
         "run",
         "values",
     },
     "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
     "command_line": set(),
-    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets"},
+    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets", "runs"},
     "__main__": {"cli"},
     "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
 }

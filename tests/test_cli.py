@@ -116,7 +116,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac Pendulum-v1 --buffer-size 100", ["batch_size 128 is a value of the preset sac/Pendulum-v1"]),
         ("train sac Pendulum-v1 --env-kwargs g:9", ["'g:9'", "write g=9"]),
         ("train sac Pendulum-v1 --env-kwargs gravity=9", ["'gravity'", "Pendulum-v1 does not take", "it takes g"]),
-        ("watch nowhere", ["no folder nowhere"]),
+        ("watch nowhere --video episode.gif", ["no folder nowhere"]),
         ("plot nowhere", ["not a run folder"]),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_toml_file_stands_between_preset_and_command_line() -> None:
 def test_a_fault_of_the_environment_is_named_and_the_state_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sac", "TestNotANumber-v0", "--steps", "50", "--eval-every", "0", *FAST]) == 3
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 2  # the second names the command that plays the episode again
+    assert len(err.splitlines()) == 3  # the others name the commands that play the episode again and go on without it
     for word in ("environment 0", "seed", "step 30", "observation[1] is nan"):
         assert word in err
     folder = Path("runs/TestNotANumber-v0/sac/001")

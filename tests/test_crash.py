@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,8 @@ def test_every_fault_names_all_five_things_and_is_seen_again(kind: str, how: dic
     assert message.startswith(f"environment 0 failed at step 4 of the episode with seed {SEED}, action [")
     assert np.array2string(actions[-1], precision=6) in message
     assert KINDS[kind][0] in message
-    assert message.splitlines()[-1] == f"see it again: footlight replay {CRASH}"
+    assert message.splitlines()[1] == f"see it again: footlight replay {CRASH}"
+    assert message.splitlines()[2] == "go on without this episode: footlight resume run --on-env-fault new-episode"
     assert len(message.splitlines()) <= 3
     record = json.loads((CRASH / "fault.json").read_text())
     place = {"environment": f"{kind}-v0", "env": 0, "index": 0, "seed": SEED, "step": 4, "action": actions[-1].tolist()}
@@ -273,3 +275,133 @@ def test_the_verdict_is_written_down() -> None:
     for name, source, verdict in (("exact", faulty.Walk, "exact"), ("inexact", faulty.Historic, "history-dependent")):
         footlight.train("a2c", source, run_dir=name, **(SMALL | {"steps": 8}))
         assert json.loads(Path(name, "config.json").read_text())["resume"].startswith(verdict)
+
+
+# Faults that a run survives
+
+
+class Sticks(faulty.Walk):
+    """Fails wherever it is pushed further than a bound: a function of seed and actions."""
+
+    def step(self, action: Any) -> Any:
+        given = super().step(action)
+        if self.position > 2.5:
+            raise RuntimeError("solver did not converge")
+        return given
+
+
+SURVIVING: dict[str, Any] = {
+    **SMALL,
+    "eval_episodes": 1,
+    "keep_checkpoints": 9,
+    "on_env_fault": "new-episode",
+    "checkpoint_every": 100,
+    "eval_every": 0,
+}
+
+
+def rows(run_dir: str, log: str = "episodes") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(run_dir) / f"{log}.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("how", [{}, {"num_envs": 2, "vectorization": "sync"}, {"num_envs": 2, "vectorization": "async"}])
+def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str, Any]) -> None:
+    whole = footlight.train("a2c", Sticks, run_dir="whole", **SURVIVING, **how)
+    assert whole.result is not None
+    assert whole.result["status"] == "finished"
+    assert whole.result["steps"] == 400
+    faults = [row for row in rows("whole") if row.get("fault")]
+    assert 0 < len(faults) <= whole.result["env_faults"]
+    assert all(row["truncated"] and 0 < row["length"] < 10 for row in faults)
+    assert len(list(Path("whole/crash").iterdir())) == whole.result["env_faults"] <= crash.MAX_KEPT
+    assert crash.replay(next(iter(sorted(Path("whole/crash").glob("env-*")))), Sticks).fault is not None
+
+    shutil.copytree("whole", "parts")  # as a kill would leave it
+    for place in sorted(Path("parts/checkpoints").glob("step-*"))[2:]:
+        shutil.rmtree(place)
+    Path("parts/result.json").unlink()
+    footlight.resume("parts", environment=Sticks, quiet=True)
+    assert rows("parts") == rows("whole")
+    assert footlight.Run(Path("parts")).result["env_faults"] == whole.result["env_faults"]  # type: ignore[index]
+    mine, theirs = (load_file(next(Path(run).glob("checkpoints/step-000000400*/policy*"))) for run in ("whole", "parts"))
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("sac", {"learning_starts": 20, "n_steps": 3, "batch_size": 8, "updates_per_step": 0.1}),
+        ("ppo", {"n_steps": 16, "minibatch_size": 16}),
+        ("reinforce", {}),
+        ("stream-ac", {}),
+    ],
+)
+def test_every_kind_of_buffer_survives_a_fault(method: str, fields: dict[str, Any]) -> None:
+    run = footlight.train(method, Sticks, run_dir="run", **{**SURVIVING, "n_steps": None, **fields} if fields else
+                          {name: value for name, value in SURVIVING.items() if name != "n_steps"})  # fmt: skip
+    assert run.result is not None
+    assert run.result["steps"] == 400
+    assert run.result["env_faults"] > 0
+
+
+def test_a_stopped_run_goes_on_without_the_episode_that_fails() -> None:
+    with pytest.raises(EnvironmentFault, match="--on-env-fault new-episode"):
+        footlight.train("a2c", Sticks, run_dir="run", **{**SURVIVING, "on_env_fault": "stop"})
+    with pytest.raises(EnvironmentFault):  # the same step again
+        footlight.resume("run", environment=Sticks, quiet=True)
+    run = footlight.resume("run", environment=Sticks, quiet=True, on_env_fault="new-episode")
+    assert run.result is not None
+    assert run.result["steps"] == 400
+    assert run.config["on_env_fault"] == "new-episode"
+
+
+class Broken(faulty.Walk):
+    """Works once."""
+
+    def reset(self, **how: Any) -> Any:
+        given = super().reset(**how)
+        self.resets = getattr(self, "resets", 0) + 1
+        return given
+
+    def step(self, action: Any) -> Any:
+        if self.resets > 1:
+            raise RuntimeError("the joint broke")
+        return super().step(action)
+
+
+class NeverAgain(Broken):
+    """Cannot even be reset."""
+
+    def reset(self, **how: Any) -> Any:
+        if getattr(self, "resets", 0):
+            raise RuntimeError("the joint broke")
+        return super().reset(**how)
+
+
+@pytest.mark.parametrize("source", [Broken, NeverAgain])
+def test_a_hundred_faults_in_a_row_end_the_run(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr(crash, "MAX_KEPT", 5)
+    said: list[str] = []
+    monkeypatch.setattr("footlight.runs.progress.Display.say", lambda self, text: said.append(text))
+    with pytest.raises(EnvironmentFault, match="that was the 100th fault in a row") as raised:
+        footlight.train("a2c", source, run_dir="run", **SURVIVING)
+    assert "go on without" not in str(raised.value)
+    assert len(list(Path("run/crash").iterdir())) <= 6  # and the one that ended it
+    assert sum("a new episode begins" in text for text in said) == 5
+    assert json.loads(Path("run/result.json").read_text())["status"] == "fault"
+
+
+def test_a_process_that_dies_is_replaced_where_faults_are_survived() -> None:
+    run = footlight.train("a2c", "faulty:Leaves-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 0}, **WORKERS)
+    assert run.result is not None
+    assert run.result["env_faults"] > 0
+    assert run.result["steps"] == 400
+
+
+def test_an_evaluation_that_fails_is_left_out_where_faults_are_survived() -> None:
+    run = footlight.train("a2c", "faulty:Raises-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 12, "eval_every": 100})
+    assert run.result is not None
+    assert run.result["status"] == "finished"
+    kept = [path.name for path in Path("run/crash").iterdir()]
+    assert any(name.startswith("evaluation-at-step") for name in kept)

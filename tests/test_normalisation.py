@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from footlight.agent import Agent
+from footlight.algorithms import ALGORITHMS, find
+from footlight.environments.spaces import describe
 from footlight.errors import Diverged
 from footlight.normalisation import Normaliser, RunningMoments, divergence_cause
 from footlight.policy import load
@@ -159,6 +161,72 @@ def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, res
         if len(returns) > 1:
             assert normaliser.reward_scale[0] == close(1 / np.std(returns))
     assert_close(normaliser.discounted_return, running)
+
+
+@pytest.mark.parametrize(("restarts_at_end", "variance", "left"), [(False, 10.24, 0), (True, 8.96, 4)])
+def test_reward_scale_by_hand(tiny_spaces: Spaces, restarts_at_end: bool, variance: float, left: float) -> None:
+    """Rewards 0 0 8 | 0 4 | with gamma 0.5.
+
+    The discounted return is 0 0 8 | 0 4 where it begins again after the last step of an episode: mean 2.4, mean square 16. Where
+    it begins again at that step, u = gamma (1 - T) u + r, the last reward is the first of the next episode's: 0 0 8 | 4 4, with
+    mean 3.2 and mean square 19.2.
+    """
+    normaliser = Normaliser(tiny_spaces, 1, 0.5, False, True, restarts_at_end=restarts_at_end)
+    for reward, ends in ((0, False), (0, False), (8, True), (0, False), (4, True)):
+        seen = np.zeros((1, 2), np.float32)
+        normaliser.learn(Transition(seen, seen, np.array([reward], np.float32), seen, np.array([ends]), np.array([False])))
+    assert normaliser.return_moments.variance == pytest.approx(variance)
+    assert normaliser.reward_scale[0] == pytest.approx(variance**-0.5)
+    assert normaliser.discounted_return.tolist() == [left]
+
+
+def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
+    assert {name for name in ALGORITHMS if getattr(find(name).Config, "return_restarts_at_end", False)} == {"stream-ac"}
+
+
+def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normaliser, Transition]:
+    """What is known after 10,000 rewards of 0, and the step with the first reward as it is stored."""
+    spaces = describe(gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.Discrete(2))
+    normaliser, never = Normaliser(spaces, 1, GAMMA, False, True, **named), np.zeros(1, bool)
+    seen = np.zeros((1, 2), np.float32)
+    normaliser.return_moments.count[:] = 10_000
+    return normaliser, normaliser.learn(Transition(seen, seen, np.array([reward], np.float32), seen, never, never))
+
+
+def as_learned(normaliser: Normaliser, stored: Transition) -> float:
+    """The reward of a step that is stored as an update sees it."""
+    empty = torch.zeros(0)
+    batch = Batch(empty, empty, torch.from_numpy(stored.reward), empty, empty)
+    return float(normaliser.batch(batch, tuple(normaliser.tensors())).reward)
+
+
+@pytest.mark.parametrize(("bound", "learned"), [(None, 100.0), (10.0, 10.0), (2.5, 2.5)])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sums_rewards", [False, True])
+def test_first_reward_after_many_zeros_is_clipped(sums_rewards: bool, sign: int, bound: float | None, learned: float) -> None:
+    # 10,000 returns of 0 and one of 1: variance 1/10,001 (1 - 1/10,001), so a reward of 1 becomes 100.01
+    normaliser, stored = first_reward_after_zeros(sign, reward_bound=bound, sums_rewards=sums_rewards)
+    assert as_learned(normaliser, stored) == pytest.approx(sign * learned, rel=1e-3)
+    is_raw = bound is None or not sums_rewards
+    assert stored.reward.tolist() == pytest.approx([sign if is_raw else sign * learned / 100.005], rel=1e-3)
+
+
+def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
+    normaliser = Normaliser(tiny_spaces, 1, GAMMA, False, True, 10.0, sums_rewards=True)
+    normaliser.reward_scale[:] = 0.5
+    batch = Batch(*[torch.zeros(0)] * 2, torch.tensor([60.0]), *[torch.zeros(0)] * 2)
+    assert normaliser.batch(batch, tuple(normaliser.tensors())).reward.tolist() == [30]
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_every_method_clips_normalized_rewards_but_stream_ac(name: str) -> None:
+    seen = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    method = find(name)
+    acted = gymnasium.spaces.Box(-1, 1, (1,), np.float32) if "box" in method.ACTIONS else gymnasium.spaces.Discrete(2)
+    agent = Agent(name, seen, acted, hidden_sizes=(4,), normalize_rewards=True, compile="off")
+    assert agent.normaliser is not None
+    assert agent.normaliser.reward_bound == (None if name == "stream-ac" else 10)
+    assert agent.normaliser.sums_rewards == (name == "reinforce")
 
 
 def test_rewards_are_divided_and_not_centred(tiny_spaces: Spaces) -> None:

@@ -155,7 +155,7 @@ def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     assert (len(frames), frames[0].shape) == (201, (500, 860, 3))
     assert main(["watch", "run", "--overlay", "--video", "swing.mp4"]) == 0
     np.testing.assert_array_equal(decode(Path("swing.mp4"))[77], frames[77])
-    assert capsys.readouterr().out == "swing.mp4\n"
+    assert capsys.readouterr().out == "run\nswing.mp4\n"
 
 
 def test_an_episode_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +229,7 @@ def test_a_film_that_fails_harms_nothing(
     def breaking(self: Training, step: int) -> None:
         FAILING[kind] = 7
         if kind == "make":
-            monkeypatch.setattr(recording, "make_one", lambda *given: (_ for _ in ()).throw(OSError("no more files")))
+            monkeypatch.setattr(recording, "make_another", lambda *given: (_ for _ in ()).throw(OSError("no more files")))
         if kind == "folder":
             Path("with/videos").touch()
         whole(self, step)

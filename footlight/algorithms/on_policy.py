@@ -1,7 +1,7 @@
 """What the on-policy methods share besides equations: one network for policy and values, acting, and the optimiser's step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class Networks:
 
     actor_critic: Network
     head: Head
-    apart: bool
-    """Whether actor and critic are known to have no layer in common."""
+    separate: bool
+    """Whether the values are computed from the parameters of parts called `critic`, and the policy from none of them."""
     pixels: bool
     """Whether observations are pictures, whose forward pass is what an update costs."""
 
@@ -42,11 +42,13 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     Raises `UserError` for a module of the user's that does not fit.
     """
     head = head_for(spaces.action, config.action_head)
-    one_std = isinstance(spaces.action, BoxAction) and config.action_head == "gaussian"
-    num_log_std = spaces.action.size if one_std else 0
+    is_box, one_std = isinstance(spaces.action, BoxAction), config.action_head == "gaussian"
+    num_log_std = spaces.action.size if is_box and one_std else 0
+    num_raw_log_std = spaces.action.size if is_box and not one_std else 0
     ours = ActorCritic(
         spaces.observation_shape, head.num_outputs - num_log_std, architecture_of(config, spaces),
-        shared=config.shared_torso, num_log_std=num_log_std, initial_log_std=config.initial_log_std, **changes,
+        shared=config.shared_torso, num_log_std=num_log_std, num_raw_log_std=num_raw_log_std,
+        initial_log_std=config.initial_log_std, **changes,
     )  # fmt: skip
     pixels = sees_pixels(config, spaces)
     if network is None:
@@ -54,10 +56,9 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
         networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
         return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
-    apart = not theirs.whole and not config.shared_torso
-    networks = Networks(Network([theirs], precision=config.precision), head, apart, pixels)
+    networks = Networks(Network([theirs], precision=config.precision), head, False, pixels)
     _try_out(networks, spaces, ours.num_values)
-    return networks
+    return replace(networks, separate=_are_separate(networks.actor_critic, _example(spaces)))
 
 
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
@@ -135,6 +136,7 @@ def step_sizes(config: Any, network: Network) -> float | Tensor:
         return float(config.learning_rate)
     critic_P = network.marked("critic")
     own = torch.maximum(network.marked("actor"), network.marked("log_std"))  # an actor may have a log_std inside it
+    critic_P, own = critic_P * (1 - own), own * (1 - critic_P)  # what both share is neither's own
     rate_P = config.learning_rate * (1 - critic_P - own)
     return (
         rate_P + (config.actor_learning_rate or config.learning_rate) * own
@@ -180,6 +182,13 @@ class _UsersOwn(nn.Module):
         if self.log_std is not None and output.shape[-1] == len(self.log_std):
             output = torch.cat([output, self.log_std.expand_as(output)], -1)
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
+
+
+def _are_separate(network: Network, observation: Tensor) -> bool:
+    """Whether actor and critic share no parameter, and names tell whose each one is."""
+    policy_P, value_P = network.dependencies(observation)
+    critic_P = network.marked("critic")
+    return bool(value_P.any()) and not (policy_P * critic_P).any() and not (value_P * (1 - critic_P)).any()
 
 
 def _example(spaces: Spaces) -> Tensor:

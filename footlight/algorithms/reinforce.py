@@ -1,10 +1,12 @@
 """REINFORCE: the policy gradient from returns of whole episodes, with or without a learned baseline (Williams 1992; Sutton &
 Barto 2018, sections 13.3 and 13.4).
 
-An update follows each `episodes_per_update` episodes. Departures from the book: Adam instead of plain steps, one step for all
-steps of the episodes together, no factor gamma^t. An episode that a time limit cut off has no complete return: with a baseline
-the value of its true last state stands for the rest; without one the rest is missing, and returns near the limit are too small.
-That is the method's own limit, not an oversight.
+An update follows `episodes_per_update` episodes, all of them begun after the update before and as many from each environment: so
+they are whole episodes of one policy, long ones as often as it plays them.
+
+Departures from the book: Adam instead of plain steps, one step for all steps of the episodes together, no factor gamma^t. An
+episode that a time limit cut off has no complete return: with a baseline the value of its true last state stands for the rest;
+without one the rest is missing, and returns near the limit are too small. That is the method's own limit, not an oversight.
 
 Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 """
@@ -54,7 +56,7 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     baseline: bool = True
     """Subtract a learned baseline V(s) from the returns."""
     episodes_per_update: Count = 1
-    """Episodes per gradient update."""
+    """Episodes per gradient update, as many from each environment: rounded up to a multiple of num_envs."""
     value_coef: NonNegative = 0.5
     """Weight of the baseline's loss (squared error)."""
     learning_rate: Positive = 1e-3

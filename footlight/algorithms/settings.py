@@ -21,6 +21,9 @@ class Normalisation:
     """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = False
     """Divide by the running standard deviation of the discounted return."""
+    clip_normalized_reward: OptionalPositive = 10.0
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
+    none: off."""
     clip_reward: OptionalPositive = None
     """Clip rewards to plus and minus this; none: off."""
 
@@ -59,7 +62,8 @@ class ContinuousActions:
     state-dependent-gaussian, or squashed-gaussian (state-dependent, through tanh). Discrete actions
     are categorical."""
     initial_log_std: float = 0.0
-    """Initial log standard deviation of the gaussian head, in units of half the action range."""
+    """Initial log standard deviation of continuous actions, in units of half the action range. A
+    squashed-gaussian has it before the tanh; a network of your own starts as it comes."""
 
 
 @dataclass(frozen=True, kw_only=True)

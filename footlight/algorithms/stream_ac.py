@@ -4,7 +4,8 @@ Mahmood 2024, arXiv:2410.14606, algorithm 2).
 Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
 normalisation without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
 The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
-Departure from the paper: a step's observation joins the statistics after the step, so that acting changes nothing.
+Departures from the paper: a step's observation joins the statistics after the step, so that acting changes nothing; variances are
+divided by n, and that of the discounted return is taken around its mean; time is no part of the observation.
 
 Shape letters: A action dimensions or choices, P parameters.
 """
@@ -18,7 +19,7 @@ from torch.func import grad
 from footlight.algorithms.on_policy import Networks, NetworkSource, act, assess, build_networks, explore
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.rollout import Rollout
-from footlight.config import Fraction, LayerSizes, NonNegative, Positive, check
+from footlight.config import Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import bounded_step_size
 from footlight.equations.returns import td_target
 from footlight.errors import UserError
@@ -35,6 +36,9 @@ POLICY = "actor_critic"
 METRICS = ("td_error", "value_mean", "entropy", "actor_step", "critic_step")
 """td_error: its absolute value, in units of scaled reward; value_mean: V(s) in these units; entropy: nats per action; actor_step,
 critic_step: the step sizes that the bound left, at most actor_step_size and critic_step_size."""
+
+
+LOG_SOFTPLUS_0 = -0.3665  # log(softplus(0)) = log(log 2): a standard deviation of 0.693
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,9 @@ class Config(Normalisation):
     """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
     normalize_rewards: bool = True
     """Divide by the running standard deviation of the discounted return."""
+    clip_normalized_reward: OptionalPositive = None
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
+    none: off, as in the paper."""
     torso: Torso = "auto"
     """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
     (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at
@@ -75,10 +82,12 @@ class Config(Normalisation):
     action_head: ContinuousHead = "state-dependent-gaussian"
     """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are
     categorical."""
-    initial_log_std: float = 0.0
-    """Log standard deviation of the gaussian head at the start, in half action ranges."""
+    initial_log_std: float = LOG_SOFTPLUS_0
+    """Log standard deviation of continuous actions at the start, in half action ranges; the default is that of a standard
+    deviation of softplus(0), which the paper's network begins with."""
     shared_torso = layer_norm_affine = False
     precision = "fp32"
+    return_restarts_at_end = True
 
     def __post_init__(self) -> None:
         check(self)
@@ -93,13 +102,12 @@ class State:
 
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own. Raises `UserError` where actor and critic of the user's are not apart."""
+    """Policy and values: ours, or the user's own. Raises `UserError` where the user's actor and critic share a parameter."""
     networks = build_networks(config, spaces, network)
-    marks = networks.actor_critic.marked("critic")
-    if network is not None and not (0 < marks.sum() < len(marks) and networks.apart):
+    if not networks.separate:
         raise UserError(
-            "stream-ac needs actor and critic with no layer in common - the network has to have the parts `actor` and `critic`, "
-            "and no forward of its own"
+            "stream-ac updates actor and critic separately - in this network they share parameters, or their names do not tell "
+            "them apart - give it parts called `actor` and `critic` with no layer in common"
         )
     return networks
 
@@ -118,7 +126,9 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
-    """Nothing to do here: the update itself ends the trace."""
+    """End the trace: what follows does not depend on the steps before."""
+    if ended_E.any():
+        state.trace.zero_()
 
 
 def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
@@ -139,7 +149,7 @@ def update(
     config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_1A: Tensor, form: None
 ) -> dict[str, Tensor]:
     """One step of both. Changes `state` in place and nothing else."""
-    observation, action_1A, reward, next_observation, discount, continues, _ = (array[0] for array in batch[:-1])
+    observation, action_1A, reward, next_observation, discount = (array[0] for array in batch[:5])
     _, next_value = networks.actor_critic(state.actor_critic, next_observation)
     _, value = networks.actor_critic(state.actor_critic, observation)
     td_error = (td_target(reward, discount, next_value) - value).squeeze()
@@ -162,7 +172,7 @@ def update(
     step_P = td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P
     is_finite = (td_error + actor_norm + critic_norm).isfinite()  # otherwise the step is not taken
     state.actor_critic.copy_(torch.where(is_finite, state.actor_critic + step_P, state.actor_critic))
-    state.trace.copy_(torch.where(is_finite, trace_P * continues, state.trace))  # at either end of an episode its trace ends
+    state.trace.copy_(torch.where(is_finite, trace_P, state.trace))
     return {
         "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,
         "actor_step": actor_step, "critic_step": critic_step,

@@ -9,7 +9,9 @@ from footlight.streams import derived_seed
 from footlight.types import Array
 
 ALL = -1  # as the index of an environment: all of them together
-MEND = "mend the environment; the state is saved"
+FIX = "fix the environment"
+MAX_FAULTS = 100  # of one environment without a step between them
+MEND = f"{FIX}; the state is saved"
 _TEXT = str, bytes
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -22,9 +24,11 @@ class WorkerLost(RemoteError):
     """A process has died, or was ended as it did not answer."""
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """What was raised, and what it said."""
-    return str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, RemoteError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def shown(action: Any) -> str:
@@ -39,6 +43,7 @@ class Episode(NamedTuple):
     total: float  # the return: undiscounted sum of raw rewards
     length: int
     terminated: bool  # else truncated
+    fault: bool = False  # it was cut off where the environment failed
 
 
 class EpisodeBook:
@@ -61,6 +66,11 @@ class EpisodeBook:
     def common_seed(self) -> int:
         """A seed for all environments together, where they take only one; no two numbers of episodes give the same."""
         return derived_seed(self.seed, self.stream, int(self.index.sum()))
+
+    @property
+    def position(self) -> tuple[Array, Array, Array]:
+        """What `undo` goes back to, as long as only `finish_all` and `begin` are called in between."""
+        return self.index, self.total, self.length
 
     def finish_all(self, envs: Array, terminated: Array) -> list[Episode]:
         """Close the current episodes of `envs` (indices) and turn to the next."""

@@ -2,31 +2,37 @@
 
 Environments are put back to where they stood by playing their current episode again in a new instance, from its seed. That is
 exact where an episode is a function of its seed and actions alone. Nothing of the training is touched: the instances are made for
-this, and their seeds and actions are of streams of their own.
+this, and their seeds and actions are of streams of their own. Running statistics of wrappers are part of a checkpoint; here they
+stand still.
 """
 
 import contextlib
 import copy
-import random
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 
 import numpy as np
-import torch
 
-from footlight.environments.make import Environments, EnvironmentSource, make_one, remake
+from footlight.cleanup import close
+from footlight.environments.make import Environments, EnvironmentSource
+from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.trial import Budget, TooLong, global_randomness
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.environments.wrappers import freeze_statistics
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 from footlight.types import Array
 
 STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
 STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it is asked again
+ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
+LEFT_OUT = "unknown: the start-up probe was left out (probe off)"
+DIFFERENT = "two instances of the environment differ"
+"""How the verdict begins where each instance repeats its own episodes, and another one plays others."""
 
 
 def inexactness(
@@ -41,22 +47,25 @@ def inexactness(
     """
     if isinstance(environments, VectorEnvironments):
         return environments.why_inexact
-    again = remake(source)
-    if again is None:
-        return "the environment was given as an object that cannot be made again"
+    try:
+        remake(source)
+    except UserError as error:
+        return str(error).partition(" - give ")[0]
     space = copy.deepcopy(environments.action_space)
     space.seed(derived_seed(seed, "actions on trial"))
     actions = [np.asarray(space.sample())[None] for _ in range(STEPS + STEPS_BETWEEN)]
     with contextlib.ExitStack() as closing:
-        closing.callback(_global_randomness())
+        closing.callback(global_randomness())
         try:
-            used, fresh = (_instance(again, environments, seed, supervision, closing) for _ in range(2))
+            used, fresh = (_instance(source, environments, seed, supervision, closing) for _ in range(2))
             if used.envs[0].unwrapped is fresh.envs[0].unwrapped:
                 return "there is only one instance of the environment"
             closing.enter_context(watched([used, fresh], supervision.timeout))
             return _compared(used, fresh, actions)
+        except TooLong as long:
+            return f"unknown: the start-up probe was stopped: {long}"
         except UserError as error:
-            return f"no other instance can be made to try it out ({str(error).partition(' - ')[0]})"
+            return f"unknown: no other instance can be made to try it out ({str(error).partition(' - give ')[0]})"
         except EnvironmentFault as fault:  # the training's own error will say more
             return f"an episode on trial failed{f' at step {fault.episode.step}' if fault.episode else ''}"
 
@@ -65,7 +74,7 @@ def _instance(
     source: EnvironmentSource, like: Environments, seed: int, supervision: Supervision, closing: contextlib.ExitStack
 ) -> SerialEnvironments:
     """One more, where those it is `like` are. Raises `UserError`."""
-    make_it = partial(make_one, source)  # type: ignore[arg-type]
+    make_it = partial(make_another, source)
     if isinstance(like, AsyncEnvironments):
         environments: SerialEnvironments = AsyncEnvironments(make_it, 1, seed, "trial", replace(supervision, restart=False))
     else:
@@ -74,33 +83,43 @@ def _instance(
             raise UserError("it is the training's own that is given again")
         environments = SerialEnvironments([env], seed, "trial")
     closing.callback(_close, environments)
+    freeze_statistics(environments.envs[0])
     return environments
 
 
 def _close(environments: SerialEnvironments) -> None:
-    with contextlib.suppress(Exception):  # the training will close some of these, too, and say so
-        environments.close()
+    close(environments, say=lambda text: None)  # the training will close some of these, too, and say so
 
 
 def _compared(used: SerialEnvironments, fresh: SerialEnvironments, actions: list[Array]) -> str | None:
-    first, second = (_play(environments, "trial", actions[:STEPS]) for environments in (used, fresh))
+    budget = Budget(ALL_STEPS)
+    first, second = (_play(environments, "trial", actions[:STEPS], budget) for environments in (used, fresh))
     if first != second:
-        return f"nondeterministic: two episodes with the same seed and actions differ at step {_first_difference(first, second)}"
-    _play(used, "life before", actions[STEPS:])
-    third = _play(used, "trial", actions[:STEPS])
+        step = _first_difference(first, second)
+        again = [_play(environments, "trial", actions[:STEPS], budget) for environments in (used, fresh)]
+        if again == [first, second]:
+            return f"{DIFFERENT} at step {step} of an episode with the same seed and actions"
+        return f"nondeterministic: two episodes with the same seed and actions differ at step {step}"
+    _play(used, "life before", actions[STEPS:], budget)
+    third = _play(used, "trial", actions[:STEPS], budget)
     if third != second:
         step = _first_difference(third, second)
         return f"history-dependent: an episode differs at step {step} in an instance that has lived through others"
     return None
 
 
-def _play(environments: SerialEnvironments, stream: str, actions: list[Array]) -> list[tuple[int, bytes]]:
-    """All that is seen of the first episodes of a stream of seeds: the step of its episode, and what came to the agent."""
+def _play(environments: SerialEnvironments, stream: str, actions: list[Array], budget: Budget) -> list[tuple[int, bytes]]:
+    """All that is seen of the first episodes of a stream of seeds: the step of its episode, and what came to the agent.
+
+    Raises `TooLong`.
+    """
     environments.reseed(stream)
-    seen = [(0, environments.reset().tobytes())]
+    with budget.step():
+        seen = [(0, environments.reset().tobytes())]
     for action in actions:
         step = int(environments.book.length[0]) + 1
-        transition = environments.step(action)
+        with budget.step():
+            transition = environments.step(action)
         parts = transition.next_observation, transition.reward, transition.terminated, transition.truncated
         seen.append((step, b"".join(part.tobytes() for part in parts)))
         if environments.finished:
@@ -110,15 +129,3 @@ def _play(environments: SerialEnvironments, stream: str, actions: list[Array]) -
 
 def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]]) -> int:
     return next((mine or theirs)[0] for mine, theirs in zip_longest(one, other) if mine != theirs)
-
-
-def _global_randomness() -> Callable[[], None]:
-    """Puts the generators back that all of the process share: what draws from them in the training draws what it would have."""
-    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(pytorch)
-
-    return put_back

@@ -59,7 +59,7 @@ def as_flag(name: str, value: Any) -> bool:
     return bool(array.reshape(())[()])
 
 
-def old_interface(method: str, error: Exception) -> InterfaceError | None:
+def old_interface(method: str, error: BaseException) -> InterfaceError | None:
     """What stands behind an exception that an environment of Gym's old interface causes; None if it is something else."""
     if isinstance(error, InterfaceError):
         return error
@@ -76,7 +76,7 @@ def old_interface(method: str, error: Exception) -> InterfaceError | None:
     return None
 
 
-def _in_gymnasium(error: Exception) -> bool:
+def _in_gymnasium(error: BaseException) -> bool:
     """Whether it was raised by Gymnasium's own code rather than by the environment's."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:

@@ -1,6 +1,6 @@
 """The one way in: an id, an environment, a vector environment or a function becomes `Environments`."""
 
-import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from footlight.cleanup import closing
 from footlight.config import build, fields
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.naming import Registered
@@ -20,6 +21,7 @@ from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import UserError
+from footlight.interruption import is_interruption
 
 EnvironmentSource = (
     str | EnvSpec | Registered | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
@@ -49,11 +51,11 @@ def make(
     if isinstance(source, VectorEnv):
         if num_envs not in (None, source.num_envs):
             raise UserError(f"num_envs is {num_envs} - the given vector environment has {source.num_envs}")
-        return VectorEnvironments(source, seed, stream)
+        return VectorEnvironments(source, seed, stream, owned=False)
     if isinstance(source, gymnasium.Env):
         if num_envs not in (None, 1):
             raise UserError(f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id")
-        return SerialEnvironments([source], seed, stream)
+        return SerialEnvironments([source], seed, stream, owned=False)
     count = num_envs or 1
     if count > 1 and isinstance(source, AtariGame) and vectorization in ("native", "auto"):
         return VectorEnvironments(source.vector(count), seed, stream)
@@ -79,7 +81,9 @@ def make_for_evaluation(
         return make(source.whole(), seed, min(episodes, _MOST_EVALUATED_TOGETHER), stream, vectorization="native")
     if supervision is not None and not isinstance(source, gymnasium.Env | VectorEnv):
         return AsyncEnvironments(partial(make_one, source), 1, seed, stream, supervision)
-    return make(source, seed, stream=stream)
+    environments = make(source, seed, stream=stream)
+    environments.owned = True  # a single one that is passed here was made for this
+    return environments
 
 
 def config_class(source: EnvironmentSource) -> Any:
@@ -110,10 +114,8 @@ def _native(source: EnvironmentSource, num_envs: int) -> VectorEnv[Any, Any, Any
     if not isinstance(source, str | Registered):
         raise UserError(f"{name_of(source)} has no native version, as it is no id - use sync or async")
     single = make_one(source)  # which also knows what to say of an id that is wrong
-    try:
+    with closing(single):
         return make_native(single, name_of(source), num_envs, source.kwargs if isinstance(source, Registered) else {})
-    finally:
-        single.close()
 
 
 def make_one(
@@ -129,8 +131,12 @@ def make_one(
         wanted = "give an id, a gymnasium.Env, a VectorEnv, or a function that makes an Env"
         raise UserError(f"{source!r:.80} is not an environment - {_foreign(source) or wanted}")
     try:
-        env: Any = source()
-    except Exception as error:  # the user's own code: whatever it stumbles over
+        env: Any = _called(source, render_mode)
+    except UserError:
+        raise
+    except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
+        if is_interruption(error):
+            raise
         raise UserError(f"{name_of(source)} made no environment - {in_short(error)}") from error
     if not isinstance(env, gymnasium.Env):
         wanted = "return a gymnasium.Env"
@@ -145,30 +151,24 @@ def _foreign(env: Any) -> str | None:
     return "it is an environment of Gym, which Gymnasium has replaced - derive it from gymnasium.Env instead"
 
 
-def remake(source: EnvironmentSource, render_mode: str | None = None) -> Any:
-    """How to make another environment like `source`, for evaluation and video; None where there is no way."""
-    if isinstance(source, VectorEnv | gymnasium.Env):
-        spec = source.spec
-        if spec is None or spec.entry_point is None:
-            return None
-        if any(wrapper.kwargs is None for wrapper in getattr(spec, "additional_wrappers", ()) or ()):
-            return None  # a wrapper that does not remember what it was made with
-        plain = copy.deepcopy(spec)  # of a vector environment's making, one single environment
-        wrappers = plain.kwargs.pop("wrappers", None) or ()
-        for name in ("num_envs", "vectorization_mode", "vector_kwargs", "render_mode"):
-            plain.kwargs.pop(name, None)
-        asked: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        # `make_vec` repeats the time limit among the arguments of the class, where that of a single environment has none
-        asked |= {name: plain.kwargs.pop(name) for name in ("max_episode_steps",) if name in plain.kwargs}
-
-        def another() -> gymnasium.Env[Any, Any]:
-            env = gymnasium.make(plain, disable_env_checker=True, **asked)
-            for wrapper in wrappers:
-                env = wrapper(env)
-            return env
-
-        return another
-    return source
+def _called(make_it: Callable[..., Any], render_mode: str | None) -> Any:
+    """What the user's function or class returns; it is given `render_mode` where its signature has it."""
+    if render_mode is None:
+        return make_it()
+    try:
+        parameters = inspect.signature(make_it).parameters
+    except (TypeError, ValueError):  # of some built-in callables nothing is known
+        return make_it()
+    named = parameters.get("render_mode")
+    if named is not None and named.kind in (named.KEYWORD_ONLY, named.POSITIONAL_OR_KEYWORD):
+        return make_it(render_mode=render_mode)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        try:
+            return make_it(render_mode=render_mode)
+        except TypeError as error:  # whatever it hands its keywords on to has no such argument
+            if "render_mode" not in str(error):
+                raise
+    return make_it()
 
 
 def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str | None) -> None:

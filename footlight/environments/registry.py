@@ -19,6 +19,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from footlight.config import plain
 from footlight.environments.naming import Registered, name_of
 from footlight.errors import UserError, closest
+from footlight.interruption import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
 _RESERVED = ("render_mode", "disable_env_checker", "id")  # arguments of `gymnasium.make` that footlight gives
@@ -115,7 +116,9 @@ def make_registered(source: str | Registered, render_mode: str | None = None) ->
         raise UserError(f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}") from error
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_unregistered(named.id)) from error
-    except Exception as error:  # an environment's own code: whatever it stumbles over
+    except BaseException as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
+        if is_interruption(error):
+            raise
         said = f"{named.id!r} cannot be made - {in_short(error)}"
         raise UserError(_wrong_argument(named, error) or said) from error
 
@@ -141,7 +144,9 @@ def _import_module_of(name: str) -> None:
             f"there is no module {module!r}, which {name!r} names - it is not on Python's path, with {Path.cwd()} the working "
             f"directory - run this in the folder of {module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
         ) from error
-    except Exception as error:  # the user's own code: whatever it stumbles over
+    except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
+        if is_interruption(error):
+            raise
         raise UserError(_broken(name, module, error)) from error
 
 
@@ -149,7 +154,7 @@ def _from_folder(path: Path) -> str:
     return "" if path.parent == Path() else f", in the folder {path.parent}"
 
 
-def _broken(name: str, module: str, error: Exception) -> str:
+def _broken(name: str, module: str, error: BaseException) -> str:
     where, traceback = "", error.__traceback__
     while traceback is not None:  # the innermost line of what is not Python's own import machinery
         file = traceback.tb_frame.f_code.co_filename
@@ -181,7 +186,7 @@ def _module_of(spec: EnvSpec) -> str:
     return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
 
 
-def _wrong_argument(named: Registered, error: Exception) -> str | None:
+def _wrong_argument(named: Registered, error: BaseException) -> str | None:
     """What to say of an argument that the environment does not take, or lacks; None if it is something else."""
     if not isinstance(error, TypeError):
         return None
@@ -219,12 +224,12 @@ def _remedy(source: str) -> str:
     return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what an exception says, or its type."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def in_short(error: Exception) -> str:
+def in_short(error: BaseException) -> str:
     """The type of an exception, and the first line of what it says, if it says anything."""
     said = first_line(error)
     return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"

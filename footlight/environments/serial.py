@@ -4,7 +4,8 @@ Every episode starts with a seed derived from the run's seed, the environment's 
 the current episode are kept: that is all it takes to put a fresh, deterministic environment where an interrupted one stood.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ import numpy as np
 
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import (
+    MAX_FAULTS,
     MEND,
     Episode,
     EpisodeBook,
@@ -19,20 +21,32 @@ from footlight.environments.episodes import (
     all_finite,
     as_observation,
     as_reward,
+    as_stored,
     in_words,
 )
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
-from footlight.environments.spaces import describe
-from footlight.errors import EnvironmentFault
+from footlight.environments.spaces import describe, difference
+from footlight.environments.wrappers import restore_statistics, saved_statistics
+from footlight.errors import EnvironmentFault, UserError
+from footlight.interruption import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
+
+
+def replayed_steps(arrays: Mapping[str, Array]) -> int:
+    """How many steps `SerialEnvironments.restore` makes."""
+    taken = (actions for name, actions in arrays.items() if name.startswith("actions."))
+    return sum(actions.shape[0] for actions in taken if actions.ndim)  # 0 dimensions: a forged file, refused when restored
 
 
 class SerialEnvironments:
     """E single environments with their own autoreset."""
 
-    def __init__(self, envs: list[gymnasium.Env[Any, Any]], seed: int, stream: str) -> None:
-        self.envs = envs
+    def __init__(self, envs: list[gymnasium.Env[Any, Any]], seed: int, stream: str, owned: bool = True) -> None:
+        self.envs, self.owned = envs, owned
         self.num_envs = len(envs)
+        for env in envs[1:]:
+            if (what := difference(envs[0], env, observation_bounds=False)) is not None:
+                raise UserError(f"the environments differ: {what} - let all have the same spaces")
         self.spaces = describe(envs[0].observation_space, envs[0].action_space)
         self.observation_space, self.action_space = envs[0].observation_space, envs[0].action_space
         self.book = EpisodeBook(self.num_envs, seed, stream)
@@ -40,8 +54,13 @@ class SerialEnvironments:
         # MuJoCo's float64 is gathered as it is, and rounded for all environments at once
         self._seen_dtype = np.dtype(np.float64) if self.observation_space.dtype == np.float64 else self._dtype
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
+        self.can_abandon = True
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
+        self.on_fault: Callable[[EnvironmentFault], None] | None = None
+        """Told of a fault after which a new episode begins; None: faults are raised."""
+        self.failed: list[int] = []  # environments in which the last step was cut off by a fault
+        self._faults_in_a_row: dict[int, int] = {}  # by environment, since its last step
         self._scalar = np.dtype(self.action_space.dtype).type
         self._actions = [bytearray() for _ in envs]  # of the current episodes, side by side: an episode may never end
         self._action_row = np.zeros(0)  # which dtype and shape one of them has
@@ -55,8 +74,19 @@ class SerialEnvironments:
         self._ask_resets(envs)
         for env in envs:
             self._actions[env].clear()
-            self.observation[env] = self._reset(env)
+            self._begin(env)
         return self.observation.copy()
+
+    def abandon(self, envs: Sequence[int]) -> None:
+        """Leave the current episodes of these unfinished, and begin their next. Raises `EnvironmentFault`."""
+        before, page, actions = self.observation.copy(), self.book.position, [bytearray(taken) for taken in self._actions]
+        try:
+            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.restart(envs)
+        except EnvironmentFault:
+            self.observation, self._actions = before, actions
+            self.book.undo(page)
+            raise
 
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`.
@@ -65,23 +95,26 @@ class SerialEnvironments:
         """
         before, book = self.observation, self.book
         page = book.advance(action)
-        self.finished = []
+        self.finished, self.failed = [], []
         try:
             successor, reward, terminated, truncated, ended = self._steps(action)
             book.earn(reward)
             self.observation = successor.copy()
+            if self._faults_in_a_row:
+                self._faults_in_a_row = {env: self._faults_in_a_row[env] for env in self.failed}
             if ended:
                 self._restart(ended, terminated)
         except EnvironmentFault as fault:
             self._tell_actions(fault)
             # The state before the fault is what gets saved
-            self.observation, self.finished = before, []
+            self.observation, self.finished, self.failed = before, [], []
             book.undo(page)
             raise
         self._keep(action)
         for env in ended:
             self._actions[env].clear()
-        return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated)
+        valid = ~np.isin(np.arange(self.num_envs), self.failed) if self.failed else None
+        return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated, valid)
 
     def _keep(self, action: Array) -> None:
         rows = np.ascontiguousarray(action)
@@ -107,9 +140,38 @@ class SerialEnvironments:
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.book.finish_all(np.array(ended), terminated)
+        if self.failed:  # the step that failed is none
+            shorter = [each._replace(length=each.length - (each.env in self.failed)) for each in self.finished]
+            self.finished = [each._replace(fault=each.env in self.failed) for each in shorter if each.length]
         self._ask_resets(ended)
         for env in ended:
-            self.observation[env] = self._reset(env)
+            self._begin(env)
+
+    def _begin(self, env: int) -> None:
+        """Reset `env` for its current episode; where that fails and faults are survived, for the one after it."""
+        while True:
+            try:
+                self.observation[env] = self._reset(env)
+                return
+            except EnvironmentFault as fault:
+                self._survive(fault, env)
+                self.book.finish(env, False)
+
+    def _survive(self, fault: EnvironmentFault, env: int) -> None:
+        """Take note of a fault after which a new episode may begin. Raises it where faults are not survived, or too many came."""
+        if self.on_fault is None:
+            raise fault
+        count = self._faults_in_a_row.get(env, 0) + 1
+        if count == MAX_FAULTS:
+            assert fault.episode is not None
+            raise self.book.fault(env, f"{fault.episode.what}; that was the {count}th fault in a row") from fault.__cause__
+        self._faults_in_a_row[env] = count
+        self._tell_actions(fault)
+        self.on_fault(fault)
+        self.revive(env)
+
+    def revive(self, env: int) -> None:
+        """Have `env` be one that can be reset after a fault. Raises `EnvironmentFault`."""
 
     def _steps(self, action: Array) -> tuple[Array, Array, Array, Array, list[int]]:
         """One step of each: observations, rewards, terminated, truncated, all checked; and which of them ended."""
@@ -118,17 +180,25 @@ class SerialEnvironments:
         terminated, truncated, ended = np.zeros(num_envs, bool), np.zeros(num_envs, bool), []
         self._ask_steps(action)
         for env in range(num_envs):
-            observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
+            try:
+                observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
+                if type(observed) is np.ndarray and observed.dtype == dtype and observed.shape == shape:
+                    seen[env] = observed
+                else:
+                    seen[env] = as_observation(self.book, env, observed, shape, self._dtype)
+                reward[env] = as_reward(self.book, env, earned)
+                if self.on_fault is not None and self._dtype.kind == "f":
+                    self.book.check(env, "observation", as_stored(self.book, env, seen[env], self._dtype))
+            except EnvironmentFault as fault:
+                self._survive(fault, env)
+                seen[env], reward[env] = self.observation[env], 0
+                terminates, truncates, life_lost = False, True, False
+                self.failed.append(env)
             if terminates or truncates:
                 terminated[env], truncated[env] = terminates, truncates
                 ended.append(env)
             elif life_lost:
                 terminated[env] = True
-            if type(observed) is np.ndarray and observed.dtype == dtype and observed.shape == shape:
-                seen[env] = observed
-            else:
-                seen[env] = as_observation(self.book, env, observed, shape, self._dtype)
-            reward[env] = as_reward(self.book, env, earned)
         if dtype == self._dtype:
             successor = seen
         else:
@@ -149,12 +219,14 @@ class SerialEnvironments:
             if type(terminated) is not bool or type(truncated) is not bool:
                 terminated, truncated = as_flag("terminated", terminated), as_flag("truncated", truncated)
             return observed, reward, terminated, truncated, LIFE_LOST in info and bool(info[LIFE_LOST])
-        except Exception as error:
+        except BaseException as error:  # also sys.exit(), which would end the program
+            if is_interruption(error):
+                raise
             raise self._failed(env, "step", error) from error
         finally:
             self.book.called = None
 
-    def _failed(self, env: int, method: str, error: Exception) -> EnvironmentFault:
+    def _failed(self, env: int, method: str, error: BaseException) -> EnvironmentFault:
         if isinstance(error, WorkerLost):
             return self.book.fault(env, str(error), "look for what ended it, or take on_worker_death restart; the state is saved")
         if (slip := old_interface(method, error)) is not None:
@@ -170,7 +242,9 @@ class SerialEnvironments:
         self.book.called = env
         try:
             observation, _ = reset_answer(self.envs[env].reset(seed=self.book.episode_seed(env)))
-        except Exception as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             raise self._failed(env, "reset", error) from error
         finally:
             self.book.called = None
@@ -185,7 +259,7 @@ class SerialEnvironments:
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
         actions = {f"actions.{env}": self._taken(env) for env, taken in enumerate(self._actions) if taken}
-        return {**self.book.arrays(), "observation": self.observation, **actions}
+        return {**self.book.arrays(), "observation": self.observation, **actions, **saved_statistics(self)}
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
         """Put fresh environments where the saved ones stood, by replaying the actions of their current episodes.
@@ -198,15 +272,22 @@ class SerialEnvironments:
         wrong = [env for env, actions in taken.items() if actions is not None and not self._are_actions(actions)]
         if wrong or seen.shape != self.observation.shape or self.book.index.min() < 0:
             raise ValueError("episodes of other environments were saved")
+        restore_statistics(self, arrays, frozen=True)  # what was normalized with the last ones is seen again
         astray = []
         for env in range(self.num_envs):
             actions = taken[env]
-            self.replay(env, np.empty(0) if actions is None else actions)
-            if not np.array_equal(self.observation[env], seen[env]):
+            try:
+                self.replay(env, np.empty(0) if actions is None else actions)
+                is_where_it_stood = np.array_equal(self.observation[env], seen[env])
+            except EnvironmentFault as fault:
+                self._survive(fault, env)
+                is_where_it_stood = False
+            if not is_where_it_stood:
                 astray.append(env)
                 self.book.finish(env, False)
                 self._actions[env].clear()
-                self.observation[env] = self._reset(env)
+                self._begin(env)
+        restore_statistics(self, arrays)
         return astray
 
     def _are_actions(self, actions: Array) -> bool:
@@ -240,6 +321,7 @@ class SerialEnvironments:
         self.book = EpisodeBook(self.num_envs, self.book.seed, stream)
 
     def close(self) -> None:
-        """Close all environments."""
-        for env in self.envs:
-            env.close()
+        """Close all environments, also after one that fails to, unless they are the user's own."""
+        with contextlib.ExitStack() as stack:
+            for env in self.envs if self.owned else ():
+                stack.callback(env.close)

@@ -34,6 +34,21 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
     )
 
 
+def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | None:
+    """How the spaces of two environments differ (shape, dtype, bounds), in words; None where they do not.
+
+    observation_bounds: whether those of the observations count. Nothing is rescaled to them.
+    """
+    for what in ("observation", "action"):
+        first, second = (getattr(env, f"{what}_space") for env in (one, other))
+        alike = first == second
+        if what == "observation" and not observation_bounds:
+            alike = alike or (first.shape, first.dtype) == (second.shape, second.dtype)
+        if not alike:
+            return f"{what}s are {_shown(first)} in one and {_shown(second)} in the other"
+    return None
+
+
 def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> None:
     """Raise `UserError` where `algorithm` acts in other kinds of action space."""
     if isinstance(spaces.action, BoxAction):
@@ -77,6 +92,13 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     if not space.low.size or np.any(space.low >= space.high):
         raise UserError(f"the action space {space} leaves nothing to choose - low must be below high in each dimension")
     return BoxAction(low=space.low.copy(), high=space.high.copy())
+
+
+def _shown(space: gymnasium.Space[Any]) -> str:
+    """A space in a line: large ones by their extreme bounds."""
+    if isinstance(space, gymnasium.spaces.Box) and space.low.size > 3:
+        return f"Box({space.low.min()}, {space.high.max()}, {space.shape}, {space.dtype})"
+    return " ".join(str(space).split())
 
 
 def _to_box(space: Any) -> str:

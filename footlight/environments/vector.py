@@ -1,6 +1,6 @@
 """A vector environment, the user's or a native one: its autoreset mode is read, and all three give the same transitions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import (
     ALL,
+    MAX_FAULTS,
     Episode,
     EpisodeBook,
     all_finite,
@@ -20,7 +21,9 @@ from footlight.environments.episodes import (
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
+from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError
+from footlight.interruption import is_interruption
 from footlight.types import Array, Transition
 
 RESETTING = PREFIX + "resetting"  # in a checkpoint: environments whose next step only begins an episode
@@ -33,8 +36,9 @@ class VectorEnvironments:
     successor is in `info["final_obs"]`. Under DISABLED the ended environments are reset here, from derived seeds.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], seed: int, stream: str) -> None:
-        self.env, self.mode = env, autoreset_mode(env)
+    def __init__(self, env: VectorEnv[Any, Any, Any], seed: int, stream: str, owned: bool = True) -> None:
+        self.env, self.mode, self.owned = env, autoreset_mode(env), owned
+        self.can_abandon = self.mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
@@ -42,6 +46,10 @@ class VectorEnvironments:
         self._shape, self._dtype = self.spaces.observation_shape, np.dtype(self.spaces.observation_dtype)
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
+        self.on_fault: Callable[[EnvironmentFault], None] | None = None
+        """Told of a fault after which new episodes begin; None: faults are raised."""
+        self.failed: list[int] = []  # environments in which the last step was cut off by a fault
+        self._faults_in_a_row = 0
         self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step; None is none
         self.why_inexact = why_unknown(env)  # None: a checkpoint can hold where the environments stand
         self._is_in_step = False  # the environment itself stands where `observation` is: not before a reset, or after a fault
@@ -70,21 +78,62 @@ class VectorEnvironments:
         self.observation = self._checked(observation)
         return self.observation.copy()
 
+    def abandon(self, envs: Sequence[int]) -> None:
+        """Leave the current episodes of these unfinished, and begin their next, where `can_abandon`.
+
+        Raises `EnvironmentFault`.
+        """
+        before, page = self.observation, self.book.position
+        try:
+            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.restart(envs)
+        except EnvironmentFault:
+            self.observation = before
+            self.book.undo(page)
+            raise
+
     def step(self, action: Array) -> Transition:
         """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
         before, resetting = self.observation, self._resetting
         valid = None if resetting is None else ~resetting
         action = np.asarray(action, self.action_space.dtype)
         page = self.book.advance(action, valid)
-        self.finished = []
+        self.finished, self.failed = [], []
         try:
-            return self._step(action, valid)
-        except EnvironmentFault:
+            transition = self._step(action, valid)
+            self._faults_in_a_row = 0
+            return transition
+        except EnvironmentFault as fault:
             # The state before the fault is what gets saved
             self.observation, self._resetting, self.finished = before, resetting, []
             self.book.undo(page)
             self._is_in_step = False
-            raise
+            if self.on_fault is None:
+                raise
+            self._survive(fault)
+        nothing, ended = np.zeros(self.num_envs, np.float32), np.ones(self.num_envs, bool)
+        return Transition(before, action, nothing, before, ~ended, ended, ~ended)
+
+    def _survive(self, fault: EnvironmentFault) -> None:
+        """Begin a new episode everywhere: which environments still are where they were is not known."""
+        page, self.failed = (self.book.index, self.book.total, self.book.length), list(range(self.num_envs))
+        while True:
+            self._faults_in_a_row += 1
+            if self._faults_in_a_row == MAX_FAULTS:
+                self.book.undo(page)
+                raise fault
+            assert self.on_fault is not None
+            self.on_fault(fault)
+            cut_off = self.book.finish_all(np.arange(self.num_envs), np.zeros(self.num_envs, bool))
+            self.finished += [each._replace(fault=True) for each in cut_off if each.length]
+            try:
+                self.reset()
+                return
+            except EnvironmentFault as another:
+                fault = another
+
+    def revive(self, env: int) -> None:
+        """Nothing to do: all of them begin again at the next reset."""
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
@@ -148,7 +197,9 @@ class VectorEnvironments:
         try:
             answer = getattr(self.env, method)(*given, **named)
             return step_answer(answer) if method == "step" else reset_answer(answer)
-        except Exception as error:
+        except BaseException as error:  # also sys.exit(), which would end the program
+            if is_interruption(error):
+                raise
             if (slip := old_interface(method, error)) is not None:
                 raise self.book.fault(ALL, *slip.args) from error
             raise self.book.fault(ALL, f"{method} raised {in_words(error)}") from error
@@ -175,7 +226,7 @@ class VectorEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold, with the state of the environments where it is known."""
-        arrays = {**self.book.arrays(), "observation": self.observation}
+        arrays = {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
         if self.why_inexact is None and self._is_in_step:
             resetting = np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
             arrays |= {RESETTING: resetting, **read_state(self.env)}
@@ -192,6 +243,7 @@ class VectorEnvironments:
             raise ValueError("episodes of other environments were saved")
         is_saved = self.why_inexact is None and RESETTING in arrays
         self.book.index[:] = index if is_saved else index + 1
+        restore_statistics(self, arrays)
         self.reset()
         if not is_saved:
             return list(range(self.num_envs))
@@ -212,8 +264,9 @@ class VectorEnvironments:
         self.book = EpisodeBook(self.num_envs, self.book.seed, stream)
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment, unless it is the user's own."""
+        if self.owned:
+            self.env.close()
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:

@@ -24,12 +24,14 @@ import gymnasium
 import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
+from footlight.cleanup import close
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
 from footlight.environments.interface import InterfaceError, as_flag, old_interface, reset_answer, step_answer
 from footlight.environments.naming import name_of
 from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.wrappers import read_statistics, remedy, reward_wrappers, statistics_wrappers, write_statistics
 from footlight.errors import EnvironmentFault, FootlightError, UserError
 from footlight.types import Array
 
@@ -113,6 +115,14 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self.ask("reset", seed)
         return self._answer(), {}
 
+    def call_remote(self, name: str, *given: Any) -> Any:
+        """The result of one of `footlight.environments.wrappers`'s functions there; an empty one of a process that is lost."""
+        try:
+            self.ask(name, *given)
+            return self._answer()
+        except RemoteError:
+            return {}
+
     def _answer(self) -> Any:
         if self._lost is not None:
             raise WorkerLost(self._lost)
@@ -149,6 +159,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self._process.join()
         self._lost = how
         return WorkerLost(how)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its process has ended."""
+        return self._lost is not None
 
     def leave(self) -> None:
         """Let the process end, without waiting for it."""
@@ -228,6 +243,9 @@ class AsyncEnvironments(SerialEnvironments):
             self.remote[env].learn_spaces()
         except UserError as error:
             raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
+        if names := ", ".join(statistics_wrappers(self.remote[env])):
+            what = f"its process was lost, and the running statistics of {names} with it"
+            raise self.book.fault(env, what, f"use {remedy(names)} in place of the wrapper; the state is saved")
 
     def _replace_and_replay(self, env: int) -> None:
         """The same, with its episode at the step before the one that is being made."""
@@ -242,6 +260,11 @@ class AsyncEnvironments(SerialEnvironments):
         if not np.array_equal(observation, self.observation[env]):
             what = "its process was lost, and played again in a new one its episode came out elsewhere"
             raise self.book.fault(env, what, "an environment that does not repeat itself cannot be restarted; the state is saved")
+
+    def revive(self, env: int) -> None:
+        """Have `env` be one that can be reset after a fault. Raises `EnvironmentFault`."""
+        if self.remote[env].is_lost:
+            self._replace(env)
 
     def _ask_steps(self, action: Array) -> None:
         for env, row in zip(self.remote, action, strict=True):
@@ -282,7 +305,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
     try:
         try:
             env = make()
-        except Exception as error:
+        except BaseException as error:  # also sys.exit()
             _send(connection, (False, str(error) if isinstance(error, FootlightError) else in_words(error)))
             return
         _send(connection, (True, (env.observation_space, env.action_space, name_of(env))))
@@ -290,7 +313,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
             method, given = connection.recv()
             try:
                 answer = True, _ANSWERS[method](env, *given)
-            except Exception as error:
+            except BaseException as error:
                 slip = old_interface(method, error)
                 answer = False, in_words(error) if slip is None else slip.args
             _send(connection, answer)
@@ -298,7 +321,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         pass  # the other end has gone
     finally:
         if env is not None:
-            env.close()
+            close(env)
 
 
 def _end_with(parent: int) -> None:
@@ -330,4 +353,8 @@ def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
     return observation
 
 
-_ANSWERS: dict[str, Callable[..., Any]] = {"step": _step, "reset": _reset}
+_ANSWERS: dict[str, Callable[..., Any]] = {
+    "step": _step,
+    "reset": _reset,
+    **{call.__name__: call for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)},
+}

@@ -17,8 +17,8 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
     - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
       outputs are close to 0 (Lillicrap et al. 2015);
     - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021);
-    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights are set to 0, but never
-      all (Elsayed et al. 2024, algorithm 1).
+    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights, rounded up, are set to
+      0 (Elsayed et al. 2024, algorithm 1).
     """
     weighted = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
     if kind == "pytorch" or any(layer.weight.is_meta for layer in weighted):  # or shapes alone, which have no numbers to set
@@ -32,9 +32,9 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
             fan_in = layer.weight[0].numel()
             nn.init.uniform_(layer.weight, -(fan_in**-0.5), fan_in**-0.5)
             with torch.no_grad():
-                silent = min(round(0.9 * fan_in), fan_in - 1)
+                num_zeros = -(-9 * fan_in // 10)
                 for incoming in layer.weight.flatten(1):
-                    incoming[torch.randperm(fan_in)[:silent]] = 0
+                    incoming[torch.randperm(fan_in)[:num_zeros]] = 0
         else:
             nn.init.orthogonal_(layer.weight, gain=last_gain if layer is weighted[-1] else 2**0.5)
     if kind == "kaiming":

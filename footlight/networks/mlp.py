@@ -108,13 +108,14 @@ class QCritic(nn.Module):
 class ActorCritic(nn.Module):
     """A policy's outputs and values of an observation, from two networks, or from two last layers on a shared torso.
 
-    num_outputs: numbers of the policy that depend on the observation. num_log_std: numbers that are learned and don't, such as a
-    Gaussian's log standard deviations, which begin at `initial_log_std`. num_values: 1 for V(s), more for Q(s, .).
+    num_outputs: numbers of the policy that depend on the observation; the last `num_raw_log_std` of them are log standard
+    deviations. num_log_std: log standard deviations that are learned and don't depend on it. Both begin at `initial_log_std`.
+    num_values: 1 for V(s), more for Q(s, .).
     """
 
     def __init__(
         self, observation_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, *, shared: bool = False,
-        num_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
+        num_log_std: int = 0, num_raw_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_values = num_values
@@ -131,6 +132,9 @@ class ActorCritic(nn.Module):
             self.actor = mlp(observation_shape, num_outputs, architecture, POLICY_GAIN)
             self.critic = mlp(observation_shape, num_values, architecture)
         self.log_std = nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
+        if num_raw_log_std:
+            with torch.no_grad():
+                list(self.actor.parameters())[-1][-num_raw_log_std:] += initial_log_std  # the last layer's bias
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""

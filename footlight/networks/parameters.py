@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from footlight.ambient import computes
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.networks.precision import mixed_precision, output_layers
@@ -32,6 +33,7 @@ class Network:
         self.module = modules[0]
         self.num_copies = len(modules) if ensemble else None
         named = [dict(module.named_parameters()) for module in modules]
+        self._aliases, self._paths = _aliases(modules[0]), _paths(modules[0])
         if any({k: v.shape for k, v in other.items()} != {k: v.shape for k, v in named[0].items()} for other in named):
             raise UserError("the critics of an ensemble differ in shape - each call of `network` must build the same one")
         if not all(_same_buffers(modules[0], module) for module in modules):
@@ -61,11 +63,11 @@ class Network:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
         if self.num_copies is None:
             if self._precision == "fp32":
-                return functional_call(self.module, self.named(parameters_P), inputs)
+                return self._call(self.named(parameters_P), inputs)
             with mixed_precision(parameters_P.device.type, self._fp32_layers):
-                output = functional_call(self.module, self.named(parameters_P), inputs)
+                output = self._call(self.named(parameters_P), inputs)
             return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
-        return vmap(lambda copy: functional_call(self.module, copy, inputs))(self.named(parameters_P))
+        return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
 
     def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
         """Let the last layers multiply in float32 whatever the precision; they are found by a call with these inputs."""
@@ -74,7 +76,30 @@ class Network:
 
     def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The output of the first module of an ensemble alone."""
-        return functional_call(self.module, {name: stacked[0] for name, stacked in self.named(parameters_P).items()}, inputs)
+        return self._call({name: stacked[0] for name, stacked in self.named(parameters_P).items()}, inputs)
+
+    def _call(self, named: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        """Call the module with these parameters in place of its own.
+
+        A parameter that several modules hold is passed once for each of them. `functional_call` could
+        find such ties itself, but it also counts a module that is reachable under two names as two,
+        and then leaves the second name's tensor behind in the module.
+        """
+        given = named | {alias: named[name] for alias, name in self._aliases.items()}
+        return functional_call(self.module, given, inputs, tie_weights=False)
+
+    def dependencies(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """For each output of the module: 1 for the parameters that it is computed from, 0 for others, [P]."""
+        leaves = {name: view.detach().clone().requires_grad_() for name, view in self.named(self.initial).items()}
+        with torch.enable_grad():
+            outputs = self._call(leaves, inputs)
+        masks = []
+        for output in outputs if isinstance(outputs, tuple) else (outputs,):
+            found: Sequence[Tensor | None] = [None] * len(leaves)
+            if output.requires_grad:
+                found = torch.autograd.grad(output.sum(), list(leaves.values()), retain_graph=True, allow_unused=True)
+            masks.append(self._mask([gradient is not None for gradient in found]))
+        return tuple(masks)
 
     def named(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names (with a leading N for an ensemble)."""
@@ -114,13 +139,21 @@ class Network:
         return module.requires_grad_(False)
 
     def marked(self, part: str) -> Tensor:
-        """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P]."""
+        """1 for the parameters that lie in a part of the module with this name, 0 for the others, [P].
+
+        A parameter that several parts share is marked for each of them.
+        """
         if self.initial.is_meta:
             return self.initial  # which has the shape, and as little to tell
+        return self._mask([any(part in name.split(".") for name in self._paths[first]) for first in self.shapes])
+
+    def _mask(self, selected: Sequence[bool]) -> Tensor:
+        """1 for the parameters that are selected, 0 for the others, [P]."""
         return torch.cat(
-            [torch.full((size,), float(part in name.split("."))) for name, size in zip(self.shapes, self._sizes, strict=True)]
+            [torch.full((size,), float(is_selected)) for is_selected, size in zip(selected, self._sizes, strict=True)]
         )
 
+    @computes
     def compile_infer(
         self, parameters_P: Tensor, observation: Tensor, compile_in_place: Callable[..., Callable[[], None]]
     ) -> None:
@@ -144,6 +177,15 @@ class Network:
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
         the time that modules take.
         """
+        if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
+            if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
+                self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
+            if self._numpy[1] is not None:
+                return self._numpy[1](observation)
+        return self._infer_with_torch(parameters_P, observation)
+
+    @computes
+    def _infer_with_torch(self, parameters_P: Tensor, observation: Array) -> Any:
         if self._compiled is not None:
             compiled_P, seen, output, run = self._compiled
             here = seen.numpy()
@@ -151,11 +193,6 @@ class Network:
                 here[...] = observation
                 run()
                 return output.numpy().copy()
-        if parameters_P.device.type == "cpu" and len(observation) <= 64 and self._precision == "fp32":
-            if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
-                self._numpy = parameters_P.data_ptr(), numpy_forward(self.module, self.named(parameters_P))
-            if self._numpy[1] is not None:
-                return self._numpy[1](observation)
         with torch.no_grad():
             output = self(parameters_P, torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device))
         return tuple(part.cpu().numpy() for part in output) if isinstance(output, tuple) else output.cpu().numpy()
@@ -173,6 +210,26 @@ def _refuse_hidden_state(module: nn.Module) -> None:
                 f"the network's part {name or type(part).__name__!r} is a {type(part).__name__} - its running statistics or "
                 "random draws would be hidden state, and a resumed run would differ - use LayerNorm, or none"
             )
+
+
+def _aliases(module: nn.Module) -> dict[str, str]:
+    """Further names of parameters that more than one module holds -> the name in `named_parameters()`."""
+    first = {id(parameter): name for name, parameter in module.named_parameters()}
+    aliases = {}
+    for path, part in module.named_modules():  # each module once, whatever the number of its names
+        for name, parameter in part.named_parameters(path, recurse=False, remove_duplicate=False):
+            if name != first[id(parameter)]:
+                aliases[name] = first[id(parameter)]
+    return aliases
+
+
+def _paths(module: nn.Module) -> dict[str, list[str]]:
+    """All names of each parameter, by its name in `named_parameters()`."""
+    first = {id(parameter): name for name, parameter in module.named_parameters()}
+    paths: dict[str, list[str]] = {name: [] for name in first.values()}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        paths[first[id(parameter)]].append(name)
+    return paths
 
 
 def _same_buffers(one: nn.Module, other: nn.Module) -> bool:

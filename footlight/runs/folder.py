@@ -19,14 +19,15 @@ FORMAT_VERSION = 1
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
 
 
-def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> Path:
+def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, start: Path | None = None) -> Path:
     """Create the folder of a new run: `run_dir`, or `runs/ENVIRONMENT/ALGORITHM/NNN` with the next free number.
 
+    start: the directory from which a relative path begins; None: the working directory.
     Raises `UserError` where `run_dir` has something in it, or nothing can be created there.
     """
     try:
         if run_dir is not None:
-            folder = user_path(run_dir)
+            folder = Path(start or "", user_path(run_dir))
             try:
                 _make(folder)
             except FileExistsError:
@@ -34,7 +35,7 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
                     raise
                 require_unbegun(folder)
             return folder
-        parent = Path("runs", _safe(environment), _safe(algorithm))
+        parent = Path(start or "", "runs", _safe(environment), _safe(algorithm))
         parent.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(child.name) for child in parent.iterdir() if child.name.isdigit()), default=0)
         while True:
@@ -45,6 +46,13 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str) -> 
                 number += 1
     except OSError as error:
         raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
+
+
+def shown(folder: Path, start: Path, given: str | Path | None = None) -> Path:
+    """The absolute path of a run folder as the user knows it: as `given`, or from the directory `start` if it is in there."""
+    if given is not None:
+        return user_path(given)
+    return folder.relative_to(start) if folder.is_relative_to(start) else folder
 
 
 def _make(folder: Path) -> None:

@@ -16,6 +16,7 @@ from footlight.errors import quoted
 
 PATIENCE = 60.0  # seconds that a training waits at its end for a tracker
 MOMENT = 2.0  # seconds that it waits without a word
+_HOME = str(Path(__file__).absolute().parents[2])  # an environment may have left the directory that sys.path begins with
 
 
 @contextlib.contextmanager
@@ -57,7 +58,7 @@ class Follower:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # what we can import, it can import
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join([_HOME, *sys.path])},  # what we can import, it can import
                     start_new_session=True,  # Ctrl-C is for the training
                 )
         except OSError as error:

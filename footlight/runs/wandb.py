@@ -12,6 +12,7 @@ from typing import Any
 from footlight.errors import UserError
 from footlight.runs.track import Record, histograms, scalars
 from footlight.storage import read_json
+from footlight.variables import default_variables
 
 STATE = "wandb.json"
 # W&B looks around by itself: at the console, the repository, the machine. None of this is the run's.
@@ -31,7 +32,8 @@ PRIVATE = {
 
 def open_tracker(folder: Path, config: Record) -> "WandB":
     """A tracker that goes on with this folder's W&B run, or begins one. Raises `UserError`, and what W&B raises."""
-    return WandB(folder, config)
+    with default_variables(WANDB_ERROR_REPORTING="false"):
+        return WandB(folder, config)
 
 
 class WandB:
@@ -43,7 +45,6 @@ class WandB:
     """
 
     def __init__(self, folder: Path, config: Record) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self._wandb = importlib.import_module("wandb")
         self._path = folder / STATE
         mode = config.get("wandb_mode") or os.environ.get("WANDB_MODE", "online")

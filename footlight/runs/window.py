@@ -10,16 +10,18 @@ import numpy as np
 
 from footlight.errors import UserError
 from footlight.runs.video import Frame
+from footlight.variables import default_variables
 
 
-def prepare_screen(render_mode: str) -> None:
-    """Let SDL and MuJoCo draw without a screen. Raises `UserError` for a window where there is no screen."""
-    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return
-    if render_mode == "human":
+def require_screen() -> None:
+    """Raise `UserError` where no window can be opened."""
+    if lacks_screen():
         raise UserError("there is no screen to open a window on - record a file instead, with --video FILE.mp4")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def lacks_screen() -> bool:
+    """Return whether this is a Linux machine without a display."""
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def show(frames: Iterable[Frame], fps: float, title: str) -> None:
@@ -27,8 +29,8 @@ def show(frames: Iterable[Frame], fps: float, title: str) -> None:
 
     Raises `UserError` where no window can be opened.
     """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # a banner on stdout
-    pygame: Any = importlib.import_module("pygame")
+    with default_variables(PYGAME_HIDE_SUPPORT_PROMPT="1"):  # a banner on stdout
+        pygame: Any = importlib.import_module("pygame")
     screen: Any = None
     clock = pygame.time.Clock()
     try:

@@ -1,4 +1,4 @@
-"""Which parameter follows which step size."""
+"""Which parameter follows which step size; networks whose parts share a layer; the first policy."""
 
 from typing import Any
 
@@ -39,6 +39,18 @@ def rates(**fields: Any) -> dict[float, int]:
     return {round(float(value), 6): int(count) for value, count in zip(values, counts, strict=True)}
 
 
+class SharedTorso(torch.nn.Module):
+    """A first layer that both parts hold."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        torso = torch.nn.Linear(3, 4)
+        self.actor, self.critic = (
+            torch.nn.Sequential(torso, torch.nn.Linear(4, 2)),
+            torch.nn.Sequential(torso, torch.nn.Linear(4, 1)),
+        )
+
+
 OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)  # a torso; the actor's last layer with its log_std, the critic's
 
 
@@ -52,10 +64,35 @@ OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)  # a torso; the actor's last lay
          {0.0007: OURS, 0.2: HEADS[0], 0.3: HEADS[1]}),
         ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "network": Parts},
          {0.2: 3 * 2 + 2 + 2 + 2, 0.3: 3 + 1}),  # log_std twice: theirs, and ours, which waits unused
+        ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "network": SharedTorso},
+         {0.0007: 3 * 4 + 4, 0.2: 4 * 2 + 2 + 2, 0.3: 4 + 1}),
     ],
 )  # fmt: skip
 def test_each_part_follows_its_own_step_size(fields: dict[str, Any], wanted: dict[float, int]) -> None:
     assert rates(**fields) == wanted
+
+
+def test_module_of_a_network_with_a_shared_layer_after_updates() -> None:
+    agent = Agent("a2c", OBSERVATIONS, ACTIONS, network=SharedTorso, n_steps=2, compile="off")
+    world = np.random.default_rng(0)
+    for _ in range(2):
+        seen, after = world.uniform(-1, 1, (2, 3)).astype(np.float32)
+        agent.observe(seen, agent.act(seen, explore=True), 1.0, after, False, False)
+    assert agent.num_updates == 1
+    module, seen = agent.policy.module(), torch.from_numpy(world.uniform(-1, 1, (5, 3)).astype(np.float32))
+    output, value = agent.networks.actor_critic(agent.state.actor_critic, seen)
+    torch.testing.assert_close(module.actor(seen), output[:, :2])
+    torch.testing.assert_close(module.critic(seen).squeeze(-1), value)
+    assert agent.networks.separate is False
+
+
+@pytest.mark.parametrize("head", ["gaussian", "state-dependent-gaussian", "squashed-gaussian"])
+@pytest.mark.parametrize("shared_torso", [False, True])
+def test_every_continuous_head_starts_at_the_initial_log_std(head: str, shared_torso: bool) -> None:
+    agent = Agent("a2c", OBSERVATIONS, ACTIONS, action_head=head, shared_torso=shared_torso, initial_log_std=-1.5)
+    output, _ = agent.networks.actor_critic(agent.state.actor_critic, torch.zeros(1, 3))
+    assert output[0, 2:].tolist() == [-1.5, -1.5]
+    assert output[0, :2].tolist() == [0, 0]
 
 
 # Optimizers against torch's own, which an update is meant to equal

@@ -1,5 +1,6 @@
 """The start-up probe: what it calls exact and what it does not, and that it leaves the training alone."""
 
+import itertools
 import random
 from typing import Any
 
@@ -13,6 +14,7 @@ from footlight.environments import exactness
 from footlight.environments.exactness import inexactness
 from footlight.environments.make import configured, make
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.trial import JUDGED_STEPS, Budget
 
 
 def verdict(source: Any, num_envs: int | None = None, kind: str = "sync") -> str | None:
@@ -81,7 +83,7 @@ def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_sa
 
 def test_an_object_is_made_again_where_it_says_how() -> None:
     assert verdict(gymnasium.make("Pendulum-v1")) is None
-    assert verdict(faulty.Walk()) == "the environment was given as an object that cannot be made again"
+    assert verdict(faulty.Walk()) == "the environment was given as an object without a spec and cannot be made again"
     assert "vector" in str(verdict(gymnasium.make_vec("Pendulum-v1", 2)))
 
 
@@ -120,3 +122,35 @@ def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatc
     assert [env.resets > 0 for env in made] == [False, False, True, True]
     assert [env.closed for env in made] == [0, 0, 1, 1]
     assert made[2].resets > made[3].resets + exactness.STEPS_BETWEEN // faulty.LENGTH
+
+
+def test_instances_that_differ_are_told_from_episodes_that_do() -> None:
+    made = iter(range(10))
+
+    class Level(faulty.Walk):
+        def __init__(self) -> None:
+            self.level = next(made)
+
+        def observe(self) -> Any:
+            return np.array([self.position, self.level], np.float32)
+
+    assert verdict(Level) == "two instances of the environment differ at step 0 of an episode with the same seed and actions"
+
+
+def test_normalizing_wrapper_does_not_make_a_run_inexact() -> None:
+    assert verdict(lambda: gymnasium.wrappers.NormalizeObservation(faulty.Walk())) is None
+
+
+def test_slow_environment_is_moved_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Robot(faulty.Walk):
+        moves = 0
+
+        def step(self, action: Any) -> Any:
+            Robot.moves += 1
+            return super().step(action)
+
+    ticks = itertools.count(step=0.1)  # seconds; a step takes one tick
+    monkeypatch.setattr(exactness, "Budget", lambda steps: Budget(steps, 10.0, lambda: next(ticks)))
+    expected = "unknown: the start-up probe was stopped: 350 steps would take 35 s, 10 s are allowed"
+    assert verdict(Robot) == expected
+    assert Robot.moves < JUDGED_STEPS

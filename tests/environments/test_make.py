@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from footlight.environments.make import make, make_one, name_of, remake
+from footlight.environments.make import make, make_one, name_of
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
@@ -142,48 +143,74 @@ def test_a_missing_package_of_the_users(register: Register) -> None:
         make(register("Pretend-v0", "no_such_package:Pretend"), 0)
 
 
-# Another one like it
+# Functions that take a render mode
 
 
-def test_remake_gives_another_one_like_it(counting_env: Counting, register: Register) -> None:
-    name = register("Count-v0", counting_env, max_episode_steps=5)
-    env = gymnasium.make(name, disable_env_checker=True)
-    for source in (name, counting_env, env):
-        again = remake(source)
-        assert again is not None
-        other = make_one(again)
-        assert other is not source
-        assert isinstance(other.unwrapped, counting_env)
-    assert remake(counting_env()) is None  # an object without a spec
+class Drawn(gymnasium.Env[Any, Any]):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, size: int = 1, render_mode: str | None = None) -> None:
+        self.size, self.render_mode = size, render_mode
 
 
-def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: Counting) -> None:
-    name = register("Count-v0", counting_env, max_episode_steps=5)
-    env = gymnasium.wrappers.RescaleAction(gymnasium.make(name, who=4), np.float32(-2), np.float32(2))
-    again = remake(env)
-    assert again is not None
-    other: Any = make_one(again)
-    assert other.unwrapped.who == 4
-    assert other.action_space == env.action_space
-    assert other.spec.max_episode_steps == 5
+class Handing(Drawn):
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
 
 
-def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
-    together = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync", wrappers=[gymnasium.wrappers.FlattenObservation])
-    again = remake(together)
-    assert again is not None
-    other = make_one(again)
-    assert type(other.unwrapped) is type(gymnasium.make("Pendulum-v1").unwrapped)
-    assert gymnasium.wrappers.FlattenObservation.__name__ in str(other)  # it is seen as the policy was trained to see it
-    together.close()
+def plain() -> Drawn:
+    return Drawn()
 
 
-def test_remake_draws_only_when_asked() -> None:
-    env = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
-    for render_mode in (None, "rgb_array"):
-        again = remake(env, render_mode)
-        assert again is not None
-        assert make_one(again, render_mode).render_mode == render_mode
+def narrow(**more: Any) -> Drawn:
+    def takes(size: int = 1) -> Drawn:
+        return Drawn(size)
+
+    return takes(**more)
+
+
+def only_position(render_mode: str = "human", /) -> Drawn:
+    return Drawn(render_mode=render_mode)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (Drawn, "rgb_array"),
+        (Handing, "rgb_array"),
+        (partial(Drawn, 3), "rgb_array"),
+        (partial(Drawn, size=3, render_mode="human"), "rgb_array"),
+        (lambda render_mode=None: Drawn(render_mode=render_mode), "rgb_array"),
+        (lambda **more: Drawn(**more), "rgb_array"),
+        (plain, None),
+        (narrow, None),
+        (only_position, "human"),
+    ],
+)
+def test_render_mode_is_passed_where_the_signature_has_it(source: Any, expected: str | None) -> None:
+    assert make_one(source, "rgb_array").render_mode == expected
+
+
+def test_no_render_mode_is_passed_for_training() -> None:
+    assert make_one(lambda render_mode="ansi": Drawn(render_mode=render_mode)).render_mode == "ansi"
+
+
+def test_type_error_of_the_function_itself_is_reported() -> None:
+    def broken(**more: Any) -> Any:
+        raise TypeError("2 + 'a'")
+
+    with pytest.raises(UserError, match=r"broken made no environment - TypeError: 2 \+ 'a'"):
+        make_one(broken, "rgb_array")
+
+
+def test_environments_of_different_spaces_are_refused(counting_env: Counting) -> None:
+    class Other(counting_env):  # type: ignore[misc, valid-type]
+        action_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
+
+    made = iter([counting_env, Other])
+    with pytest.raises(UserError, match=r"the environments differ: actions are Box\(-1.0, 1.0, .* in one and Box\(-2.0, 2.0"):
+        make(lambda: next(made)(), 0, 2)
 
 
 def test_name_of(counting_env: Counting) -> None:

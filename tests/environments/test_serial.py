@@ -285,3 +285,30 @@ def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(count
     assert environments.observation.tolist() == [[1, 1, 0], [3, 1, 0]]
     assert environments.book.length.tolist() == [0, 0]
     assert environments.book.total.tolist() == [0, 0]
+
+
+# Episodes that are left unfinished
+
+
+def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> None:
+    environments = serial(counting_env(0), counting_env(1))
+    play(environments, 1)
+    environments.abandon([1])
+    assert environments.observation.tolist() == [[0, 0, 1], [1, 1, 0]]  # who, episode, step
+    assert environments.book.index.tolist() == [0, 1]
+    assert environments.book.length.tolist() == [1, 0]
+    assert list(environments.arrays()) == ["episode.index", "episode.total", "episode.length", "observation", "actions.0"]
+    (step,) = play(environments, 1)
+    assert environments.finished == [Episode(0, 1 + 2, 2, True)]
+    assert step.next_observation.tolist() == [[0, 0, 2], [1, 1, 1]]
+
+
+def test_fault_while_an_episode_is_abandoned_leaves_everything_as_it_was(counting_env: Counting) -> None:
+    environments = serial(counting_env(0), failing(counting_env, raises, step=0))
+    play(environments, 1)
+    before = {name: array.copy() for name, array in environments.arrays().items()}
+    with pytest.raises(EnvironmentFault, match="environment 1 failed at step 0"):
+        environments.abandon([0, 1])
+    assert before.keys() == environments.arrays().keys()
+    for name, array in environments.arrays().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)

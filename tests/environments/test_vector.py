@@ -409,3 +409,19 @@ def test_restore_begins_new_episodes(counting_env: Counting, mode: AutoresetMode
     assert environments.book.index.tolist() == [1, 1]
     assert [env.seeds for env in envs] == [[derived_seed(7, "episode", env, 2)] for env in range(2)]
     assert resumed.observation.tolist() == [[0, 0, 0], [1, 0, 0]]
+
+
+# Episodes that are left unfinished
+
+
+def test_disabled_alone_can_abandon_episodes(counting_env: Counting) -> None:
+    assert [vector(mode, counting_env(0)).can_abandon for mode in MODES] == [mode == AutoresetMode.DISABLED for mode in MODES]
+
+
+def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> None:
+    environments = vector(AutoresetMode.DISABLED, counting_env(0), counting_env(1))
+    environments.step(np.zeros((2, 1), np.float32))
+    environments.abandon([1])
+    assert environments.observation.tolist() == [[0, 0, 1], [1, 1, 0]]  # who, episode, step
+    assert environments.book.index.tolist() == [0, 1]
+    assert environments.book.length.tolist() == [1, 0]

@@ -73,8 +73,8 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
     for layer in linears("sparse"):
         bound = 1 / math.sqrt(layer.in_features)
         left = layer.weight.detach() != 0
-        # 100 inputs: 90 are set to 0; 256: 230 (230.4 rounded); 128: 115 (115.2)
-        assert left.sum(1).unique().tolist() == [layer.in_features - {100: 90, 256: 230, 128: 115}[layer.in_features]]
+        # 100 inputs: 90 are set to 0; 256: 231 (230.4 rounded up); 128: 116 (115.2)
+        assert left.sum(1).unique().tolist() == [layer.in_features - {100: 90, 256: 231, 128: 116}[layer.in_features]]
         assert layer.weight.abs().max() <= bound
         assert not layer.bias.any()
     first = linears("sparse")[0].weight.detach()
@@ -82,6 +82,13 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
     assert first[left].std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)  # uniform in ±0.1
     assert len({tuple(row) for row in left.tolist()}) == 256  # each unit's own
     assert left.sum(0).min() > 0  # no input is left out: 25.6 units see each on average
+
+
+@pytest.mark.parametrize(("num_inputs", "num_zeros"), [(4, 4), (9, 9), (10, 9), (11, 10), (20, 18), (30, 27), (70, 63)])
+def test_sparse_rounds_the_number_of_zeros_up(num_inputs: int, num_zeros: int) -> None:
+    layer = nn.Linear(num_inputs, 50)
+    initialise([layer], "sparse")
+    assert (layer.weight == 0).sum(1).unique().tolist() == [num_zeros]
 
 
 @pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])

@@ -221,3 +221,68 @@ def test_marked_parts_of_an_ensemble() -> None:
     network = Network([Critic(), Critic()], ensemble=True)
     assert network.marked("last").sum() == 2 * (4 + 1)
     assert network.named(network.marked("last"))["last.weight"].tolist() == [[[1] * 4]] * 2
+
+
+# Parameters in several places
+
+
+class SharedModule(nn.Module):
+    """One layer that two parts hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torso = nn.Linear(3, 4)
+        self.actor, self.critic = nn.Sequential(torso, nn.Linear(4, 2)), nn.Sequential(torso, nn.Linear(4, 1))
+        self.unused = nn.Linear(3, 1)
+
+    def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.actor(observation), self.critic(observation)
+
+
+class SharedWeight(SharedModule):
+    """Two layers with one weight, each with a bias of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = nn.Linear(3, 4)
+        first.weight = self.actor[0].weight
+        self.critic[0] = first
+
+
+@pytest.mark.parametrize("shared", [SharedModule, SharedWeight])
+def test_shared_parameters_are_one_everywhere(shared: type[nn.Module]) -> None:
+    module, observation = shared(), torch.randn(6, 3)
+    network = Network([module])
+    moved_P = network.initial + torch.randn(len(network.initial))
+
+    def loss(vector_P: torch.Tensor) -> torch.Tensor:
+        output, value = network(vector_P, observation)
+        return output.square().sum() + value.square().sum()
+
+    gradient_P = torch.func.grad(loss)(moved_P)  # leaves no trace in the module
+    copied = network.filled(moved_P)
+    torch.testing.assert_close(copied(observation), network(moved_P, observation))
+    for name, parameter in copied.requires_grad_().named_parameters():
+        torch.testing.assert_close(parameter.detach(), network.named(moved_P)[name])
+    output, value = copied(observation)
+    (output.square().sum() + value.square().sum()).backward()
+    for name, parameter in copied.named_parameters():
+        expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(network.named(gradient_P)[name], expected, rtol=1e-4, atol=1e-5)
+    assert all(isinstance(parameter, nn.Parameter) and parameter.grad_fn is None for parameter in module.parameters())
+
+
+def test_shared_parameters_are_marked_for_each_part() -> None:
+    network = Network([SharedModule()])
+    actor_P, critic_P = network.marked("actor"), network.marked("critic")
+    assert (actor_P * critic_P).sum() == 3 * 4 + 4
+    assert actor_P.sum() == 3 * 4 + 4 + 4 * 2 + 2
+    assert critic_P.sum() == 3 * 4 + 4 + 4 + 1
+
+
+def test_dependencies_are_the_parameters_that_an_output_is_computed_from() -> None:
+    network = Network([SharedModule()])
+    output_P, value_P = network.dependencies(torch.zeros(1, 3))  # also where every gradient is 0
+    assert torch.equal(output_P, network.marked("actor"))
+    assert torch.equal(value_P, network.marked("critic"))
+    assert not (network.marked("unused") * (output_P + value_P)).any()

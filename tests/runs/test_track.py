@@ -111,7 +111,7 @@ def test_a_broken_line_is_named(run_folder: Path) -> None:
 
 
 def test_an_unknown_tracker_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"track is tensorbord - it must be any of tensorboard, wandb \(default none\)"):
+    with pytest.raises(UserError, match=r"track is tensorbord - it must be any of tensorboard, wandb"):
         footlight.train("a2c", "CartPole-v1", track=["tensorbord"], run_dir=tmp_path / "run", **SMALL)
     with pytest.raises(UserError, match="did you mean 'tensorboard'"):
         track(tmp_path, ["tensorbord"])

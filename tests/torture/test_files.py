@@ -116,7 +116,7 @@ def test_where_none_is_whole_there_is_no_new_start_either(run: Path, capsys: pyt
         (folder / "agent.safetensors").write_bytes(b"")
     before = sorted(str(path) for path in run.rglob("*"))
     assert main(["resume", "run"]) == 2
-    assert "no other checkpoint of run is whole" in capsys.readouterr().err
+    assert f"no other checkpoint of {run.absolute()} is whole" in capsys.readouterr().err
     assert sorted(str(path) for path in run.rglob("*") if path.name != ".lock") == [
         path for path in before if ".lock" not in path
     ]

@@ -1,0 +1,104 @@
+"""Settings of torch that belong to the process or thread: set aside while footlight computes, and put back afterwards.
+
+A program may have changed torch's default dtype or device, or be inside `torch.autocast` or `torch.inference_mode`. None of it
+may change what footlight computes, and nothing that footlight changes may outlive its calls.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SMALLEST, _ONE = 5e-324, 1.0  # a denormal float64, and what it is multiplied by
+_default_dtype, _num_modes, _is_inference = (
+    torch.get_default_dtype,
+    torch._C._len_torch_function_stack,
+    torch.is_inference_mode_enabled,
+)
+_any_autocast, _product_precision = torch._C._is_any_autocast_enabled, torch._C._get_float32_matmul_precision
+
+
+def computes(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: call `function` under torch's own defaults, with denormal numbers flushed to zero.
+
+    An optimizer's memory of a unit that has died decays into denormals, which slow updates down by a third. Where nothing has
+    to be set aside, the call takes half a microsecond longer.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        flushing = flushes_denormals()
+        if not flushing:
+            torch.set_flush_denormal(True)
+        try:
+            if _is_default():
+                return function(*args, **kwargs)
+            with _defaults():
+                return function(*args, **kwargs)
+        finally:
+            if not flushing:
+                torch.set_flush_denormal(False)
+
+    return call
+
+
+@contextlib.contextmanager
+def process_restored() -> Iterator[None]:
+    """Flush denormals inside of the context; afterwards put that and torch's number of threads back as they were.
+
+    torch's worker threads take the setting over when they are started, so it has to be in force before that.
+    """
+    flushing, threads = flushes_denormals(), torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushing)
+        torch.set_num_threads(threads)
+
+
+def flushes_denormals() -> bool:
+    """Whether this thread takes denormal numbers for zero. torch can set that and has no function that tells it."""
+    return _SMALLEST * _ONE == 0.0
+
+
+def _is_default() -> bool:
+    return (
+        _default_dtype() is torch.float32
+        and not _num_modes()  # a default device is one
+        and not _any_autocast()
+        and not _is_inference()
+        and _multiplies_in_float32()
+    )
+
+
+def _multiplies_in_float32() -> bool:
+    try:
+        return _product_precision() == "highest"
+    except RuntimeError:  # it was set through another of torch's interfaces
+        return False
+
+
+@contextlib.contextmanager
+def _defaults() -> Iterator[None]:
+    dtype, products = torch.get_default_dtype(), torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    precision = products.fp32_precision
+    torch.set_default_dtype(torch.float32)
+    products.fp32_precision = "ieee"
+    try:
+        with contextlib.ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(False))
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    modes.enter_context(torch.autocast(device, enabled=False))
+            if _num_modes():
+                modes.enter_context(torch.device("cpu"))
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        products.fp32_precision = precision

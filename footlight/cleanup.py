@@ -1,0 +1,56 @@
+"""What is done after the result is there: a failure in it is said, and takes nothing away from the result."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from footlight.errors import warn
+from footlight.interruption import is_interruption
+
+
+class _Closable(Protocol):
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+C = TypeVar("C", bound=_Closable)
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def closing(environment: C, say: Say = warn) -> Iterator[C]:
+    """Close `environment` at the end of the block."""
+    try:
+        yield environment
+    finally:
+        close(environment, say)
+
+
+def close(environment: _Closable, say: Say = warn) -> None:
+    """Close `environment`, whose own code may raise anything."""
+    with _saying("closing the environment failed", say):
+        environment.close()
+
+
+@contextlib.contextmanager
+def leaving(manager: contextlib.AbstractContextManager[T], what: str, say: Say = warn) -> Iterator[T]:
+    """Enter `manager`, and say `what` has failed where leaving it raises."""
+    value = manager.__enter__()
+    try:
+        yield value
+    finally:
+        with _saying(f"{what} failed", say):
+            manager.__exit__(*sys.exc_info())
+
+
+@contextlib.contextmanager
+def _saying(what: str, say: Say) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        said = next(iter(str(error).splitlines()), "")
+        say(f"{what}: {type(error).__name__}{f': {said}' if said else ''}")

@@ -1,0 +1,176 @@
+"""Another environment like the given one: for evaluations, videos and the start-up probe.
+
+An id or a function is called again. An object is made again from what it says of its making, and a wrapper of a vector
+environment is copied; `trial` then finds out whether the copy is the same environment.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+
+from footlight.environments.make import EnvironmentSource, make_one
+from footlight.environments.naming import Registered
+from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
+from footlight.errors import UserError
+from footlight.types import Array
+
+Remake = str | EnvSpec | Registered | Callable[[], gymnasium.Env[Any, Any]]
+
+_REMEDY = "give a function that makes one, or an id"
+_RENDERERS = (*RECORDERS, gymnasium.wrappers.vector.HumanRendering)
+
+
+def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
+    """How to make another environment like `source`. Raises `UserError` where there is no way."""
+    if isinstance(source, VectorEnv):
+        return _remake_vector(source, render_mode)
+    if isinstance(source, gymnasium.Env):
+        spec = source.spec
+        if spec is None or spec.entry_point is None:
+            raise UserError(f"the environment was given as an object without a spec and cannot be made again - {_REMEDY}")
+        plain, left_out = _spec_without(spec, "render_mode"), recorders(source)
+        plain.additional_wrappers = tuple(each for each in plain.additional_wrappers if each.name not in left_out)
+        forgetful = [wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None]
+        if forgetful:
+            raise UserError(
+                f"the environment cannot be made again - {forgetful[0]} does not record what it was made with - {_REMEDY}"
+            )
+
+        def make_again() -> gymnasium.Env[Any, Any]:
+            return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))
+
+        make_again.__name__ = spec.id
+        return make_again
+    return source
+
+
+def make_another(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """Another environment like `source`, without wrappers that write files about its episodes. Raises `UserError`."""
+    return without_recorders(make_one(remake(source, render_mode), render_mode))
+
+
+def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
+    """Another vector environment of as many rows where rows cannot be seeded one by one; None where one row is enough."""
+    return None if hasattr(source.unwrapped, "env_fns") else _wrapped(source, _base(source, num_envs, None), num_envs)
+
+
+def _remake_vector(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Remake:
+    """How to make a single environment like the rows of a vector environment."""
+    _base(source, 0, render_mode)  # raises where there is no way
+    if isinstance(source, VectorWrapper) or not hasattr(source.unwrapped, "env_fns"):
+        return lambda: SingleRow(_wrapped(source, _base(source, 1, render_mode), 1))
+    return _row(source.unwrapped, render_mode)
+
+
+def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, Any]]:
+    """How to make one of the environments of Gymnasium's sync and async vector environments."""
+    spec = base.spec
+    if render_mode is None or spec is None or spec.entry_point is None:
+        make_row: Callable[[], gymnasium.Env[Any, Any]] = base.env_fns[0]
+        return make_row
+    plain = _spec_without(spec, "wrappers", "num_envs", "vectorization_mode", "vector_kwargs", "render_mode", "max_episode_steps")
+    wrappers = spec.kwargs.get("wrappers") or ()
+    # `make_vec` may repeat the time limit among the arguments of the class
+    asked = _asked(render_mode) | {name: spec.kwargs[name] for name in ("max_episode_steps",) if name in spec.kwargs}
+
+    def make_drawn() -> gymnasium.Env[Any, Any]:
+        env = gymnasium.make(plain, disable_env_checker=True, **asked)
+        for wrapper in wrappers:
+            env = wrapper(env)
+        return env
+
+    return make_drawn
+
+
+def _base(source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
+    """What is inside of all wrappers, with this number of rows; with 0 nothing is made. Raises `UserError`."""
+    base: Any = source.unwrapped
+    if hasattr(base, "env_fns"):
+        same_step = base.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
+        # Rows are reset from outside, and NEXT_STEP keeps the last observation of an episode where it belongs
+        mode = AutoresetMode.NEXT_STEP if same_step else base.metadata.get("autoreset_mode")
+        if num_envs == 0:
+            return source
+        makes = [lambda: without_recorders(make_one(_row(base, render_mode), render_mode))] * num_envs
+        return SyncVectorEnv(makes, autoreset_mode=mode)
+    spec = source.spec
+    if spec is None or spec.vector_entry_point is None:
+        name = type(base).__name__
+        raise UserError(f"the vector environment {name} has no spec and cannot be made again - {_REMEDY}")
+    if num_envs == 0:
+        return source
+    plain = _spec_without(spec, "num_envs", "vectorization_mode", "render_mode")
+    return gymnasium.make_vec(plain, num_envs, vectorization_mode="vector_entry_point", **_asked(render_mode))
+
+
+def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any]:
+    """The base inside of copies of all wrappers that `source` has. Raises `UserError`."""
+    if not isinstance(source, VectorWrapper):
+        return base
+    inner = _wrapped(source.env, base, num_envs)
+    if isinstance(source, _RENDERERS):
+        return inner
+    name = type(source).__name__
+    try:
+        # A copy has the state and the arguments of the wrapper, whether or not it records them, around another environment
+        wrapper: Any = copy.deepcopy(source, {id(source.env): inner, id(source.unwrapped): inner.unwrapped})
+    except Exception as error:  # locks, files, handles: whatever copying stumbles over
+        raise UserError(
+            f"the environment cannot be made again - {name} cannot be copied ({type(error).__name__}: {error}) - {_REMEDY}"
+        ) from error
+    for space in ("observation_space", "action_space"):
+        if getattr(wrapper, f"_{space}", None) is not None:
+            setattr(wrapper, space, batch_space(getattr(source, f"single_{space}"), num_envs))
+    if type(source).__module__.startswith("gymnasium."):  # whose arrays have a row for each environment
+        for attribute, value in vars(wrapper).items():
+            if isinstance(value, np.ndarray) and value.ndim and len(value) == source.num_envs:
+                setattr(wrapper, attribute, value[:num_envs].copy())
+    copied: VectorEnv[Any, Any, Any] = wrapper
+    return copied
+
+
+def _spec_without(spec: Any, *names: str) -> Any:
+    """A copy of the spec without these arguments."""
+    plain = copy.deepcopy(spec)
+    for name in names:
+        plain.kwargs.pop(name, None)
+    return plain
+
+
+def _asked(render_mode: str | None) -> dict[str, Any]:
+    return {} if render_mode is None else {"render_mode": render_mode}  # not every environment takes the argument
+
+
+class SingleRow(gymnasium.Env[Any, Any]):
+    """A vector environment of one row as a single environment. It keeps the wrappers that vector environments alone have."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        self.env = env
+        self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
+        self.metadata, self.render_mode, self.spec = env.metadata, env.render_mode, env.spec
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation[0], info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One step. After the last one of an episode `reset` has to be called."""
+        rows: Array = np.asarray(action, self.action_space.dtype)[None]
+        observation, reward, terminated, truncated, info = self.env.step(rows)
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> Any:
+        """The picture of the row."""
+        frames = self.env.render()
+        return None if frames is None else frames[0]
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self.env.close()

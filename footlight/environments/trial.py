@@ -1,0 +1,314 @@
+"""Whether another instance is the environment that was given: a short trial in both, before the training begins.
+
+An object may be anything by now: attributes were set after it was made, wrappers were put around it. So the object and a copy
+play the same short episodes, and only where all that comes back is equal may the copy be evaluated in its place.
+"""
+
+import contextlib
+import copy
+import random
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+
+from footlight.cleanup import close
+from footlight.cleanup import closing as closing_quietly
+from footlight.environments.make import EnvironmentSource
+from footlight.environments.remake import SingleRow, make_another, remake_rows
+from footlight.environments.spaces import difference
+from footlight.environments.wrappers import (
+    chain,
+    read_statistics,
+    remedy,
+    statistics_wrappers,
+    without_recorders,
+    write_statistics,
+)
+from footlight.errors import UserError
+from footlight.interruption import is_interruption
+from footlight.streams import derived_seed
+from footlight.types import Array
+
+STEPS = 100  # that are compared, of episodes one after the other
+ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
+JUDGED_STEPS = 10  # after which the budget knows what a step takes
+EPISODE_STEPS = 40  # after which the next episode begins
+SECONDS = 10.0  # that a probe or a trial may take; see `Budget`
+_CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
+MAX_SIZE, MAX_DEPTH = 1_000, 3  # of attributes that are compared
+_STATES = "render_mode", "metadata", "isopen", "closed", "_saved_kwargs"  # of an object, which say nothing about its episodes
+_TRANSPARENT = (SingleRow, gymnasium.wrappers.common.PassiveEnvChecker, gymnasium.wrappers.common.OrderEnforcing)
+_HISTORY = gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics
+
+_same: weakref.WeakSet[Any] = weakref.WeakSet()  # objects whose copies were found to be the same in this process
+
+
+class TooLong(Exception):
+    """The steps that nobody asked for would take longer than the budget."""
+
+
+class Budget:
+    """Seconds for steps that nobody asked for, over after `SECONDS` or as soon as it is clear that they will not suffice.
+
+    What a step takes is judged by the median of the first ones: an environment that compiles something in its first step is
+    no slow one. Environments of less than 20 ms a step are far from the limit, so that no verdict depends on the clock.
+    """
+
+    def __init__(self, steps: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self.steps, self.seconds, self._clock = steps, seconds, clock
+        self.taken: list[float] = []
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Around each step and reset. Raises `TooLong` after it."""
+        before = self._clock()
+        yield
+        self.taken.append(self._clock() - before)
+        enough = len(self.taken) >= JUDGED_STEPS
+        projected = float(np.median(self.taken[:JUDGED_STEPS])) * self.steps if enough else 0.0
+        if (longest := max(sum(self.taken), projected)) > self.seconds:
+            raise TooLong(f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed")
+
+
+class _Seen(NamedTuple):
+    """What came back from one step (or reset), of each row."""
+
+    observation: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+
+def why_different(source: EnvironmentSource, seed: int) -> str | None:
+    """Why a copy of the given object is not known to be the same environment; None where it is, and for ids and functions.
+
+    The object is reset afterwards by whoever uses it; its running statistics and episode records are put back.
+    Generators of the whole process are left as they were.
+    """
+    if not isinstance(source, gymnasium.Env | VectorEnv) or source in _same:
+        return None
+    with contextlib.ExitStack() as closing:
+        closing.callback(global_randomness())
+        try:
+            other: Any = make_another(source)
+            closing.callback(_close, other)
+            if isinstance(source, VectorEnv) and (rows := remake_rows(source, source.num_envs)) is not None:
+                other = rows
+                closing.callback(_close, other)
+            given = closing.enter_context(_borrowed(source))
+            fresh = _attributes(other)
+            reason = (
+                _different_spaces(source, other)
+                or _different_statistics(given, other)
+                or _compared(given, other, seed)
+                or _different_settings(given, other, fresh, source)
+            )
+        except UserError as error:
+            return str(error).partition(" - give ")[0]
+        except BaseException as error:  # the user's own code, in a copy that was made without the user
+            if is_interruption(error):
+                raise
+            return f"a trial in the given object and in a copy failed with {type(error).__name__}: {error}"
+    if reason is None:
+        _same.add(source)
+    return reason
+
+
+def _different_spaces(source: Any, other: Any) -> str | None:
+    what = difference(_single(source), _single(other))
+    return None if what is None else f"the given object cannot be repeated: {what}"
+
+
+def _single(env: Any) -> Any:
+    """Something with the spaces of a single environment."""
+    if isinstance(env, VectorEnv):
+        single = gymnasium.Env[Any, Any]()
+        single.observation_space, single.action_space = env.single_observation_space, env.single_action_space
+        return single
+    return env
+
+
+def _different_statistics(given: Any, other: Any) -> str | None:
+    """Give both the same statistics, frozen. A reason where those of the given object cannot be reached."""
+    statistics = read_statistics(given)
+    if set(statistics) != set(read_statistics(other)):
+        names = ", ".join(statistics_wrappers(other)) or "its wrappers"
+        return (
+            f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
+            f"{remedy(names)}"
+        )
+    write_statistics(other, statistics, frozen=True)
+    return None
+
+
+def _compared(given: Any, other: Any, seed: int) -> str | None:
+    space = copy.deepcopy(_single(given).action_space)
+    space.seed(derived_seed(seed, "actions on trial"))
+    actions = [np.asarray(space.sample()) for _ in range(STEPS)]
+    start = derived_seed(seed, "trial")
+    (first, too_long), (second, also_too_long) = (_play(env, start, actions) for env in (given, other))
+    wrong = next(filter(None, map(_first_difference, first, second)), None)
+    if wrong is None:
+        if (why := too_long or also_too_long) is not None and min(len(first), len(second)) < ENOUGH_STEPS:
+            return f"the trial that would show whether a copy of the given object is the same was stopped: {why}"
+        return None
+    again, _ = _play(given, start, actions)
+    if any(map(_first_difference, first, again)):
+        return "the given object does not repeat itself, so that nothing tells whether a copy of it is the same"
+    return f"a copy of the given object differs from it: with the same seed and actions {wrong} differs"
+
+
+def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLong | None]:
+    """What comes back in episodes one after the other, and why there are fewer steps than actions.
+
+    All rows of a vector environment do the same where each takes a seed.
+    """
+    _seed_globally(seed)
+    is_vector, budget = isinstance(env, VectorEnv), Budget(STEPS, SECONDS / 2)
+    seen: list[_Seen] = []
+    episode, length = 0, EPISODE_STEPS
+    try:
+        for action in actions:
+            if length == EPISODE_STEPS:
+                start: Any = derived_seed(seed, "episode", episode)
+                if is_vector and hasattr(env.unwrapped, "env_fns"):
+                    start = [start] * env.num_envs
+                with budget.step():
+                    observation, _ = env.reset(seed=start)
+                episode, length = episode + 1, 0
+                nothing = np.zeros(env.num_envs if is_vector else 1)
+                seen.append(_Seen(np.array(observation if is_vector else [observation]), nothing, nothing, nothing))
+            taken: Any = np.array([action] * env.num_envs) if is_vector else action.copy()
+            if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
+                taken = int(action)
+            with budget.step():
+                parts = env.step(taken)[:4]
+            length += 1
+            step = _Seen(*(np.array(part if is_vector else [part]) for part in parts))
+            if (step.terminated | step.truncated).any():  # what is seen may be of the next episode already
+                length, step = EPISODE_STEPS, step._replace(observation=np.zeros_like(step.observation))
+            seen.append(step)
+    except TooLong as too_long:
+        return seen, too_long
+    return seen, None
+
+
+def _seed_globally(seed: int) -> None:
+    """Let what draws from the generators of the process draw the same in each play."""
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(seed)
+
+
+def _first_difference(one: _Seen, other: _Seen) -> str | None:
+    """The name of the first part that differs; a single row stands for each row of the other."""
+    for name, mine, theirs in zip(_Seen._fields, one, other, strict=True):
+        if mine.shape[1:] != theirs.shape[1:]:
+            return f"the shape of the {name}"
+        close = np.isclose(mine.astype(np.float64), theirs.astype(np.float64), _CLOSE, _CLOSE * _CLOSE, equal_nan=True)
+        if not close.all():
+            return f"the {name}" if name in ("observation", "reward") else name
+    return None
+
+
+def _different_settings(given: Any, other: Any, fresh: list[dict[str, Any]], source: Any) -> str | None:
+    """A setting of the given object that its copy lacks. Such as a goal, it need not show in a short trial.
+
+    Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
+    """
+    settings = [_same_items(*pair) for pair in zip(fresh, _attributes(other), strict=True)]
+    for row in range(source.num_envs if isinstance(source, VectorEnv) else 1):
+        mine = _attributes(given, row)
+        if [layer["class"] for layer in mine] != [layer["class"] for layer in settings]:
+            continue  # such as rows in processes, which cannot be looked into
+        for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
+            for name, value in wanted.items():
+                if name in has and has[name] != value:
+                    with closing_quietly(make_another(source)) as third:
+                        if _attributes(third)[number].get(name) == value:
+                            values = f" ({value!r:.40} in place of {has[name]!r:.40})" if not isinstance(value, tuple) else ""
+                            return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
+    return None
+
+
+def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
+    """Plain values (numbers, text, arrays and collections of them) that the layers of an environment hold."""
+    layers = [layer for layer in chain(env, row) if not isinstance(layer, _TRANSPARENT) and not hasattr(layer, "env_fns")]
+    found = []
+    for layer in layers:
+        rows = layer.num_envs if isinstance(layer, VectorEnv) else None
+        values = {
+            name: _plain(value) for name, value in vars(layer).items() if name not in _STATES and not _has_rows(value, rows)
+        }
+        found.append({"class": type(layer).__name__} | {name: value for name, value in values.items() if value is not None})
+    return found
+
+
+def _has_rows(value: Any, rows: int | None) -> bool:
+    """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
+    return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A copy that can be compared, None for what is no plain value."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf" and value.size <= MAX_SIZE:
+        return ("array", value.shape, value.tobytes())
+    if isinstance(value, dict | list | tuple) and depth < MAX_DEPTH and len(value) <= MAX_SIZE:
+        items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+        return {repr(name): _plain(item, depth + 1) for name, item in items}
+    return None
+
+
+def _same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in one.items() if name in other and other[name] == value}
+
+
+@contextlib.contextmanager
+def _borrowed(env: Any) -> Iterator[Any]:
+    """The object for a trial, without recorders of files; statistics and records of episodes are put back afterwards."""
+    layers = list(chain(env))
+    rows = env.num_envs if isinstance(env, VectorEnv) else 1
+    seen = [layer for row in range(rows) for layer in chain(env, row)]
+    before = [(layer, dict(vars(layer))) for layer in seen if isinstance(layer, _HISTORY) or statistics_wrappers(layer)]
+    for _, kept in before:
+        for name, value in kept.items():
+            if isinstance(value, np.ndarray) or type(value).__name__ == "deque":
+                kept[name] = copy.copy(value)
+    inner = [(layer, "env", layer.env) for layer in layers if "env" in vars(layer)]
+    inner += [(layer, "envs", layer.envs) for layer in layers if isinstance(layer, SyncVectorEnv)]
+    try:
+        for layer, name, wrapped in inner:
+            if name == "envs":
+                layer.envs = [without_recorders(row) for row in wrapped]
+        for row in range(rows):
+            write_statistics(env, {}, row, frozen=True)
+        yield without_recorders(env)
+    finally:
+        for layer, name, wrapped in inner:
+            setattr(layer, name, wrapped)
+        for layer, kept in before:
+            vars(layer).update(kept)
+
+
+def _close(env: Any) -> None:
+    close(env, say=lambda text: None)  # it is no longer needed
+
+
+def global_randomness() -> Callable[[], None]:
+    """Put the generators back that all of the process share: what draws from them in the training draws what it would have."""
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+    def put_back() -> None:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)
+
+    return put_back

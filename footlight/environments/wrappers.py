@@ -1,0 +1,209 @@
+"""Wrappers around an environment: running statistics, changed rewards, recorders of files.
+
+A wrapper such as `NormalizeObservation` changes what an observation means while training goes on. A second instance is the
+environment that was trained in only with the same statistics, and those must not move while it is evaluated.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+from gymnasium.wrappers import vector
+
+from footlight.types import Array
+
+REWARD_WRAPPERS = (
+    gymnasium.RewardWrapper,
+    gymnasium.wrappers.NormalizeReward,
+    gymnasium.vector.VectorRewardWrapper,
+    vector.NormalizeReward,
+)
+RECORDERS = gymnasium.wrappers.RecordVideo, vector.RecordVideo
+_MOMENTS = "mean", "var", "count"
+_UPDATES = "update", "update_from_moments"
+_PREFIX = "statistics."
+
+
+def chain(env: Any, row: int = 0) -> Iterator[Any]:
+    """Yield an environment's wrappers, outermost first, and what they wrap; of a vector environment those of one row."""
+    while True:
+        yield env
+        inner = vars(env).get("env")
+        rows = getattr(env, "envs", None)
+        if isinstance(inner, gymnasium.Env | VectorEnv):
+            env = inner
+        elif isinstance(env, VectorEnv) and isinstance(rows, list | tuple) and row < len(rows):
+            env = rows[row]
+        else:
+            return
+
+
+def reward_wrappers(env: Any) -> list[str]:
+    """Names of the wrappers that change rewards."""
+    if hasattr(env, "call_remote"):
+        return list(env.call_remote("reward_wrappers"))
+    return [type(layer).__name__ for layer in chain(env) if isinstance(layer, REWARD_WRAPPERS)]
+
+
+def statistics_wrappers(env: Any) -> list[str]:
+    """Names of the wrappers that have running statistics."""
+    if hasattr(env, "call_remote"):
+        return list(env.call_remote("statistics_wrappers"))
+    return [type(layer).__name__ for layer, _ in _with_moments(env)]
+
+
+def remedy(names: str) -> str:
+    """What footlight has in place of wrappers of these names."""
+    return "normalize_rewards true" if names == "NormalizeReward" else "normalize_observations true"
+
+
+def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
+    """Running statistics of all wrappers as arrays, and the other arrays that these wrappers keep; empty where there are none.
+
+    Wrappers are told apart by their position: two instances made in the same way have the same names.
+    """
+    if hasattr(env, "call_remote"):
+        return dict(env.call_remote("read_statistics"))
+    found: dict[str, Array] = {}
+    for position, (layer, moments) in enumerate(_with_moments(env, row)):
+        for name, value in moments.items():
+            found |= {f"{position}.{name}.{part}": np.array(getattr(value, part)) for part in _MOMENTS}
+        found |= {f"{position}.{name}": np.array(value) for name, value in _arrays(layer).items()}
+    return found
+
+
+def write_statistics(env: Any, statistics: Mapping[str, Array], row: int = 0, frozen: bool = False) -> None:
+    """Give the wrappers these statistics, those of `read_statistics`. Frozen ones are used and no longer updated.
+
+    Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance no longer do.
+    """
+    if hasattr(env, "call_remote"):
+        env.call_remote("write_statistics", dict(statistics), row, frozen)
+        return
+    for position, (layer, moments) in enumerate(_with_moments(env, row)):
+        for name, value in moments.items():
+            mine = copy.deepcopy(value)
+            for update in _UPDATES:
+                vars(mine).pop(update, None)
+                if frozen and hasattr(mine, update):
+                    setattr(mine, update, _ignore)
+            for part in _MOMENTS:
+                if (saved := statistics.get(f"{position}.{name}.{part}")) is not None:
+                    setattr(mine, part, _like(getattr(mine, part), saved))
+            setattr(layer, name, mine)
+        for name in _arrays(layer):
+            if (saved := statistics.get(f"{position}.{name}")) is not None:
+                setattr(layer, name, np.array(saved))
+
+
+def freeze_statistics(env: Any) -> None:
+    """Stop updating the statistics of an instance that is not trained in."""
+    write_statistics(env, {}, frozen=True)
+
+
+def saved_statistics(environments: Any) -> dict[str, Array]:
+    """The statistics of all environments of a training, as a checkpoint holds them."""
+    saved: dict[str, Array] = {}
+    for env, (instance, row) in enumerate(_instances(environments)):
+        saved |= {f"{_PREFIX}{env}.{name}": array for name, array in read_statistics(instance, row).items()}
+    return saved
+
+
+def statistics_of(arrays: Mapping[str, Array], env: int) -> dict[str, Array]:
+    """The statistics of one environment in the arrays of a checkpoint."""
+    prefix = f"{_PREFIX}{env}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def restore_statistics(environments: Any, arrays: Mapping[str, Array], frozen: bool = False) -> None:
+    """Give all environments of a training the statistics in the arrays of a checkpoint.
+
+    One whose own were lost with its process gets those of another.
+    """
+    saved = [statistics_of(arrays, env) for env in range(environments.num_envs)]
+    if (first := next(filter(None, saved), None)) is not None:
+        for own, (instance, row) in zip(saved, _instances(environments), strict=True):
+            write_statistics(instance, own or first, row, frozen)
+
+
+def share_statistics(training: Any, other: Any) -> None:
+    """Give an instance (or environments) that are evaluated the statistics of the training's first one, frozen."""
+    if statistics_wrappers(first_instance(other)):
+        statistics = read_statistics(first_instance(training))
+        for instance, row in _instances(other):
+            write_statistics(instance, statistics, row, frozen=True)
+
+
+def first_instance(environments: Any) -> Any:
+    """The environment object behind the first of serial or vector environments."""
+    return next(_instances(environments))[0]
+
+
+def without_recorders(env: Any) -> Any:
+    """The environment without wrappers that write files of its episodes: those files are about the training."""
+    outside, inside = None, env
+    while isinstance(inside, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
+        if _is_recorder(inside):
+            if outside is None:
+                env = inside.env
+            else:
+                outside.env = inside.env
+        else:
+            outside = inside
+        inside = inside.env
+    return env
+
+
+def recorders(env: Any) -> list[str]:
+    """Names of the wrappers that write files of an environment's episodes."""
+    return [type(layer).__name__ for layer in chain(env) if _is_recorder(layer)]
+
+
+def _is_recorder(layer: Any) -> bool:
+    """Gymnasium's `RecordVideo`, and the `Monitor` of Stable-Baselines3, which is not imported for this."""
+    return isinstance(layer, RECORDERS) or (type(layer).__name__ == "Monitor" and hasattr(layer, "results_writer"))
+
+
+def _with_moments(env: Any, row: int = 0) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Wrappers with running statistics: objects that have a mean, a variance, a count and an update, whoever wrote them."""
+    for layer in chain(env, row):
+        if isinstance(layer, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
+            moments = {name: value for name, value in vars(layer).items() if _is_moments(value)}
+            if moments:
+                yield layer, moments
+
+
+def _is_moments(value: Any) -> bool:
+    return (
+        hasattr(value, "__dict__")
+        and all(isinstance(getattr(value, part, None), float | int | np.ndarray | np.number) for part in _MOMENTS)
+        and callable(getattr(value, "update", None))
+    )
+
+
+def _like(value: Any, saved: Array) -> Any:
+    """The saved number or array as what it was: a Python number, a NumPy one or an array."""
+    if isinstance(value, np.ndarray):
+        return np.array(saved)
+    return saved[()] if isinstance(value, np.generic) else saved.item()
+
+
+def _arrays(layer: Any) -> dict[str, Array]:
+    return {name: value for name, value in vars(layer).items() if isinstance(value, np.ndarray) and value.dtype.kind in "biuf"}
+
+
+def _instances(environments: Any) -> Iterator[tuple[Any, int]]:
+    """The instances behind serial or vector environments, and which of its rows each environment is."""
+    if isinstance(environments, gymnasium.Env):
+        yield environments, 0
+    elif hasattr(environments, "envs"):
+        yield from ((env, 0) for env in environments.envs)
+    else:
+        yield from ((environments.env, row) for row in range(environments.num_envs))
+
+
+def _ignore(*given: Any, **named: Any) -> None:
+    """What takes the place of an update."""

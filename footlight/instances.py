@@ -1,0 +1,250 @@
+"""Further instances of the training environment, for evaluations and videos.
+
+What is evaluated, filmed and called best is what was trained on, or nothing is evaluated and the run says so.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from footlight.agent import Agent
+from footlight.assessor import Assessor
+from footlight.cleanup import closing as closing_environments
+from footlight.environments.atari import AtariGame
+from footlight.environments.exactness import ALL_STEPS, DIFFERENT, LEFT_OUT
+from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation
+from footlight.environments.naming import Registered, name_of
+from footlight.environments.remake import make_another, remake
+from footlight.environments.serial import replayed_steps
+from footlight.environments.spaces import difference
+from footlight.environments.trial import SECONDS, STEPS, why_different
+from footlight.environments.workers import Supervision
+from footlight.environments.wrappers import (
+    first_instance,
+    read_statistics,
+    recorders,
+    remedy,
+    reward_wrappers,
+    share_statistics,
+    statistics_wrappers,
+)
+from footlight.errors import UserError
+from footlight.options import Options
+from footlight.recording import Recorder, make_env
+from footlight.types import Array
+
+LONG_REPLAY = 5_000  # steps
+COMPARED_STEPS = 10  # that have to be replayed to know an environment of another name for the same
+UNKNOWN = "the start-up trial that would show whether a copy of the given object is the same was left out (probe off)"
+
+
+class Instances:
+    """Makes the further instances of a run's environment, and says why there are none.
+
+    source: the environment as given. environments: those of the training, made from it. say: where lines go at once, `later`
+    where those go that are printed when it is known that there will be a run.
+    """
+
+    def __init__(
+        self, source: EnvironmentSource, environments: Environments, options: Options, supervision: Supervision,
+        later: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.source, self.environments, self.options = source, environments, options
+        self._supervision, self._say, self._later = supervision, supervision.say, later
+        self.different: str | None = None
+        """Why another instance is not, or not known to be, the environment that is trained in."""
+
+    @property
+    def _is_object(self) -> bool:
+        return isinstance(self.source, gymnasium.Env | VectorEnv)
+
+    def examine(self, probe: Callable[..., str | None]) -> str | None:
+        """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
+        self._try_object()
+        if self.options.probe == "off":
+            return LEFT_OUT
+        return self.different or probe(self.source, self.environments, self.options.seed, self._supervision)
+
+    def examine_resumed(self, manifest: Mapping[str, Any]) -> str | None:
+        """The name of the environment that a run is resumed in, where the record has another name; None where it has the same.
+
+        Raises `UserError` where its spaces say that it is another environment.
+        """
+        self._try_object(is_resumed=True)
+        name, recorded = name_of(self.source, self.environments), manifest["run"]["environment"]
+        if manifest["spaces"] != self.environments.spaces.to_json():
+            raise UserError(
+                f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
+                "give the same environment, or begin a new run"
+            )
+        return None if name == recorded else name
+
+    def _try_object(self, is_resumed: bool = False) -> None:
+        """Find out whether a given object can be made again, before the training begins."""
+        if self.options.probe == "off":
+            self.different = UNKNOWN if self._is_object else None
+            return
+        try:
+            remake(self.source)
+        except UserError as error:
+            self.different = str(error).partition(" - give ")[0]
+            return
+        if self._is_object or not is_resumed:
+            self._announce()
+        self.different = why_different(self.source, self.options.seed)
+
+    def _announce(self) -> None:
+        """What will be done to an environment that may be more than a simulation, before it is done."""
+        if _is_simulation(self.source):
+            return
+        where = f"2 further instances of {name_of(self.source, self.environments)}"
+        if self._is_object:
+            where = f"copies of {name_of(self.source, self.environments)}, and {STEPS} in the given object itself"
+        self._say(f"start-up probe: up to {ALL_STEPS} random steps in {where} (at most {SECONDS:.0f} s); probe off leaves it out")
+
+    @contextlib.contextmanager
+    def evaluation_env(self, inexact: str | None) -> Iterator[Environments | None]:
+        """Another environment, to evaluate in; None where no evaluation is wanted, or none would be of what is trained on.
+
+        inexact: what the start-up probe found. Raises `UserError` where a second instance is refused.
+        """
+        if inexact is not None and inexact.startswith(DIFFERENT):
+            self.different = self.different or inexact
+        made = None if self.different or self.options.eval_episodes == 0 else self._make_evaluation_env()
+        with contextlib.ExitStack() as closing:
+            if made is not None:
+                closing.enter_context(closing_environments(made, self._say))
+                self.different = self._compare(made)
+            if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
+                self._later(f"no evaluations, no videos: {self.different}")
+            elif made is not None:
+                share_statistics(self.environments, made)
+            self._describe_wrappers()
+            yield None if self.different else made
+
+    def _make_evaluation_env(self) -> Environments:
+        options, source = self.options, self.source
+        try:
+            if isinstance(source, AtariGame):
+                return make_for_evaluation(source, options.seed, "evaluation", options.training_eval_episodes)
+            if options.vectorization == "async":  # what trains in processes of its own may need one
+                make_it = partial(make_another, source)
+                return make_for_evaluation(make_it, options.seed, "evaluation", options.training_eval_episodes, self._supervision)
+            made = make_another(source)
+        except UserError as error:
+            raise UserError(f"evaluations need a second environment, and {error} - eval_episodes 0 leaves them out") from error
+        self._require_own(made, "evaluations need one of their own", "eval_episodes 0")
+        return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
+
+    def _compare(self, made: Any) -> str | None:
+        """Why what was made is another environment than the training's."""
+        # The versions in C++ that stand in for an id have other bounds here and there, and nothing is rescaled to them
+        if (what := difference(self.environments, made, self.options.vectorization != "native")) is not None:
+            return f"another instance has other spaces than the training's: {what}"
+        first, instance = first_instance(self.environments), first_instance(made)
+        if set(read_statistics(first)) != set(read_statistics(instance)):
+            names = ", ".join(statistics_wrappers(instance) or statistics_wrappers(first))
+            return (
+                f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
+                f"{remedy(names)}"
+            )
+        return None
+
+    def _require_own(self, made: gymnasium.Env[Any, Any], why: str, without: str) -> None:
+        """Raise `UserError` where an environment that was made again is one of the training's."""
+        if any(made.unwrapped is env.unwrapped for env in getattr(self.environments, "envs", ())):
+            raise UserError(
+                f"{name_of(self.source, self.environments)} gave the environment of the training again - {why} - "
+                f"let it make a new one at each call, or use {without}"
+            )
+
+    def _describe_wrappers(self) -> None:
+        """Say what returns are sums of, and whose statistics evaluations use."""
+        first = first_instance(self.environments)
+        if names := self.returns_of:
+            self._later(f"returns are sums of the rewards that {names} makes of the environment's own, in evaluations too")
+        if names := ", ".join(statistics_wrappers(first)):
+            which = " of environment 0" if self.environments.num_envs > 1 and hasattr(self.environments, "envs") else ""
+            self._later(
+                f"{names}: evaluations use the statistics{which} as they are then, and leave them unchanged "
+                f"({remedy(names)} does without the wrapper, and keeps the statistics in the policy)"
+            )
+        if not hasattr(first, "call_remote") and (names := ", ".join(recorders(first))):
+            self._later(f"{names}: left out of all instances but the training's, so that its files are of the training alone")
+
+    @property
+    def record(self) -> dict[str, str | None]:
+        """What `config.json` says about evaluations."""
+        return {"no_evaluations": self.different, "returns_of": self.returns_of}
+
+    @property
+    def returns_of(self) -> str | None:
+        """Names of the wrappers that make the rewards of the training from the environment's own; None: it is the own ones."""
+        return ", ".join(reward_wrappers(first_instance(self.environments))) or None
+
+    def recorder(self, agent: Agent) -> Recorder | None:
+        """What makes the videos of a training, after one test frame; None where none are wanted.
+
+        Raises `UserError` where there can be none, or none would be of what is trained on.
+        """
+        options = self.options
+        if options.video_every == 0:
+            if options.overlay:
+                raise UserError("overlay is true - there are no videos to put it in - give video_every, too")
+            return None
+        if self.different:
+            raise UserError(
+                f"there can be no videos: {self.different} - give a function that makes one, or leave video_every out"
+            )
+
+        def make_drawn() -> gymnasium.Env[Any, Any]:
+            env = make_env(self.source, "rgb_array")
+            self._require_own(env, "videos need one of their own", "video_every 0")
+            if (what := self._compare(env)) is not None:
+                env.close()
+                raise UserError(f"there can be no videos - {what}")
+            share_statistics(self.environments, env)
+            return env
+
+        parts = agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+        assessor = Assessor(*parts) if options.overlay else None
+        player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
+        recorder = Recorder(make_drawn, player, assessor, options.seed, self._say)
+        recorder.try_out()
+        return recorder
+
+
+def announce_replay(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:
+    """The steps it takes to put the environments where they stood; many of them are said before they are made."""
+    if (steps := replayed_steps(arrays)) > LONG_REPLAY:
+        say(f"replaying {steps:,} steps to put the environments where they stood; Ctrl-C leaves the run as it was")
+    return steps
+
+
+def judge_replay(name: str | None, record: Mapping[str, Any], is_astray: bool, steps: int) -> str | None:
+    """Why a run is not known to be resumed in its own environment, where it has another `name` than the record; None where it is.
+
+    is_astray: whether the last episodes ended elsewhere when they were played again, which took so many `steps`.
+    Raises `UserError` where that shows that the environment is another one.
+    """
+    if name is None or not (is_astray or steps < COMPARED_STEPS):
+        return None
+    if is_astray and record["resume"] == "exact":
+        raise UserError(
+            f"{name} is not the environment {record['environment']} that the run was trained in - the last episode, played "
+            "again, ends elsewhere in it - give the same environment, or begin a new run"
+        )
+    return f"resumed in {name}, which is not known to be {record['environment']}"
+
+
+def _is_simulation(source: EnvironmentSource) -> bool:
+    """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
+    if isinstance(source, AtariGame):
+        return True
+    name = source.id if isinstance(source, Registered) else source
+    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
+    return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")

@@ -1,0 +1,17 @@
+"""Environment variables that a library reads, set for as long as it does."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def default_variables(**values: str) -> Iterator[None]:
+    """Set the environment variables that are not set yet, and remove them again at the end of the block."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

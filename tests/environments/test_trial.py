@@ -1,0 +1,160 @@
+"""The trial in a given object and in its copy: what it finds, what it leaves behind, and how long it may take."""
+
+import itertools
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import faulty
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, TransformObservation, vector
+
+from footlight.environments import trial
+from footlight.environments.trial import Budget, TooLong, why_different
+
+Change = Callable[[Any], Any]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    gymnasium.register("Trial-v0", faulty.Walk)
+    yield
+    del gymnasium.registry["Trial-v0"]
+
+
+def pendulum() -> gymnasium.Env[Any, Any]:
+    return gymnasium.make("Pendulum-v1")
+
+
+def pendulums(num_envs: int = 2) -> Any:
+    return gymnasium.make_vec("Pendulum-v1", num_envs, vectorization_mode="sync")
+
+
+def changed(env: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        setattr(env.unwrapped, name, value)
+    return env
+
+
+SAME: dict[str, Callable[[], Any]] = {
+    "object": pendulum,
+    "wrapped": lambda: TransformObservation(pendulum(), lambda o: 2 * o, Box(-20, 20, (3,), np.float32)),
+    "normalized": lambda: NormalizeObservation(pendulum()),
+    "vector": pendulums,
+    "vector, normalized": lambda: vector.NormalizeObservation(vector.RecordEpisodeStatistics(pendulums())),
+    "rows normalized": lambda: SyncVectorEnv([lambda: NormalizeObservation(pendulum())] * 2),
+    "native": lambda: gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point"),
+    "discrete": lambda: gymnasium.make("CartPole-v1"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_copy_of_an_object_is_the_same_environment(name: str) -> None:
+    assert why_different(SAME[name](), 0) is None
+
+
+def test_object_that_was_used_before_is_the_same_environment() -> None:
+    for env in (SAME["normalized"](), SAME["vector, normalized"]()):
+        env.reset(seed=5)
+        for _ in range(210):
+            env.step(env.action_space.sample())
+        assert why_different(env, 0) is None
+
+
+def uneven() -> Any:
+    made = itertools.count()
+    return SyncVectorEnv([lambda: changed(pendulum(), g=10.0 if next(made) % 2 else 9.0)] * 2)
+
+
+class Unsteady(faulty.Walk):
+    def observe(self) -> Any:
+        return super().observe() + np.float32(random.SystemRandom().random())
+
+
+DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
+    "dynamics": (lambda: changed(pendulum(), g=3.0), "the observation differs"),
+    "a goal far away": (
+        lambda: changed(gymnasium.make("MountainCarContinuous-v0"), goal_position=0.6),
+        r"Continuous_MountainCarEnv.goal_position \(0.45 in place of 0.6\)",
+    ),
+    "rows": (uneven, "the observation differs"),
+    "space": (lambda: changed(pendulum(), action_space=Box(-1, 1, (1,), np.float32)), r"actions are Box\(-1.0, 1.0"),
+    "no spec": (faulty.Walk, "an object without a spec"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_reason_names_what_differs(name: str) -> None:
+    make_it, reason = DIFFERENT[name]
+    found = why_different(make_it(), 0)
+    assert found is not None
+
+    assert re.search(reason, found), found
+
+
+def test_object_that_does_not_repeat_itself_is_not_known_to_be_the_same() -> None:
+    gymnasium.register("Unsteady-v0", Unsteady)
+    try:
+        assert "does not repeat itself" in str(why_different(gymnasium.make("Unsteady-v0", disable_env_checker=True), 0))
+    finally:
+        del gymnasium.registry["Unsteady-v0"]
+
+
+def test_given_object_keeps_its_statistics_and_records() -> None:
+    env: Any = RecordEpisodeStatistics(NormalizeObservation(gymnasium.make("Trial-v0", disable_env_checker=True)))
+    env.reset(seed=1)
+    for _ in range(faulty.LENGTH):
+        env.step(np.zeros(1, np.float32))
+    moments = env.env.obs_rms
+    before = moments.mean.copy(), moments.count, list(env.return_queue), env.episode_count
+    assert why_different(env, 0) is None
+    assert env.env.obs_rms is moments
+    np.testing.assert_array_equal(moments.mean, before[0])
+    assert (moments.count, list(env.return_queue), env.episode_count) == before[1:]
+
+
+def test_generators_of_the_process_draw_the_same_afterwards() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    assert why_different(pendulum(), 0) is None
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index, union-attr]
+
+
+def test_second_trial_of_an_object_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = pendulum()
+    assert why_different(env, 0) is None
+    monkeypatch.setattr(trial, "make_another", lambda source: pytest.fail("made again"))
+    assert why_different(env, 0) is None
+
+
+def seconds_of(*each: float) -> Callable[[], float]:
+    """A clock on which the steps of a budget take so long."""
+    return iter([time for before, after in itertools.pairwise(itertools.accumulate(each, initial=0.0))
+                 for time in (before, after)]).__next__  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("each", "stopped_after"),
+    [
+        ([0.02] * 100, None),
+        ([0.2] * 100, trial.JUDGED_STEPS),  # 20 s to come
+        ([4.0, *[0.001] * 99], None),  # compiles in its first step
+        ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
+    ],
+)
+def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(each: list[float], stopped_after: int | None) -> None:
+    budget, stopped = Budget(100, 10.0, seconds_of(*each)), None
+    for number in range(1, 101):
+        try:
+            with budget.step():
+                pass
+        except TooLong:
+            stopped = number
+            break
+    assert stopped == stopped_after

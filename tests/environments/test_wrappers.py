@@ -1,0 +1,173 @@
+"""Running statistics of wrappers: read, shared, frozen, restored. Wrappers that change rewards or write files."""
+
+import types
+from typing import Any
+
+import faulty
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
+
+from footlight.environments.make import make
+from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.environments.wrappers import (
+    freeze_statistics,
+    read_statistics,
+    recorders,
+    restore_statistics,
+    reward_wrappers,
+    saved_statistics,
+    share_statistics,
+    statistics_of,
+    statistics_wrappers,
+    without_recorders,
+    write_statistics,
+)
+from footlight.errors import EnvironmentFault
+from footlight.types import Array
+
+
+def normalized() -> gymnasium.Env[Any, Any]:
+    return NormalizeReward(NormalizeObservation(faulty.Walk()))
+
+
+class OwnMoments:
+    """Running moments as many scripts have them."""
+
+    def __init__(self) -> None:
+        self.mean, self.var, self.count = np.zeros(2), np.ones(2), 0.0
+
+    def update(self, x: Array) -> None:
+        self.count += 1
+        self.mean = self.mean + (x - self.mean) / self.count
+
+
+class OwnNormalizer(gymnasium.ObservationWrapper[Any, Any, Any]):
+    def __init__(self, env: Any, moments: OwnMoments | None = None) -> None:
+        super().__init__(env)
+        self.moments = moments or OwnMoments()
+
+    def observation(self, observation: Any) -> Any:
+        self.moments.update(observation)
+        return (observation - self.moments.mean).astype(np.float32)
+
+
+def walk(env: Any, steps: int = 5) -> None:
+    env.reset(seed=1)
+    for _ in range(steps):
+        env.step(np.array([0.5], np.float32))
+
+
+@pytest.mark.parametrize("make_it", [normalized, lambda: OwnNormalizer(faulty.Walk())])
+def test_statistics_are_read_and_written(make_it: Any) -> None:
+    one, other = make_it(), make_it()
+    walk(one)
+    statistics = read_statistics(one)
+    write_statistics(other, statistics)
+    again = read_statistics(other)
+    assert statistics.keys() == again.keys()
+    for name, array in statistics.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+    np.testing.assert_array_equal(one.reset(seed=2)[0], other.reset(seed=2)[0])
+
+
+@pytest.mark.parametrize("make_it", [normalized, lambda: OwnNormalizer(faulty.Walk())])
+def test_frozen_statistics_do_not_move_and_can_be_unfrozen(make_it: Any) -> None:
+    env = make_it()
+    moments = [name for name in read_statistics(env) if name.endswith(("mean", "var", "count"))]
+    walk(env)
+    before = read_statistics(env)
+    freeze_statistics(env)
+    walk(env)
+    assert all(np.array_equal(read_statistics(env)[name], before[name]) for name in moments)
+    write_statistics(env, before)
+    walk(env)
+    assert not all(np.array_equal(read_statistics(env)[name], before[name]) for name in moments)
+
+
+def test_freezing_one_of_two_wrappers_with_common_statistics_leaves_the_other_alone() -> None:
+    common = OwnMoments()
+    training, other = (OwnNormalizer(faulty.Walk(), common) for _ in range(2))
+    freeze_statistics(other)
+    walk(training)
+    assert training.moments is common
+    assert common.count == 6
+    assert other.moments.count == 0
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_evaluations_share_those_of_the_first_environment(kind: str) -> None:
+    training, other = make(normalized, 0, 2, vectorization=kind), make(normalized, 0, 1)
+    try:
+        training.reset()
+        for _ in range(3):
+            training.step(np.full((2, 1), 0.5, np.float32))
+        saved = statistics_of(saved_statistics(training), 0)
+        share_statistics(training, other)
+        other.reset()
+        other.step(np.zeros((1, 1), np.float32))
+        moments = {name: array for name, array in statistics_of(saved_statistics(other), 0).items() if "_rms." in name}
+        assert len(moments) == 6
+        for name, array in moments.items():
+            np.testing.assert_array_equal(array, saved[name], err_msg=name)
+        restore_statistics(other, {f"statistics.0.{name}": array for name, array in saved.items()})
+        other.reset()
+        assert statistics_of(saved_statistics(other), 0)["1.obs_rms.count"] == saved["1.obs_rms.count"] + 1
+    finally:
+        training.close()
+        other.close()
+
+
+def test_rows_of_a_vector_environment_have_their_own() -> None:
+    env = SyncVectorEnv([normalized] * 2)
+    env.reset(seed=[1, 2])
+    env.step(np.zeros((2, 1), np.float32))
+    rows = [read_statistics(env, row) for row in range(2)]
+    assert rows[0].keys() == rows[1].keys()
+    assert not np.array_equal(rows[0]["1.obs_rms.mean"], rows[1]["1.obs_rms.mean"])
+
+
+def test_names_of_wrappers() -> None:
+    assert statistics_wrappers(normalized()) == ["NormalizeReward", "NormalizeObservation"]
+    assert statistics_wrappers(faulty.Walk()) == []
+    assert reward_wrappers(TransformReward(normalized(), float)) == ["TransformReward", "NormalizeReward"]
+    together = vector.ClipReward(SyncVectorEnv([lambda: TransformReward(faulty.Walk(), float)]), 0, 1)
+    assert reward_wrappers(together) == ["ClipReward", "TransformReward"]
+
+
+class Monitor(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """What Stable-Baselines3's looks like."""
+
+    results_writer = types.SimpleNamespace()
+
+
+class RecordVideo(gymnasium.wrappers.RecordVideo):  # type: ignore[type-arg]
+    """Without the package that encodes."""
+
+    def __init__(self, env: Any) -> None:
+        gymnasium.Wrapper.__init__(self, env)
+
+
+def test_recorders_are_taken_out_of_the_chain() -> None:
+    env = TransformReward(RecordVideo(Monitor(faulty.Walk())), float)
+    assert recorders(env) == ["RecordVideo", "Monitor"]
+    assert str(without_recorders(env)) == f"<TransformReward{env.unwrapped}>"
+    assert isinstance(without_recorders(RecordVideo(faulty.Walk())), faulty.Walk)
+
+
+def test_statistics_that_are_lost_with_a_process_are_not_begun_again() -> None:
+    environments = AsyncEnvironments(normalized, 2, 0, "episode", Supervision(restart=True))
+    try:
+        environments.reset()
+        saved = saved_statistics(environments)
+        environments.remote[1]._process.kill()
+        with pytest.raises(EnvironmentFault, match="the running statistics of NormalizeReward, NormalizeObservation with it"):
+            environments.step(np.zeros((2, 1), np.float32))
+    finally:
+        environments.close()
+    others = make(normalized, 0, 2)
+    restore_statistics(others, {name: array for name, array in saved.items() if not name.startswith("statistics.1.")})
+    for name, array in statistics_of(saved_statistics(others), 1).items():
+        np.testing.assert_array_equal(array, saved[f"statistics.0.{name}"], err_msg=name)

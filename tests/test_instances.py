@@ -1,0 +1,295 @@
+"""What is evaluated and filmed is what was trained on, or nothing is and the run says so; and whose steps nobody asked for."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import faulty
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
+
+import footlight
+from footlight import checkpoint, instances
+from footlight.environments.wrappers import read_statistics, statistics_of
+from footlight.errors import UserError
+from footlight.instances import announce_replay, judge_replay
+
+FAST: dict[str, Any] = {
+    "steps": 60, "hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "buffer_size": 100, "compile": "off", "threads": 1,
+    "eval_episodes": 1, "eval_every": 0,
+}  # fmt: skip
+
+
+def trained(source: Any, folder: Path, **more: Any) -> footlight.Run:
+    return footlight.train("sac", source, run_dir=folder / "run", **FAST | more)
+
+
+def config(run: footlight.Run) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run.folder / "config.json").read_text())
+    return content
+
+
+def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    env: Any = gymnasium.make("Pendulum-v1")
+    env.unwrapped.g = 3.0
+    with pytest.raises(UserError, match="there can be no videos: a copy of the given object differs from it"):
+        trained(env, tmp_path, video_every=30, quiet=True)
+    run = trained(env, tmp_path)
+    reason = "a copy of the given object differs from it: with the same seed and actions the observation differs"
+    assert f"no evaluations, no videos: {reason}" in capsys.readouterr().out
+    assert run.result is not None
+    assert run.result["final_evaluation"] is None
+    assert config(run)["no_evaluations"] == config(run)["resume"] == reason
+    for use in (run.evaluate, run.make_env):
+        with pytest.raises(UserError, match=re.escape(reason)):
+            use()
+    other = footlight.Run(run.folder, environment="Pendulum-v1")  # which the user asks for by name
+    assert other.make_env().unwrapped.g == 10.0  # type: ignore[attr-defined]
+
+
+def test_wrappers_of_a_vector_environment_are_in_the_evaluation(tmp_path: Path) -> None:
+    wide = Box(-1e3, 1e3, (3,), np.float32)
+    together = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync")
+    run = trained(vector.TransformObservation(together, lambda o: o * 100, single_observation_space=wide), tmp_path, quiet=True)
+    assert config(run)["no_evaluations"] is None
+    assert run.make_env().observation_space == wide
+    assert abs(run.make_env().reset(seed=0)[0]).max() > 50
+
+
+def test_running_statistics_are_those_of_the_training_and_stand_still(tmp_path: Path) -> None:
+    run = trained(lambda: NormalizeObservation(faulty.Walk()), tmp_path, eval_every=20, quiet=True)
+    arrays = checkpoint.read_arrays(checkpoint.find(run.folder), "environments")
+    saved = statistics_of(arrays, 0)
+    assert saved["0.obs_rms.count"] == pytest.approx(
+        60 + 60 // faulty.LENGTH + 1, rel=1e-5
+    )  # steps and resets of the training alone
+    env = run.make_env()
+    first, _ = env.reset(seed=0)
+    raw, _ = faulty.Walk().reset(seed=0)
+    expected = (raw - saved["0.obs_rms.mean"]) / np.sqrt(saved["0.obs_rms.var"] + 1e-8)
+    np.testing.assert_allclose(first, expected, rtol=1e-5)
+    for name, array in read_statistics(env).items():
+        np.testing.assert_array_equal(array, saved[name])
+    assert run.evaluate(2).returns == run.evaluate(2).returns
+
+
+def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
+    def source() -> Any:
+        return NormalizeReward(NormalizeObservation(faulty.Walk()))
+
+    settings = {"quiet": True, "eval_episodes": 0, "num_envs": 2, "vectorization": "sync"}
+    straight = trained(source, tmp_path / "straight", **settings | {"steps": 74})
+    run = trained(source, tmp_path / "resumed", **settings | {"steps": 34})
+    footlight.resume(run.folder, environment=source, steps=74, quiet=True)
+    assert config(run)["resume"] == "exact"
+    for group in ("policy", "environments"):
+        one, other = (checkpoint.read_arrays(checkpoint.find(each.folder), group) for each in (straight, run))
+        assert one.keys() == other.keys()
+        for name, array in one.items():
+            np.testing.assert_array_equal(other[name], array, err_msg=name)
+
+
+def test_folder_without_the_statistics_is_not_evaluated(tmp_path: Path) -> None:
+    run = trained(faulty.Walk, tmp_path, quiet=True)
+    other = footlight.Run(run.folder, environment=lambda: NormalizeObservation(faulty.Walk()))
+    with pytest.raises(
+        UserError, match=r"does not hold the running statistics of NormalizeObservation .* normalize_observations"
+    ):
+        other.evaluate()
+
+
+def test_what_returns_are_of_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(lambda: TransformReward(faulty.Walk(), lambda reward: 0.01 * reward), tmp_path)
+    assert config(run)["returns_of"] == "TransformReward"
+    assert "returns are sums of the rewards that TransformReward makes of the environment's own" in capsys.readouterr().out
+
+
+class Level(faulty.Walk):
+    made = 0
+
+    def __init__(self) -> None:
+        Level.made += 1
+        self.level = Level.made
+
+    def observe(self) -> Any:
+        return np.array([self.position, self.level], np.float32)
+
+
+def test_function_whose_instances_differ_is_not_evaluated(tmp_path: Path) -> None:
+    run = trained(Level, tmp_path, quiet=True)
+    reason = "two instances of the environment differ at step 0"
+    assert config(run)["no_evaluations"].startswith(reason)
+    with pytest.raises(UserError, match=reason):
+        run.evaluate(1)
+    assert footlight.Run(run.folder, environment=faulty.Walk).evaluate(1).lengths == (faulty.LENGTH,)
+
+
+class Growing(faulty.Walk):
+    made = 0
+
+    def __init__(self) -> None:
+        Growing.made += 1
+        size = 2 if Growing.made <= 3 else 3  # the training's, and two of the probe
+        self.observation_space = Box(-np.inf, np.inf, (size,), np.float32)
+
+    def observe(self) -> Any:
+        return np.zeros(self.observation_space.shape, np.float32)
+
+
+def test_spaces_are_compared_before_the_first_evaluation(tmp_path: Path) -> None:
+    run = trained(Growing, tmp_path, quiet=True)
+    assert re.search(r"other spaces than the training's: observations are Box.*\(2,\).*\(3,\)", config(run)["no_evaluations"])
+
+
+class OnePort(faulty.Walk):
+    taken = False
+
+    def __init__(self) -> None:
+        if OnePort.taken:
+            raise RuntimeError("worker number 0 is still in use")
+        OnePort.taken = True
+
+    def close(self) -> None:
+        OnePort.taken = False
+
+
+def test_refused_second_instance_is_no_fault_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OnePort, "taken", False)
+    message = (
+        "evaluations need a second environment, and OnePort made no environment - RuntimeError: worker number 0 is still in use"
+    )
+    with pytest.raises(UserError, match=f"{message} - eval_episodes 0 leaves them out"):
+        trained(OnePort, tmp_path)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(OnePort, "taken", False)
+    run = trained(OnePort, tmp_path, eval_episodes=0, quiet=True)
+    assert config(run)["resume"].startswith("unknown: no other instance can be made to try it out (OnePort made no environment")
+
+
+class Counted(faulty.Walk):
+    made = moves = 0
+
+    def __init__(self) -> None:
+        Counted.made += 1
+
+    def step(self, action: Any) -> Any:
+        Counted.moves += 1
+        return super().step(action)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
+    monkeypatch.setattr(Counted, "made", 0)
+    monkeypatch.setattr(Counted, "moves", 0)
+    return Counted
+
+
+def test_probe_off_makes_and_plays_nothing(counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(counted, tmp_path, eval_episodes=0, probe="off")
+    assert (counted.made, counted.moves) == (1, 60)
+    assert config(run)["resume"] == "unknown: the start-up probe was left out (probe off)"
+    printed = capsys.readouterr().out
+    assert "whether it resumes exactly is unknown" in printed
+    assert "random steps" not in printed
+
+
+def test_probe_is_announced_before_the_first_move(
+    counted: type[Counted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[int] = []
+    monkeypatch.setattr(footlight.runs.progress.Display, "say", lambda display, text: moves.append(counted.moves))
+    trained(counted, tmp_path, eval_episodes=0)
+    assert moves[0] == 0
+    assert counted.moves == 60 + instances.ALL_STEPS
+
+
+def test_probe_off_leaves_a_given_object_alone(tmp_path: Path) -> None:
+    run = trained(gymnasium.make("Pendulum-v1"), tmp_path, probe="off", quiet=True)
+    assert "(probe off)" in config(run)["no_evaluations"]
+
+
+# Resumed in another environment
+
+
+class Drifting(faulty.Walk):
+    def step(self, action: Any) -> Any:
+        observation, *others = super().step(action)
+        self.position += 0.1
+        return (observation, *others)
+
+
+class Wider(faulty.Walk):
+    action_space = Box(-2, 2, (1,), np.float32)
+
+
+def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
+    run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="Drifting is not the environment Walk that the run was trained in - the last episode"):
+        footlight.resume(run.folder, environment=Drifting, steps=80, quiet=True)
+    with pytest.raises(UserError, match="the environment Wider has other spaces than Walk"):
+        footlight.resume(run.folder, environment=Wider, steps=80, quiet=True)
+    kept = {path: path.read_bytes() for path in before}
+    assert kept == before
+
+
+def test_run_is_resumed_in_the_same_environment_by_another_function(tmp_path: Path) -> None:
+    run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
+    footlight.resume(run.folder, environment=lambda: faulty.Walk(), steps=62, quiet=True)
+    assert run.result is not None
+    assert run.result["steps"] == 62
+
+
+class Pressing(faulty.Walk):
+    """Somebody presses Ctrl-C while it is stepped."""
+
+    pressed = False
+
+    def step(self, action: Any) -> Any:
+        if Pressing.pressed:
+            signal.raise_signal(signal.SIGINT)
+        return super().step(action)
+
+
+def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(Pressing, tmp_path, steps=58, eval_episodes=0, quiet=True)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(Pressing, "pressed", True)
+    with pytest.raises(KeyboardInterrupt):
+        footlight.resume(run.folder, environment=Pressing, steps=80, quiet=True)
+    assert {path: path.read_bytes() for path in before} == before
+    monkeypatch.setattr(Pressing, "pressed", False)
+    footlight.resume(run.folder, environment=Pressing, steps=60, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_astray", "steps", "verdict"),
+    [
+        (None, True, 0, None),  # its own environment, which does not come out where it stood: said elsewhere
+        ("Other", False, 10, None),
+        ("Other", False, 9, "resumed in Other, which is not known to be Walk"),
+        ("Other", False, 0, "resumed in Other, which is not known to be Walk"),
+    ],
+)
+def test_few_steps_do_not_show_that_an_environment_is_the_same(
+    name: str | None, is_astray: bool, steps: int, verdict: str | None
+) -> None:
+    assert judge_replay(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps) == verdict
+
+
+def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
+    record = {"environment": "Walk", "resume": "nondeterministic: ..."}
+    assert judge_replay("Other", record, True, 100) == "resumed in Other, which is not known to be Walk"
+
+
+@pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["replaying 5,001 steps"])])
+def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
+    lines: list[str] = []
+    arrays = {"actions.0": np.zeros((5_000, 1)), "actions.1": np.zeros((steps - 5_000, 1)), "observation": np.zeros((2, 3))}
+    assert announce_replay(arrays, lines.append) == steps
+    assert [line[: len("replaying 5,001 steps")] for line in lines] == said

@@ -1,0 +1,53 @@
+"""Threads that get too few cores are noticed, by the clocks alone."""
+
+from typing import Any
+
+import pytest
+
+from footlight.threads import CrowdWatch
+
+
+class Clocks:
+    """Wall time and processor time, which pass when a call is made."""
+
+    def __init__(self, processor_seconds: float) -> None:
+        self.wall = self.processor = 0.0
+        self.processor_seconds = processor_seconds
+
+    def call(self, *given: Any) -> Any:
+        self.wall += 1.0
+        self.processor += self.processor_seconds
+        return given
+
+
+@pytest.mark.parametrize(("processor_seconds", "says"), [(0.3, True), (1.1, True), (1.3, False), (2.0, False)])
+def test_too_little_processor_time_is_said_once(processor_seconds: float, says: bool) -> None:
+    said: list[str] = []
+    clocks = Clocks(processor_seconds)
+    watch = CrowdWatch(2, said.append, lambda: clocks.wall, lambda: clocks.processor)
+    timed = watch.timed(clocks.call)
+    for number in range(30):
+        assert timed(number, "x") == (number, "x")
+        clocks.wall += 100.0  # between the calls: environments, evaluations
+        watch.look()
+        assert len(said) == (says and number >= 4)
+    if says:
+        assert "--threads 1" in said[0]
+        assert f"{processor_seconds / 2:.0%}" in said[0]
+
+
+def test_a_single_thread_is_not_timed() -> None:
+    clocks = Clocks(0.1)
+    assert CrowdWatch(1, print).timed(clocks.call) == clocks.call
+
+
+def test_crowding_that_begins_later_is_noticed() -> None:
+    said: list[str] = []
+    clocks = Clocks(2.0)
+    watch = CrowdWatch(2, said.append, lambda: clocks.wall, lambda: clocks.processor)
+    timed = watch.timed(clocks.call)
+    for number in range(40):
+        clocks.processor_seconds = 2.0 if number < 20 else 0.5
+        timed()
+        watch.look()
+        assert bool(said) == (number >= 24)
