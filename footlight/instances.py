@@ -15,7 +15,7 @@ from footlight.agent import Agent
 from footlight.assessor import Assessor
 from footlight.cleanup import closing as closing_environments
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import DIFFERENT, LEFT_OUT, announcement
+from footlight.environments.exactness import DIFFERENT, LEFT_OUT, NOT_COMPARED, announcement
 from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation
 from footlight.environments.naming import name_of
 from footlight.environments.remake import make_another, remake
@@ -39,7 +39,6 @@ from footlight.types import Array
 
 LONG_REPLAY = 5_000  # steps
 COMPARED_STEPS = 10  # that have to be replayed to know an environment of another name for the same
-UNKNOWN = "the given object was not compared with a copy (probe off)"
 
 
 class Instances:
@@ -86,7 +85,7 @@ class Instances:
     def _try_object(self, is_resumed: bool = False) -> None:
         """Find out whether a given object can be made again, before the training begins."""
         if self.options.probe == "off":
-            self.different = UNKNOWN if self._is_object else None
+            self.different = NOT_COMPARED if self._is_object else None
             return
         try:
             remake(self.source)

@@ -15,7 +15,7 @@ from footlight.assessor import Assessor, load_assessor
 from footlight.cleanup import closing
 from footlight.config import Range, integer
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import DIFFERENT, announcement, inexactness
+from footlight.environments.exactness import DIFFERENT, NOT_COMPARED, announcement, inexactness
 from footlight.environments.make import EnvironmentSource, configured, make, make_for_evaluation, require_allowed
 from footlight.environments.naming import name_of
 from footlight.environments.spaces import describe
@@ -113,7 +113,7 @@ class Run:
         differed = str(config.get("no_evaluations")).startswith(DIFFERENT)
         reason = None
         if is_object and config.get("probe") == "off":
-            reason = "the given object was not compared with a copy (probe off)"
+            reason = NOT_COMPARED
         elif is_object or differed:
             if (text := announcement(source, name_of(source), is_resumed=True)) is not None:
                 warn(text)

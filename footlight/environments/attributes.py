@@ -60,6 +60,20 @@ def plain(value: Any, depth: int = 0) -> Any:
     return _function(value, depth)
 
 
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values of `plain` differ in what can be compared.
+
+    What holds something incomparable may have been made late, such as pictures by a first `render`.
+    """
+    if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
+        return any(map(differ, one, other))
+    return bool(one != other) and not (_is_incomparable(one) or _is_incomparable(other))
+
+
+def _is_incomparable(value: Any) -> bool:
+    return value is INCOMPARABLE or (isinstance(value, tuple) and any(map(_is_incomparable, value)))
+
+
 def _function(value: Any, depth: int) -> Any:
     if isinstance(value, functools.partial):
         return ("partial", *(plain(part, depth + 1) for part in (value.func, value.args, value.keywords)))

@@ -37,6 +37,7 @@ STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it
 ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
 MOST_STEPS = 4 * STEPS  # where two instances differ, and both play again
 LEFT_OUT = "unknown: the start-up probe was left out (probe off)"
+NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
 """How the verdict begins where each instance repeats its own episodes, and another one plays others."""
 

@@ -17,7 +17,7 @@ import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from footlight.cleanup import close_quietly
-from footlight.environments.attributes import INCOMPARABLE, plain
+from footlight.environments.attributes import INCOMPARABLE, differ, plain
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import SingleRow, make_another, remake_rows
 from footlight.environments.spaces import difference
@@ -42,7 +42,10 @@ SECONDS = 10.0  # that a probe may take; see `Budget`
 PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 # Attributes of an object that say nothing about its episodes
-_STATES = "render_mode", "metadata", "_metadata", "isopen", "closed", "spec", "_cached_spec", "_saved_kwargs"
+_STATES = {
+    *("render_mode", "metadata", "_metadata", "isopen", "closed"),
+    *("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"),  # how it was made, as its copy was
+}
 _TRANSPARENT = (SingleRow, gymnasium.wrappers.common.PassiveEnvChecker, gymnasium.wrappers.common.OrderEnforcing)
 _HISTORY = gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics
 
@@ -219,7 +222,7 @@ def _different_settings(given: Any, other: Any, fresh: list[dict[str, Any]], sou
             continue  # such as rows in processes, which cannot be looked into
         for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
             for name, value in wanted.items():
-                if name in has and has[name] != value:
+                if name in has and differ(has[name], value):
                     with contextlib.ExitStack() as closing:
                         third = make_another(source)
                         closing.callback(close_quietly, third)

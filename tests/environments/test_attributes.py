@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.environments.attributes import INCOMPARABLE, plain
+from footlight.environments.attributes import INCOMPARABLE, differ, plain
 
 
 class Task(enum.Enum):
@@ -59,13 +59,20 @@ MADE: dict[str, tuple[Callable[[], Any], Any]] = {  # an attribute, and another 
 def test_equal_attributes_are_equal_and_others_are_not(name: str) -> None:
     make_it, other = MADE[name]
     assert plain(make_it()) == plain(make_it())
+    assert not differ(plain(make_it()), plain(make_it()))
     assert plain(make_it()) != INCOMPARABLE
-    assert plain(make_it()) != plain(other)
+    assert differ(plain(make_it()), plain(other))
 
 
 @pytest.mark.parametrize("value", [Shaper(), torch.zeros(2), np.random.default_rng(0), print])
 def test_objects_of_other_classes_are_not_compared(value: Any) -> None:
     assert plain(value) is INCOMPARABLE
+
+
+def test_what_holds_other_objects_is_compared_in_its_other_parts() -> None:
+    assert not differ(plain([Shaper(), 1]), plain([torch.zeros(2), 1]))
+    assert differ(plain([Shaper(), 1]), plain([Shaper(), 2]))
+    assert not differ(plain(None), plain([Shaper()]))  # made by a first `render`, perhaps
 
 
 def test_collection_that_contains_itself_ends() -> None:
