@@ -161,7 +161,7 @@ def resume(
         )
         recorder = instances.recorder(agent)
         interruption.end_after(options.max_time)
-        now, folder = changed(record, options, changes), RunFolder(path)
+        now, folder = changed(record, options, changes) | instances.record, RunFolder(path)
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")

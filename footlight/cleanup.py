@@ -34,6 +34,11 @@ def close(environment: _Closable, say: Say = warn) -> None:
         environment.close()
 
 
+def close_quietly(environment: _Closable) -> None:
+    """Close an environment that was made for a trial, and say nothing where that fails: no result depends on it."""
+    close(environment, say=lambda text: None)
+
+
 @contextlib.contextmanager
 def leaving(manager: contextlib.AbstractContextManager[T], what: str, say: Say = warn) -> Iterator[T]:
     """Enter `manager`, and say `what` has failed where leaving it raises."""

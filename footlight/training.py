@@ -369,8 +369,7 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
-            if self.record["resume"] == "exact":
-                self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
+            self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
         for lost in self.folder.cut(marks):
             self.display.say(lost)
         self.display.show_returns(last_returns(self.folder.path, MEAN_OF))
