@@ -84,7 +84,7 @@ def test_arguments_from_python_are_what_a_file_can_hold() -> None:
         (["size:5"], "env_kwargs has 'size:5' - that is not key=value - write size=5"),
         (["size"], "env_kwargs has 'size' - that is not key=value - write key=value"),
         (["two words=5"], "env_kwargs has the name 'two words'"),
-        ({"render_mode": "human"}, "env_kwargs has render_mode - footlight gives that argument itself"),
+        ({"render_mode": "human"}, "env_kwargs has render_mode - footlight passes that argument itself"),
         ({"size": object}, "env_kwargs size is <class 'object'> - a run records numbers"),
         ({"size": float("nan")}, "env_kwargs size is nan"),
     ],
