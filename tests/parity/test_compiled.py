@@ -9,7 +9,7 @@ import torch
 
 from footlight.agent import Agent
 from footlight.types import tree_items
-from tolerance import assert_close, largest_intermediate, longest_sum
+from tolerance import assert_close, longest_sum
 
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
@@ -206,8 +206,8 @@ def test_acting_on_pictures_is_compiled_too() -> None:
         eager, compiled = (output[0] if isinstance(output, tuple) else output for output in outputs)
         assert eager.shape == compiled.shape == (rows, 4)
         acting = agents[0].policy.acting_module()
-        scale = largest_intermediate(acting, torch.from_numpy(seen))
-        assert_close(compiled, eager, terms=longest_sum(acting), depth=5, scale=scale)
+        # The last layer starts with a gain of 0.01, which makes errors smaller along with the logits
+        assert_close(compiled, eager, terms=longest_sum(acting), depth=5)
     first = agents[1].networks.actor_critic.infer(agents[1].state.actor_critic, seen[:2])
     agents[1].state.actor_critic.mul_(2)  # learning changes the parameters in place
     second = agents[1].networks.actor_critic.infer(agents[1].state.actor_critic, seen[:2])
