@@ -137,9 +137,7 @@ class VectorEnvironments:
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, earned, terminated, truncated, info = self._called(
-            "step", action.copy()
-        )  # the environment may change its argument
+        observed, earned, terminated, truncated, info = self._called("step", action.copy())  # which it may change
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
