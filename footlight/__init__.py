@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'footlight' has no attribute {name!r}")
-    before = random.getstate()  # packages that are imported here draw from the generator that all of the process share
+    before = random.getstate()  # imported packages may draw from the process-wide generator
     try:
         return getattr(importlib.import_module(_HOMES[name]), name)
     finally:

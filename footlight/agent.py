@@ -380,7 +380,7 @@ class Agent:
         self.restore_from(checkpoint.read_manifest(folder), partial(checkpoint.read_arrays, folder), folder)
 
     def restore_from(self, manifest: dict[str, Any], read: Callable[[str, int], dict[str, Any]], folder: Path) -> None:
-        """The same from wherever `read` gets the arrays of a group, of so many bytes at most."""
+        """Restore from a manifest; `read` returns the arrays of a group, at most that many bytes."""
         with checkpoint.fitting(folder):
             self.num_updates, self._learned_at = int(manifest["num_updates"]), int(manifest["learned_at"])
             self.streams.restore(manifest["streams"])
@@ -396,5 +396,5 @@ class Agent:
                 leaf.copy_(torch.from_numpy(arrays[name]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles hold what a checkpoint holds, and your own network and algorithm by the names of their classes."""
+        """Copies and pickles hold the content of a checkpoint; your own network and algorithm are stored by class name."""
         return transport.reduce_agent(self)

@@ -1,4 +1,4 @@
-"""Settings of torch that belong to the process or thread: set aside while footlight computes, and put back afterwards.
+"""Process-wide and per-thread settings of torch: set aside while footlight computes, restored afterwards.
 
 A program may have changed torch's default dtype or device, or be inside `torch.autocast` or `torch.inference_mode`. None of it
 may change what footlight computes, and nothing that footlight changes may outlive its calls.
@@ -26,8 +26,8 @@ _any_autocast, _product_precision = torch._C._is_any_autocast_enabled, torch._C.
 def computes(function: Callable[P, T]) -> Callable[P, T]:
     """Decorator: call `function` under torch's own defaults, with denormal numbers flushed to zero.
 
-    An optimizer's memory of a unit that has died decays into denormals, which slow updates down by a third. Where nothing has
-    to be set aside, the call takes half a microsecond longer.
+    An optimizer's memory of a unit that has died decays into denormals, which slow updates down by a third. If nothing has
+    to be set aside, the overhead is half a microsecond.
     """
 
     @functools.wraps(function)
@@ -49,9 +49,9 @@ def computes(function: Callable[P, T]) -> Callable[P, T]:
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Flush denormals inside of the context; afterwards put that and torch's number of threads back as they were.
+    """Flush denormals inside the context; restore that setting and torch's number of threads afterwards.
 
-    torch's worker threads take the setting over when they are started, so it has to be in force before that.
+    torch's worker threads inherit the setting when they start, so it has to be in force before that.
     """
     flushing, threads = flushes_denormals(), torch.get_num_threads()
     torch.set_flush_denormal(True)
@@ -63,7 +63,7 @@ def process_restored() -> Iterator[None]:
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread takes denormal numbers for zero. torch can set that and has no function that tells it."""
+    """Whether this thread flushes denormal numbers to zero. torch can set this mode but not query it."""
     return _SMALLEST * _ONE == 0.0
 
 

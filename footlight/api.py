@@ -84,7 +84,7 @@ def train(
     build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
-    said = [*resolved.notes]  # until it is known that there will be a run
+    said = [*resolved.notes]  # printed once it is certain that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
     with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path
         environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
@@ -109,7 +109,7 @@ def train(
         display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
         training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
         training.checkpoints.create()
-        training.save()  # from here on there is something to go on from, whatever happens
+        training.save()  # from here on there is something to continue from, whatever happens
         return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training, known_as)
 
 
@@ -147,7 +147,7 @@ def resume(
         require_trackers(options.track if "track" in changes else ())
         mend(path, record, display.say)
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
-            raise UserError(f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to go on")
+            raise UserError(f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to continue")
         display = Display(options.steps, start_step=at, quiet=quiet)
         kind = options.num_envs, options.vectorization
         environments = closing.enter_context(_make_environments(run.source, options, *kind, display))
@@ -233,7 +233,7 @@ def _supervision(options: Options, display: Display) -> Supervision:
 
 
 def _go(run: Run, training: Training, path: Path) -> Run:
-    """The part that train and resume share: compilation, the loop, the last lines. `path`: the folder as the user knows it."""
+    """The part that train and resume share: compilation, the loop, the last lines. `path`: the folder as messages name it."""
     folder, display = training.folder, training.display
     try:
         seconds = training.compile()
@@ -293,7 +293,7 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
 
 
 def _in_words(record: Mapping[str, Any]) -> str:
-    """The environment of a run, with the arguments that it is made with."""
+    """The environment of a run and its arguments, for the header."""
     kwargs = ", ".join(f"{name}={describe_value(value)}" for name, value in record.get("env_kwargs", {}).items())
     return f"{record['environment']} ({kwargs})" if kwargs else str(record["environment"])
 

@@ -190,9 +190,9 @@ def find(path: Path, say: Callable[[str], None] | None = None, groups: Collectio
             begin = f"wait, or begin it again: --run-dir {quoted(path)}"
             raise UserError(f"{path} holds nothing to load - it has saved no checkpoint yet - {begin}")
         if (inside := _run_inside(path)) is not None:
-            raise UserError(f"{path} is not a run folder - it holds runs - give one of them, such as {inside}")
+            raise UserError(f"{path} is not a run folder - it contains runs - give one of them, such as {inside}")
         raise UserError(
-            f"{path} holds nothing to load - it is not a run folder - give a run folder, a checkpoint or a saved agent"
+            f"{path} contains nothing to load - it is not a run folder - give a run folder, a checkpoint or a saved agent"
         )
     faults: list[str] = []
     for folder in folders:

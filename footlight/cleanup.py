@@ -1,4 +1,4 @@
-"""What is done after the result is there: a failure in it is said, and takes nothing away from the result."""
+"""Close environments and displays after a run; errors raised there are reported, not propagated."""
 
 import contextlib
 import sys
@@ -41,7 +41,7 @@ def close_quietly(environment: _Closable) -> None:
 
 @contextlib.contextmanager
 def leaving(manager: contextlib.AbstractContextManager[T], what: str, say: Say = warn) -> Iterator[T]:
-    """Enter `manager`, and say `what` has failed where leaving it raises."""
+    """Enter `manager`; if leaving it raises, report that `what` failed."""
     value = manager.__enter__()
     try:
         yield value

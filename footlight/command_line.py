@@ -1,4 +1,4 @@
-"""The words of a command line before argparse sees them, and Python's surroundings of a command."""
+"""Preprocessing of the command line before argparse, and process setup (streams, sys.path) for a command."""
 
 import os
 import re
@@ -12,7 +12,7 @@ _FLAGS = ("--quiet", "--no-preset", "--debug")  # options that take no value
 
 
 def prepare_streams() -> None:
-    """Let printing never fail: a terminal without a character shows another one, and a closed stream takes everything."""
+    """Make printing never fail: characters that a terminal lacks are replaced, and output to a closed stream is dropped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -29,7 +29,7 @@ def see_working_directory() -> None:
 
 
 def join_values(arguments: Iterable[str]) -> list[str]:
-    """Options joined with their values where argparse would take them for something else.
+    """Join options with their values where argparse would misparse them.
 
     A negative number is not an option, and a list ends where its kind ends, so that ALGORITHM and ENVIRONMENT may follow:
     `--hidden-sizes 64 64 Pendulum-v1` becomes `--hidden-sizes=64 64 Pendulum-v1`.
@@ -51,7 +51,7 @@ def join_values(arguments: Iterable[str]) -> list[str]:
 
 
 def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | None, str | None]:
-    """Algorithm and environment, wherever options stand; a misspelt algorithm is the first word that is no option."""
+    """Algorithm and environment, wherever options stand; a misspelled algorithm is the first word that is not an option."""
     is_value = [False, *(word.startswith("--") and "=" not in word and word not in _FLAGS for word in arguments)]
     words = [word for word, value in zip(arguments, is_value, strict=False) if not value and not word.startswith("-")]
     start = next((index for index, word in enumerate(words) if word in algorithms), 0)
@@ -60,9 +60,9 @@ def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | 
 
 
 def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> None:
-    """Raise `UserError` where a list option has more than one value and the two names may be among them.
+    """Raise `UserError` if a list option has several values, among which ALGORITHM and ENVIRONMENT may be.
 
-    lists: the options that take several values, and what these are called.
+    lists: the options that take several values, and the noun for these values.
     """
     for index, word in enumerate(arguments):
         values = []
@@ -72,7 +72,7 @@ def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> Non
             values.append(value)
         if word in lists and len(values) > 1:
             raise UserError(
-                f"ALGORITHM and ENVIRONMENT are not both there - {word} took all of {' '.join(values)} for its {lists[word]} - "
+                f"ALGORITHM or ENVIRONMENT is missing - {word} took all of {' '.join(values)} as its {lists[word]} - "
                 f"put ALGORITHM and ENVIRONMENT first, or write {word}={values[0]}"
             )
 

@@ -45,7 +45,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _print_progress(text: str, total: int) -> Callable[[int], bool]:
-    """A function to call often with the number of completed parts; it prints a line on standard error every ten seconds."""
+    """Return a callback that takes the number of completed parts and prints a line on standard error every ten seconds."""
     next_line = time.monotonic() + PROGRESS_SECONDS
 
     def progress(completed: int) -> bool:

@@ -21,7 +21,7 @@ from footlight.errors import UserError, closest
 
 T = TypeVar("T")
 
-_MAX_DIGITS = 100  # of an integer that is typed with an exponent: 1e999999999 would take all memory
+_MAX_DIGITS = 100  # of an integer with an exponent: 1e999999999 would exhaust memory
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def convert(field: Field, value: Any) -> Any:
 
 
 def integer(name: str, value: Any, limits: Range) -> int:
-    """`value` as an exact integer within `limits`; a NumPy integer is one. Raises `UserError` naming the argument `name`."""
+    """Return `value` as an exact integer within `limits`; NumPy integers are accepted. Raises `UserError`."""
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or value not in limits:
         raise UserError(f"{name} is {value!r} - it must be an integer {limits}")
@@ -141,7 +141,7 @@ def integer(name: str, value: Any, limits: Range) -> int:
 
 
 def plain(value: Any) -> Any:
-    """The Python number, string or list that a NumPy scalar, an array or a tensor stands for; any other value as it is."""
+    """Convert NumPy scalars, arrays and tensors to Python numbers, strings or lists; other values are returned unchanged."""
     to_list = getattr(value, "tolist", None)
     return to_list() if callable(to_list) else value
 
@@ -180,14 +180,14 @@ def _convert(annotation: Any, value: Any) -> Any:
 def _items(value: Any, kind: Any) -> list[Any]:
     """The items of a list of this kind, which may be typed as `64 64`, `64,64` or `[64, 64]`."""
     given = [value] if isinstance(value, str) else value
-    if kind is str and not isinstance(value, str):  # texts of their own, which may hold spaces and commas
+    if kind is str and not isinstance(value, str):  # separate strings, which may contain spaces and commas
         return list(given)
     parts = [re.sub(r"[\[\](),]", " ", item).split() if isinstance(item, str) else [item] for item in given]
     return [item for part in parts for item in part]
 
 
 def _exact_integer(value: Any) -> int:
-    """The integer that `value` is: 1e6 is one, typed or as a float, and 2.5 is not. Raises `ValueError`."""
+    """Convert `value` to an integer if it is one, such as 1e6 as text or float. Raises `ValueError`."""
     if isinstance(value, int):
         return value
     if not isinstance(value, float | str):

@@ -33,8 +33,8 @@ from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json,
 from footlight.types import Array
 
 FORMAT_VERSION = 1
-MAX_KEPT = 100  # episodes of faults that a run survives, and lines about them;
-SAY_EVERY = 100  # after these a line for so many faults
+MAX_KEPT = 100  # episodes kept of the faults that a run survives; each of these faults is reported
+SAY_EVERY = 100  # later faults are reported once per this many
 SETTINGS = ("environment", "environment_source", "environment_config", "env_kwargs")  # what config.json and fault.json say alike
 
 
@@ -43,8 +43,8 @@ def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[N
     """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
 
     config: the content of the run's `config.json`. known_as: the folder as messages name it.
-    Its message then names the command that plays it again, and the one that continues the run. Where the folder cannot be
-    written, the fault stays what it is.
+    The fault's message then names the command that reproduces the episode and the one that continues the run. If the folder
+    cannot be written, the fault is unchanged.
     """
     try:
         yield
@@ -54,12 +54,12 @@ def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[N
             fault.args = (f"{fault}\nsee it again: footlight replay {shlex.quote(str(known_as / 'crash' / folder.name))}",)
         if config.get("on_env_fault") != "new-episode":
             command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
-            fault.args = (f"{fault}\ngo on without this episode: {command}",)
+            fault.args = (f"{fault}\ncontinue without this episode: {command}",)
         raise
 
 
 def keep(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
-    """Write the episode of a fault into a folder in `run_dir`/crash; None where there is none, or it cannot be written."""
+    """Write the episode of a fault into a folder in `run_dir`/crash. Return it; None without an episode or on failure."""
     if fault.episode is None:
         return None
     folder = run_dir / "crash" / _name(fault.episode)
@@ -72,14 +72,14 @@ def keep(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> P
 
 
 class SurvivedFaults:
-    """The environment faults after which a run continues: counted, said, and the first of them kept."""
+    """Counts and reports the environment faults that a run survives, and keeps the first of them."""
 
     def __init__(self, run_dir: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> None:
         self.count = 0
         self._run_dir, self._config, self._say = run_dir, config, say
 
     def __call__(self, fault: EnvironmentFault, instead: str = "a new episode begins") -> None:
-        """Take note of a fault. `instead`: what happens in the place of what failed."""
+        """Record a fault. `instead`: what happens in place of what failed."""
         self.count += 1
         where = None
         if self.count <= MAX_KEPT:

@@ -66,9 +66,9 @@ class StorageFault(FootlightError):
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
-    """Text without what a terminal would obey, since some of it comes from files, environments and paths.
+    """Replace control characters, since some text comes from files, environments and paths.
 
-    What `encoding` lacks becomes a question mark, so that printing does not fail.
+    Characters that `encoding` lacks become question marks, so that printing does not fail.
     """
     shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     return shown.encode(encoding, "replace").decode(encoding)
@@ -85,9 +85,9 @@ def warn(text: str) -> None:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """`" - did you mean 'x'?"` for the known name that `word` stands for, or the empty string.
+    """`" - did you mean 'x'?"` for the known name closest to `word`, or the empty string.
 
-    That is the same name in other letters (case, dashes), what other libraries call it, or a name spelled much alike.
+    It matches regardless of case and dashes, by its name in other libraries, or by similar spelling.
     """
     names = {_normal(name): name for name in known}
     asked = _normal(word)

@@ -34,9 +34,9 @@ class Plan(NamedTuple):
 def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) -> Plan | None:
     """The evaluation that is due at `step`, None if it is to be skipped.
 
-    By default, evaluations take at most as many steps as the training, and so does the final one alone; numbers that the user
-    has chosen are followed. Episodes are expected to be as long as those of the training so far, of which `finished` have ended.
-    evaluated: environment steps of all evaluations before.
+    By default, evaluations take at most as many steps as the training, and so does the final one alone; explicit values
+    are always honored. Episodes are expected to be as long as those of the training so far, of which `finished` have ended.
+    evaluated: environment steps of all previous evaluations.
     """
     is_final = step >= options.steps
     episodes = options.final_eval_episodes if is_final else options.training_eval_episodes
@@ -72,7 +72,7 @@ class Evaluation:
     def remark(self, episodes: int | None = None) -> str:
         """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
         count = len(self.returns)
-        few = "" if episodes in (None, count) else f"{count} of {episodes} episodes, as many steps as the run"
+        few = "" if episodes in (None, count) else f"{count} of {episodes} episodes: stopped after as many steps as the run has"
         cut = f"{_episodes(self.unfinished)} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
 

@@ -1,4 +1,4 @@
-"""The evaluations of a run: when they are due, how many steps they have taken, and which one was the best."""
+"""The evaluations of a run: when they are due, how many steps they have taken, and which one is the best."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from footlight.streams import derived_seed
 
 
 class Evaluator:
-    """Evaluates the policy of a run; what it has counted is part of every checkpoint.
+    """Schedules and runs the evaluations of a run; its counters are saved in every checkpoint.
 
     environments: those of the evaluations; None: there are no evaluations.
     """
@@ -23,7 +23,7 @@ class Evaluator:
         self.environments, self.options = environments, options
         self.display, self.interruption = display, interruption
         self.on_fault: Callable[[EnvironmentFault, str], None] | None = None
-        """Told of a fault of the environment, which leaves out its evaluation; None: it is raised."""
+        """Called with a fault of the environment, whose evaluation is skipped; None: the fault is raised."""
         self.due = False
         """An evaluation began at this step and was interrupted: it is repeated on resume."""
         self.best: dict[str, float] | None = None
@@ -33,7 +33,7 @@ class Evaluator:
         self._steps = 0  # of all evaluations so far
 
     def run(self, policy: Policy, step: int, finished_episodes: int) -> Evaluation | None:
-        """The evaluation at `step`; None where there is none to make, or, with `due` set, where the run is to stop."""
+        """The evaluation at `step`; None if there is none, or, with `due` set, if the run is to stop."""
         options, was_due = self.options, self.due
         self.due = False
         plan = plan_evaluation(options, step, finished_episodes, self._steps)
@@ -54,7 +54,7 @@ class Evaluator:
             if self.on_fault is None:
                 raise
             self.due = False
-            self.on_fault(fault, "this evaluation is left out")
+            self.on_fault(fault, "this evaluation is skipped")
             for env in range(self.environments.num_envs):
                 self.environments.revive(env)
             return None

@@ -242,7 +242,7 @@ def _compared(path: Path, policy: Policy, acting: DeterministicPolicy, session: 
             num_choices += wanted.size
     difference = float(np.max([each.max() for each in differences]))
     allowed = _rounding_error(acting, max(largest))
-    if not difference <= allowed:  # also where it is no number
+    if not difference <= allowed:  # also if it is NaN
         how = (
             f"{num_differing:,} of {num_choices:,} choices differ from the policy's, between logits up to {difference:.1e} apart"
         )
@@ -253,7 +253,7 @@ def _compared(path: Path, policy: Policy, acting: DeterministicPolicy, session: 
 
 
 def _watch_intermediates(network: nn.Module) -> list[float]:
-    """A list, to which each call of the network from now on adds the magnitude of each layer's largest output. Begins with 1."""
+    """Return a list, starting with 1, to which later calls of the network append the largest absolute output of each layer."""
     largest = [1.0]
 
     def look(layer: nn.Module, given: Any, output: Any) -> None:
@@ -267,7 +267,7 @@ def _watch_intermediates(network: nn.Module) -> list[float]:
 
 
 def _rounding_error(acting: DeterministicPolicy, scale: float) -> float:
-    """How far rounding may take two computations of an action apart, in ranges, or of a logit.
+    """Largest difference that rounding explains between two computations of an action (in ranges) or of a logit.
 
     4 eps sqrt(depth terms) scale: layers, inputs of the widest, largest intermediate, as `tests/tolerance.py` derives it.
     Actions themselves are rounded to their own dtype, up or down.

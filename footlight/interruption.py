@@ -1,4 +1,4 @@
-"""Stop and checkpoint requests (signals, time limit), polled by the loop between steps; and the handlers that take them."""
+"""Stop and checkpoint requests (signals, time limit), polled by the loop between steps; and their handlers."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _SAVE = getattr(signal, "SIGUSR1", None)  # there is none on Windows
-_STRUCT_BYTES = 1024  # more than a `struct sigaction` takes anywhere
+_STRUCT_BYTES = 1024  # larger than `struct sigaction` on any platform
 _FROM_SIGNAL = "footlight_from_signal"  # attribute of exceptions that a handler of this module raised
 _handlers: dict[int, Any] = {}  # by signal: those of this module that are installed now
 _owns_process = False
@@ -19,9 +19,9 @@ _owns_process = False
 
 @contextlib.contextmanager
 def owning_process() -> Iterator[None]:
-    """Inside of the context a second signal ends the process at once, instead of raising an exception.
+    """Inside the context a second signal ends the process at once instead of raising an exception.
 
-    For the command line. A process in which footlight is a library, such as a notebook's, is never ended.
+    For the command line. A process that uses footlight as a library, such as a notebook, is never ended.
     """
     global _owns_process
     before, _owns_process = _owns_process, True
@@ -32,7 +32,7 @@ def owning_process() -> Iterator[None]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether a signal raised `error`, rather than the code that was running when it came.
+    """Whether `error` was raised by a signal handler rather than by the code that was running.
 
     A KeyboardInterrupt or SystemExit may come from another program's handler, but not while this module's are installed, which
     mark theirs, and not where the signal is ignored, as it is in the processes of environments.
@@ -75,10 +75,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def listening(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Take the process's signals for the time of the context. Only the main thread can; in others nothing happens.
+        """Handle the process's signals inside the context. Only possible in the main thread; elsewhere this does nothing.
 
-        The first signal asks for a stop. A second one raises at once what the signal stands for, without saving; where the
-        process is the command line's own it ends it.
+        The first signal requests a stop. A second one raises the signal's exception at once, without saving; on the command
+        line it ends the process.
         """
 
         def stop(number: int, frame: Any) -> None:
@@ -109,9 +109,9 @@ class Interruption:
 
 @contextlib.contextmanager
 def _handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle a signal inside of the context. Afterwards its former handler is back, also one that C code installed.
+    """Handle a signal inside the context. The previous handler is restored afterwards, even one installed by C code.
 
-    Python can neither tell nor set a handler of C code, so what the system knows is kept, too.
+    Python can neither read nor set a C handler, so the system's `struct sigaction` is saved as well.
     """
     in_c = _system_handler(number)
     before, outer = signal.signal(number, handler), _handlers.get(number)

@@ -15,7 +15,7 @@ from footlight.types import Array, FloatArray, Spaces, Transition
 
 CUT_OFF = 10.0
 _EPSILON = 1e-8
-LARGE = 1e3  # from which on the scale of what a network learns from is the likely cause of a divergence
+LARGE = 1e3  # from here on, the scale of observations or rewards is the likely cause of a divergence
 
 
 class RunningMoments:
@@ -55,7 +55,7 @@ class Normaliser:
         self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool,
         reward_bound: float | None = None, sums_rewards: bool = False, restarts_at_end: bool = False,
     ) -> None:  # fmt: skip
-        """Statistics of nothing yet.
+        """Initialize empty statistics.
 
         reward_bound: normalized rewards are clipped at plus and minus this; None: not at all.
         sums_rewards: whether the buffer adds rewards up before they are normalized. Then each of them is
@@ -74,7 +74,7 @@ class Normaliser:
         self.reward_scale: FloatArray = np.ones(1, np.float32)
 
     def learn(self, transition: Transition) -> Transition:
-        """Take one step of each environment into the statistics. Return the step as it is to be stored."""
+        """Update the statistics with one step of each environment. Return the step as it is to be stored."""
         valid = slice(None) if transition.valid is None else transition.valid
         if self.observations:
             self.observation_moments.add(transition.observation[valid])
@@ -131,7 +131,7 @@ class Normaliser:
 
 
 def divergence_cause(batch: Mapping[str, Array], normaliser: Normaliser | None) -> str:
-    """Why an agent has probably diverged on this batch, and what to do about it, from the scale of what it learned from."""
+    """Why an agent has probably diverged on this batch, and the remedy, judged by the scale of observations and rewards."""
     findings = []
     for what, ending, is_normalized in (
         ("observations", "observation", normaliser is not None and normaliser.observations),

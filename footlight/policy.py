@@ -31,7 +31,7 @@ class Policy:
         normaliser: Normaliser | None = None, seed: int = 0, *, network: Any = None, network_seed: int = 0,
     ) -> None:  # fmt: skip
         self.spaces = spaces
-        self.network, self.network_seed = network, network_seed  # the user's class and its seed, to build it again elsewhere
+        self.network, self.network_seed = network, network_seed  # the user's class and its seed, to rebuild it in another process
         self._algorithm, self._config, self._networks, self._parameters = algorithm, config, networks, policy_P
         self.normaliser, self.head = normaliser, getattr(networks, "head", None)
         self.stream = np.random.default_rng(seed)
@@ -66,21 +66,21 @@ class Policy:
     def module(self) -> nn.Module:
         """A copy of the network that acts, with the policy's parameters in it.
 
-        Of your own network it is a copy of yours, whose `state_dict` has your own keys: your whole module for the on-policy
-        algorithms, its `actor` for the off-policy ones, whose policies hold no critic. What footlight adds to it, a learned
-        `log_std`, is not in it.
+        For your own network this is a copy of your class, with your own `state_dict` keys: your whole module for the on-policy
+        algorithms, its `actor` for the off-policy ones, whose policies have no critic. A learned `log_std` that footlight added
+        is not included.
         """
         module = self.acting_module()
         own: nn.Module | None = getattr(module, "user_module", None)
         return module if own is None else own
 
     def acting_module(self) -> nn.Module:
-        """The same with what footlight adds: its outputs are those that the head asks for."""
+        """Like `module`, with what footlight adds: its outputs are those that the action head expects."""
         network: Network = getattr(self._networks, self._algorithm.POLICY)
         return network.filled(self._parameters)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles hold names and arrays alone; networks are built again, your own by the class that you gave."""
+        """Copies and pickles hold only names and arrays; networks are rebuilt, your own from the class that you passed."""
         return _rebuild_policy, (
             transport.by_name(self._algorithm), asdict(self._config), self.spaces, self.network, self.network_seed,
             self._parameters.cpu().numpy(), self.normaliser, self.stream,
@@ -108,11 +108,11 @@ def _rebuild_policy(
     return policy
 
 
-MAX_SUMMED_SIZE = 32  # up to here Python adds numbers sooner than NumPy looks at each
+MAX_SUMMED_SIZE = 32  # up to this size Python's sum is faster than NumPy's isfinite
 
 
 def as_batch(observation: Any, spaces: Spaces) -> Array:
-    """One observation or many as an array [E, *observation shape] in the stored dtype.
+    """Convert one observation or a batch to an array [E, *observation shape] in the stored dtype.
 
     Raises `UserError` for another shape, for NaN and infinity, and for numbers that an integer space cannot hold: what
     training refuses from an environment.
@@ -145,7 +145,7 @@ def _all_finite(array: Array) -> bool:
 
 
 def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:
-    """The same numbers in the stored dtype. Raises `UserError` where it cannot hold them."""
+    """Convert to the stored dtype. Raises `UserError` if it cannot represent the numbers."""
     if array.dtype.kind not in "biuf":
         raise UserError(f"the observation has dtype {array.dtype} - the policy needs numbers of {dtype} - convert it first")
     with np.errstate(over="ignore", invalid="ignore"):  # a number too large for float32 becomes infinite, which is refused
@@ -207,13 +207,13 @@ def described(manifest: dict[str, Any], algorithm: Any, network: Any) -> tuple[A
 
 
 def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
-    """The networks without numbers, for their sizes."""
+    """Build the networks on the meta device, for their shapes."""
     with torch.device("meta"):
         return method.build(config, spaces)
 
 
 def make_normaliser(config: Any, spaces: Spaces, num_envs: int, sums_rewards: bool = False) -> Normaliser | None:
-    """The statistics that a config asks for, None where it asks for none. `sums_rewards`: see `Normaliser`."""
+    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normaliser`."""
     observations, rewards = (bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards"))
     if not (observations or rewards):
         return None

@@ -23,10 +23,10 @@ from footlight.storage import parse_json
 def describe(
     agent: Agent, environment: EnvironmentSource, name: str, preset: str | None, options: Options, resume: str
 ) -> dict[str, Any]:
-    """The record of a new run, with what was chosen in the place of "automatic".
+    """The record of a new run, with the values chosen for "automatic".
 
     name: of the environment.
-    resume: "exact", or why an interrupted run could not go on exactly.
+    resume: "exact", or why an interrupted run could not be resumed exactly.
     """
     record = {
         "format_version": FORMAT_VERSION,

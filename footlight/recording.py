@@ -55,16 +55,16 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
 
 
 def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:
-    """SDL and MuJoCo read these when they begin to draw, which may be at any call of the environment."""
+    """SDL and MuJoCo read these when they first draw, which may be in any call of the environment."""
     return default_variables(SDL_VIDEODRIVER="dummy", MUJOCO_GL="egl")
 
 
 class _OffScreen(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that is drawn where there is no screen."""
+    """An environment that renders without a screen."""
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
-        """Of the environment itself: this wrapper is no part of what it is."""
+        """The environment's own spec, without this wrapper."""
         return self.env.spec
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
@@ -207,8 +207,8 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
         raise UserError(f"the environment cannot be drawn - {_in_words(error)} - {remedy}") from error
     if shown is None:
         raise UserError(
-            "the environment cannot be drawn - its render() gave nothing - "
-            "does it have the render mode rgb_array, and does the function that makes it take render_mode and hand it on?"
+            "the environment cannot be drawn - its render() returned nothing - "
+            "does it have the render mode rgb_array, and does the function that makes it accept render_mode and pass it on?"
         )
     return shown
 

@@ -15,7 +15,7 @@ MAX_SEED = 2**63 - 1
 def derived_seed(seed: int, name: str, *indices: int) -> int:
     """A seed in [0, 2**31) for `name` (such as "episode") and its indices; different names and indices give unrelated seeds.
 
-    31 bits, because many simulators store the seed that `reset` is given in a C int.
+    31 bits, because many simulators store the seed passed to `reset` in a C int.
     """
     key = (zlib.crc32(name.encode()), *indices)
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]) & (2**31 - 1)

@@ -1,6 +1,6 @@
-"""What other libraries call footlight's fields and options: the answer to a name that footlight does not have.
+"""Names of footlight's fields and options in other libraries, for suggestions where a name is unknown.
 
-The names are those of Stable-Baselines3, CleanRL, Tianshou and their kin, and common abbreviations.
+The names come from Stable-Baselines3, CleanRL, Tianshou and similar libraries, with common abbreviations.
 """
 
 from collections.abc import Collection
@@ -88,11 +88,11 @@ _DIFFERENT = {
     "eval_deterministic": "the opposite",
     "deterministic_eval": "the opposite",
 }
-"""Names whose counterpart here holds another number."""
+"""Names whose footlight counterpart takes a different value."""
 
 
 def translate(name: str, known: Collection[str]) -> str | None:
-    """The one of the `known` names that other libraries call `name`; None if there is none."""
+    """The one of the `known` names that is called `name` in other libraries; None if there is none."""
     return next((field for field, others in _OTHERS.items() if name in others and field in known), None)
 
 

@@ -1,7 +1,7 @@
-"""Agents as plain data, for copies and for the user's own processes.
+"""Agents and policies as plain data, for copies and for the user's own processes.
 
 footlight never pickles and never unpickles. Where the user does (`multiprocessing`, `copy.deepcopy`, joblib), an agent or a
-policy travels as what a checkpoint holds: names, numbers and arrays.
+policy is passed as the content of a checkpoint: names, numbers and arrays.
 """
 
 import copy
@@ -23,14 +23,14 @@ _IMPORTED_BY = os.getpid()
 
 
 def by_name(algorithm: Algorithm) -> Any:
-    """An algorithm that is a module as its name, for modules cannot be pickled; any other object as it is."""
+    """The name of an algorithm that is a module, since modules cannot be pickled; any other object unchanged."""
     return algorithm.__name__ if isinstance(algorithm, ModuleType) else algorithm
 
 
 def from_name(algorithm: Any) -> Algorithm:
     """The inverse of `by_name`, and the first step of every rebuilding.
 
-    A forked process has inherited torch's threads in name only, and would wait for them forever: it goes on with one.
+    A forked process has inherited torch's threads in name only, and would wait for them forever, so it continues with one.
     """
     if os.getpid() != _IMPORTED_BY:
         torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def _rebuild_agent(
     kind: Any, manifest: dict[str, Any], groups: dict[str, Any], algorithm: Any, config: Any, spaces: Any, network: Any,
     device: str, stream: np.random.Generator, rest: dict[str, Any],
 ) -> Any:  # fmt: skip
-    """The inverse of `reduce_agent`. What a copy has to say goes to standard error."""
+    """The inverse of `reduce_agent`. Messages go to standard error."""
     agent = kind.__new__(kind)
     agent._set_up(
         manifest["algorithm"], from_name(algorithm), config, spaces, manifest["seed"], manifest["num_envs"], device, network,
@@ -68,6 +68,6 @@ def as_array(leaf: Any) -> Array:
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
-    """A state whose tensors are on another device; the same tensors where they are there."""
+    """Move the tensors of a state to `device`; those already there are not copied."""
     leaves = tree_items(tree)
     return tree_rebuilt(tree, {n: leaf.to(device) for n, leaf in leaves.items() if isinstance(leaf, Tensor)})

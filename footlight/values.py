@@ -1,4 +1,4 @@
-"""The values of a run: what was typed wins over a TOML file, the file over the preset, the preset over the defaults."""
+"""The values of a run. Precedence: typed values, TOML file, preset, defaults."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ from footlight.storage import user_path
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a run by what they belong to, and where those came from that nobody typed."""
+    """The values of a run, split by what they configure, with the origin of those that the user did not type."""
 
     options: dict[str, Any]
     fields: dict[str, Any]
@@ -37,11 +37,11 @@ class Values:
     of_preset: dict[str, Any]
     """Values in force that are the preset's own."""
     notes: tuple[str, ...] = ()
-    """What was fitted to the number of environments, for people."""
+    """Messages about values that were fitted to the number of environments."""
 
     @contextlib.contextmanager
     def blamed(self) -> Iterator[None]:
-        """Add to a `UserError` from the block which of the values that it names nobody typed, since the preset has them."""
+        """Add to a `UserError` from the block which of the values it names come from the preset."""
         try:
             yield
         except UserError as error:
@@ -51,12 +51,12 @@ class Values:
                 raise
             shown = ", ".join(f"{name} {describe_value(self.of_preset[name])}" for name in named)
             are = "are values" if len(named) > 1 else "is a value"
-            remedy = "give your own, or leave the preset out with --no-preset"
+            remedy = "set them yourself, or use no preset (--no-preset)"
             raise UserError(f"{error}\n{shown} {are} of the preset {self.preset} - {remedy}") from error
 
 
 def resolve(algorithm: str, config: Any, environment: EnvironmentSource, preset: bool | str, typed: Mapping[str, Any]) -> Values:
-    """The values of a run of `algorithm`, whose config class is `config`. Raises `UserError` for a name that is none of a field.
+    """The values of a run of `algorithm`, whose config class is `config`. Raises `UserError` for an unknown name.
 
     typed: from the command line, Python or a file, `env_kwargs` among them. n_steps and minibatch_size of a preset follow the
     number of environments where nobody typed them.
@@ -82,13 +82,13 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(user_path(path).read_text())
     except OSError as error:
-        raise UserError(f"cannot read {path} - {error.strerror} - give a TOML file that is there") from error
+        raise UserError(f"cannot read {path} - {error.strerror} - give an existing TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
 
 
 def update_warnings(agent: Any, steps: int) -> list[str]:
-    """What to say first about a run of `steps` environment steps that learns nothing, or only after its last step."""
+    """Warnings about a run of `steps` environment steps that learns nothing, or only after its last step."""
     if agent.num_updates:
         return []
     buffer, config = agent.buffer, agent.config
@@ -143,7 +143,7 @@ def _notes(fitted: Mapping[str, int], before: Mapping[str, Any], preset: str | N
 
 
 def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Values by the class that has a field of the name; None among the classes is one without fields. Raises `UserError`."""
+    """Split values by the class that has the field; None stands for a class without fields. Raises `UserError`."""
     members = [fields(one) if one is not None else {} for one in classes]
     known = [name for names in reversed(members) for name in names]
     for name in values:

@@ -1,4 +1,4 @@
-"""Environment variables that a library reads, set for as long as it does."""
+"""Temporary environment variables for libraries that read them."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def default_variables(**values: str) -> Iterator[None]:
-    """Set the environment variables that are not set yet, and remove them again at the end of the block."""
+    """Set those environment variables that are not set, and remove them at the end of the block."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:

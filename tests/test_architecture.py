@@ -117,6 +117,7 @@ COMPILER = ("torch.compile", "torch._inductor", "torch._dynamo")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "joblib", "shelve"}
 UNSAFE_CALLS = {"torch.load", "yaml.load", "eval", "exec", "builtins.eval", "builtins.exec"}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+MAP = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Map of rooms\n")[2].partition("\n## ")[0]
 
 
 class Source(NamedTuple):
@@ -235,6 +236,14 @@ def torch_in_runs(source: Source) -> Iterator[str]:
             yield f"{source.path}:{line}: {name} - readers of a run work without torch"
 
 
+def missing_from_map(source: Source) -> Iterator[str]:
+    """A module is in the README's map by its own name, or by the folder that it is in."""
+    inside_package = source.path.parts[1:]
+    entry = f"`{inside_package[0]}/`" if len(inside_package) > 1 else f"`{inside_package[0]}`"
+    if entry not in MAP:
+        yield f"{source.path}: {entry} is not in the map of rooms in README.md"
+
+
 @pytest.mark.parametrize(
     ("rule", "folders"),
     [
@@ -245,6 +254,7 @@ def torch_in_runs(source: Source) -> Iterator[str]:
         (named_done, ["footlight"]),
         (unsafe, ["footlight", "benchmarks"]),
         (torch_in_runs, ["footlight"]),
+        (missing_from_map, ["footlight"]),
     ],
 )
 def test_rule_holds_everywhere(rule: Callable[[Source], Iterator[str]], folders: list[str]) -> None:
@@ -279,6 +289,8 @@ def test_rule_holds_everywhere(rule: Callable[[Source], Iterator[str]], folders:
         (unsafe, "agent.py", "eval('1')"),
         (unsafe, "agent.py", "np.load(path, allow_pickle=True)"),
         (torch_in_runs, "runs/trackers.py", "def f():\n    from torch.utils.tensorboard import SummaryWriter"),
+        (missing_from_map, "helpers.py", ""),
+        (missing_from_map, "helpers/text.py", ""),
     ],
 )
 def test_rule_finds_a_violation(rule: Callable[[Source], Iterator[str]], path: str, text: str) -> None:
@@ -302,6 +314,8 @@ def test_rule_finds_a_violation(rule: Callable[[Source], Iterator[str]], path: s
         (compiler_named, "compilation.py", "import torch\nstep = torch.compile(step)"),
         (named_done, "agent.py", "# done\nx = 'done'"),
         (unsafe, "agent.py", "network.eval()\nnp.load(path, allow_pickle=False)"),
+        (missing_from_map, "agent.py", ""),
+        (missing_from_map, "environments/fresh.py", ""),
     ],
 )
 def test_rule_leaves_good_code_alone(rule: Callable[[Source], Iterator[str]], path: str, text: str) -> None:

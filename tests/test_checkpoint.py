@@ -308,7 +308,7 @@ def test_find_refuses_a_pointer_to_elsewhere(tmp_path: Path, name: str) -> None:
 def test_find_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
         checkpoint.find(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds nothing to load - it is not a run folder"):
+    with pytest.raises(UserError, match="contains nothing to load - it is not a run folder"):
         checkpoint.find(tmp_path)
 
 

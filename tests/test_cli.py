@@ -105,7 +105,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("trian sac Pendulum-v1", ["trian", "train"]),
         ("resume nowhere", ["no folder nowhere", "give a run folder"]),
         ("resume . --max-time never", ["not a run folder"]),
-        ("evaluate .", [". holds nothing to load", "not a run folder"]),
+        ("evaluate .", [". contains nothing to load", "not a run folder"]),
         ("evaluate ~nobody-at-all/run", ["~nobody-at-all/run", "write ./~nobody"]),
         ("train SAC Pendulum-v1", ["'SAC'", "did you mean 'sac'"]),
         ("train sac pendulum-v1", ["'pendulum-v1'", "did you mean 'Pendulum-v1'"]),
@@ -225,7 +225,7 @@ def test_a_toml_file_stands_between_preset_and_command_line() -> None:
 def test_a_fault_of_the_environment_is_named_and_the_state_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sac", "TestNotANumber-v0", "--steps", "50", "--eval-every", "0", *FAST]) == 3
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 3  # the others name the commands that play the episode again and go on without it
+    assert len(err.splitlines()) == 3  # the others name the commands that play the episode again and continue without it
     for word in ("environment 0", "seed", "step 30", "observation[1] is nan"):
         assert word in err
     folder = Path("runs/TestNotANumber-v0/sac/001")

@@ -51,8 +51,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "NaNReward": ("reward is nan", {}),
     "TextReward": ("the reward is '1.5', which is not a number", {}),
     "FourValues": ("step returned 4 values (observation, reward, done, info), as in Gym", {}),
-    "Leaves": ("its process has ended by itself (exit code 7)", WORKERS),
-    "IsKilled": ("its process was killed by signal 9 (SIGKILL), perhaps for want of memory", WORKERS),
+    "Leaves": ("its process exited by itself (exit code 7)", WORKERS),
+    "IsKilled": ("its process was killed by signal 9 (SIGKILL), perhaps out of memory", WORKERS),
     "Hangs": ("its process did not answer for 1 s and was ended", WORKERS),
 }
 
@@ -71,7 +71,7 @@ def test_every_fault_names_all_five_things_and_is_seen_again(kind: str, how: dic
     assert np.array2string(actions[-1], precision=6) in message
     assert KINDS[kind][0] in message
     assert message.splitlines()[1] == f"see it again: footlight replay {CRASH}"
-    assert message.splitlines()[2] == "go on without this episode: footlight resume run --on-env-fault new-episode"
+    assert message.splitlines()[2] == "continue without this episode: footlight resume run --on-env-fault new-episode"
     assert len(message.splitlines()) <= 3
     record = json.loads((CRASH / "fault.json").read_text())
     place = {"environment": f"{kind}-v0", "env": 0, "index": 0, "seed": SEED, "step": 4, "action": actions[-1].tolist()}
@@ -386,7 +386,7 @@ def test_a_hundred_faults_in_a_row_end_the_run(source: Any, monkeypatch: pytest.
     monkeypatch.setattr("footlight.runs.progress.Display.say", lambda self, text: said.append(text))
     with pytest.raises(EnvironmentFault, match="that was the 100th fault in a row") as raised:
         footlight.train("a2c", source, run_dir="run", **SURVIVING)
-    assert "go on without" not in str(raised.value)
+    assert "continue without" not in str(raised.value)
     assert len(list(Path("run/crash").iterdir())) <= 6  # and the one that ended it
     assert sum("a new episode begins" in text for text in said) == 5
     assert json.loads(Path("run/result.json").read_text())["status"] == "fault"

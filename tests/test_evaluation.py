@@ -132,7 +132,8 @@ def test_a_run_in_an_endless_environment_says_what_was_cut_off(capsys: pytest.Ca
     (row,) = rows("run")
     assert (row["step"], row["lengths"], row["unfinished"]) == (1_500, [1_000, 1_000], 2)
     said = capsys.readouterr().out
-    assert "evaluation at step 1,500: 2 of 20 episodes, as many steps as the run; 2 episodes cut off after 1,000 steps" in said
+    remark = "2 of 20 episodes: stopped after as many steps as the run has; 2 episodes cut off after 1,000 steps"
+    assert f"evaluation at step 1,500: {remark}" in said
     assert "final evaluation 1000.0 ± 0.0 over 2 episodes (2 episodes cut off after 1,000 steps)" in said
 
 

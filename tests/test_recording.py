@@ -284,7 +284,7 @@ def test_what_cannot_be_filmed_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     refused("TestCorridor-v0", "overlay is true - there are no videos", video_every=0, overlay=True)
     refused("TestCorridor-v0", "video_every is -1", video_every=-1)
     refused(Forgetful(gymnasium.make("TestCorridor-v0")), "give a function that makes one")
-    refused(lambda: Corridor(), r"render\(\) gave nothing")
+    refused(lambda: Corridor(), r"render\(\) returned nothing")
     refused(lambda: shared, "videos need one of their own")
     refused("TestUnseen-v0", r"cannot be made|cannot be drawn")
     FAILING["render"] = 0

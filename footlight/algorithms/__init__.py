@@ -66,8 +66,8 @@ class Algorithm(Protocol):
         """Actions [E, A], as drawn, for collecting experience; `num_steps` environment steps have been taken."""
 
     def episode_ended(self, state: Any, ended_E: "Array") -> None:
-        """Forget what must not reach from one episode into the next, for the environments of the mask. Called after the
-        update that the last step made due, and where an episode is abandoned."""
+        """Reset what must not carry over from one episode into the next, in the environments of the mask. Called after the
+        update that the last step made due, and when an episode is abandoned."""
 
     def noise_shape(self, config: Any, networks: Any, batch: Any) -> tuple[int, ...]:
         """Shape of the standard normal noise that an update on `batch` takes."""

@@ -136,7 +136,7 @@ def step_sizes(config: Any, network: Network) -> float | Tensor:
         return float(config.learning_rate)
     critic_P = network.marked("critic")
     own = torch.maximum(network.marked("actor"), network.marked("log_std"))  # an actor may have a log_std inside it
-    critic_P, own = critic_P * (1 - own), own * (1 - critic_P)  # what both share is neither's own
+    critic_P, own = critic_P * (1 - own), own * (1 - critic_P)  # shared parameters belong to neither
     rate_P = config.learning_rate * (1 - critic_P - own)
     return (
         rate_P + (config.actor_learning_rate or config.learning_rate) * own
@@ -169,7 +169,7 @@ class _UsersOwn(nn.Module):
 
     @property
     def user_module(self) -> nn.Module | None:
-        """The user's own module; None where it has no part that acts."""
+        """The user's own module; None if no part of it acts."""
         own: nn.Module = self.network
         return own if self.whole or hasattr(own, "actor") else None
 
@@ -185,14 +185,14 @@ class _UsersOwn(nn.Module):
 
 
 def _are_separate(network: Network, observation: Tensor) -> bool:
-    """Whether actor and critic share no parameter, and names tell whose each one is."""
+    """Whether actor and critic share no parameter, and names tell which one each belongs to."""
     policy_P, value_P = network.dependencies(observation)
     critic_P = network.marked("critic")
     return bool(value_P.any()) and not (policy_P * critic_P).any() and not (value_P * (1 - critic_P)).any()
 
 
 def _example(spaces: Spaces) -> Tensor:
-    """Two observations."""
+    """A batch of two observations, for shapes."""
     return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
 
 

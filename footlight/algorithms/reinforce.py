@@ -1,8 +1,8 @@
 """REINFORCE: the policy gradient from returns of whole episodes, with or without a learned baseline (Williams 1992; Sutton &
 Barto 2018, sections 13.3 and 13.4).
 
-An update follows `episodes_per_update` episodes, all of them begun after the update before and as many from each environment: so
-they are whole episodes of one policy, long ones as often as it plays them.
+An update follows `episodes_per_update` episodes, all begun after the previous update, and as many from each environment: so
+they are complete episodes of one policy, and long ones are as frequent as it plays them.
 
 Departures from the book: Adam instead of plain steps, one step for all steps of the episodes together, no factor gamma^t. An
 episode that a time limit cut off has no complete return: with a baseline the value of its true last state stands for the rest;

@@ -3,7 +3,7 @@ learns from everything seen.
 
 The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'|s') Q(s', a') (expected Sarsa; Sutton & Barto
 2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. Targets of Q-learning (`bootstrap`
-max; section 6.5) and epsilon-greedy exploration in the critic (`exploration_epsilon`) are options. The actor climbs sum_a pi(a|s)
+max; section 6.5) and epsilon-greedy exploration (`exploration_epsilon`) are options. The actor climbs sum_a pi(a|s)
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
@@ -81,11 +81,11 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     actor_signal: Literal["advantage", "q"] = "advantage"
     """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
     bootstrap: Literal["expected", "max"] = "expected"
-    """What a target takes of Q(s', .): expected: its mean under the policy (expected Sarsa); max: its largest value (Q-learning),
-    whatever the actor would do."""
+    """Value that targets bootstrap from: the mean of Q(s', .) under the policy (expected: expected Sarsa) or its maximum (max:
+    Q-learning)."""
     exploration_epsilon: Annotated[float | None, Range(0, 1)] = None
-    """Collect experience epsilon-greedily in the critic: a uniformly random action with this probability, otherwise the action of
-    the largest Q(s, a); none: actions are sampled from the policy."""
+    """Collect experience epsilon-greedily: a uniformly random action with this probability, otherwise the action with the largest
+    Q(s, a); none: off, actions are sampled from the policy."""
     entropy_coef: NonNegative = 0.01
     """Weight of the entropy bonus in the actor's loss."""
     symlog_values: bool = False
@@ -154,7 +154,7 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
 def explore(
     config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
 ) -> Array:
-    """Actions [E, 1] for collecting experience: samples of the policy, or epsilon-greedy ones in the critic."""
+    """Actions [E, 1] for collecting experience: sampled from the policy, or epsilon-greedy with respect to Q."""
     if config.exploration_epsilon is None:
         return act(config, networks, state.actor_critic, observation, stream)
     parameters_P = state.actor_critic

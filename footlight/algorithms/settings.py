@@ -63,7 +63,7 @@ class ContinuousActions:
     are categorical."""
     initial_log_std: float = 0.0
     """Initial log standard deviation of continuous actions, in units of half the action range. A
-    squashed-gaussian has it before the tanh; a network of your own starts as it comes."""
+    squashed-gaussian has it before the tanh; a network of your own is not changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ Mahmood 2024, arXiv:2410.14606, algorithm 2).
 Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
 normalisation without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
 The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
-Departures from the paper: a step's observation joins the statistics after the step, so that acting changes nothing; variances are
-divided by n, and that of the discounted return is taken around its mean; time is no part of the observation.
+Departures from the paper: a step's observation is added to the statistics after the step, so that acting changes nothing;
+variances are divided by n, and that of the discounted return is taken around its mean; time is not part of the observation.
 
 Shape letters: A action dimensions or choices, P parameters.
 """
@@ -102,7 +102,7 @@ class State:
 
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own. Raises `UserError` where the user's actor and critic share a parameter."""
+    """Policy and values: the default network or the user's. Raises `UserError` if the user's share a parameter."""
     networks = build_networks(config, spaces, network)
     if not networks.separate:
         raise UserError(
@@ -126,7 +126,7 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
-    """End the trace: what follows does not depend on the steps before."""
+    """Reset the trace: what follows does not depend on earlier steps."""
     if ended_E.any():
         state.trace.zero_()
 

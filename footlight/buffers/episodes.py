@@ -15,10 +15,10 @@ class Episodes:
     Episodes differ in length and a compiled update does not, so an update's gradient is gathered chunk by chunk: `due` yields 1
     for the last chunk of an update, and 0 for those before. What is kept grows with the longest episode.
 
-    An update learns only from episodes that began after the one before, so that one policy has played all of each. It takes the
-    first `share` of them from each environment, with `share` * E >= `episodes_per_update`: whichever end first would more often
-    be short ones. What is under way when an update is due is dropped, `is_stale` until it ends or is abandoned, and so are
-    episodes beyond an environment's share.
+    An update learns only from episodes that began after the one before, so that each was played by one policy. It uses the
+    first `share` of them from each environment, with `share` * E >= `episodes_per_update`: using whichever end first would
+    favor short ones. Episodes in progress when an update is due are dropped (`is_stale` until they end or are abandoned), and so
+    are episodes beyond an environment's share.
     """
 
     sums_rewards = True  # the `reward` of its batches is the return of the rest of the episode
@@ -53,7 +53,7 @@ class Episodes:
             self.num_steps += 1
             ends = transition.terminated[env] or transition.truncated[env]
             if self.is_stale[env] or len(self._finished[env]) == self.share:
-                self.is_stale[env] = not ends  # one that begins now is one too many, until the next update
+                self.is_stale[env] = not ends  # a new episode is surplus until the next update
                 continue
             steps.append((transition.observation[env].copy(), action_EA[env].copy(), float(transition.reward[env])))
             if ends:
@@ -134,7 +134,7 @@ class Episodes:
             self._running[env] = [(seen, action, float(reward)) for seen, action, reward in zip(*columns, strict=True)]
         num_envs = len(self._running)
         self.is_stale[:] = arrays.get("is_stale", np.zeros(num_envs, bool)).reshape(num_envs)
-        waiting = min(int(counters.get("num_finished", 0)), self.share)  # of a checkpoint that does not say whose they are
+        waiting = min(int(counters.get("num_finished", 0)), self.share)  # in a checkpoint that does not name their environments
         counts = arrays.get("num_finished", np.array([waiting] + [0] * (num_envs - 1))).reshape(num_envs).tolist()
         episodes = (
             EpisodeBatch(*(arrays[f"finished.{index}.{name}"] for name in EpisodeBatch._fields)) for index in range(sum(counts))

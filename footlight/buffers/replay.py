@@ -212,7 +212,7 @@ def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[int]:
 
 
 def fewest_rows(settings: ReplaySettings) -> int:
-    """How many transitions there must be before a minibatch can be drawn."""
+    """Number of transitions required before a minibatch can be drawn."""
     return 1 if settings.sample_with_replacement else settings.batch_size
 
 

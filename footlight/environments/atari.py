@@ -52,7 +52,8 @@ class AtariConfig:
     grayscale: bool = True
     """Grayscale images instead of color."""
     noop_max: Annotated[int, Range(0, 10_000)] = 30
-    """Largest number of frames without action at the start of a game; drawn anew for each, from 0."""
+    """Largest number of frames without action at the start of a game; drawn uniformly from 0 to this
+    for each game."""
     fire_reset: bool = True
     """Press fire at the start of a game and after each lost life, in games with that button, until
     sticky actions cannot have ignored it. Many games wait for it."""

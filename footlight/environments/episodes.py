@@ -10,7 +10,7 @@ from footlight.types import Array
 
 ALL = -1  # as the index of an environment: all of them together
 FIX = "fix the environment"
-MAX_FAULTS = 100  # of one environment without a step between them
+MAX_FAULTS = 100  # consecutive faults of one environment, without a step between them
 MEND = f"{FIX}; the state is saved"
 _TEXT = str, bytes
 _LARGEST = float(np.finfo(np.float32).max)
@@ -69,7 +69,7 @@ class EpisodeBook:
 
     @property
     def position(self) -> tuple[Array, Array, Array]:
-        """What `undo` goes back to, as long as only `finish_all` and `begin` are called in between."""
+        """The state that `undo` restores, provided that only `finish_all` and `begin` are called in between."""
         return self.index, self.total, self.length
 
     def finish_all(self, envs: Array, terminated: Array) -> list[Episode]:

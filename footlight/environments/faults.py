@@ -1,4 +1,4 @@
-"""What an environment's own code raises where no episodes are being counted."""
+"""Errors of an environment's own code outside of counted episodes (videos, windows)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from footlight.interruption import is_interruption
 
 @contextlib.contextmanager
 def as_fault(what: str) -> Iterator[None]:
-    """Turn whatever the block raises into an `EnvironmentFault`, except a signal's interruption. `what`: the subject."""
+    """Turn any exception in the block into an `EnvironmentFault`, except interruptions by a signal. `what`: the subject."""
     try:
         yield
     except FootlightError:

@@ -1,4 +1,4 @@
-"""What `step` and `reset` return, checked: Gym's old interface and small slips are reported as what they are."""
+"""Validation of what `step` and `reset` return; reports Gym's old interface and common mistakes by name."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _GYMNASIUM = str(Path(gymnasium.__file__).parent)
 
 
 class InterfaceError(RemoteError):
-    """What an environment did otherwise than Gymnasium's interface says, and what to do about it: the two arguments."""
+    """A violation of Gymnasium's interface, with its remedy."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -60,7 +60,7 @@ def as_flag(name: str, value: Any) -> bool:
 
 
 def old_interface(method: str, error: BaseException) -> InterfaceError | None:
-    """What stands behind an exception that an environment of Gym's old interface causes; None if it is something else."""
+    """The violation behind an exception, if Gym's old interface caused it; otherwise None."""
     if isinstance(error, InterfaceError):
         return error
     if isinstance(error, TypeError) and re.search(r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)):
@@ -77,7 +77,7 @@ def old_interface(method: str, error: BaseException) -> InterfaceError | None:
 
 
 def _in_gymnasium(error: BaseException) -> bool:
-    """Whether it was raised by Gymnasium's own code rather than by the environment's."""
+    """Whether `error` was raised in Gymnasium's code rather than in the environment's."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

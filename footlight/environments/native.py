@@ -23,7 +23,7 @@ def make_native(
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments like `single`, the one that the id `name` gives. Raises `UserError` where there are none.
 
-    kwargs: the arguments that `single` was made with, besides those of its id.
+    kwargs: the arguments of `single` besides those registered with its id.
 
     Gymnasium's own come before EnvPool's, so that installing EnvPool changes no run that was possible before.
     """

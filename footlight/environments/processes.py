@@ -1,4 +1,4 @@
-"""How the processes of environments start, wherever Python runs: in daemons, after threads, without a fork."""
+"""Start-up of worker processes: from daemons, after threads have run, and without fork."""
 
 import contextlib
 import ctypes
@@ -15,20 +15,20 @@ from footlight.environments.episodes import in_words
 
 
 def start_method() -> Any:
-    """How worker processes are started, as a context of multiprocessing.
+    """The multiprocessing context that worker processes are started with.
 
-    On Linux by a fork: it takes 8 ms each where spawn and forkserver take 600 ms, which import this package again; it knows the
-    ids that the user's script has registered, and does not run that script again; and nothing has to be pickled. Elsewhere as
-    multiprocessing does by default, with functions pickled by cloudpickle, which takes lambdas and closures, too.
+    On Linux this is fork: it takes 8 ms per worker, where spawn and forkserver take 600 ms to import this package again; ids that
+    the user's script has registered are known, the script is not run again, and nothing has to be pickled. Elsewhere it is the
+    default of multiprocessing, with functions pickled by cloudpickle, which supports lambdas and closures.
     """
     return multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
 
 
 @contextlib.contextmanager
 def may_start_processes() -> Iterator[None]:
-    """Inside of the context a daemon, such as a worker of multiprocessing.Pool, may start processes, too.
+    """Let a daemon, such as a worker of multiprocessing.Pool, start processes inside the context.
 
-    multiprocessing refuses that, as they would outlive the daemon when it is terminated; the workers of environments do not.
+    multiprocessing forbids this because children would outlive a terminated daemon; footlight's workers do not.
     """
     this = multiprocessing.current_process()
     is_daemon = this.daemon
@@ -42,27 +42,27 @@ def may_start_processes() -> Iterator[None]:
 
 
 def why_no_processes() -> str | None:
-    """Why workers cannot be started here; None where they can, which one that does nothing has shown."""
+    """Why workers cannot be started here; None if a trial process has started and ended normally."""
     try:
         process = start_method().Process(target=_nothing, daemon=True)
         with may_start_processes(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         process.join()
-    except Exception as error:  # of the system, or of the way in which it was started
+    except Exception as error:  # from the system or the start method
         return in_words(error)
     return None if process.exitcode == 0 else describe_end(process.exitcode)
 
 
 def _nothing() -> None:
-    """What a process does that only has to start."""
+    """Body of the trial process."""
 
 
 def use_one_thread() -> None:
-    """Have torch and OpenMP work in this thread alone: the cores are the other workers'; and in a fork there are no others.
+    """Limit torch and OpenMP to this thread: the other cores belong to other workers, and a fork has no other threads.
 
-    GNU's OpenMP, which torch brings along, waits for ever in a fork for threads that only the parent has, if it was in use there.
-    No parallel region at all is the one setting that still holds where the environment asks for several threads.
+    GNU's OpenMP, which ships with torch, waits forever in a fork for threads of the parent if the parent has used it. Disabling
+    parallel regions is the only setting that still holds if the environment requests several threads.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
     if "torch" in sys.modules:
@@ -74,14 +74,14 @@ def use_one_thread() -> None:
 
 
 def describe_end(exit_code: int | None) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     if exit_code is None:
         return "its process has closed its pipe"
     if exit_code >= 0:
-        return f"its process has ended by itself (exit code {exit_code})"
+        return f"its process exited by itself (exit code {exit_code})"
     try:
         name = f" ({signal.Signals(-exit_code).name})"
     except ValueError:  # a real-time signal
         name = ""
-    want = ", perhaps for want of memory" if exit_code == -9 else ""
+    want = ", perhaps out of memory" if exit_code == -9 else ""
     return f"its process was killed by signal {-exit_code}{name}{want}"

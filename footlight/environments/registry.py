@@ -1,4 +1,4 @@
-"""Environments by their id in Gymnasium's registry: the module that an id may name, and the arguments."""
+"""Environments from Gymnasium's registry: ids, the modules that register them, and arguments."""
 
 import copy
 import dataclasses
@@ -22,13 +22,13 @@ from footlight.errors import UserError, closest
 from footlight.interruption import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
-_RESERVED = ("render_mode", "disable_env_checker", "id")  # arguments of `gymnasium.make` that footlight gives
+_RESERVED = ("render_mode", "disable_env_checker", "id")  # arguments of `gymnasium.make` that footlight passes
 _WORDS = {"none": None, "None": None, "True": True, "False": False}  # besides those of JSON
 _OLD_ATARI = re.compile(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]")  # what Atari games were called until v5
 
 
 def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """The arguments of an environment: a mapping, or texts `key=value` as the command line has them.
+    """Parse the arguments of an environment: a mapping, or `key=value` strings as on the command line.
 
     Values are numbers, true and false, none, strings, and lists and tables of these. Raises `UserError`.
     """
@@ -40,9 +40,9 @@ def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]
         given = dict(map(_key_and_value, given))
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
-            raise UserError(f"env_kwargs has the name {name!r} - it must be that of an argument - write key=value")
+            raise UserError(f"env_kwargs has the name {name!r} - it is not a valid argument name - write key=value")
         if name in _RESERVED:
-            raise UserError(f"env_kwargs has {name} - footlight gives that argument itself - leave it out")
+            raise UserError(f"env_kwargs has {name} - footlight passes that argument itself - leave it out")
     return {name: _literal(name, value) for name, value in given.items()}
 
 
@@ -75,9 +75,9 @@ def _literal(name: str, value: Any) -> Any:
 
 
 def registered(source: Any, kwargs: Mapping[str, Any] | Sequence[str] | None = None) -> Any:
-    """An id or a spec with these arguments as what can be recorded; a function for a spec that cannot; anything else as it is.
+    """Combine an id or spec with arguments into a recordable form, or else a function; return other sources unchanged.
 
-    Raises `UserError` for arguments of what is no id.
+    Raises `UserError` for arguments for something that is not an id.
     """
     given = arguments(kwargs)
     if isinstance(source, str):
@@ -112,7 +112,7 @@ def make_registered(source: str | Registered, render_mode: str | None = None) ->
             warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
             return gymnasium.make(named.id, disable_env_checker=True, **kwargs)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        missing = first_line(error).partition(",")[0]  # behind the comma: how to install it without footlight
+        missing = first_line(error).partition(",")[0]  # after the comma: how to install it without footlight
         raise UserError(f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}") from error
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_unregistered(named.id)) from error
@@ -141,8 +141,8 @@ def _import_module_of(name: str) -> None:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise UserError(_broken(name, module, error)) from error
         raise UserError(
-            f"there is no module {module!r}, which {name!r} names - it is not on Python's path, with {Path.cwd()} the working "
-            f"directory - run this in the folder of {module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
+            f"there is no module {module!r}, which {name!r} names - it is not on Python's path (working directory {Path.cwd()}) "
+            f"- run this in the folder of {module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
         ) from error
     except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
@@ -187,7 +187,7 @@ def _module_of(spec: EnvSpec) -> str:
 
 
 def _wrong_argument(named: Registered, error: BaseException) -> str | None:
-    """What to say of an argument that the environment does not take, or lacks; None if it is something else."""
+    """Describe an unknown or missing argument of the environment; None if the error is something else."""
     if not isinstance(error, TypeError):
         return None
     takes = _parameters(named.id)
@@ -198,7 +198,7 @@ def _wrong_argument(named: Registered, error: BaseException) -> str | None:
     missing = re.search(r"missing \d+ required .*?argument.*?: (.+?) was raised", str(error))
     if missing:
         first = next(iter(re.findall(r"'(\w+)'", missing[1])), "key")
-        return f"{named.id} needs the argument {missing[1]} - it has no default - add --env-kwargs {first}=VALUE"
+        return f"{named.id} needs the argument {missing[1]} - it has no default - add env_kwargs {first}=VALUE"
     return None
 
 
@@ -225,11 +225,11 @@ def _remedy(source: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, or its type."""
+    """The first line of an exception's message, or its type."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def in_short(error: BaseException) -> str:
-    """The type of an exception, and the first line of what it says, if it says anything."""
+    """The type of an exception, and the first line of its message if it has one."""
     said = first_line(error)
     return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"

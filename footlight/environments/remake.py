@@ -1,7 +1,7 @@
 """Another environment like the given one: for evaluations, videos and the start-up probe.
 
-An id or a function is called again. An object is made again from what it says of its making, and a wrapper of a vector
-environment is copied; `trial` then finds out whether the copy is the same environment.
+An id is made, or a function called, again. An object is made again from its spec, and a wrapper of a vector environment is
+copied; `trial` then checks whether the copy is the same environment.
 """
 
 import copy
@@ -27,7 +27,7 @@ _RENDERERS = (*RECORDERS, gymnasium.wrappers.vector.HumanRendering)
 
 
 def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
-    """How to make another environment like `source`. Raises `UserError` where there is no way."""
+    """How to make another environment like `source`. Raises `UserError` if it is impossible."""
     if isinstance(source, VectorEnv):
         return _remake_vector(source, render_mode)
     if isinstance(source, gymnasium.Env):
@@ -38,9 +38,7 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
         plain.additional_wrappers = tuple(each for each in plain.additional_wrappers if each.name not in left_out)
         forgetful = [wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None]
         if forgetful:
-            raise UserError(
-                f"the environment cannot be made again - {forgetful[0]} does not record what it was made with - {_REMEDY}"
-            )
+            raise UserError(f"the environment cannot be made again - {forgetful[0]} does not record its arguments - {_REMEDY}")
 
         def make_again() -> gymnasium.Env[Any, Any]:
             return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))
@@ -56,13 +54,13 @@ def make_another(source: EnvironmentSource, render_mode: str | None = None) -> g
 
 
 def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
-    """Another vector environment of as many rows where rows cannot be seeded one by one; None where one row is enough."""
+    """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
     return None if hasattr(source.unwrapped, "env_fns") else _wrapped(source, _base(source, num_envs, None), num_envs)
 
 
 def _remake_vector(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Remake:
     """How to make a single environment like the rows of a vector environment."""
-    _base(source, 0, render_mode)  # raises where there is no way
+    _base(source, 0, render_mode)  # raises if it is impossible
     if isinstance(source, VectorWrapper) or not hasattr(source.unwrapped, "env_fns"):
         return lambda: SingleRow(_wrapped(source, _base(source, 1, render_mode), 1))
     return _row(source.unwrapped, render_mode)
@@ -89,11 +87,11 @@ def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, 
 
 
 def _base(source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
-    """What is inside of all wrappers, with this number of rows; with 0 nothing is made. Raises `UserError`."""
+    """The innermost environment, with this number of rows; 0 only checks that it can be made. Raises `UserError`."""
     base: Any = source.unwrapped
     if hasattr(base, "env_fns"):
         same_step = base.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
-        # Rows are reset from outside, and NEXT_STEP keeps the last observation of an episode where it belongs
+        # Rows are reset from outside, and NEXT_STEP returns the last observation of an episode in its own step
         mode = AutoresetMode.NEXT_STEP if same_step else base.metadata.get("autoreset_mode")
         if num_envs == 0:
             return source
@@ -110,7 +108,7 @@ def _base(source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | No
 
 
 def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any]:
-    """The base inside of copies of all wrappers that `source` has. Raises `UserError`."""
+    """Wrap `base` in copies of all wrappers of `source`. Raises `UserError`."""
     if not isinstance(source, VectorWrapper):
         return base
     inner = _wrapped(source.env, base, num_envs)
@@ -120,7 +118,7 @@ def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], n
     try:
         # A copy has the state and the arguments of the wrapper, whether or not it records them, around another environment
         wrapper: Any = copy.deepcopy(source, {id(source.env): inner, id(source.unwrapped): inner.unwrapped})
-    except Exception as error:  # locks, files, handles: whatever copying stumbles over
+    except Exception as error:  # locks, files, handles: anything that cannot be copied
         raise UserError(
             f"the environment cannot be made again - {name} cannot be copied ({type(error).__name__}: {error}) - {_REMEDY}"
         ) from error
@@ -148,7 +146,7 @@ def _asked(render_mode: str | None) -> dict[str, Any]:
 
 
 class SingleRow(gymnasium.Env[Any, Any]):
-    """A vector environment of one row as a single environment. It keeps the wrappers that vector environments alone have."""
+    """A vector environment of one row as a single environment, so that its vector wrappers are kept."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         self.env = env
@@ -161,13 +159,13 @@ class SingleRow(gymnasium.Env[Any, Any]):
         return observation[0], info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One step. After the last one of an episode `reset` has to be called."""
+        """Take one step. `reset` has to be called after the last one of an episode."""
         rows: Array = np.asarray(action, self.action_space.dtype)[None]
         observation, reward, terminated, truncated, info = self.env.step(rows)
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Any:
-        """The picture of the row."""
+        """The image of the row."""
         frames = self.env.render()
         return None if frames is None else frames[0]
 

@@ -33,7 +33,7 @@ from footlight.types import Array, DiscreteAction, Transition
 
 
 def replayed_steps(arrays: Mapping[str, Array]) -> int:
-    """How many steps `SerialEnvironments.restore` makes."""
+    """Number of steps that `SerialEnvironments.restore` takes."""
     taken = (actions for name, actions in arrays.items() if name.startswith("actions."))
     return sum(actions.shape[0] for actions in taken if actions.ndim)  # 0 dimensions: a forged file, refused when restored
 
@@ -58,7 +58,7 @@ class SerialEnvironments:
         self.finished: list[Episode] = []  # by the last step
         self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
-        """Told of a fault after which a new episode begins; None: faults are raised."""
+        """Called with a fault after which a new episode begins; None: faults are raised."""
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row: dict[int, int] = {}  # by environment, since its last step
         self._scalar = np.dtype(self.action_space.dtype).type
@@ -78,7 +78,7 @@ class SerialEnvironments:
         return self.observation.copy()
 
     def abandon(self, envs: Sequence[int]) -> None:
-        """Leave the current episodes of these unfinished, and begin their next. Raises `EnvironmentFault`."""
+        """Abandon the current episodes of these environments and begin new ones. Raises `EnvironmentFault`."""
         before, page, actions = self.observation.copy(), self.book.position, [bytearray(taken) for taken in self._actions]
         try:
             self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
@@ -140,7 +140,7 @@ class SerialEnvironments:
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.book.finish_all(np.array(ended), terminated)
-        if self.failed:  # the step that failed is none
+        if self.failed:  # the failed step does not count
             shorter = [each._replace(length=each.length - (each.env in self.failed)) for each in self.finished]
             self.finished = [each._replace(fault=each.env in self.failed) for each in shorter if each.length]
         self._ask_resets(ended)
@@ -148,7 +148,7 @@ class SerialEnvironments:
             self._begin(env)
 
     def _begin(self, env: int) -> None:
-        """Reset `env` for its current episode; where that fails and faults are survived, for the one after it."""
+        """Reset `env` for its current episode; if that fails and faults are survived, for the next one."""
         while True:
             try:
                 self.observation[env] = self._reset(env)
@@ -158,7 +158,7 @@ class SerialEnvironments:
                 self.book.finish(env, False)
 
     def _survive(self, fault: EnvironmentFault, env: int) -> None:
-        """Take note of a fault after which a new episode may begin. Raises it where faults are not survived, or too many came."""
+        """Record a fault after which a new episode may begin. Raises it if faults are not survived or there were too many."""
         if self.on_fault is None:
             raise fault
         count = self._faults_in_a_row.get(env, 0) + 1
@@ -171,7 +171,7 @@ class SerialEnvironments:
         self.revive(env)
 
     def revive(self, env: int) -> None:
-        """Have `env` be one that can be reset after a fault. Raises `EnvironmentFault`."""
+        """Make `env` usable again after a fault. Raises `EnvironmentFault`."""
 
     def _steps(self, action: Array) -> tuple[Array, Array, Array, Array, list[int]]:
         """One step of each: observations, rewards, terminated, truncated, all checked; and which of them ended."""
@@ -234,7 +234,7 @@ class SerialEnvironments:
         return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
 
     def given(self, action: Array) -> Any:
-        """An action as `action_space.sample()` gives it, in dtype and shape; a copy, as an environment may change it."""
+        """An action with the dtype and shape of `action_space.sample()`; a copy, because an environment may change it."""
         return self._scalar(action) if self._discrete else np.array(action, self.action_space.dtype)
 
     def _reset(self, env: int) -> Array:
@@ -272,7 +272,7 @@ class SerialEnvironments:
         wrong = [env for env, actions in taken.items() if actions is not None and not self._are_actions(actions)]
         if wrong or seen.shape != self.observation.shape or self.book.index.min() < 0:
             raise ValueError("episodes of other environments were saved")
-        restore_statistics(self, arrays, frozen=True)  # what was normalized with the last ones is seen again
+        restore_statistics(self, arrays, frozen=True)  # so that normalized observations are the same again
         astray = []
         for env in range(self.num_envs):
             actions = taken[env]
@@ -321,7 +321,7 @@ class SerialEnvironments:
         self.book = EpisodeBook(self.num_envs, self.book.seed, stream)
 
     def close(self) -> None:
-        """Close all environments, also after one that fails to, unless they are the user's own."""
+        """Close all environments, even if closing one fails, unless they belong to the user."""
         with contextlib.ExitStack() as stack:
             for env in self.envs if self.owned else ():
                 stack.callback(env.close)

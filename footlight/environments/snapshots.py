@@ -1,7 +1,7 @@
 """State of vector environments, as arrays that a checkpoint can hold.
 
-Gymnasium has no interface for it. `LAYOUTS` names the classes whose state is known, with all of their attributes: an instance
-that has another one, as those of a later Gymnasium may, could hold more than is listed here, and so could one of a subclass.
+Gymnasium has no interface for this. `LAYOUTS` lists the classes whose state is known, with all of their attributes: an instance
+with any other attribute, as in a later version of Gymnasium, or of a subclass, could have more state than is listed here.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ _WORD = 2**64
 
 
 class Layout(NamedTuple):
-    """The attributes of a class of vector environments. All have `np_random` beside them."""
+    """The attributes of a class of vector environments, besides `np_random`, which all have."""
 
     changing: tuple[str, ...]
-    """Arrays, the last axis of which runs over the environments: what `step` reads and writes."""
+    """Arrays that `step` reads and writes; their last axis is that of the environments."""
     fixed: frozenset[str]
-    """What stays as the constructor made it, and what only drawing uses."""
+    """Attributes that never change after construction, or that only rendering uses."""
     observe: Callable[[Any], Array]
     """The observations [E, ...] in that state."""
 
@@ -57,7 +57,7 @@ def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
 
 
 def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
-    """The state of an environment that has been reset and for which `why_unknown` gives no reason; copies."""
+    """The state of an environment that has been reset and for which `why_unknown` returns None; copies."""
     arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
     random = env.np_random.bit_generator.state
     words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
@@ -66,7 +66,7 @@ def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
 
 
 def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Array:
-    """Put an environment that has been reset where `read_state` found one. Returns its observations.
+    """Restore the state that `read_state` returned in an environment that has been reset. Returns its observations.
 
     Raises `KeyError` or `ValueError` for arrays that are not the state of such an environment.
     """

@@ -35,9 +35,9 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
 
 
 def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | None:
-    """How the spaces of two environments differ (shape, dtype, bounds), in words; None where they do not.
+    """Describe how the spaces of two environments differ (shape, dtype, bounds); None if they do not.
 
-    observation_bounds: whether those of the observations count. Nothing is rescaled to them.
+    observation_bounds: whether to compare the bounds of observations, which nothing is rescaled to.
     """
     for what in ("observation", "action"):
         first, second = (getattr(env, f"{what}_space") for env in (one, other))
@@ -102,7 +102,7 @@ def _shown(space: gymnasium.Space[Any]) -> str:
 
 
 def _to_box(space: Any) -> str:
-    """How to make a Box of other observations, with wrappers that can do it."""
+    """How to turn other observations into a Box, with wrappers that support them."""
     if not isinstance(space, gymnasium.spaces.Space):
         return "give the environment an observation_space, such as gymnasium.spaces.Box"
     if _can_flatten(space):
@@ -122,7 +122,7 @@ def _to_box(space: Any) -> str:
 
 
 def _can_flatten(space: gymnasium.Space[Any]) -> bool:
-    """Whether FlattenObservation makes a Box of it: of texts, graphs and sequences it does not."""
+    """Whether FlattenObservation turns it into a Box, which it cannot do with text, graphs and sequences."""
     try:
         return isinstance(gymnasium.spaces.utils.flatten_space(space), gymnasium.spaces.Box)
     except NotImplementedError:  # a class of space that Gymnasium does not know

@@ -47,12 +47,12 @@ class VectorEnvironments:
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
-        """Told of a fault after which new episodes begin; None: faults are raised."""
+        """Called with a fault after which new episodes begin; None: faults are raised."""
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row = 0
         self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step; None is none
-        self.why_inexact = why_unknown(env)  # None: a checkpoint can hold where the environments stand
-        self._is_in_step = False  # the environment itself stands where `observation` is: not before a reset, or after a fault
+        self.why_inexact = why_unknown(env)  # None: a checkpoint can hold the state
+        self._is_in_step = False  # the environment's state is that of `observation`: not before a reset, nor after a fault
         plain = env.unwrapped  # Gymnasium's interface has one seed for all; these take one for each
         self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(plain, "takes_seed_for_each", False)
 
@@ -79,7 +79,7 @@ class VectorEnvironments:
         return self.observation.copy()
 
     def abandon(self, envs: Sequence[int]) -> None:
-        """Leave the current episodes of these unfinished, and begin their next, where `can_abandon`.
+        """Abandon the current episodes of these environments and begin new ones, if `can_abandon`.
 
         Raises `EnvironmentFault`.
         """
@@ -115,7 +115,7 @@ class VectorEnvironments:
         return Transition(before, action, nothing, before, ~ended, ended, ~ended)
 
     def _survive(self, fault: EnvironmentFault) -> None:
-        """Begin a new episode everywhere: which environments still are where they were is not known."""
+        """Begin new episodes in all environments: it is unknown which of them are still intact."""
         page, self.failed = (self.book.index, self.book.total, self.book.length), list(range(self.num_envs))
         while True:
             self._faults_in_a_row += 1
@@ -133,11 +133,11 @@ class VectorEnvironments:
                 fault = another
 
     def revive(self, env: int) -> None:
-        """Nothing to do: all of them begin again at the next reset."""
+        """Nothing to do: the next reset begins new episodes in all of them."""
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, earned, terminated, truncated, info = self._called("step", action.copy())  # it may change what it is given
+        observed, earned, terminated, truncated, info = self._called("step", action.copy())  # which it may change
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
@@ -225,7 +225,7 @@ class VectorEnvironments:
         return self.book.fault(ALL, f"the {what} have shape {array.shape}, it should be {wanted}")
 
     def arrays(self) -> dict[str, Array]:
-        """What a checkpoint has to hold, with the state of the environments where it is known."""
+        """Arrays for a checkpoint, including the state of the environments if it is known."""
         arrays = {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
         if self.why_inexact is None and self._is_in_step:
             resetting = np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
@@ -233,7 +233,7 @@ class VectorEnvironments:
         return arrays
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
-        """Put the environments where the saved ones stood; without their state, begin new episodes.
+        """Restore the saved environments; without their state, begin new episodes.
 
         Returns the indices of environments that begin new episodes. Raises `ValueError` or `KeyError` for arrays of other
         environments.
@@ -264,13 +264,13 @@ class VectorEnvironments:
         self.book = EpisodeBook(self.num_envs, self.book.seed, stream)
 
     def close(self) -> None:
-        """Close the environment, unless it is the user's own."""
+        """Close the environment, unless it belongs to the user."""
         if self.owned:
             self.env.close()
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    """What a vector environment says of itself. Raises `UserError` where it does not, with what to do."""
+    """The autoreset mode that a vector environment declares. Raises `UserError` with a remedy if it declares none."""
     if not hasattr(env, "single_observation_space") or not hasattr(env, "single_action_space"):
         raise UserError(
             f"{type(env).__name__} has no single_observation_space - it follows an older interface than Gymnasium 1.0, as "
@@ -282,6 +282,6 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
             return mode
     raise UserError(
         f"the vector environment's metadata['autoreset_mode'] is {given!r} - without it the last transition of an episode "
-        "cannot be told from the first of the next - set it to the gymnasium.vector.AutoresetMode that the environment has: "
+        "cannot be told from the first of the next - set it to the environment's gymnasium.vector.AutoresetMode: "
         "docs/environments.md#vector-environments"
     )

@@ -1,4 +1,4 @@
-"""How several environments are stepped: one after the other, in processes, or natively. A rule decides, never a clock.
+"""How several environments are stepped: sequentially, in processes, or natively; chosen by rule, never by timing.
 
 `sync` and `async` give the same numbers, `native` has numbers of its own. So whether a run is native depends on the id and the
 number of environments alone; only between sync and async do the cores count. The same command gives the same run everywhere.
@@ -39,9 +39,9 @@ from footlight.errors import UserError
 
 Vectorization = Literal["auto", "sync", "async", "native"]
 
-NATIVE_ENVS = 6  # from as many on, a step of Gymnasium's CartPoleVectorEnv is faster than one of as many single environments
+NATIVE_ENVS = 6  # from this many on, Gymnasium's CartPoleVectorEnv is faster than as many single environments
 NATIVE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
-ASYNC_CORES = 4  # from as many on, processes pay for slow environments: one of them is busy with the policy
+ASYNC_CORES = 4  # from this many on, processes pay off for slow environments: one core is busy with the policy
 COSTS = {  # of a step, by the start of the entry point; the first that fits counts
     "gymnasium.envs.box2d.car_racing": "slow",  # 9 ms
     "gymnasium.envs.mujoco.humanoid": "slow",  # 0.3 ms
@@ -52,7 +52,7 @@ COSTS = {  # of a step, by the start of the entry point; the first that fits cou
 
 
 def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization, notice: Callable[[str], None]) -> Vectorization:
-    """The kind in force. "auto" is decided by rule; `notice` is told what was chosen, and why.
+    """The kind in force. "auto" is decided by rule; `notice` is called with the choice and its reason.
 
     One environment is always "sync". A vector environment stays as it is, which is called "auto". Raises `UserError`.
     """
@@ -76,7 +76,7 @@ def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization
 
 
 def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]:
-    """What "auto" stands for, and the reason in words."""
+    """What "auto" chooses, and why."""
     spec = _spec(source)
     is_plain = isinstance(source, str)  # an id without arguments, which another class might not take
     if is_plain and spec is not None and spec.vector_entry_point == NATIVE and not spec.additional_wrappers:
@@ -87,7 +87,7 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
     if cost == "cheap":
         return "sync", "one after the other: a step takes less time than a message to a process"
     if cost is None:
-        return "sync", "one after the other; --vectorization async if a step takes more than about 0.5 ms"
+        return "sync", "one after the other; vectorization async if a step takes more than about 0.5 ms"
     if cores() < ASYNC_CORES:
         return "sync", f"one after the other: processes are faster from {ASYNC_CORES} cores on"
     if (reason := why_no_processes()) is not None:
@@ -96,7 +96,7 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
 
 
 def _spec(source: EnvironmentSource) -> EnvSpec | None:
-    """How an environment is made, where Gymnasium knows it."""
+    """The spec of an environment in Gymnasium's registry; None if it has none."""
     if isinstance(source, EnvSpec):
         return source
     name = source.id if isinstance(source, Registered) else source

@@ -1,6 +1,6 @@
 """Environments in processes of their own, for those whose steps take long: all step at the same time.
 
-Everything else is `SerialEnvironments`: the same seeds, checks and transitions, and the same way to go on after a stop.
+Everything else is `SerialEnvironments`: the same seeds, checks and transitions, and the same way to continue after a stop.
 Gymnasium's `AsyncVectorEnv` is not used: closing it after a worker has died fails, what a worker raises comes without the number
 of its environment (or never, where it cannot be sent), and single environments cannot be put back to where they stood.
 """
@@ -87,7 +87,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self.observation_space, self.action_space, self.name = self._answer()
         except WorkerLost as lost:
             raise UserError(
-                f"the environment was not made in its process - {lost} - look for what it waits for or what ended it, or use "
+                f"the environment was not made in its process - {lost} - find out what it waits for or what ended it, or use "
                 "vectorization sync"
             ) from lost
         except RemoteError as error:
@@ -116,7 +116,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer(), {}
 
     def call_remote(self, name: str, *given: Any) -> Any:
-        """The result of one of `footlight.environments.wrappers`'s functions there; an empty one of a process that is lost."""
+        """Call a function of `footlight.environments.wrappers` in the process; return an empty result if the process is lost."""
         try:
             self.ask(name, *given)
             return self._answer()
@@ -173,18 +173,18 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """End the process, by force where it does not end by itself in these seconds (None: `CLOSING_SECONDS`)."""
         self.leave()
         if self._owner != os.getpid() or self._process.pid is None:
-            return  # another process's, of which a fork has a copy; or one that could not be started
+            return  # a fork's copy of another process's worker, or one that could not be started
         self._process.join(CLOSING_SECONDS if patience is None else patience)
         self._process.kill()
         self._process.join()
 
 
 _OURS: weakref.WeakSet[RemoteEnv] = weakref.WeakSet()  # of this process: a worker inherits the list, and closes its copies
-_closing: list[int] = []  # ids of the process that closes what nobody has closed, when it ends; a fork has another
+_closing: list[int] = []  # id of the process that closes open workers at its end; a fork has another id
 
 
 def _close_with_this_process() -> None:
-    """Have all be closed before multiprocessing waits for what is left, in its own processes, too, where atexit does nothing."""
+    """Close all workers before multiprocessing joins its children; also in its own processes, where atexit does not run."""
     if os.getpid() not in _closing:
         _closing[:] = [os.getpid()]
         multiprocessing.util.Finalize(None, _close_all, exitpriority=100)
@@ -262,7 +262,7 @@ class AsyncEnvironments(SerialEnvironments):
             raise self.book.fault(env, what, "an environment that does not repeat itself cannot be restarted; the state is saved")
 
     def revive(self, env: int) -> None:
-        """Have `env` be one that can be reset after a fault. Raises `EnvironmentFault`."""
+        """Make `env` usable again after a fault. Raises `EnvironmentFault`."""
         if self.remote[env].is_lost:
             self._replace(env)
 
@@ -293,7 +293,7 @@ def _close_all() -> None:
 
 def _serve(make: Make, connection: Connection, parent: int) -> None:
     """What a worker does: make the environment, then step and reset it until the other end is closed."""
-    multiprocessing.current_process().daemon = False  # the environment may have processes of its own
+    multiprocessing.current_process().daemon = False  # so that the environment may start processes
     use_one_thread()
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # may reach all processes of a terminal or a job; the first one decides
         if hasattr(signal, name):

@@ -37,8 +37,8 @@ def adam_step(
     """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Return the gradient's norm.
 
     `weight_decay` is decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2, AdamW): the parameters also shrink by
-    learning_rate * weight_decay of themselves. The powers of the bias corrections are kept, not computed: a compiler would
-    compute them again for every few parameters.
+    learning_rate * weight_decay of themselves. The powers of the bias corrections are stored, not computed: a compiler would
+    recompute them for every few parameters.
     """
     norm = gradient_norm(gradient_P)
     first_bias, second_bias = memory.first_bias * 0.9, memory.second_bias * 0.999
@@ -104,7 +104,7 @@ def rmsprop_step(
 
 @dataclass
 class SGD:
-    """What plain gradient descent keeps for a vector of P parameters: nothing but the last gradient, where it is to be seen."""
+    """State of plain gradient descent for P parameters: only the last gradient, for inspection."""
 
     gradient: Tensor  # [P]
 

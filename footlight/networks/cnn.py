@@ -60,7 +60,7 @@ def _too_small(torso: Torso, observation_shape: tuple[int, ...]) -> str:
 
 
 def _smallest(torso: str) -> int:
-    """Height and width from which on something comes out of all layers."""
+    """Smallest height and width that leave an output after all layers."""
     size = 1
     for _, kernel, stride in reversed(_LAYERS[torso]):
         size = (size - 1) * stride + kernel
@@ -99,9 +99,9 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Of three numbers, two equal neighbors are height and width, such as those of Atari screens, however many are stacked.
+    """Two equal neighboring dimensions are height and width, as in stacks of Atari screens of any depth.
 
-    Where both pairs are equal, or none, the channels are the smaller one of the two ends.
+    If both pairs are equal, or neither, the smaller of first and last dimension is that of the channels.
     """
     square_first, square_last = shape[0] == shape[1], shape[1] == shape[2]
     return square_first if square_first != square_last else shape[2] < shape[0]

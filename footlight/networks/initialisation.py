@@ -21,7 +21,7 @@ def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: fl
       0 (Elsayed et al. 2024, algorithm 1).
     """
     weighted = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
-    if kind == "pytorch" or any(layer.weight.is_meta for layer in weighted):  # or shapes alone, which have no numbers to set
+    if kind == "pytorch" or any(layer.weight.is_meta for layer in weighted):  # or on the meta device, without data
         return
     for layer in weighted:
         assert layer.bias is not None

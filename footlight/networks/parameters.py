@@ -42,7 +42,9 @@ class Network:
             raise UserError(
                 f"the critics of an ensemble differ in their buffers ({names}) - buffers are constants - make them equal"
             )
-        on_meta = any(value.is_meta for value in named[0].values())  # shapes alone: to join such tensors imports the compiler
+        on_meta = any(
+            value.is_meta for value in named[0].values()
+        )  # shapes only; stacking meta tensors would import the compiler
         stack = _shape_of_stack if on_meta else torch.stack
         stacked = {name: stack([copy[name].detach() for copy in named]) for name in named[0]}
         if not ensemble:
@@ -70,7 +72,7 @@ class Network:
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
 
     def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
-        """Let the last layers multiply in float32 whatever the precision; they are found by a call with these inputs."""
+        """Compute the last layers in float32 whatever the precision; a call with these inputs finds them."""
         if self._precision != "fp32":
             self._fp32_layers = output_layers(self.module, *inputs)
 
@@ -144,7 +146,7 @@ class Network:
         A parameter that several parts share is marked for each of them.
         """
         if self.initial.is_meta:
-            return self.initial  # which has the shape, and as little to tell
+            return self.initial  # of the right shape, and also without data
         return self._mask([any(part in name.split(".") for name in self._paths[first]) for first in self.shapes])
 
     def _mask(self, selected: Sequence[bool]) -> Tensor:
@@ -213,10 +215,10 @@ def _refuse_hidden_state(module: nn.Module) -> None:
 
 
 def _aliases(module: nn.Module) -> dict[str, str]:
-    """Further names of parameters that more than one module holds -> the name in `named_parameters()`."""
+    """Map further names of parameters that several modules share to the name in `named_parameters()`."""
     first = {id(parameter): name for name, parameter in module.named_parameters()}
     aliases = {}
-    for path, part in module.named_modules():  # each module once, whatever the number of its names
+    for path, part in module.named_modules():  # yields each module once, even if it has several names
         for name, parameter in part.named_parameters(path, recurse=False, remove_duplicate=False):
             if name != first[id(parameter)]:
                 aliases[name] = first[id(parameter)]

@@ -80,7 +80,7 @@ def find_log(records: Sequence[RunRecord], metric: str) -> str:
 
 
 def curve_of(record: RunRecord, log: str, metric: str, x: str) -> Curve | None:
-    """What a run logged of `metric`, None if there is nothing. Training episodes are shown by their running mean."""
+    """The curve of `metric` in a run's log, None if it is empty. Training episodes are shown as a running mean."""
     if log == "evaluations":
         return _evaluation_curve(record, metric, x)
     rows = [(row["step"], row[metric]) for row in getattr(record, log) if _is_number(row.get(metric))]
@@ -96,7 +96,7 @@ def curve_of(record: RunRecord, log: str, metric: str, x: str) -> Curve | None:
 
 
 def _evaluation_curve(record: RunRecord, metric: str, x: str) -> Curve | None:
-    rows = {row["step"]: row for row in record.evaluations}  # of two at one step, the later counts: a resumed run made it
+    rows = {row["step"]: row for row in record.evaluations}  # of two at one step, the later one, of a resumed run, counts
     std = "std_return" if metric == "mean_return" else metric
     table = _finite([(step, rows[step].get(metric), rows[step].get(std)) for step in sorted(rows)], 3)
     if not len(table):
@@ -121,7 +121,7 @@ def _last_of_each(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _to_axis(record: RunRecord, axis: str) -> Callable[[Floats], Floats]:
-    """The function from environment steps to one of `AXES`. Raises `UserError` where the run has not logged it yet."""
+    """The function from environment steps to one of `AXES`. Raises `UserError` if the run has not logged it yet."""
     if axis == "steps":
         return lambda steps: steps
     if axis == "episodes":

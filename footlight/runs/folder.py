@@ -49,7 +49,7 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, sta
 
 
 def shown(folder: Path, start: Path, given: str | Path | None = None) -> Path:
-    """The absolute path of a run folder as the user knows it: as `given`, or from the directory `start` if it is in there."""
+    """The path of a run folder for messages: as `given`, or relative to the directory `start` if it is inside."""
     if given is not None:
         return user_path(given)
     return folder.relative_to(start) if folder.is_relative_to(start) else folder
@@ -85,7 +85,7 @@ def require_unbegun(folder: Path) -> None:
 
 
 def _safe(name: str) -> str:
-    """An environment's name as a relative path without surprises."""
+    """An environment's name as a safe relative path."""
     parts = (re.sub(r"[^\w.-]+", "-", part).strip(".") for part in name.split("/"))
     named = [part.rstrip("-") if "(" in name else part for part in parts]
     return "/".join(part for part in named if part) or "environment"

@@ -16,7 +16,7 @@ from footlight.errors import quoted
 
 PATIENCE = 60.0  # seconds that a training waits at its end for a tracker
 MOMENT = 2.0  # seconds that it waits without a word
-_HOME = str(Path(__file__).absolute().parents[2])  # an environment may have left the directory that sys.path begins with
+_HOME = str(Path(__file__).absolute().parents[2])  # an environment may have changed the directory that sys.path begins with
 
 
 @contextlib.contextmanager

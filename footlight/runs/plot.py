@@ -27,7 +27,7 @@ from footlight.runs.groups import Member, count, find_members, group
 
 SUFFIXES = (".png", ".svg", ".pdf")
 DASHES = ("-", "--", ":", "-.")  # one for each round through the colours
-MIN_RUNS_FOR_INTERVAL = 5  # a Student interval over fewer is many times wider than the runs lie apart
+MIN_RUNS_FOR_INTERVAL = 5  # over fewer runs, a Student interval is many times wider than their spread
 RESOLUTION = 150  # dots per inch
 _SINGLE_RUNS, _INTERVAL = "single runs", "95 % interval of the mean"
 LEGEND_LETTERS, TITLE_LETTERS = 13, 8  # to the inch
@@ -102,7 +102,7 @@ def _write(figure: Figure, output: Path) -> None:
 
 @contextlib.contextmanager
 def _style() -> Iterator[None]:
-    """Matplotlib's defaults with a few changes, whatever the caller's style is, which comes back on leaving."""
+    """Matplotlib's defaults with a few changes, whatever the caller's style is; that is restored afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
@@ -225,7 +225,7 @@ def _choose_log(members: Sequence[Member], metric: str | None) -> tuple[str, str
 def _require_curve(member: Member, log: str, metric: str, x: str) -> Curve:
     curve = curve_of(member.record, log, metric, x)
     if curve is None:
-        raise UserError(f"{member.record.folder} has no {metric} - other runs have - leave it out, or plot another --metric")
+        raise UserError(f"{member.record.folder} has no {metric} - other runs have - leave it out, or plot another metric")
     return curve
 
 

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from footlight.errors import printable
 
-WINDOW = 30.0  # seconds that steps/s looks back
+WINDOW = 30.0  # seconds over which steps/s is measured
 SAMPLE_EVERY = 0.25  # seconds between its measurements
-KNOWN_AFTER = 3.0  # seconds of learning after which the time left is shown
+KNOWN_AFTER = 3.0  # seconds after the first update before the time left is shown
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between plain lines; in between, a tenth of the time so far
 LINE_WIDTH = 100
 MEAN_OF = 100  # episodes
@@ -94,9 +94,9 @@ class Display:
         evaluation_return: float | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Take the news at `step`; a value stays on display until the next of its name. Cheap: call it every step.
+        """Update the display at `step`; values stay until they are replaced. Cheap enough for every step.
 
-        updates: gradient updates so far, without which each step counts as one. returns: of the episodes that have just ended.
+        updates: gradient updates so far; None: one per step. returns: of the episodes that have just ended.
         """
         self._step = step
         self._stale = True
@@ -120,10 +120,10 @@ class Display:
 
     @contextlib.contextmanager
     def activity(self, text: str, total: int, goes_on: Callable[[], bool]) -> Iterator[Callable[[int], bool]]:
-        """Show `text`, and a count if `total` > 1, while something other than training takes its time, such as an evaluation.
+        """Show `text`, and a count if `total` > 1, during something other than training, such as an evaluation.
 
-        Yields a function to call often with the number of completed parts, which returns `goes_on()`. The time does not count
-        for steps/s.
+        Yields a function to call often with the number of completed parts, which returns `goes_on()`. This time is excluded
+        from steps/s.
         """
         began = time.monotonic()
 
@@ -139,7 +139,7 @@ class Display:
             self._paused += time.monotonic() - began
 
     def say(self, text: str) -> None:
-        """Print `text` above the live display if there is one, without what a terminal would obey."""
+        """Print `text` above the live display if there is one, without control characters."""
         if self._quiet:
             return
         try:
@@ -151,7 +151,7 @@ class Display:
 
     def _start_clock(self) -> None:
         self._started = time.monotonic()
-        self._paused = 0.0  # seconds of activities, which are no training
+        self._paused = 0.0  # seconds of activities, which are not training
         self._latest = 0.0, self._step  # seconds of training, and the step, at which the next sample is taken
         self._samples = deque([self._latest])
         self._next_sample = self._started + SAMPLE_EVERY

@@ -70,7 +70,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def last_returns(folder: Path, count: int) -> list[float]:
-    """Returns of the last `count` training episodes of a run; none where its log cannot be read."""
+    """Returns of the last `count` training episodes of a run; empty if its log cannot be read."""
     with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
         return [float(line["return"]) for line in read_lines(folder / "episodes.jsonl")[-count:]]
     return []

@@ -1,4 +1,4 @@
-"""A window that shows frames as they come, and whether there can be one."""
+"""A window that shows frames, and whether a screen is available."""
 
 import importlib
 import os

@@ -84,7 +84,7 @@ def test_arguments_from_python_are_what_a_file_can_hold() -> None:
         (["size:5"], "env_kwargs has 'size:5' - that is not key=value - write size=5"),
         (["size"], "env_kwargs has 'size' - that is not key=value - write key=value"),
         (["two words=5"], "env_kwargs has the name 'two words'"),
-        ({"render_mode": "human"}, "env_kwargs has render_mode - footlight gives that argument itself"),
+        ({"render_mode": "human"}, "env_kwargs has render_mode - footlight passes that argument itself"),
         ({"size": object}, "env_kwargs size is <class 'object'> - a run records numbers"),
         ({"size": float("nan")}, "env_kwargs size is nan"),
     ],
@@ -120,7 +120,7 @@ def test_instances_do_not_share_their_arguments() -> None:
         ("WordsUnknown-v0", None, "unknown environment 'WordsUnknown-v0' - .* write MODULE:WordsUnknown-v0"),
         ("words_envs:WordsSized-v0", ["sise=5"], "env_kwargs has 'sise', which words_envs:WordsSized-v0 does not take - did you "
          r"mean 'size'\? - it takes size, goal"),
-        ("words_envs:WordsNeedy-v0", ["goal=far"], "WordsNeedy-v0 needs the argument 'size' - .* --env-kwargs size=VALUE"),
+        ("words_envs:WordsNeedy-v0", ["goal=far"], "WordsNeedy-v0 needs the argument 'size' - .* add env_kwargs size=VALUE"),
         ("Pendulum-v1", ["gravity=1"], "env_kwargs has 'gravity', which Pendulum-v1 does not take - it takes g"),
     ],
 )  # fmt: skip

@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(call: int,
         assert story(environments) == straight()
     # Several may have got there before the first one had left its mark
     assert 1 <= len(said) <= 3
-    assert all("was killed by signal 9 (SIGKILL), perhaps for want of memory - restarted" in line for line in said)
+    assert all("was killed by signal 9 (SIGKILL), perhaps out of memory - restarted" in line for line in said)
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 10, 11, 24])
@@ -116,7 +116,7 @@ def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(tmp
 def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
     said: list[str] = []
     with restarting(partial(faulty.Faulty, faulty.leaves), said) as environments:
-        message = r"at step 4 of .* action .*: its process has ended by itself \(exit code 7\); that was the 3rd time in a row"
+        message = r"at step 4 of .* action .*: its process exited by itself \(exit code 7\); that was the 3rd time in a row"
         with pytest.raises(EnvironmentFault, match=message) as raised:
             story(environments)
     assert len(said) == 2
@@ -150,7 +150,7 @@ def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -
         os._exit(7)
 
     environments = make(partial(faulty.Faulty, leaves_a_process_behind), 7, 3, vectorization="async")
-    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"ended by itself \(exit code 7\)"):
+    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"exited by itself \(exit code 7\)"):
         story(environments)  # type: ignore[arg-type]
 
 

@@ -107,7 +107,7 @@ def test_no_clock_and_no_environment_are_looked_at(monkeypatch: pytest.MonkeyPat
 
 def test_the_choice_is_said_with_its_reason_and_another() -> None:
     assert chosen("CartPole-v1", 8) == ("native", "8 environments: native (Gymnasium steps all in one NumPy expression)")
-    line = "4 environments: sync (one after the other; --vectorization async if a step takes more than about 0.5 ms)"
+    line = "4 environments: sync (one after the other; vectorization async if a step takes more than about 0.5 ms)"
     assert chosen(lambda: gymnasium.make("CartPole-v1"), 4) == ("sync", line)
 
 

@@ -179,9 +179,7 @@ def test_a_dead_worker_is_a_fault(when: str) -> None:
     assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
     victim.join()
-    with pytest.raises(
-        EnvironmentFault, match=r"environment 1 failed .* killed by signal 9 \(SIGKILL\), perhaps for want of memory"
-    ):
+    with pytest.raises(EnvironmentFault, match=r"environment 1 failed .* killed by signal 9 \(SIGKILL\), perhaps out of memory"):
         environments.step(np.zeros((3, 1), np.float32)) if when == "step" else environments.reset()
     environments.close()
 

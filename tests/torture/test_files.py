@@ -181,7 +181,7 @@ FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("pipe", os.mkfifo, "a pipe"),
     ("/dev/zero", lambda path: None, "a device"),
     ("weights.safetensors", lambda path: path.write_bytes(b"\0" * 20), "a file, not a folder"),
-    ("empty", Path.mkdir, "holds nothing to load"),
+    ("empty", Path.mkdir, "contains nothing to load"),
     ("gone", lambda path: path.symlink_to("nowhere"), "there is no folder"),
 ]
 
