@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from footlight.ambient import computes
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
-from footlight.networks.precision import mixed_precision, output_layers
+from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 from footlight.types import Array
 
 Precision = Literal["fp32", "bf16"]
@@ -51,7 +51,6 @@ class Network:
         self._sizes = [value.numel() for value in stacked.values()]
         self._dims = [value.dim() - ensemble for value in stacked.values()]  # 2: matrices, 4: kernels
         self._precision = precision
-        self._fp32_layers: list[nn.Module] = []
         if on_meta:
             self.initial = torch.empty(sum(self._sizes), device="meta")
         else:
@@ -64,7 +63,7 @@ class Network:
         if self.num_copies is None:
             if self._precision == "fp32":
                 return self._call(self.named(parameters_P), inputs)
-            with mixed_precision(parameters_P.device.type, self._fp32_layers):
+            with torch.autocast(parameters_P.device.type, torch.bfloat16):  # sums, and what is kept, are float32 anyway
                 output = self._call(self.named(parameters_P), inputs)
             return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
@@ -72,7 +71,7 @@ class Network:
     def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
         """Let the last layers multiply in float32 whatever the precision; they are found by a call with these inputs."""
         if self._precision != "fp32":
-            self._fp32_layers = output_layers(self.module, *inputs)
+            keep_in_fp32(output_layers(self.module, *inputs))
 
     def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The output of the first module of an ensemble alone."""
@@ -133,6 +132,7 @@ class Network:
     def filled(self, parameters_P: Tensor) -> nn.Module:
         """A copy of the module with these parameters in it."""
         module = copy.deepcopy(self.module)
+        restore_forward(module)
         views = self.named(parameters_P)
         for name, parameter in module.named_parameters():  # one name for what is used in several places, so all are filled
             parameter.data = views[name].clone(memory_format=torch.contiguous_format)

@@ -1,5 +1,8 @@
 """Mixed precision: hidden layers in bfloat16, the layers that outputs come from in float32."""
 
+import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 from footlight import Agent
 from footlight.networks.mlp import ActorCritic, Architecture
 from footlight.networks.parameters import Network
-from footlight.networks.precision import mixed_precision, output_layers
+from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 
 SMALL = Architecture((32,), torso="small", initialisation="orthogonal")
 FLOAT32_AT_90 = 2.0**-17  # distance of neighbors; bfloat16's are 0.5 apart
@@ -79,14 +82,50 @@ def test_output_layers_follow_the_flow_of_numbers() -> None:
     assert not any(weight.requires_grad for weight in frozen.parameters())
 
 
-def test_layers_are_left_as_they_were() -> None:
+def test_a_copy_of_the_network_has_its_layers_as_they_were() -> None:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
-    module[1].forward = before = module[1].forward  # of a user who has replaced it
-    for replaced in (module[0], module[1]):
-        with pytest.raises(RuntimeError, match="shape"), mixed_precision("cpu", [replaced]):
-            module(torch.ones(2, 4))
+    before = module[1].forward
+    module[1].forward = lambda x: before(x) + 1.0  # of a user who has replaced it
+    own = vars(module[1])["forward"]
+    keep_in_fp32(list(module))
+    keep_in_fp32(list(module))  # no second time
+    assert list(module.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(torch.ones(2, 3)).dtype == torch.float32
+    twin = copy.deepcopy(module)
+    with torch.no_grad():
+        twin[0].weight.fill_(0.0)
+        assert not torch.equal(twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3)))  # its own weights
+    restore_forward(module)
     assert "forward" not in vars(module[0])
-    assert vars(module[1])["forward"] is before
+    assert vars(module[1])["forward"] is own
+
+
+def test_two_threads_act_with_one_policy() -> None:
+    network = Network([ActorCritic((2, 40, 40), 3, SMALL, shared=True)], precision="bf16")
+    network.keep_outputs_in_fp32(screens(2))
+    inside, after = threading.Barrier(2, timeout=30), threading.Barrier(2, timeout=30)
+
+    class Meets(nn.Module):
+        def forward(self, observation: Tensor) -> Tensor:
+            inside.wait()  # both are in the middle of a call
+            return observation
+
+    module = network.module
+    network.module = nn.Sequential(Meets(), module)
+    network._aliases = {}
+    named = {f"1.{name}": value for name, value in network.named(network.initial).items()}
+    network.named = lambda parameters_P: named  # type: ignore[method-assign]
+
+    def act() -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = network(network.initial, screens(4))[0]
+        after.wait()
+        return logits
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (call.result() for call in [pool.submit(act), pool.submit(act)])
+    assert torch.equal(first, second)
 
 
 class Scaled(nn.Module):
