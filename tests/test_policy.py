@@ -248,7 +248,7 @@ def _threads_after(threads: int | None, policy: bytes) -> list[int]:
 
 @pytest.mark.parametrize(("threads", "found"), [(None, [1, 3]), (3, [3, 3])])
 def test_a_forked_process_keeps_its_own_choice_of_threads(threads: int | None, found: list[int]) -> None:
-    policy = pickle.dumps(Agent("a2c", "CartPole-v1", hidden_sizes=(4,), compile="off").policy)
+    policy = pickle.dumps(Agent("a2c", OBSERVED, ACTED, hidden_sizes=(4,), compile="off").policy)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -7,6 +7,7 @@ Kernels of convolutions lie channels last, the order in which a CPU computes wit
 """
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -55,6 +56,7 @@ class Network:
             self.initial = torch.empty(sum(self._sizes), device="meta")
         else:
             self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
+        self._lock = threading.RLock()  # while a call has its parameters in the module, where another thread would find them
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
         self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
 
@@ -85,7 +87,8 @@ class Network:
         and then leaves the second name's tensor behind in the module.
         """
         given = named | {alias: named[name] for alias, name in self._aliases.items()}
-        return functional_call(self.module, given, inputs, tie_weights=False)
+        with self._lock:
+            return functional_call(self.module, given, inputs, tie_weights=False)
 
     def dependencies(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """For each output of the module: 1 for the parameters that it is computed from, 0 for others, [P]."""
