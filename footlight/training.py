@@ -192,10 +192,11 @@ class Training:
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
         agent, environments, observe = self.agent, self.environments, self.crowd.timed(self.agent.observe)
-        abandons = environments.can_abandon and hasattr(agent.buffer, "is_dropped")
+        buffer: Any = agent.buffer
+        abandons = environments.can_abandon and hasattr(buffer, "is_dropped")
         while (left := self.options.steps - agent.num_steps) > 0 and self.interruption.goes_on():
             # Not in the step of the update: a reset may fail, and what that step brought has to be logged and saved first
-            if abandons and (dropped := np.flatnonzero(agent.buffer.is_dropped).tolist()):
+            if abandons and (dropped := np.flatnonzero(buffer.is_dropped).tolist()):
                 environments.abandon(dropped)
                 agent.forget_episodes(dropped)
             # A fault in the last session may have come between the two: random numbers are drawn for each step once

@@ -75,7 +75,7 @@ def find_members(
 def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[tuple[Any, RunRecord]]:
     item = getattr(item, "folder", item)
     if isinstance(item, str | os.PathLike):
-        folder = user_path(item)
+        folder = user_path(os.fspath(item))
         if not folder.is_dir() or (folder / "config.json").exists():
             yield folder.resolve(), read_run(folder)
             return
