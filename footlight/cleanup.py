@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from footlight.errors import warn
+from footlight.errors import in_short, warn
 from footlight.interruption import is_interruption
 
 
@@ -57,5 +57,4 @@ def _saying(what: str, say: Say) -> Iterator[None]:
     except BaseException as error:
         if is_interruption(error):
             raise
-        said = next(iter(str(error).splitlines()), "")
-        say(f"{what}: {type(error).__name__}{f': {said}' if said else ''}")
+        say(f"{what}: {in_short(error)}")

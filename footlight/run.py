@@ -49,7 +49,7 @@ class Run:
     """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+        object.__setattr__(self, "folder", user_path(self.folder))
 
     @property
     def config(self) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.naming import Registered
 from footlight.environments.naming import name_of as name_of
 from footlight.environments.native import make_native
-from footlight.environments.registry import in_short, make_registered, registered
+from footlight.environments.registry import make_registered, registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import UserError
+from footlight.errors import UserError, in_short
 from footlight.interruption import is_interruption
 
 EnvironmentSource = (
