@@ -110,8 +110,10 @@ def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -
     lines = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
     result = json.loads((run_dir / "result.json").read_text())
     config = json.loads((run_dir / "config.json").read_text())
-    every = max(config["eval_every"] or 1, 1)  # where several environments step together, an evaluation comes some steps behind
-    curve = {min(line["step"] // every * every, arguments.steps): line["mean_return"] for line in lines}
+    every = config["eval_every"] or max(1, config["steps"] // 20)  # null: automatic
+    # Where several environments step together, an evaluation comes some steps behind
+    steps = [line["step"] if line["step"] >= arguments.steps else line["step"] // every * every for line in lines]
+    curve = dict(zip(steps, (line["mean_return"] for line in lines), strict=True))
     return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
 
 

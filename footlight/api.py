@@ -29,7 +29,7 @@ from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
-from footlight.errors import UserError, quoted
+from footlight.errors import UserError, counted, quoted
 from footlight.evaluation import Evaluation
 from footlight.instances import Instances
 from footlight.interruption import Interruption
@@ -161,7 +161,7 @@ def resume(
         )
         recorder = instances.recorder(agent)
         interruption.end_after(options.max_time)
-        now, folder = changed(record, options, changes), RunFolder(path)
+        now, folder = changed(record, options, changes) | instances.record, RunFolder(path)
         training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
         if options.track and "track" not in changes:
             said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
@@ -286,7 +286,7 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
     return (
         f"{record['algorithm']} on {_in_words(record)} | preset {preset} | seed {record['seed']} | "
         f"{record['steps']:,} steps{resumes}\n"
-        f"{agent.device} | {threads} thread{'s' if threads > 1 else ''} | {update} update | {agent.num_parameters:,} parameters "
+        f"{agent.device} | {counted(threads, 'thread')} | {update} update | {agent.num_parameters:,} parameters "
         f"| buffer {format_bytes(agent.buffer.num_bytes)} for {agent.buffer.capacity:,} "
         f"{getattr(agent.buffer, 'unit', 'transitions')}"
     )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from footlight.errors import warn
+from footlight.errors import in_short, warn
 from footlight.interruption import is_interruption
 
 
@@ -34,6 +34,11 @@ def close(environment: _Closable, say: Say = warn) -> None:
         environment.close()
 
 
+def close_quietly(environment: _Closable) -> None:
+    """Close an environment that was made for a trial, and say nothing where that fails: no result depends on it."""
+    close(environment, say=lambda text: None)
+
+
 @contextlib.contextmanager
 def leaving(manager: contextlib.AbstractContextManager[T], what: str, say: Say = warn) -> Iterator[T]:
     """Enter `manager`; if leaving it raises, report that `what` failed."""
@@ -52,5 +57,4 @@ def _saying(what: str, say: Say) -> Iterator[None]:
     except BaseException as error:
         if is_interruption(error):
             raise
-        said = next(iter(str(error).splitlines()), "")
-        say(f"{what}: {type(error).__name__}{f': {said}' if said else ''}")
+        say(f"{what}: {in_short(error)}")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from footlight.errors import UserError, printable, warn
+from footlight.errors import UserError, counted, printable, warn
 
 PROGRESS_SECONDS = 10.0
 
@@ -38,9 +38,8 @@ def evaluate(options: argparse.Namespace) -> int:
         print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
     how = "deterministic" if evaluation.deterministic else "stochastic"
     remark = f" ({remark})" if (remark := evaluation.remark()) else ""
-    print(
-        f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} over {options.episodes} episodes, {how}{remark}"
-    )
+    over = f"over {counted(options.episodes, 'episode')}, {how}{remark}"
+    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} {over}")
     return 0
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from footlight.errors import UserError
+from footlight.errors import UserError, in_short
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
@@ -43,8 +43,7 @@ def compile_in_place(function: Callable[..., None], tensors: Sequence[Tensor]) -
     except UserError:  # the function's own message
         raise
     except Exception as error:  # whatever an optimisation stumbles over, the run goes on without it
-        first_line = next(iter(str(error).strip().splitlines()), "")
-        raise CompilerMissing(f"the compiler failed ({type(error).__name__}: {first_line[:120]})") from error
+        raise CompilerMissing(f"the compiler failed ({in_short(error):.140})") from error
 
     def step() -> None:
         graph([*tensors])  # the callee empties the list it is given

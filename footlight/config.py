@@ -247,3 +247,9 @@ def describe_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def closest_divisor(size: int, near: int) -> int:
+    """The divisor of `size` that is closest to `near`; not 1, if there is another one."""
+    found = [n for k in range(1, math.isqrt(size) + 1) if size % k == 0 for n in (k, size // k)]
+    return min((n for n in found if n > 1 or size == 1), key=lambda n: abs(n - near))

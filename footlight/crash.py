@@ -27,7 +27,7 @@ from footlight.environments.make import EnvironmentSource, configured, make_one,
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError
+from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError, counted
 from footlight.forms import ACTIONS, FAULT
 from footlight.storage import MOST_BYTES, make_own_folder, read_file, read_json, replace_text, user_path
 from footlight.types import Array
@@ -131,7 +131,7 @@ class Replay:
             )
             return f"{what} at step {self.steps}: {self.fault.episode.what}"
         end = f", where the episode ended ({self.actions} were recorded)" if self.steps < self.actions else ""
-        return f"played {self.steps} steps{end}, and nothing happened"
+        return f"played {counted(self.steps, 'step')}{end}, and nothing happened"
 
 
 def replay(

@@ -65,6 +65,35 @@ class StorageFault(FootlightError):
     exit_code = 5
 
 
+class RemoteError(Exception):
+    """What an environment in another process raised, already in words."""
+
+
+def in_words(error: BaseException) -> str:
+    """The type of an exception and what it says, if it says anything; of footlight's own the text alone."""
+    said = str(error)
+    if isinstance(error, FootlightError | RemoteError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def in_short(error: BaseException) -> str:
+    """`in_words` with the first line of what it says."""
+    said = first_line(error)
+    is_told = said == type(error).__name__ or isinstance(error, FootlightError | RemoteError)
+    return said if is_told else f"{type(error).__name__}: {said}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its type."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 episode`, `2 episodes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str, encoding: str = "utf-8") -> str:
     """Replace control characters, since some text comes from files, environments and paths.
 

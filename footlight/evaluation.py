@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from footlight.environments.make import Environments
+from footlight.errors import counted
 from footlight.options import Options
 from footlight.policy import Policy
 
@@ -73,13 +74,13 @@ class Evaluation:
         """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
         count = len(self.returns)
         few = "" if episodes in (None, count) else f"{count} of {episodes} episodes: stopped after as many steps as the run has"
-        cut = f"{_episodes(self.unfinished)} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
+        cut = f"{counted(self.unfinished, 'episode')} cut off after {max(self.lengths):,} steps" if self.unfinished else ""
         return "; ".join(filter(None, [few, cut]))
 
     def summary(self) -> str:
         """Mean, standard deviation and number of episodes, in words."""
         remark = f" ({self.remark()})" if self.unfinished else ""
-        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {_episodes(len(self.returns))}{remark}"
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {counted(len(self.returns), 'episode')}{remark}"
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Evaluation":
@@ -91,10 +92,6 @@ class Evaluation:
         """The line of `evaluations.jsonl`, without the step."""
         record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
         return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
-
-
-def _episodes(number: int) -> str:
-    return f"{number} episode{'s' if number > 1 else ''}"
 
 
 class Abandoned(Exception):

@@ -15,22 +15,22 @@ from footlight.agent import Agent
 from footlight.assessor import Assessor
 from footlight.cleanup import closing as closing_environments
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import ALL_STEPS, DIFFERENT, LEFT_OUT
+from footlight.environments.exactness import DIFFERENT, LEFT_OUT, NOT_COMPARED, announcement
 from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation
-from footlight.environments.naming import Registered, name_of
+from footlight.environments.naming import name_of
 from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import replayed_steps
 from footlight.environments.spaces import difference
-from footlight.environments.trial import SECONDS, STEPS, why_different
+from footlight.environments.trial import why_different
 from footlight.environments.workers import Supervision
 from footlight.environments.wrappers import (
     first_instance,
-    read_statistics,
     recorders,
     remedy,
     reward_wrappers,
     share_statistics,
     statistics_wrappers,
+    why_not_shared,
 )
 from footlight.errors import UserError
 from footlight.options import Options
@@ -39,7 +39,6 @@ from footlight.types import Array
 
 LONG_REPLAY = 5_000  # steps
 COMPARED_STEPS = 10  # that have to be replayed to know an environment of another name for the same
-UNKNOWN = "the start-up trial that would show whether a copy of the given object is the same was left out (probe off)"
 
 
 class Instances:
@@ -86,7 +85,7 @@ class Instances:
     def _try_object(self, is_resumed: bool = False) -> None:
         """Find out whether a given object can be made again, before the training begins."""
         if self.options.probe == "off":
-            self.different = UNKNOWN if self._is_object else None
+            self.different = NOT_COMPARED if self._is_object else None
             return
         try:
             remake(self.source)
@@ -94,17 +93,13 @@ class Instances:
             self.different = str(error).partition(" - give ")[0]
             return
         if self._is_object or not is_resumed:
-            self._announce()
+            self._announce(is_resumed)
         self.different = why_different(self.source, self.options.seed)
 
-    def _announce(self) -> None:
-        """What will be done to an environment that may be more than a simulation, before it is done."""
-        if _is_simulation(self.source):
-            return
-        where = f"2 further instances of {name_of(self.source, self.environments)}"
-        if self._is_object:
-            where = f"copies of {name_of(self.source, self.environments)}, and {STEPS} in the given object itself"
-        self._say(f"start-up probe: up to {ALL_STEPS} random steps in {where} (at most {SECONDS:.0f} s); probe off leaves it out")
+    def _announce(self, is_resumed: bool) -> None:
+        """Say what will be done to an environment that may be more than a simulation, before it is done."""
+        if (text := announcement(self.source, name_of(self.source, self.environments), is_resumed)) is not None:
+            self._say(text)
 
     @contextlib.contextmanager
     def evaluation_env(self, inexact: str | None) -> Iterator[Environments | None]:
@@ -145,36 +140,29 @@ class Instances:
         # The versions in C++ that stand in for an id have other bounds here and there, and nothing is rescaled to them
         if (what := difference(self.environments, made, self.options.vectorization != "native")) is not None:
             return f"another instance has other spaces than the training's: {what}"
-        first, instance = first_instance(self.environments), first_instance(made)
-        if set(read_statistics(first)) != set(read_statistics(instance)):
-            names = ", ".join(statistics_wrappers(instance) or statistics_wrappers(first))
-            return (
-                f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
-                f"{remedy(names)}"
-            )
-        return None
+        return why_not_shared(first_instance(self.environments), first_instance(made))
 
     def _require_own(self, made: gymnasium.Env[Any, Any], why: str, without: str) -> None:
         """Raise `UserError` where an environment that was made again is one of the training's."""
         if any(made.unwrapped is env.unwrapped for env in getattr(self.environments, "envs", ())):
             raise UserError(
-                f"{name_of(self.source, self.environments)} gave the environment of the training again - {why} - "
-                f"let it make a new one at each call, or use {without}"
+                f"{name_of(self.source, self.environments)} returned the environment of the training again - {why} - "
+                f"create a new one on each call, or use {without}"
             )
 
     def _describe_wrappers(self) -> None:
         """Say what returns are sums of, and whose statistics evaluations use."""
         first = first_instance(self.environments)
         if names := self.returns_of:
-            self._later(f"returns are sums of the rewards that {names} makes of the environment's own, in evaluations too")
+            self._later(f"returns are sums of the rewards as modified by {names}, in training and evaluation")
         if names := ", ".join(statistics_wrappers(first)):
             which = " of environment 0" if self.environments.num_envs > 1 and hasattr(self.environments, "envs") else ""
             self._later(
-                f"{names}: evaluations use the statistics{which} as they are then, and leave them unchanged "
-                f"({remedy(names)} does without the wrapper, and keeps the statistics in the policy)"
+                f"{names}: evaluations use the current statistics{which} without updating them "
+                f"({remedy(names)} replaces the wrapper and stores them with the policy)"
             )
         if not hasattr(first, "call_remote") and (names := ", ".join(recorders(first))):
-            self._later(f"{names}: left out of all instances but the training's, so that its files are of the training alone")
+            self._later(f"{names}: applied in training only; its files contain no evaluation episodes")
 
     @property
     def record(self) -> dict[str, str | None]:
@@ -219,32 +207,23 @@ class Instances:
 
 
 def announce_replay(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:
-    """The steps it takes to put the environments where they stood; many of them are said before they are made."""
+    """The number of steps it takes to restore the environments, which is announced where it is large."""
     if (steps := replayed_steps(arrays)) > LONG_REPLAY:
-        say(f"replaying {steps:,} steps to put the environments where they stood; Ctrl-C leaves the run as it was")
+        say(f"replaying {steps:,} steps to restore the environments; Ctrl-C leaves the run unchanged")
     return steps
 
 
 def judge_replay(name: str | None, record: Mapping[str, Any], is_astray: bool, steps: int) -> str | None:
     """Why a run is not known to be resumed in its own environment, where it has another `name` than the record; None where it is.
 
-    is_astray: whether the last episodes ended elsewhere when they were played again, which took so many `steps`.
+    is_astray: whether replaying the last episodes, which took so many `steps`, led to a different state.
     Raises `UserError` where that shows that the environment is another one.
     """
     if name is None or not (is_astray or steps < COMPARED_STEPS):
         return None
     if is_astray and record["resume"] == "exact":
         raise UserError(
-            f"{name} is not the environment {record['environment']} that the run was trained in - the last episode, played "
-            "again, ends elsewhere in it - give the same environment, or begin a new run"
+            f"{name} is not the environment {record['environment']} that the run was trained in - replaying the last "
+            "episode leads to a different state - give the same environment, or begin a new run"
         )
     return f"resumed in {name}, which is not known to be {record['environment']}"
-
-
-def _is_simulation(source: EnvironmentSource) -> bool:
-    """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
-    if isinstance(source, AtariGame):
-        return True
-    name = source.id if isinstance(source, Registered) else source
-    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
-    return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")

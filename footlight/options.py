@@ -31,9 +31,9 @@ class Options:
     """Seconds after which a step or reset of an environment counts as hanging. A process of its
     own is then killed; an environment in this process can only be reported. 0: never."""
     probe: Literal["on", "off"] = "on"
-    """Before the run, play at most 350 random steps in two further instances of the environment, for at most 10 seconds, to learn
-    whether the run can be resumed exactly; a given object is compared with a copy of itself, which evaluations need. off: play
-    nothing, and know neither."""
+    """Before the run, play at most 350 random steps in two further instances of the environment (400 if they differ), for at most
+    10 seconds, to learn whether the run can be resumed exactly; a given object is compared with a copy of itself, which
+    evaluations need. off: skip this; exact resumption is then unknown, and a given object is not evaluated."""
     on_worker_death: Literal["stop", "restart"] = "stop"
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""

@@ -16,7 +16,7 @@ from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import make_another
-from footlight.errors import FootlightError, UserError
+from footlight.errors import UserError, in_short
 from footlight.interruption import is_interruption
 from footlight.runs.overlay import Bar, Moment, Overlay
 from footlight.runs.video import Frame, require_ffmpeg, write_video
@@ -204,7 +204,7 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
             raise
         is_mujoco = "mujoco" in type(env.unwrapped).__module__
         remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library" if is_mujoco else "mend its render()"
-        raise UserError(f"the environment cannot be drawn - {_in_words(error)} - {remedy}") from error
+        raise UserError(f"the environment cannot be drawn - {in_short(error)} - {remedy}") from error
     if shown is None:
         raise UserError(
             "the environment cannot be drawn - its render() returned nothing - "
@@ -242,7 +242,7 @@ class Recorder:
                 if self._assessor is not None:
                     self._assessor(observation)
             except Exception as error:  # the user's own code: whatever it stumbles over
-                raise UserError(f"there can be no videos - {_in_words(error)} - mend that, or leave video_every out") from error
+                raise UserError(f"there can be no videos - {in_short(error)} - mend that, or leave video_every out") from error
             picture(env)
 
     def record(self, path: Path, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -274,11 +274,6 @@ class Recorder:
             more = (
                 "goes on" if self._failures < MAX_FAILURES else f"goes on without videos after {MAX_FAILURES} failures in a row"
             )
-            self._say(f"no video {path.name} - {_in_words(error)} - the training {more}")
+            self._say(f"no video {path.name} - {in_short(error)} - the training {more}")
         else:
             self._failures = 0
-
-
-def _in_words(error: BaseException) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return first if isinstance(error, FootlightError) else f"{type(error).__name__}: {first}"

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+from gymnasium.vector import VectorEnv
 
 from footlight import checkpoint, forms, recording
 from footlight.assessor import Assessor, load_assessor
 from footlight.cleanup import closing
 from footlight.config import Range, integer
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import DIFFERENT, inexactness
+from footlight.environments.exactness import DIFFERENT, NOT_COMPARED, announcement, inexactness
 from footlight.environments.make import EnvironmentSource, configured, make, make_for_evaluation, require_allowed
 from footlight.environments.naming import name_of
 from footlight.environments.spaces import describe
 from footlight.environments.trial import why_different
 from footlight.environments.wrappers import read_statistics, remedy, statistics_of, statistics_wrappers, write_statistics
-from footlight.errors import UserError
+from footlight.errors import UserError, warn
 from footlight.evaluation import Evaluation, episode_limit
 from footlight.evaluation import evaluate as run_episodes
 from footlight.export import Export, export
@@ -48,7 +49,7 @@ class Run:
     """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder).expanduser())
+        object.__setattr__(self, "folder", user_path(self.folder))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -108,13 +109,21 @@ class Run:
     def _require_same(self, source: EnvironmentSource) -> None:
         """Raise `UserError` where another instance is not, or not known to be, the environment `source`."""
         config = self.config
-        reason = why_different(source, config["seed"])
-        if reason is None and str(config.get("no_evaluations")).startswith(DIFFERENT):
+        is_object = isinstance(source, gymnasium.Env | VectorEnv)
+        differed = str(config.get("no_evaluations")).startswith(DIFFERENT)
+        reason = None
+        if is_object and config.get("probe") == "off":
+            reason = NOT_COMPARED
+        elif is_object or differed:
+            if (text := announcement(source, name_of(source), is_resumed=True)) is not None:
+                warn(text)
+            reason = why_different(source, config["seed"])
+        if reason is None and differed:
             with closing(make(source, config["seed"])) as made:
                 verdict = inexactness(source, made, config["seed"])
             reason = verdict if verdict is not None and verdict.startswith(DIFFERENT) else None
         if reason is not None:
-            remedy = "use footlight.Run(folder, environment=function) with a function that makes the same one at each call"
+            remedy = "use footlight.Run(folder, environment=function) with a function that creates the same one on each call"
             raise UserError(f"{name_of(source)}: {reason} - {remedy}")
 
     def _require_spaces(self, env: gymnasium.Env[Any, Any]) -> None:

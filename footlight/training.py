@@ -61,7 +61,7 @@ class Training:
         self._stock_taken_at = -1
         self._unanswered: Array | None = None  # the actions of a step that has failed, or is under way
         self._last_step = agent.num_steps
-        self.crowd = CrowdWatch(record["threads"], display.say)
+        self.crowd = CrowdWatch(record["threads"], record["device"], display.say)
         self.faults = SurvivedFaults(folder.path, record, display.say)
         if options.on_env_fault == "new-episode":
             environments.on_fault = self.evaluator.on_fault = self.faults
@@ -192,7 +192,13 @@ class Training:
     def _steps(self) -> Iterator[int]:
         """The loop. A loop written by hand makes the same two calls: `act` and `observe`."""
         agent, environments, observe = self.agent, self.environments, self.crowd.timed(self.agent.observe)
+        buffer: Any = agent.buffer
+        abandons = environments.can_abandon and hasattr(buffer, "is_dropped")
         while (left := self.options.steps - agent.num_steps) > 0 and self.interruption.goes_on():
+            # Not in the step of the update: a reset may fail, and what that step brought has to be logged and saved first
+            if abandons and (dropped := np.flatnonzero(buffer.is_dropped).tolist()):
+                environments.abandon(dropped)
+                agent.forget_episodes(dropped)
             # A fault in the last session may have come between the two: random numbers are drawn for each step once
             action = agent.act(environments.observation, explore=True) if self._unanswered is None else self._unanswered
             self._unanswered = action
@@ -205,16 +211,8 @@ class Training:
                 transition = transition._replace(valid=counted if transition.valid is None else counted & transition.valid)
                 agent.forget_episodes(np.flatnonzero(~counted).tolist())
                 environments.finished = [episode for episode in environments.finished if counted[episode.env]]
-            if observe(*transition):
-                self._abandon_stale_episodes()
+            observe(*transition)
             yield agent.num_steps
-
-    def _abandon_stale_episodes(self) -> None:
-        """Begin new episodes where the agent learns nothing from the rest of the current ones, if the environments can."""
-        stale = np.flatnonzero(getattr(self.agent.buffer, "is_stale", ())).tolist()
-        if stale and self.environments.can_abandon:
-            self.environments.abandon(stale)
-            self.agent.forget_episodes(stale)
 
     def _after_step(self, step: int) -> None:
         before, self._last_step = self._last_step, step
@@ -369,8 +367,7 @@ class Training:
                 f"environment {', '.join(map(str, astray))} cannot be put where it stood - a new episode begins there, "
                 "and the run will differ from an uninterrupted one"
             )
-            if self.record["resume"] == "exact":
-                self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
+            self.mark_inexact(f"an environment could not be put where it stood at step {manifest['step']:,}")
         for lost in self.folder.cut(marks):
             self.display.say(lost)
         self.display.show_returns(last_returns(self.folder.path, MEAN_OF))

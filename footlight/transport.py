@@ -19,7 +19,16 @@ from footlight.algorithms import Algorithm
 from footlight.errors import warn
 from footlight.types import Array, tree_items, tree_rebuilt
 
-_IMPORTED_BY = os.getpid()
+_threads_at_fork: int | None = None  # of torch, in a forked process that has not rebuilt anything yet
+
+
+def _note_fork() -> None:
+    global _threads_at_fork
+    _threads_at_fork = torch.get_num_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def by_name(algorithm: Algorithm) -> Any:
@@ -30,10 +39,14 @@ def by_name(algorithm: Algorithm) -> Any:
 def from_name(algorithm: Any) -> Algorithm:
     """The inverse of `by_name`, and the first step of every rebuilding.
 
-    A forked process has inherited torch's threads in name only, and would wait for them forever, so it continues with one.
+    A forked process has inherited torch's threads in name only, and would wait for them forever: it continues with one, unless
+    it has set another number than it inherited. Whatever it sets later holds.
     """
-    if os.getpid() != _IMPORTED_BY:
-        torch.set_num_threads(1)
+    global _threads_at_fork
+    if _threads_at_fork is not None:
+        if torch.get_num_threads() == _threads_at_fork > 1:
+            torch.set_num_threads(1)
+        _threads_at_fork = None
     method: Algorithm = importlib.import_module(algorithm) if isinstance(algorithm, str) else algorithm
     return method
 

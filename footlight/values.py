@@ -15,7 +15,7 @@ from footlight.config import convert, describe_value, fields
 from footlight.environments.atari import AtariConfig
 from footlight.environments.make import EnvironmentSource, config_class, name_of
 from footlight.environments.naming import identifier
-from footlight.errors import UserError, closest
+from footlight.errors import UserError, closest, counted
 from footlight.options import Options
 from footlight.presets import fit_rollout
 from footlight.presets import preset as find_preset
@@ -139,7 +139,7 @@ def _notes(fitted: Mapping[str, int], before: Mapping[str, Any], preset: str | N
         return ()
     shown = ", ".join(f"{name} {value} instead of {before[name]}" for name, value in fitted.items())
     whose = f"preset {preset}" if preset else "defaults"
-    return (f"{shown}: the {whose} fitted to {num_envs} environment{'s' if num_envs > 1 else ''}",)
+    return (f"{shown}: the {whose} fitted to {counted(num_envs, 'environment')}",)
 
 
 def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,11 +10,13 @@ import faulty
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
 
 import footlight
-from footlight import checkpoint, instances
+from footlight import checkpoint
+from footlight.environments import exactness
 from footlight.environments.wrappers import read_statistics, statistics_of
 from footlight.errors import UserError
 from footlight.instances import announce_replay, judge_replay
@@ -106,7 +108,7 @@ def test_folder_without_the_statistics_is_not_evaluated(tmp_path: Path) -> None:
 def test_what_returns_are_of_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(lambda: TransformReward(faulty.Walk(), lambda reward: 0.01 * reward), tmp_path)
     assert config(run)["returns_of"] == "TransformReward"
-    assert "returns are sums of the rewards that TransformReward makes of the environment's own" in capsys.readouterr().out
+    assert "returns are sums of the rewards as modified by TransformReward, in training and evaluation" in capsys.readouterr().out
 
 
 class Level(faulty.Walk):
@@ -161,14 +163,17 @@ class OnePort(faulty.Walk):
 def test_refused_second_instance_is_no_fault_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnePort, "taken", False)
     message = (
-        "evaluations need a second environment, and OnePort made no environment - RuntimeError: worker number 0 is still in use"
+        "evaluations need a second environment, and OnePort failed to create an environment - "
+        "RuntimeError: worker number 0 is still in use"
     )
     with pytest.raises(UserError, match=f"{message} - eval_episodes 0 leaves them out"):
         trained(OnePort, tmp_path)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(OnePort, "taken", False)
     run = trained(OnePort, tmp_path, eval_episodes=0, quiet=True)
-    assert config(run)["resume"].startswith("unknown: no other instance can be made to try it out (OnePort made no environment")
+    assert config(run)["resume"].startswith(
+        "unknown: a second instance cannot be created for the probe (OnePort failed to create"
+    )
 
 
 class Counted(faulty.Walk):
@@ -205,12 +210,46 @@ def test_probe_is_announced_before_the_first_move(
     monkeypatch.setattr(footlight.runs.progress.Display, "say", lambda display, text: moves.append(counted.moves))
     trained(counted, tmp_path, eval_episodes=0)
     assert moves[0] == 0
-    assert counted.moves == 60 + instances.ALL_STEPS
+    assert counted.moves == 60 + exactness.ALL_STEPS
 
 
 def test_probe_off_leaves_a_given_object_alone(tmp_path: Path) -> None:
     run = trained(gymnasium.make("Pendulum-v1"), tmp_path, probe="off", quiet=True)
     assert "(probe off)" in config(run)["no_evaluations"]
+    for use in (run.evaluate, run.make_env):
+        with pytest.raises(UserError, match=r"was not compared with a copy \(probe off\) - use .*environment=function"):
+            use()
+
+
+def test_announced_steps_are_the_most_that_are_played(
+    counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Level(Counted):
+        def observe(self) -> Any:
+            return np.array([self.position, self.level], np.float32)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.level = Counted.made
+
+    trained(Level, tmp_path)
+    said = "up to 350 random steps in 2 further instances of Level (400 if they differ), at most 10 s; probe off leaves it out"
+    assert said in capsys.readouterr().out
+    assert counted.moves == 60 + 400
+
+
+def test_given_object_is_announced_with_the_steps_in_itself_and_in_copies(
+    counted: type[Counted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(gymnasium.registry, "Counted-v0", EnvSpec("Counted-v0", entry_point=counted))
+    env: Any = gymnasium.make("Counted-v0", disable_env_checker=True)
+    run = trained(env, tmp_path, eval_episodes=0)
+    said = "up to 100 random steps in Counted-v0 itself (200 if a copy differs) and {}, at most {} s"
+    assert f"start-up probe: {said.format('500 in copies of it', 20)}; probe off leaves it out" in capsys.readouterr().out
+    assert counted.moves == 60 + 100 + 100 + exactness.ALL_STEPS
+    run.make_env()
+    assert f"comparison with a copy: {said.format('100 in a copy', 15)}" in capsys.readouterr().err
+    assert counted.moves == 60 + 2 * (100 + 100) + exactness.ALL_STEPS
 
 
 # Resumed in another environment
@@ -230,7 +269,9 @@ class Wider(faulty.Walk):
 def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match="Drifting is not the environment Walk that the run was trained in - the last episode"):
+    with pytest.raises(
+        UserError, match="Drifting is not the environment Walk that the run was trained in - replaying the last episode"
+    ):
         footlight.resume(run.folder, environment=Drifting, steps=80, quiet=True)
     with pytest.raises(UserError, match="the environment Wider has other spaces than Walk"):
         footlight.resume(run.folder, environment=Wider, steps=80, quiet=True)
@@ -243,6 +284,25 @@ def test_run_is_resumed_in_the_same_environment_by_another_function(tmp_path: Pa
     footlight.resume(run.folder, environment=lambda: faulty.Walk(), steps=62, quiet=True)
     assert run.result is not None
     assert run.result["steps"] == 62
+
+
+def test_record_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path) -> None:
+    run = trained(gymnasium.make("Pendulum-v1"), tmp_path, steps=30, probe="off", quiet=True)
+    assert config(run)["no_evaluations"] is not None
+    footlight.resume(run.folder, environment=lambda: gymnasium.make("Pendulum-v1"), steps=40, quiet=True)
+    assert run.result is not None
+    assert run.result["final_evaluation"] is not None
+    assert config(run)["no_evaluations"] is None
+    footlight.resume(run.folder, environment=gymnasium.make("Pendulum-v1"), steps=50, quiet=True)
+    assert run.result["final_evaluation"] is None
+    assert "(probe off)" in config(run)["no_evaluations"] == run.config["no_evaluations"]
+
+
+def test_environment_that_comes_out_elsewhere_is_recorded_in_an_inexact_run_too(tmp_path: Path) -> None:
+    run = trained(faulty.Walk, tmp_path, steps=58, probe="off", quiet=True)
+    other = type("Walk", (Drifting,), {"__qualname__": "Walk"})
+    footlight.resume(run.folder, environment=other, steps=60, quiet=True)
+    assert re.search(r"^unknown: .*; an environment could not be put where it stood at step 58", config(run)["resume"])
 
 
 class Pressing(faulty.Walk):

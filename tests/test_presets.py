@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from footlight.presets import all_presets, closest_divisor, fit_rollout
+from footlight.config import closest_divisor
+from footlight.presets import all_presets, fit_rollout
 
 DEFAULTS = {"n_steps": 2048, "minibatch_size": 64, "gamma": 0.99}
 TUNED = {"num_envs": 8, "n_steps": 32, "minibatch_size": 256}

@@ -293,9 +293,9 @@ def test_an_action_that_was_changed_in_place_counts_as_changed() -> None:
 
 def test_one_environment_twice_is_refused() -> None:
     env = gymnasium.make("Pendulum-v1")
-    with pytest.raises(UserError, match="gave the environment of the training again"):
+    with pytest.raises(UserError, match="returned the environment of the training again"):
         footlight.train("td3", lambda: env, steps=50, **SMALL)
-    with pytest.raises(UserError, match="gave one environment twice"):
+    with pytest.raises(UserError, match="returned the same environment twice; 2 are needed - create a new one on each call"):
         footlight.train("td3", lambda: env, steps=50, num_envs=2, vectorization="sync", **SMALL)
     assert not Path("runs").exists()
 
@@ -335,7 +335,7 @@ class SingleNumber(gymnasium.Env[Any, Any]):
 @pytest.mark.parametrize(
     ("source", "error", "words"),
     [
-        (Unmakeable, UserError, "Unmakeable made no environment - RuntimeError: no licence"),
+        (Unmakeable, UserError, "Unmakeable failed to create an environment - RuntimeError: no licence"),
         (Broken, EnvironmentFault, "reset raised RuntimeError: no licence"),
         (SingleNumber, UserError, r"of shape \(\) - "),
     ],

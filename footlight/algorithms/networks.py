@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.errors import UserError
+from footlight.errors import UserError, first_line
 from footlight.networks.mlp import Architecture, QCritic
 from footlight.networks.parameters import Network
 from footlight.types import Array, Assessment, BoxAction, DiscreteAction, Spaces
@@ -92,7 +92,7 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
         parts = output if isinstance(output, tuple) else (output,)
         value = networks.critic(networks.critic.initial, torch.from_numpy(observation), torch.zeros(2, spaces.action.size))
     except (RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"the network cannot be called - {str(error).splitlines()[0]}") from error
+        raise UserError(f"the network cannot be called - {first_line(error)}") from error
     wanted = (2, spaces.action.size)
     for part in parts:
         if tuple(part.shape) != wanted:

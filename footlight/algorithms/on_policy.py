@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from footlight.algorithms.networks import call_source
 from footlight.equations.optimizers import SGD, Adam, Memory, RMSprop, adam_step, clipped, rmsprop_step, sgd_step
-from footlight.errors import UserError
+from footlight.errors import UserError, first_line
 from footlight.networks.cnn import choose_torso
 from footlight.networks.heads import Head, head_for
 from footlight.networks.mlp import ActorCritic, Architecture
@@ -205,7 +205,7 @@ def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
             output, value = networks.actor_critic(networks.actor_critic.initial, observation)
         shapes = tuple(output.shape), tuple(value.shape)
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the network cannot be called - {str(error).splitlines()[0]}") from error
+        raise UserError(f"the network cannot be called - {first_line(error)}") from error
     wanted = (2, networks.head.num_outputs), (2,) if num_values == 1 else (2, num_values)
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:

@@ -31,6 +31,7 @@ from footlight.algorithms.on_policy import (
     new_optimizer,
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.ambient import computes
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
 from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, Range, check
@@ -157,13 +158,18 @@ def explore(
     """Actions [E, 1] for collecting experience: sampled from the policy, or epsilon-greedy with respect to Q."""
     if config.exploration_epsilon is None:
         return act(config, networks, state.actor_critic, observation, stream)
-    parameters_P = state.actor_critic
-    with torch.no_grad():
-        seen = torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device)
-        _, q_EA = networks.actor_critic(parameters_P, seen)
+    q_EA = _values(networks, state.actor_critic, observation)
     is_random_E = stream.random(len(observation)) < config.exploration_epsilon
     uniform_E = stream.integers(0, q_EA.shape[-1], len(observation))
-    return np.where(is_random_E, uniform_E, q_EA.argmax(-1).cpu().numpy())[:, None]
+    return np.where(is_random_E, uniform_E, q_EA.argmax(-1).numpy())[:, None]
+
+
+@computes
+def _values(networks: Networks, parameters_P: Tensor, observation: Array) -> Tensor:
+    """Q of every action [E, A], on the CPU; `infer` would give the policy's output alone where it goes through NumPy."""
+    with torch.no_grad():
+        seen = torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device)
+        return networks.actor_critic(parameters_P, seen)[1].cpu()
 
 
 def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:

@@ -59,6 +59,16 @@ class Episodes:
             if ends:
                 self._finish(env, transition.next_observation[env], bool(transition.terminated[env]))
 
+    @property
+    def is_dropped(self) -> Array:
+        """Environments in an episode that an update has dropped, as a mask [E]: nothing more is learned from it.
+
+        A stale episode beyond the environment's share is none of these: it would only be followed by another such.
+        """
+        if not self.is_stale.any():
+            return self.is_stale
+        return self.is_stale & np.array([not episodes for episodes in self._finished])
+
     def _finish(self, env: int, last_observation: Array, terminated: bool) -> None:
         """Returns from each step on, G_t = r_t + gamma G_{t+1}, and what the value of the last observation counts there."""
         steps, self._running[env] = self._running[env], []

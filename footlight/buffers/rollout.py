@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from footlight.buffers.memory import fill, require_bytes
+from footlight.config import closest_divisor
 from footlight.errors import UserError
 from footlight.types import Array, RolloutBatch, Spaces, Transition
 
@@ -26,7 +27,7 @@ class Rollout:
         if minibatch_size is not None and size % minibatch_size:
             raise UserError(
                 f"minibatch_size {minibatch_size} does not divide the rollout of {size} steps (n_steps {n_steps} x num_envs "
-                f"{num_envs}) - every step has to be in one minibatch of an epoch - try {_divisor(size, minibatch_size)}"
+                f"{num_envs}) - every step has to be in one minibatch of an epoch - try {closest_divisor(size, minibatch_size)}"
             )
         self.gamma, self.n_steps, self.num_envs, self.num_epochs = gamma, n_steps, num_envs, num_epochs
         self._tell_linked = tell_linked
@@ -125,8 +126,3 @@ class Rollout:
 def _row_bytes(spaces: Spaces) -> int:
     observation = int(np.prod(spaces.observation_shape)) * np.dtype(spaces.observation_dtype).itemsize
     return 2 * observation + spaces.action.size * spaces.action.stored_dtype.itemsize + 4 * 4
-
-
-def _divisor(size: int, near: int) -> int:
-    """The divisor of `size` that is closest to `near`."""
-    return min((n for n in range(1, size + 1) if size % n == 0), key=lambda n: abs(n - near))

@@ -32,6 +32,7 @@ PREFIX = "ALE/"
 LIFE_LOST = "footlight.life_lost"  # key of an info: the end of an episode for learning, while the game goes on
 SCREEN = (210, 160)  # height and width of the pictures that are drawn
 MISSED_PRESS = 1e-6  # probability at most that sticky actions ignore every frame of a press of fire
+MAX_SERVES = 8  # presses in a row that each cost a life
 MAX_PRESS_FRAMES = 60  # one second of the game
 Few = Annotated[int, Range(1, 64)]
 
@@ -186,9 +187,17 @@ class Games:
         self.life_lost &= ~self.terminated & ~self.truncated
 
     def _press_fire(self, games: Collection[int]) -> None:
-        for _ in range(self._presses):
-            games = [game for game in games if not self.terminated[game] and not self.truncated[game]]  # or it begins the next
-            self._play(games, np.full(len(self.ales), self.fire))
+        """Hold fire in these, and again in those that lost a life meanwhile: the next one waits for it, too."""
+        for _ in range(MAX_SERVES):
+            lives = self.lives.copy()
+            for _ in range(self._presses):
+                games = [
+                    game for game in games if not self.terminated[game] and not self.truncated[game]
+                ]  # or it begins the next
+                self._play(games, np.full(len(self.ales), self.fire))
+            games = [game for game in games if self.lives[game] < lives[game]]
+            if not games:
+                return
 
     def _play(self, games: Collection[int], actions: Array) -> None:
         for game in games:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from footlight.errors import EnvironmentFault, FailedEpisode
+from footlight.errors import EnvironmentFault, FailedEpisode, RemoteError
 from footlight.streams import derived_seed
 from footlight.types import Array
 
@@ -16,19 +16,8 @@ _TEXT = str, bytes
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-class RemoteError(Exception):
-    """What an environment in another process raised, already in words."""
-
-
 class WorkerLost(RemoteError):
     """A process has died, or was ended as it did not answer."""
-
-
-def in_words(error: BaseException) -> str:
-    """What was raised, and what it said."""
-    if isinstance(error, RemoteError):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def shown(action: Any) -> str:

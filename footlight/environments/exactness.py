@@ -12,13 +12,18 @@ from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 
+import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from footlight.cleanup import close
+from footlight.cleanup import close_quietly
+from footlight.environments.atari import AtariGame
 from footlight.environments.make import Environments, EnvironmentSource
+from footlight.environments.naming import Registered
 from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.trial import Budget, TooLong, global_randomness
+from footlight.environments.trial import PLAY_SECONDS, SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.trial import STEPS as TRIAL_STEPS
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
@@ -30,7 +35,9 @@ from footlight.types import Array
 STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
 STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it is asked again
 ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
+MOST_STEPS = 4 * STEPS  # where two instances differ, and both play again
 LEFT_OUT = "unknown: the start-up probe was left out (probe off)"
+NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
 """How the verdict begins where each instance repeats its own episodes, and another one plays others."""
 
@@ -65,9 +72,38 @@ def inexactness(
         except TooLong as long:
             return f"unknown: the start-up probe was stopped: {long}"
         except UserError as error:
-            return f"unknown: no other instance can be made to try it out ({str(error).partition(' - give ')[0]})"
+            return f"unknown: a second instance cannot be created for the probe ({str(error).partition(' - give ')[0]})"
         except EnvironmentFault as fault:  # the training's own error will say more
             return f"an episode on trial failed{f' at step {fault.episode.step}' if fault.episode else ''}"
+
+
+def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False) -> str | None:
+    """What will be done to an environment that may be more than a simulation; None for those that are known to be one.
+
+    is_resumed: the run was begun before, and a given object is only compared with a copy.
+    """
+    if _is_simulation(source):
+        return None
+    if not isinstance(source, gymnasium.Env | VectorEnv):
+        where = f"in 2 further instances of {name} ({MOST_STEPS} if they differ)"
+        text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
+    else:
+        given = f"up to {TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
+        if is_resumed:
+            text = f"comparison with a copy: {given} and {TRIAL_STEPS} in a copy, at most {3 * PLAY_SECONDS:.0f} s"
+        else:  # the third play of a trial is only needed where the copy differs, and then there is no probe
+            seconds = 2 * PLAY_SECONDS + SECONDS
+            text = f"start-up probe: {given} and {TRIAL_STEPS + MOST_STEPS} in copies of it, at most {seconds:.0f} s"
+    return text if is_resumed else f"{text}; probe off leaves it out"
+
+
+def _is_simulation(source: EnvironmentSource) -> bool:
+    """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
+    if isinstance(source, AtariGame):
+        return True
+    name = source.id if isinstance(source, Registered) else source
+    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
+    return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")
 
 
 def _instance(
@@ -82,13 +118,9 @@ def _instance(
         if any(env.unwrapped is theirs.unwrapped for theirs in getattr(like, "envs", ())):
             raise UserError("it is the training's own that is given again")
         environments = SerialEnvironments([env], seed, "trial")
-    closing.callback(_close, environments)
+    closing.callback(close_quietly, environments)  # the training will close some of these, too, and say so
     freeze_statistics(environments.envs[0])
     return environments
-
-
-def _close(environments: SerialEnvironments) -> None:
-    close(environments, say=lambda text: None)  # the training will close some of these, too, and say so
 
 
 def _compared(used: SerialEnvironments, fresh: SerialEnvironments, actions: list[Array]) -> str | None:

@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-from footlight.environments.episodes import FIX, in_words
-from footlight.errors import EnvironmentFault, FootlightError
+from footlight.environments.episodes import FIX
+from footlight.errors import EnvironmentFault, FootlightError, in_words
 from footlight.interruption import is_interruption
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.environments.episodes import RemoteError
+from footlight.errors import RemoteError
 
 _OLD = "as in Gym's interface before version 0.26"
 _STEP = "return observation, reward, terminated, truncated, info"

@@ -16,11 +16,11 @@ from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.naming import Registered
 from footlight.environments.naming import name_of as name_of
 from footlight.environments.native import make_native
-from footlight.environments.registry import in_short, make_registered, registered
+from footlight.environments.registry import make_registered, registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import UserError
+from footlight.errors import UserError, in_short
 from footlight.interruption import is_interruption
 
 EnvironmentSource = (
@@ -65,7 +65,9 @@ def make(
         return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream, supervision)
     envs = [make_one(source, render_mode) for _ in range(count)]
     if len({id(env.unwrapped) for env in envs}) < count:
-        raise UserError(f"{name_of(source)} gave one environment twice - {count} are needed - let it make a new one at each call")
+        raise UserError(
+            f"{name_of(source)} returned the same environment twice; {count} are needed - create a new one on each call"
+        )
     return SerialEnvironments(envs, seed, stream)
 
 
@@ -137,7 +139,7 @@ def make_one(
     except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
-        raise UserError(f"{name_of(source)} made no environment - {in_short(error)}") from error
+        raise UserError(f"{name_of(source)} failed to create an environment - {in_short(error)}") from error
     if not isinstance(env, gymnasium.Env):
         wanted = "return a gymnasium.Env"
         raise UserError(f"{name_of(source)} returned {type(env).__name__} - {_foreign(env) or wanted}")

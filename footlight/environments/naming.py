@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any
 
 import gymnasium
@@ -55,14 +55,27 @@ def code_digest(source: Any) -> str | None:
     """
     if not _is_anonymous(source):
         return None
-    cells = [_in_short(cell.cell_contents) for cell in source.__closure__ or ()]
+    cells = [_cell_in_short(cell) for cell in source.__closure__ or ()]
     parts = [_code_parts(source.__code__), cells, [_in_short(value) for value in source.__defaults__ or ()]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
+def _cell_in_short(cell: CellType) -> str:
+    try:
+        return _in_short(cell.cell_contents)
+    except ValueError:  # it is empty: its variable has no value yet
+        return ""
+
+
 def _code_parts(code: CodeType) -> tuple[Any, ...]:
-    constants = [_code_parts(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    return code.co_code, code.co_names, code.co_varnames, constants
+    return code.co_code, code.co_names, code.co_varnames, [_constant(part) for part in code.co_consts]
+
+
+def _constant(part: Any) -> Any:
+    if isinstance(part, CodeType):
+        return _code_parts(part)
+    # A set's order depends on hashes, which differ from process to process
+    return sorted(map(repr, part)) if isinstance(part, frozenset) else repr(part)
 
 
 def identifier(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from footlight.environments.episodes import in_words
+from footlight.errors import in_words
 
 
 def start_method() -> Any:

@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from footlight.config import plain
 from footlight.environments.naming import Registered, name_of
-from footlight.errors import UserError, closest
+from footlight.errors import UserError, closest, first_line, in_short
 from footlight.interruption import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
@@ -222,14 +222,3 @@ def _remedy(source: str) -> str:
     entry = str(spec.entry_point) if spec else source
     extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
     return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its type."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-
-
-def in_short(error: BaseException) -> str:
-    """The type of an exception, and the first line of its message if it has one."""
-    said = first_line(error)
-    return said if said == type(error).__name__ else f"{type(error).__name__}: {said}"

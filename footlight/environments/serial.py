@@ -22,12 +22,11 @@ from footlight.environments.episodes import (
     as_observation,
     as_reward,
     as_stored,
-    in_words,
 )
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError
+from footlight.errors import EnvironmentFault, UserError, in_words
 from footlight.interruption import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
 

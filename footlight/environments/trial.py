@@ -8,7 +8,6 @@ import contextlib
 import copy
 import random
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,16 +16,16 @@ import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from footlight.cleanup import close
-from footlight.cleanup import closing as closing_quietly
+from footlight.cleanup import close_quietly
+from footlight.environments.attributes import INCOMPARABLE, differ, plain
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import SingleRow, make_another, remake_rows
 from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
     chain,
     read_statistics,
-    remedy,
     statistics_wrappers,
+    why_not_shared,
     without_recorders,
     write_statistics,
 )
@@ -39,14 +38,16 @@ STEPS = 100  # that are compared, of episodes one after the other
 ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
 JUDGED_STEPS = 10  # after which the budget knows what a step takes
 EPISODE_STEPS = 40  # after which the next episode begins
-SECONDS = 10.0  # that a probe or a trial may take; see `Budget`
+SECONDS = 10.0  # that a probe may take; see `Budget`
+PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
-MAX_SIZE, MAX_DEPTH = 1_000, 3  # of attributes that are compared
-_STATES = "render_mode", "metadata", "isopen", "closed", "_saved_kwargs"  # of an object, which say nothing about its episodes
+# Attributes of an object that say nothing about its episodes
+_STATES = {
+    *("render_mode", "metadata", "_metadata", "isopen", "closed"),
+    *("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"),  # how it was made, as its copy was
+}
 _TRANSPARENT = (SingleRow, gymnasium.wrappers.common.PassiveEnvChecker, gymnasium.wrappers.common.OrderEnforcing)
 _HISTORY = gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics
-
-_same: weakref.WeakSet[Any] = weakref.WeakSet()  # objects whose copies were found to be the same in this process
 
 
 class TooLong(Exception):
@@ -88,22 +89,23 @@ class _Seen(NamedTuple):
 def why_different(source: EnvironmentSource, seed: int) -> str | None:
     """Why a copy of the given object is not known to be the same environment; None where it is, and for ids and functions.
 
-    The object is reset afterwards by whoever uses it; its running statistics and episode records are put back.
-    Generators of the whole process are left as they were.
+    Nothing is remembered between calls, as the user may change an attribute of the object at any time. The object is reset
+    afterwards by whoever uses it; its running statistics and episode records are put back. Generators of the whole process
+    are left as they were.
     """
-    if not isinstance(source, gymnasium.Env | VectorEnv) or source in _same:
+    if not isinstance(source, gymnasium.Env | VectorEnv):
         return None
     with contextlib.ExitStack() as closing:
         closing.callback(global_randomness())
         try:
             other: Any = make_another(source)
-            closing.callback(_close, other)
+            closing.callback(close_quietly, other)
             if isinstance(source, VectorEnv) and (rows := remake_rows(source, source.num_envs)) is not None:
                 other = rows
-                closing.callback(_close, other)
+                closing.callback(close_quietly, other)
             given = closing.enter_context(_borrowed(source))
             fresh = _attributes(other)
-            reason = (
+            return (
                 _different_spaces(source, other)
                 or _different_statistics(given, other)
                 or _compared(given, other, seed)
@@ -115,9 +117,6 @@ def why_different(source: EnvironmentSource, seed: int) -> str | None:
             if is_interruption(error):
                 raise
             return f"a trial in the given object and in a copy failed with {type(error).__name__}: {error}"
-    if reason is None:
-        _same.add(source)
-    return reason
 
 
 def _different_spaces(source: Any, other: Any) -> str | None:
@@ -136,15 +135,9 @@ def _single(env: Any) -> Any:
 
 def _different_statistics(given: Any, other: Any) -> str | None:
     """Give both the same statistics, frozen. A reason where those of the given object cannot be reached."""
-    statistics = read_statistics(given)
-    if set(statistics) != set(read_statistics(other)):
-        names = ", ".join(statistics_wrappers(other)) or "its wrappers"
-        return (
-            f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
-            f"{remedy(names)}"
-        )
-    write_statistics(other, statistics, frozen=True)
-    return None
+    if (reason := why_not_shared(given, other)) is None:
+        write_statistics(other, read_statistics(given), frozen=True)
+    return reason
 
 
 def _compared(given: Any, other: Any, seed: int) -> str | None:
@@ -156,11 +149,11 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     wrong = next(filter(None, map(_first_difference, first, second)), None)
     if wrong is None:
         if (why := too_long or also_too_long) is not None and min(len(first), len(second)) < ENOUGH_STEPS:
-            return f"the trial that would show whether a copy of the given object is the same was stopped: {why}"
+            return f"the comparison of the given object with a copy was stopped: {why}"
         return None
     again, _ = _play(given, start, actions)
     if any(map(_first_difference, first, again)):
-        return "the given object does not repeat itself, so that nothing tells whether a copy of it is the same"
+        return "the given object is not deterministic, so it cannot be compared with a copy"
     return f"a copy of the given object differs from it: with the same seed and actions {wrong} differs"
 
 
@@ -170,7 +163,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
     All rows of a vector environment do the same where each takes a seed.
     """
     _seed_globally(seed)
-    is_vector, budget = isinstance(env, VectorEnv), Budget(STEPS, SECONDS / 2)
+    is_vector, budget = isinstance(env, VectorEnv), Budget(STEPS, PLAY_SECONDS)
     seen: list[_Seen] = []
     episode, length = 0, EPISODE_STEPS
     try:
@@ -229,42 +222,37 @@ def _different_settings(given: Any, other: Any, fresh: list[dict[str, Any]], sou
             continue  # such as rows in processes, which cannot be looked into
         for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
             for name, value in wanted.items():
-                if name in has and has[name] != value:
-                    with closing_quietly(make_another(source)) as third:
+                if name in has and differ(has[name], value):
+                    with contextlib.ExitStack() as closing:
+                        third = make_another(source)
+                        closing.callback(close_quietly, third)
                         if _attributes(third)[number].get(name) == value:
-                            values = f" ({value!r:.40} in place of {has[name]!r:.40})" if not isinstance(value, tuple) else ""
+                            values = f" ({value!r:.40} in place of {has[name]!r:.40})"
+                            values = "" if any(isinstance(each, tuple) for each in (value, has[name])) else values
                             return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
     return None
 
 
 def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
-    """Plain values (numbers, text, arrays and collections of them) that the layers of an environment hold."""
+    """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
     layers = [layer for layer in chain(env, row) if not isinstance(layer, _TRANSPARENT) and not hasattr(layer, "env_fns")]
     found = []
     for layer in layers:
         rows = layer.num_envs if isinstance(layer, VectorEnv) else None
         values = {
-            name: _plain(value) for name, value in vars(layer).items() if name not in _STATES and not _has_rows(value, rows)
+            name: plain(value)
+            for name, value in getattr(layer, "__dict__", {}).items()
+            if name not in _STATES and not _has_rows(value, rows)
         }
-        found.append({"class": type(layer).__name__} | {name: value for name, value in values.items() if value is not None})
+        found.append(
+            {"class": type(layer).__name__} | {name: value for name, value in values.items() if value is not INCOMPARABLE}
+        )
     return found
 
 
 def _has_rows(value: Any, rows: int | None) -> bool:
     """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
     return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A copy that can be compared, None for what is no plain value."""
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf" and value.size <= MAX_SIZE:
-        return ("array", value.shape, value.tobytes())
-    if isinstance(value, dict | list | tuple) and depth < MAX_DEPTH and len(value) <= MAX_SIZE:
-        items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
-        return {repr(name): _plain(item, depth + 1) for name, item in items}
-    return None
 
 
 def _same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +262,6 @@ def _same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _borrowed(env: Any) -> Iterator[Any]:
     """The object for a trial, without recorders of files; statistics and records of episodes are put back afterwards."""
-    layers = list(chain(env))
     rows = env.num_envs if isinstance(env, VectorEnv) else 1
     seen = [layer for row in range(rows) for layer in chain(env, row)]
     before = [(layer, dict(vars(layer))) for layer in seen if isinstance(layer, _HISTORY) or statistics_wrappers(layer)]
@@ -282,8 +269,8 @@ def _borrowed(env: Any) -> Iterator[Any]:
         for name, value in kept.items():
             if isinstance(value, np.ndarray) or type(value).__name__ == "deque":
                 kept[name] = copy.copy(value)
-    inner = [(layer, "env", layer.env) for layer in layers if "env" in vars(layer)]
-    inner += [(layer, "envs", layer.envs) for layer in layers if isinstance(layer, SyncVectorEnv)]
+    inner = [(layer, "env", layer.env) for layer in seen if "env" in vars(layer)]
+    inner += [(layer, "envs", layer.envs) for layer in chain(env) if isinstance(layer, SyncVectorEnv)]
     try:
         for layer, name, wrapped in inner:
             if name == "envs":
@@ -296,10 +283,6 @@ def _borrowed(env: Any) -> Iterator[Any]:
             setattr(layer, name, wrapped)
         for layer, kept in before:
             vars(layer).update(kept)
-
-
-def _close(env: Any) -> None:
-    close(env, say=lambda text: None)  # it is no longer needed
 
 
 def global_randomness() -> Callable[[], None]:

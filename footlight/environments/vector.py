@@ -16,13 +16,12 @@ from footlight.environments.episodes import (
     as_observation,
     as_rewards,
     as_stored,
-    in_words,
 )
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError
+from footlight.errors import EnvironmentFault, UserError, in_words
 from footlight.interruption import is_interruption
 from footlight.types import Array, Transition
 

@@ -26,13 +26,13 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.cleanup import close
 from footlight.environments.atari import LIFE_LOST
-from footlight.environments.episodes import RemoteError, WorkerLost, as_observation, in_words
+from footlight.environments.episodes import WorkerLost, as_observation
 from footlight.environments.interface import InterfaceError, as_flag, old_interface, reset_answer, step_answer
 from footlight.environments.naming import name_of
 from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.wrappers import read_statistics, remedy, reward_wrappers, statistics_wrappers, write_statistics
-from footlight.errors import EnvironmentFault, FootlightError, UserError
+from footlight.errors import EnvironmentFault, RemoteError, UserError, in_words
 from footlight.types import Array
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
@@ -306,7 +306,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         try:
             env = make()
         except BaseException as error:  # also sys.exit()
-            _send(connection, (False, str(error) if isinstance(error, FootlightError) else in_words(error)))
+            _send(connection, (False, in_words(error)))
             return
         _send(connection, (True, (env.observation_space, env.action_space, name_of(env))))
         while True:

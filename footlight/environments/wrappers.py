@@ -29,9 +29,11 @@ _PREFIX = "statistics."
 
 def chain(env: Any, row: int = 0) -> Iterator[Any]:
     """Yield an environment's wrappers, outermost first, and what they wrap; of a vector environment those of one row."""
-    while True:
+    seen: set[int] = set()
+    while id(env) not in seen:  # an environment may refer back to its wrapper
+        seen.add(id(env))
         yield env
-        inner = vars(env).get("env")
+        inner = getattr(env, "__dict__", {}).get("env")
         rows = getattr(env, "envs", None)
         if isinstance(inner, gymnasium.Env | VectorEnv):
             env = inner
@@ -58,6 +60,17 @@ def statistics_wrappers(env: Any) -> list[str]:
 def remedy(names: str) -> str:
     """What footlight has in place of wrappers of these names."""
     return "normalize_rewards true" if names == "NormalizeReward" else "normalize_observations true"
+
+
+def why_not_shared(training: Any, other: Any) -> str | None:
+    """Why the running statistics of an environment cannot be given to another instance; None where they can."""
+    if set(read_statistics(training)) == set(read_statistics(other)):
+        return None
+    names = ", ".join(statistics_wrappers(other) or statistics_wrappers(training)) or "its wrappers"
+    return (
+        f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
+        f"{remedy(names)}"
+    )
 
 
 def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from footlight.errors import UserError
+from footlight.errors import UserError, counted
 
 Torso = Literal["auto", "mlp", "nature", "small"]
 
@@ -51,10 +51,10 @@ def convolutions(
 
 def _too_small(torso: Torso, observation_shape: tuple[int, ...]) -> str:
     channels, height, width = _picture(observation_shape)
-    size, plural = _smallest(torso), "s" if channels > 1 else ""
+    size = _smallest(torso)
     fitting = [name for name in _LAYERS if min(height, width) >= _smallest(name)]
     return (
-        f"torso is {torso} - images of {height} x {width} pixels with {channels} channel{plural} are too small for its "
+        f"torso is {torso} - images of {height} x {width} pixels with {counted(channels, 'channel')} are too small for its "
         f"convolutions, which need {size} x {size} - use torso {' or '.join([*fitting, 'mlp'])}, or larger images"
     )
 

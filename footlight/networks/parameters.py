@@ -7,6 +7,7 @@ Kernels of convolutions lie channels last, the order in which a CPU computes wit
 """
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from torch.func import functional_call, vmap
 from footlight.ambient import computes
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
-from footlight.networks.precision import mixed_precision, output_layers
+from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 from footlight.types import Array
 
 Precision = Literal["fp32", "bf16"]
@@ -53,11 +54,11 @@ class Network:
         self._sizes = [value.numel() for value in stacked.values()]
         self._dims = [value.dim() - ensemble for value in stacked.values()]  # 2: matrices, 4: kernels
         self._precision = precision
-        self._fp32_layers: list[nn.Module] = []
         if on_meta:
             self.initial = torch.empty(sum(self._sizes), device="meta")
         else:
             self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
+        self._lock = threading.RLock()  # while a call has its parameters in the module, where another thread would find them
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
         self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
 
@@ -66,7 +67,7 @@ class Network:
         if self.num_copies is None:
             if self._precision == "fp32":
                 return self._call(self.named(parameters_P), inputs)
-            with mixed_precision(parameters_P.device.type, self._fp32_layers):
+            with torch.autocast(parameters_P.device.type, torch.bfloat16):  # sums, and what is kept, are float32 anyway
                 output = self._call(self.named(parameters_P), inputs)
             return tuple(part.float() for part in output) if isinstance(output, tuple) else output.float()
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
@@ -74,7 +75,7 @@ class Network:
     def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
         """Compute the last layers in float32 whatever the precision; a call with these inputs finds them."""
         if self._precision != "fp32":
-            self._fp32_layers = output_layers(self.module, *inputs)
+            keep_in_fp32(output_layers(self.module, *inputs))
 
     def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
         """The output of the first module of an ensemble alone."""
@@ -88,7 +89,8 @@ class Network:
         and then leaves the second name's tensor behind in the module.
         """
         given = named | {alias: named[name] for alias, name in self._aliases.items()}
-        return functional_call(self.module, given, inputs, tie_weights=False)
+        with self._lock:
+            return functional_call(self.module, given, inputs, tie_weights=False)
 
     def dependencies(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """For each output of the module: 1 for the parameters that it is computed from, 0 for others, [P]."""
@@ -135,6 +137,7 @@ class Network:
     def filled(self, parameters_P: Tensor) -> nn.Module:
         """A copy of the module with these parameters in it."""
         module = copy.deepcopy(self.module)
+        restore_forward(module)
         views = self.named(parameters_P)
         for name, parameter in module.named_parameters():  # one name for what is used in several places, so all are filled
             parameter.data = views[name].clone(memory_format=torch.contiguous_format)

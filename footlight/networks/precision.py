@@ -4,8 +4,7 @@ A value of 90 in bfloat16 has neighbors 0.5 away, which would hide most of what 
 means are read as exactly as they are written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -47,29 +46,36 @@ def output_layers(module: nn.Module, *inputs: Tensor) -> list[nn.Module]:
     return list(dict.fromkeys(found))
 
 
-@contextmanager
-def mixed_precision(device_type: str, fp32_layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Products in bfloat16, except within `fp32_layers`. Sums, and what is kept, are float32 anyway."""
-    before = [vars(layer).get("forward") for layer in fp32_layers]
-    for layer in fp32_layers:
-        layer.forward = _in_fp32(layer.forward, device_type)
-    try:
-        with torch.autocast(device_type, torch.bfloat16):
-            yield
-    finally:
-        for layer, forward in zip(fp32_layers, before, strict=True):
-            del layer.forward
-            if forward is not None:
-                layer.forward = forward
+class _InFp32:
+    """The `forward` of a layer that multiplies in float32, also within autocast.
 
+    A copy of the layer gets a copy of this, which calls the copied layer.
+    """
 
-def _in_fp32(forward: Callable[..., Any], device_type: str) -> Callable[..., Any]:
-    def full(*inputs: Any) -> Any:
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self.forward = forward
+
+    def __call__(self, *inputs: Any) -> Any:
         wide = [x.float() if isinstance(x, Tensor) and x.dtype == torch.bfloat16 else x for x in inputs]
+        device_type = next((x.device.type for x in wide if isinstance(x, Tensor)), "cpu")
         with torch.autocast(device_type, enabled=False):
-            return forward(*wide)
+            return self.forward(*wide)
 
-    return full
+
+def keep_in_fp32(layers: Sequence[nn.Module]) -> None:
+    """Let these layers multiply in float32 from now on: once and for all, since several threads may act at the same time."""
+    for layer in layers:
+        if not isinstance(layer.forward, _InFp32):
+            layer.forward = _InFp32(layer.forward)
+
+
+def restore_forward(module: nn.Module) -> None:
+    """Undo `keep_in_fp32` in all layers of `module`."""
+    for layer in module.modules():
+        if isinstance(kept := vars(layer).get("forward"), _InFp32):
+            del layer.forward
+            if getattr(kept.forward, "__func__", None) is not type(layer).forward:  # of a user who has replaced it
+                layer.forward = kept.forward
 
 
 def _tensors(result: Any) -> list[Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from footlight.config import closest_divisor
 from footlight.errors import UserError, closest
 
 
@@ -71,9 +72,3 @@ def _nearest_multiple(wanted: float, divisor: int, num_envs: int) -> int:
     """The number of steps nearest to `wanted` whose product with `num_envs` is a multiple of `divisor`."""
     unit = divisor // math.gcd(divisor, num_envs)
     return unit * max(1, round(wanted / unit))
-
-
-def closest_divisor(size: int, near: int) -> int:
-    """The divisor of `size` that is closest to `near`; not 1, if there is another one."""
-    found = [n for k in range(1, math.isqrt(size) + 1) if size % k == 0 for n in (k, size // k)]
-    return min((n for n in found if n > 1 or size == 1), key=lambda n: abs(n - near))

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from footlight.config import describe_value
-from footlight.errors import UserError
+from footlight.errors import UserError, counted
 from footlight.runs.read import RunRecord, read_run
+from footlight.storage import user_path
 
 # Keys of config.json that do not make two runs different experiments: their values may vary within a group of seeds. Keys that
 # are not named here, such as those of later versions, do: runs that differ are never averaged unnoticed.
 _IRRELEVANT = {
     "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset", "resume", "config",
     "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_time", "video_every", "overlay", "vectorization",
-    "env_timeout", "on_worker_death", "device", "compile", "threads", "track", "track_histograms", "wandb_project",
-    "wandb_group", "wandb_tags", "wandb_mode",
+    "env_timeout", "probe", "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
+    "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
 }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def find_members(
 def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[tuple[Any, RunRecord]]:
     item = getattr(item, "folder", item)
     if isinstance(item, str | os.PathLike):
-        folder = Path(item).expanduser()
+        folder = user_path(os.fspath(item))
         if not folder.is_dir() or (folder / "config.json").exists():
             yield folder.resolve(), read_run(folder)
             return
@@ -153,4 +154,4 @@ def _shown(value: Any) -> str:
 def count(members: Sequence[Member]) -> str:
     """How many there are, in words. Runs that share a seed are not independent samples, so they are not called seeds."""
     word = "seed" if len({member.record.config["seed"] for member in members}) == len(members) else "run"
-    return f"{len(members)} {word}{'s' if len(members) > 1 else ''}"
+    return counted(len(members), word)

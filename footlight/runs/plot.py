@@ -24,6 +24,7 @@ from footlight.errors import StorageFault, UserError, warn
 from footlight.runs.colors import COLOURS
 from footlight.runs.curves import AXES, Curve, Floats, common_grid, curve_of, find_log, mean_interval
 from footlight.runs.groups import Member, count, find_members, group
+from footlight.storage import user_path
 
 SUFFIXES = (".png", ".svg", ".pdf")
 DASHES = ("-", "--", ":", "-.")  # one for each round through the colours
@@ -66,7 +67,7 @@ def plot_runs(
     a larger one as mean and 95 % interval (Student t). The caller's figures, style and backend are left alone.
     Raises UserError, and StorageFault when `output` cannot be written.
     """
-    output = None if output is None else Path(output).expanduser()
+    output = None if output is None else user_path(output)
     if x not in (None, *AXES):
         raise UserError(f"x is {x!r} - it must be one of {', '.join(AXES)}")
     members, group_labels = find_members(runs, labels, notice)
@@ -233,7 +234,8 @@ def _draw_single(axes: Axes, member: Member, curve: Curve, style: Style, x: str)
     if curve.std is None:
         return _draw_mean(axes, curve.x, curve.y, None, style, curve.label, "")
     episodes = sorted({len(row["returns"]) for row in member.record.evaluations if isinstance(row.get("returns"), list)})
-    label = f"evaluation (mean of {' or '.join(map(str, episodes))} episodes)" if episodes else "evaluation"
+    noun = "episode" if episodes == [1] else "episodes"
+    label = f"evaluation (mean of {' or '.join(map(str, episodes))} {noun})" if episodes else "evaluation"
     entries = _draw_mean(axes, curve.x, curve.y, curve.std, style, label, "± 1 standard deviation over them")
     training = curve_of(member.record, "episodes", "return", x)
     if training is not None:

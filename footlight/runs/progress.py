@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from footlight.errors import printable
+from footlight.errors import counted, printable
 
 WINDOW = 30.0  # seconds over which steps/s is measured
 SAMPLE_EVERY = 0.25  # seconds between its measurements
@@ -229,8 +229,7 @@ class Display:
             head.add_column(no_wrap=True, justify="right")
         head.add_row(bar, *facts)
         rows: list[RenderableType] = [head]
-        episodes = f"{len(self._returns)} episode{'s' if len(self._returns) > 1 else ''}"
-        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {episodes}"}
+        names = {"return": "training return", f"mean of {MEAN_OF}": f"mean over {counted(len(self._returns), 'episode')}"}
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):
             if cells:

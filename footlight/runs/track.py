@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from footlight.errors import FootlightError, UserError, closest
+from footlight.errors import FootlightError, UserError, closest, in_short
 from footlight.runs.folder import LOGS
 from footlight.runs.read import parse_line
 from footlight.storage import opened, read_json
@@ -98,8 +98,7 @@ def _send(folder: Path, name: str, over: threading.Event, options: Record) -> No
     except FootlightError:
         raise
     except Exception as error:  # of a package that we do not know, on a network that we know less
-        what = next(iter(str(error).strip().splitlines()), "")
-        raise UserError(f"{name} does not take the run - {type(error).__name__}: {what} - mend that, then try again") from error
+        raise UserError(f"{name} does not take the run - {in_short(error)} - mend that, then try again") from error
 
 
 def _send_alone(folder: Path, tracker: Tracker, over: threading.Event) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 
 import footlight
 from footlight.algorithms import reinforce
+from footlight.environments.serial import SerialEnvironments
+from footlight.errors import EnvironmentFault
 from footlight.training import Training
 
 
@@ -17,8 +20,11 @@ def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path
     num_policies, num_rows = 0, 0
     explore, update, after_step = reinforce.explore, reinforce.update, Training._after_step
     abandoned: list[bool] = []
+    books: list[Any] = []
 
     def noted_explore(config: Any, networks: Any, state: Any, observation: Any, *given: Any) -> Any:
+        if len(abandoned) < num_policies:
+            abandoned.append(not books[-1].length.any())
         policy_of.update({row.tobytes(): num_policies for row in observation})
         return explore(config, networks, state, observation, *given)
 
@@ -30,8 +36,7 @@ def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path
         return update(config, networks, state, batch, noise, is_last)
 
     def noted_after_step(self: Training, step: int) -> None:
-        if len(abandoned) < num_policies:
-            abandoned.append(not self.environments.book.length.any())
+        books.append(self.environments.book)
         after_step(self, step)
 
     monkeypatch.setattr(reinforce, "explore", noted_explore)
@@ -45,3 +50,60 @@ def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path
     assert num_policies > 3
     assert 100 < num_rows < 600
     assert abandoned[0] == (vectorization == "sync")  # where all begin anew at the update
+
+
+class Brittle(gymnasium.Env[Any, Any]):
+    """Episodes of 3 steps in one instance, longer ones in the other; the reset of number `fails_at` over all fails."""
+
+    observation_space = gymnasium.spaces.Box(-100, 100, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    num_resets, fails_at = 0, 0
+
+    def __init__(self) -> None:
+        self.length, self.now = 0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        Brittle.num_resets += 1
+        if Brittle.num_resets == Brittle.fails_at:
+            raise RuntimeError("no reset")
+        self.length, self.now = 3 + int(self.np_random.integers(6)), 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.now += 1
+        return np.full(1, self.now, np.float32), float(action), self.now == self.length, False, {}
+
+
+SMALL: dict[str, Any] = {
+    "steps": 60, "num_envs": 2, "episodes_per_update": 2, "hidden_sizes": (4,), "compile": "off", "quiet": True, "preset": False,
+    "eval_episodes": 0, "probe": "off",
+}  # fmt: skip
+
+
+def test_a_fault_while_an_episode_is_abandoned_loses_nothing_of_the_step_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resets: list[int] = []  # numbers of those that followed an abandoned episode
+    abandon = SerialEnvironments.abandon
+
+    def noted_abandon(self: SerialEnvironments, envs: Any) -> None:
+        before = Brittle.num_resets
+        abandon(self, envs)
+        resets.extend(range(before + 1, Brittle.num_resets + 1))
+
+    monkeypatch.setattr(SerialEnvironments, "abandon", noted_abandon)
+    monkeypatch.setattr(Brittle, "num_resets", 0)
+    whole = footlight.train("reinforce", Brittle, run_dir=tmp_path / "whole", **SMALL)
+    monkeypatch.setattr(Brittle, "fails_at", resets[0])
+    monkeypatch.setattr(Brittle, "num_resets", 0)
+    with pytest.raises(EnvironmentFault, match="no reset"):
+        footlight.train("reinforce", Brittle, run_dir=tmp_path / "failed", **SMALL)
+    resumed = footlight.resume(tmp_path / "failed", environment=Brittle, quiet=True)
+    episodes = [(run.folder / "episodes.jsonl").read_text() for run in (whole, resumed)]
+    assert episodes[0] == episodes[1]
+    assert policy_bytes(whole.folder) == policy_bytes(resumed.folder)
+
+
+def policy_bytes(folder: Path) -> bytes:
+    return footlight.load(folder)._parameters.numpy().tobytes()

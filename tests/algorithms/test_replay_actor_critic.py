@@ -92,3 +92,14 @@ def test_policy_explores_by_default() -> None:
 def test_epsilon_greedy_exploration_refuses_the_signal_of_the_action_taken() -> None:
     with pytest.raises(UserError, match=r"exploration_epsilon is 0\.1 with actor_signal q - .* - use actor_signal advantage"):
         agent_of(exploration_epsilon=0.1, actor_signal="q")
+
+
+def test_actions_of_the_critic_are_chosen_in_float32_under_autocast() -> None:
+    seen, spaces = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Discrete(5)
+    agent = Agent(
+        "replay-actor-critic", seen, spaces, num_envs=2_000, seed=1, compile="off", exploration_epsilon=0.0, hidden_sizes=(16,)
+    )
+    observation = np.random.default_rng(0).uniform(-1, 1, (2_000, 3)).astype(np.float32)
+    expected = agent.act(observation, explore=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(agent.act(observation, explore=True), expected)

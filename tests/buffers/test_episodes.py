@@ -49,6 +49,7 @@ def test_update_takes_the_first_episode_of_each_environment(tiny_spaces: Spaces)
     feed = Feed(tiny_spaces, 2, 2)
     assert feed.step(0) == []  # environment 0 is done, and waits
     assert feed.step(0) == []  # its second episode, as short as the first, is one too many
+    assert not feed.buffer.is_dropped.any()  # of no use, but the next one would not be either
     assert feed.step() == []
     assert feed.step(1) == [[0, 100, 101, 102, 103]]
 
@@ -59,6 +60,7 @@ def test_nothing_of_an_older_policy_is_learned_from(tiny_spaces: Spaces) -> None
     feed.step()
     assert feed.step(1) == [[0, 100, 101, 102]]
     assert feed.buffer.is_stale.tolist() == [True, False]  # environment 0 is in an episode that the old policy began
+    assert feed.buffer.is_dropped.tolist() == [True, False]
     assert feed.step(0, 1) == []  # it ends there, and environment 1 is done
     assert feed.buffer.is_stale.tolist() == [False, False]
     assert feed.step() == []

@@ -200,7 +200,7 @@ def test_type_error_of_the_function_itself_is_reported() -> None:
     def broken(**more: Any) -> Any:
         raise TypeError("2 + 'a'")
 
-    with pytest.raises(UserError, match=r"broken made no environment - TypeError: 2 \+ 'a'"):
+    with pytest.raises(UserError, match=r"broken failed to create an environment - TypeError: 2 \+ 'a'"):
         make_one(broken, "rgb_array")
 
 

@@ -1,6 +1,9 @@
 """Names of environments in files and folders."""
 
 import functools
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,3 +96,21 @@ def test_two_lambdas_are_told_apart_by_their_code_and_values() -> None:
     assert first == again != other
     assert code_digest(lambda: Sized(1)) != code_digest(lambda: Sized(2))
     assert code_digest(Sized) is code_digest(make_sized) is code_digest("Pendulum-v1") is None
+
+
+def test_closures_without_a_value_and_sets_of_constants_are_told_apart() -> None:
+    def outer(goal: str) -> Any:
+        if goal == "later":
+            return lambda: unset  # the cell of a variable that has no value yet
+        unset = goal
+        return lambda: unset
+
+    assert code_digest(outer("later")) is not None
+    code = "from footlight.environments.naming import code_digest; print(code_digest(lambda: 'x' in {'a', 'b', 'c', 'd', 'e'}))"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1

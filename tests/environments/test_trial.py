@@ -10,9 +10,10 @@ import faulty
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from gymnasium.vector import SyncVectorEnv
-from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, TransformObservation, vector
+from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, TransformObservation, TransformReward, vector
 
 from footlight.environments import trial
 from footlight.environments.trial import Budget, TooLong, why_different
@@ -100,7 +101,9 @@ def test_reason_names_what_differs(name: str) -> None:
 def test_object_that_does_not_repeat_itself_is_not_known_to_be_the_same() -> None:
     gymnasium.register("Unsteady-v0", Unsteady)
     try:
-        assert "does not repeat itself" in str(why_different(gymnasium.make("Unsteady-v0", disable_env_checker=True), 0))
+        assert "the given object is not deterministic" in str(
+            why_different(gymnasium.make("Unsteady-v0", disable_env_checker=True), 0)
+        )
     finally:
         del gymnasium.registry["Unsteady-v0"]
 
@@ -126,11 +129,42 @@ def test_generators_of_the_process_draw_the_same_afterwards() -> None:
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index, union-attr]
 
 
-def test_second_trial_of_an_object_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = pendulum()
+def test_attribute_that_is_changed_between_two_trials_is_noticed() -> None:
+    env = gymnasium.make("CartPole-v1")
     assert why_different(env, 0) is None
-    monkeypatch.setattr(trial, "make_another", lambda source: pytest.fail("made again"))
+    changed(env, force_mag=1.0)
+    assert "with the same seed and actions the observation differs" in str(why_different(env, 0))
+
+
+class Maze(faulty.Walk):
+    """Nothing of its attributes shows in a trial."""
+
+    def __init__(self) -> None:
+        self.map, self.goals, self.goal = np.zeros((40, 40)), {(0, 0)}, None
+
+    def __eq__(self, other: object) -> bool:  # such an object cannot be hashed
+        return self is other
+
+
+@pytest.mark.parametrize("settings", [{"map": np.eye(40)}, {"goals": {(20, 20)}}, {"goal": (20, 20)}])
+def test_attributes_that_no_step_shows_are_compared(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gymnasium.registry, "Maze-v0", EnvSpec("Maze-v0", entry_point=Maze))
+    env = gymnasium.make("Maze-v0", disable_env_checker=True)
     assert why_different(env, 0) is None
+    changed(env, **settings)
+    assert why_different(env, 0) == f"a copy of the given object differs from it in Maze.{next(iter(settings))}"
+
+
+class Monitor(gymnasium.Wrapper):  # type: ignore[type-arg]
+    results_writer = None
+
+
+def test_recorders_in_all_rows_are_put_back() -> None:
+    env = SyncVectorEnv([lambda: TransformReward(Monitor(pendulum()), float)] * 3)
+    before = [str(row) for row in env.envs]
+    assert why_different(env, 0) is None
+    assert [str(row) for row in env.envs] == before
+    assert all("Monitor" in row for row in before)
 
 
 def seconds_of(*each: float) -> Callable[[], float]:

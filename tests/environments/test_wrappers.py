@@ -13,6 +13,7 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformR
 from footlight.environments.make import make
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
+    chain,
     freeze_statistics,
     read_statistics,
     recorders,
@@ -22,6 +23,7 @@ from footlight.environments.wrappers import (
     share_statistics,
     statistics_of,
     statistics_wrappers,
+    why_not_shared,
     without_recorders,
     write_statistics,
 )
@@ -155,6 +157,19 @@ def test_recorders_are_taken_out_of_the_chain() -> None:
     assert recorders(env) == ["RecordVideo", "Monitor"]
     assert str(without_recorders(env)) == f"<TransformReward{env.unwrapped}>"
     assert isinstance(without_recorders(RecordVideo(faulty.Walk())), faulty.Walk)
+
+
+def test_chain_ends_where_an_environment_refers_back_to_its_wrapper() -> None:
+    env = TransformReward(faulty.Walk(), float)
+    env.unwrapped.env = env  # type: ignore[attr-defined]
+    assert list(chain(env)) == [env, env.unwrapped]
+
+
+def test_statistics_cannot_be_shared_with_an_instance_that_has_others() -> None:
+    assert why_not_shared(NormalizeReward(faulty.Walk()), NormalizeReward(faulty.Walk())) is None
+    for pair in ((NormalizeReward(faulty.Walk()), faulty.Walk()), (faulty.Walk(), NormalizeReward(faulty.Walk()))):
+        reason = "the running statistics of NormalizeReward cannot be shared with another instance"
+        assert str(why_not_shared(*pair)).startswith(reason)
 
 
 def test_statistics_that_are_lost_with_a_process_are_not_begun_again() -> None:

@@ -1,5 +1,9 @@
 """Mixed precision: hidden layers in bfloat16, the layers that outputs come from in float32."""
 
+import copy
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium
@@ -11,7 +15,7 @@ from torch import Tensor, nn
 from footlight import Agent
 from footlight.networks.mlp import ActorCritic, Architecture
 from footlight.networks.parameters import Network
-from footlight.networks.precision import mixed_precision, output_layers
+from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 
 SMALL = Architecture((32,), torso="small", initialisation="orthogonal")
 FLOAT32_AT_90 = 2.0**-17  # distance of neighbors; bfloat16's are 0.5 apart
@@ -79,14 +83,49 @@ def test_output_layers_follow_the_flow_of_numbers() -> None:
     assert not any(weight.requires_grad for weight in frozen.parameters())
 
 
-def test_layers_are_left_as_they_were() -> None:
+def test_a_copy_of_the_network_has_its_layers_as_they_were() -> None:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
-    module[1].forward = before = module[1].forward  # of a user who has replaced it
-    for replaced in (module[0], module[1]):
-        with pytest.raises(RuntimeError, match="shape"), mixed_precision("cpu", [replaced]):
-            module(torch.ones(2, 4))
+    before = module[1].forward
+    module[1].forward = lambda x: before(x) + 1.0  # of a user who has replaced it
+    own = vars(module[1])["forward"]
+    keep_in_fp32(list(module))
+    keep_in_fp32(list(module))  # no second time
+    assert list(module.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert module(torch.ones(2, 3)).dtype == torch.float32
+    twin = copy.deepcopy(module)
+    with torch.no_grad():
+        twin[0].weight.fill_(0.0)
+        assert not torch.equal(twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3)))  # its own weights
+    restore_forward(module)
     assert "forward" not in vars(module[0])
-    assert vars(module[1])["forward"] is before
+    assert vars(module[1])["forward"] is own
+
+
+def test_threads_act_with_one_policy() -> None:
+    network = Network([ActorCritic((2, 40, 40), 3, SMALL, shared=True)], precision="bf16")
+    network.keep_outputs_in_fp32(screens(2))
+    trained_P = network.initial + 0.01
+    started = threading.Barrier(2, timeout=30)
+
+    def act(_: int) -> Tensor:
+        started.wait()
+        with torch.no_grad():
+            logits: Tensor = torch.stack([network(trained_P, screens(4))[0] for _ in range(10)])
+        return logits
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(act, range(2)))
+    finally:
+        sys.setswitchinterval(before)
+    with torch.no_grad():
+        expected = network(trained_P, screens(4))[0]
+    for logits in torch.cat(found):
+        torch.testing.assert_close(logits, expected, rtol=1e-2, atol=1e-3)
+    assert not torch.allclose(network(network.initial, screens(4))[0], expected, rtol=1e-2, atol=1e-3)
 
 
 class Scaled(nn.Module):
