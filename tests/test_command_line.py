@@ -30,7 +30,7 @@ def test_values_are_joined_with_their_option(line: str, joined: list[str]) -> No
 
 def test_a_list_that_took_the_environment_is_named() -> None:
     words = ["sac", "--wandb-tags", "a", "b", "Pendulum-v1", "--quiet"]
-    with pytest.raises(UserError, match="--wandb-tags took all of a b Pendulum-v1 for its tags - put ALGORITHM and ENVIRONMENT"):
+    with pytest.raises(UserError, match="--wandb-tags took all of a b Pendulum-v1 as its tags - put ALGORITHM and ENVIRONMENT"):
         require_not_swallowed(words, {"--wandb-tags": "tags"})
     require_not_swallowed(["sac", "E", "--wandb-tags", "a"], {"--wandb-tags": "tags"})
 
