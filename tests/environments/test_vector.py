@@ -219,7 +219,7 @@ def test_reset_begins_anew(counting_env: Counting, mode: AutoresetMode) -> None:
 def test_an_unknown_mode_is_refused(counting_env: Counting, mode: Any) -> None:
     env = SyncVectorEnv([counting_env])
     env.metadata = {**env.metadata, "autoreset_mode": mode}
-    remedy = r"set it to the gymnasium\.vector\.AutoresetMode that the environment has: docs/environments\.md#vector-environments"
+    remedy = r"set it to the environment's gymnasium\.vector\.AutoresetMode: docs/environments\.md#vector-environments"
     with pytest.raises(UserError, match=rf"autoreset_mode'\] is {mode!r} - .* - {remedy}"):
         VectorEnvironments(env, 0, "episode")
     env.metadata.pop("autoreset_mode")
