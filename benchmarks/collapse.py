@@ -3,7 +3,7 @@
     python benchmarks/collapse.py --steps 100000 --seeds 5 --output benchmarks/results/replay-actor-critic-collapse.txt
 
 The first row is a known failure: its critic never learned, because its replay was emptied at every update and so never held a
-minibatch; its actor climbed Q(s, a) of the actions it took; nothing paid for entropy. Each row below mends one thing more.
+minibatch; its actor climbed Q(s, a) of the actions it took; nothing paid for entropy. Each row below fixes one thing more.
 """
 
 import argparse
@@ -25,13 +25,14 @@ PLAIN: Fields = {
 CHANGES: dict[str, Fields] = {
     "as it was: a critic that never learns": {},
     "the critic learns": {"critic_learning_rate": None},
-    "layer normalisation": {"layer_norm": True},
+    "layer normalization": {"layer_norm": True},
     "the actor climbs A(s, .) instead of Q(s, a)": {"actor_signal": "advantage"},
-    "the policy is paid for its entropy": {"entropy_coef": 0.01},
-    "a target network, gamma 0.99, gradients cut off at 10": {"tau": 0.005, "gamma": 0.99, "max_grad_norm": 10.0},
+    "an entropy bonus": {"entropy_coef": 0.01},
+    "a target network, gamma 0.99, gradients clipped to norm 10": {"tau": 0.005, "gamma": 0.99, "max_grad_norm": 10.0},
     "16 minibatches per rollout instead of 4": {"critic_updates_per_actor": 16},
     "one torso for both, orthogonal weights": {"shared_torso": True, "initialisation": "orthogonal"},
-    "the step size falls to 0 over the run": {"learning_rate_schedule": "linear"},
+    "the learning rate falls to 0 over the run": {"learning_rate_schedule": "linear"},
+    "gradients are not clipped": {"max_grad_norm": None},
 }
 
 

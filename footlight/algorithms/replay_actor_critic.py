@@ -7,7 +7,8 @@ max; section 6.5) and epsilon-greedy exploration (`exploration_epsilon`) are opt
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
-advantage, nothing paid for entropy, its critic did not keep up with the actor, and without layer normalisation values diverge.
+advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalisation values diverge, and clipped
+gradients muted the errors of terminal steps.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
@@ -95,8 +96,10 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     """Weight of the mean of Q(s, a) squared in the critic's loss: pulls values towards 0."""
     q_mean_coef: NonNegative = 0.0
     """Weight of the mean of Q(s, a) itself in the critic's loss: pushes the values of the actions taken down."""
-    max_grad_norm: OptionalPositive = 10.0
-    """Maximum norm of a gradient; a larger one is scaled down to it. none: off."""
+    max_grad_norm: OptionalPositive = None
+    """Maximum norm of a gradient; a larger one is scaled down to it. none: off, because scaling
+    every minibatch to one norm mutes the rare, large errors of terminal steps: values of bad
+    actions are then learned too high."""
     hidden_sizes: LayerSizes = (128, 128)
     """Widths of the hidden layers; none: no hidden layers."""
     activation: Activation = "relu"
