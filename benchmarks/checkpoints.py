@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from report import HERE, progress, provenance, publish, run_json, table
 
-from footlight import checkpoint
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan
-from footlight.rotation import Rotation
+from footlight.storage import checkpoint
+from footlight.storage.manager import Rotation
 from footlight.types import BoxAction, DiscreteAction, Spaces, Transition
 
 MUST_SHARE, MUST_SECONDS = 0.03, 2.0
@@ -27,7 +27,11 @@ VECTORS = Spaces(  # those of HalfCheetah-v5
     observation_shape=(17,), observation_dtype="float32",
     action=BoxAction(low=-np.ones(6, np.float32), high=np.ones(6, np.float32)),
 )  # fmt: skip
-FRAMES = Spaces(observation_shape=(4, 84, 84), observation_dtype="uint8", action=DiscreteAction(sizes=(18,), starts=(0,)))
+FRAMES = Spaces(
+    observation_shape=(4, 84, 84),
+    observation_dtype="uint8",
+    action=DiscreteAction(sizes=(18,), starts=(0,)),
+)
 
 
 def training_share(steps: int) -> tuple[int, float, float]:
@@ -56,14 +60,25 @@ def fill(replay: Any, spaces: Spaces, count: int, draws: np.random.Generator) ->
     is_picture = spaces.observation_dtype == "uint8"
     actions = np.zeros((1, spaces.action.size), spaces.action.stored_dtype)
     shape = spaces.observation_shape[1:] if is_picture else spaces.observation_shape
-    frames = np.frombuffer(draws.bytes(256 * int(np.prod(shape)) * (1 if is_picture else 4)), np.uint8)
-    frames = frames.reshape(256, *shape) if is_picture else frames.view(np.uint32).reshape(256, *shape).astype(np.float32)
+    frames = np.frombuffer(
+        draws.bytes(256 * int(np.prod(shape)) * (1 if is_picture else 4)), np.uint8
+    )
+    frames = (
+        frames.reshape(256, *shape)
+        if is_picture
+        else frames.view(np.uint32).reshape(256, *shape).astype(np.float32)
+    )
     window = [frames[index] for index in range(4)]
     for step in range(count):
         seen = np.stack(window)[None] if is_picture else frames[step % 256][None]
         window = [*window[1:], frames[(step * 7 + 5) % 256]]
         after = np.stack(window)[None] if is_picture else frames[(step + 1) % 256][None]
-        replay.add(Transition(seen, actions, np.ones(1, np.float32), after, np.zeros(1, bool), np.zeros(1, bool)), actions)
+        replay.add(
+            Transition(
+                seen, actions, np.ones(1, np.float32), after, np.zeros(1, bool), np.zeros(1, bool)
+            ),
+            actions,
+        )
 
 
 def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
@@ -90,14 +105,23 @@ def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
 
 def main() -> int:
     """Measure, report; 1 where a `must` is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100_000, help="of the training (default: 100,000)")
-    parser.add_argument("--transitions", type=int, default=1_000_000, help="in the buffers (default: 1,000,000)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--steps", type=int, default=100_000, help="of the training (default: 100,000)"
+    )
+    parser.add_argument(
+        "--transitions", type=int, default=1_000_000, help="in the buffers (default: 1,000,000)"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     rows = [["checkpoints", "bytes", "first", "each further one, 10,000 steps later", "must"]]
     good = True
-    for name, spaces in (("vectors of 17, actions of 6", VECTORS), ("stacks of four 84 x 84 frames", FRAMES)):
+    for name, spaces in (
+        ("vectors of 17, actions of 6", VECTORS),
+        ("stacks of four 84 x 84 frames", FRAMES),
+    ):
         progress(f"{arguments.transitions:,} transitions, {name}")
         first, further, size = buffer_seconds(spaces, arguments.transitions)
         good &= further < MUST_SECONDS

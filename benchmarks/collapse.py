@@ -28,9 +28,16 @@ CHANGES: dict[str, Fields] = {
     "layer normalization": {"layer_norm": True},
     "the actor climbs A(s, .) instead of Q(s, a)": {"actor_signal": "advantage"},
     "an entropy bonus": {"entropy_coef": 0.01},
-    "a target network, gamma 0.99, gradients clipped to norm 10": {"tau": 0.005, "gamma": 0.99, "max_grad_norm": 10.0},
+    "a target network, gamma 0.99, gradients clipped to norm 10": {
+        "tau": 0.005,
+        "gamma": 0.99,
+        "max_grad_norm": 10.0,
+    },
     "16 minibatches per rollout instead of 4": {"critic_updates_per_actor": 16},
-    "one torso for both, orthogonal weights": {"shared_torso": True, "initialisation": "orthogonal"},
+    "one torso for both, orthogonal weights": {
+        "shared_torso": True,
+        "initialisation": "orthogonal",
+    },
     "the learning rate falls to 0 over the run": {"learning_rate_schedule": "linear"},
     "gradients are not clipped": {"max_grad_norm": None},
 }
@@ -45,26 +52,49 @@ def train(fields: Fields, steps: int, seed: int) -> Fields:
             "replay-actor-critic", "CartPole-v1", preset=False, steps=steps, seed=seed, run_dir=Path(folder) / "run",
             quiet=True, eval_every=0, threads=1, **fields,
         )  # fmt: skip
-        lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()
+        ]
         assert run.result is not None
         final = run.result["final_evaluation"]["mean_return"]
-    return {"return": final, "entropy": min(line["entropy"] for line in lines), "q": lines[-1]["q_mean"]}
+    return {
+        "return": final,
+        "entropy": min(line["entropy"] for line in lines),
+        "q": lines[-1]["q_mean"],
+    }
 
 
 def main() -> int:
     """All rows, all seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
-    rows, fields = [["each row with all changes above it", "final return by seed", "mean", "lowest entropy", "Q"]], dict(PLAIN)
+    rows, fields = (
+        [
+            [
+                "each row with all changes above it",
+                "final return by seed",
+                "mean",
+                "lowest entropy",
+                "Q",
+            ]
+        ],
+        dict(PLAIN),
+    )
     for name, change in CHANGES.items():
         fields |= change
         runs = [train(fields, arguments.steps, seed) for seed in range(1, arguments.seeds + 1)]
-        returns, entropies, values = ([run[key] for run in runs] for key in ("return", "entropy", "q"))
+        returns, entropies, values = (
+            [run[key] for run in runs] for key in ("return", "entropy", "q")
+        )
         shown = " ".join(f"{value:.0f}" for value in returns)
-        rows.append([name, shown, f"{fmean(returns):.0f}", f"{min(entropies):.2g}", f"{fmean(values):.3g}"])
+        rows.append(
+            [name, shown, f"{fmean(returns):.0f}", f"{min(entropies):.2g}", f"{fmean(values):.3g}"]
+        )
         progress(" | ".join(rows[-1]))
     lines = [
         f"replay-actor-critic on CartPole-v1, {arguments.steps:,} steps: final deterministic evaluation, 20 episodes.",

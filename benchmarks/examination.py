@@ -19,11 +19,18 @@ from report import Failure
 from sameness import arrays, differences, digest
 from sessions import Launch, Session
 
-from footlight import checkpoint
-from footlight.cli import main as footlight
+from footlight.cli.main import main as footlight
 from footlight.errors import UserError
+from footlight.storage import checkpoint
 
-AIMS = ("training", "startup", "training", "evaluation", "training", "saving")  # phases to strike in, in turn
+AIMS = (
+    "training",
+    "startup",
+    "training",
+    "evaluation",
+    "training",
+    "saving",
+)  # phases to strike in, in turn
 MOST_FRUITLESS = 3  # starts in a row without a newer checkpoint
 
 
@@ -54,8 +61,19 @@ class Case:
 
     def train(self, run_dir: Path, seed: int) -> list[str]:
         """The words of the command that begins it."""
-        options = {"steps": self.steps, "seed": seed, "run_dir": run_dir, "compile": "off", "threads": 1, "eval_episodes": 1}
-        options |= {"checkpoint_every": self.checkpoint_every, "eval_every": self.eval_every, **self.options}
+        options = {
+            "steps": self.steps,
+            "seed": seed,
+            "run_dir": run_dir,
+            "compile": "off",
+            "threads": 1,
+            "eval_episodes": 1,
+        }
+        options |= {
+            "checkpoint_every": self.checkpoint_every,
+            "eval_every": self.eval_every,
+            **self.options,
+        }
         words = ["train", self.algorithm, self.environment]
         for name, value in options.items():
             values = value if isinstance(value, tuple) else (value,)
@@ -132,7 +150,9 @@ class Examination:
         startup = session.wait_for("training")
         session.expect(0)
         if unequal := differences(first, again):
-            raise Failure(f"two runs of seed {self.seed} differ, so the comparison would mean nothing: {unequal[0]}")
+            raise Failure(
+                f"two runs of seed {self.seed} differ, so the comparison would mean nothing: {unequal[0]}"
+            )
         self._start(None, self.case.train(other, self.seed + 1)).expect(0)
         self.outcome.digest = digest(checkpoint.find(first))
         if digest(checkpoint.find(other)) == self.outcome.digest:
@@ -148,27 +168,45 @@ class Examination:
             if at == self.case.steps:
                 break
             # How much of the run this start may do: such that all of them together come to its end, more or less
-            share = self.random.uniform(0, 2 * (1 - (at or 0) / self.case.steps) / (len(targets) - number + 1))
+            share = self.random.uniform(
+                0, 2 * (1 - (at or 0) / self.case.steps) / (len(targets) - number + 1)
+            )
             if fruitless == MOST_FRUITLESS - 1:
                 share = max(share, 2 / self.case.checkpoints)
             dies_at = 1 + int(share * measure.operations) if target == "saving" else 0
-            session = self._begin_or_resume(run_dir, at, Plan(run_dir=str(run_dir), pulse="", dies_at=dies_at))
+            session = self._begin_or_resume(
+                run_dir, at, Plan(run_dir=str(run_dir), pulse="", dies_at=dies_at)
+            )
             if target != "saving":
                 aim = next(aims) if fruitless < MOST_FRUITLESS - 1 else "training"
-                self._await_moment(session, aim, (at or 0) + share * self.case.steps, measure.startup)
+                self._await_moment(
+                    session, aim, (at or 0) + share * self.case.steps, measure.startup
+                )
                 target = session.kill(target, self.random)
-            if session.expect(*((0, 3) if target == "worker" else (0, -9))) != 0:  # else it was too late: it had ended
+            if (
+                session.expect(*((0, 3) if target == "worker" else (0, -9))) != 0
+            ):  # else it was too late: it had ended
                 self._count(session, target)
             session.require_no_orphans()
-            failures += self._verify(run_dir, max(-1 if at is None else at, session.pulse.saved), session)
+            failures += self._verify(
+                run_dir, max(-1 if at is None else at, session.pulse.saved), session
+            )
             fruitless = 0 if (step_of(run_dir) or 0) > (at or 0) else fruitless + 1
             self.outcome.fruitless = max(self.outcome.fruitless, fruitless)
             if fruitless >= MOST_FRUITLESS:
-                raise Failure(f"{fruitless} starts in a row came to no newer checkpoint than that of step {at}")
+                raise Failure(
+                    f"{fruitless} starts in a row came to no newer checkpoint than that of step {at}"
+                )
         self._finish(run_dir)
         failures += [f"killed, then R0 - {line}" for line in differences(run_dir, measure.run_dir)]
-        if left := [str(path.relative_to(run_dir)) for path in sorted(run_dir.rglob(".*")) if path.name != ".lock"]:
-            failures.append(f"left behind in the run folder: {len(left)} hidden files or folders, such as {left[0]}")
+        if left := [
+            str(path.relative_to(run_dir))
+            for path in sorted(run_dir.rglob(".*"))
+            if path.name != ".lock"
+        ]:
+            failures.append(
+                f"left behind in the run folder: {len(left)} hidden files or folders, such as {left[0]}"
+            )
         return failures
 
     def _await_moment(self, session: Session, aim: str, step: float, startup: float) -> None:
@@ -188,7 +226,11 @@ class Examination:
 
     def every_operation(self, measure: Measure, stride: int = 1) -> list[str]:
         """A resume that saves, killed at each `stride`-th file operation, then resumed; what is wrong after one of them."""
-        run_dir, more, failures = self.folder / "operation", ["--steps", str(self.case.steps + 1)], list[str]()
+        run_dir, more, failures = (
+            self.folder / "operation",
+            ["--steps", str(self.case.steps + 1)],
+            list[str](),
+        )
         straight = self._copy(measure.run_dir, "operation-none")
         self._start(None, ["resume", str(straight), *more]).expect(0)
         for stops in (True, False):  # it saves at the step of the newest checkpoint; at the next
@@ -206,13 +248,17 @@ class Examination:
                     found += differences(run_dir, straight)
                 except Failure as failure:
                     found = [str(failure)]
-                failures += [f"killed before {operation} (number {number}): {line}" for line in found[:1]]
+                failures += [
+                    f"killed before {operation} (number {number}): {line}" for line in found[:1]
+                ]
         return failures
 
     def _finish(self, run_dir: Path, *more: str) -> None:
         """Resume to the end; exit code 2 is for a run that was there already."""
         is_there = step_of(run_dir) == int(more[-1] if more else self.case.steps)
-        self._begin_or_resume(run_dir, step_of(run_dir), None, *more).expect(0, *([2] if is_there else []))
+        self._begin_or_resume(run_dir, step_of(run_dir), None, *more).expect(
+            0, *([2] if is_there else [])
+        )
 
     def _copy(self, run_dir: Path, name: str) -> Path:
         shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -231,22 +277,32 @@ class Examination:
                 if last_logged(original) > (step_of(original) or 0):
                     break
             else:
-                raise Failure("no log grows between two checkpoints: the case is too short for controls")
+                raise Failure(
+                    "no log grows between two checkpoints: the case is too short for controls"
+                )
         run_dir = self._copy(original, f"control-{name}")
-        session = self._start(Plan(run_dir=str(run_dir), pulse="", tamper=name), ["resume", str(run_dir)])
+        session = self._start(
+            Plan(run_dir=str(run_dir), pulse="", tamper=name), ["resume", str(run_dir)]
+        )
         session.expect(0)
         if not session.pulse.tampered:
-            raise Failure(f"control {name}: nothing was falsified - killable.py no longer fits the package")
+            raise Failure(
+                f"control {name}: nothing was falsified - killable.py no longer fits the package"
+            )
         found = differences(measure.run_dir, run_dir)
         self.outcome.controls[name] = found[0].partition(";")[0] if found else "no difference"
         return [] if found else [f"control {name} equals R0: the comparison is blind"]
 
     def _start(self, plan: Plan | None, words: list[str]) -> Session:
         self.outcome.starts += 1
-        self._session = Session(self.launch, plan, words, self.folder / f"start-{self.outcome.starts}")
+        self._session = Session(
+            self.launch, plan, words, self.folder / f"start-{self.outcome.starts}"
+        )
         return self._session
 
-    def _begin_or_resume(self, run_dir: Path, at: int | None, plan: Plan | None, *more: str) -> Session:
+    def _begin_or_resume(
+        self, run_dir: Path, at: int | None, plan: Plan | None, *more: str
+    ) -> Session:
         if at is None:  # there is nothing to go on from, and a run folder is never used twice
             shutil.rmtree(run_dir, ignore_errors=True)
             return self._start(plan, self.case.train(run_dir, self.seed))
@@ -265,9 +321,15 @@ class Examination:
         except (UserError, OSError, ValueError) as error:
             raise Failure(f"lost {where}: {error}") from None
         if step < at_least:
-            raise Failure(f"lost {where}: the newest checkpoint is of step {step}, and there was one of step {at_least}")
+            raise Failure(
+                f"lost {where}: the newest checkpoint is of step {step}, and there was one of step {at_least}"
+            )
         code, said = call("verify", str(run_dir)) if has_verify() else (0, "")
-        return [f"`footlight verify` gives {code} {where}: {said.strip().splitlines()[-1]}"] if code else []
+        return (
+            [f"`footlight verify` gives {code} {where}: {said.strip().splitlines()[-1]}"]
+            if code
+            else []
+        )
 
 
 def step_of(run_dir: Path) -> int | None:

@@ -32,7 +32,9 @@ def play() -> Iterator[Transition]:
     generator = np.random.default_rng(0)
 
     def frames(count: int) -> np.ndarray:
-        return np.frombuffer(generator.bytes(ENVS * count * SIDE * SIDE), np.uint8).reshape(ENVS, count, SIDE, SIDE)
+        return np.frombuffer(generator.bytes(ENVS * count * SIDE * SIDE), np.uint8).reshape(
+            ENVS, count, SIDE, SIDE
+        )
 
     seen = frames(STACK)
     while True:
@@ -41,7 +43,9 @@ def play() -> Iterator[Transition]:
         terminated, truncated = chance < 1 / 200, chance > 1 - 1 / 1600
         action_EA = generator.integers(0, 18, (ENVS, 1))
         yield Transition(seen, action_EA, np.zeros(ENVS, np.float32), after, terminated, truncated)
-        ended = truncated | (chance < 1 / 1600)  # the other terminations are lost lives: the game goes on
+        ended = truncated | (
+            chance < 1 / 1600
+        )  # the other terminations are lost lives: the game goes on
         seen = np.where(ended[:, None, None, None], frames(STACK), after) if ended.any() else after
 
 
@@ -63,12 +67,18 @@ def microseconds_per_draw(replay: FrameReplay | Replay) -> float:
 
 def main() -> int:
     """Fill, measure, draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=1_000_000)
-    parser.add_argument("--whole", type=int, default=10_000, help="transitions of the buffer beside it")
+    parser.add_argument(
+        "--whole", type=int, default=10_000, help="transitions of the buffer beside it"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
-    settings = ReplayPlan(gamma=0.99, batch_size=BATCH, buffer_size=arguments.frames, learning_starts=0)
+    settings = ReplayPlan(
+        gamma=0.99, batch_size=BATCH, buffer_size=arguments.frames, learning_starts=0
+    )
     steps = arguments.frames // ENVS * 11 // 10  # once around, and a tenth of it again
     world = play()
     next(world)  # what a step takes is there before the buffer
@@ -80,7 +90,11 @@ def main() -> int:
             progress(f"{step:,} of {steps:,} steps of {ENVS} environments")
     frames.draw(np.random.default_rng(0))
     peak = 1024 * (kilobytes("VmHWM") - before)
-    whole = Replay(SPACES, ENVS, ReplayPlan(gamma=0.99, batch_size=BATCH, buffer_size=arguments.whole, learning_starts=0))
+    whole = Replay(
+        SPACES,
+        ENVS,
+        ReplayPlan(gamma=0.99, batch_size=BATCH, buffer_size=arguments.whole, learning_starts=0),
+    )
     for _, transition in zip(range(arguments.whole // ENVS + 1), world, strict=False):
         whole.add(transition, transition.action)
     naive = arguments.frames * row_bytes(SPACES)

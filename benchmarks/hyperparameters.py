@@ -9,7 +9,14 @@ from typing import Any
 
 Fields = dict[str, Any]
 ON_POLICY = ("a2c", "ppo")
-ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "elu": "ELU", "gelu": "GELU", "silu": "SiLU", "leaky-relu": "LeakyReLU"}
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "tanh": "Tanh",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "leaky-relu": "LeakyReLU",
+}
 OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop"}
 ATARI = "ALE/"
 UNSAID: Fields = {
@@ -41,8 +48,13 @@ def make_environments(environment: str, seed: int, given: Fields) -> Any:
     num_envs, limit = given.pop("num_envs", 1), given.pop("clip_reward", None)
     bounds = {"min_reward": -limit, "max_reward": limit} if limit is not None else None
     wrapper: Any = ClipReward if limit is not None else None
-    env = make_vec_env(environment, n_envs=num_envs, seed=seed, wrapper_class=wrapper, wrapper_kwargs=bounds)
-    observations, rewards = given.pop("normalize_observations", False), given.pop("normalize_rewards", False)
+    env = make_vec_env(
+        environment, n_envs=num_envs, seed=seed, wrapper_class=wrapper, wrapper_kwargs=bounds
+    )
+    observations, rewards = (
+        given.pop("normalize_observations", False),
+        given.pop("normalize_rewards", False),
+    )
     if not (observations or rewards):
         return env
     return VecNormalize(env, norm_obs=observations, norm_reward=rewards, gamma=given["gamma"])
@@ -80,17 +92,25 @@ def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
     if algorithm == "ppo":
         names |= {"minibatch_size": "batch_size", "num_epochs": "n_epochs"}
         # SBX clips no values, and with a target KL it changes the learning rate instead of stopping
-        names |= {"value_clip_range": "clip_range_vf", "target_kl": "target_kl"} if library == "sb3" else {}
+        names |= (
+            {"value_clip_range": "clip_range_vf", "target_kl": "target_kl"}
+            if library == "sb3"
+            else {}
+        )
     options = {word: given.pop(name) for name, word in names.items() if name in given}
     if "learning_rate" in given:
         linear = given.pop("learning_rate_schedule", "constant") == "linear"
         options["learning_rate"] = schedule(given.pop("learning_rate"), 0.0 if linear else None)
     if "clip_range" in given:
-        options["clip_range"] = schedule(given.pop("clip_range"), given.pop("final_clip_range", None))
+        options["clip_range"] = schedule(
+            given.pop("clip_range"), given.pop("final_clip_range", None)
+        )
     if "max_grad_norm" in given:
         limit = given.pop("max_grad_norm")
         options["max_grad_norm"] = math.inf if limit is None else limit
-    if given.get("torso", "mlp") == "nature":  # what the peers' CnnPolicy is: convolutions, one layer behind them, all shared
+    if (
+        given.get("torso", "mlp") == "nature"
+    ):  # what the peers' CnnPolicy is: convolutions, one layer behind them, all shared
         del given["torso"], given["shared_torso"]
         (features,) = given.pop("hidden_sizes")
         given |= {"hidden_sizes": [], "features": features}
@@ -119,12 +139,18 @@ def policy_arguments(library: str, action_space: Any, given: Fields) -> Fields:
     if library == "sb3" and given.get("initialisation") in ("orthogonal", "pytorch"):
         policy["ortho_init"] = given.pop("initialisation") == "orthogonal"
     if "optimizer" in given and (library, given["optimizer"]) != ("sbx", "rmsprop"):
-        policy |= optimizer_arguments(library, given.pop("optimizer"), given.pop("optimizer_epsilon"))
-    if not hasattr(action_space, "high"):  # words about continuous actions say nothing about discrete ones
+        policy |= optimizer_arguments(
+            library, given.pop("optimizer"), given.pop("optimizer_epsilon")
+        )
+    if not hasattr(
+        action_space, "high"
+    ):  # words about continuous actions say nothing about discrete ones
         given.pop("action_head", None)
         given.pop("initial_log_std", None)
     elif "initial_log_std" in given and np.ptp(action_space.high - action_space.low) == 0:
-        half_range = float((action_space.high - action_space.low).flat[0] / 2)  # our unit; the peers' is the environment's
+        half_range = float(
+            (action_space.high - action_space.low).flat[0] / 2
+        )  # our unit; the peers' is the environment's
         policy["log_std_init"] = given.pop("initial_log_std") + math.log(half_range)
     return policy
 
@@ -148,11 +174,19 @@ def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
     from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
     if name == "rmsprop-tf":
-        return {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": epsilon, "alpha": 0.99}}
-    return {"optimizer_class": getattr(torch.optim, OPTIMIZERS[name]), "optimizer_kwargs": {"eps": epsilon}}
+        return {
+            "optimizer_class": RMSpropTFLike,
+            "optimizer_kwargs": {"eps": epsilon, "alpha": 0.99},
+        }
+    return {
+        "optimizer_class": getattr(torch.optim, OPTIMIZERS[name]),
+        "optimizer_kwargs": {"eps": epsilon},
+    }
 
 
-def off_policy(library: str, algorithm: str, env: Any, given: Fields) -> tuple[Fields, tuple[float, float, float]]:
+def off_policy(
+    library: str, algorithm: str, env: Any, given: Fields
+) -> tuple[Fields, tuple[float, float, float]]:
     """The arguments of SAC, TD3 and DDPG, and the learning rates of actor, critic and temperature."""
     rate = given.pop("learning_rate", 3e-4)
     actor_rate, critic_rate, alpha_rate = (
@@ -163,7 +197,12 @@ def off_policy(library: str, algorithm: str, env: Any, given: Fields) -> tuple[F
     if "num_critics" in given:
         policy["n_critics"] = given.pop("num_critics")
     updates = round(env.num_envs * given.pop("updates_per_step", 1))
-    options: Fields = {"learning_rate": actor_rate, "train_freq": 1, "gradient_steps": updates, "policy_kwargs": policy}
+    options: Fields = {
+        "learning_rate": actor_rate,
+        "train_freq": 1,
+        "gradient_steps": updates,
+        "policy_kwargs": policy,
+    }
     if library == "sbx":
         options["qf_learning_rate"] = critic_rate
     if algorithm == "sac":
@@ -174,7 +213,11 @@ def off_policy(library: str, algorithm: str, env: Any, given: Fields) -> tuple[F
         names += ["policy_delay"] if library == "sbx" else []
     else:
         options["action_noise"] = make_noise(env.action_space.shape, given)
-        names += ["policy_delay", "target_policy_noise", "target_noise_clip"] if algorithm == "td3" else []
+        names += (
+            ["policy_delay", "target_policy_noise", "target_noise_clip"]
+            if algorithm == "td3"
+            else []
+        )
     options |= {name: given.pop(name) for name in names if name in given}
     return options, (actor_rate, critic_rate, alpha_rate)
 

@@ -69,7 +69,12 @@ CASES = {
 
 
 def examine(
-    case: Case, targets: Sequence[str], controls: Sequence[str], seed: int, launch: Launch, folder: Path | None = None
+    case: Case,
+    targets: Sequence[str],
+    controls: Sequence[str],
+    seed: int,
+    launch: Launch,
+    folder: Path | None = None,
 ) -> Outcome:
     """A case put to the test. `folder` is kept; without it, everything happens in one that is thrown away."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -78,13 +83,36 @@ def examine(
 
 def read_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
-    add("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=f"any of {', '.join(CASES)} (default: all)")
+    add(
+        "cases",
+        nargs="*",
+        choices=[[], *CASES],
+        metavar="CASE",
+        help=f"any of {', '.join(CASES)} (default: all)",
+    )
     add("--kills", type=int, default=20, metavar="N", help="kills of each run (default: 20)")
-    add("--seed", type=int, default=0, metavar="S", help="of the runs, and of when and how they are killed (default: 0)")
-    add("--quick", action="store_true", help="4 kills of runs a tenth as long, and starts without imports: a look")
-    add("--keep", type=Path, metavar="DIR", help="keep the run folders and outputs in this new folder")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="of the runs, and of when and how they are killed (default: 0)",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="4 kills of runs a tenth as long, and starts without imports: a look",
+    )
+    add(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep the run folders and outputs in this new folder",
+    )
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     arguments.kills = 4 if arguments.quick else arguments.kills
@@ -104,10 +132,19 @@ def main() -> int:
             folder.mkdir(parents=True)
         targets = [TARGETS[number % len(TARGETS)] for number in range(arguments.kills)]
         started = time.monotonic()
-        outcome = examine(case, targets, case.controls, arguments.seed, Forked if arguments.quick else fresh, folder)
+        outcome = examine(
+            case,
+            targets,
+            case.controls,
+            arguments.seed,
+            Forked if arguments.quick else fresh,
+            folder,
+        )
         outcomes.append(outcome)
         verdict = f"FAILED: {outcome.failures[0]}" if outcome.failures else "equal"
-        progress(f"{name}: {outcome.targets.total()} kills, {time.monotonic() - started:.0f} s, {verdict}")
+        progress(
+            f"{name}: {outcome.targets.total()} kills, {time.monotonic() - started:.0f} s, {verdict}"
+        )
     publish(report(outcomes), arguments.output)
     return int(any(outcome.failures for outcome in outcomes))
 
@@ -119,22 +156,39 @@ def report(outcomes: Sequence[Outcome]) -> list[str]:
     operations: Counter[str] = Counter()
     notes = []
     for outcome in outcomes:
-        counts = [str(outcome.targets[target]) for target in TARGETS] + [str(outcome.phases[phase]) for phase in PHASES]
-        cells = [str(outcome.case), f"{outcome.case.steps:,}", str(outcome.targets.total()), *counts, str(outcome.fruitless)]
-        kills.append([*cells, outcome.digest[:16] or "-", "FAILED" if outcome.failures else "equal"])
+        counts = [str(outcome.targets[target]) for target in TARGETS] + [
+            str(outcome.phases[phase]) for phase in PHASES
+        ]
+        cells = [
+            str(outcome.case),
+            f"{outcome.case.steps:,}",
+            str(outcome.targets.total()),
+            *counts,
+            str(outcome.fruitless),
+        ]
+        kills.append(
+            [*cells, outcome.digest[:16] or "-", "FAILED" if outcome.failures else "equal"]
+        )
         controls += [[name, str(outcome.case), found] for name, found in outcome.controls.items()]
         operations += outcome.operations
         notes += [f"{outcome.case}: {failure}" for failure in outcome.failures[:MOST_LINES]]
         more = len(outcome.failures) - MOST_LINES
         notes += [f"{outcome.case}: and {more} more"] if more > 0 else []
-    shown = ", ".join(f"{name.removeprefix('os.')} {count}" for name, count in operations.most_common())
+    shown = ", ".join(
+        f"{name.removeprefix('os.')} {count}" for name, count in operations.most_common()
+    )
     lines = [
         "Runs killed with SIGKILL and resumed until they ended, compared with the same runs left alone: every array and counter",
         "of the last checkpoint, every line of the logs but for clocks, the result. Kills by target (saving: the whole group,",
         f"before a file operation: {shown or 'none'}), then by the phase that they struck in.",
     ]
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
-    for block in (table(kills), table(controls) if controls[1:] else [], notes, provenance(versions)):
+    for block in (
+        table(kills),
+        table(controls) if controls[1:] else [],
+        notes,
+        provenance(versions),
+    ):
         lines += ["", *block] if block else []
     return lines
 

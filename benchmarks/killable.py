@@ -19,7 +19,17 @@ from typing import Any
 import numpy as np
 
 PHASES = ("startup", "training", "evaluation", "saving")
-OPERATIONS = ("open", "os.mkdir", "os.truncate", "os.link", "os.symlink", "os.fsync", "os.rename", "os.remove", "os.rmdir")
+OPERATIONS = (
+    "open",
+    "os.mkdir",
+    "os.truncate",
+    "os.link",
+    "os.symlink",
+    "os.fsync",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+)
 """What a file system is changed by, in the words of Python's audit events (which has none for fsync)."""
 
 
@@ -74,8 +84,9 @@ class Pulse:
 
 def tell(plan: Plan, pulse: Pulse) -> None:
     """Wrap the few functions that say where a training is: the loop, evaluations, checkpoints, and one step."""
-    from footlight import evaluator, training
-    from footlight.agent import Agent
+    from footlight.learning.agent import Agent
+    from footlight.training import evaluator
+    from footlight.training.loop import Training
 
     def around(owner: Any, name: str, watched: Callable[..., AbstractContextManager[None]]) -> None:
         inner = getattr(owner, name)
@@ -101,7 +112,7 @@ def tell(plan: Plan, pulse: Pulse) -> None:
             yield
 
     @contextmanager
-    def saving(running: training.Training) -> Iterator[None]:
+    def saving(running: Training) -> Iterator[None]:
         pulse.saves += 1
         with phase("saving"):
             yield
@@ -112,8 +123,8 @@ def tell(plan: Plan, pulse: Pulse) -> None:
         yield
         pulse.step = agent.num_steps
 
-    around(training.Training, "train_and_save", loop)
-    around(training.Training, "save", saving)
+    around(Training, "train_and_save", loop)
+    around(Training, "save", saving)
     around(evaluator, "evaluate", lambda *given: phase("evaluation"))
     around(Agent, "observe", observing)
 
@@ -133,11 +144,17 @@ def count_operations(plan: Plan, pulse: Pulse) -> None:
             os.killpg(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
-        if event not in OPERATIONS or (event == "open" and not given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+        if event not in OPERATIONS or (
+            event == "open" and not given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        ):
             return
-        folder = given[-1] if event in ("os.remove", "os.rmdir") else -1  # how rmtree says where a name is
+        folder = (
+            given[-1] if event in ("os.remove", "os.rmdir") else -1
+        )  # how rmtree says where a name is
         path = _path_of(given[0])
-        count(event, os.path.join(_path_of(folder), path) if folder != -1 else os.path.abspath(path))
+        count(
+            event, os.path.join(_path_of(folder), path) if folder != -1 else os.path.abspath(path)
+        )
 
     def fsync(descriptor: int) -> None:
         count("os.fsync", _path_of(descriptor))
@@ -148,24 +165,32 @@ def count_operations(plan: Plan, pulse: Pulse) -> None:
 
 
 def _path_of(target: Any) -> str:
-    return os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fsdecode(target)
+    return (
+        os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fsdecode(target)
+    )
 
 
 # What a resumed run is given that it should not be: a comparison that does not notice is blind
 
 
-def _changed(group: str, part: str, change: Callable[[np.ndarray], None]) -> Callable[[Callable[[], None]], None]:
+def _changed(
+    group: str, part: str, change: Callable[[np.ndarray], None]
+) -> Callable[[Callable[[], None]], None]:
     """Let the first array of `group` with `part` in its name be another one when it is read."""
 
     def install(happened: Callable[[], None]) -> None:
-        from footlight import checkpoint
+        from footlight.storage import checkpoint
 
         inner = checkpoint.read_arrays
 
-        def read_arrays(folder: Path, asked: str, *given: Any, **named: Any) -> dict[str, np.ndarray]:
+        def read_arrays(
+            folder: Path, asked: str, *given: Any, **named: Any
+        ) -> dict[str, np.ndarray]:
             arrays = dict(inner(folder, asked, *given, **named))
             names = [
-                name for name, array in sorted(arrays.items()) if part in name and isinstance(array, np.ndarray) and array.size
+                name
+                for name, array in sorted(arrays.items())
+                if part in name and isinstance(array, np.ndarray) and array.size
             ]
             if asked == group and names:
                 arrays[names[0]] = np.array(arrays[names[0]])
@@ -238,7 +263,7 @@ def run(plan: Plan | None, words: list[str]) -> int:
         count_operations(plan, pulse)
         if plan.tamper is not None:
             TAMPERINGS[plan.tamper](lambda: setattr(pulse, "tampered", pulse.tampered + 1))
-    from footlight.cli import main
+    from footlight.cli.main import main
 
     return main(words)
 

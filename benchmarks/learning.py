@@ -55,27 +55,50 @@ def read_arguments() -> argparse.Namespace:
     """The command line; `options` is what follows `--`."""
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("algorithm")
     add("environment")
     add("--steps", type=int, required=True, metavar="N", help="environment steps of each run")
     add("--seeds", type=int, default=5, metavar="N", help="how many seeds (default: 5)")
     add("--first-seed", type=int, default=1, metavar="K", help="seeds K, K + 1, ... (default: 1)")
-    add("--jobs", type=int, default=1, metavar="N", help="runs at a time; with more than 1, each has one thread")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs at a time; with more than 1, each has one thread",
+    )
     add("--peer", choices=PEERS, help="train this peer on the same work too")
-    add("--peer-python", default=sys.executable, metavar="PATH", help="the interpreter that has the peers")
-    add("--runs", type=Path, nargs="+", metavar="RUN_DIR", help="finished runs of these seeds, in this order; nothing is trained")
+    add(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter that has the peers",
+    )
+    add(
+        "--runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN_DIR",
+        help="finished runs of these seeds, in this order; nothing is trained",
+    )
     add("--must", type=float, metavar="RETURN", help="what every seed has to reach")
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args(words[:end])
     arguments.options = words[end + 1 :]
     arguments.numbers = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    if arguments.runs and (len(arguments.runs) != arguments.seeds or arguments.peer or arguments.options):
+    if arguments.runs and (
+        len(arguments.runs) != arguments.seeds or arguments.peer or arguments.options
+    ):
         parser.error("--runs needs one run for each of --seeds, and nothing is trained beside it")
     if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
         has = ", ".join(PEERS[arguments.peer])
-        parser.error(f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone")
+        parser.error(
+            f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone"
+        )
     if arguments.peer and arguments.environment.startswith("ALE/"):
         parser.error("peers are not evaluated on Atari games here - leave out --peer")
     return arguments
@@ -85,9 +108,29 @@ def train_ours(arguments: argparse.Namespace, seed: int) -> Outcome:
     """One `footlight train`, as a user types it, read back from its run folder."""
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
-        command = [sys.executable, "-m", "footlight", "train", arguments.algorithm, arguments.environment]
-        command += ["--steps", str(arguments.steps), "--seed", str(seed), "--run-dir", str(run_dir), "--quiet"]
-        command += ["--eval-every", str(max(arguments.steps // POINTS, 1)), "--eval-episodes", str(EPISODES)]
+        command = [
+            sys.executable,
+            "-m",
+            "footlight",
+            "train",
+            arguments.algorithm,
+            arguments.environment,
+        ]
+        command += [
+            "--steps",
+            str(arguments.steps),
+            "--seed",
+            str(seed),
+            "--run-dir",
+            str(run_dir),
+            "--quiet",
+        ]
+        command += [
+            "--eval-every",
+            str(max(arguments.steps // POINTS, 1)),
+            "--eval-episodes",
+            str(EPISODES),
+        ]
         command += ["--threads", "1"] if arguments.jobs > 1 else []
         start = time.perf_counter()
         run([*command, *arguments.options])
@@ -99,9 +142,16 @@ def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
     run_dir = arguments.runs[arguments.numbers.index(seed)]
     found = read_run(run_dir)
     told = {name: found.config.get(name) for name in ("algorithm", "environment", "steps", "seed")}
-    wanted = {"algorithm": arguments.algorithm, "environment": arguments.environment, "steps": arguments.steps, "seed": seed}
+    wanted = {
+        "algorithm": arguments.algorithm,
+        "environment": arguments.environment,
+        "steps": arguments.steps,
+        "seed": seed,
+    }
     if told != wanted or (found.result or {}).get("status") != "finished":
-        raise Failure(f"{run_dir} is {told}, {(found.result or {}).get('status')} - wanted is {wanted}, finished")
+        raise Failure(
+            f"{run_dir} is {told}, {(found.result or {}).get('status')} - wanted is {wanted}, finished"
+        )
     return read_outcome(arguments, run_dir, found.result["seconds"])
 
 
@@ -112,9 +162,14 @@ def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -
     config = json.loads((run_dir / "config.json").read_text())
     every = config["eval_every"] or max(1, config["steps"] // 20)  # null: automatic
     # Where several environments step together, an evaluation comes some steps behind
-    steps = [line["step"] if line["step"] >= arguments.steps else line["step"] // every * every for line in lines]
+    steps = [
+        line["step"] if line["step"] >= arguments.steps else line["step"] // every * every
+        for line in lines
+    ]
     curve = dict(zip(steps, (line["mean_return"] for line in lines), strict=True))
-    return Outcome(result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config)
+    return Outcome(
+        result["final_evaluation"]["mean_return"], curve, result["steps"], seconds, config
+    )
 
 
 def train_peer(arguments: argparse.Namespace, ours: Outcome, seed: int) -> Outcome:
@@ -130,7 +185,9 @@ def train_peer(arguments: argparse.Namespace, ours: Outcome, seed: int) -> Outco
         "fields": ours.config["config"] | {"num_envs": ours.config["num_envs"]},
     }
     start = time.perf_counter()
-    answer = run_json([arguments.peer_python, HERE / "peers.py", "learn", arguments.peer, json.dumps(job)])
+    answer = run_json(
+        [arguments.peer_python, HERE / "peers.py", "learn", arguments.peer, json.dumps(job)]
+    )
     seconds = time.perf_counter() - start
     curve = {line["step"]: fmean(line["returns"]) for line in answer["evaluations"]}
     return Outcome(curve[arguments.steps], curve, answer["steps"], seconds, answer["left_out"])
@@ -161,10 +218,12 @@ def mean_text(values: Sequence[float]) -> str:
     """Mean and 95 % interval (Student t) over seeds."""
     if not values:
         return "-"
-    from footlight.runs.curves import mean_interval
+    from footlight.instruments.curves import mean_interval
 
     mean, half = (float(x) for x in mean_interval(np.array(values, dtype=np.float64)))
-    return f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    return (
+        f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    )
 
 
 def reaches(outcome: Outcome | Failure, must: float) -> bool:
@@ -181,16 +240,28 @@ def seed_table(columns: dict[str, Column], seeds: range, must: float | None) -> 
         cells.append([name, *finals, mean_text([o.final for o in finished(column)])])
         cells.append(["seconds", *seconds, ""])
         if must is not None and name == "footlight":
-            cells.append([f"must {must:g}", *("met" if reaches(o, must) else "not met" for o in column), ""])
+            cells.append(
+                [f"must {must:g}", *("met" if reaches(o, must) else "not met" for o in column), ""]
+            )
     return table(list(zip(*cells, strict=True)))
 
 
 def curve_table(columns: dict[str, Column]) -> list[str]:
     """Mean and interval over seeds at every step with an evaluation."""
-    steps = sorted({step for column in columns.values() for outcome in finished(column) for step in outcome.curve})
+    steps = sorted(
+        {
+            step
+            for column in columns.values()
+            for outcome in finished(column)
+            for step in outcome.curve
+        }
+    )
     rows = [["step", *columns]]
     for step in steps:
-        means = [[o.curve[step] for o in finished(column) if step in o.curve] for column in columns.values()]
+        means = [
+            [o.curve[step] for o in finished(column) if step in o.curve]
+            for column in columns.values()
+        ]
         rows.append([f"{step:,}", *map(mean_text, means)])
     return table(rows) if steps else []
 
@@ -200,26 +271,38 @@ def notes_on(columns: dict[str, Column], arguments: argparse.Namespace) -> list[
     notes = []
     for name, column in columns.items():
         failures = [
-            (seed, outcome) for seed, outcome in zip(arguments.numbers, column, strict=True) if isinstance(outcome, Failure)
+            (seed, outcome)
+            for seed, outcome in zip(arguments.numbers, column, strict=True)
+            if isinstance(outcome, Failure)
         ]
         notes += [f"{name}, seed {seed}, failed: {failure}" for seed, failure in failures]
         if name != "footlight" and finished(column):
             left_out, steps = finished(column)[0].config, finished(column)[0].steps
             words = ", ".join(f"{field} {value}" for field, value in left_out.items())
             notes.append(f"{name} has no word for, and keeps its own: {words or 'nothing'}")
-            notes += [f"{name} trains on whole rollouts only: {steps:,} steps"] if steps != arguments.steps else []
+            notes += (
+                [f"{name} trains on whole rollouts only: {steps:,} steps"]
+                if steps != arguments.steps
+                else []
+            )
     return notes
 
 
 def main() -> int:
     """Train, report; 1 where a seed failed or missed `--must`."""
     arguments = read_arguments()
-    columns = {"footlight": train_all("footlight", partial(read_made if arguments.runs else train_ours, arguments), arguments)}
+    columns = {
+        "footlight": train_all(
+            "footlight", partial(read_made if arguments.runs else train_ours, arguments), arguments
+        )
+    }
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     ours = finished(columns["footlight"])
     preset = f"preset {ours[0].config['preset'] or 'none'}, " if ours else ""
     if arguments.peer and ours:
-        columns[arguments.peer] = train_all(arguments.peer, partial(train_peer, arguments, ours[0]), arguments)
+        columns[arguments.peer] = train_all(
+            arguments.peer, partial(train_peer, arguments, ours[0]), arguments
+        )
         versions |= peer_versions(arguments)
     kind = "stochastic" if ours and ours[0].config["eval_stochastic"] else "deterministic"
     work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
@@ -232,14 +315,20 @@ def main() -> int:
         lines += ["", *block] if block else []
     publish(lines, arguments.output)
     failed = any(isinstance(outcome, Failure) for column in columns.values() for outcome in column)
-    missed = arguments.must is not None and not all(reaches(o, arguments.must) for o in columns["footlight"])
+    missed = arguments.must is not None and not all(
+        reaches(o, arguments.must) for o in columns["footlight"]
+    )
     return int(failed or missed)
 
 
 def peer_versions(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
     """The versions of the peer that was trained."""
     try:
-        return {arguments.peer: run_json([arguments.peer_python, HERE / "peers.py", "versions"])[arguments.peer]}
+        return {
+            arguments.peer: run_json([arguments.peer_python, HERE / "peers.py", "versions"])[
+                arguments.peer
+            ]
+        }
     except (Failure, KeyError):
         return {}
 

@@ -33,7 +33,14 @@ def versions() -> dict[str, str]:
 
 
 def train(
-    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields, log_every: int
+    algorithm: str,
+    environment: str,
+    seed: int,
+    threads: int,
+    warmup: int,
+    window: int,
+    fields: Fields,
+    log_every: int,
 ) -> dict[str, float]:
     """The built-in loop, read from its own metrics: the slope from the first line at or after `warmup` to the last.
 
@@ -41,26 +48,51 @@ def train(
     end; here it writes it at the end, so that between two lines lie as many rollouts as bursts of updates.
     """
     import footlight
-    from footlight import options
+    from footlight.config import options
 
     options.LOG_EVERY = log_every
-    off: Fields = {"preset": False, "eval_every": 0, "eval_episodes": 0, "checkpoint_every": 0, "quiet": True}
+    off: Fields = {
+        "preset": False,
+        "eval_every": 0,
+        "eval_episodes": 0,
+        "checkpoint_every": 0,
+        "quiet": True,
+    }
     machine: Fields = {"device": "cpu", "compile": "on", "threads": threads}
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         steps = warmup + window
-        footlight.train(algorithm, environment, steps=steps, seed=seed, run_dir=run_dir, **off, **machine, **fields)
+        footlight.train(
+            algorithm,
+            environment,
+            steps=steps,
+            seed=seed,
+            run_dir=run_dir,
+            **off,
+            **machine,
+            **fields,
+        )
         lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    marks = sorted({line["step"]: line for line in reversed(lines) if line["step"] >= warmup}.items())
+    marks = sorted(
+        {line["step"]: line for line in reversed(lines) if line["step"] >= warmup}.items()
+    )
     if len(marks) < 2:
-        sys.exit(f"error: metrics.jsonl has {len(marks)} lines from step {warmup} on, and a window needs two")
+        sys.exit(
+            f"error: metrics.jsonl has {len(marks)} lines from step {warmup} on, and a window needs two"
+        )
     (_, first), (_, last) = marks[0], marks[-1]
     steps, updates, seconds = (last[name] - first[name] for name in ("step", "update", "time_s"))
     return {"steps": steps, "updates": updates, "seconds": seconds}
 
 
 def agent(
-    algorithm: str, environment: str, seed: int, threads: int, warmup: int, window: int, fields: Fields
+    algorithm: str,
+    environment: str,
+    seed: int,
+    threads: int,
+    warmup: int,
+    window: int,
+    fields: Fields,
 ) -> dict[str, float]:
     """A loop written by hand around `footlight.Agent`, as the README shows it."""
     import gymnasium
@@ -69,7 +101,13 @@ def agent(
 
     env = gymnasium.make(environment)
     learner = footlight.Agent(
-        algorithm, env.observation_space, env.action_space, seed=seed, compile="on", threads=threads, **fields
+        algorithm,
+        env.observation_space,
+        env.action_space,
+        seed=seed,
+        compile="on",
+        threads=threads,
+        **fields,
     )
     start, updates = 0.0, 0
     observation, _ = env.reset(seed=seed)
@@ -93,14 +131,24 @@ def stepping(environment: str, window: int, fields: Fields, **job: Any) -> dict[
     game: Any = configured(environment, game_settings(fields))
     games, count = game.vector(fields["num_envs"]), fields["num_envs"]
     games.reset(seed=list(range(count)))
-    actions = np.random.default_rng(0).integers(games.single_action_space.n, size=(window // count, count))
+    actions = np.random.default_rng(0).integers(
+        games.single_action_space.n, size=(window // count, count)
+    )
     start = time.perf_counter()
     for row in actions:
         games.step(row)
     return {"steps": window, "updates": 0, "seconds": time.perf_counter() - start}
 
 
-def network(algorithm: str, environment: str, threads: int, warmup: int, window: int, fields: Fields, **job: Any) -> Fields:
+def network(
+    algorithm: str,
+    environment: str,
+    threads: int,
+    warmup: int,
+    window: int,
+    fields: Fields,
+    **job: Any,
+) -> Fields:
     """Acting and updates alone: transitions of one observation that never changes."""
     import numpy as np
 
@@ -111,7 +159,13 @@ def network(algorithm: str, environment: str, threads: int, warmup: int, window:
     env, count = make_one(configured(environment, settings)), fields["num_envs"]
     fields = {name: value for name, value in fields.items() if name not in (*settings, "num_envs")}
     learner = footlight.Agent(
-        algorithm, env.observation_space, env.action_space, num_envs=count, compile="on", threads=threads, **fields
+        algorithm,
+        env.observation_space,
+        env.action_space,
+        num_envs=count,
+        compile="on",
+        threads=threads,
+        **fields,
     )
     seen, zeros = np.repeat(env.reset(seed=0)[0][None], count, 0), np.zeros(count)
     start, updates = 0.0, 0
@@ -119,14 +173,20 @@ def network(algorithm: str, environment: str, threads: int, warmup: int, window:
         if step <= warmup < step + count:
             start, updates = time.perf_counter(), learner.num_updates
         learner.observe(seen, learner.act(seen, explore=True), zeros, seen, zeros, zeros)
-    return {"steps": window, "updates": learner.num_updates - updates, "seconds": time.perf_counter() - start}
+    return {
+        "steps": window,
+        "updates": learner.num_updates - updates,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def game_settings(fields: Fields) -> Fields:
     """Those of the fields that are the environment's."""
     from footlight.environments.atari import AtariConfig
 
-    return {name: value for name, value in fields.items() if name in AtariConfig.__dataclass_fields__}
+    return {
+        name: value for name, value in fields.items() if name in AtariConfig.__dataclass_fields__
+    }
 
 
 def main() -> None:
@@ -135,7 +195,9 @@ def main() -> None:
         case ["versions"]:
             answer: Fields = versions()
         case [("train" | "agent" | "stepping" | "network") as command, job]:
-            answer = {"train": train, "agent": agent, "stepping": stepping, "network": network}[command](**json.loads(job))
+            answer = {"train": train, "agent": agent, "stepping": stepping, "network": network}[
+                command
+            ](**json.loads(job))
         case _:
             sys.exit("usage: ours.py versions | (train | agent | stepping | network) JOB")
     print(json.dumps(answer))

@@ -18,7 +18,15 @@ import time
 from importlib import metadata
 from typing import Any
 
-from hyperparameters import ATARI, ON_POLICY, Fields, make_environments, off_policy, on_policy, set_learning_rates
+from hyperparameters import (
+    ATARI,
+    ON_POLICY,
+    Fields,
+    make_environments,
+    off_policy,
+    on_policy,
+    set_learning_rates,
+)
 
 MODULES = {"sb3": "stable_baselines3", "sbx": "sbx"}
 PACKAGES = {"sb3": ("stable-baselines3", "torch"), "sbx": ("sbx-rl", "jax")}
@@ -36,7 +44,9 @@ def versions() -> dict[str, dict[str, str]]:
     return found
 
 
-def make_model(library: str, algorithm: str, environment: str, seed: int, threads: int, fields: Fields) -> tuple[Any, Fields]:
+def make_model(
+    library: str, algorithm: str, environment: str, seed: int, threads: int, fields: Fields
+) -> tuple[Any, Fields]:
     """The peer's model with the hyperparameters `fields`, and those among them that the peer has no word for."""
     os.environ["NPROC"] = str(threads)  # the size of XLA's thread pool, read when JAX starts
     import torch
@@ -87,7 +97,9 @@ def speed(library: str, warmup: int, window: int, **job: Any) -> dict[str, float
         sys.exit(f"error: {library} has no word for {left_out}")
     model.learn(warmup + window, callback=clock, log_interval=None)
     assert clock.first is not None
-    steps, updates, seconds = (last - first for first, last in zip(clock.first, clock.last, strict=True))
+    steps, updates, seconds = (
+        last - first for first, last in zip(clock.first, clock.last, strict=True)
+    )
     return {"steps": steps, "updates": updates * updates_per_count(model), "seconds": seconds}
 
 

@@ -29,7 +29,7 @@ from footlight.algorithms import ppo
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.make import configured, make_for_evaluation
 from footlight.environments.spaces import describe
-from footlight.evaluation import evaluate
+from footlight.training.evaluation import evaluate
 from footlight.types import RolloutBatch, Transition
 
 GAME: Any = configured("ALE/Breakout-v5", {"life_loss_ends": True})
@@ -42,11 +42,18 @@ class Games(VecEnv):
 
     def __init__(self, seed: int) -> None:
         self.games, self.seed_of_run, self.render_mode = GAME.vector(NUM_ENVS), seed, None
-        super().__init__(NUM_ENVS, self.games.single_observation_space, self.games.single_action_space)
-        self.score, self.scores = np.zeros(NUM_ENVS), []  # of the games under way, and of those that ended
+        super().__init__(
+            NUM_ENVS, self.games.single_observation_space, self.games.single_action_space
+        )
+        self.score, self.scores = (
+            np.zeros(NUM_ENVS),
+            [],
+        )  # of the games under way, and of those that ended
 
     def reset(self) -> Any:
-        return self.games.reset(seed=[1_000 * self.seed_of_run + index for index in range(NUM_ENVS)])[0]
+        return self.games.reset(
+            seed=[1_000 * self.seed_of_run + index for index in range(NUM_ENVS)]
+        )[0]
 
     def step_async(self, actions: Any) -> None:
         self.actions = actions
@@ -57,7 +64,10 @@ class Games(VecEnv):
         self.score += reward
         infos: list[dict[str, Any]] = [{} for _ in range(NUM_ENVS)]
         for env in np.flatnonzero(over | lost):
-            infos[env] = {"terminal_observation": observation[env], "TimeLimit.truncated": bool(truncated[env])}
+            infos[env] = {
+                "terminal_observation": observation[env],
+                "TimeLimit.truncated": bool(truncated[env]),
+            }
         if over.any():
             self.scores += self.score[over].tolist()
             self.score[over] = 0
@@ -85,20 +95,36 @@ class Curve(BaseCallback):
 
     def __init__(self, seed: int, steps: int, output: Path) -> None:
         super().__init__()
-        self.seed, self.steps, self.output, self.last, self.started = seed, steps, output, 0, time.time()
+        self.seed, self.steps, self.output, self.last, self.started = (
+            seed,
+            steps,
+            output,
+            0,
+            time.time(),
+        )
 
     def _on_step(self) -> bool:
         step = self.num_timesteps
         if step // WINDOW == self.last // WINDOW and step < self.steps:
             return True
         scores = self.training_env.scores
-        row: dict[str, Any] = {"step": step, "time_s": time.time() - self.started, "games": len(scores)}
+        row: dict[str, Any] = {
+            "step": step,
+            "time_s": time.time() - self.started,
+            "games": len(scores),
+        }
         row["training_return"] = float(np.mean(scores)) if scores else None
-        row |= {name: float(value) for name, value in self.logger.name_to_value.items() if name.startswith("train/")}
+        row |= {
+            name: float(value)
+            for name, value in self.logger.name_to_value.items()
+            if name.startswith("train/")
+        }
         scores.clear()
         if step // EVAL_EVERY > self.last // EVAL_EVERY or step >= self.steps:
             games, model = make_for_evaluation(GAME, self.seed, "evaluation", EPISODES), self.model
-            policy: Any = type("Policy", (), {"act": lambda self, seen, deterministic: model.predict(seen)[0]})()
+            policy: Any = type(
+                "Policy", (), {"act": lambda self, seen, deterministic: model.predict(seen)[0]}
+            )()
             row["evaluation"] = evaluate(policy, games, EPISODES).returns
             games.close()
         with self.output.open("a") as file:
@@ -134,7 +160,13 @@ def write_curve(folder: Path, output: Path) -> None:
     rows = []
     for step in range(WINDOW, max(row["step"] for row in episodes) + 1, WINDOW):
         scores = [row["return"] for row in episodes if step - WINDOW < row["step"] <= step]
-        rows.append({"step": step, "games": len(scores), "training_return": float(np.mean(scores)) if scores else None})
+        rows.append(
+            {
+                "step": step,
+                "games": len(scores),
+                "training_return": float(np.mean(scores)) if scores else None,
+            }
+        )
     output.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -160,12 +192,21 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
 
     def sb3_parameters() -> torch.Tensor:
         shapes = networks.actor_critic.shapes
-        return networks.actor_critic.flatten({ours: theirs[name].detach() for ours, name in zip(shapes, order, strict=True)})
+        return networks.actor_critic.flatten(
+            {ours: theirs[name].detach() for ours, name in zip(shapes, order, strict=True)}
+        )
 
-    state, buffer = ppo.init(config, networks, spaces, NUM_ENVS), ppo.buffer(config, spaces, NUM_ENVS)
+    state, buffer = (
+        ppo.init(config, networks, spaces, NUM_ENVS),
+        ppo.buffer(config, spaces, NUM_ENVS),
+    )
     start = sb3_parameters()
     state.actor_critic.copy_(start)
-    observation, first, generator = model.env.reset(), np.ones(NUM_ENVS, np.float32), np.random.default_rng(0)
+    observation, first, generator = (
+        model.env.reset(),
+        np.ones(NUM_ENVS, np.float32),
+        np.random.default_rng(0),
+    )
     for rollout in range(rollouts):
         observation, first = collect(model, buffer, observation, first)
         orders = [generator.permutation(N_STEPS * NUM_ENVS) for _ in range(NUM_EPOCHS)]
@@ -180,7 +221,9 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
             )  # SB3 counts environment by environment
             ppo.update(config, networks, state, batch, torch.zeros(MINIBATCH, 0), index == 0)
         moved, apart = sb3_parameters() - start, sb3_parameters() - state.actor_critic
-        print(f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, apart {apart.norm():.2g}")
+        print(
+            f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, apart {apart.norm():.2g}"
+        )
 
 
 def collect(model: Any, buffer: Any, observation: Any, first: Any) -> tuple[Any, Any]:
@@ -194,7 +237,9 @@ def collect(model: Any, buffer: Any, observation: Any, first: Any) -> tuple[Any,
         successor, reward, ended, _ = model.env.step(action)
         model.rollout_buffer.add(observation, action[:, None], reward, first, value, log_prob)
         never = np.zeros(NUM_ENVS, bool)
-        buffer.add(Transition(observation, action, reward, successor.copy(), ended, never), action[:, None])
+        buffer.add(
+            Transition(observation, action, reward, successor.copy(), ended, never), action[:, None]
+        )
         observation, first = successor, ended.astype(np.float32)
     with torch.no_grad():
         last_value = model.policy.predict_values(torch.as_tensor(observation))
@@ -204,15 +249,26 @@ def collect(model: Any, buffer: Any, observation: Any, first: Any) -> tuple[Any,
 
 def main() -> None:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("footlight", "sb3", "parity"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--output", type=Path, default=Path("curve.jsonl"))
-    parser.add_argument("--fields", type=json.loads, default={}, help="further hyperparameters, in the library's words")
+    parser.add_argument(
+        "--fields",
+        type=json.loads,
+        default={},
+        help="further hyperparameters, in the library's words",
+    )
     given = parser.parse_args()
     if given.what == "parity":
-        for epsilon in (1e-5, 1e-2, 1.0):  # the smaller, the more Adam makes of how small gradients are rounded
+        for epsilon in (
+            1e-5,
+            1e-2,
+            1.0,
+        ):  # the smaller, the more Adam makes of how small gradients are rounded
             parity(epsilon)
     else:
         train = train_footlight if given.what == "footlight" else train_sb3

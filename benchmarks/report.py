@@ -50,7 +50,10 @@ def progress(text: str) -> None:
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as aligned lines, the first row being the header; the first column is flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    ]
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
@@ -58,7 +61,9 @@ def provenance(versions: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Machine, versions by interpreter, commit, date and the exact command line."""
     lines = [f"machine   {cpu_model()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"]
     for library, packages in versions.items():
-        lines.append(f"{library:<9} " + ", ".join(f"{name} {version}" for name, version in packages.items()))
+        lines.append(
+            f"{library:<9} " + ", ".join(f"{name} {version}" for name, version in packages.items())
+        )
     lines.append(f"commit    {commit()}")
     lines.append(f"date      {datetime.now(UTC):%Y-%m-%d}")
     lines.append(f"command   {command_line()}")
@@ -68,21 +73,32 @@ def provenance(versions: Mapping[str, Mapping[str, str]]) -> list[str]:
 def cpu_model() -> str:
     """The processor's name as the kernel gives it."""
     info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    names = (
+        [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return (
+        names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    )
 
 
 def commit() -> str:
     """The checkout's commit; `-dirty` where tracked files differ from it."""
     try:
-        return run(["git", "-C", HERE, "describe", "--always", "--dirty", "--abbrev=12", "--match", ""]).strip()
+        return run(
+            ["git", "-C", HERE, "describe", "--always", "--dirty", "--abbrev=12", "--match", ""]
+        ).strip()
     except Failure:
         return "none"
 
 
 def command_line() -> str:
     """This program's command line; of an absolute path only the last three parts, which say what it is."""
-    words = ["/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    words = [
+        "/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word
+        for word in sys.argv[1:]
+    ]
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 

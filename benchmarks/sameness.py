@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from footlight import checkpoint
+from footlight.storage import checkpoint
 
 GROUPS = ("policy", "agent", "buffer", "environments")
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
@@ -20,7 +20,11 @@ STORAGE = {"files", "groups", "segments", "checksum", "logs", "log_bytes", "mach
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:
     """Every array of a checkpoint, by group and name. Raises `UserError` where one is damaged."""
-    return {f"{group}/{name}": array for group in GROUPS for name, array in sorted(checkpoint.read_arrays(folder, group).items())}
+    return {
+        f"{group}/{name}": array
+        for group in GROUPS
+        for name, array in sorted(checkpoint.read_arrays(folder, group).items())
+    }
 
 
 def counters(folder: Path) -> dict[str, Any]:
@@ -33,14 +37,19 @@ def digest(folder: Path) -> str:
     """SHA-256 of a checkpoint's arrays (name, dtype, shape, bytes) and counters."""
     sha = hashlib.sha256()
     for name, array in arrays(folder).items():
-        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + np.ascontiguousarray(array).tobytes())
+        sha.update(
+            f"{name} {array.dtype.str} {array.shape}\n".encode()
+            + np.ascontiguousarray(array).tobytes()
+        )
     sha.update(json.dumps(counters(folder), sort_keys=True).encode())
     return sha.hexdigest()
 
 
 def differences(one: Path, other: Path) -> list[str]:
     """What differs between two run folders, a line each; none where they are the same run."""
-    found = [f"{name}.jsonl: {line}" for name in LOGS for line in _log_differences(one, other, name)]
+    found = [
+        f"{name}.jsonl: {line}" for name in LOGS for line in _log_differences(one, other, name)
+    ]
     for name in ("result.json", "config.json"):
         pair = [dict(_flat(json.loads((run / name).read_text()))) for run in (one, other)]
         found += [f"{name}: {line}" for line in _field_differences(*pair)]
@@ -56,7 +65,9 @@ def differences(one: Path, other: Path) -> list[str]:
             unequal = np.frombuffer(a.tobytes(), np.uint8) != np.frombuffer(b.tobytes(), np.uint8)
             place = np.unravel_index(int(unequal.argmax()) // a.itemsize, a.shape)
             numbers = len(set((np.flatnonzero(unequal) // a.itemsize).tolist()))
-            found.append(f"{name}{list(map(int, place))}: {a[place]!r}, then {b[place]!r} ({numbers} of {a.size} differ)")
+            found.append(
+                f"{name}{list(map(int, place))}: {a[place]!r}, then {b[place]!r} ({numbers} of {a.size} differ)"
+            )
     return found
 
 

@@ -41,7 +41,9 @@ def fresh(plan: Plan | None, words: list[str], log: Path) -> Process:
     """`python -m footlight WORDS`, or the same by way of `killable.py` where there is a plan."""
     start = ["-m", "footlight"] if plan is None else [str(HERE / "killable.py"), to_json(plan)]
     with log.open("w") as output:
-        return subprocess.Popen([sys.executable, *start, *words], stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, *start, *words], stdout=output, stderr=output, start_new_session=True
+        )
 
 
 class Forked:
@@ -83,9 +85,13 @@ class Session:
     def wait_for(self, phase: str, step: float = 0) -> float:
         """Until it is in that phase, that many steps on, or has ended; the seconds since its start."""
         wanted = PHASES.index(phase)
-        while self.process.poll() is None and not (self.pulse.phase == wanted and self.pulse.step >= step):
+        while self.process.poll() is None and not (
+            self.pulse.phase == wanted and self.pulse.step >= step
+        ):
             if time.monotonic() - self._launched > LONGEST:
-                raise self._failure(f"it has not come to {phase} at step {step:,.0f} in {LONGEST:.0f} s")
+                raise self._failure(
+                    f"it has not come to {phase} at step {step:,.0f} in {LONGEST:.0f} s"
+                )
             time.sleep(0.001)
         return time.monotonic() - self._launched
 
@@ -112,7 +118,10 @@ class Session:
             if target == "group":
                 os.killpg(self.process.pid, signal.SIGKILL)
             else:
-                os.kill(generator.choice(workers) if target == "worker" else self.process.pid, signal.SIGKILL)
+                os.kill(
+                    generator.choice(workers) if target == "worker" else self.process.pid,
+                    signal.SIGKILL,
+                )
         return target
 
     def require_no_orphans(self) -> None:
@@ -120,7 +129,9 @@ class Session:
         deadline = time.monotonic() + ORPHANS_END
         while orphans := self._members():
             if time.monotonic() > deadline:
-                raise self._failure(f"{len(orphans)} processes still run {ORPHANS_END:.0f} s after the training was killed")
+                raise self._failure(
+                    f"{len(orphans)} processes still run {ORPHANS_END:.0f} s after the training was killed"
+                )
             time.sleep(0.01)
 
     def end(self) -> None:
@@ -137,7 +148,9 @@ class Session:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):  # it has just ended
-                    state, _, _, session, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+                    state, _, _, session, *_ = (
+                        (entry / "stat").read_text().rpartition(")")[2].split()
+                    )
                     if int(session) == self.process.pid and state not in "ZX":
                         found.append(int(entry.name))
         return found

@@ -18,7 +18,10 @@ from typing import Any
 
 from report import HERE, PEERS, Failure, progress, provenance, publish, run_json, table
 
-LIMITS = ("stepping", "network")  # what a loop is made of, each alone: no loop on these cores is faster than both together
+LIMITS = (
+    "stepping",
+    "network",
+)  # what a loop is made of, each alone: no loop on these cores is faster than both together
 LIBRARIES = ("footlight", "agent", *PEERS, *LIMITS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
 Targets = dict[str, float]  # peer -> how many times as fast
@@ -66,7 +69,11 @@ class Work:
 
     def __str__(self) -> str:
         sizes, fields = self.fields["hidden_sizes"], self.fields
-        size = f"batch {fields['batch_size']}" if self.rollout == 1 else f"{fields['num_envs']} x {fields['n_steps']} steps"
+        size = (
+            f"batch {fields['batch_size']}"
+            if self.rollout == 1
+            else f"{fields['num_envs']} x {fields['n_steps']} steps"
+        )
         precision = " bf16" if fields.get("precision") == "bf16" else ""
         return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}{precision}"
 
@@ -92,24 +99,75 @@ def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) ->
     """One update on each rollout of 5 steps of each environment."""
     fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 5}
     times = {"warmup": warmup, "window": window, "rollout": 5 * num_envs}
-    return Work(algorithm="a2c", environment="CartPole-v1", fields=fields, threads=1, must=must, aim=aim, **times)
+    return Work(
+        algorithm="a2c",
+        environment="CartPole-v1",
+        fields=fields,
+        threads=1,
+        must=must,
+        aim=aim,
+        **times,
+    )
 
 
 def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
     """10 epochs of minibatches of 64 on each of 4 rollouts of 2048 steps of each environment, after 2 rollouts."""
     rollout = 2048 * num_envs
-    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 2048, "minibatch_size": 64, "num_epochs": 10}
-    times = {"warmup": 2 * rollout, "window": 4 * rollout, "rollout": rollout, "updates": 10 * rollout // 64}
-    return Work(algorithm="ppo", environment="CartPole-v1", fields=fields, threads=1, must=must, aim=aim, **times)
+    fields = {
+        "hidden_sizes": (64, 64),
+        "num_envs": num_envs,
+        "n_steps": 2048,
+        "minibatch_size": 64,
+        "num_epochs": 10,
+    }
+    times = {
+        "warmup": 2 * rollout,
+        "window": 4 * rollout,
+        "rollout": rollout,
+        "updates": 10 * rollout // 64,
+    }
+    return Work(
+        algorithm="ppo",
+        environment="CartPole-v1",
+        fields=fields,
+        threads=1,
+        must=must,
+        aim=aim,
+        **times,
+    )
 
 
 def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -> Work:
     """A2C on Breakout from pixels, with the convolutions and the settings of the paper."""
-    fields = {"num_envs": num_envs, "n_steps": 5, "torso": "nature", "hidden_sizes": (512,), "activation": "relu"}
-    fields |= {"shared_torso": True, "optimizer": "rmsprop-tf", "optimizer_epsilon": 1e-5, "entropy_coef": 0.01}
-    fields |= {"value_coef": 0.25, "clip_reward": 1.0, "life_loss_ends": True, "precision": precision}
+    fields = {
+        "num_envs": num_envs,
+        "n_steps": 5,
+        "torso": "nature",
+        "hidden_sizes": (512,),
+        "activation": "relu",
+    }
+    fields |= {
+        "shared_torso": True,
+        "optimizer": "rmsprop-tf",
+        "optimizer_epsilon": 1e-5,
+        "entropy_coef": 0.01,
+    }
+    fields |= {
+        "value_coef": 0.25,
+        "clip_reward": 1.0,
+        "life_loss_ends": True,
+        "precision": precision,
+    }
     times = {"warmup": 4_000, "window": 40_000, "rollout": 5 * num_envs}
-    return Work(algorithm="a2c", environment="ALE/Breakout-v5", fields=fields, threads=2, must=must, aim=aim, **times)
+    return Work(
+        algorithm="a2c",
+        environment="ALE/Breakout-v5",
+        fields=fields,
+        threads=2,
+        must=must,
+        aim=aim,
+        **times,
+    )
 
 
 WORKS = {
@@ -130,16 +188,44 @@ WORKS = {
 
 def read_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("works", nargs="*", metavar="WORK", help=f"which of {', '.join(WORKS)} (default: all)")
-    add("--peer-python", default=sys.executable, metavar="PATH", help="the interpreter that has the peers")
-    add("--libraries", nargs="+", default=LIBRARIES, choices=LIBRARIES, help="agent: a hand-written loop")
-    add("--threads", nargs="+", type=int, metavar="N", help="thread counts to try (default: the work's own)")
+    add(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter that has the peers",
+    )
+    add(
+        "--libraries",
+        nargs="+",
+        default=LIBRARIES,
+        choices=LIBRARIES,
+        help="agent: a hand-written loop",
+    )
+    add(
+        "--threads",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="thread counts to try (default: the work's own)",
+    )
     add("--rounds", type=int, metavar="N", help="measurements of each library (default: 3)")
-    add("--warmup", type=int, metavar="STEPS", help="steps before the clock starts (default: the work's own)")
+    add(
+        "--warmup",
+        type=int,
+        metavar="STEPS",
+        help="steps before the clock starts (default: the work's own)",
+    )
     add("--window", type=int, metavar="STEPS", help="steps timed (default: the work's own)")
-    add("--quick", action="store_true", help="1 round, half the warm-up, a fifth of the window: a look, not a result")
+    add(
+        "--quick",
+        action="store_true",
+        help="1 round, half the warm-up, a fifth of the window: a look, not a result",
+    )
     add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     if unknown := {*arguments.works} - {*WORKS}:
@@ -182,12 +268,19 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
     expected = window // work.rollout * work.updates
     # The rows in which a native vector environment resets fill rollouts and are no steps: updates a step differ by up to 3 %
     due = expected * answer["steps"] / window
-    if abs(answer["steps"] - window) > 0.001 * window or not 0.97 * due - 1 <= answer["updates"] <= 1.03 * due + 1:
-        raise Failure(f"it made {answer['updates']} updates in {answer['steps']} steps, and not {expected} in {window}")
+    if (
+        abs(answer["steps"] - window) > 0.001 * window
+        or not 0.97 * due - 1 <= answer["updates"] <= 1.03 * due + 1
+    ):
+        raise Failure(
+            f"it made {answer['updates']} updates in {answer['steps']} steps, and not {expected} in {window}"
+        )
     return float(answer["steps"] / answer["seconds"])
 
 
-def measure_rounds(name: str, threads: int, libraries: Sequence[str], arguments: argparse.Namespace) -> tuple[Rates, list[str]]:
+def measure_rounds(
+    name: str, threads: int, libraries: Sequence[str], arguments: argparse.Namespace
+) -> tuple[Rates, list[str]]:
     """All rounds of one work, the libraries in turn; a library that fails is left out from then on, and said so."""
     rates: Rates = {library: [] for library in libraries if WORKS[name].has(library)}
     failures: dict[str, str] = {}
@@ -200,9 +293,13 @@ def measure_rounds(name: str, threads: int, libraries: Sequence[str], arguments:
                 outcome = f"{rates[library][-1]:,.0f} steps/s"
             except Failure as failure:
                 failures[library] = outcome = f"failed: {failure}"
-            progress(f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: {outcome}")
+            progress(
+                f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: {outcome}"
+            )
     whole = {library: values for library, values in rates.items() if library not in failures}
-    return whole, [f"{library} on {name}, threads {threads}, {text}" for library, text in failures.items()]
+    return whole, [
+        f"{library} on {name}, threads {threads}, {text}" for library, text in failures.items()
+    ]
 
 
 def best_of(rates: Sequence[Rates], libraries: Sequence[str]) -> Rates:
@@ -227,9 +324,19 @@ def ratio_rows(work: Work, threads: str, rates: Rates, judge: bool) -> list[list
     for peer in PEERS:
         if "footlight" not in rates or peer not in rates:
             continue
-        ratios = [ours / theirs for ours, theirs in zip(rates["footlight"], rates[peer], strict=True)]
+        ratios = [
+            ours / theirs for ours, theirs in zip(rates["footlight"], rates[peer], strict=True)
+        ]
         targets = [targets.get(peer) if judge else None for targets in (work.must, work.aim)]
-        rows.append([str(work), threads, peer, spread(ratios, 2), *(verdict(x, median(ratios)) for x in targets)])
+        rows.append(
+            [
+                str(work),
+                threads,
+                peer,
+                spread(ratios, 2),
+                *(verdict(x, median(ratios)) for x in targets),
+            ]
+        )
     return rows
 
 
@@ -244,14 +351,18 @@ def installed(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, str]],
     for peer in PEERS:
         if peer in arguments.libraries and peer not in found:
             notes.append(f"{peer} is not installed in the peers' interpreter: left out")
-    return versions | {peer: found[peer] for peer in PEERS if peer in arguments.libraries and peer in found}, notes
+    return versions | {
+        peer: found[peer] for peer in PEERS if peer in arguments.libraries and peer in found
+    }, notes
 
 
 def main() -> int:
     """Measure, report; 1 where a figure is missing or a `must` is missed."""
     arguments = read_arguments()
     versions, notes = installed(arguments)
-    libraries = [name for name in arguments.libraries if name in versions or name in ("agent", *LIMITS)]
+    libraries = [
+        name for name in arguments.libraries if name in versions or name in ("agent", *LIMITS)
+    ]
     works = arguments.works or list(WORKS)
     libraries = [name for name in libraries if any(WORKS[work].has(name) for work in works)]
     speeds = [["environment steps per second", "steps", "threads", *libraries]]
@@ -265,9 +376,13 @@ def main() -> int:
         if sweep:
             swept["best"] = best_of(list(swept.values()), libraries)
         for threads_label, rates in swept.items():
-            cells = [spread(rates[library], 0) if library in rates else "-" for library in libraries]
+            cells = [
+                spread(rates[library], 0) if library in rates else "-" for library in libraries
+            ]
             speeds.append([str(work), f"{times_of(work, arguments)[1]:,}", threads_label, *cells])
-            ratios += ratio_rows(work, threads_label, rates, judge=threads_label == "best" or not sweep)
+            ratios += ratio_rows(
+                work, threads_label, rates, judge=threads_label == "best" or not sweep
+            )
     lines = [
         "Whole training loop, equal updates; evaluation, checkpoints and video off. Median (min..max) over rounds.",
         f"Rounds: {arguments.rounds}, each of so many steps after a warm-up. Batch: 1 update a step.",

@@ -25,32 +25,39 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "Agent": "footlight.agent",
+    "Agent": "footlight.learning.agent",
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
     "EnvironmentFault": "footlight.errors",
-    "Evaluation": "footlight.evaluation",
+    "Evaluation": "footlight.training.evaluation",
     "FootlightError": "footlight.errors",
-    "Policy": "footlight.policy",
+    "Policy": "footlight.learning.policy",
     "StorageFault": "footlight.errors",
     "UserError": "footlight.errors",
-    "load": "footlight.policy",
+    "load": "footlight.learning.policy",
     "Run": "footlight.run",
     "evaluate": "footlight.api",
     "plot": "footlight.api",
-    "replay": "footlight.crash",
+    "replay": "footlight.environments.reproduce",
     "resume": "footlight.api",
     "train": "footlight.api",
 }
 
 if TYPE_CHECKING:
-    from footlight.agent import Agent
     from footlight.api import evaluate, plot, resume, train
-    from footlight.crash import replay
-    from footlight.errors import DeviceFault, Diverged, EnvironmentFault, FootlightError, StorageFault, UserError
-    from footlight.evaluation import Evaluation
-    from footlight.policy import Policy, load
+    from footlight.environments.reproduce import replay
+    from footlight.errors import (
+        DeviceFault,
+        Diverged,
+        EnvironmentFault,
+        FootlightError,
+        StorageFault,
+        UserError,
+    )
+    from footlight.learning.agent import Agent
+    from footlight.learning.policy import Policy, load
     from footlight.run import Run
+    from footlight.training.evaluation import Evaluation
 
 
 def __getattr__(name: str) -> Any:

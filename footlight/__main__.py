@@ -2,6 +2,6 @@
 
 import sys
 
-from footlight.cli import main
+from footlight.cli.main import main
 
 sys.exit(main())

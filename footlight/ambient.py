@@ -20,7 +20,10 @@ _default_dtype, _num_modes, _is_inference = (
     torch._C._len_torch_function_stack,
     torch.is_inference_mode_enabled,
 )
-_any_autocast, _product_precision = torch._C._is_any_autocast_enabled, torch._C._get_float32_matmul_precision
+_any_autocast, _product_precision = (
+    torch._C._is_any_autocast_enabled,
+    torch._C._get_float32_matmul_precision,
+)
 
 
 def computes(function: Callable[P, T]) -> Callable[P, T]:

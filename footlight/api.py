@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight import checkpoint, crash
-from footlight.agent import Agent
 from footlight.algorithms import Algorithm, find, name_of
 from footlight.ambient import process_restored
 from footlight.buffers.memory import format_bytes
-from footlight.cleanup import closing as closing_environments
-from footlight.cleanup import leaving
-from footlight.config import build, describe_value
-from footlight.environments.exactness import inexactness
+from footlight.config.fields import build, describe_value
+from footlight.config.options import Options
+from footlight.contexts import closing as closing_environments
+from footlight.contexts import leaving
+from footlight.environments import reproduce
+from footlight.environments.determinism import inexactness
 from footlight.environments.make import (
     Environments,
     EnvironmentSource,
@@ -30,22 +30,23 @@ from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, counted, quoted
-from footlight.evaluation import Evaluation
-from footlight.instances import Instances
-from footlight.interruption import Interruption
+from footlight.instruments.progress import Display
+from footlight.learning.agent import Agent
 from footlight.machine import describe_machine, describe_process, differences
-from footlight.options import Options
-from footlight.record import changed, describe, mend, options_of
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
-from footlight.runs.follower import followed
 from footlight.runs.lock import locked
-from footlight.runs.progress import Display
-from footlight.runs.track import require_trackers
-from footlight.storage import user_path
-from footlight.threads import choose_threads
-from footlight.training import Training
-from footlight.values import read_toml, resolve, update_warnings
+from footlight.runs.trackers.follower import followed
+from footlight.runs.trackers.track import require_trackers
+from footlight.signals import Interruption
+from footlight.storage import checkpoint
+from footlight.storage.files import user_path
+from footlight.training.evaluation import Evaluation
+from footlight.training.instances import Instances
+from footlight.training.loop import Training
+from footlight.training.run_config import changed, describe, mend, options_of
+from footlight.training.threads import choose_threads
+from footlight.training.values import read_toml, resolve, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,9 +69,9 @@ def train(
     environment: an id or `EnvSpec`, a gymnasium environment or vector environment, or a function that makes one.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that holds no run yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
-    network: the user's own, see `footlight.algorithms.networks` and `.on_policy`. quiet: print nothing.
-    values: fields of `footlight.options.Options` (steps, seed, ...) and of the algorithm's config (gamma, ...), and `env_kwargs`,
-    a mapping: the arguments that the environment of an id is made with.
+    network: the user's own, see `footlight.algorithms.off_policy` and `.on_policy`. quiet: print nothing.
+    values: fields of `footlight.config.options.Options` (steps, seed, ...) and of the algorithm's
+        config (gamma, ...), and `env_kwargs`, a mapping: arguments for `gymnasium.make`.
     A value given here wins over the file, the file over the preset, the preset over the defaults.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault` after what is whole was saved;
@@ -86,13 +87,28 @@ def train(
     num_envs = options.num_envs if "num_envs" in resolved.options else None
     said = [*resolved.notes]  # printed once it is certain that there will be a run
     chosen = choose(environment, num_envs, options.vectorization, said.append)
-    with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:  # on every path
-        environments = closing.enter_context(_make_environments(environment, options, num_envs, chosen, display))
+    with (
+        process_restored(),
+        interruption.listening(display.say),
+        contextlib.ExitStack() as closing,
+    ):  # on every path
+        environments = closing.enter_context(
+            _make_environments(environment, options, num_envs, chosen, display)
+        )
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
         with resolved.blamed():
-            agent = _make_agent(algorithm, environments, options, build(method.Config, resolved.fields), network, display)
-        instances = Instances(environment, environments, options, _supervision(options, display), said.append)
+            agent = _make_agent(
+                algorithm,
+                environments,
+                options,
+                build(method.Config, resolved.fields),
+                network,
+                display,
+            )
+        instances = Instances(
+            environment, environments, options, _supervision(options, display), said.append
+        )
         inexact = instances.examine(inexactness)
         evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
         recorder = instances.recorder(agent)
@@ -102,15 +118,34 @@ def train(
         closing.enter_context(locked(path))
         require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
-        record = describe(agent, environment, place, resolved.preset, options, inexact or "exact") | instances.record
+        record = (
+            describe(agent, environment, place, resolved.preset, options, inexact or "exact")
+            | instances.record
+        )
         folder.write_json("config.json", record)
         known_as = shown(path, start, run_dir)
-        closing.enter_context(crash.kept(path, record, known_as))
-        display.say("\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said]))
-        training = Training(agent, environments, evaluation_env, options, folder, display, record, interruption, recorder)
+        closing.enter_context(reproduce.kept(path, record, known_as))
+        display.say(
+            "\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said])
+        )
+        training = Training(
+            agent,
+            environments,
+            evaluation_env,
+            options,
+            folder,
+            display,
+            record,
+            interruption,
+            recorder,
+        )
         training.checkpoints.create()
         training.save()  # from here on there is something to continue from, whatever happens
-        return _go(Run(path, environment, network, None if isinstance(algorithm, str) else algorithm), training, known_as)
+        return _go(
+            Run(path, environment, network, None if isinstance(algorithm, str) else algorithm),
+            training,
+            known_as,
+        )
 
 
 def resume(
@@ -126,15 +161,20 @@ def resume(
 ) -> Run:
     """Go on with a stopped run from its newest whole checkpoint, to `steps` environment steps in all (default: as it was begun).
 
-    changes: fields of `Options` that are to be others from now on, those of `footlight.options.CHANGEABLE`; a `max_time` of
-    "none" is no limit any longer.
+    changes: new values for fields of `Options`, those in `footlight.config.options.CHANGEABLE`;
+        a `max_time` of "none" removes the limit.
     `environment`, `network` and `algorithm` are needed again where the run was made with objects that no file can hold;
     `allow_env_import` where its environment is a `module:Env-v0`: the name of that module.
     Raises what `train` raises.
     """
-    known_as, path = user_path(run_dir), user_path(run_dir).absolute()  # an environment may change the working directory
+    known_as, path = (
+        user_path(run_dir),
+        user_path(run_dir).absolute(),
+    )  # an environment may change the working directory
     run = Run(path, environment, network, algorithm, allow_env_import)
-    changes = {name: value for name, value in {"steps": steps, **changes}.items() if value is not None}
+    changes = {
+        name: value for name, value in {"steps": steps, **changes}.items() if value is not None
+    }
     _require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
     with process_restored(), interruption.listening(display.say), contextlib.ExitStack() as closing:
@@ -147,34 +187,66 @@ def resume(
         require_trackers(options.track if "track" in changes else ())
         mend(path, record, display.say)
         if at > options.steps or (at == options.steps and _has_ended(run, at)):
-            raise UserError(f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to continue")
+            raise UserError(
+                f"{run_dir} has reached step {at:,} of {options.steps:,} - give a larger --steps to continue"
+            )
         display = Display(options.steps, start_step=at, quiet=quiet)
         kind = options.num_envs, options.vectorization
-        environments = closing.enter_context(_make_environments(run.source, options, *kind, display))
+        environments = closing.enter_context(
+            _make_environments(run.source, options, *kind, display)
+        )
         said: list[str] = []
-        instances = Instances(run.source, environments, options, _supervision(options, display), said.append)
+        instances = Instances(
+            run.source, environments, options, _supervision(options, display), said.append
+        )
         other = instances.examine_resumed(manifest)
         evaluation_env = closing.enter_context(instances.evaluation_env(record["resume"]))
-        torch.set_num_threads(options.threads or 1)  # as recorded: another number would round differently
+        torch.set_num_threads(
+            options.threads or 1
+        )  # as recorded: another number would round differently
         agent = Agent.load(
-            saved, algorithm=algorithm, network=network, device=options.device, total_steps=options.steps, notice=display.say
+            saved,
+            algorithm=algorithm,
+            network=network,
+            device=options.device,
+            total_steps=options.steps,
+            notice=display.say,
         )
         recorder = instances.recorder(agent)
         interruption.end_after(options.max_time)
         now, folder = changed(record, options, changes) | instances.record, RunFolder(path)
-        training = Training(agent, environments, evaluation_env, options, folder, display, now, interruption, recorder, other)
+        training = Training(
+            agent,
+            environments,
+            evaluation_env,
+            options,
+            folder,
+            display,
+            now,
+            interruption,
+            recorder,
+            other,
+        )
         if options.track and "track" not in changes:
-            said.append(f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that")
+            said.append(
+                f"sending to {', '.join(options.track)}, as recorded; `--track none` ends that"
+            )
         said[:0] = update_warnings(agent, options.steps)
-        display.say("\n".join([f"resuming {run_dir} at step {at:,}", _header(training.record, agent), *said]))
+        display.say(
+            "\n".join(
+                [f"resuming {run_dir} at step {at:,}", _header(training.record, agent), *said]
+            )
+        )
         for reason in _changes_since(machine, record, run.source):
             training.mark_inexact(reason)
-        closing.enter_context(crash.kept(path, now, known_as))
+        closing.enter_context(reproduce.kept(path, now, known_as))
         training.restore(saved)
         return _go(run, training, known_as)
 
 
-def _changes_since(machine: Mapping[str, Any], record: Mapping[str, Any], source: EnvironmentSource) -> Iterator[str]:
+def _changes_since(
+    machine: Mapping[str, Any], record: Mapping[str, Any], source: EnvironmentSource
+) -> Iterator[str]:
     """Why a run may continue with other numbers: what differs from the machine and the code that it was saved with."""
     if new := differences(machine, describe_machine()):
         yield f"resumed with {', '.join(new)}"
@@ -199,7 +271,12 @@ def _has_ended(run: Run, step: int) -> bool:
     return result.get("status") == "finished" and result.get("steps") == step
 
 
-def evaluate(run_dir: str | Path, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+def evaluate(
+    run_dir: str | Path,
+    episodes: int = 20,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+) -> Evaluation:
     """`Run(run_dir).evaluate(...)`."""
     return Run(user_path(run_dir)).evaluate(episodes, seed, deterministic)
 
@@ -212,18 +289,27 @@ def plot(
     metric: str | None = None,
     x: str | None = None,
 ) -> "Figure":
-    """Learning curves as a Matplotlib figure, written to `output` if that is given; see `footlight.runs.plot.plot_runs`."""
-    from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+    """Learning curves as a Matplotlib figure, written to `output` if that is given.
+
+    See `footlight.instruments.plot.plot_runs`.
+    """
+    from footlight.instruments.plot import plot_runs  # matplotlib is for those who plot
 
     return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 
 
 @contextlib.contextmanager
 def _make_environments(
-    source: EnvironmentSource, options: Options, num_envs: int | None, vectorization: str, display: Display
+    source: EnvironmentSource,
+    options: Options,
+    num_envs: int | None,
+    vectorization: str,
+    display: Display,
 ) -> Iterator[Environments]:
     supervision = _supervision(options, display)
-    made = make(source, options.seed, num_envs, vectorization=vectorization, supervision=supervision)
+    made = make(
+        source, options.seed, num_envs, vectorization=vectorization, supervision=supervision
+    )
     with closing_environments(made, display.say):
         yield made
 
@@ -238,9 +324,15 @@ def _go(run: Run, training: Training, path: Path) -> Run:
     try:
         seconds = training.compile()
         training.save_record()
-        agent = {"device": str(training.agent.device), "compiled": training.agent.compiled, "compile_seconds": round(seconds, 1)}
+        agent = {
+            "device": str(training.agent.device),
+            "compiled": training.agent.compiled,
+            "compile_seconds": round(seconds, 1),
+        }
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
-        watching = watched([training.environments, training.evaluator.environments], training.options.env_timeout)
+        watching = watched(
+            [training.environments, training.evaluator.environments], training.options.env_timeout
+        )
         following = followed(run.folder, training.options.track, display.say)
         showing = leaving(display, "the display", display.say)
         with watching, leaving(following, "tracking", display.say) as training.after_flush, showing:
@@ -254,7 +346,12 @@ def _go(run: Run, training: Training, path: Path) -> Run:
 
 
 def _make_agent(
-    algorithm: str | Algorithm, environments: Environments, options: Options, config: Any, network: Any, display: Display
+    algorithm: str | Algorithm,
+    environments: Environments,
+    options: Options,
+    config: Any,
+    network: Any,
+    display: Display,
 ) -> Agent:
     torch.set_num_threads(1)  # initial weights must not depend on how many there are
     agent = Agent(
@@ -280,7 +377,13 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
     update = "compiled" if agent.compiled else "eager"
     threads = torch.get_num_threads()
     verdict = record.get("resume")  # None: of a run that was begun before there was a probe
-    resumes = "" if verdict is None else " | resumes exactly" if verdict == "exact" else f" | resumes inexactly: {verdict}"
+    resumes = (
+        ""
+        if verdict is None
+        else " | resumes exactly"
+        if verdict == "exact"
+        else f" | resumes inexactly: {verdict}"
+    )
     if str(verdict).startswith("unknown: "):
         resumes = f" | whether it resumes exactly is {verdict}"
     return (
@@ -294,13 +397,19 @@ def _header(record: Mapping[str, Any], agent: Agent) -> str:
 
 def _in_words(record: Mapping[str, Any]) -> str:
     """The environment of a run and its arguments, for the header."""
-    kwargs = ", ".join(f"{name}={describe_value(value)}" for name, value in record.get("env_kwargs", {}).items())
+    kwargs = ", ".join(
+        f"{name}={describe_value(value)}" for name, value in record.get("env_kwargs", {}).items()
+    )
     return f"{record['environment']} ({kwargs})" if kwargs else str(record["environment"])
 
 
 def _closing(folder: Path, result: Mapping[str, Any]) -> str:
     final = result["final_evaluation"]
-    score = f"final evaluation {Evaluation.from_json(final).summary()}" if final else "no final evaluation"
+    score = (
+        f"final evaluation {Evaluation.from_json(final).summary()}"
+        if final
+        else "no final evaluation"
+    )
     pace = f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['steps_per_second']:.0f} steps/s)"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"

@@ -3,15 +3,11 @@
 A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of these is a bug of ours (exit code 1).
 """
 
-import difflib
 import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from footlight.synonyms import difference, translate
 
 
 class FootlightError(Exception):
@@ -111,23 +107,3 @@ def quoted(path: str | Path) -> str:
 def warn(text: str) -> None:
     """Say something on standard error that is no error."""
     print(printable(text), file=sys.stderr)
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """`" - did you mean 'x'?"` for the known name closest to `word`, or the empty string.
-
-    It matches regardless of case and dashes, by its name in other libraries, or by similar spelling.
-    """
-    names = {_normal(name): name for name in known}
-    asked = _normal(word)
-    found, note = asked if asked in names else translate(asked, names), difference(asked)
-    if found is None:
-        cutoff = 0.66 if len(asked) <= 4 else 0.75  # one letter of a short word is a large part of it
-        found, note = next(iter(difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)), None), ""
-    if found is None:
-        return ""
-    return f" - did you mean {names[found]!r}{f' ({note})' if note else ''}?"
-
-
-def _normal(name: str) -> str:
-    return name.lstrip("-").replace("-", "_").lower()

@@ -10,28 +10,41 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from footlight import checkpoint, forms, recording
-from footlight.assessor import Assessor, load_assessor
-from footlight.cleanup import closing
-from footlight.config import Range, integer
+from footlight.config.fields import Range, integer
+from footlight.contexts import closing
 from footlight.environments.atari import AtariGame
-from footlight.environments.exactness import DIFFERENT, NOT_COMPARED, announcement, inexactness
-from footlight.environments.make import EnvironmentSource, configured, make, make_for_evaluation, require_allowed
+from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, announcement, inexactness
+from footlight.environments.make import (
+    EnvironmentSource,
+    configured,
+    make,
+    make_for_evaluation,
+    require_allowed,
+)
 from footlight.environments.naming import name_of
 from footlight.environments.spaces import describe
 from footlight.environments.trial import why_different
-from footlight.environments.wrappers import read_statistics, remedy, statistics_of, statistics_wrappers, write_statistics
+from footlight.environments.wrappers import (
+    read_statistics,
+    remedy,
+    statistics_of,
+    statistics_wrappers,
+    write_statistics,
+)
 from footlight.errors import UserError, warn
-from footlight.evaluation import Evaluation, episode_limit
-from footlight.evaluation import evaluate as run_episodes
-from footlight.export import Export, export
-from footlight.policy import Policy, load
-from footlight.runs.overlay import enlarged
-from footlight.runs.track import track
-from footlight.runs.video import write_video
-from footlight.runs.window import require_screen, show
-from footlight.storage import user_path
+from footlight.instruments import videos
+from footlight.instruments.critic_probe import Assessor, load_assessor
+from footlight.instruments.export import Export, export
+from footlight.instruments.overlay import enlarged
+from footlight.instruments.video import write_video
+from footlight.instruments.window import require_screen, show
+from footlight.learning.policy import Policy, load
+from footlight.runs.trackers.track import track
+from footlight.storage import checkpoint, schemas
+from footlight.storage.files import user_path
 from footlight.streams import MAX_SEED, derived_seed
+from footlight.training.evaluation import Evaluation, episode_limit
+from footlight.training.evaluation import evaluate as run_episodes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,14 +69,16 @@ class Run:
         """The content of `config.json`, as the newest checkpoint repeats it under its checksum. Raises `UserError`."""
         record = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
         if record is None:
-            raise UserError(f"{self.folder} is not a run folder - it is an agent that was saved by itself - use footlight.load")
+            raise UserError(
+                f"{self.folder} is not a run folder - it is an agent that was saved by itself - use footlight.load"
+            )
         return dict(record)
 
     @property
     def result(self) -> dict[str, Any] | None:
         """The content of `result.json`: status, steps, seconds, final evaluation; None before the run has stopped."""
         path = self.folder / "result.json"
-        return forms.read(path, forms.Result) if path.exists() else None
+        return schemas.read(path, schemas.Result) if path.exists() else None
 
     @property
     def policy(self) -> Policy:
@@ -77,7 +92,11 @@ class Run:
             return self.environment
         config = self.config
         if self.environment is not None:
-            return str(self.environment) if self.environment != config["environment"] else self._configured(config)
+            return (
+                str(self.environment)
+                if self.environment != config["environment"]
+                else self._configured(config)
+            )
         if config.get("environment_source", "id") != "id":
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
@@ -87,7 +106,9 @@ class Run:
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return configured(config["environment"], config.get("environment_config"), config.get("env_kwargs"))
+        return configured(
+            config["environment"], config.get("environment_config"), config.get("env_kwargs")
+        )
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """One environment as it was trained on. Raises `UserError` where none can be made that is.
@@ -97,7 +118,7 @@ class Run:
         """
         source = self.source
         self._require_same(source)
-        env = recording.make_env(source, render_mode)
+        env = videos.make_env(source, render_mode)
         try:
             self._require_spaces(env)
             self._use_statistics(env)
@@ -138,7 +159,9 @@ class Run:
         """Give the wrappers the statistics of the training's first environment. Raises `UserError` where none are saved."""
         if not (names := statistics_wrappers(env)):
             return
-        saved = statistics_of(checkpoint.read_arrays(checkpoint.find(self.folder), "environments"), 0)
+        saved = statistics_of(
+            checkpoint.read_arrays(checkpoint.find(self.folder), "environments"), 0
+        )
         if set(saved) != set(read_statistics(env)):
             raise UserError(
                 f"{self.folder} does not hold the running statistics of {', '.join(names)} - without them the environment is "
@@ -165,16 +188,22 @@ class Run:
         environments = make_for_evaluation(whole, seed, "evaluate", episodes)
         limit = episode_limit(int(self.config["steps"]))
         with closing(environments):
-            return run_episodes(policy, environments, episodes, deterministic, limit=limit, progress=progress)
+            return run_episodes(
+                policy, environments, episodes, deterministic, limit=limit, progress=progress
+            )
 
-    def plot(self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None) -> "Figure":
+    def plot(
+        self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None
+    ) -> "Figure":
         """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
 
         metric, x: as in `footlight.plot`.
         """
-        from footlight.runs.plot import plot_runs  # matplotlib is for those who plot
+        from footlight.instruments.plot import plot_runs  # matplotlib is for those who plot
 
-        return plot_runs(self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x)
+        return plot_runs(
+            self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x
+        )
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
@@ -187,7 +216,9 @@ class Run:
         """
         track(self.folder, trackers, **options)
 
-    def video(self, output: str | Path, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> Path:
+    def video(
+        self, output: str | Path, episodes: int = 1, seed: int | None = None, overlay: bool = False
+    ) -> Path:
         """Record episodes of the newest checkpoint as .mp4 or .gif, each cut off after ten minutes. Gives the file.
 
         `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
@@ -196,9 +227,12 @@ class Run:
         player, assessor = self._player(), self._assessor(overlay)
         path = user_path(output).absolute()  # an environment may change the working directory
         with closing(self.make_env("rgb_array")) as env:
-            fps = recording.frames_per_second(env)
-            most_steps = int(recording.MAX_SECONDS * fps)
-            films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
+            fps = videos.frames_per_second(env)
+            most_steps = int(videos.MAX_SECONDS * fps)
+            films = (
+                videos.film(player, env, each, assessor, most_steps)
+                for each in _seeds(seed, episodes)
+            )
             write_video(itertools.chain.from_iterable(films), path, fps)
         return user_path(output)
 
@@ -211,15 +245,20 @@ class Run:
         seed = self._checked(episodes, seed)
         player, assessor = self._player(), self._assessor(overlay)
         title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
-        with closing(self.make_env("rgb_array" if overlay or not self._has_window() else "human")) as env:
+        with closing(
+            self.make_env("rgb_array" if overlay or not self._has_window() else "human")
+        ) as env:
             if env.render_mode == "human":
                 for each in _seeds(seed, episodes):
-                    for _ in recording.play(player, env, each):
+                    for _ in videos.play(player, env, each):
                         pass  # the environment draws by itself
                 return
-            fps = recording.frames_per_second(env)
-            most_steps = int(recording.MAX_SECONDS * fps) if overlay else None
-            films = (recording.film(player, env, each, assessor, most_steps) for each in _seeds(seed, episodes))
+            fps = videos.frames_per_second(env)
+            most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
+            films = (
+                videos.film(player, env, each, assessor, most_steps)
+                for each in _seeds(seed, episodes)
+            )
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
 
     def _has_window(self) -> bool:
@@ -227,12 +266,18 @@ class Run:
         with closing(self.make_env()) as env:
             return "human" in env.metadata.get("render_modes", ())
 
-    def _player(self) -> recording.Player:
+    def _player(self) -> videos.Player:
         """The policy as the run's own evaluations have it."""
-        return partial(self.policy.player, deterministic=not self.config.get("eval_stochastic", False))
+        return partial(
+            self.policy.player, deterministic=not self.config.get("eval_stochastic", False)
+        )
 
     def _assessor(self, overlay: bool) -> Assessor | None:
-        return load_assessor(self.folder, algorithm=self.algorithm, network=self.network) if overlay else None
+        return (
+            load_assessor(self.folder, algorithm=self.algorithm, network=self.network)
+            if overlay
+            else None
+        )
 
     def _checked(self, episodes: int, seed: int | None) -> int:
         seed = self.config["seed"] if seed is None else seed

@@ -26,7 +26,11 @@ class Streams:
 
     def __init__(self, seed: int) -> None:
         self.exploration, self.minibatch, self.update = (
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))))
+            np.random.Generator(
+                np.random.PCG64(
+                    np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()),))
+                )
+            )
             for name in STREAMS
         )
 

@@ -5,7 +5,7 @@ B batch, N critics of an ensemble, A action dimensions or choices, O observation
 H outputs of a network that describe a distribution over actions, P parameters.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,9 @@ class Transition(NamedTuple):
     next_observation: Array  # [E, *observation shape]
     terminated: Array  # [E] bool
     truncated: Array  # [E] bool
-    valid: Array | None = None  # [E] bool; None is all. Autoreset NEXT_STEP makes steps that are resets and no transitions
+    valid: Array | None = (
+        None  # [E] bool; None is all. Autoreset NEXT_STEP makes steps that are resets and no transitions
+    )
 
 
 class Batch(NamedTuple):
@@ -113,7 +115,9 @@ class BoxAction:
 
     def __post_init__(self) -> None:
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)
-        object.__setattr__(self, "_middle", low / 2 + high / 2)  # halves first: wide bounds must not overflow
+        object.__setattr__(
+            self, "_middle", low / 2 + high / 2
+        )  # halves first: wide bounds must not overflow
         object.__setattr__(self, "_half", high / 2 - low / 2)
 
     @property
@@ -137,7 +141,11 @@ class BoxAction:
     def from_environment(self, action: Array) -> FloatArray:
         """Actions in the environment's units [E, *shape] -> [-1, 1], [E, A]."""
         unit = (action - self._middle) / self._half  # type: ignore[attr-defined]
-        return np.minimum(np.maximum(unit, -1), 1).reshape(len(action), self.size).astype(np.float32, copy=False)
+        return (
+            np.minimum(np.maximum(unit, -1), 1)
+            .reshape(len(action), self.size)
+            .astype(np.float32, copy=False)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +169,9 @@ class DiscreteAction:
 
     def to_environment(self, choice_EA: Array) -> Array:
         """Choices counted from 0 -> the environment's own numbers and shape."""
-        action: Array = (choice_EA + self.starts).reshape(-1, *self.shape).astype(self.dtype, copy=False)
+        action: Array = (
+            (choice_EA + self.starts).reshape(-1, *self.shape).astype(self.dtype, copy=False)
+        )
         return action
 
     def from_environment(self, action: Array) -> Array:
@@ -175,17 +185,32 @@ class Spaces:
     """What an algorithm has to know of an environment."""
 
     observation_shape: tuple[int, ...]
-    observation_dtype: str  # as stored: "float32", or the environment's own integer dtype such as "uint8"
+    observation_dtype: (
+        str  # as stored: "float32", or the environment's own integer dtype such as "uint8"
+    )
     action: BoxAction | DiscreteAction
 
     def to_json(self) -> dict[str, Any]:
         """The spaces as strict JSON."""
         if isinstance(self.action, DiscreteAction):
-            choices = {"sizes": self.action.sizes, "starts": self.action.starts, "shape": self.action.shape}
-            action: dict[str, Any] = {"kind": "discrete", **{k: list(v) for k, v in choices.items()}, "dtype": self.action.dtype}
+            choices = {
+                "sizes": self.action.sizes,
+                "starts": self.action.starts,
+                "shape": self.action.shape,
+            }
+            action: dict[str, Any] = {
+                "kind": "discrete",
+                **{k: list(v) for k, v in choices.items()},
+                "dtype": self.action.dtype,
+            }
         else:
             low, high = self.action.low, self.action.high
-            action = {"kind": "box", "low": low.tolist(), "high": high.tolist(), "dtype": str(low.dtype)}
+            action = {
+                "kind": "box",
+                "low": low.tolist(),
+                "high": high.tolist(),
+                "dtype": str(low.dtype),
+            }
         shape = list(self.observation_shape)
         return {"observation": {"shape": shape, "dtype": self.observation_dtype}, "action": action}
 
@@ -195,34 +220,20 @@ class Spaces:
         action = record["action"]
         bounds: BoxAction | DiscreteAction
         if action["kind"] == "discrete":
-            sizes, starts, shape = (tuple(int(n) for n in action[name]) for name in ("sizes", "starts", "shape"))
-            bounds = DiscreteAction(sizes=sizes, starts=starts, shape=shape, dtype=str(np.dtype(str(action["dtype"]))))
+            sizes, starts, shape = (
+                tuple(int(n) for n in action[name]) for name in ("sizes", "starts", "shape")
+            )
+            bounds = DiscreteAction(
+                sizes=sizes, starts=starts, shape=shape, dtype=str(np.dtype(str(action["dtype"])))
+            )
         else:
             dtype = np.dtype(str(action["dtype"]))
-            bounds = BoxAction(low=np.array(action["low"], dtype), high=np.array(action["high"], dtype))
+            bounds = BoxAction(
+                low=np.array(action["low"], dtype), high=np.array(action["high"], dtype)
+            )
         seen = record["observation"]
-        return Spaces(observation_shape=tuple(int(n) for n in seen["shape"]), observation_dtype=str(seen["dtype"]), action=bounds)
-
-
-def tree_items(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a dataclass tree by dotted name, in field order: what a checkpoint has to hold, nothing forgotten."""
-    leaves = {}
-    for field in fields(tree):
-        value, name = getattr(tree, field.name), prefix + field.name
-        if hasattr(value, "__dataclass_fields__"):
-            leaves.update(tree_items(value, name + "."))
-        elif value is not None:
-            leaves[name] = value
-    return leaves
-
-
-def tree_rebuilt(tree: Any, leaves: dict[str, Any], prefix: str = "") -> Any:
-    """A copy of the dataclass tree with these leaves (by dotted name) in the place of its own."""
-    changes = {}
-    for field in fields(tree):
-        value, name = getattr(tree, field.name), prefix + field.name
-        if hasattr(value, "__dataclass_fields__"):
-            changes[field.name] = tree_rebuilt(value, leaves, name + ".")
-        elif name in leaves:
-            changes[field.name] = leaves[name]
-    return replace(tree, **changes)
+        return Spaces(
+            observation_shape=tuple(int(n) for n in seen["shape"]),
+            observation_dtype=str(seen["dtype"]),
+            action=bounds,
+        )

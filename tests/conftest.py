@@ -12,7 +12,10 @@ import torch
 
 from footlight.types import BoxAction, Spaces
 
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "torture")]  # where `tolerance` and `faulty` live
+sys.path += [
+    str(Path(__file__).parent),
+    str(Path(__file__).parent / "torture"),
+]  # where `tolerance` and `faulty` live
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +48,9 @@ class CountingEnv(gymnasium.Env[Any, Any]):
         self.who, self.episode, self.steps = who, -1, 0
         self.seeds: list[int | None] = []
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self.seeds.append(seed)
         self.episode, self.steps = self.episode + 1, 0
         return self.observe(), {}

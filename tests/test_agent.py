@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
 from footlight.algorithms import ddpg
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
 
-OBSERVATIONS, ACTIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+OBSERVATIONS, ACTIONS = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-1, 1, (2,), np.float32),
+)
 
 
 def own_algorithm(metrics: tuple[str, ...]) -> Any:
@@ -21,7 +24,9 @@ def own_algorithm(metrics: tuple[str, ...]) -> Any:
     def update(*given: Any) -> dict[str, torch.Tensor]:
         return {**ddpg.update(*given), "surprise": torch.ones(())}
 
-    return SimpleNamespace(**{**vars(ddpg), "update": update, "METRICS": ddpg.METRICS + metrics, "__name__": "mine"})
+    return SimpleNamespace(
+        **{**vars(ddpg), "update": update, "METRICS": ddpg.METRICS + metrics, "__name__": "mine"}
+    )
 
 
 def learn(algorithm: Any, compile: str) -> Agent:
@@ -34,7 +39,10 @@ def learn(algorithm: Any, compile: str) -> Agent:
 
 @pytest.mark.parametrize("compile", ["off", "on"])
 def test_metric_that_the_algorithm_does_not_name_is_refused(compile: str) -> None:
-    with pytest.raises(UserError, match=r"update returned a metric 'surprise' that METRICS does not name - add it there"):
+    with pytest.raises(
+        UserError,
+        match=r"update returned a metric 'surprise' that METRICS does not name - add it there",
+    ):
         learn(own_algorithm(()), compile)
 
 

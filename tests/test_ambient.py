@@ -18,11 +18,14 @@ import torch
 
 import footlight
 from footlight import ambient
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS
 from footlight.errors import EnvironmentFault
+from footlight.learning.agent import Agent
 
-SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+SEEN, ACTED = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-2, 2, (2,), np.float32),
+)
 METHODS: dict[str, dict[str, Any]] = {
     **{name: {"learning_starts": 4, "batch_size": 8} for name in ("sac", "td3", "ddpg")},
     "replay-actor-critic": {"learning_starts": 4, "batch_size": 8, "n_steps": 4},
@@ -52,7 +55,9 @@ def product_precision() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    torch._C._set_deterministic_algorithms(True, warn_only=False)  # without the compiler, which the public function imports
+    torch._C._set_deterministic_algorithms(
+        True, warn_only=False
+    )  # without the compiler, which the public function imports
     try:
         yield
     finally:
@@ -74,11 +79,16 @@ AMBIENT: dict[str, Any] = {
 def learned(name: str, folder: Path) -> dict[str, bytes]:
     """Everything that an agent is after a few updates, and what it and its saved policy do."""
     spaces = (gymnasium.spaces.Discrete(3), {}) if name == "replay-actor-critic" else (ACTED, {})
-    agent = Agent(name, SEEN, spaces[0], seed=1, compile="off", hidden_sizes=(8, 8), **METHODS[name])
+    agent = Agent(
+        name, SEEN, spaces[0], seed=1, compile="off", hidden_sizes=(8, 8), **METHODS[name]
+    )
     stream = np.random.default_rng(0)
     seen = stream.uniform(-1, 1, 3).astype(np.float32)
     for step in range(24):
-        action, following = agent.act(seen, explore=True), stream.uniform(-1, 1, 3).astype(np.float32)
+        action, following = (
+            agent.act(seen, explore=True),
+            stream.uniform(-1, 1, 3).astype(np.float32),
+        )
         agent.observe(seen, action, float(stream.normal()), following, step % 8 == 7, False)
         seen = following
     agent.finish()
@@ -87,8 +97,15 @@ def learned(name: str, folder: Path) -> dict[str, bytes]:
     acted = footlight.load(folder).act(stream.uniform(-1, 1, (100, 3)).astype(np.float32))
     module = agent.policy.module().state_dict()
     again = Agent.load(folder)
-    arrays = {f"{group}.{key}": array for group, named in again.groups().items() for key, array in named.items()}
-    return {key: np.asarray(array).tobytes() for key, array in {**arrays, **module, "acted": acted}.items()}
+    arrays = {
+        f"{group}.{key}": array
+        for group, named in again.groups().items()
+        for key, array in named.items()
+    }
+    return {
+        key: np.asarray(array).tobytes()
+        for key, array in {**arrays, **module, "acted": acted}.items()
+    }
 
 
 def test_no_algorithm_is_forgotten() -> None:
@@ -105,12 +122,22 @@ def test_all_ambient_modes_together_change_no_bit(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", AMBIENT)
-def test_each_ambient_mode_changes_no_bit_and_is_in_force_afterwards(mode: str, tmp_path: Path) -> None:
+def test_each_ambient_mode_changes_no_bit_and_is_in_force_afterwards(
+    mode: str, tmp_path: Path
+) -> None:
     expected = learned("sac", tmp_path / "one")
     with AMBIENT[mode]():
-        before = torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision()
+        before = (
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+            torch.get_float32_matmul_precision(),
+        )
         assert learned("sac", tmp_path / "two") == expected
-        assert before == (torch.get_default_dtype(), torch.get_default_device(), torch.get_float32_matmul_precision())
+        assert before == (
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+            torch.get_float32_matmul_precision(),
+        )
 
 
 def test_networks_are_initialized_without_the_generator_of_the_program(tmp_path: Path) -> None:
@@ -169,7 +196,13 @@ class Ends(gymnasium.Env[Any, Any]):
         self.count += 1
         if self.count == 40 and Ends.end is not None:
             Ends.end()
-        return self.np_random.uniform(-1, 1, 3).astype(np.float32), 1.0, False, self.count % 10 == 0, {}
+        return (
+            self.np_random.uniform(-1, 1, 3).astype(np.float32),
+            1.0,
+            False,
+            self.count % 10 == 0,
+            {},
+        )
 
     def render(self) -> Any:
         return np.zeros((32, 32, 3), np.uint8)
@@ -185,7 +218,11 @@ def snapshot() -> dict[str, Any]:
         "variables": dict(os.environ),
         "handlers": [signal.getsignal(number) for number in numbers],
         "warnings": list(warnings.filters),
-        "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),
+        "random": (
+            random.getstate(),
+            np.random.get_state()[1].tolist(),
+            torch.get_rng_state().tolist(),
+        ),
         "logging": (logging.root.level, logging.root.manager.disable, list(logging.root.handlers)),
         "numpy": np.geterr(),
         "directory": Path.cwd(),
@@ -208,13 +245,22 @@ def fails() -> None:
 
 @pytest.mark.parametrize(
     ("end", "raised"),
-    [(None, None), (interrupted, KeyboardInterrupt), (interrupted_twice, KeyboardInterrupt), (fails, EnvironmentFault)],
+    [
+        (None, None),
+        (interrupted, KeyboardInterrupt),
+        (interrupted_twice, KeyboardInterrupt),
+        (fails, EnvironmentFault),
+    ],
 )
-def test_the_process_is_left_as_it_was(end: Any, raised: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_is_left_as_it_was(
+    end: Any, raised: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Ends, "end", staticmethod(end) if end else None)
     monkeypatch.delenv("DISPLAY", raising=False)
-    learned("ddpg", tmp_path / "agent")  # torch imports its compiler at first, and that a package with a filter for warnings
+    learned(
+        "ddpg", tmp_path / "agent"
+    )  # torch imports its compiler at first, and that a package with a filter for warnings
     torch.set_num_threads(2)
     before = snapshot()
     with contextlib.nullcontext() if raised is None else pytest.raises(raised):
@@ -229,8 +275,10 @@ def test_the_process_is_left_as_it_was(end: Any, raised: Any, tmp_path: Path, mo
     assert snapshot() == before
 
 
-def test_a_second_interrupt_ends_no_process_but_the_command_lines_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from footlight.interruption import Interruption, owning_process
+def test_a_second_interrupt_ends_no_process_but_the_command_lines_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from footlight.signals import Interruption, owning_process
 
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
@@ -251,11 +299,16 @@ def test_a_second_interrupt_ends_no_process_but_the_command_lines_own(tmp_path: 
 
 
 def test_a_handler_of_c_code_is_put_back() -> None:
-    from footlight.interruption import Interruption, _system_handler
+    from footlight.signals import Interruption, _system_handler
 
     library = ctypes.CDLL(None)
-    library.signal.restype, library.signal.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
-    address = ctypes.cast(library.abs, ctypes.c_void_p).value  # a function that takes the number and does nothing
+    library.signal.restype, library.signal.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_int, ctypes.c_void_p],
+    )
+    address = ctypes.cast(
+        library.abs, ctypes.c_void_p
+    ).value  # a function that takes the number and does nothing
     assert address is not None
     library.signal(signal.SIGUSR1, address)
     try:

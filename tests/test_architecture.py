@@ -16,108 +16,62 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "footlight"
 
-LEAVES = {
-    "ambient",
-    "cleanup",
-    "config",
-    "errors",
-    "interruption",
-    "storage",
-    "streams",
-    "synonyms",
-    "types",
-    "variables",
-}  # anyone may import these; they import only each other
-ENGINE = {
-    "equations",
-    "networks",
-    "algorithms",
-    "buffers",
-    "environments",
-    "compilation",
-    "checkpoint",
-    "runs",
-    "presets",
-}
+LEAVES = {  # every room may know these; they know only each other
+    "ambient", "config", "contexts", "errors", "machine", "signals", "streams", "trees", "types",
+}  # fmt: skip
 ARROWS = {  # room: the rooms it may know besides itself and the leaves
     **{leaf: set() for leaf in LEAVES},
     "equations": set(),
-    "environments": set(),
-    "buffers": set(),
-    "compilation": set(),
-    "normalisation": set(),
-    "histograms": {"equations"},
-    "forms": {"options"},
-    "checkpoint": {"forms"},
-    "runs": set(),
-    "machine": set(),
-    "options": set(),
-    "rotation": {"checkpoint"},
-    "inspection": {"checkpoint", "forms", "runs"},
-    "presets": set(),
     "networks": {"equations"},
+    "storage": set(),
+    "buffers": {"storage"},
     "algorithms": {"equations", "networks", "buffers"},
-    "transport": {"algorithms"},
-    "agent": {"algorithms", "compilation", "checkpoint", "environments", "normalisation", "policy", "histograms", "transport"},
-    "policy": {"networks", "algorithms", "checkpoint", "normalisation", "transport"},
-    "evaluation": {"environments", "options", "policy"},
-    "evaluator": {"environments", "evaluation", "interruption", "options", "policy", "runs"},
-    "assessor": {"algorithms", "checkpoint", "histograms", "normalisation", "policy"},
-    "export": {"checkpoint", "networks", "normalisation", "policy", "runs"},
-    "recording": {"assessor", "environments", "runs"},
-    "threads": {"agent", "environments", "options"},
-    "instances": {"agent", "assessor", "environments", "options", "recording"},
-    "record": {"agent", "environments", "forms", "options", "runs"},
-    "run": {"assessor", "checkpoint", "environments", "evaluation", "export", "forms", "policy", "recording", "runs"},
-    "crash": {"environments", "forms"},
-    "values": {"environments", "options", "presets"},
-    "training": {
-        "agent",
-        "crash",
-        "environments",
-        "evaluator",
-        "checkpoint",
-        "histograms",
-        "instances",
-        "interruption",
-        "machine",
-        "options",
-        "policy",
-        "presets",
-        "recording",
-        "rotation",
-        "runs",
-        "threads",
+    "environments": {"storage"},
+    "runs": {"storage"},
+    "learning": {"algorithms", "environments", "equations", "networks", "storage"},
+    "instruments": {
+        "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
-    "api": ENGINE
-    | {
-        "agent",
-        "assessor",
-        "crash",
-        "instances",
-        "interruption",
-        "machine",
-        "options",
-        "policy",
-        "evaluation",
-        "record",
-        "recording",
-        "threads",
-        "training",
-        "run",
-        "values",
+    "training": {"environments", "instruments", "learning", "runs", "storage"},
+    "run": {"environments", "instruments", "learning", "runs", "storage", "training"},
+    "api": {
+        "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
+        "storage", "training",
     },
-    "commands": {"algorithms", "api", "crash", "inspection", "presets", "run", "runs"},
-    "command_line": set(),
-    "cli": {"api", "command_line", "commands", "options", "algorithms", "environments", "presets", "runs"},
+    "cli": {"algorithms", "api", "environments", "instruments", "run", "runs", "storage"},
     "__main__": {"cli"},
-    "__init__": ENGINE | {"agent", "crash", "policy", "evaluation", "training", "run", "api"},
+    "__init__": {"api", "environments", "learning", "run", "training"},
+}  # fmt: skip
+TOO_LONG_TODAY = {  # to be split; a file that is short enough leaves this list
+    "algorithms/ppo.py",
+    "algorithms/sac.py",
+    "api.py",
+    "cli/main.py",
+    "environments/atari.py",
+    "environments/serial.py",
+    "environments/trial.py",
+    "environments/vector.py",
+    "environments/workers.py",
+    "instruments/export.py",
+    "instruments/plot.py",
+    "instruments/progress.py",
+    "instruments/videos.py",
+    "learning/agent.py",
+    "learning/policy.py",
+    "networks/flat.py",
+    "storage/checkpoint.py",
+    "training/loop.py",
 }
 COMPILER = ("torch.compile", "torch._inductor", "torch._dynamo")
 UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "joblib", "shelve"}
 UNSAFE_CALLS = {"torch.load", "yaml.load", "eval", "exec", "builtins.eval", "builtins.exec"}
-LONGEST_FUNCTION, LONGEST_FILE = 60, 400
-MAP = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Map of rooms\n")[2].partition("\n## ")[0]
+LONGEST_FUNCTION, LONGEST_FILE, MOST_AT_TOP = 60, 300, 12
+MAP = (
+    (ROOT / "README.md")
+    .read_text(encoding="utf-8")
+    .partition("## Code layout\n")[2]
+    .partition("\n## ")[0]
+)
 
 
 class Source(NamedTuple):
@@ -190,12 +144,20 @@ def too_long(source: Source) -> Iterator[str]:
 
 
 def undocumented_fields(source: Source) -> Iterator[str]:
-    classes = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef) and node.name == "Config"]
+    classes = [
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and node.name == "Config"
+    ]
     for node in classes:
         for field, below in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
             if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field.annotation):
                 continue
-            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            text = (
+                below.value.value
+                if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                else None
+            )
             if not (isinstance(text, str) and text.strip()):
                 yield f"{source.path}:{field.lineno}: {ast.unparse(field.target)} has no docstring under it"
 
@@ -203,10 +165,17 @@ def undocumented_fields(source: Source) -> Iterator[str]:
 def compiler_named(source: Source) -> Iterator[str]:
     names = [
         *imports(source),
-        *((node.lineno, dotted(node)) for node in ast.walk(source.tree) if isinstance(node, ast.Attribute)),
+        *(
+            (node.lineno, dotted(node))
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Attribute)
+        ),
     ]
     for line, name in names:
-        if any(inside(name, module) for module in COMPILER) and source.path.name != "compilation.py":
+        if (
+            any(inside(name, module) for module in COMPILER)
+            and source.path.name != "compilation.py"
+        ):
             yield f"{source.path}:{line}: {name} is named outside compilation.py"
 
 
@@ -237,11 +206,14 @@ def torch_in_runs(source: Source) -> Iterator[str]:
 
 
 def missing_from_map(source: Source) -> Iterator[str]:
-    """A module is in the README's map by its own name, or by the folder that it is in."""
-    inside_package = source.path.parts[1:]
-    entry = f"`{inside_package[0]}/`" if len(inside_package) > 1 else f"`{inside_package[0]}`"
-    if entry not in MAP:
-        yield f"{source.path}: {entry} is not in the map of rooms in README.md"
+    """A module is in the README's code layout by its own name, in a row of its folder."""
+    folder, name = source.path.parts[1], source.path.name
+    is_at_top = len(source.path.parts) == 2
+    if name == "__init__.py" and not is_at_top:
+        return
+    rows = [row for row in MAP.splitlines() if is_at_top or row.startswith(f"| `{folder}/`")]
+    if not any(f"`{name}`" in row for row in rows):
+        yield f"{source.path}: not in the code layout of README.md"
 
 
 @pytest.mark.parametrize(
@@ -259,6 +231,12 @@ def missing_from_map(source: Source) -> Iterator[str]:
 )
 def test_rule_holds_everywhere(rule: Callable[[Source], Iterator[str]], folders: list[str]) -> None:
     wrong = [line for source in sources(*folders) for line in rule(source)]
+    if rule is too_long:
+        wrong = [
+            line
+            for line in wrong
+            if not any(f"footlight/{path}:" in line for path in TOO_LONG_TODAY)
+        ]
     assert not wrong, "\n" + "\n".join(wrong)
 
 
@@ -266,13 +244,13 @@ def test_rule_holds_everywhere(rule: Callable[[Source], Iterator[str]], folders:
     ("rule", "path", "text"),
     [
         (wrong_arrows, "equations/returns.py", "from footlight.networks import mlp"),
-        (wrong_arrows, "equations/returns.py", "def f():\n    import footlight.training"),
-        (wrong_arrows, "buffers/replay.py", "from ..agent import Agent"),
-        (wrong_arrows, "networks/mlp.py", "from footlight import algorithms"),
-        (wrong_arrows, "training.py", "import footlight"),
+        (wrong_arrows, "equations/returns.py", "def f():\n    import footlight.training.loop"),
+        (wrong_arrows, "buffers/replay.py", "from ..learning.agent import Agent"),
+        (wrong_arrows, "networks/bodies.py", "from footlight import algorithms"),
+        (wrong_arrows, "training/loop.py", "import footlight"),
         (wrong_arrows, "helpers.py", ""),
-        (too_long, "agent.py", "def f():\n" + "    x = 1\n" * 60),
-        (too_long, "agent.py", "x = 1\n" * 401),
+        (too_long, "learning/agent.py", "def f():\n" + "    x = 1\n" * 60),
+        (too_long, "learning/agent.py", "x = 1\n" * 301),
         (
             undocumented_fields,
             "algorithms/sac.py",
@@ -281,26 +259,37 @@ def test_rule_holds_everywhere(rule: Callable[[Source], Iterator[str]], folders:
         (undocumented_fields, "algorithms/sac.py", "class Config:\n    gamma: float = 0.99"),
         (compiler_named, "agent.py", "import torch\nstep = torch.compile(step)"),
         (compiler_named, "agent.py", "from torch._inductor import config"),
-        (named_done, "agent.py", "def f(done): ..."),
+        (named_done, "learning/agent.py", "def f(done): ..."),
         (named_done, "agent.py", "batch.dones"),
         (unsafe, "agent.py", "from pickle import load"),
         (unsafe, "agent.py", "torch.load(path, weights_only=True)"),
         (unsafe, "agent.py", "from torch import load"),
         (unsafe, "agent.py", "eval('1')"),
         (unsafe, "agent.py", "np.load(path, allow_pickle=True)"),
-        (torch_in_runs, "runs/trackers.py", "def f():\n    from torch.utils.tensorboard import SummaryWriter"),
+        (
+            torch_in_runs,
+            "runs/trackers/other.py",
+            "def f():\n    from torch.utils.tensorboard import SummaryWriter",
+        ),
         (missing_from_map, "helpers.py", ""),
         (missing_from_map, "helpers/text.py", ""),
+        (missing_from_map, "environments/fresh.py", ""),
     ],
 )
-def test_rule_finds_a_violation(rule: Callable[[Source], Iterator[str]], path: str, text: str) -> None:
+def test_rule_finds_a_violation(
+    rule: Callable[[Source], Iterator[str]], path: str, text: str
+) -> None:
     assert list(rule(parse(Path("footlight") / path, text)))
 
 
 @pytest.mark.parametrize(
     ("rule", "path", "text"),
     [
-        (wrong_arrows, "training.py", "from footlight import __version__, agent\nfrom .runs import write"),
+        (
+            wrong_arrows,
+            "training/loop.py",
+            "from footlight import __version__, learning\nfrom ..runs import write",
+        ),
         (
             wrong_arrows,
             "buffers/replay.py",
@@ -314,12 +303,23 @@ def test_rule_finds_a_violation(rule: Callable[[Source], Iterator[str]], path: s
         (compiler_named, "compilation.py", "import torch\nstep = torch.compile(step)"),
         (named_done, "agent.py", "# done\nx = 'done'"),
         (unsafe, "agent.py", "network.eval()\nnp.load(path, allow_pickle=False)"),
-        (missing_from_map, "agent.py", ""),
-        (missing_from_map, "environments/fresh.py", ""),
+        (missing_from_map, "learning/agent.py", ""),
+        (missing_from_map, "environments/atari.py", ""),
     ],
 )
-def test_rule_leaves_good_code_alone(rule: Callable[[Source], Iterator[str]], path: str, text: str) -> None:
+def test_rule_leaves_good_code_alone(
+    rule: Callable[[Source], Iterator[str]], path: str, text: str
+) -> None:
     assert not list(rule(parse(Path("footlight") / path, text)))
+
+
+def test_files_that_are_short_enough_are_no_longer_excused() -> None:
+    long = {source.path.as_posix() for source in sources("footlight") if any(too_long(source))}
+    assert long == {f"footlight/{path}" for path in TOO_LONG_TODAY}
+
+
+def test_at_most_twelve_modules_at_the_top() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_AT_TOP
 
 
 def test_arrows_have_no_cycle() -> None:
@@ -333,13 +333,23 @@ def test_arrows_have_no_cycle() -> None:
 
 def modules_without_torch() -> list[str]:
     """The package and the command line, which answer at once, and the readers of a run."""
-    files = [PACKAGE / "__init__.py", PACKAGE / "cli.py", *sorted((PACKAGE / "runs").rglob("*.py"))]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files if path.exists()]
+    files = [
+        PACKAGE / "__init__.py",
+        *sorted((PACKAGE / "cli").rglob("*.py")),
+        *sorted((PACKAGE / "runs").rglob("*.py")),
+    ]
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in files
+        if path.exists()
+    ]
     return names
 
 
 @pytest.mark.parametrize("module", modules_without_torch())
 def test_import_leaves_torch_alone(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr or f"import {module} imports torch"

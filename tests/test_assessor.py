@@ -9,23 +9,29 @@ import numpy as np
 import pytest
 import torch
 
-from footlight import recording
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
-from footlight.assessor import Assessor, load_assessor
 from footlight.environments import probes
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import UserError
+from footlight.instruments import videos
+from footlight.instruments.critic_probe import Assessor, load_assessor
+from footlight.learning.agent import Agent
 from footlight.types import Assessment
 from tolerance import assert_close, close
 
-SEEN, BOX, CHOICE = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,)), gymnasium.spaces.Discrete(3)
+SEEN, BOX, CHOICE = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-2, 2, (2,)),
+    gymnasium.spaces.Discrete(3),
+)
 CONTINUOUS = ("sac", "td3", "ddpg")
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 
 def assessor_of(agent: Agent) -> Assessor:
-    return Assessor(agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser)
+    return Assessor(
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+    )
 
 
 def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields: Any) -> Agent:
@@ -36,18 +42,24 @@ def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields
 
 
 @pytest.mark.parametrize("algorithm", [*ALGORITHMS])
-def test_every_method_gives_what_it_has_and_the_same_when_loaded(algorithm: str, tmp_path: Path) -> None:
+def test_every_method_gives_what_it_has_and_the_same_when_loaded(
+    algorithm: str, tmp_path: Path
+) -> None:
     agent = learner(algorithm)
     found = assessor_of(agent)(OBSERVATION)
     assert found.value is not None
     assert found.value.shape == ()
     if algorithm in CONTINUOUS:
         assert_close(found.mean * 2, agent.act(OBSERVATION), terms=16, depth=3, scale=2)
-        assert (found.std is None, found.entropy is None, found.bonus is None) == ((algorithm != "sac"),) * 3
+        assert (found.std is None, found.entropy is None, found.bonus is None) == (
+            (algorithm != "sac"),
+        ) * 3
     else:
         assert found.probabilities.sum() == close(1, terms=4)
         assert found.probabilities.argmax() == agent.act(OBSERVATION)
-        assert found.entropy == close(-(found.probabilities * np.log(found.probabilities)).sum(), terms=4)
+        assert found.entropy == close(
+            -(found.probabilities * np.log(found.probabilities)).sum(), terms=4
+        )
     agent.save(tmp_path / "agent")
     again = load_assessor(tmp_path / "agent")(OBSERVATION)
     for mine, loaded in zip(found, again, strict=True):
@@ -59,7 +71,9 @@ def test_the_critics_minimum_is_the_value_of_the_mode() -> None:
         agent = learner(algorithm)
         action = torch.as_tensor(agent.act(OBSERVATION)[None] / 2, dtype=torch.float32)
         with torch.no_grad():
-            q_N = agent.networks.critic(agent.state.critic, torch.from_numpy(OBSERVATION[None]), action)[:, 0]
+            q_N = agent.networks.critic(
+                agent.state.critic, torch.from_numpy(OBSERVATION[None]), action
+            )[:, 0]
         assert q_N[0] != q_N[1]
         assert assessor_of(agent)(OBSERVATION).value == close(q_N.min().item(), terms=16, depth=2)
 
@@ -70,7 +84,10 @@ def test_replay_actor_critic_weights_its_values_by_its_policy(symlog: bool) -> N
     with torch.no_grad():
         agent.state.actor_critic.mul_(3)
         logits, q = (
-            x[0].numpy() for x in agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(OBSERVATION[None]))
+            x[0].numpy()
+            for x in agent.networks.actor_critic(
+                agent.state.actor_critic, torch.from_numpy(OBSERVATION[None])
+            )
         )
     share = np.exp(logits) / np.exp(logits).sum()
     q = np.sign(q) * np.expm1(np.abs(q)) if symlog else q
@@ -89,7 +106,9 @@ def test_continuous_policies_against_samples(head: str) -> None:
     found = assessor_of(agent)(OBSERVATION)
     stream = np.random.default_rng(0)
     many = np.repeat(OBSERVATION[None], 40_000, 0)
-    drawn = agent.algorithm.act(agent.config, agent.networks, agent.state.actor_critic, many, stream)
+    drawn = agent.algorithm.act(
+        agent.config, agent.networks, agent.state.actor_critic, many, stream
+    )
     unit = np.tanh(drawn) if head == "squashed-gaussian" else drawn
     with torch.no_grad():
         output = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(many))[0]
@@ -122,14 +141,20 @@ def test_a_users_own_network_is_asked(tmp_path: Path) -> None:
     agent = learner("a2c", network=Parts)
     assert assessor_of(agent)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
     agent.save(tmp_path / "agent")
-    assert load_assessor(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
+    assert load_assessor(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(
+        OBSERVATION.sum(), terms=OBSERVATION.size
+    )
     with pytest.raises(UserError, match="pass it again as network"):
         load_assessor(tmp_path / "agent")
 
 
 def test_a_users_own_method_without_assess_is_named() -> None:
     module = find("a2c")
-    names = {name: getattr(module, name) for name in dir(module) if not name.startswith("_") and name != "assess"}
+    names = {
+        name: getattr(module, name)
+        for name in dir(module)
+        if not name.startswith("_") and name != "assess"
+    }
     agent = Agent(types.SimpleNamespace(**names, __name__="mine"), SEEN, CHOICE)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="lacks the function assess"):
         assessor_of(agent)
@@ -138,7 +163,9 @@ def test_a_users_own_method_without_assess_is_named() -> None:
 # Returns
 
 
-def slow_returns(agent: Agent, rewards: list[float], bonus: list[float], last: float | None, scale: float = 1) -> list[float]:
+def slow_returns(
+    agent: Agent, rewards: list[float], bonus: list[float], last: float | None, scale: float = 1
+) -> list[float]:
     """Each return as its own sum; `last` is None where the episode terminated."""
     gamma, clip, count = agent.config.gamma, agent.config.clip_reward or np.inf, len(rewards)
     found = []
@@ -155,33 +182,51 @@ def slow_returns(agent: Agent, rewards: list[float], bonus: list[float], last: f
 @pytest.mark.parametrize("terminated", [True, False])
 @pytest.mark.parametrize("with_bonus", [True, False])
 @pytest.mark.parametrize("clip", [None, 1.0])
-def test_returns_against_a_slow_loop(terminated: bool, with_bonus: bool, clip: float | None) -> None:
+def test_returns_against_a_slow_loop(
+    terminated: bool, with_bonus: bool, clip: float | None
+) -> None:
     agent = learner("a2c", gamma=0.8, clip_reward=clip)
     rewards, bonus = [1.0, -3.0, 0.5, 2.0], [0.7, 0.1, -0.2, 0.4, 0.3] if with_bonus else [0.0] * 5
     marks = [np.array(float(n)) for n in (9, 8, 7, 6, 5)]
-    seen = [Assessment(value=value, bonus=np.array(b) if with_bonus else None) for value, b in zip(marks, bonus, strict=True)]
+    seen = [
+        Assessment(value=value, bonus=np.array(b) if with_bonus else None)
+        for value, b in zip(marks, bonus, strict=True)
+    ]
     found = assessor_of(agent).returns(rewards, seen, terminated)
-    assert found == close(slow_returns(agent, rewards, bonus, None if terminated else 5.0), np.float64, terms=8)
+    assert found == close(
+        slow_returns(agent, rewards, bonus, None if terminated else 5.0), np.float64, terms=8
+    )
     assert "±1" in assessor_of(agent).units or clip is None
 
 
 def test_nothing_follows_the_loss_of_a_life() -> None:
     assessor = assessor_of(learner("a2c", gamma=0.5))
     seen = [Assessment(value=np.array(9.0))] * 4
-    assert assessor.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx([1 + 0.5 * 2, 2, 4 + 0.5 * 9, 9])
+    assert assessor.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx(
+        [1 + 0.5 * 2, 2, 4 + 0.5 * 9, 9]
+    )
 
 
 def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
     agent = learner("a2c", normalize_rewards=True, normalize_observations=True, gamma=0.5)
     for reward in (10.0, -10.0, 30.0, 5.0, 0.0, 20.0):
-        agent.observe(OBSERVATION * reward, agent.act(OBSERVATION, explore=True), reward, OBSERVATION, False, False)
+        agent.observe(
+            OBSERVATION * reward,
+            agent.act(OBSERVATION, explore=True),
+            reward,
+            OBSERVATION,
+            False,
+            False,
+        )
     assert agent.normaliser is not None
     scale = float(agent.normaliser.reward_scale[0])
     assert scale != 1
     seen = [Assessment(value=np.array(0.0))] * 3
     agent.save(tmp_path / "agent")
     for assessor in (assessor_of(agent), load_assessor(tmp_path / "agent")):
-        assert assessor.returns([10.0, 4.0], seen, True) == pytest.approx([scale * 12, scale * 4, 0])
+        assert assessor.returns([10.0, 4.0], seen, True) == pytest.approx(
+            [scale * 12, scale * 4, 0]
+        )
         assert f"× {scale:.3g}" in assessor.units
         normal = agent.normaliser.observation(OBSERVATION[None])
         _, value = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(normal))
@@ -189,19 +234,26 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("world", "wanted"), [("TerminatingRing", [4.0951, 3.439, 2.71, 1.9, 1.0]), ("TruncatedRing", [10.0] * 6)]
+    ("world", "wanted"),
+    [("TerminatingRing", [4.0951, 3.439, 2.71, 1.9, 1.0]), ("TruncatedRing", [10.0] * 6)],
 )
 def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float]) -> None:
     environment = getattr(probes, world)
     environments = SerialEnvironments([environment(discrete=True)], seed=1, stream="episode")
     spaces = environments.observation_space, environments.action_space
-    fields: dict[str, Any] = {"gamma": 0.9, "learning_rate": 5e-3, "optimizer": "adam", "n_steps": 10, "hidden_sizes": (16,)}
+    fields: dict[str, Any] = {
+        "gamma": 0.9,
+        "learning_rate": 5e-3,
+        "optimizer": "adam",
+        "n_steps": 10,
+        "hidden_sizes": (16,),
+    }
     agent = Agent("a2c", *spaces, seed=1, compile="off", **fields)
     environments.reset()
     for _ in range(6_000):
         agent.observe(*environments.step(agent.act(environments.observation, explore=True)))
     assessor, env = assessor_of(agent), environment(discrete=True)
-    step = recording.play(agent.policy.player, env, seed=3)
+    step = videos.play(agent.policy.player, env, seed=3)
     steps = list(step)
     seen = [assessor(s.observation) for s in steps]
     found = assessor.returns([s.reward for s in steps[1:]], seen, steps[-1].terminated)
@@ -212,4 +264,7 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
 def test_an_agent_that_keeps_gradients_is_assessed_like_any_other(tmp_path: Path) -> None:
     agent = learner("a2c", keep_gradients=True)
     agent.save(tmp_path / "agent")
-    assert load_assessor(tmp_path / "agent")(OBSERVATION).value == assessor_of(agent)(OBSERVATION).value
+    assert (
+        load_assessor(tmp_path / "agent")(OBSERVATION).value
+        == assessor_of(agent)(OBSERVATION).value
+    )

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from footlight import checkpoint
 from footlight.errors import StorageFault, UserError
+from footlight.storage import checkpoint
 from footlight.types import Array
 
 GROUPS = {
@@ -31,7 +31,9 @@ def rewrite(folder: Path, **changes: Any) -> None:
     """Another manifest, with the checksum that it should have."""
     manifest = json.loads((folder / checkpoint.MANIFEST).read_text()) | changes
     del manifest["checksum"]
-    (folder / checkpoint.MANIFEST).write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    (folder / checkpoint.MANIFEST).write_text(
+        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,12 @@ def test_every_array_comes_back_bit_for_bit(tmp_path: Path, array: Array) -> Non
 
 
 def test_manifest_comes_back(tmp_path: Path) -> None:
-    large = {"streams": {"update": {"state": 2**127 + 1}}, "seconds": 0.1, "best": None, "algorithm": "naïve"}
+    large = {
+        "streams": {"update": {"state": 2**127 + 1}},
+        "seconds": 0.1,
+        "best": None,
+        "algorithm": "naïve",
+    }
     manifest = checkpoint.read_manifest(saved(tmp_path / "a", **large))
     assert {name: manifest[name] for name in large} == large
     assert manifest["format_version"] == checkpoint.FORMAT_VERSION
@@ -65,7 +72,10 @@ def test_manifest_comes_back(tmp_path: Path) -> None:
 def test_writing_again_replaces_the_folder(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     checkpoint.write(folder, {"other": {"x": np.ones(1)}}, {"step": 6})
-    assert sorted(path.name.partition("-")[0] for path in folder.iterdir()) == ["manifest.json", "other"]
+    assert sorted(path.name.partition("-")[0] for path in folder.iterdir()) == [
+        "manifest.json",
+        "other",
+    ]
     assert checkpoint.read_manifest(folder)["step"] == 6
     assert checkpoint.read_arrays(folder, "other")["x"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -80,7 +90,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"agent\.safetensors is damaged - its SHA-256 is not the one in the manifest"):
+    with pytest.raises(
+        UserError,
+        match=r"agent\.safetensors is damaged - its SHA-256 is not the one in the manifest",
+    ):
         checkpoint.read_arrays(path.parent, "agent")
     assert checkpoint.read_arrays(path.parent, "buffer")
 
@@ -93,7 +106,9 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"agent\.safetensors is missing"):
         checkpoint.read_arrays(path.parent, "agent")
-    with pytest.raises(UserError, match="has no none - it is no checkpoint that this can be read from"):
+    with pytest.raises(
+        UserError, match="has no none - it is no checkpoint that this can be read from"
+    ):
         checkpoint.read_arrays(path.parent, "none")
 
 
@@ -102,12 +117,18 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
     newer = checkpoint.FORMAT_VERSION + 1
     message = rf"has format {newer}, written by footlight '9\.0' - .* knows up to {newer - 1} - upgrade footlight"
-    for read in (lambda: checkpoint.read_manifest(folder), lambda: checkpoint.read_arrays(folder, "agent")):
+    for read in (
+        lambda: checkpoint.read_manifest(folder),
+        lambda: checkpoint.read_arrays(folder, "agent"),
+    ):
         with pytest.raises(UserError, match=message):
             read()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"format_version": "new"}', '{"format_version": null}', "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "{}", '{"format_version": "new"}', '{"format_version": null}', "\udcff"],
+)
 def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path / "a")
     (folder / checkpoint.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
@@ -129,14 +150,17 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
     trace, file = tmp_path / "trace", tmp_path / "agent.pkl"
     file.write_bytes(pickle.dumps(Payload(trace)))
     with pytest.raises(
-        UserError, match=r"agent\.pkl is a pickle, which may hold code - give a run folder, a checkpoint or a saved agent"
+        UserError,
+        match=r"agent\.pkl is a pickle, which may hold code - give a run folder, a checkpoint or a saved agent",
     ):
         checkpoint.find(file)
     # In the place of a group, with the hash that the manifest wants
     folder = saved(tmp_path / "a")
     (folder / "agent.safetensors").write_bytes(file.read_bytes())
     record = {"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    rewrite(folder, files={**checkpoint.read_manifest(folder)["files"], "agent.safetensors": record})
+    rewrite(
+        folder, files={**checkpoint.read_manifest(folder)["files"], "agent.safetensors": record}
+    )
     with pytest.raises(UserError, match=r"agent\.safetensors cannot be read - SafetensorError"):
         checkpoint.read_arrays(folder, "agent")
     assert not trace.exists()
@@ -189,7 +213,9 @@ def test_the_last_one_is_kept_when_writing_fails(
     folder = old if exists else tmp_path / "b"
     with monkeypatch.context() as broken:
         broken.setattr(where, name, no_space)
-        with pytest.raises(StorageFault, match=r"No space left on device .*what was there before is kept"):
+        with pytest.raises(
+            StorageFault, match=r"No space left on device .*what was there before is kept"
+        ):
             checkpoint.write(folder, GROUPS, {"step": 6})
     assert checkpoint.read_manifest(old)["step"] == 5
     assert checkpoint.read_arrays(old, "agent")["count"] == 3
@@ -231,12 +257,27 @@ def test_only_what_is_new_is_written(tmp_path: Path) -> None:
             rows[number % slots] = number + 1
         stable, written = max(0, written + count - 2), written + count
         length = min(written, slots)
-        folder = ring(tmp_path / f"c{len(folders)}", rows[:length], (stable, written), folders[-1] if folders else None)
+        folder = ring(
+            tmp_path / f"c{len(folders)}",
+            rows[:length],
+            (stable, written),
+            folders[-1] if folders else None,
+        )
         assert np.array_equal(whole(folder), rows[:length])
         known = set().union(*(inodes(before).values() for before in folders))
-        fresh.append([name[-17:-12] for name, inode in sorted(inodes(folder).items()) if inode not in known])
+        fresh.append(
+            [name[-17:-12] for name, inode in sorted(inodes(folder).items()) if inode not in known]
+        )
         folders.append(folder)
-    assert [[int(number) for number in numbers] for numbers in fresh] == [[0, 1], [1], [1], [1, 2], [2], [0, 2], [0, 1, 2]]
+    assert [[int(number) for number in numbers] for numbers in fresh] == [
+        [0, 1],
+        [1],
+        [1],
+        [1, 2],
+        [2],
+        [0, 2],
+        [0, 1, 2],
+    ]
     for folder in folders:  # each by itself
         assert checkpoint.damage(folder) is None
 
@@ -248,7 +289,9 @@ def test_rows_that_may_still_change_are_written_again(tmp_path: Path) -> None:
     assert np.array_equal(whole(ring(tmp_path / "b", rows, (2 * ROWS, 2 * ROWS), first)), rows)
 
 
-def test_without_links_everything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_links_everything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = np.ones((2 * ROWS, 1024), np.float32)
     first = ring(tmp_path / "a", rows, (2 * ROWS, 2 * ROWS), None)
     monkeypatch.setattr(os, "link", no_space)
@@ -266,7 +309,9 @@ def test_changed_rows(length: int, since: int, count: int) -> None:
     places = {number % length for number in range(since, written)}
     for start in range(0, length, 7):
         stop = min(start + 7, length)
-        assert changed(start, stop) or not places & set(range(start, stop))  # too much is a pity, too little a lie
+        assert changed(start, stop) or not places & set(
+            range(start, stop)
+        )  # too much is a pity, too little a lie
         if count < length:
             assert changed(start, stop) == bool(places & set(range(start, stop)))
 
@@ -288,12 +333,16 @@ def test_find_takes_the_newest_whole_one(tmp_path: Path) -> None:
         assert checkpoint.find(newest) == newest
         (newest / "agent.safetensors").write_bytes(b"no")
         assert checkpoint.find(newest) == newest  # what is named is not replaced
-    assert [text.splitlines()[1].split(",")[0] for text in said] == [f"going on with {name}" for name in reversed(names[:-1])]
+    assert [text.splitlines()[1].split(",")[0] for text in said] == [
+        f"going on with {name}" for name in reversed(names[:-1])
+    ]
     with pytest.raises(UserError, match=r"agent\.safetensors is damaged .*\n.*no other checkpoint"):
         checkpoint.find(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["step-9", "", "..", "../checkpoints/step-1", "/", "step-1/../step-1"])
+@pytest.mark.parametrize(
+    "name", ["step-9", "", "..", "../checkpoints/step-1", "/", "step-1/../step-1"]
+)
 def test_find_refuses_a_pointer_to_elsewhere(tmp_path: Path, name: str) -> None:
     (tmp_path / "checkpoints").mkdir()
     folder = saved(tmp_path / "checkpoints" / "step-1")
@@ -338,6 +387,8 @@ def test_a_misfit_is_refused_before_anything_changes(wrong: dict[str, Any], mess
     target = {"a": np.zeros(1, np.float32), "b": np.zeros(2, np.float32)}
     given = {"a": np.ones(1, np.float32), "b": np.ones(2, np.float32), **wrong}
     with pytest.raises(UserError, match=message):
-        checkpoint.copy_into(target, {name: array for name, array in given.items() if array is not None}, Path("x"))
+        checkpoint.copy_into(
+            target, {name: array for name, array in given.items() if array is not None}, Path("x")
+        )
     assert not target["a"].any()
     assert not target["b"].any()

@@ -16,13 +16,22 @@ import numpy as np
 import pytest
 
 from footlight.algorithms import ALGORITHMS, find
-from footlight.cli import main
-from footlight.commands import COMMANDS
-from footlight.config import fields
+from footlight.cli.commands import COMMANDS
+from footlight.cli.main import main
+from footlight.config.fields import fields
+from footlight.config.options import Options
 from footlight.environments.atari import AtariConfig
-from footlight.options import Options
 
-FAST = ["--compile=off", "--hidden-sizes", "8", "8", "--batch-size=8", "--learning-starts=10", "--eval-episodes=1", "--quiet"]
+FAST = [
+    "--compile=off",
+    "--hidden-sizes",
+    "8",
+    "8",
+    "--batch-size=8",
+    "--learning-starts=10",
+    "--eval-episodes=1",
+    "--quiet",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -86,14 +95,26 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac Pendulum-v1 --seed -1", ["seed is -1"]),
         ("train sac Pendulum-v1 --hidden-sizes 64 0", ["hidden_sizes is 64 0"]),
         ("train sac Pendulum-v1 --log-std wild", ["log_std is wild", "clamped, rescaled"]),
-        ("train sac Pendulum-v1 --batch-size 100 --buffer-size 99", ["batch_size 100", "buffer_size 99"]),
-        ("train sac Pendulum-v1 --buffer-size 1e12", ["buffer_size 1,000,000,000,000", "largest that fits"]),
+        (
+            "train sac Pendulum-v1 --batch-size 100 --buffer-size 99",
+            ["batch_size 100", "buffer_size 99"],
+        ),
+        (
+            "train sac Pendulum-v1 --buffer-size 1e12",
+            ["buffer_size 1,000,000,000,000", "largest that fits"],
+        ),
         ("train sac Pendulum-v1 --device cuda", ["cuda"]),
         ("train sac Pendulum-v1 --config missing.toml", ["missing.toml"]),
         ("train td3 CartPole-v1", ["td3", "continuous", "Discrete(2)"]),
         ("train sac CartPole-v1", ["sac", "continuous", "take actor-critic, a2c, ppo"]),
-        ("train ppo Pendulum-v1 --n-steps 100 --minibatch-size 64", ["minibatch_size 64", "100", "try 50"]),
-        ("train ppo Pendulum-v1 --no-preset --n-steps 8 --num-envs 3 --minibatch-size 5", ["minibatch_size 5", "24", "try 4"]),
+        (
+            "train ppo Pendulum-v1 --n-steps 100 --minibatch-size 64",
+            ["minibatch_size 64", "100", "try 50"],
+        ),
+        (
+            "train ppo Pendulum-v1 --no-preset --n-steps 8 --num-envs 3 --minibatch-size 5",
+            ["minibatch_size 5", "24", "try 4"],
+        ),
         ("train stream-ac CartPole-v1 --num-envs 2", ["num_envs is 2", "one stream"]),
         ("train ddpg TestTupleActions-v0", ["Tuple"]),
         ("train ddpg TestTupleObservations-v0", ["Tuple"]),
@@ -110,17 +131,28 @@ NeedsSomething_mujoco = NeedsSomething
         ("train SAC Pendulum-v1", ["'SAC'", "did you mean 'sac'"]),
         ("train sac pendulum-v1", ["'pendulum-v1'", "did you mean 'Pendulum-v1'"]),
         ("train sac Pendulum-v1 --lr 1", ["--lr", "did you mean '--learning-rate'"]),
-        ("train ppo CartPole-v1 --total-timesteps 9", ["--total-timesteps", "did you mean '--steps'"]),
+        (
+            "train ppo CartPole-v1 --total-timesteps 9",
+            ["--total-timesteps", "did you mean '--steps'"],
+        ),
         ("train sac Pendulum-v1 --ent-coef 0", ["--ent-coef", "did you mean '--initial-alpha'"]),
         ("train sac --wandb-tags a b Pendulum-v1", ["--wandb-tags took all of a b Pendulum-v1"]),
-        ("train sac Pendulum-v1 --buffer-size 100", ["batch_size 128 is a value of the preset sac/Pendulum-v1"]),
+        (
+            "train sac Pendulum-v1 --buffer-size 100",
+            ["batch_size 128 is a value of the preset sac/Pendulum-v1"],
+        ),
         ("train sac Pendulum-v1 --env-kwargs g:9", ["'g:9'", "write g=9"]),
-        ("train sac Pendulum-v1 --env-kwargs gravity=9", ["'gravity'", "Pendulum-v1 does not take", "it takes g"]),
+        (
+            "train sac Pendulum-v1 --env-kwargs gravity=9",
+            ["'gravity'", "Pendulum-v1 does not take", "it takes g"],
+        ),
         ("watch nowhere --video episode.gif", ["no folder nowhere"]),
         ("plot nowhere", ["not a run folder"]),
     ],
 )
-def test_bad_input_is_named_and_changes_nothing(line: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_named_and_changes_nothing(
+    line: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -131,16 +163,41 @@ def test_bad_input_is_named_and_changes_nothing(line: str, words: list[str], cap
 
 
 def test_from_training_to_a_video(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--steps", "60", "sac", "Pendulum-v1", *FAST, "--gamma=0.95", "--eval-every", "20"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--steps",
+                "60",
+                "sac",
+                "Pendulum-v1",
+                *FAST,
+                "--gamma=0.95",
+                "--eval-every",
+                "20",
+            ]
+        )
+        == 0
+    )
     folder = Path("runs/Pendulum-v1/sac/001")
     config = json.loads((folder / "config.json").read_text())
-    assert (config["steps"], config["preset"], config["config"]["gamma"]) == (60, "sac/Pendulum-v1", 0.95)
+    assert (config["steps"], config["preset"], config["config"]["gamma"]) == (
+        60,
+        "sac/Pendulum-v1",
+        0.95,
+    )
     assert config["config"]["learning_rate"] == 7e-4  # of the preset
-    evaluations = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
+    evaluations = [
+        json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()
+    ]
     assert [line["step"] for line in evaluations] == [20, 40, 60]
     assert json.loads((folder / "result.json").read_text())["status"] == "finished"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {"machine.json", "checkpoints/LATEST", "checkpoints/step-000000060/manifest.json"} <= files
+    assert {
+        "machine.json",
+        "checkpoints/LATEST",
+        "checkpoints/step-000000060/manifest.json",
+    } <= files
     capsys.readouterr()
 
     assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
@@ -176,7 +233,21 @@ def test_an_environment_of_the_working_directory_with_arguments(
         "gymnasium.register('Own-v0', entry_point='own_envs:Own')\n"
     )
     options = [word for word in FAST if word != "--quiet"]
-    assert main(["train", "sac", *options, "--env-kwargs", "size=7", "own_envs:Own-v0", "--steps=20", "--run-dir=own"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "sac",
+                *options,
+                "--env-kwargs",
+                "size=7",
+                "own_envs:Own-v0",
+                "--steps=20",
+                "--run-dir=own",
+            ]
+        )
+        == 0
+    )
     assert "sac on own_envs:Own-v0 (size=7) | " in capsys.readouterr().out
     assert json.loads(Path("own/config.json").read_text())["env_kwargs"] == {"size": 7}
     assert main(["evaluate", "own", "--episodes=1", "--json"]) == 2
@@ -191,10 +262,19 @@ def test_a_run_that_learns_nothing_says_so_first_and_last(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    options = ["--steps=9", "--eval-episodes=0", "--compile=off", "--hidden-sizes", "[8, 8]", "--run-dir=~/with space"]
+    options = [
+        "--steps=9",
+        "--eval-episodes=0",
+        "--compile=off",
+        "--hidden-sizes",
+        "[8, 8]",
+        "--run-dir=~/with space",
+    ]
     assert main(["train", "sac", "Pendulum-v1", *options]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("warning: no updates - learning_starts is 500 and the run has 9 steps - nothing will be learned")
+    assert out.startswith(
+        "warning: no updates - learning_starts is 500 and the run has 9 steps - nothing will be learned"
+    )
     assert "0 updates: nothing was learned" in out
     assert shlex.quote(str(tmp_path / "with space")) in out
     assert (tmp_path / "with space" / "result.json").exists()
@@ -202,7 +282,7 @@ def test_a_run_that_learns_nothing_says_so_first_and_last(
 
 
 def test_printing_never_fails() -> None:
-    code = "import sys; from footlight.cli import main; sys.exit(main(['list', 'algorithms']))"
+    code = "import sys; from footlight.cli.main import main; sys.exit(main(['list', 'algorithms']))"
     script = code.replace("main(['list', 'algorithms'])", "main([]) or print('± \\udcff')")
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -216,16 +296,25 @@ def test_printing_never_fails() -> None:
 
 def test_a_toml_file_stands_between_preset_and_command_line() -> None:
     Path("mine.toml").write_text("gamma = 0.9\ntau = 0.5\nsteps = 30\n")
-    assert main(["train", "sac", "Pendulum-v1", "--config", "mine.toml", "--tau", "0.25", *FAST]) == 0
+    assert (
+        main(["train", "sac", "Pendulum-v1", "--config", "mine.toml", "--tau", "0.25", *FAST]) == 0
+    )
     config = json.loads(Path("runs/Pendulum-v1/sac/001/config.json").read_text())
     assert (config["steps"], config["config"]["gamma"], config["config"]["tau"]) == (30, 0.9, 0.25)
     assert config["config"]["learning_rate"] == 7e-4
 
 
-def test_a_fault_of_the_environment_is_named_and_the_state_saved(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sac", "TestNotANumber-v0", "--steps", "50", "--eval-every", "0", *FAST]) == 3
+def test_a_fault_of_the_environment_is_named_and_the_state_saved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert (
+        main(["train", "sac", "TestNotANumber-v0", "--steps", "50", "--eval-every", "0", *FAST])
+        == 3
+    )
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 3  # the others name the commands that play the episode again and continue without it
+    assert (
+        len(err.splitlines()) == 3
+    )  # the others name the commands that play the episode again and continue without it
     for word in ("environment 0", "seed", "step 30", "observation[1] is nan"):
         assert word in err
     folder = Path("runs/TestNotANumber-v0/sac/001")
@@ -235,7 +324,9 @@ def test_a_fault_of_the_environment_is_named_and_the_state_saved(capsys: pytest.
 
 @pytest.mark.parametrize("steps", [50, 51])
 def test_steps_are_exact_with_several_environments(steps: int) -> None:
-    assert main(["train", "ddpg", "Pendulum-v1", "--steps", str(steps), "--num-envs", "4", *FAST]) == 0
+    assert (
+        main(["train", "ddpg", "Pendulum-v1", "--steps", str(steps), "--num-envs", "4", *FAST]) == 0
+    )
     result = json.loads(Path("runs/Pendulum-v1/ddpg/001/result.json").read_text())
     assert (result["steps"], result["updates"]) == (steps, steps - 10)
 
@@ -253,14 +344,15 @@ def test_each_help_says_what_none_means() -> None:
         field.name
         for one in classes
         for field in fields(one).values()
-        if (field.default is None or field.default == ()) and not re.search(r"none: (automatic|off|\d|actions)", field.help)
+        if (field.default is None or field.default == ())
+        and not re.search(r"none: (automatic|off|\d|actions)", field.help)
     }
     assert silent == set()
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
     from footlight.algorithms import ALGORITHMS, find
-    from footlight.config import fields
+    from footlight.config.fields import fields
 
     for algorithm in ALGORITHMS:
         with pytest.raises(SystemExit) as stopped:
@@ -268,17 +360,34 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
         assert stopped.value.code == 0
         shown = capsys.readouterr().out
         for field in fields(find(algorithm).Config).values():
-            assert f"--{field.name.replace('_', '-')} VALUE" in shown.replace("[VALUE]", "VALUE").replace(
-                "VALUE [VALUE ...]", "VALUE"
-            )
+            assert f"--{field.name.replace('_', '-')} VALUE" in shown.replace(
+                "[VALUE]", "VALUE"
+            ).replace("VALUE [VALUE ...]", "VALUE")
     assert main(["list"]) == 0
     assert "sac/Pendulum-v1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_run_goes_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "footlight", "train", "ddpg", "Pendulum-v1", "--steps", "1000000", "--run-dir", "run"]
-    process = subprocess.Popen([*command, *FAST[:-1], "--eval-every", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def test_a_signal_saves_and_the_run_goes_on(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "footlight",
+        "train",
+        "ddpg",
+        "Pendulum-v1",
+        "--steps",
+        "1000000",
+        "--run-dir",
+        "run",
+    ]
+    process = subprocess.Popen(
+        [*command, *FAST[:-1], "--eval-every", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     deadline = time.monotonic() + 120
     while not Path("run/episodes.jsonl").exists():
         assert process.poll() is None

@@ -4,7 +4,12 @@ import sys
 
 import pytest
 
-from footlight.command_line import first_words, join_values, require_not_swallowed, see_working_directory
+from footlight.cli.command_line import (
+    first_words,
+    join_values,
+    require_not_swallowed,
+    see_working_directory,
+)
 from footlight.errors import UserError
 
 
@@ -17,10 +22,16 @@ from footlight.errors import UserError
         ("sac --hidden-sizes none E", ["sac", "--hidden-sizes=none", "E"]),
         ("sac E --learning-rate -1e-3", ["sac", "E", "--learning-rate=-1e-3"]),
         ("sac --track tensorboard wandb E", ["sac", "--track=tensorboard wandb", "E"]),
-        ("sac --env-kwargs a=1 b=c=2 E --seed 3", ["sac", "--env-kwargs=a=1", "--env-kwargs=b=c=2", "E", "--seed=3"]),
+        (
+            "sac --env-kwargs a=1 b=c=2 E --seed 3",
+            ["sac", "--env-kwargs=a=1", "--env-kwargs=b=c=2", "E", "--seed=3"],
+        ),
         ("sac --env-kwargs=a=1 b=2 E", ["sac", "--env-kwargs=a=1", "--env-kwargs=b=2", "E"]),
         ("sac --quiet E", ["sac", "--quiet", "E"]),
-        ("sac E --compile off --overlay --quiet", ["sac", "E", "--compile", "off", "--overlay", "--quiet"]),
+        (
+            "sac E --compile off --overlay --quiet",
+            ["sac", "E", "--compile", "off", "--overlay", "--quiet"],
+        ),
     ],
 )
 def test_values_are_joined_with_their_option(line: str, joined: list[str]) -> None:
@@ -30,12 +41,17 @@ def test_values_are_joined_with_their_option(line: str, joined: list[str]) -> No
 
 def test_a_list_that_took_the_environment_is_named() -> None:
     words = ["sac", "--wandb-tags", "a", "b", "Pendulum-v1", "--quiet"]
-    with pytest.raises(UserError, match="--wandb-tags took all of a b Pendulum-v1 as its tags - put ALGORITHM and ENVIRONMENT"):
+    with pytest.raises(
+        UserError,
+        match="--wandb-tags took all of a b Pendulum-v1 as its tags - put ALGORITHM and ENVIRONMENT",
+    ):
         require_not_swallowed(words, {"--wandb-tags": "tags"})
     require_not_swallowed(["sac", "E", "--wandb-tags", "a"], {"--wandb-tags": "tags"})
 
 
-def test_modules_of_the_working_directory_can_be_imported(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_of_the_working_directory_can_be_imported(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setattr(sys, "path", [*sys.path])
     for _ in range(2):

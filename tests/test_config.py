@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from footlight.algorithms import ALGORITHMS, find
-from footlight.config import (
+from footlight.config.fields import (
     Count,
     CountOrZero,
     Fraction,
@@ -161,7 +161,11 @@ def test_values_are_converted(name: str, given: Any, expected: Any) -> None:
         ("batch_size", np.True_, "batch_size is True - "),
         ("batch_size", np.float32(2.5), r"batch_size is 2\.5 - "),
         ("batch_size", "9007199254740992.5", "batch_size is 9007199254740992.5 - "),
-        ("batch_size", "1e999999999", "batch_size is 1e999999999 - "),  # at once, and without its billion digits
+        (
+            "batch_size",
+            "1e999999999",
+            "batch_size is 1e999999999 - ",
+        ),  # at once, and without its billion digits
         ("batch_size", [64], r"batch_size is \[64\] - "),
         ("gamma", np.True_, "gamma is True - "),
         ("layer_norm", np.int64(1), "layer_norm is 1 - "),
@@ -220,7 +224,10 @@ def test_a_config_checks_itself(name: str, given: Any) -> None:
         ("batchsize", r"did you mean 'batch_size'\?$"),
         ("hidden_layers", r"did you mean 'hidden_sizes'\?$"),
         ("GAMMA", r"did you mean 'gamma'\?$"),
-        ("total_timesteps", r"^unknown field 'total_timesteps' - see --help for all fields$"),  # it has no steps
+        (
+            "total_timesteps",
+            r"^unknown field 'total_timesteps' - see --help for all fields$",
+        ),  # it has no steps
         ("lr", r"^unknown field 'lr' - did you mean 'learning_rate'\?$"),
         ("zzz", r"^unknown field 'zzz' - see --help for all fields$"),
     ],
@@ -310,7 +317,7 @@ def test_a_config_works_where_its_source_is_not_at_hand(module: str) -> None:
     # As in an interactive session: there is nothing that `inspect` could read
     words: dict[str, Any] = {"__name__": module}
     exec(  # the test is about code without a file
-        "from dataclasses import dataclass\nfrom footlight.config import Fraction, check\n"
+        "from dataclasses import dataclass\nfrom footlight.config.fields import Fraction, check\n"
         "@dataclass(frozen=True, kw_only=True)\nclass Typed:\n    gamma: Fraction = 0.9\n    'Discount.'\n"
         "    def __post_init__(self): check(self)\n",
         words,
@@ -332,7 +339,9 @@ def test_a_config_works_where_its_source_is_not_at_hand(module: str) -> None:
 )
 def test_ranges(limits: Range, inside: list[float], outside: list[float], text: str) -> None:
     assert all(value in limits for value in inside)
-    assert not any(value in limits for value in [*outside, float("nan"), float("inf"), float("-inf")])
+    assert not any(
+        value in limits for value in [*outside, float("nan"), float("inf"), float("-inf")]
+    )
     assert str(limits) == text
 
 
@@ -359,7 +368,15 @@ def test_types_in_words(annotation: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [((64, 32), "64 32"), ((), "none"), (True, "true"), (None, "none"), (0.5, "0.5"), ("auto", "auto")]
+    ("value", "text"),
+    [
+        ((64, 32), "64 32"),
+        ((), "none"),
+        (True, "true"),
+        (None, "none"),
+        (0.5, "0.5"),
+        ("auto", "auto"),
+    ],
 )
 def test_values_in_words(value: Any, text: str) -> None:
     assert describe_value(value) == text

@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import footlight
-from footlight import crash
-from footlight.cli import main
+from footlight.cli.main import main
+from footlight.environments import reproduce
 from footlight.environments.make import make
 from footlight.errors import EnvironmentFault, FailedEpisode, UserError
 from footlight.streams import derived_seed
@@ -62,24 +62,41 @@ def test_no_kind_of_fault_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "how"), [(kind, {}) for kind in KINDS if not KINDS[kind][1]] + [(kind, WORKERS) for kind in KINDS]
+    ("kind", "how"),
+    [(kind, {}) for kind in KINDS if not KINDS[kind][1]] + [(kind, WORKERS) for kind in KINDS],
 )
-def test_every_fault_names_all_five_things_and_is_seen_again(kind: str, how: dict[str, Any], capsys: Any) -> None:
+def test_every_fault_names_all_five_things_and_is_seen_again(
+    kind: str, how: dict[str, Any], capsys: Any
+) -> None:
     message = str(train(f"{kind}-v0", **how))
     actions = load_file(CRASH / "actions.safetensors")["actions"]
-    assert message.startswith(f"environment 0 failed at step 4 of the episode with seed {SEED}, action [")
+    assert message.startswith(
+        f"environment 0 failed at step 4 of the episode with seed {SEED}, action ["
+    )
     assert np.array2string(actions[-1], precision=6) in message
     assert KINDS[kind][0] in message
     assert message.splitlines()[1] == f"see it again: footlight replay {CRASH}"
-    assert message.splitlines()[2] == "continue without this episode: footlight resume run --on-env-fault new-episode"
+    assert (
+        message.splitlines()[2]
+        == "continue without this episode: footlight resume run --on-env-fault new-episode"
+    )
     assert len(message.splitlines()) <= 3
     record = json.loads((CRASH / "fault.json").read_text())
-    place = {"environment": f"{kind}-v0", "env": 0, "index": 0, "seed": SEED, "step": 4, "action": actions[-1].tolist()}
+    place = {
+        "environment": f"{kind}-v0",
+        "env": 0,
+        "index": 0,
+        "seed": SEED,
+        "step": 4,
+        "action": actions[-1].tolist(),
+    }
     assert record.items() >= place.items()
     assert json.loads(Path("run/result.json").read_text())["status"] == "fault"
     capsys.readouterr()
     assert main(["replay", str(CRASH), "--env-timeout", "1"]) == 3
-    assert capsys.readouterr().out.startswith(f"the fault happened again at step 4: {KINDS[kind][0]}")
+    assert capsys.readouterr().out.startswith(
+        f"the fault happened again at step 4: {KINDS[kind][0]}"
+    )
 
 
 def test_actions_are_those_of_the_episode_to_the_bit() -> None:
@@ -100,19 +117,33 @@ def test_actions_are_those_of_the_episode_to_the_bit() -> None:
     for action in actions[:3]:
         environments.step(action[None])
     run = footlight.Run(Path("run"))
-    saved = footlight.checkpoint.read_arrays(footlight.checkpoint.find(run.folder), "environments")
-    assert np.array_equal(saved["observation"], environments.observation)  # the state before the fault
+    saved = footlight.storage.checkpoint.read_arrays(
+        footlight.storage.checkpoint.find(run.folder), "environments"
+    )
+    assert np.array_equal(
+        saved["observation"], environments.observation
+    )  # the state before the fault
 
 
 def test_a_fault_of_a_reset_has_no_actions(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(EnvironmentFault, match=f"environment 0 failed at step 0 of the episode with seed {SEED}: reset raised"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=f"environment 0 failed at step 0 of the episode with seed {SEED}: reset raised",
+    ):
         footlight.train("a2c", "ResetRaises-v0", run_dir="run", **SMALL)
     assert not Path("run").exists()  # at the very first reset
-    seed = next(s for s in range(99) if [derived_seed(s, "episode", 0, k) % 3 == 0 for k in (0, 1)] == [False, True])
+    seed = next(
+        s
+        for s in range(99)
+        if [derived_seed(s, "episode", 0, k) % 3 == 0 for k in (0, 1)] == [False, True]
+    )
     with pytest.raises(EnvironmentFault, match="step 0"):
         footlight.train("a2c", "ResetRaises-v0", run_dir="run", **(SMALL | {"seed": seed}))
     assert main(["replay", "run/crash/env-0-episode-1"]) == 3
-    assert capsys.readouterr().out == "the fault happened again at step 0: reset raised RuntimeError: the joint broke\n"
+    assert (
+        capsys.readouterr().out
+        == "the fault happened again at step 0: reset raised RuntimeError: the joint broke\n"
+    )
 
 
 def test_a_fault_in_an_evaluation_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,8 +151,15 @@ def test_a_fault_in_an_evaluation_is_kept_apart(capsys: pytest.CaptureFixture[st
         s for s in range(99)
         if all(derived_seed(s, "episode", 0, k) % 3 for k in range(4)) and derived_seed(s, "evaluation at step 20", 0, 0) % 3 == 0
     )  # fmt: skip
-    with pytest.raises(EnvironmentFault, match=r"evaluation at step 20: environment 0 failed at step 4"):
-        footlight.train("a2c", "NaN-v0", run_dir="run", **(SMALL | {"seed": seed, "eval_episodes": 1, "eval_every": 20}))
+    with pytest.raises(
+        EnvironmentFault, match=r"evaluation at step 20: environment 0 failed at step 4"
+    ):
+        footlight.train(
+            "a2c",
+            "NaN-v0",
+            run_dir="run",
+            **(SMALL | {"seed": seed, "eval_episodes": 1, "eval_every": 20}),
+        )
     assert main(["replay", "run/crash/evaluation-at-step-20-env-0-episode-0"]) == 3
 
 
@@ -150,15 +188,19 @@ def test_one_that_ends_earlier_or_fails_elsewhere_is_told_apart() -> None:
     assert str(footlight.replay(CRASH, Short())) == (
         "played 2 steps, where the episode ended (4 were recorded), and nothing happened"
     )
-    words = "a fault happened (it was at step 4) at step 3: step raised RuntimeError: the joint broke"
+    words = (
+        "a fault happened (it was at step 4) at step 3: step raised RuntimeError: the joint broke"
+    )
     assert str(footlight.replay(CRASH, faulty.Faulty(faulty.raises, 3))) == words
 
 
-def test_where_nothing_can_be_written_the_fault_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_written_the_fault_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def full(*given: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(crash, "save_file", full)
+    monkeypatch.setattr(reproduce, "save_file", full)
     message = str(train("Raises-v0"))
     assert "the joint broke" in message
     assert "footlight replay" not in message
@@ -168,14 +210,21 @@ def test_a_vector_environment_leaves_what_is_known() -> None:
     import gymnasium
 
     envs = gymnasium.vector.SyncVectorEnv([lambda: faulty.Faulty(faulty.raises)] * 2)
-    with pytest.raises(EnvironmentFault, match=r"the vector environment failed at steps 4, 4 of its episodes, action \[\["):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"the vector environment failed at steps 4, 4 of its episodes, action \[\[",
+    ):
         footlight.train("a2c", envs, run_dir="run", **SMALL)
     assert json.loads(Path("run/crash/all-episode-0/fault.json").read_text())["actions"] is None
-    with pytest.raises(UserError, match="episodes of a vector environment do not begin with seeds of their own"):
+    with pytest.raises(
+        UserError, match="episodes of a vector environment do not begin with seeds of their own"
+    ):
         footlight.replay("run/crash/all-episode-0", faulty.Walk)
 
 
-def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def losing(given: Any) -> Any:
         Path("run/config.json").unlink()
         return faulty.raises(given)
@@ -195,7 +244,10 @@ def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(monkeypa
         ({"environment_config": []}, r"environment_config is \[\]"),
         ({"evil": 1}, "evil is no key of it"),
         ({"environment": "os:Walk-v0"}, "--allow-env-import os"),
-        ({"environment": "Pendulum-v1", "environment_source": "object"}, "the Python object 'Pendulum-v1'"),
+        (
+            {"environment": "Pendulum-v1", "environment_source": "object"},
+            "the Python object 'Pendulum-v1'",
+        ),
         ({"environment": "CartPole-v1"}, "has actions of shape"),
     ],
 )
@@ -221,8 +273,10 @@ def test_actions_that_are_none_are_refused() -> None:
 
 
 def test_the_name_of_a_folder_is_that_of_its_episode() -> None:
-    assert crash._name(FailedEpisode("", "episode", 3, 17, 1, 2)) == "env-3-episode-17"
-    assert crash._name(FailedEpisode("", "../../etc: x", 3, 17, 1, 2)) == "-etc-x-env-3-episode-17"
+    assert reproduce._name(FailedEpisode("", "episode", 3, 17, 1, 2)) == "env-3-episode-17"
+    assert (
+        reproduce._name(FailedEpisode("", "../../etc: x", 3, 17, 1, 2)) == "-etc-x-env-3-episode-17"
+    )
 
 
 def test_from_the_shell_and_with_a_restart() -> None:
@@ -230,10 +284,18 @@ def test_from_the_shell_and_with_a_restart() -> None:
 
     def footlight_command(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "footlight", *words]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=120)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": path},
+            timeout=120,
+        )
 
     options = "--seed 1 --steps 60 --num-envs 2 --vectorization async --on-worker-death restart --compile off --eval-episodes 0"
-    ran = footlight_command("train", "a2c", "faulty:IsKilled-v0", "--run-dir", "run", *options.split())
+    ran = footlight_command(
+        "train", "a2c", "faulty:IsKilled-v0", "--run-dir", "run", *options.split()
+    )
     assert ran.returncode == 3
     assert ran.stdout.count("restarted") == 2
     assert "that was the 3rd time in a row" in ran.stderr
@@ -249,9 +311,19 @@ def test_from_the_shell_and_with_a_restart() -> None:
 def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)  # whose instances live through more
+    monkeypatch.setattr(
+        "footlight.api.inexactness", lambda *given: None
+    )  # whose instances live through more
     fields = (
-        SMALL | WORKERS | {"env_timeout": 60.0, "eval_episodes": 2, "steps": 60, "on_worker_death": "restart", "quiet": False}
+        SMALL
+        | WORKERS
+        | {
+            "env_timeout": 60.0,
+            "eval_episodes": 2,
+            "steps": 60,
+            "on_worker_death": "restart",
+            "quiet": False,
+        }
     )
     for name, call in (("run", 1000), ("killed", 17)):
 
@@ -261,7 +333,9 @@ def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
         footlight.train("a2c", walk, run_dir=name, **fields)
         assert ("restarted" in capsys.readouterr().out) == (name == "killed")
     arrays = [
-        footlight.checkpoint.read_arrays(footlight.checkpoint.find(Path(name)), group)
+        footlight.storage.checkpoint.read_arrays(
+            footlight.storage.checkpoint.find(Path(name)), group
+        )
         for group in ("agent", "environments")
         for name in ("run", "killed")
     ]
@@ -272,7 +346,10 @@ def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
 
 
 def test_the_verdict_is_written_down() -> None:
-    for name, source, verdict in (("exact", faulty.Walk, "exact"), ("inexact", faulty.Historic, "history-dependent")):
+    for name, source, verdict in (
+        ("exact", faulty.Walk, "exact"),
+        ("inexact", faulty.Historic, "history-dependent"),
+    ):
         footlight.train("a2c", source, run_dir=name, **(SMALL | {"steps": 8}))
         assert json.loads(Path(name, "config.json").read_text())["resume"].startswith(verdict)
 
@@ -304,7 +381,9 @@ def rows(run_dir: str, log: str = "episodes") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(run_dir) / f"{log}.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("how", [{}, {"num_envs": 2, "vectorization": "sync"}, {"num_envs": 2, "vectorization": "async"}])
+@pytest.mark.parametrize(
+    "how", [{}, {"num_envs": 2, "vectorization": "sync"}, {"num_envs": 2, "vectorization": "async"}]
+)
 def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str, Any]) -> None:
     whole = footlight.train("a2c", Sticks, run_dir="whole", **SURVIVING, **how)
     assert whole.result is not None
@@ -313,8 +392,13 @@ def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str,
     faults = [row for row in rows("whole") if row.get("fault")]
     assert 0 < len(faults) <= whole.result["env_faults"]
     assert all(row["truncated"] and 0 < row["length"] < 10 for row in faults)
-    assert len(list(Path("whole/crash").iterdir())) == whole.result["env_faults"] <= crash.MAX_KEPT
-    assert crash.replay(next(iter(sorted(Path("whole/crash").glob("env-*")))), Sticks).fault is not None
+    assert (
+        len(list(Path("whole/crash").iterdir())) == whole.result["env_faults"] <= reproduce.MAX_KEPT
+    )
+    assert (
+        reproduce.replay(next(iter(sorted(Path("whole/crash").glob("env-*")))), Sticks).fault
+        is not None
+    )
 
     shutil.copytree("whole", "parts")  # as a kill would leave it
     for place in sorted(Path("parts/checkpoints").glob("step-*"))[2:]:
@@ -323,7 +407,10 @@ def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str,
     footlight.resume("parts", environment=Sticks, quiet=True)
     assert rows("parts") == rows("whole")
     assert footlight.Run(Path("parts")).result["env_faults"] == whole.result["env_faults"]  # type: ignore[index]
-    mine, theirs = (load_file(next(Path(run).glob("checkpoints/step-000000400*/policy*"))) for run in ("whole", "parts"))
+    mine, theirs = (
+        load_file(next(Path(run).glob("checkpoints/step-000000400*/policy*")))
+        for run in ("whole", "parts")
+    )
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
@@ -379,11 +466,15 @@ class NeverAgain(Broken):
 
 
 @pytest.mark.parametrize("source", [Broken, NeverAgain])
-def test_a_hundred_faults_in_a_row_end_the_run(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hundred_faults_in_a_row_end_the_run(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
-    monkeypatch.setattr(crash, "MAX_KEPT", 5)
+    monkeypatch.setattr(reproduce, "MAX_KEPT", 5)
     said: list[str] = []
-    monkeypatch.setattr("footlight.runs.progress.Display.say", lambda self, text: said.append(text))
+    monkeypatch.setattr(
+        "footlight.instruments.progress.Display.say", lambda self, text: said.append(text)
+    )
     with pytest.raises(EnvironmentFault, match="that was the 100th fault in a row") as raised:
         footlight.train("a2c", source, run_dir="run", **SURVIVING)
     assert "continue without" not in str(raised.value)
@@ -393,14 +484,21 @@ def test_a_hundred_faults_in_a_row_end_the_run(source: Any, monkeypatch: pytest.
 
 
 def test_a_process_that_dies_is_replaced_where_faults_are_survived() -> None:
-    run = footlight.train("a2c", "faulty:Leaves-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 0}, **WORKERS)
+    run = footlight.train(
+        "a2c", "faulty:Leaves-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 0}, **WORKERS
+    )
     assert run.result is not None
     assert run.result["env_faults"] > 0
     assert run.result["steps"] == 400
 
 
 def test_an_evaluation_that_fails_is_left_out_where_faults_are_survived() -> None:
-    run = footlight.train("a2c", "faulty:Raises-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 12, "eval_every": 100})
+    run = footlight.train(
+        "a2c",
+        "faulty:Raises-v0",
+        run_dir="run",
+        **{**SURVIVING, "eval_episodes": 12, "eval_every": 100},
+    )
     assert run.result is not None
     assert run.result["status"] == "finished"
     kept = [path.name for path in Path("run/crash").iterdir()]

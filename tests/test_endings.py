@@ -13,11 +13,23 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight import checkpoint
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import EnvironmentFault, UserError
+from footlight.storage import checkpoint
 
-FAST = ["--no-preset", "--compile", "off", "--hidden-sizes", "8", "--eval-every", "0", "--eval-episodes", "1", "--threads", "1"]
+FAST = [
+    "--no-preset",
+    "--compile",
+    "off",
+    "--hidden-sizes",
+    "8",
+    "--eval-every",
+    "0",
+    "--eval-episodes",
+    "1",
+    "--threads",
+    "1",
+]
 DDPG: dict[str, Any] = {
     "preset": False, "learning_starts": 20, "steps": 60, "hidden_sizes": (8,), "compile": "off", "quiet": True,
     "eval_episodes": 1, "eval_every": 0, "run_dir": "run",
@@ -68,7 +80,12 @@ class Ends(Point):
     """Ends its program, in the call of this name, from the 26th of them on."""
 
     def __init__(self, end: Callable[[], None], call: str, first: int = 26) -> None:
-        self.end, self.call, self.first, self.counts = end, call, first, dict.fromkeys(("reset", "step", "close"), 0)
+        self.end, self.call, self.first, self.counts = (
+            end,
+            call,
+            first,
+            dict.fromkeys(("reset", "step", "close"), 0),
+        )
         if call == "init":
             end()
 
@@ -103,19 +120,57 @@ def no_id_stays() -> Any:
 @pytest.mark.parametrize("end", [leave, leave_with_zero, interrupt, generator_exit])
 @pytest.mark.parametrize("more", [[], ["--num-envs", "2", "--vectorization", "async"]])
 def test_an_environment_that_ends_the_program_is_a_fault(
-    end: Callable[[], None], more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    end: Callable[[], None],
+    more: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
-    assert main(["train", "a2c", registered(end, "step"), "--run-dir", "run", "--steps", "200", *FAST, *more]) == 3
-    name = {leave: "SystemExit", leave_with_zero: "SystemExit: 0", interrupt: "KeyboardInterrupt"}.get(end, "GeneratorExit")
+    assert (
+        main(
+            [
+                "train",
+                "a2c",
+                registered(end, "step"),
+                "--run-dir",
+                "run",
+                "--steps",
+                "200",
+                *FAST,
+                *more,
+            ]
+        )
+        == 3
+    )
+    name = {
+        leave: "SystemExit",
+        leave_with_zero: "SystemExit: 0",
+        interrupt: "KeyboardInterrupt",
+    }.get(end, "GeneratorExit")
     assert f"step raised {name} - " in capsys.readouterr().err
     assert json.loads(Path("run/result.json").read_text())["status"] == "fault"
     assert checkpoint.read_manifest(checkpoint.find(Path("run")))["step"] in (25, 50)
 
 
-def test_a_reset_that_ends_the_program_is_a_fault(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reset_that_ends_the_program_is_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
-    assert main(["train", "a2c", registered(leave, "reset", 3), "--run-dir", "run", "--steps", "90", *FAST]) == 3
+    assert (
+        main(
+            [
+                "train",
+                "a2c",
+                registered(leave, "reset", 3),
+                "--run-dir",
+                "run",
+                "--steps",
+                "90",
+                *FAST,
+            ]
+        )
+        == 3
+    )
     assert "reset raised SystemExit" in capsys.readouterr().err
     assert checkpoint.read_manifest(checkpoint.find(Path("run")))["step"] == 19
 
@@ -123,10 +178,16 @@ def test_a_reset_that_ends_the_program_is_a_fault(monkeypatch: pytest.MonkeyPatc
 def test_a_vector_environment_that_ends_the_program_is_a_fault() -> None:
     venv = gymnasium.vector.SyncVectorEnv([lambda: Ends(leave, "step")] * 2)
     with pytest.raises(EnvironmentFault, match="step raised SystemExit"):
-        footlight.train("a2c", venv, **{name: value for name, value in DDPG.items() if name != "learning_starts"})
+        footlight.train(
+            "a2c",
+            venv,
+            **{name: value for name, value in DDPG.items() if name != "learning_starts"},
+        )
 
 
-def test_a_constructor_that_ends_the_program_is_the_users_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_constructor_that_ends_the_program_is_the_users_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["train", "a2c", registered(leave, "init"), "--run-dir", "run", *FAST]) == 2
     assert "SystemExit" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -135,8 +196,25 @@ def test_a_constructor_that_ends_the_program_is_the_users_error(capsys: pytest.C
 
 
 @pytest.mark.parametrize("more", [[], ["--num-envs", "2", "--vectorization", "async"]])
-def test_an_environment_that_fails_to_close_takes_no_result_away(more: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "a2c", registered(leave, "close", 1), "--run-dir", "run", "--steps", "60", *FAST, *more]) == 0
+def test_an_environment_that_fails_to_close_takes_no_result_away(
+    more: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "train",
+                "a2c",
+                registered(leave, "close", 1),
+                "--run-dir",
+                "run",
+                "--steps",
+                "60",
+                *FAST,
+                *more,
+            ]
+        )
+        == 0
+    )
     out, err = capfd.readouterr()
     assert "closing the environment failed: SystemExit" in out + err
     assert "Traceback" not in err
@@ -146,9 +224,14 @@ def test_an_environment_that_fails_to_close_takes_no_result_away(more: list[str]
     assert main(["evaluate", "run", "--episodes", "2"]) == 0
 
 
-def test_watching_an_environment_that_ends_the_program_has_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_watching_an_environment_that_ends_the_program_has_an_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     gymnasium.register("TestEnds-v0", lambda: Ends(leave, "step", 1000))
-    assert main(["train", "a2c", "TestEnds-v0", "--run-dir", "run", "--steps", "30", *FAST, "--quiet"]) == 0
+    assert (
+        main(["train", "a2c", "TestEnds-v0", "--run-dir", "run", "--steps", "30", *FAST, "--quiet"])
+        == 0
+    )
     with pytest.warns(UserWarning, match="Overriding"):
         gymnasium.register("TestEnds-v0", lambda: Ends(leave, "step", 3))
     assert main(["evaluate", "run", "--episodes", "2"]) == 3
@@ -175,7 +258,10 @@ def test_an_environment_that_changes_the_directory_moves_no_file(tmp_path: Path)
     footlight.resume("run", environment=Moves, steps=80, quiet=True)
     assert footlight.Run(tmp_path / "run").result["steps"] == 80  # type: ignore[index]
     os.chdir(tmp_path)
-    assert footlight.train("ddpg", Moves, **{**DDPG, "run_dir": None}).folder == tmp_path / "runs" / "Moves" / "ddpg" / "001"
+    assert (
+        footlight.train("ddpg", Moves, **{**DDPG, "run_dir": None}).folder
+        == tmp_path / "runs" / "Moves" / "ddpg" / "001"
+    )
 
 
 def test_what_is_given_is_not_closed() -> None:
@@ -193,8 +279,20 @@ def test_the_exit_code_is_that_of_the_process() -> None:
     Path("ends.py").write_text(
         "import gymnasium, sys\nfrom test_endings import Ends\ngymnasium.register('Ends-v0', lambda: Ends(sys.exit, 'step'))\n"
     )
-    command = [sys.executable, "-m", "footlight", "train", "a2c", "ends:Ends-v0", "--run-dir", "run", *FAST]
+    command = [
+        sys.executable,
+        "-m",
+        "footlight",
+        "train",
+        "a2c",
+        "ends:Ends-v0",
+        "--run-dir",
+        "run",
+        *FAST,
+    ]
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(footlight.__file__).parents[1])])
-    ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 3, ran.stderr
     assert Path("run/result.json").exists()

@@ -10,12 +10,25 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight.cli import main
+from footlight.cli.main import main
+from footlight.config.options import Options
 from footlight.environments.make import make
-from footlight.evaluation import Abandoned, Evaluation, Plan, episode_limit, evaluate, plan_evaluation
-from footlight.options import Options
+from footlight.training.evaluation import (
+    Abandoned,
+    Evaluation,
+    Plan,
+    episode_limit,
+    evaluate,
+    plan_evaluation,
+)
 
-SMALL: dict[str, Any] = {"hidden_sizes": (8,), "compile": "off", "quiet": True, "preset": False, "n_steps": 10}
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8,),
+    "compile": "off",
+    "quiet": True,
+    "preset": False,
+    "n_steps": 10,
+}
 
 
 class Countdown(gymnasium.Env[Any, Any]):
@@ -46,7 +59,9 @@ class Still:
         return np.zeros(len(observation), np.int64)
 
 
-def run_episodes(source: Callable[[], Any], episodes: int, num_envs: int = 1, **given: Any) -> Evaluation:
+def run_episodes(
+    source: Callable[[], Any], episodes: int, num_envs: int = 1, **given: Any
+) -> Evaluation:
     return evaluate(Still(), make(source, 0, num_envs), episodes, **given)  # type: ignore[arg-type]
 
 
@@ -59,22 +74,32 @@ def rows(folder: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(folder, "evaluations.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("steps", "limit"), [(2_000, 1_000), (40_000, 2_000), (10_000_000, 50_000)])
+@pytest.mark.parametrize(
+    ("steps", "limit"), [(2_000, 1_000), (40_000, 2_000), (10_000_000, 50_000)]
+)
 def test_episodes_are_cut_off_after_a_twentieth_of_the_run(steps: int, limit: int) -> None:
     assert episode_limit(steps) == limit
 
 
 def test_a_cut_episode_counts_as_unfinished_with_its_return_so_far() -> None:
     evaluation = run_episodes(Endless, 2, limit=5)
-    assert (evaluation.returns, evaluation.lengths, evaluation.unfinished) == ((5.0, 5.0), (5, 5), 2)
+    assert (evaluation.returns, evaluation.lengths, evaluation.unfinished) == (
+        (5.0, 5.0),
+        (5, 5),
+        2,
+    )
     assert evaluation.to_json()["unfinished"] == 2
     assert evaluation.remark(2) == "2 episodes cut off after 5 steps"
-    assert run_episodes(Endless, 1, limit=5).summary() == "5.0 ± 0.0 over 1 episode (1 episode cut off after 5 steps)"
+    assert (
+        run_episodes(Endless, 1, limit=5).summary()
+        == "5.0 ± 0.0 over 1 episode (1 episode cut off after 5 steps)"
+    )
     assert run_episodes(Countdown, 2, limit=7).remark(2) == ""
 
 
 @pytest.mark.parametrize(
-    ("num_envs", "max_steps", "count"), [(1, 1, 1), (1, 14, 2), (1, 15, 3), (1, 1_000, 4), (2, 1, 2), (2, 15, 4)]
+    ("num_envs", "max_steps", "count"),
+    [(1, 1, 1), (1, 14, 2), (1, 15, 3), (1, 1_000, 4), (2, 1, 2), (2, 15, 4)],
 )
 def test_no_episode_begins_after_the_last_step(num_envs: int, max_steps: int, count: int) -> None:
     evaluation = run_episodes(Countdown, 4, num_envs, max_steps=max_steps)
@@ -106,7 +131,9 @@ def test_evaluations_take_at_most_as_many_steps_as_the_training() -> None:
     assert plan_evaluation(options, 10_000, 50, evaluated) == Plan(20, 1_000, 10_000)
 
 
-def test_an_endless_environment_is_not_evaluated_before_the_training_has_made_as_many_steps() -> None:
+def test_an_endless_environment_is_not_evaluated_before_the_training_has_made_as_many_steps() -> (
+    None
+):
     options = Options(steps=20_000)
     assert plan_evaluation(options, 4_000, 0, 0) is None
     assert plan_evaluation(options, 5_000, 0, 0) == Plan(5, 1_000, 20_000)
@@ -114,8 +141,12 @@ def test_an_endless_environment_is_not_evaluated_before_the_training_has_made_as
 
 def test_numbers_of_the_user_are_followed() -> None:
     assert plan_evaluation(Options(steps=1_000, eval_every=10), 10, 0, 999) == Plan(5, 1_000, 1_000)
-    assert plan_evaluation(Options(steps=1_000, eval_every=10, eval_episodes=30), 10, 0, 999) == Plan(30, 1_000, None)
-    assert plan_evaluation(Options(steps=1_000, eval_episodes=3), 1_000, 0, 0) == Plan(3, 1_000, None)
+    assert plan_evaluation(
+        Options(steps=1_000, eval_every=10, eval_episodes=30), 10, 0, 999
+    ) == Plan(30, 1_000, None)
+    assert plan_evaluation(Options(steps=1_000, eval_episodes=3), 1_000, 0, 0) == Plan(
+        3, 1_000, None
+    )
     assert plan_evaluation(Options(steps=1_000, eval_episodes=0), 1_000, 100, 0) is None
 
 
@@ -127,14 +158,19 @@ def test_a_run_has_5_episodes_in_evaluations_and_20_in_the_last() -> None:
     assert run.config["eval_every"] is run.config["eval_episodes"] is None
 
 
-def test_a_run_in_an_endless_environment_says_what_was_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_in_an_endless_environment_says_what_was_cut_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     footlight.train("a2c", Endless, steps=1_500, run_dir="run", **SMALL | {"quiet": False})
     (row,) = rows("run")
     assert (row["step"], row["lengths"], row["unfinished"]) == (1_500, [1_000, 1_000], 2)
     said = capsys.readouterr().out
     remark = "2 of 20 episodes: stopped after as many steps as the run has; 2 episodes cut off after 1,000 steps"
     assert f"evaluation at step 1,500: {remark}" in said
-    assert "final evaluation 1000.0 ± 0.0 over 2 episodes (2 episodes cut off after 1,000 steps)" in said
+    assert (
+        "final evaluation 1000.0 ± 0.0 over 2 episodes (2 episodes cut off after 1,000 steps)"
+        in said
+    )
 
 
 def test_a_resumed_run_makes_the_same_evaluations() -> None:
@@ -149,12 +185,15 @@ def test_a_resumed_run_makes_the_same_evaluations() -> None:
 def test_the_command_reports_progress_and_says_what_was_cut_off(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("footlight.commands.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("footlight.cli.commands.PROGRESS_SECONDS", 0.0)
     gymnasium.register("TestEndlessCountdown-v0", Endless)
-    footlight.train("a2c", "TestEndlessCountdown-v0", steps=100, eval_episodes=0, run_dir="run", **SMALL)
+    footlight.train(
+        "a2c", "TestEndlessCountdown-v0", steps=100, eval_episodes=0, run_dir="run", **SMALL
+    )
     assert main(["evaluate", "run", "--episodes", "2"]) == 0
     out, err = capsys.readouterr()
     assert err.splitlines() == ["evaluating 1/2"] * 1_000 + ["evaluating 2/2"] * 1_000
     assert (
-        out.splitlines()[-1] == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
+        out.splitlines()[-1]
+        == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
     )

@@ -16,20 +16,31 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 import footlight
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import StorageFault, UserError
-from footlight.export import BATCHES, DeterministicPolicy, export
+from footlight.instruments.export import BATCHES, DeterministicPolicy, export
+from footlight.learning.agent import Agent
 from tolerance import largest_intermediate, longest_sum, rounding_error
 
-NUMBERS, PICTURES, COUNTS = Box(-np.inf, np.inf, (3,), np.float32), Box(0, 255, (4, 36, 36), np.uint8), Box(0, 9, (3,), np.int64)
+NUMBERS, PICTURES, COUNTS = (
+    Box(-np.inf, np.inf, (3,), np.float32),
+    Box(0, 255, (4, 36, 36), np.uint8),
+    Box(0, 9, (3,), np.int64),
+)
 BOX = Box(np.array([-2, 0], np.float32), np.array([2, 0.3], np.float32))
 DOUBLE, HALF = Box(-1, 3, (1, 2), np.float64), Box(-1, 3, (2,), np.float16)
-CHOICE, CHOICES, SWITCHES = Discrete(3, start=-1), MultiDiscrete([[2, 3], [4, 5]], start=[[1, 2], [3, -4]]), MultiBinary((2, 2))
+CHOICE, CHOICES, SWITCHES = (
+    Discrete(3, start=-1),
+    MultiDiscrete([[2, 3], [4, 5]], start=[[1, 2], [3, -4]]),
+    MultiBinary((2, 2)),
+)
 HEADS = ("gaussian", "state-dependent-gaussian", "squashed-gaussian")
 ACTIVATIONS = ("relu", "tanh", "elu", "gelu", "silu", "leaky-relu")
-OFF_POLICY, ON_POLICY = ("sac", "td3", "ddpg"), ("actor-critic", "a2c", "ppo", "reinforce", "stream-ac")
+OFF_POLICY, ON_POLICY = (
+    ("sac", "td3", "ddpg"),
+    ("actor-critic", "a2c", "ppo", "reinforce", "stream-ac"),
+)
 
 
 def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> Agent:
@@ -37,13 +48,19 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
     known = find(algorithm).Config.__dataclass_fields__
     if "buffer_size" in known:
         fields = {"buffer_size": 100, "batch_size": 16, "learning_starts": 0, **fields}
-    agent = Agent(algorithm, seen, action, seed=1, compile="off", **{"hidden_sizes": (8, 8), **fields})
+    agent = Agent(
+        algorithm, seen, action, seed=1, compile="off", **{"hidden_sizes": (8, 8), **fields}
+    )
     generator = torch.Generator().manual_seed(2)
     parameters_P = getattr(agent.state, agent.algorithm.POLICY)
-    gain = 3 if len(agent.spaces.observation_shape) > 1 else 1.5  # convolutions see images that resemble each other
+    gain = (
+        3 if len(agent.spaces.observation_shape) > 1 else 1.5
+    )  # convolutions see images that resemble each other
     noise_P = torch.randn(parameters_P.shape, generator=generator)
     for view in getattr(agent.networks, agent.algorithm.POLICY).named(noise_P).values():
-        view *= gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2  # no layer's output is much larger than its input
+        view *= (
+            gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
+        )  # no layer's output is much larger than its input
     parameters_P += noise_P
     if agent.normaliser is not None and agent.normaliser.observations:
         stream = np.random.default_rng(3)
@@ -56,7 +73,9 @@ def seen_by(agent: Agent, number: int) -> Any:
     stream, spaces = np.random.default_rng(number), agent.spaces
     drawn = stream.normal(0, 5, (number, *spaces.observation_shape))
     if spaces.observation_dtype == "uint8":
-        drawn = stream.integers(0, 256, drawn.shape) * stream.uniform(0, 1, (*drawn.shape[:2], *[1] * (drawn.ndim - 2)))
+        drawn = stream.integers(0, 256, drawn.shape) * stream.uniform(
+            0, 1, (*drawn.shape[:2], *[1] * (drawn.ndim - 2))
+        )
     return drawn.astype(spaces.observation_dtype)
 
 
@@ -65,22 +84,29 @@ def require_equal(found: Any, agent: Agent, observations: Any) -> None:
     assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
     acting = DeterministicPolicy(agent.policy)
     seen = torch.from_numpy(observations)
-    depth = 1 + sum(parameter.dim() > 1 for name, parameter in acting.named_parameters() if "critic" not in name)
+    depth = 1 + sum(
+        parameter.dim() > 1 for name, parameter in acting.named_parameters() if "critic" not in name
+    )
     scale = largest_intermediate(acting, seen)
     allowed = rounding_error(terms=longest_sum(acting), depth=depth, scale=scale)
     if wanted.dtype.kind == "f":
         allowed += rounding_error(wanted.dtype, scale=float(np.abs(wanted).max()))
-        np.testing.assert_allclose(found.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=allowed)
+        np.testing.assert_allclose(
+            found.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=allowed
+        )
     else:  # choices differ only where rounding decides between two logits
         with torch.no_grad():
             logits_EH = acting.output(seen).numpy()
         first_A = np.cumsum((0, *agent.spaces.action.sizes[:-1]))
         one_EA, other_EA = (
-            np.take_along_axis(logits_EH, agent.spaces.action.from_environment(each) + first_A, 1) for each in (found, wanted)
+            np.take_along_axis(logits_EH, agent.spaces.action.from_environment(each) + first_A, 1)
+            for each in (found, wanted)
         )
         np.testing.assert_allclose(one_EA, other_EA, rtol=0, atol=allowed)
     if len(wanted) > 10:
-        assert len(np.unique(wanted.reshape(len(wanted), -1), axis=0)) > 1  # a policy that sees something
+        assert (
+            len(np.unique(wanted.reshape(len(wanted), -1), axis=0)) > 1
+        )  # a policy that sees something
 
 
 # In torch: the full product
@@ -90,15 +116,34 @@ def every_policy() -> Iterator[Any]:
     both = (False, True)
     for algorithm, layer_norm, normalised in itertools.product(OFF_POLICY, both, both):
         for action in (BOX, DOUBLE, HALF):
-            yield algorithm, action, {"layer_norm": layer_norm, "normalize_observations": normalised}
+            yield (
+                algorithm,
+                action,
+                {"layer_norm": layer_norm, "normalize_observations": normalised},
+            )
     ways = itertools.product(
-        [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))], both, both
+        [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))],
+        both,
+        both,
     )
     for algorithm, ((action, head), layer_norm, other) in itertools.product(ON_POLICY, ways):
         shared = {} if algorithm == "stream-ac" else {"shared_torso": other}
-        yield algorithm, action, {"action_head": head, "layer_norm": layer_norm, "normalize_observations": other, **shared}
+        yield (
+            algorithm,
+            action,
+            {
+                "action_head": head,
+                "layer_norm": layer_norm,
+                "normalize_observations": other,
+                **shared,
+            },
+        )
     for layer_norm, shared_torso in itertools.product(both, both):
-        yield "replay-actor-critic", CHOICE, {"layer_norm": layer_norm, "shared_torso": shared_torso}
+        yield (
+            "replay-actor-critic",
+            CHOICE,
+            {"layer_norm": layer_norm, "shared_torso": shared_torso},
+        )
     for activation in ACTIVATIONS:
         yield "ppo", BOX, {"activation": activation, "layer_norm": True}
 
@@ -111,16 +156,31 @@ def test_every_method_and_head_in_torch(algorithm: str) -> None:
         agent = learner(algorithm, action, **fields)
         observations = seen_by(agent, 40)
         with torch.no_grad():
-            require_equal(DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(), agent, observations)
+            require_equal(
+                DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
+                agent,
+                observations,
+            )
 
 
 @pytest.mark.parametrize(("torso", "layer_norm"), [("small", True), ("nature", False)])
 @pytest.mark.parametrize("shape", [(4, 36, 36), (36, 36, 3), (36, 36), (2, 36, 36, 3)])
 def test_pictures_in_torch(torso: str, layer_norm: bool, shape: tuple[int, ...]) -> None:
-    agent = learner("a2c", BOX, Box(0, 255, shape, np.uint8), torso=torso, layer_norm=layer_norm, action_head="squashed-gaussian")
+    agent = learner(
+        "a2c",
+        BOX,
+        Box(0, 255, shape, np.uint8),
+        torso=torso,
+        layer_norm=layer_norm,
+        action_head="squashed-gaussian",
+    )
     observations = seen_by(agent, 40)
     with torch.no_grad():
-        require_equal(DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(), agent, observations)
+        require_equal(
+            DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
+            agent,
+            observations,
+        )
 
 
 # In ONNX Runtime
@@ -153,11 +213,15 @@ class Parts(torch.nn.Module):
         ("replay-actor-critic", CHOICE, NUMBERS, {}),
     ],
 )
-def test_in_onnx_runtime(algorithm: str, action: Any, seen: Any, fields: dict[str, Any], tmp_path: Path) -> None:
+def test_in_onnx_runtime(
+    algorithm: str, action: Any, seen: Any, fields: dict[str, Any], tmp_path: Path
+) -> None:
     agent = learner(algorithm, action, seen, **fields)
     agent.save(tmp_path / "agent")
     found = export(tmp_path / "agent", tmp_path / "policy.onnx", network=fields.get("network"))
-    assert found.difference < (2e-3 if action is HALF else 1e-4)  # float16 has steps of a thousandth
+    assert found.difference < (
+        2e-3 if action is HALF else 1e-4
+    )  # float16 has steps of a thousandth
     assert found.in_fp32 == ("trained in bf16" in str(found)) == ("precision" in fields)
     assert found.num_choices == (0 if isinstance(action, Box) else 1_000 * agent.spaces.action.size)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agent", "policy.onnx"]
@@ -181,17 +245,29 @@ def test_in_onnx_runtime(algorithm: str, action: Any, seen: Any, fields: dict[st
     ],
 )
 def test_checker_and_quantizers_take_the_file(
-    algorithm: str, action: Any, seen: Any, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    algorithm: str,
+    action: Any,
+    seen: Any,
+    fields: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     agent = learner(algorithm, action, seen, **fields)
     agent.save("agent")
     export("agent", "policy.onnx")
-    onnx, quantization = importlib.import_module("onnx"), importlib.import_module("onnxruntime.quantization")
+    onnx, quantization = (
+        importlib.import_module("onnx"),
+        importlib.import_module("onnxruntime.quantization"),
+    )
     model = onnx.load("policy.onnx")
     onnx.checker.check_model(model, full_check=True)
-    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    shapes = [{value.name: value.type for value in each.graph.value_info} for each in (model, inferred)]
+    inferred = onnx.shape_inference.infer_shapes(
+        model, check_type=True, strict_mode=True, data_prop=True
+    )
+    shapes = [
+        {value.name: value.type for value in each.graph.value_info} for each in (model, inferred)
+    ]
     assert all(shapes[1][name] == shape for name, shape in shapes[0].items())
 
     class Calibration(quantization.CalibrationDataReader):  # type: ignore[name-defined, misc]
@@ -201,7 +277,9 @@ def test_checker_and_quantizers_take_the_file(
         def get_next(self) -> Any:
             return self.left.pop() if self.left else None
 
-    quantization.quantize_dynamic("policy.onnx", "dynamic.onnx", weight_type=quantization.QuantType.QInt8)
+    quantization.quantize_dynamic(
+        "policy.onnx", "dynamic.onnx", weight_type=quantization.QuantType.QInt8
+    )
     quantization.quantize_static("policy.onnx", "static.onnx", Calibration())
     observations = seen_by(agent, 40)
     wanted = agent.act(observations).astype(np.float64)
@@ -209,7 +287,9 @@ def test_checker_and_quantizers_take_the_file(
     for name in ("dynamic.onnx", "static.onnx"):
         session = importlib.import_module("onnxruntime").InferenceSession(name)
         found = session.run(None, {"observation": observations})[0]
-        assert np.mean(np.abs(found - wanted) / spread) < 0.25  # weights of 8 bits; chance would give about a third or more
+        assert (
+            np.mean(np.abs(found - wanted) / spread) < 0.25
+        )  # weights of 8 bits; chance would give about a third or more
 
 
 def test_one_file_holds_what_acts_and_nothing_else(tmp_path: Path) -> None:
@@ -220,30 +300,62 @@ def test_one_file_holds_what_acts_and_nothing_else(tmp_path: Path) -> None:
     onnx = importlib.import_module("onnx")
     onnx.checker.check_model(tmp_path / "policy.onnx", full_check=True)
     model = onnx.load(tmp_path / "policy.onnx")
-    actor = sum(parameter.numel() for parameter in agent.networks.actor_critic.module.actor.parameters())
-    assert actor <= sum(np.prod(weight.dims, dtype=int) for weight in model.graph.initializer) < actor + 50
+    actor = sum(
+        parameter.numel() for parameter in agent.networks.actor_critic.module.actor.parameters()
+    )
+    assert (
+        actor
+        <= sum(np.prod(weight.dims, dtype=int) for weight in model.graph.initializer)
+        < actor + 50
+    )
     content = (tmp_path / "policy.onnx").read_bytes()
     model.graph.ClearField("initializer")  # random bytes, which may spell anything
     without_weights = model.SerializeToString()
-    for told in (b".py", b"/site-packages", str(tmp_path).encode()):  # of the machine that it was made on
+    for told in (
+        b".py",
+        b"/site-packages",
+        str(tmp_path).encode(),
+    ):  # of the machine that it was made on
         assert told not in without_weights
     export(tmp_path / "agent", tmp_path / "policy.onnx")  # replaced, and the same again
     assert (tmp_path / "policy.onnx").read_bytes() == content
 
 
-def test_from_a_run_in_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_from_a_run_in_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     fields = {"hidden_sizes": (8, 8), "learning_starts": 10, "batch_size": 8}
-    run = footlight.train("sac", "Pendulum-v1", steps=30, eval_every=0, compile="off", run_dir="run", quiet=True, **fields)
+    run = footlight.train(
+        "sac",
+        "Pendulum-v1",
+        steps=30,
+        eval_every=0,
+        compile="off",
+        run_dir="run",
+        quiet=True,
+        **fields,
+    )
     capfd.readouterr()
     monkeypatch.setattr(gymnasium, "make", None)  # nobody needs the environment
     for folder in ("run", "run/checkpoints/step-000000030"):
         assert main(["export", folder, "policy.onnx"]) == 0
         out, err = capfd.readouterr()
         assert (len(out.splitlines()), err) == (1, "")
-        assert out.startswith("policy.onnx: compared with the policy on 1,000 observations, actions differ by at most ")
-        about = importlib.import_module("onnxruntime").InferenceSession("policy.onnx").get_modelmeta().custom_metadata_map
-        assert (about["algorithm"], about["environment"], about["step"]) == ("sac", "Pendulum-v1", "30")
+        assert out.startswith(
+            "policy.onnx: compared with the policy on 1,000 observations, actions differ by at most "
+        )
+        about = (
+            importlib.import_module("onnxruntime")
+            .InferenceSession("policy.onnx")
+            .get_modelmeta()
+            .custom_metadata_map
+        )
+        assert (about["algorithm"], about["environment"], about["step"]) == (
+            "sac",
+            "Pendulum-v1",
+            "30",
+        )
         assert json.loads(about["spaces"])["action"]["high"] == [2.0]
         assert about["observation"].startswith("float32 [3]")
     assert run.export("again.onnx").difference < 1e-4
@@ -315,11 +427,15 @@ class Pairs(Parts):
     """A network that does something else with two observations."""
 
     def forward(self, observation: torch.Tensor) -> Any:
-        return self.actor(observation) * (1 if len(observation) == 2 else -1), self.critic(observation)
+        return self.actor(observation) * (1 if len(observation) == 2 else -1), self.critic(
+            observation
+        )
 
 
 @pytest.mark.parametrize("network", [Branches, Pairs])
-def test_a_network_that_is_no_graph_is_refused(network: Any, saved: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_is_no_graph_is_refused(
+    network: Any, saved: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     learner("a2c", CHOICE, network=network).save("agent")
     require_refused(["no form in ONNX", "any batch size"], network=network)
     assert capfd.readouterr() == ("", "")
@@ -346,7 +462,9 @@ def test_a_policy_that_is_no_number_is_refused(saved: Path) -> None:
     require_refused(["up to nan of their range"])
 
 
-def test_choices_may_fall_either_way_where_logits_are_equal(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choices_may_fall_either_way_where_logits_are_equal(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent = learner("a2c", CHOICE)
     agent.state.actor_critic.zero_()
     agent.save("agent")

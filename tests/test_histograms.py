@@ -11,15 +11,24 @@ import pytest
 import torch
 
 import footlight
-from footlight import checkpoint
-from footlight.agent import Agent
 from footlight.equations.optimizers import Adam, RMSprop, adam_step, rmsprop_step
-from footlight.histograms import histograms
+from footlight.instruments.histograms import histograms
+from footlight.learning.agent import Agent
+from footlight.storage import checkpoint
 from tolerance import close
 
-SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 0, "preset": False}
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8, 8),
+    "compile": "off",
+    "quiet": True,
+    "eval_episodes": 0,
+    "preset": False,
+}
 REPLAY = {"learning_starts": 20, "batch_size": 8, "buffer_size": 200}
-SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+SEEN, ACTED = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-2, 2, (2,), np.float32),
+)
 
 
 @pytest.mark.parametrize(
@@ -32,15 +41,25 @@ SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Bo
         ("stream-ac", "CartPole-v1", {}),
     ],
 )
-def test_histograms_change_nothing(algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path) -> None:
+def test_histograms_change_nothing(
+    algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
     for name, wanted in (("with", True), ("without", False)):
-        settings: dict[str, Any] = SMALL | fields | {"steps": 150, "eval_every": 50, "track_histograms": wanted}
+        settings: dict[str, Any] = (
+            SMALL | fields | {"steps": 150, "eval_every": 50, "track_histograms": wanted}
+        )
         footlight.train(algorithm, env_id, run_dir=tmp_path / name, **settings)
-    arrays = [checkpoint.read_arrays(checkpoint.find(tmp_path / name), "agent") for name in ("with", "without")]
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(tmp_path / name), "agent")
+        for name in ("with", "without")
+    ]
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
     assert all(name.endswith(".gradient") for name in arrays[0].keys() - arrays[1].keys())
     assert not (tmp_path / "without" / "histograms.jsonl").exists()
-    lines = [json.loads(line) for line in (tmp_path / "with" / "histograms.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "with" / "histograms.jsonl").read_text().splitlines()
+    ]
     assert [line["step"] for line in lines] == [50, 100, 150]
     counts = [sum(histogram["counts"]) for histogram in lines[-1]["weights"].values()]
     assert sum(counts) == Agent.load(tmp_path / "with").num_parameters
@@ -52,7 +71,9 @@ def test_a_resumed_run_has_the_histograms_of_a_straight_one(tmp_path: Path) -> N
     settings = SMALL | REPLAY | {"eval_every": 50, "checkpoint_every": 70, "track_histograms": True}
     footlight.train("td3", "Pendulum-v1", steps=200, run_dir=tmp_path / "straight", **settings)
     footlight.train("td3", "Pendulum-v1", steps=140, run_dir=tmp_path / "resumed", **settings)
-    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "step-000000140")  # the lines of 100 and 140 are cut off
+    shutil.rmtree(
+        tmp_path / "resumed" / "checkpoints" / "step-000000140"
+    )  # the lines of 100 and 140 are cut off
     footlight.resume(tmp_path / "resumed", steps=200, quiet=True)
     texts = [(tmp_path / name / "histograms.jsonl").read_text() for name in ("straight", "resumed")]
     assert texts[0] == texts[1]
@@ -66,20 +87,32 @@ def test_a_histogram_counts_each_number_once() -> None:
     parts = agent.networks.actor.named(agent.state.actor)
     for name, part in parts.items():
         histogram = made["weights"][f"actor.{name}"]
-        assert (histogram["low"], histogram["high"]) == close((part.min().item(), part.max().item()))
+        assert (histogram["low"], histogram["high"]) == close(
+            (part.min().item(), part.max().item())
+        )
         assert (sum(histogram["counts"]), len(histogram["counts"])) == (part.numel(), 32)
         gradient = made["gradients"][f"actor.{name}"]  # all alike: a bin of width 1/32 around them
-        assert (gradient["low"], gradient["high"], max(gradient["counts"])) == (2.5, 3.5, part.numel())
-    assert all(sum(made["gradients"][name]["counts"]) for name in made["gradients"] if name.startswith("critic."))
+        assert (gradient["low"], gradient["high"], max(gradient["counts"])) == (
+            2.5,
+            3.5,
+            part.numel(),
+        )
+    assert all(
+        sum(made["gradients"][name]["counts"])
+        for name in made["gradients"]
+        if name.startswith("critic.")
+    )
 
 
 def test_numbers_that_are_none_are_left_out() -> None:
     agent = Agent("td3", SEEN, ACTED, hidden_sizes=(4,))
     agent.state.actor[0] = torch.nan
     made = histograms(agent.networks, agent.state)
-    assert sum(sum(histogram["counts"]) for name, histogram in made["weights"].items() if name.startswith("actor")) == (
-        len(agent.state.actor) - 1
-    )
+    assert sum(
+        sum(histogram["counts"])
+        for name, histogram in made["weights"].items()
+        if name.startswith("actor")
+    ) == (len(agent.state.actor) - 1)
     assert made["gradients"] == {}
 
 

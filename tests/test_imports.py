@@ -10,12 +10,31 @@ import pytest
 
 import footlight
 
-HEAVY = {"torch", "torch._dynamo", "torch._inductor", "sympy", "gymnasium", "matplotlib", "tensorboard", "wandb", "rich"}
-HEAVY |= {"onnx", "onnxruntime", "onnxscript", "pygame", "imageio_ffmpeg", "safetensors", "scipy", "pandas"}
+HEAVY = {
+    "torch",
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "gymnasium",
+    "matplotlib",
+    "tensorboard",
+    "wandb",
+    "rich",
+}
+HEAVY |= {
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "pygame",
+    "imageio_ffmpeg",
+    "safetensors",
+    "scipy",
+    "pandas",
+}
 
 COMMANDS = """
 import json, sys
-from footlight.cli import main
+from footlight.cli.main import main
 
 heavy, found = json.loads(sys.argv[1]), []
 for line in sys.argv[2:]:
@@ -30,7 +49,11 @@ print("\\n" + json.dumps(found))
 
 def imported_by(folder: Path, *lines: str) -> list[tuple[int, set[str]]]:
     """Exit code and heavy modules present after each of these command lines, run one after the other in a new process."""
-    screenless = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    screenless = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY")
+    }
     ran = subprocess.run(
         [sys.executable, "-c", COMMANDS, json.dumps(sorted(HEAVY)), *lines],
         cwd=folder, env=screenless, capture_output=True, text=True, check=True,
@@ -43,7 +66,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a short run in it."""
     folder = tmp_path_factory.mktemp("imports")
     settings = {"learning_starts": 10, "batch_size": 8, "hidden_sizes": (8, 8), "eval_episodes": 1}
-    footlight.train("sac", "Pendulum-v1", steps=20, compile="off", quiet=True, run_dir=folder / "run", **settings)
+    footlight.train(
+        "sac",
+        "Pendulum-v1",
+        steps=20,
+        compile="off",
+        quiet=True,
+        run_dir=folder / "run",
+        **settings,
+    )
     return folder
 
 
@@ -56,7 +87,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"matplotlib"}, ["plot run"]),
     ],
 )
-def test_commands_without_torch_import_only_what_they_need(needed: set[str], lines: list[str], folder: Path) -> None:
+def test_commands_without_torch_import_only_what_they_need(
+    needed: set[str], lines: list[str], folder: Path
+) -> None:
     assert imported_by(folder, *lines) == [(0, needed)] * len(lines)
 
 
@@ -76,14 +109,21 @@ def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: P
     assert evaluate == (0, acting)
     assert video == (0, {*acting, "pygame"})
     assert export[0] == 0
-    assert not export[1] & {"matplotlib", "tensorboard", "wandb", "rich", "imageio_ffmpeg", "pandas"}
+    assert not export[1] & {
+        "matplotlib",
+        "tensorboard",
+        "wandb",
+        "rich",
+        "imageio_ffmpeg",
+        "pandas",
+    }
 
 
 LOADING = """
 import itertools, sys
 from footlight.algorithms import ALGORITHMS, find
-from footlight.config import build
-from footlight.policy import describe_networks
+from footlight.config.fields import build
+from footlight.learning.policy import describe_networks
 from footlight.types import BoxAction, DiscreteAction, Spaces
 import numpy as np
 
@@ -109,5 +149,7 @@ print("torch._dynamo" in sys.modules)
 
 
 def test_sizes_of_all_networks_are_known_without_the_compiler() -> None:
-    ran = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADING], capture_output=True, text=True, check=True
+    )
     assert ran.stdout.split() == ["False"]

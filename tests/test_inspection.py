@@ -11,8 +11,8 @@ import faulty
 import pytest
 
 import footlight
-from footlight.cli import main
-from footlight.inspection import inspect, verify
+from footlight.cli.main import main
+from footlight.runs.verification import inspect, verify
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +49,24 @@ def test_what_is_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_is_imported(run: Path) -> None:
-    code = "import sys, footlight.cli as c; c.main(sys.argv[1:]); assert not {'torch', 'gymnasium'} & set(sys.modules)"
+    code = "import sys, footlight.cli.main as c; c.main(sys.argv[1:]); assert not {'torch', 'gymnasium'} & set(sys.modules)"
     for command in ("inspect", "verify"):
-        subprocess.run([sys.executable, "-c", code, command, str(run)], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", code, command, str(run)], check=True, capture_output=True
+        )
 
 
-def test_terminal_codes_of_strangers_are_not_printed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from footlight import checkpoint
+def test_terminal_codes_of_strangers_are_not_printed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from footlight.storage import checkpoint
 
     folder = run / "checkpoints" / "step-000000250"
     manifest = checkpoint.read_manifest(folder)
     manifest["run"]["environment"] = "\x1b[2Jgone"
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
+    )
     assert main(["inspect", str(run)]) == 0
     assert "\x1b" not in capsys.readouterr().out
 
@@ -97,14 +103,24 @@ def flip(path: Path) -> None:
         ("config.json", flip, ""),
         ("config.json", os.remove, "missing"),
         ("result.json", lambda path: path.write_text("{"), "broken"),
-        ("result.json", lambda path: path.write_text(path.read_text().replace("finished", "won")), "status is 'won'"),
-        ("machine.json", lambda path: path.write_text(path.read_text().replace('"cpu"', '"cpv"')), "cpv is no key of it"),
+        (
+            "result.json",
+            lambda path: path.write_text(path.read_text().replace("finished", "won")),
+            "status is 'won'",
+        ),
+        (
+            "machine.json",
+            lambda path: path.write_text(path.read_text().replace('"cpu"', '"cpv"')),
+            "cpv is no key of it",
+        ),
         ("episodes.jsonl", flip, "changed"),
         ("episodes.jsonl", os.remove, "0 bytes"),
         ("metrics.jsonl", lambda path: append(path, b"{\n"), "line"),
     ],
 )
-def test_what_is_damaged_is_named(run: Path, name: str, change: Any, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_damaged_is_named(
+    run: Path, name: str, change: Any, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     change(run / name)
     found = faults(run)
     place = str(Path(name).parent) if name.endswith((".safetensors", "manifest.json")) else name
@@ -126,10 +142,19 @@ def test_what_nothing_is_said_of_is_named(run: Path, capsys: pytest.CaptureFixtu
     assert "unchecked extra.bin" in capsys.readouterr().out
 
 
-def test_what_faults_have_left_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_faults_have_left_is_looked_at_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(footlight.errors.EnvironmentFault):
-        footlight.train("a2c", lambda: faulty.Faulty(faulty.raises), steps=200, run_dir="run", eval_episodes=0, quiet=True)
+        footlight.train(
+            "a2c",
+            lambda: faulty.Faulty(faulty.raises),
+            steps=200,
+            run_dir="run",
+            eval_episodes=0,
+            quiet=True,
+        )
     run = Path("run")
     (place,) = (run / "crash").iterdir()
     assert faults(run) == {}
@@ -139,7 +164,9 @@ def test_what_faults_have_left_is_looked_at_too(tmp_path: Path, monkeypatch: pyt
     assert "stop is no key of it" in faults(run)[f"crash/{place.name}"]
     (place / "fault.json").write_text(before)
     header = b'{"actions":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
-    (place / "actions.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    (place / "actions.safetensors").write_bytes(
+        len(header).to_bytes(8, "little") + header + b"\0\0"
+    )
     assert "actions.safetensors is damaged" in faults(run)[f"crash/{place.name}"]
     (place / "actions.safetensors").write_bytes(b"\0" * 8)
     assert "actions.safetensors is damaged" in faults(run)[f"crash/{place.name}"]

@@ -15,11 +15,11 @@ from gymnasium.spaces import Box
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
 
 import footlight
-from footlight import checkpoint
-from footlight.environments import exactness
+from footlight.environments import determinism
 from footlight.environments.wrappers import read_statistics, statistics_of
 from footlight.errors import UserError
-from footlight.instances import announce_replay, judge_replay
+from footlight.storage import checkpoint
+from footlight.training.instances import announce_replay, judge_replay
 
 FAST: dict[str, Any] = {
     "steps": 60, "hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "buffer_size": 100, "compile": "off", "threads": 1,
@@ -36,10 +36,14 @@ def config(run: footlight.Run) -> dict[str, Any]:
     return content
 
 
-def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     env: Any = gymnasium.make("Pendulum-v1")
     env.unwrapped.g = 3.0
-    with pytest.raises(UserError, match="there can be no videos: a copy of the given object differs from it"):
+    with pytest.raises(
+        UserError, match="there can be no videos: a copy of the given object differs from it"
+    ):
         trained(env, tmp_path, video_every=30, quiet=True)
     run = trained(env, tmp_path)
     reason = "a copy of the given object differs from it: with the same seed and actions the observation differs"
@@ -57,7 +61,11 @@ def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(tmp_path: Path, 
 def test_wrappers_of_a_vector_environment_are_in_the_evaluation(tmp_path: Path) -> None:
     wide = Box(-1e3, 1e3, (3,), np.float32)
     together = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync")
-    run = trained(vector.TransformObservation(together, lambda o: o * 100, single_observation_space=wide), tmp_path, quiet=True)
+    run = trained(
+        vector.TransformObservation(together, lambda o: o * 100, single_observation_space=wide),
+        tmp_path,
+        quiet=True,
+    )
     assert config(run)["no_evaluations"] is None
     assert run.make_env().observation_space == wide
     assert abs(run.make_env().reset(seed=0)[0]).max() > 50
@@ -90,7 +98,9 @@ def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
     footlight.resume(run.folder, environment=source, steps=74, quiet=True)
     assert config(run)["resume"] == "exact"
     for group in ("policy", "environments"):
-        one, other = (checkpoint.read_arrays(checkpoint.find(each.folder), group) for each in (straight, run))
+        one, other = (
+            checkpoint.read_arrays(checkpoint.find(each.folder), group) for each in (straight, run)
+        )
         assert one.keys() == other.keys()
         for name, array in one.items():
             np.testing.assert_array_equal(other[name], array, err_msg=name)
@@ -100,15 +110,21 @@ def test_folder_without_the_statistics_is_not_evaluated(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, quiet=True)
     other = footlight.Run(run.folder, environment=lambda: NormalizeObservation(faulty.Walk()))
     with pytest.raises(
-        UserError, match=r"does not hold the running statistics of NormalizeObservation .* normalize_observations"
+        UserError,
+        match=r"does not hold the running statistics of NormalizeObservation .* normalize_observations",
     ):
         other.evaluate()
 
 
-def test_what_returns_are_of_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_returns_are_of_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = trained(lambda: TransformReward(faulty.Walk(), lambda reward: 0.01 * reward), tmp_path)
     assert config(run)["returns_of"] == "TransformReward"
-    assert "returns are sums of the rewards as modified by TransformReward, in training and evaluation" in capsys.readouterr().out
+    assert (
+        "returns are sums of the rewards as modified by TransformReward, in training and evaluation"
+        in capsys.readouterr().out
+    )
 
 
 class Level(faulty.Walk):
@@ -128,7 +144,9 @@ def test_function_whose_instances_differ_is_not_evaluated(tmp_path: Path) -> Non
     assert config(run)["no_evaluations"].startswith(reason)
     with pytest.raises(UserError, match=reason):
         run.evaluate(1)
-    assert footlight.Run(run.folder, environment=faulty.Walk).evaluate(1).lengths == (faulty.LENGTH,)
+    assert footlight.Run(run.folder, environment=faulty.Walk).evaluate(1).lengths == (
+        faulty.LENGTH,
+    )
 
 
 class Growing(faulty.Walk):
@@ -145,7 +163,10 @@ class Growing(faulty.Walk):
 
 def test_spaces_are_compared_before_the_first_evaluation(tmp_path: Path) -> None:
     run = trained(Growing, tmp_path, quiet=True)
-    assert re.search(r"other spaces than the training's: observations are Box.*\(2,\).*\(3,\)", config(run)["no_evaluations"])
+    assert re.search(
+        r"other spaces than the training's: observations are Box.*\(2,\).*\(3,\)",
+        config(run)["no_evaluations"],
+    )
 
 
 class OnePort(faulty.Walk):
@@ -160,7 +181,9 @@ class OnePort(faulty.Walk):
         OnePort.taken = False
 
 
-def test_refused_second_instance_is_no_fault_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_second_instance_is_no_fault_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(OnePort, "taken", False)
     message = (
         "evaluations need a second environment, and OnePort failed to create an environment - "
@@ -194,7 +217,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
     return Counted
 
 
-def test_probe_off_makes_and_plays_nothing(counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_probe_off_makes_and_plays_nothing(
+    counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = trained(counted, tmp_path, eval_episodes=0, probe="off")
     assert (counted.made, counted.moves) == (1, 60)
     assert config(run)["resume"] == "unknown: the start-up probe was left out (probe off)"
@@ -207,17 +232,24 @@ def test_probe_is_announced_before_the_first_move(
     counted: type[Counted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moves: list[int] = []
-    monkeypatch.setattr(footlight.runs.progress.Display, "say", lambda display, text: moves.append(counted.moves))
+    monkeypatch.setattr(
+        footlight.instruments.progress.Display,
+        "say",
+        lambda display, text: moves.append(counted.moves),
+    )
     trained(counted, tmp_path, eval_episodes=0)
     assert moves[0] == 0
-    assert counted.moves == 60 + exactness.ALL_STEPS
+    assert counted.moves == 60 + determinism.ALL_STEPS
 
 
 def test_probe_off_leaves_a_given_object_alone(tmp_path: Path) -> None:
     run = trained(gymnasium.make("Pendulum-v1"), tmp_path, probe="off", quiet=True)
     assert "(probe off)" in config(run)["no_evaluations"]
     for use in (run.evaluate, run.make_env):
-        with pytest.raises(UserError, match=r"was not compared with a copy \(probe off\) - use .*environment=function"):
+        with pytest.raises(
+            UserError,
+            match=r"was not compared with a copy \(probe off\) - use .*environment=function",
+        ):
             use()
 
 
@@ -239,17 +271,27 @@ def test_announced_steps_are_the_most_that_are_played(
 
 
 def test_given_object_is_announced_with_the_steps_in_itself_and_in_copies(
-    counted: type[Counted], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    counted: type[Counted],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(gymnasium.registry, "Counted-v0", EnvSpec("Counted-v0", entry_point=counted))
+    monkeypatch.setitem(
+        gymnasium.registry, "Counted-v0", EnvSpec("Counted-v0", entry_point=counted)
+    )
     env: Any = gymnasium.make("Counted-v0", disable_env_checker=True)
     run = trained(env, tmp_path, eval_episodes=0)
-    said = "up to 100 random steps in Counted-v0 itself (200 if a copy differs) and {}, at most {} s"
-    assert f"start-up probe: {said.format('500 in copies of it', 20)}; probe off leaves it out" in capsys.readouterr().out
-    assert counted.moves == 60 + 100 + 100 + exactness.ALL_STEPS
+    said = (
+        "up to 100 random steps in Counted-v0 itself (200 if a copy differs) and {}, at most {} s"
+    )
+    assert (
+        f"start-up probe: {said.format('500 in copies of it', 20)}; probe off leaves it out"
+        in capsys.readouterr().out
+    )
+    assert counted.moves == 60 + 100 + 100 + determinism.ALL_STEPS
     run.make_env()
     assert f"comparison with a copy: {said.format('100 in a copy', 15)}" in capsys.readouterr().err
-    assert counted.moves == 60 + 2 * (100 + 100) + exactness.ALL_STEPS
+    assert counted.moves == 60 + 2 * (100 + 100) + determinism.ALL_STEPS
 
 
 # Resumed in another environment
@@ -270,7 +312,8 @@ def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     with pytest.raises(
-        UserError, match="Drifting is not the environment Walk that the run was trained in - replaying the last episode"
+        UserError,
+        match="Drifting is not the environment Walk that the run was trained in - replaying the last episode",
     ):
         footlight.resume(run.folder, environment=Drifting, steps=80, quiet=True)
     with pytest.raises(UserError, match="the environment Wider has other spaces than Walk"):
@@ -289,7 +332,9 @@ def test_run_is_resumed_in_the_same_environment_by_another_function(tmp_path: Pa
 def test_record_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path) -> None:
     run = trained(gymnasium.make("Pendulum-v1"), tmp_path, steps=30, probe="off", quiet=True)
     assert config(run)["no_evaluations"] is not None
-    footlight.resume(run.folder, environment=lambda: gymnasium.make("Pendulum-v1"), steps=40, quiet=True)
+    footlight.resume(
+        run.folder, environment=lambda: gymnasium.make("Pendulum-v1"), steps=40, quiet=True
+    )
     assert run.result is not None
     assert run.result["final_evaluation"] is not None
     assert config(run)["no_evaluations"] is None
@@ -298,11 +343,16 @@ def test_record_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path
     assert "(probe off)" in config(run)["no_evaluations"] == run.config["no_evaluations"]
 
 
-def test_environment_that_comes_out_elsewhere_is_recorded_in_an_inexact_run_too(tmp_path: Path) -> None:
+def test_environment_that_comes_out_elsewhere_is_recorded_in_an_inexact_run_too(
+    tmp_path: Path,
+) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, probe="off", quiet=True)
     other = type("Walk", (Drifting,), {"__qualname__": "Walk"})
     footlight.resume(run.folder, environment=other, steps=60, quiet=True)
-    assert re.search(r"^unknown: .*; an environment could not be put where it stood at step 58", config(run)["resume"])
+    assert re.search(
+        r"^unknown: .*; an environment could not be put where it stood at step 58",
+        config(run)["resume"],
+    )
 
 
 class Pressing(faulty.Walk):
@@ -316,7 +366,9 @@ class Pressing(faulty.Walk):
         return super().step(action)
 
 
-def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = trained(Pressing, tmp_path, steps=58, eval_episodes=0, quiet=True)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     monkeypatch.setattr(Pressing, "pressed", True)
@@ -330,7 +382,12 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("name", "is_astray", "steps", "verdict"),
     [
-        (None, True, 0, None),  # its own environment, which does not come out where it stood: said elsewhere
+        (
+            None,
+            True,
+            0,
+            None,
+        ),  # its own environment, which does not come out where it stood: said elsewhere
         ("Other", False, 10, None),
         ("Other", False, 9, "resumed in Other, which is not known to be Walk"),
         ("Other", False, 0, "resumed in Other, which is not known to be Walk"),
@@ -339,17 +396,26 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(tmp_path: Path, monk
 def test_few_steps_do_not_show_that_an_environment_is_the_same(
     name: str | None, is_astray: bool, steps: int, verdict: str | None
 ) -> None:
-    assert judge_replay(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps) == verdict
+    assert (
+        judge_replay(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps) == verdict
+    )
 
 
 def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
     record = {"environment": "Walk", "resume": "nondeterministic: ..."}
-    assert judge_replay("Other", record, True, 100) == "resumed in Other, which is not known to be Walk"
+    assert (
+        judge_replay("Other", record, True, 100)
+        == "resumed in Other, which is not known to be Walk"
+    )
 
 
 @pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["replaying 5,001 steps"])])
 def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
     lines: list[str] = []
-    arrays = {"actions.0": np.zeros((5_000, 1)), "actions.1": np.zeros((steps - 5_000, 1)), "observation": np.zeros((2, 3))}
+    arrays = {
+        "actions.0": np.zeros((5_000, 1)),
+        "actions.1": np.zeros((steps - 5_000, 1)),
+        "observation": np.zeros((2, 3)),
+    }
     assert announce_replay(arrays, lines.append) == steps
     assert [line[: len("replaying 5,001 steps")] for line in lines] == said

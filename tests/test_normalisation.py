@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
 from footlight.environments.spaces import describe
 from footlight.errors import Diverged
-from footlight.normalisation import Normaliser, RunningMoments, divergence_cause
-from footlight.policy import load
+from footlight.learning.agent import Agent
+from footlight.learning.normalization import Normaliser, RunningMoments, divergence_cause
+from footlight.learning.policy import load
 from footlight.types import Array, Batch, RolloutBatch, Spaces, Transition
 from tolerance import assert_close, close
 
@@ -27,11 +27,25 @@ def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition
     generator = np.random.default_rng(0)
     steps, ended = [], np.zeros(num_envs, bool)
     for _ in range(num_steps):
-        seen, later = (generator.standard_normal((num_envs, 2)) * [1, 50] + [3, -1000] for _ in range(2))
+        seen, later = (
+            generator.standard_normal((num_envs, 2)) * [1, 50] + [3, -1000] for _ in range(2)
+        )
         valid = ~ended if resets else None
-        terminated, truncated = (generator.random((2, num_envs)) < 0.1) & (True if valid is None else valid)
+        terminated, truncated = (generator.random((2, num_envs)) < 0.1) & (
+            True if valid is None else valid
+        )
         reward = 5 + 20 * generator.standard_normal(num_envs)
-        steps.append(Transition(seen.astype(np.float32), seen, reward, later.astype(np.float32), terminated, truncated, valid))
+        steps.append(
+            Transition(
+                seen.astype(np.float32),
+                seen,
+                reward,
+                later.astype(np.float32),
+                terminated,
+                truncated,
+                valid,
+            )
+        )
         ended = terminated | truncated
     return steps
 
@@ -73,12 +87,16 @@ def test_moments_by_hand() -> None:
 
 
 def test_moments_keep_their_digits_far_from_zero() -> None:
-    values = (1e6 + np.random.default_rng(0).random((2000, 1))).astype(np.float32)  # in steps of 1/16
+    values = (1e6 + np.random.default_rng(0).random((2000, 1))).astype(
+        np.float32
+    )  # in steps of 1/16
     moments = RunningMoments((1,))
     for group in np.split(values, 500):
         moments.add(group)
     assert_close(moments.mean, values.mean(0, dtype=np.float64), terms=2000)
-    assert_close(moments.variance, values.var(0, dtype=np.float64), terms=2000, scale=1e6 / 2)  # deviations from 1e6, up to 1/2
+    assert_close(
+        moments.variance, values.var(0, dtype=np.float64), terms=2000, scale=1e6 / 2
+    )  # deviations from 1e6, up to 1/2
 
 
 def test_moments_of_bytes() -> None:
@@ -94,12 +112,19 @@ def test_moments_of_bytes() -> None:
 
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("resets", [False, True])
-def test_observations_get_mean_zero_and_deviation_one(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
-    normaliser, steps = Normaliser(tiny_spaces, num_envs, GAMMA, True, False), walk(200, num_envs, resets)
+def test_observations_get_mean_zero_and_deviation_one(
+    tiny_spaces: Spaces, num_envs: int, resets: bool
+) -> None:
+    normaliser, steps = (
+        Normaliser(tiny_spaces, num_envs, GAMMA, True, False),
+        walk(200, num_envs, resets),
+    )
     for step in steps:
         masked = step
         if step.valid is not None:  # what a masked row holds is of no interest
-            masked = step._replace(observation=np.where(step.valid[:, None], step.observation, np.float32(1e6)))
+            masked = step._replace(
+                observation=np.where(step.valid[:, None], step.observation, np.float32(1e6))
+            )
         normaliser.learn(masked)
     seen = of_steps(steps, "observation").astype(np.float64)
     assert normaliser.observation_moments.count[0] == len(seen)
@@ -108,7 +133,9 @@ def test_observations_get_mean_zero_and_deviation_one(tiny_spaces: Spaces, num_e
     assert_close(normaliser.scale, 1 / seen.std(0))
     expected = ((seen - seen.mean(0)) / seen.std(0)).clip(-10, 10)
     normal = normaliser.observation(seen.astype(np.float32))
-    assert_close(normal, expected, scale=float(np.abs(seen / seen.std(0)).max()))  # before the mean is subtracted
+    assert_close(
+        normal, expected, scale=float(np.abs(seen / seen.std(0)).max())
+    )  # before the mean is subtracted
     assert normal.dtype == np.float32
     assert normaliser.reward_scale.tolist() == [1]
 
@@ -145,7 +172,10 @@ def test_a_component_that_never_changes_is_zero(tiny_spaces: Spaces) -> None:
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("resets", [False, True])
 def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
-    normaliser, steps = Normaliser(tiny_spaces, num_envs, GAMMA, False, True), walk(150, num_envs, resets)
+    normaliser, steps = (
+        Normaliser(tiny_spaces, num_envs, GAMMA, False, True),
+        walk(150, num_envs, resets),
+    )
     returns, running = [], [0.0] * num_envs
     for step in steps:
         masked = step
@@ -163,8 +193,12 @@ def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, res
     assert_close(normaliser.discounted_return, running)
 
 
-@pytest.mark.parametrize(("restarts_at_end", "variance", "left"), [(False, 10.24, 0), (True, 8.96, 4)])
-def test_reward_scale_by_hand(tiny_spaces: Spaces, restarts_at_end: bool, variance: float, left: float) -> None:
+@pytest.mark.parametrize(
+    ("restarts_at_end", "variance", "left"), [(False, 10.24, 0), (True, 8.96, 4)]
+)
+def test_reward_scale_by_hand(
+    tiny_spaces: Spaces, restarts_at_end: bool, variance: float, left: float
+) -> None:
     """Rewards 0 0 8 | 0 4 | with gamma 0.5.
 
     The discounted return is 0 0 8 | 0 4 where it begins again after the last step of an episode: mean 2.4, mean square 16. Where
@@ -174,14 +208,25 @@ def test_reward_scale_by_hand(tiny_spaces: Spaces, restarts_at_end: bool, varian
     normaliser = Normaliser(tiny_spaces, 1, 0.5, False, True, restarts_at_end=restarts_at_end)
     for reward, ends in ((0, False), (0, False), (8, True), (0, False), (4, True)):
         seen = np.zeros((1, 2), np.float32)
-        normaliser.learn(Transition(seen, seen, np.array([reward], np.float32), seen, np.array([ends]), np.array([False])))
+        normaliser.learn(
+            Transition(
+                seen,
+                seen,
+                np.array([reward], np.float32),
+                seen,
+                np.array([ends]),
+                np.array([False]),
+            )
+        )
     assert normaliser.return_moments.variance == pytest.approx(variance)
     assert normaliser.reward_scale[0] == pytest.approx(variance**-0.5)
     assert normaliser.discounted_return.tolist() == [left]
 
 
 def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
-    assert {name for name in ALGORITHMS if getattr(find(name).Config, "return_restarts_at_end", False)} == {"stream-ac"}
+    assert {
+        name for name in ALGORITHMS if getattr(find(name).Config, "return_restarts_at_end", False)
+    } == {"stream-ac"}
 
 
 def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normaliser, Transition]:
@@ -190,7 +235,9 @@ def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normaliser, T
     normaliser, never = Normaliser(spaces, 1, GAMMA, False, True, **named), np.zeros(1, bool)
     seen = np.zeros((1, 2), np.float32)
     normaliser.return_moments.count[:] = 10_000
-    return normaliser, normaliser.learn(Transition(seen, seen, np.array([reward], np.float32), seen, never, never))
+    return normaliser, normaliser.learn(
+        Transition(seen, seen, np.array([reward], np.float32), seen, never, never)
+    )
 
 
 def as_learned(normaliser: Normaliser, stored: Transition) -> float:
@@ -203,12 +250,18 @@ def as_learned(normaliser: Normaliser, stored: Transition) -> float:
 @pytest.mark.parametrize(("bound", "learned"), [(None, 100.0), (10.0, 10.0), (2.5, 2.5)])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("sums_rewards", [False, True])
-def test_first_reward_after_many_zeros_is_clipped(sums_rewards: bool, sign: int, bound: float | None, learned: float) -> None:
+def test_first_reward_after_many_zeros_is_clipped(
+    sums_rewards: bool, sign: int, bound: float | None, learned: float
+) -> None:
     # 10,000 returns of 0 and one of 1: variance 1/10,001 (1 - 1/10,001), so a reward of 1 becomes 100.01
-    normaliser, stored = first_reward_after_zeros(sign, reward_bound=bound, sums_rewards=sums_rewards)
+    normaliser, stored = first_reward_after_zeros(
+        sign, reward_bound=bound, sums_rewards=sums_rewards
+    )
     assert as_learned(normaliser, stored) == pytest.approx(sign * learned, rel=1e-3)
     is_raw = bound is None or not sums_rewards
-    assert stored.reward.tolist() == pytest.approx([sign if is_raw else sign * learned / 100.005], rel=1e-3)
+    assert stored.reward.tolist() == pytest.approx(
+        [sign if is_raw else sign * learned / 100.005], rel=1e-3
+    )
 
 
 def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
@@ -222,7 +275,11 @@ def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
 def test_every_method_clips_normalized_rewards_but_stream_ac(name: str) -> None:
     seen = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     method = find(name)
-    acted = gymnasium.spaces.Box(-1, 1, (1,), np.float32) if "box" in method.ACTIONS else gymnasium.spaces.Discrete(2)
+    acted = (
+        gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        if "box" in method.ACTIONS
+        else gymnasium.spaces.Discrete(2)
+    )
     agent = Agent(name, seen, acted, hidden_sizes=(4,), normalize_rewards=True, compile="off")
     assert agent.normaliser is not None
     assert agent.normaliser.reward_bound == (None if name == "stream-ac" else 10)
@@ -246,10 +303,17 @@ def test_a_batch_is_seen_as_the_policy_sees_it(tiny_spaces: Spaces) -> None:
     normaliser, steps = Normaliser(tiny_spaces, 2, GAMMA, True, True), walk(30, 2)
     for step in steps:
         normaliser.learn(step)
-    seen, later = (np.stack([getattr(s, name) for s in steps]) for name in ("observation", "next_observation"))
+    seen, later = (
+        np.stack([getattr(s, name) for s in steps]) for name in ("observation", "next_observation")
+    )
     other = {name: torch.rand(30, 2) for name in RolloutBatch._fields}
     reward = torch.from_numpy(np.stack([s.reward for s in steps]).astype(np.float32))
-    given = {**other, "observation": torch.from_numpy(seen), "next_observation": torch.from_numpy(later), "reward": reward}
+    given = {
+        **other,
+        "observation": torch.from_numpy(seen),
+        "next_observation": torch.from_numpy(later),
+        "reward": reward,
+    }
     batch = RolloutBatch(**given)
     changed = normaliser.batch(batch, tuple(normaliser.tensors()))
     for name, raw in (("observation", seen), ("next_observation", later)):
@@ -266,7 +330,11 @@ def test_tensors_follow_what_is_learned(tiny_spaces: Spaces) -> None:
     mean, scale, reward_scale = normaliser.tensors()
     for step in walk(30, 1):
         normaliser.learn(step)
-    for tensor, array in ((mean, normaliser.mean), (scale, normaliser.scale), (reward_scale, normaliser.reward_scale)):
+    for tensor, array in (
+        (mean, normaliser.mean),
+        (scale, normaliser.scale),
+        (reward_scale, normaliser.reward_scale),
+    ):
         assert tensor.dtype == torch.float32
         assert np.array_equal(tensor.numpy(), array)
     assert (mean != 0).all()
@@ -274,7 +342,10 @@ def test_tensors_follow_what_is_learned(tiny_spaces: Spaces) -> None:
 
 def test_bytes_become_numbers_around_zero(tiny_spaces: Spaces) -> None:
     normaliser = Normaliser(replace(tiny_spaces, observation_dtype="uint8"), 1, GAMMA, True, False)
-    seen, never = np.random.default_rng(0).integers(0, 256, (100, 1, 2)).astype(np.uint8), np.zeros(1, bool)
+    seen, never = (
+        np.random.default_rng(0).integers(0, 256, (100, 1, 2)).astype(np.uint8),
+        np.zeros(1, bool),
+    )
     for one in seen:
         normaliser.learn(Transition(one, one, np.zeros(1), one, never, never))
     flat = seen[:, 0]
@@ -308,13 +379,21 @@ def test_goes_on_from_its_arrays(tiny_spaces: Spaces) -> None:
 
 def trained(algorithm: str, steps: int = 40) -> Agent:
     """An agent that has seen observations around 100, the second of them much larger than the first."""
-    seen, acted = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32), gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    seen, acted = (
+        gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        gymnasium.spaces.Box(-1, 1, (1,), np.float32),
+    )
     on: dict[str, Any] = {"normalize_observations": True, "normalize_rewards": True}
-    agent, generator = Agent(algorithm, seen, acted, compile="off", hidden_sizes=(8,), **on), np.random.default_rng(0)
+    agent, generator = (
+        Agent(algorithm, seen, acted, compile="off", hidden_sizes=(8,), **on),
+        np.random.default_rng(0),
+    )
     before = generator.standard_normal(2) * [1, 30] + 100
     for _ in range(steps):
         after = generator.standard_normal(2) * [1, 30] + 100
-        agent.observe(before, agent.act(before, explore=True), float(generator.random()), after, False, False)
+        agent.observe(
+            before, agent.act(before, explore=True), float(generator.random()), after, False, False
+        )
         before = after
     return agent
 
@@ -335,12 +414,20 @@ def test_a_saved_policy_has_the_statistics_of_its_moment(tmp_path: Path) -> None
     policy = load(tmp_path / "agent")
     observations: Any = np.random.default_rng(1).standard_normal((20, 2)) * [1, 30] + 100
     assert np.array_equal(policy.act(observations), agent.policy.act(observations))
-    normal = agent.normaliser.observation(observations.astype(np.float32)) if agent.normaliser else None
+    normal = (
+        agent.normaliser.observation(observations.astype(np.float32)) if agent.normaliser else None
+    )
     assert normal is not None
-    drawn = agent.algorithm.act(agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), normal, None)
+    drawn = agent.algorithm.act(
+        agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), normal, None
+    )
     assert_close(policy.act(observations), np.clip(drawn, -1, 1), terms=64, depth=3)
     raw = agent.algorithm.act(
-        agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), observations.astype(np.float32), None
+        agent.config,
+        agent.networks,
+        getattr(agent.state, agent.algorithm.POLICY),
+        observations.astype(np.float32),
+        None,
     )
     assert not np.allclose(raw, drawn)  # it does make a difference
     again = load(tmp_path / "agent").act(observations)
@@ -360,31 +447,68 @@ def test_a_new_episode_begins_without_a_return() -> None:
 @pytest.mark.parametrize(
     ("observation", "reward", "normalizes", "message"),
     [
-        (1.0, 1.0, (False, False), "has diverged - lower the learning rate, or look at the scale of the rewards"),
-        (1e12, 1.0, (False, False), "diverged on observations as large as 1e+12 - use normalize_observations true"),
-        (1.0, -1e4, (False, False), r"diverged on rewards as large as 1e\+04 - use normalize_rewards true"),
-        (1e6, 1e6, (False, False), "use normalize_observations true and use normalize_rewards true"),
+        (
+            1.0,
+            1.0,
+            (False, False),
+            "has diverged - lower the learning rate, or look at the scale of the rewards",
+        ),
+        (
+            1e12,
+            1.0,
+            (False, False),
+            "diverged on observations as large as 1e+12 - use normalize_observations true",
+        ),
+        (
+            1.0,
+            -1e4,
+            (False, False),
+            r"diverged on rewards as large as 1e\+04 - use normalize_rewards true",
+        ),
+        (
+            1e6,
+            1e6,
+            (False, False),
+            "use normalize_observations true and use normalize_rewards true",
+        ),
         (1e12, 1.0, (True, False), "has diverged - lower the learning rate"),
         (1.0, 1e12, (False, True), "has diverged - lower the learning rate"),
     ],
 )
 def test_a_divergence_names_the_scale_that_explains_it(
-    tiny_spaces: Spaces, observation: float, reward: float, normalizes: tuple[bool, bool], message: str
+    tiny_spaces: Spaces,
+    observation: float,
+    reward: float,
+    normalizes: tuple[bool, bool],
+    message: str,
 ) -> None:
     seen, earned = np.full((4, 2), observation, np.float32), np.full(4, reward, np.float32)
     normaliser = Normaliser(tiny_spaces, 1, GAMMA, *normalizes)
-    found = divergence_cause({"batch.observation": seen, "batch.next_observation": seen, "batch.reward": earned}, normaliser)
+    found = divergence_cause(
+        {"batch.observation": seen, "batch.next_observation": seen, "batch.reward": earned},
+        normaliser,
+    )
     assert re.search(message.replace("1e+12", r"1e\+12"), found)
 
 
 def test_an_agent_that_diverges_on_large_observations_says_so() -> None:
     space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
-    agent = Agent("sac", space, gymnasium.spaces.Box(-1, 1, (1,), np.float32), hidden_sizes=(4,), batch_size=2, learning_starts=2)
+    agent = Agent(
+        "sac",
+        space,
+        gymnasium.spaces.Box(-1, 1, (1,), np.float32),
+        hidden_sizes=(4,),
+        batch_size=2,
+        learning_starts=2,
+    )
     seen = np.full(2, 3e38, np.float32)
 
     def learn() -> None:
         for _ in range(20):
             agent.observe(seen, np.zeros(1, np.float32), 1.0, -seen, False, False)
 
-    with pytest.raises(Diverged, match=r"diverged on observations as large as 3e\+38 - use normalize_observations true"):
+    with pytest.raises(
+        Diverged,
+        match=r"diverged on observations as large as 3e\+38 - use normalize_observations true",
+    ):
         learn()

@@ -14,12 +14,15 @@ import torch
 from torch import nn
 
 import footlight
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, Algorithm, find
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
 from tolerance import assert_close
 
-OBSERVED, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+OBSERVED, ACTED = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-2, 2, (2,), np.float32),
+)
 CHOICE, BYTES = gymnasium.spaces.Discrete(3), gymnasium.spaces.Box(0, 255, (3,), np.uint8)
 ZERO = np.zeros(3, np.float32)
 
@@ -49,12 +52,22 @@ class OffPolicy(nn.Module):
         self.actor = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 2), nn.Tanh())
 
 
-def trained(algorithm: Any, acted: Any = ACTED, seen: Any = OBSERVED, steps: int = 20, **fields: Any) -> Agent:
+def trained(
+    algorithm: Any, acted: Any = ACTED, seen: Any = OBSERVED, steps: int = 20, **fields: Any
+) -> Agent:
     """An agent after some steps, with updates where the algorithm makes them so soon."""
     known = find(algorithm).Config.__dataclass_fields__
-    small = {"buffer_size": 100, "batch_size": 4, "learning_starts": 4, "hidden_sizes": (8, 8), "normalize_observations": True}
+    small = {
+        "buffer_size": 100,
+        "batch_size": 4,
+        "learning_starts": 4,
+        "hidden_sizes": (8, 8),
+        "normalize_observations": True,
+    }
     small = {name: value for name, value in small.items() if name in known}
-    agent = Agent(algorithm, seen, acted, seed=1, compile="off", total_steps=100, **{**small, **fields})
+    agent = Agent(
+        algorithm, seen, acted, seed=1, compile="off", total_steps=100, **{**small, **fields}
+    )
     learn(agent, steps)
     return agent
 
@@ -63,7 +76,9 @@ def learn(agent: Agent, steps: int) -> None:
     world = np.random.default_rng(agent.num_steps)
     for step in range(steps):
         seen, after = world.uniform(-1, 1, (2, 3)).astype(agent.spaces.observation_dtype)
-        agent.observe(seen, agent.act(seen, explore=True), float(world.normal()), after, step % 7 == 6, False)
+        agent.observe(
+            seen, agent.act(seen, explore=True), float(world.normal()), after, step % 7 == 6, False
+        )
 
 
 def copies(thing: Any) -> list[Any]:
@@ -90,7 +105,9 @@ def test_copied_agent_learns_the_same_and_leaves_the_original_alone(algorithm: s
                 np.testing.assert_array_equal(array, wanted[group][name], err_msg=name)
 
 
-@pytest.mark.parametrize(("algorithm", "network"), [("td3", OffPolicy), ("a2c", Parts), ("ppo", Whole), ("sac", None)])
+@pytest.mark.parametrize(
+    ("algorithm", "network"), [("td3", OffPolicy), ("a2c", Parts), ("ppo", Whole), ("sac", None)]
+)
 def test_copied_policy_acts_and_samples_the_same(algorithm: str, network: Any) -> None:
     agent = trained(algorithm, network=network)
     agent.policy.act(ZERO, deterministic=False)  # its stream of samples has moved on
@@ -101,7 +118,9 @@ def test_copied_policy_acts_and_samples_the_same(algorithm: str, network: Any) -
         np.testing.assert_array_equal(found[0], wanted[0])
         np.testing.assert_array_equal(found[1], wanted[1])
     learn(agent, 20)
-    assert not np.array_equal(agent.policy.act(ZERO), wanted[0])  # while the copies stay as they are
+    assert not np.array_equal(
+        agent.policy.act(ZERO), wanted[0]
+    )  # while the copies stay as they are
     assert all(np.array_equal(twin.act(ZERO), wanted[0]) for twin in twins)
 
 
@@ -115,7 +134,10 @@ def test_pickle_holds_names_and_arrays() -> None:
 
 
 def test_own_algorithm_travels_as_it_is() -> None:
-    names = {*Algorithm.__annotations__, *(name for name in vars(Algorithm) if not name.startswith("_"))}
+    names = {
+        *Algorithm.__annotations__,
+        *(name for name in vars(Algorithm) if not name.startswith("_")),
+    }
     agent = trained(types.SimpleNamespace(**{name: getattr(find("a2c"), name) for name in names}))
     for twin in copies(agent.policy):
         np.testing.assert_array_equal(twin.act(ZERO), agent.policy.act(ZERO))
@@ -132,7 +154,11 @@ def test_policy_acts_in_processes_of_a_pool(start: str) -> None:
 
 
 def test_errors_and_runs_travel(tmp_path: Path) -> None:
-    for error in (footlight.errors.UserError("x"), footlight.errors.EnvironmentFault("x"), footlight.errors.Diverged("x")):
+    for error in (
+        footlight.errors.UserError("x"),
+        footlight.errors.EnvironmentFault("x"),
+        footlight.errors.Diverged("x"),
+    ):
         assert str(pickle.loads(pickle.dumps(error))) == "x"  # one that does not would hang a pool
     run = footlight.Run(tmp_path, network=Parts)
     assert pickle.loads(pickle.dumps(run)) == run
@@ -142,7 +168,12 @@ def test_errors_and_runs_travel(tmp_path: Path) -> None:
 
 
 def ways(agent: Agent) -> list[Any]:
-    return [agent.policy.act, agent.act, lambda seen: agent.act(seen, explore=True), agent.policy.predict]
+    return [
+        agent.policy.act,
+        agent.act,
+        lambda seen: agent.act(seen, explore=True),
+        agent.policy.predict,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,24 +216,32 @@ def test_act_refuses_what_an_integer_space_cannot_hold(observation: Any, words: 
             act(observation)
         assert words in str(refused.value)
         assert "uint8" in str(refused.value)
-    assert agent.act(np.array([1.0, 255.0, 0.0])) == agent.act(np.array([1, 255, 0], np.uint8))  # the same numbers
+    assert agent.act(np.array([1.0, 255.0, 0.0])) == agent.act(
+        np.array([1, 255, 0], np.uint8)
+    )  # the same numbers
 
 
 def test_observe_refuses_it_too() -> None:
     agent = trained("sac")
     with pytest.raises(UserError, match=r"observation\[1\] is nan"):
-        agent.observe(ZERO, np.zeros(2, np.float32), 0.0, np.array([0, np.nan, 0], np.float32), False, False)
+        agent.observe(
+            ZERO, np.zeros(2, np.float32), 0.0, np.array([0, np.nan, 0], np.float32), False, False
+        )
 
 
 def test_large_finite_observations_are_taken() -> None:
     largest = np.full((2, 3), 1e30)  # whose squares are too large for float32
-    assert np.isfinite(trained("ppo", normalize_observations=False).policy.act(largest * [[1], [-1]])).all()
+    assert np.isfinite(
+        trained("ppo", normalize_observations=False).policy.act(largest * [[1], [-1]])
+    ).all()
 
 
 # Whose keys
 
 
-@pytest.mark.parametrize("acted", [CHOICE, ACTED])  # for continuous actions footlight adds a log_std
+@pytest.mark.parametrize(
+    "acted", [CHOICE, ACTED]
+)  # for continuous actions footlight adds a log_std
 @pytest.mark.parametrize("network", [Parts, Whole])
 def test_module_of_an_own_network_has_its_keys(network: Any, acted: Any) -> None:
     agent = trained("a2c", acted, network=network, normalize_observations=False)
@@ -222,7 +261,10 @@ def test_module_of_an_own_actor_has_the_actors_keys() -> None:
     agent = trained("td3", network=OffPolicy)
     twin = OffPolicy(OBSERVED, ACTED)
     twin.actor.load_state_dict(agent.policy.module().state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(twin.actor.parameters(), agent.policy.module().parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(twin.actor.parameters(), agent.policy.module().parameters(), strict=True)
+    )
 
 
 def test_module_without_an_own_actor_is_footlights() -> None:
@@ -247,7 +289,9 @@ def _threads_after(threads: int | None, policy: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize(("threads", "found"), [(None, [1, 3]), (3, [3, 3])])
-def test_a_forked_process_keeps_its_own_choice_of_threads(threads: int | None, found: list[int]) -> None:
+def test_a_forked_process_keeps_its_own_choice_of_threads(
+    threads: int | None, found: list[int]
+) -> None:
     policy = pickle.dumps(Agent("a2c", OBSERVED, ACTED, hidden_sizes=(4,), compile="off").policy)
     before = torch.get_num_threads()
     torch.set_num_threads(2)

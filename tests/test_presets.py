@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from footlight.config import closest_divisor
-from footlight.presets import all_presets, fit_rollout
+from footlight.config.fields import closest_divisor
+from footlight.config.presets import all_presets, fit_rollout
 
 DEFAULTS = {"n_steps": 2048, "minibatch_size": 64, "gamma": 0.99}
 TUNED = {"num_envs": 8, "n_steps": 32, "minibatch_size": 256}
@@ -23,7 +23,9 @@ TUNED = {"num_envs": 8, "n_steps": 32, "minibatch_size": 256}
         (1000, {"n_steps": 1, "minibatch_size": 250}),
     ],
 )
-def test_a_rollout_keeps_its_size_under_another_number_of_environments(num_envs: int, fitted: dict[str, int]) -> None:
+def test_a_rollout_keeps_its_size_under_another_number_of_environments(
+    num_envs: int, fitted: dict[str, int]
+) -> None:
     assert fit_rollout(DEFAULTS, TUNED, {}, num_envs) == fitted
 
 
@@ -33,7 +35,10 @@ def test_every_preset_fits_any_number_of_environments(num_envs: int) -> None:
         if name.startswith("ppo/"):
             before = {**DEFAULTS, **tuned}
             values = before | fit_rollout(DEFAULTS, tuned, {}, num_envs)
-            rollout, meant = values["n_steps"] * num_envs, before["n_steps"] * tuned.get("num_envs", num_envs)
+            rollout, meant = (
+                values["n_steps"] * num_envs,
+                before["n_steps"] * tuned.get("num_envs", num_envs),
+            )
             assert rollout % values["minibatch_size"] == 0, name
             assert values["minibatch_size"] > 1
             assert meant / 2 <= rollout <= max(1.5 * meant, num_envs), name
@@ -45,13 +50,20 @@ def test_every_preset_fits_any_number_of_environments(num_envs: int) -> None:
         (TUNED, {"n_steps": 100}, 8, {"minibatch_size": 200}),
         (TUNED, {"n_steps": 64}, 8, {}),
         (TUNED, {"minibatch_size": 100}, 4, {"n_steps": 75}),
-        (TUNED, {"n_steps": 5, "minibatch_size": 7}, 4, {}),  # both were typed: it is the user's own sum
+        (
+            TUNED,
+            {"n_steps": 5, "minibatch_size": 7},
+            4,
+            {},
+        ),  # both were typed: it is the user's own sum
         ({}, {"n_steps": 100}, 1, {"minibatch_size": 50}),
         ({}, {}, 3, {}),
         ({"gamma": 0.9}, {}, 12, {}),  # steps of each environment, as by default
     ],
 )
-def test_what_was_typed_stays(tuned: dict[str, Any], typed: dict[str, Any], num_envs: int, fitted: dict[str, int]) -> None:
+def test_what_was_typed_stays(
+    tuned: dict[str, Any], typed: dict[str, Any], num_envs: int, fitted: dict[str, int]
+) -> None:
     assert fit_rollout(DEFAULTS, tuned, typed, num_envs) == fitted
 
 
@@ -59,7 +71,9 @@ def test_algorithms_without_minibatches_are_left_alone() -> None:
     assert fit_rollout({"n_steps": 5}, {"num_envs": 8}, {}, 3) == {}
 
 
-@pytest.mark.parametrize(("size", "near", "divisor"), [(800, 256, 200), (13, 4, 13), (1, 4, 1), (24, 5, 6), (24, 4, 4)])
+@pytest.mark.parametrize(
+    ("size", "near", "divisor"), [(800, 256, 200), (13, 4, 13), (1, 4, 1), (24, 5, 6), (24, 4, 4)]
+)
 def test_the_closest_divisor(size: int, near: int, divisor: int) -> None:
     found = closest_divisor(size, near)
     assert size % found == 0

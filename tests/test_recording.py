@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight import checkpoint, recording
-from footlight.agent import Agent
-from footlight.assessor import Assessor
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import UserError
-from footlight.runs.overlay import Moment, Overlay
-from footlight.runs.video import Frame
+from footlight.instruments import videos
+from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.overlay import Moment, Overlay
+from footlight.instruments.video import Frame
+from footlight.learning.agent import Agent
+from footlight.storage import checkpoint
 from tolerance import close
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
@@ -50,12 +51,22 @@ class Corridor(gymnasium.Env[Any, Any]):
         self.clock += 1
         self.place += self.clock != 5
         ends = self.clock == 12
-        return self._seen(), float(self.place), ends and self.terminates, ends and not self.terminates, {}
+        return (
+            self._seen(),
+            float(self.place),
+            ends and self.terminates,
+            ends and not self.terminates,
+            {},
+        )
 
     def render(self) -> Any:
         if FAILING.get("render") == self.clock:
             raise RuntimeError("the lamp broke")
-        return np.full((36, 48, 3), 15 * self.place, np.uint8) if self.render_mode == "rgb_array" else None
+        return (
+            np.full((36, 48, 3), 15 * self.place, np.uint8)
+            if self.render_mode == "rgb_array"
+            else None
+        )
 
     def _seen(self) -> Any:
         return np.array([self.place / 20, self.clock / 20], np.float32)
@@ -97,7 +108,9 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 def decode(path: Path) -> list[Frame]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the library's reader leaves its pipes to the garbage collector
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # the library's reader leaves its pipes to the garbage collector
         reader = imageio_ffmpeg.read_frames(path)
         width, height = next(reader)["size"]
         frames = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader]
@@ -145,12 +158,29 @@ def test_a_resumed_run_goes_on_with_its_films() -> None:
     fields = SMALL | {"video_every": 30, "quiet": True, "run_dir": "run"}
     footlight.train("a2c", "TestCorridor-v0", steps=40, **fields)
     footlight.resume("run", steps=70, quiet=True)
-    assert sorted(path.name[12:14] for path in Path("run/videos").iterdir()) == ["30", "40", "60", "70"]
+    assert sorted(path.name[12:14] for path in Path("run/videos").iterdir()) == [
+        "30",
+        "40",
+        "60",
+        "70",
+    ]
 
 
 def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     line = "train sac Pendulum-v1 --steps 20 --no-preset --learning-starts 5 --batch-size 4 --hidden-sizes 8 --compile off"
-    assert main([*line.split(), "--eval-episodes=0", "--quiet", "--run-dir=run", "--video-every=1000", "--overlay"]) == 0
+    assert (
+        main(
+            [
+                *line.split(),
+                "--eval-episodes=0",
+                "--quiet",
+                "--run-dir=run",
+                "--video-every=1000",
+                "--overlay",
+            ]
+        )
+        == 0
+    )
     frames = decode(Path("run/videos/step-000000020.mp4"))
     assert (len(frames), frames[0].shape) == (201, (500, 860, 3))
     assert main(["watch", "run", "--overlay", "--video", "swing.mp4"]) == 0
@@ -159,8 +189,17 @@ def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_episode_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "MAX_SECONDS", 0.25)  # of 20 frames a second
-    run = footlight.train("a2c", "TestCorridor-v0", steps=10, run_dir="run", video_every=10, overlay=True, quiet=True, **SMALL)
+    monkeypatch.setattr(videos, "MAX_SECONDS", 0.25)  # of 20 frames a second
+    run = footlight.train(
+        "a2c",
+        "TestCorridor-v0",
+        steps=10,
+        run_dir="run",
+        video_every=10,
+        overlay=True,
+        quiet=True,
+        **SMALL,
+    )
     assert len(decode(Path("run/videos/step-000000010.mp4"))) == 6  # 5 steps
     assert len(decode(run.video("again.mp4", episodes=2))) == 12
 
@@ -170,7 +209,9 @@ def test_nothing_leaks() -> None:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         return len(os.listdir("/proc/self/fd")), threading.active_count(), children
 
-    recorder = recording.Recorder(lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, lambda text: None)
+    recorder = videos.Recorder(
+        lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, lambda text: None
+    )
     recorder.record(Path("first.mp4"))
     before = held()
     for number in range(5):
@@ -183,10 +224,14 @@ def test_nothing_leaks() -> None:
 
 
 @pytest.mark.parametrize("overlay", [False, True])
-def test_watch_shows_what_has_no_window_of_its_own(overlay: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_shows_what_has_no_window_of_its_own(
+    overlay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = footlight.train("a2c", "TestCorridor-v0", steps=10, run_dir="run", quiet=True, **SMALL)
     shown: list[tuple[list[Frame], float, str]] = []
-    monkeypatch.setattr("footlight.run.show", lambda frames, fps, title: shown.append((list(frames), fps, title)))
+    monkeypatch.setattr(
+        "footlight.run.show", lambda frames, fps, title: shown.append((list(frames), fps, title))
+    )
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="there is no screen"):
@@ -205,7 +250,9 @@ def test_watch_shows_what_has_no_window_of_its_own(overlay: bool, monkeypatch: p
 def broken_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     """An ffmpeg that reads one frame, leaves half a film and dies, as one does whose disk is full."""
     program = Path("ffmpeg.sh").absolute()
-    program.write_text('#!/bin/sh\nfor last; do :; done\nhead -c 5000 > "$last"\necho No space left >&2\nexit 1\n')
+    program.write_text(
+        '#!/bin/sh\nfor last; do :; done\nhead -c 5000 > "$last"\necho No space left >&2\nexit 1\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
 
@@ -224,12 +271,16 @@ def test_a_film_that_fails_harms_nothing(
     kind: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     footlight.train("a2c", "TestCorridor-v0", steps=60, run_dir="without", quiet=True, **SMALL)
-    from footlight.training import Training
+    from footlight.training.loop import Training
 
     def breaking(self: Training, step: int) -> None:
         FAILING[kind] = 7
         if kind == "make":
-            monkeypatch.setattr(recording, "make_another", lambda *given: (_ for _ in ()).throw(OSError("no more files")))
+            monkeypatch.setattr(
+                videos,
+                "make_another",
+                lambda *given: (_ for _ in ()).throw(OSError("no more files")),
+            )
         if kind == "folder":
             Path("with/videos").touch()
         whole(self, step)
@@ -239,7 +290,9 @@ def test_a_film_that_fails_harms_nothing(
     if kind == "ffmpeg":
         broken_ffmpeg(monkeypatch)
     capsys.readouterr()
-    footlight.train("a2c", "TestCorridor-v0", steps=60, run_dir="with", video_every=10, overlay=True, **SMALL)
+    footlight.train(
+        "a2c", "TestCorridor-v0", steps=60, run_dir="with", video_every=10, overlay=True, **SMALL
+    )
     assert_same_run("with", "without")
     notices = [line for line in capsys.readouterr().out.splitlines() if "no video" in line]
     assert len(notices) == 3  # of six
@@ -253,7 +306,9 @@ def test_a_film_that_fails_harms_nothing(
 
 def test_a_film_that_succeeds_forgives(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
-    recorder = recording.Recorder(lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append)
+    recorder = videos.Recorder(
+        lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append
+    )
     for number, fails in enumerate([True, True, False, True, True, False]):
         FAILING.update({"render": 3} if fails else {"render": None})
         recorder.record(Path(f"{number}.mp4"))
@@ -264,7 +319,9 @@ def test_a_film_that_succeeds_forgives(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_training_that_is_told_to_stop_does_not_wait_for_its_film() -> None:
     said: list[str] = []
     asked = iter([False] * 5 + [True] * 99)
-    recorder = recording.Recorder(lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append)
+    recorder = videos.Recorder(
+        lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append
+    )
     recorder.record(Path("film.mp4"), lambda: next(asked))
     assert said == []
     assert list(Path().iterdir()) == []
@@ -278,7 +335,9 @@ def test_what_cannot_be_filmed_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
     def refused(source: Any, words: str, **fields: Any) -> None:
         with pytest.raises(UserError, match=words):
-            footlight.train("a2c", source, steps=50, quiet=True, **(SMALL | {"video_every": 20} | fields))
+            footlight.train(
+                "a2c", source, steps=50, quiet=True, **(SMALL | {"video_every": 20} | fields)
+            )
         assert not Path("runs").exists()
 
     refused("TestCorridor-v0", "overlay is true - there are no videos", video_every=0, overlay=True)
@@ -292,15 +351,19 @@ def test_what_cannot_be_filmed_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     FAILING.clear()
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     refused("TestCorridor-v0", "/nowhere/ffmpeg is no program")
-    monkeypatch.setattr("importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
+    )
     with pytest.raises(UserError, match=r"footlight\[video\]"):
-        recording.require_ffmpeg()
+        videos.require_ffmpeg()
 
 
 # Numbers
 
 
-def shown(env: Corridor, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Agent, list[tuple[Overlay, Moment]]]:
+def shown(
+    env: Corridor, monkeypatch: pytest.MonkeyPatch, **fields: Any
+) -> tuple[Agent, list[tuple[Overlay, Moment]]]:
     """What the panel was given for each frame of an episode."""
     seen: list[tuple[Overlay, Moment]] = []
     whole = Overlay.draw
@@ -311,24 +374,42 @@ def shown(env: Corridor, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tupl
         return whole(overlay, frame, index, moment)
 
     monkeypatch.setattr(Overlay, "draw", draw)
-    agent = Agent("a2c", env.observation_space, env.action_space, seed=1, compile="off", hidden_sizes=(8,), **fields)
-    assessor = Assessor(agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser)
-    frames = list(recording.film(agent.policy.player, env, 3, assessor))
+    agent = Agent(
+        "a2c",
+        env.observation_space,
+        env.action_space,
+        seed=1,
+        compile="off",
+        hidden_sizes=(8,),
+        **fields,
+    )
+    assessor = Assessor(
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+    )
+    frames = list(videos.film(agent.policy.player, env, 3, assessor))
     assert len(frames) == len(seen) == 13
     return agent, seen
 
 
 @pytest.mark.parametrize("terminates", [True, False])
-def test_the_panel_shows_the_return_that_followed(terminates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_panel_shows_the_return_that_followed(
+    terminates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = Corridor("rgb_array", terminates)
     agent, seen = shown(env, monkeypatch, gamma=0.9, clip_reward=6.0)
     observation, _ = env.reset(seed=3)
     rewards, values = [], []
     for _ in range(12):
-        values.append(agent.algorithm.assess(agent.config, agent.networks, agent.state, as_tensor(observation)).value.item())  # type: ignore[attr-defined]
+        values.append(
+            agent.algorithm.assess(
+                agent.config, agent.networks, agent.state, as_tensor(observation)
+            ).value.item()
+        )  # type: ignore[attr-defined]
         observation, reward, *_ = env.step(0)
         rewards.append(min(reward, 6.0))
-    last = agent.algorithm.assess(agent.config, agent.networks, agent.state, as_tensor(observation)).value.item()  # type: ignore[attr-defined]
+    last = agent.algorithm.assess(
+        agent.config, agent.networks, agent.state, as_tensor(observation)
+    ).value.item()  # type: ignore[attr-defined]
     for index, (overlay, moment) in enumerate(seen[:-1]):
         total = sum(0.9 ** (at - index) * rewards[at] for at in range(index, 12))
         if not terminates:
@@ -339,7 +420,9 @@ def test_the_panel_shows_the_return_that_followed(terminates: bool, monkeypatch:
         assert sum(bar.high for bar in moment.bars) == close(1)
     overlay, moment = seen[-1]
     assert (moment.value, moment.following) == ((None, None) if terminates else close((last, last)))
-    assert overlay.note == ("" if terminates else "cut short: the return ends in the critic's value")
+    assert overlay.note == (
+        "" if terminates else "cut short: the return ends in the critic's value"
+    )
 
 
 def as_tensor(observation: Any) -> Any:
@@ -359,11 +442,17 @@ def test_an_environment_that_does_not_repeat_is_said_to(monkeypatch: pytest.Monk
 
 def test_bars_of_continuous_actions_are_in_the_environments_units() -> None:
     env = gymnasium.make("Pendulum-v1")
-    agent = Agent("ppo", env.observation_space, env.action_space, seed=1, compile="off", initial_log_std=-1.0)
-    assessor = Assessor(agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser)
+    agent = Agent(
+        "ppo", env.observation_space, env.action_space, seed=1, compile="off", initial_log_std=-1.0
+    )
+    assessor = Assessor(
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+    )
     observation = np.array([0.5, 0.5, 3.0], np.float32)
-    (bar,), heading = recording.policy_bars(assessor(observation), agent.spaces, env)
+    (bar,), heading = videos.policy_bars(assessor(observation), agent.spaces, env)
     action, std = agent.act(observation)[0], np.exp(-1)
     assert bar.text == f"{action:.2f} ± {2 * std:.2f}"
-    assert (bar.low, bar.mark, bar.high) == close(tuple((action / 2 + x + 1) / 2 for x in (-std, 0, std)), depth=4, scale=1)
+    assert (bar.low, bar.mark, bar.high) == close(
+        tuple((action / 2 + x + 1) / 2 for x in (-std, 0, std)), depth=4, scale=1
+    )
     assert heading == "action: mean ± standard deviation"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from footlight import checkpoint
 from footlight.errors import StorageFault
-from footlight.rotation import Rotation
+from footlight.storage import checkpoint
+from footlight.storage.manager import Rotation
 
 
 @pytest.fixture
@@ -30,7 +30,13 @@ def names(rotation: Rotation) -> list[str]:
 def test_the_newest_and_the_best_are_kept(rotation: Rotation) -> None:
     for step in (0, 10, 20, 30):
         save(rotation, step, best_step=10 if step >= 10 else None)
-    assert names(rotation) == ["BEST", "LATEST", "step-000000010", "step-000000020", "step-000000030"]
+    assert names(rotation) == [
+        "BEST",
+        "LATEST",
+        "step-000000010",
+        "step-000000020",
+        "step-000000030",
+    ]
     assert checkpoint.find(rotation.folder / "BEST").name == "step-000000010"
     assert checkpoint.find(rotation.folder / "LATEST").name == "step-000000030"
     save(rotation, 40, best_step=40)
@@ -70,16 +76,25 @@ def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: Rotation) -> 
     rotation.go_on_from(checkpoint.find(rotation.folder.parent))
     save(rotation, 2)
     kept = names(rotation)
-    assert [name for name in kept if not name.startswith("damaged")] == ["LATEST", "step-000000001", "step-000000002"]
+    assert [name for name in kept if not name.startswith("damaged")] == [
+        "LATEST",
+        "step-000000001",
+        "step-000000002",
+    ]
     assert sum(name.startswith("damaged-step-000000002-") for name in kept) == 1
 
 
-def test_nothing_is_removed_before_the_new_one_is_safe(rotation: Rotation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_removed_before_the_new_one_is_safe(
+    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every call that could fail fails once: before and after each of them, there is a whole checkpoint to find."""
     for step in (1, 2):
         save(rotation, step)
     calls = 0
-    originals = {name: getattr(os, name) for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link")}
+    originals = {
+        name: getattr(os, name)
+        for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir", "link")
+    }
 
     def failing_at(number: int) -> None:
         count = iter(range(1_000_000))

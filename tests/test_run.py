@@ -14,12 +14,20 @@ from footlight.errors import UserError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("home")
-    settings: dict[str, Any] = {"hidden_sizes": (8,), "learning_starts": 20, "compile": "off", "threads": 1, "eval_episodes": 0}
+    settings: dict[str, Any] = {
+        "hidden_sizes": (8,),
+        "learning_starts": 20,
+        "compile": "off",
+        "threads": 1,
+        "eval_episodes": 0,
+    }
     footlight.train("sac", "Pendulum-v1", steps=30, run_dir=path / "run", quiet=True, **settings)
     return path / "run"
 
 
-def test_folder_is_a_string_or_begins_with_the_home_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_a_string_or_begins_with_the_home_directory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     for given in (folder, str(folder), "~/run", Path("~/run")):
         run = footlight.Run(given)  # type: ignore[arg-type]
@@ -36,5 +44,7 @@ class Other(faulty.Walk):
 
 
 def test_environment_with_other_spaces_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"Other has other spaces than the environment that .* was trained on"):
+    with pytest.raises(
+        UserError, match=r"Other has other spaces than the environment that .* was trained on"
+    ):
         footlight.Run(folder, environment=Other).evaluate(1)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from footlight import forms
 from footlight.errors import UserError
-from footlight.storage import hash_file, read_json, user_path
+from footlight.storage import schemas
+from footlight.storage.files import hash_file, read_json, user_path
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,16 @@ def test_json_is_strict(text: str, words: str, tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
 
 
-def test_a_path_may_begin_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_begin_in_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_path("~/run") == user_path(Path("~/run")) == tmp_path / "run"
     assert user_path("./~/run") == user_path(user_path("./~/run")) == Path.cwd() / "~" / "run"
     assert user_path("") == Path()
     with pytest.raises(
-        UserError, match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - write ./~nobody"
+        UserError,
+        match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - write ./~nobody",
     ):
         user_path("~nobody-at-all/run")
 
@@ -61,7 +64,7 @@ def test_a_file_is_hashed_without_being_read_at_once(tmp_path: Path) -> None:
 )
 def test_forms(value: Any, words: str | None, tmp_path: Path) -> None:
     if words is None:
-        forms.require(value, forms.Mark, tmp_path)
+        schemas.require(value, schemas.Mark, tmp_path)
     else:
         with pytest.raises(UserError, match=words):
-            forms.require(value, forms.Mark, tmp_path)
+            schemas.require(value, schemas.Mark, tmp_path)

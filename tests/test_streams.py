@@ -20,7 +20,11 @@ def test_derived_seeds_differ_in_everything() -> None:
     seeds = {derived_seed(seed, name, *indices) for seed, name, *indices in keys}
     assert len(seeds) == len(keys)  # 1500 among 2e9: two alike would be a chance of 1 in 2000
     assert all(0 <= seed < 2**31 for seed in seeds)  # a C int
-    assert derived_seed(1, "episode", 2) != derived_seed(1, "episode", 2, 0) != derived_seed(1, "episode", 0, 2)
+    assert (
+        derived_seed(1, "episode", 2)
+        != derived_seed(1, "episode", 2, 0)
+        != derived_seed(1, "episode", 0, 2)
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**53 + 1, MAX_SEED])
@@ -32,11 +36,16 @@ def test_every_seed_of_the_range_works(seed: int) -> None:
 
 def test_streams_are_independent() -> None:
     draws = [getattr(Streams(3), name).random(1000) for name in STREAMS]
-    assert np.abs(np.corrcoef(draws) - np.eye(3)).max() < 0.13  # four standard deviations of 1 / sqrt(1000)
+    assert (
+        np.abs(np.corrcoef(draws) - np.eye(3)).max() < 0.13
+    )  # four standard deviations of 1 / sqrt(1000)
     untouched, busy = Streams(3), Streams(3)
     busy.exploration.random(100)
     busy.update.standard_normal(7)
-    assert busy.minibatch.integers(0, 10**9, 5).tolist() == untouched.minibatch.integers(0, 10**9, 5).tolist()
+    assert (
+        busy.minibatch.integers(0, 10**9, 5).tolist()
+        == untouched.minibatch.integers(0, 10**9, 5).tolist()
+    )
 
 
 def test_streams_go_on_where_they_stood() -> None:
@@ -47,7 +56,10 @@ def test_streams_go_on_where_they_stood() -> None:
     resumed.restore(json.loads(json.dumps(streams.positions(), allow_nan=False)))
     for name in STREAMS:
         mine, theirs = getattr(resumed, name), getattr(streams, name)
-        assert mine.integers(0, 5, 5, dtype=np.int32).tolist() == theirs.integers(0, 5, 5, dtype=np.int32).tolist()
+        assert (
+            mine.integers(0, 5, 5, dtype=np.int32).tolist()
+            == theirs.integers(0, 5, 5, dtype=np.int32).tolist()
+        )
         assert mine.standard_normal(20).tolist() == theirs.standard_normal(20).tolist()
 
 

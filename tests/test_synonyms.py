@@ -3,11 +3,10 @@
 import pytest
 
 from footlight.algorithms import ALGORITHMS, find
-from footlight.config import fields
+from footlight.config.fields import fields
+from footlight.config.options import Options
+from footlight.config.suggestions import _OTHERS, closest
 from footlight.environments.atari import AtariConfig
-from footlight.errors import closest
-from footlight.options import Options
-from footlight.synonyms import _OTHERS
 
 OTHER_KEYWORDS = {"run_dir", "env_kwargs"}  # of `train`, besides fields
 
@@ -52,13 +51,18 @@ def test_no_guess_is_made_where_nothing_is_alike(typed: str) -> None:
     assert closest(typed, known("td3")) == ""
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("SAC", "sac"), ("sak", "sac"), ("PPO", "ppo"), ("actor_critic", "actor-critic")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("SAC", "sac"), ("sak", "sac"), ("PPO", "ppo"), ("actor_critic", "actor-critic")],
+)
 def test_algorithms_are_found_in_other_letters(typed: str, meant: str) -> None:
     assert closest(typed, ALGORITHMS) == f" - did you mean {meant!r}?"
 
 
 def test_environments_are_found_in_other_letters() -> None:
-    assert closest("cartpole-v1", ["CartPole-v0", "CartPole-v1"]) == " - did you mean 'CartPole-v1'?"
+    assert (
+        closest("cartpole-v1", ["CartPole-v0", "CartPole-v1"]) == " - did you mean 'CartPole-v1'?"
+    )
 
 
 def test_every_entry_leads_to_a_name_that_exists() -> None:

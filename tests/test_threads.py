@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from footlight.threads import CrowdWatch
+from footlight.training.threads import CrowdWatch
 
 
 class Clocks:
@@ -20,7 +20,9 @@ class Clocks:
         return given
 
 
-@pytest.mark.parametrize(("processor_seconds", "says"), [(0.3, True), (0.6, True), (1.0, False), (2.0, False)])
+@pytest.mark.parametrize(
+    ("processor_seconds", "says"), [(0.3, True), (0.6, True), (1.0, False), (2.0, False)]
+)
 def test_too_little_processor_time_is_said_once(processor_seconds: float, says: bool) -> None:
     said: list[str] = []
     clocks = Clocks(processor_seconds)
@@ -50,7 +52,9 @@ def test_more_threads_than_cores_are_told() -> None:
     for _ in range(20):
         timed()
         watch.look()
-    assert said == ["8 threads share 2 cores - they wait for each other - --threads 2 is likely to be faster"]
+    assert said == [
+        "8 threads share 2 cores - they wait for each other - --threads 2 is likely to be faster"
+    ]
 
 
 def test_crowding_that_begins_later_is_noticed() -> None:

@@ -25,7 +25,9 @@ def sums(values: Any) -> list[float]:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("terms", [16, 256, 4096])
-def test_orders_of_summation_pass_and_an_error_a_hundred_times_larger_does_not(dtype: Any, terms: int) -> None:
+def test_orders_of_summation_pass_and_an_error_a_hundred_times_larger_does_not(
+    dtype: Any, terms: int
+) -> None:
     stream, errors = np.random.default_rng(terms), []
     for _ in range(20):
         values = stream.standard_normal(terms).astype(dtype)
@@ -42,17 +44,25 @@ def test_orders_of_summation_pass_and_an_error_a_hundred_times_larger_does_not(d
 
 def test_a_network_in_another_order_passes_and_an_error_a_hundred_times_larger_does_not() -> None:
     generator = torch.Generator().manual_seed(0)
-    network = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 8))
+    network = nn.Sequential(
+        nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 8)
+    )
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5
+            )
         seen = torch.randn(32, 64, generator=generator)
         scale, terms = largest_intermediate(network, seen), longest_sum(network)
         assert terms == 128 / 8
         exact = network.double()(seen.double()).numpy()
         single = [parameter.numpy().astype(np.float32) for parameter in network.parameters()]
     x = seen.numpy()
-    for index in (0, 2, 4):  # eight sums side by side, of one product after the other: the least that a library does
+    for index in (
+        0,
+        2,
+        4,
+    ):  # eight sums side by side, of one product after the other: the least that a library does
         products = (x[:, None, :] * single[index]).reshape(len(x), len(single[index]), -1, 8)
         lanes = np.add.accumulate(products, 2)[..., -1, :]
         x = np.add.accumulate(lanes, -1)[..., -1] + single[index + 1]
@@ -64,7 +74,10 @@ def test_a_network_in_another_order_passes_and_an_error_a_hundred_times_larger_d
         assert_close(x + np.float32(100 * error), exact, terms=terms, depth=3, scale=scale)
 
 
-@pytest.mark.parametrize("wanted", [0.3, [0.3, -100.0], np.float32([[0.3], [2]]), torch.tensor([1.0, 3.0]), {"a": torch.ones(2)}])
+@pytest.mark.parametrize(
+    "wanted",
+    [0.3, [0.3, -100.0], np.float32([[0.3], [2]]), torch.tensor([1.0, 3.0]), {"a": torch.ones(2)}],
+)
 def test_everything_that_holds_numbers_is_compared(wanted: Any) -> None:
     def moved(value: Any, by: float) -> Any:
         if isinstance(value, dict):
@@ -80,7 +93,13 @@ def test_what_is_not_close() -> None:
     assert close(1) == 1 + 3e-7
     assert close(1) != 1 + 1e-6
     assert close(1, np.float64) != 1 + 3e-7
-    for found, wanted in ((math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0), (np.ones(2), np.ones(3)), (np.ones(2), 2.0)):
+    for found, wanted in (
+        (math.nan, 1.0),
+        (1.0, math.nan),
+        (math.inf, 1.0),
+        (np.ones(2), np.ones(3)),
+        (np.ones(2), 2.0),
+    ):
         with pytest.raises(AssertionError):
             assert_close(found, wanted, dtype=np.float32)
 

@@ -16,19 +16,28 @@ import pytest
 import torch
 
 import footlight
-from footlight import checkpoint
-from footlight.agent import Agent
-from footlight.cli import main
-from footlight.compilation import CompilerMissing
+from footlight.cli.main import main
+from footlight.config.options import Options
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, UserError
-from footlight.options import Options
+from footlight.learning.agent import Agent
+from footlight.learning.compilation import CompilerMissing
 from footlight.runs.folder import RunFolder
-from footlight.types import tree_items
+from footlight.storage import checkpoint
+from footlight.trees import tree_items
 from tolerance import assert_close
 
-SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 0}
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8, 8),
+    "compile": "off",
+    "quiet": True,
+    "eval_episodes": 1,
+    "eval_every": 0,
+}
 DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
-SEEN, ACTED = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+SEEN, ACTED = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-2, 2, (2,), np.float32),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +56,18 @@ def step_of(run_dir: str) -> int:
 @pytest.mark.parametrize("steps", [5, 400])
 def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
     # The loss before the step is finite, and the step is not
-    with pytest.raises(Diverged, match=r"is not finite after update 1 (.|\n)*going back has not helped 2 times"):
+    with pytest.raises(
+        Diverged, match=r"is not finite after update 1 (.|\n)*going back has not helped 2 times"
+    ):
         footlight.train(
-            "a2c", "Pendulum-v1", preset=False, learning_rate=1e38, optimizer="adam", steps=steps, run_dir="run", **SMALL
+            "a2c",
+            "Pendulum-v1",
+            preset=False,
+            learning_rate=1e38,
+            optimizer="adam",
+            steps=steps,
+            run_dir="run",
+            **SMALL,
         )
     assert json.loads(Path("run/result.json").read_text())["status"] == "diverged"
     arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
@@ -71,7 +89,9 @@ def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
         ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "on"),
     ],
 )
-def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(algorithm: str, fields: dict[str, Any], compile: Any) -> None:
+def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(
+    algorithm: str, fields: dict[str, Any], compile: Any
+) -> None:
     agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
 
     def go() -> None:
@@ -83,8 +103,16 @@ def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(algorithm: str,
 
     with pytest.raises(Diverged, match=r"batch\.reward is not finite"):
         go()
-    rollout = ("advantage", "value", "log_prob")  # PPO's notes about the rollout, which the next one replaces
-    learned = {name: np.asarray(leaf) for name, leaf in tree_items(agent.state).items() if name not in rollout}
+    rollout = (
+        "advantage",
+        "value",
+        "log_prob",
+    )  # PPO's notes about the rollout, which the next one replaces
+    learned = {
+        name: np.asarray(leaf)
+        for name, leaf in tree_items(agent.state).items()
+        if name not in rollout
+    }
     assert all(np.isfinite(leaf).all() for leaf in learned.values())
 
 
@@ -104,12 +132,18 @@ class Poisoned(gymnasium.Wrapper[Any, Any, Any, Any]):
 def poisoned(times: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(Poisoned, "times", times)
     monkeypatch.setattr(Poisoned, "steps", 0)
-    return lambda: Poisoned(gymnasium.make("Pendulum-v1", max_episode_steps=13))  # some end between checkpoint and divergence
+    return lambda: Poisoned(
+        gymnasium.make("Pendulum-v1", max_episode_steps=13)
+    )  # some end between checkpoint and divergence
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_run_that_diverges_goes_back_twice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)  # its instances would count their steps, too
+def test_a_run_that_diverges_goes_back_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "footlight.api.inexactness", lambda *given: None
+    )  # its instances would count their steps, too
     settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run"}
     run = footlight.train("ddpg", poisoned(2, monkeypatch), **settings)
     said = capsys.readouterr().out
@@ -119,7 +153,9 @@ def test_a_run_that_diverges_goes_back_twice(monkeypatch: pytest.MonkeyPatch, ca
     assert (run.result["status"], run.result["steps"]) == ("finished", 300)
     manifest = checkpoint.read_manifest(checkpoint.find(Path("run")))
     assert manifest["rollbacks"] == 2
-    steps = [json.loads(line)["step"] for line in Path("run/episodes.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in Path("run/episodes.jsonl").read_text().splitlines()
+    ]
     assert steps == sorted(set(steps))  # what was written before going back is cut off
     kept = checkpoint.read_arrays(Path("run/crash/diverged-1"), "batch")
     assert not np.isfinite(kept["batch.reward"].astype(np.float32) ** 2).all()
@@ -128,9 +164,13 @@ def test_a_run_that_diverges_goes_back_twice(monkeypatch: pytest.MonkeyPatch, ca
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_diverges_a_third_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Diverged, match=r"going back has not helped 2 times"):
-        footlight.train("ddpg", poisoned(9, monkeypatch), checkpoint_every=100, run_dir="run", **DDPG)
+        footlight.train(
+            "ddpg", poisoned(9, monkeypatch), checkpoint_every=100, run_dir="run", **DDPG
+        )
     assert step_of("run") == 200
-    assert sorted(path.name for path in Path("run/crash").iterdir()) == [f"diverged-{number}" for number in (1, 2, 3)]
+    assert sorted(path.name for path in Path("run/crash").iterdir()) == [
+        f"diverged-{number}" for number in (1, 2, 3)
+    ]
     arrays = checkpoint.read_arrays(checkpoint.find(Path("run")), "agent")
     assert all(np.isfinite(array).all() for array in arrays.values())
 
@@ -152,10 +192,18 @@ def test_what_diverges_goes_back_to_what_is_whole(
     source = poisoned(0, monkeypatch)
     monkeypatch.setattr(Poisoned, "step", poison)
     monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
-    settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run", "eval_episodes": 0}
+    settings = DDPG | {
+        "quiet": False,
+        "checkpoint_every": 100,
+        "run_dir": "run",
+        "eval_episodes": 0,
+    }
     if damaged == 1:
         footlight.train("ddpg", source, **settings)
-        assert "going on from step-000000100 with other random numbers (1 of 2)" in capsys.readouterr().out
+        assert (
+            "going on from step-000000100 with other random numbers (1 of 2)"
+            in capsys.readouterr().out
+        )
     else:
         with pytest.raises(Diverged, match="is not finite after update"):
             footlight.train("ddpg", source, **settings)
@@ -163,12 +211,21 @@ def test_what_diverges_goes_back_to_what_is_whole(
 
 def test_a_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr("footlight.training.Training.compile", lambda training: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(
+            "footlight.training.loop.Training.compile",
+            lambda training: (_ for _ in ()).throw(KeyboardInterrupt),
+        )
         with pytest.raises(KeyboardInterrupt):
-            footlight.train("ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="run", **SMALL)
+            footlight.train(
+                "ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="run", **SMALL
+            )
     footlight.resume("run", quiet=True)
-    footlight.train("ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="straight", **SMALL)
-    resumed, straight = (checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight"))
+    footlight.train(
+        "ppo", "CartPole-v1", preset=False, steps=70, n_steps=64, run_dir="straight", **SMALL
+    )
+    resumed, straight = (
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    )
     assert all(np.array_equal(resumed[name], array) for name, array in straight.items())
 
 
@@ -189,13 +246,27 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 @pytest.mark.parametrize("at", [2, 3])
-def test_ctrl_c_in_an_evaluation_does_not_wait_for_it_and_loses_nothing(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields: dict[str, Any] = {**SMALL, "preset": False, "steps": 90, "eval_every": 30, "eval_episodes": 1, "n_steps": 10}
+def test_ctrl_c_in_an_evaluation_does_not_wait_for_it_and_loses_nothing(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, Any] = {
+        **SMALL,
+        "preset": False,
+        "steps": 90,
+        "eval_every": 30,
+        "eval_episodes": 1,
+        "n_steps": 10,
+    }
     footlight.train("a2c", "CartPole-v1", run_dir="straight", **fields)
     make = footlight.environments.make.make
 
     def interrupting(source: Any, seed: int, *given: Any, **named: Any) -> Any:
-        return make(Interrupting(source) if named.get("stream") == "evaluation" else source, seed, *given, **named)
+        return make(
+            Interrupting(source) if named.get("stream") == "evaluation" else source,
+            seed,
+            *given,
+            **named,
+        )
 
     monkeypatch.setattr("footlight.environments.make.make", interrupting)
     monkeypatch.setattr(Interrupting, "evaluations", 0)
@@ -203,10 +274,16 @@ def test_ctrl_c_in_an_evaluation_does_not_wait_for_it_and_loses_nothing(at: int,
     with pytest.raises(KeyboardInterrupt):
         footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
     result = json.loads(Path("run/result.json").read_text())
-    assert (result["status"], result["steps"], result["final_evaluation"]) == ("stopped", 30 * at, None)
+    assert (result["status"], result["steps"], result["final_evaluation"]) == (
+        "stopped",
+        30 * at,
+        None,
+    )
     footlight.resume("run", quiet=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
-    assert Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
+    assert (
+        Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
+    )
 
 
 class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -221,22 +298,37 @@ class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
         return super().reset(**given)
 
 
-def test_a_fault_in_an_evaluation_does_not_come_back_with_every_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_an_evaluation_does_not_come_back_with_every_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     make = footlight.environments.make.make
 
     def fragile(source: Any, seed: int, *given: Any, **named: Any) -> Any:
-        return make(Fragile(source) if named.get("stream") == "evaluation" else source, seed, *given, **named)
+        return make(
+            Fragile(source) if named.get("stream") == "evaluation" else source,
+            seed,
+            *given,
+            **named,
+        )
 
     monkeypatch.setattr("footlight.environments.make.make", fragile)
     monkeypatch.setattr(Fragile, "resets", 0)
-    fields: dict[str, Any] = {**SMALL, "preset": False, "steps": 60, "eval_every": 20, "n_steps": 10}
+    fields: dict[str, Any] = {
+        **SMALL,
+        "preset": False,
+        "steps": 60,
+        "eval_every": 20,
+        "n_steps": 10,
+    }
     with pytest.raises(EnvironmentFault, match="cracked"):
         footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
     footlight.resume("run", quiet=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.parametrize(("steps", "interval"), [(10, 1_000), (10_000_000, 1_000), (1_000_000_000, 100_000)])
+@pytest.mark.parametrize(
+    ("steps", "interval"), [(10, 1_000), (10_000_000, 1_000), (1_000_000_000, 100_000)]
+)
 def test_metrics_have_ten_thousand_lines_at_most(steps: int, interval: int) -> None:
     assert Options(steps=steps).log_interval == interval
 
@@ -245,11 +337,21 @@ def test_metrics_have_ten_thousand_lines_at_most(steps: int, interval: int) -> N
 
 
 def test_one_rollout_with_a_linear_schedule_learns() -> None:
-    agent = Agent("ppo", SEEN, ACTED, n_steps=4, minibatch_size=4, learning_rate_schedule="linear", total_steps=4)
+    agent = Agent(
+        "ppo",
+        SEEN,
+        ACTED,
+        n_steps=4,
+        minibatch_size=4,
+        learning_rate_schedule="linear",
+        total_steps=4,
+    )
     before = agent.state.actor_critic.clone()
     for _ in range(4):
         observation = SEEN.sample()
-        agent.observe(observation, agent.act(observation, explore=True), 1.0, SEEN.sample(), False, False)
+        agent.observe(
+            observation, agent.act(observation, explore=True), 1.0, SEEN.sample(), False, False
+        )
     assert agent.num_updates == 10
     assert not before.equal(agent.state.actor_critic)
 
@@ -295,13 +397,18 @@ def test_one_environment_twice_is_refused() -> None:
     env = gymnasium.make("Pendulum-v1")
     with pytest.raises(UserError, match="returned the environment of the training again"):
         footlight.train("td3", lambda: env, steps=50, **SMALL)
-    with pytest.raises(UserError, match="returned the same environment twice; 2 are needed - create a new one on each call"):
+    with pytest.raises(
+        UserError,
+        match="returned the same environment twice; 2 are needed - create a new one on each call",
+    ):
         footlight.train("td3", lambda: env, steps=50, num_envs=2, vectorization="sync", **SMALL)
     assert not Path("runs").exists()
 
 
 def test_a_presets_number_of_environments_yields_to_what_is_given() -> None:
-    run = footlight.train("ppo", gymnasium.make("CartPole-v1"), steps=40, minibatch_size=32, **SMALL)
+    run = footlight.train(
+        "ppo", gymnasium.make("CartPole-v1"), steps=40, minibatch_size=32, **SMALL
+    )
     assert (run.config["num_envs"], run.config["preset"]) == (1, "ppo/CartPole-v1")
 
 
@@ -310,7 +417,9 @@ class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def test_what_cannot_be_made_again_is_not_evaluated() -> None:
-    run = footlight.train("ppo", Forgetful(gymnasium.make("CartPole-v1")), preset=False, n_steps=64, steps=70, **SMALL)
+    run = footlight.train(
+        "ppo", Forgetful(gymnasium.make("CartPole-v1")), preset=False, n_steps=64, steps=70, **SMALL
+    )
     assert run.result is not None
     assert (run.result["status"], run.result["final_evaluation"]) == ("finished", None)
 
@@ -335,12 +444,18 @@ class SingleNumber(gymnasium.Env[Any, Any]):
 @pytest.mark.parametrize(
     ("source", "error", "words"),
     [
-        (Unmakeable, UserError, "Unmakeable failed to create an environment - RuntimeError: no licence"),
+        (
+            Unmakeable,
+            UserError,
+            "Unmakeable failed to create an environment - RuntimeError: no licence",
+        ),
         (Broken, EnvironmentFault, "reset raised RuntimeError: no licence"),
         (SingleNumber, UserError, r"of shape \(\) - "),
     ],
 )
-def test_an_environment_that_cannot_begin_leaves_nothing_behind(source: Any, error: Any, words: str) -> None:
+def test_an_environment_that_cannot_begin_leaves_nothing_behind(
+    source: Any, error: Any, words: str
+) -> None:
     with pytest.raises(error, match=words):
         footlight.train("td3", source, steps=50, **SMALL)
     assert not Path("runs").exists()
@@ -349,11 +464,20 @@ def test_an_environment_that_cannot_begin_leaves_nothing_behind(source: Any, err
 # Values
 
 
-WRONG = [("num_envs", 0), ("num_envs", 2.0), ("total_steps", -5), ("threads", 0), ("seed", True), ("device", "tpu")]
+WRONG = [
+    ("num_envs", 0),
+    ("num_envs", 2.0),
+    ("total_steps", -5),
+    ("threads", 0),
+    ("seed", True),
+    ("device", "tpu"),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), [*WRONG, ("device", "cuda")])
-def test_an_agent_refuses_what_cannot_work(name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_refuses_what_cannot_work(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match=name):
         Agent("sac", SEEN, ACTED, **{name: value})
@@ -378,9 +502,13 @@ def test_rows_that_wait_count_as_memory() -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"seed": 1}', None])
-def test_a_damaged_config_file_is_mended_from_the_checkpoint(damage: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_config_file_is_mended_from_the_checkpoint(
+    damage: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     small = {**SMALL, "quiet": False}
-    footlight.train("ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **small)
+    footlight.train(
+        "ppo", "CartPole-v1", preset=False, n_steps=64, steps=70, run_dir="run", **small
+    )
     path = Path("run/config.json")
     before = path.read_text()
     if damage is None:
@@ -441,7 +569,9 @@ class Acting(gymnasium.Wrapper[Any, Any, Any, Any]):
 def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
     for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
         monkeypatch.setattr(Acting, name, value)
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)  # its instances would count their steps, too
+    monkeypatch.setattr(
+        "footlight.api.inexactness", lambda *given: None
+    )  # its instances would count their steps, too
     return lambda: Acting(gymnasium.make("Pendulum-v1"))
 
 
@@ -463,14 +593,22 @@ def test_sigusr1_saves_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Acting, "reset", look_and_reset)
     footlight.train("ddpg", source, run_dir="run", checkpoint_every=0, **DDPG)
     assert 100 in seen
-    footlight.train("ddpg", acting(monkeypatch, 0, ask), run_dir="straight", checkpoint_every=0, **DDPG)
-    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    footlight.train(
+        "ddpg", acting(monkeypatch, 0, ask), run_dir="straight", checkpoint_every=0, **DDPG
+    )
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
 
 
 @pytest.mark.parametrize(
     ("number", "ends", "code"),
-    [(signal.SIGUSR1, None, 0), (signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)],
+    [
+        (signal.SIGUSR1, None, 0),
+        (signal.SIGINT, KeyboardInterrupt, 130),
+        (signal.SIGTERM, SystemExit, 143),
+    ],
 )
 def test_a_signal_while_environments_are_made(number: int, ends: Any, code: int) -> None:
     made = iter([lambda: signal.raise_signal(number), *[lambda: None] * 9])
@@ -487,24 +625,38 @@ def test_a_signal_while_environments_are_made(number: int, ends: Any, code: int)
 
 @pytest.mark.parametrize(
     ("number", "ends", "code"),
-    [(signal.SIGUSR1, None, 0), (signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, SystemExit, 143)],
+    [
+        (signal.SIGUSR1, None, 0),
+        (signal.SIGINT, KeyboardInterrupt, 130),
+        (signal.SIGTERM, SystemExit, 143),
+    ],
 )
-def test_a_signal_before_the_loop(number: int, ends: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    compile_it, handlers = Agent.compile, [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+def test_a_signal_before_the_loop(
+    number: int, ends: Any, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_it, handlers = (
+        Agent.compile,
+        [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
+    )
 
     def interrupted(agent: Agent) -> None:
         signal.raise_signal(number)
         compile_it(agent)
 
     settings = {**DDPG, "compile": "on"}
-    monkeypatch.setattr("footlight.agent.compile_in_place", lambda function, tensors: lambda: function(*tensors))
+    monkeypatch.setattr(
+        "footlight.learning.agent.compile_in_place",
+        lambda function, tensors: lambda: function(*tensors),
+    )
     with monkeypatch.context() as patch:
         patch.setattr(Agent, "compile", interrupted)
         with contextlib.nullcontext() if ends is None else pytest.raises(ends) as caught:
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
         assert caught is None or getattr(caught.value, "code", 130) == code
     assert step_of("run") == (300 if ends is None else 0)
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert [
+        signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    ] == handlers
     if ends is not None:
         footlight.resume("run", quiet=True)
         assert step_of("run") == 300
@@ -518,7 +670,9 @@ def test_a_training_killed_before_its_first_checkpoint_is_begun_again(
         with pytest.raises(SystemExit):
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
     assert {path.name for path in Path("run").iterdir()} == {".lock", "config.json", "checkpoints"}
-    with pytest.raises(UserError, match=r"has saved no checkpoint yet - wait, or begin it again: --run-dir .*/run$"):
+    with pytest.raises(
+        UserError, match=r"has saved no checkpoint yet - wait, or begin it again: --run-dir .*/run$"
+    ):
         footlight.resume("run")
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "quiet": False})
     assert step_of("run") == 300
@@ -527,7 +681,11 @@ def test_a_training_killed_before_its_first_checkpoint_is_begun_again(
 
 
 def test_a_folder_of_anything_else_is_not_begun_in() -> None:
-    for name, inside in (("empty", []), ("mine", ["config.json"]), ("more", [".lock", "config.json", "notes"])):
+    for name, inside in (
+        ("empty", []),
+        ("mine", ["config.json"]),
+        ("more", [".lock", "config.json", "notes"]),
+    ):
         Path(name).mkdir()
         for file in inside:
             Path(name, file).write_text("mine")
@@ -544,34 +702,44 @@ def test_a_folder_of_anything_else_is_not_begun_in() -> None:
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
 
-def test_a_folder_that_was_removed_and_begun_anew_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_was_removed_and_begun_anew_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def replace() -> None:
         shutil.rmtree("run")
         shutil.copytree("other", "run")
 
     footlight.train("ddpg", "Pendulum-v1", run_dir="other", **{**DDPG, "seed": 5})
     before = {path: path.read_bytes() for path in Path("other").rglob("*") if path.is_file()}
-    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.01,))
+    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.01,))
     with pytest.raises(StorageFault, match="run is not the folder that this training began in"):
-        footlight.train("ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG)
+        footlight.train(
+            "ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG
+        )
     for path, content in before.items():
         assert Path("run", *path.parts[1:]).read_bytes() == content
     assert len([path for path in Path("run").rglob("*") if path.is_file()]) == len(before)
 
 
-def test_checkpoints_that_are_moved_behind_a_link_are_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_that_are_moved_behind_a_link_are_not_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def move() -> None:
         Path("run/checkpoints").rename("larger-disk")
         Path("run/checkpoints").symlink_to("../larger-disk")
 
-    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.01,))
+    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.01,))
     with pytest.raises(StorageFault, match="run/checkpoints is a link"):
-        footlight.train("ddpg", acting(monkeypatch, 150, move), run_dir="run", checkpoint_every=100, **DDPG)
+        footlight.train(
+            "ddpg", acting(monkeypatch, 150, move), run_dir="run", checkpoint_every=100, **DDPG
+        )
     assert len(list(Path("larger-disk").glob("step-*"))) == 2
 
 
 def test_an_output_that_is_full_ends_no_run() -> None:
-    settings = "--steps 60 --hidden-sizes 8 --compile off --eval-episodes 0 --run-dir run --no-preset"
+    settings = (
+        "--steps 60 --hidden-sizes 8 --compile off --eval-episodes 0 --run-dir run --no-preset"
+    )
     command = [sys.executable, "-m", "footlight", "train", "ddpg", "Pendulum-v1", *settings.split()]
     with Path("/dev/full").open("w") as full:
         assert subprocess.run(command, stdout=full, timeout=100, check=False).returncode == 0
@@ -593,7 +761,9 @@ class LateNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
         return seen + (np.random.default_rng().normal() if self.steps > 120 else 0), *rest
 
 
-def test_what_cannot_be_put_where_it_stood_is_inexact_from_then_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_put_where_it_stood_is_inexact_from_then_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def source() -> Any:
         return LateNoise(gymnasium.make("Pendulum-v1"))
 
@@ -606,7 +776,9 @@ def test_what_cannot_be_put_where_it_stood_is_inexact_from_then_on(capsys: pytes
     assert json.loads(Path("run/config.json").read_text())["resume"] == reason
 
 
-def test_a_folder_that_another_process_begins_in_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_another_process_begins_in_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     inner = footlight.api.locked
 
     def late(folder: Path) -> Any:  # another process was faster, and has ended meanwhile
@@ -623,30 +795,62 @@ def test_a_folder_that_another_process_begins_in_is_left_alone(monkeypatch: pyte
 
 def test_what_is_changed_on_resuming_holds_from_then_on() -> None:
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
-    for wrong in (["--max-time", "never"], ["--steps", "some"], ["--on-worker-death", "weep"], ["--env-timeout", "-1"]):
+    for wrong in (
+        ["--max-time", "never"],
+        ["--steps", "some"],
+        ["--on-worker-death", "weep"],
+        ["--env-timeout", "-1"],
+    ):
         assert main(["resume", "run", *wrong]) == 2
-    assert main(["resume", "run", "--env-timeout", "7.5", "--on-worker-death", "restart", "--steps", "3e2", "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "resume",
+                "run",
+                "--env-timeout",
+                "7.5",
+                "--on-worker-death",
+                "restart",
+                "--steps",
+                "3e2",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     config = footlight.Run(Path("run")).config
-    assert (config["env_timeout"], config["on_worker_death"], config["max_time"]) == (7.5, "restart", 1e-3)
+    assert (config["env_timeout"], config["on_worker_death"], config["max_time"]) == (
+        7.5,
+        "restart",
+        1e-3,
+    )
     assert step_of("run") < 300
     assert main(["resume", "run", "--max-time", "none", "--quiet"]) == 0
     config = footlight.Run(Path("run")).config
     assert config["max_time"] is None
     assert config == json.loads(Path("run/config.json").read_text())
     assert step_of("run") == 300
-    with pytest.raises(UserError, match=r"seed cannot be changed of a run that has begun - steps, threads, .* can"):
+    with pytest.raises(
+        UserError, match=r"seed cannot be changed of a run that has begun - steps, threads, .* can"
+    ):
         footlight.resume("run", seed=3)
 
 
-def test_trackers_of_a_folder_are_named_and_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "track": ("tensorboard",), "steps": 50})
+def test_trackers_of_a_folder_are_named_and_can_be_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    footlight.train(
+        "ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "track": ("tensorboard",), "steps": 50}
+    )
     shutil.rmtree("run/tensorboard")
     assert main(["resume", "run", "--steps", "60", "--track", "none"]) == 0
     assert "sending to" not in capsys.readouterr().out
     assert not Path("run/tensorboard").exists()
     assert main(["resume", "run", "--steps", "70", "--track", "tensorboard"]) == 0
     assert main(["resume", "run", "--steps", "80"]) == 0
-    assert "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
+    assert (
+        "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
+    )
     assert any(Path("run/tensorboard").iterdir())
 
 
@@ -658,7 +862,9 @@ def test_time_that_is_up_saves_and_stops_and_the_rest_is_the_same() -> None:
     footlight.resume("run", max_time=1000, quiet=True)
     assert step_of("run") == 300
     footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **DDPG)
-    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
 
 
@@ -678,16 +884,20 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full_disk(2, monkeypatch)
-    footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG | {"quiet": False})
+    footlight.train(
+        "ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG | {"quiet": False}
+    )
     said = capsys.readouterr().out
     assert "going on without this checkpoint (2 of 3 failures)" in said
     assert "No space left" in said
     assert step_of("run") == 300
 
 
-def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with monkeypatch.context() as full:
-        full.setattr("footlight.training.LAST_PAUSES", (0.0, 0.0))
+        full.setattr("footlight.training.loop.LAST_PAUSES", (0.0, 0.0))
         full_disk(1_000, full)
         with pytest.raises(StorageFault, match=r"No space left on device"):
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
@@ -697,24 +907,32 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(monke
 
 
 def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("footlight.training.LAST_PAUSES", (0.0,))
+    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.0,))
     source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
     with pytest.raises(StorageFault, match="that this training began in - it was removed"):
         footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
     assert not Path("run").exists()
 
 
-def test_an_environment_of_a_strangers_module_is_not_imported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_of_a_strangers_module_is_not_imported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     Path("stranger.py").write_text("raise SystemExit('it ran')")
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG | {"steps": 30})
     folder = checkpoint.find(Path("run"))
     manifest = checkpoint.read_manifest(folder)
     manifest["run"]["environment"] = "stranger:Pendulum-v1"
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
+    )
     Path("run/config.json").write_text(json.dumps(manifest["run"]))
-    for act in (lambda: footlight.resume("run", steps=60, quiet=True), lambda: footlight.evaluate("run", 1)):
+    for act in (
+        lambda: footlight.resume("run", steps=60, quiet=True),
+        lambda: footlight.evaluate("run", 1),
+    ):
         with pytest.raises(
-            UserError, match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger"
+            UserError,
+            match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger",
         ):
             act()
 
@@ -734,12 +952,19 @@ def test_no_secret_of_the_environment_reaches_a_file(monkeypatch: pytest.MonkeyP
         (ValueError("a bug"), False),
         (MemoryError("no room for this update"), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+            ),
+            True,
+        ),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
     ],
     ids=["bug", "memory", "cuda memory", "cpu memory", "cuda"],
 )
-def test_what_is_half_made_is_not_saved(error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_half_made_is_not_saved(
+    error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     update, count = Agent._update, iter(range(1_000))
 
     def failing(agent: Agent, variant: Any) -> None:
@@ -765,7 +990,9 @@ def test_what_is_half_made_is_not_saved(error: Exception, is_fault: bool, monkey
     assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
     footlight.resume("run", quiet=True)
     footlight.train("ddpg", "Pendulum-v1", run_dir="straight", checkpoint_every=100, **DDPG)
-    arrays = [checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")]
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
 
 
@@ -782,18 +1009,21 @@ def test_a_run_that_loses_its_compiler_goes_on_inexactly(monkeypatch: pytest.Mon
     def plainly(function: Any, tensors: Any) -> Any:  # so that nothing has to be compiled for this
         return torch.no_grad()(lambda: function(*tensors))
 
-    monkeypatch.setattr("footlight.agent.compile_in_place", plainly)
+    monkeypatch.setattr("footlight.learning.agent.compile_in_place", plainly)
     settings = DDPG | {"compile": "on"}
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
     assert json.loads(Path("run/config.json").read_text())["resume"] == "exact"
-    monkeypatch.setattr("footlight.agent.compile_in_place", without_compiler)
+    monkeypatch.setattr("footlight.learning.agent.compile_in_place", without_compiler)
     footlight.resume("run", steps=320, quiet=True)
     reason = json.loads(Path("run/config.json").read_text())["resume"]
     assert reason == checkpoint.read_manifest(checkpoint.find(Path("run")))["run"]["resume"]
     assert reason == "resumed without the compiler that it began with"
     footlight.resume("run", steps=340, threads=2, quiet=True)
     reason = footlight.Run(Path("run")).config["resume"]
-    assert reason == "resumed without the compiler that it began with; resumed with threads 2 instead of 1"
+    assert (
+        reason
+        == "resumed without the compiler that it began with; resumed with threads 2 instead of 1"
+    )
 
 
 def without_compiler(function: Any, tensors: Any) -> Any:

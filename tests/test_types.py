@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from footlight.types import BoxAction, DiscreteAction, Spaces, tree_items
+from footlight.trees import tree_items
+from footlight.types import BoxAction, DiscreteAction, Spaces
 from tolerance import assert_close
 
 ONE = DiscreteAction(sizes=(3,), starts=(-1,))
@@ -44,7 +45,9 @@ def test_a_choice_of_the_environments_small_integers_does_not_run_over() -> None
     assert below.from_environment(np.array([-100, -98], np.int8)).tolist() == [[0], [2]]
 
 
-@pytest.mark.parametrize(("action", "size", "shape"), [(ONE, 1, ()), (SEVERAL, 2, (2,)), (TABLE, 4, (2, 2))])
+@pytest.mark.parametrize(
+    ("action", "size", "shape"), [(ONE, 1, ()), (SEVERAL, 2, (2,)), (TABLE, 4, (2, 2))]
+)
 def test_sizes_and_shapes(action: DiscreteAction, size: int, shape: tuple[int, ...]) -> None:
     assert (action.size, action.shape) == (size, shape)
 
@@ -60,7 +63,9 @@ def test_given_arrays_are_left_alone(action: DiscreteAction) -> None:
 
 
 def test_box_actions_of_several_dimensions_are_flat_inside() -> None:
-    action = BoxAction(low=np.array([[-3, 0], [1, -1]], np.float32), high=np.array([[10, 1], [2, 1]], np.float32))
+    action = BoxAction(
+        low=np.array([[-3, 0], [1, -1]], np.float32), high=np.array([[10, 1], [2, 1]], np.float32)
+    )
     assert (action.shape, action.size) == ((2, 2), 4)
     actions = action.to_environment(np.array([[-1, 0, 1, 0.5]], np.float32))
     assert actions.tolist() == [[[-3, 0.5], [2, 0.5]]]
@@ -99,4 +104,7 @@ def test_leaves_of_a_tree_in_field_order() -> None:
     found = tree_items(Outer(leaf, Inner(1, Inner(2, None))))
     assert list(found.items()) == [("last", leaf), ("inner.b", 1), ("inner.a.b", 2)]
     assert found["last"] is leaf
-    assert list(tree_items(replace(Outer(1, None), missing=3), "state.")) == ["state.last", "state.missing"]
+    assert list(tree_items(replace(Outer(1, None), missing=3), "state.")) == [
+        "state.last",
+        "state.missing",
+    ]

@@ -8,10 +8,10 @@ import gymnasium
 import pytest
 
 import footlight
-from footlight.agent import Agent
 from footlight.algorithms import find
 from footlight.errors import UserError
-from footlight.values import Values, read_toml, resolve, update_warnings
+from footlight.learning.agent import Agent
+from footlight.training.values import Values, read_toml, resolve, update_warnings
 
 PENDULUM = gymnasium.make("Pendulum-v1")
 PPO = find("ppo").Config
@@ -28,7 +28,9 @@ def test_presets_follow_the_number_of_environments_and_say_so() -> None:
         "n_steps 21 instead of 32, minibatch_size 252 instead of 256: the preset ppo/CartPole-v1 fitted to 12 environments",
     )
     assert ppo().notes == ()
-    assert ppo(num_envs=None).fields["n_steps"] == 256  # an option that is None was not given: one environment
+    assert (
+        ppo(num_envs=None).fields["n_steps"] == 256
+    )  # an option that is None was not given: one environment
 
 
 @pytest.mark.parametrize(("environment", "num_envs"), [(gymnasium.make("CartPole-v1"), 1),
@@ -49,50 +51,95 @@ def test_a_preset_is_found_whatever_the_arguments_of_the_environment() -> None:
 def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> None:
     found = resolve("sac", find("sac").Config, "Pendulum-v1", True, {"buffer_size": 100})
     with (
-        pytest.raises(UserError, match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pendulum-v1"),
+        pytest.raises(
+            UserError,
+            match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pendulum-v1",
+        ),
         found.blamed(),
     ):
-        raise UserError("batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - lower it")
+        raise UserError(
+            "batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - lower it"
+        )
     with pytest.raises(UserError) as other, found.blamed():
-        raise UserError("buffer_size 100 is wrong - it has nothing to do with batch_size - raise it")
+        raise UserError(
+            "buffer_size 100 is wrong - it has nothing to do with batch_size - raise it"
+        )
     assert "preset" not in str(other.value)
 
 
 def sac(**fields: Any) -> Agent:
-    return Agent("sac", PENDULUM.observation_space, PENDULUM.action_space, hidden_sizes=(4,), buffer_size=2000, **fields)
+    return Agent(
+        "sac",
+        PENDULUM.observation_space,
+        PENDULUM.action_space,
+        hidden_sizes=(4,),
+        buffer_size=2000,
+        **fields,
+    )
 
 
 def test_a_run_without_updates_is_named_with_its_cause() -> None:
     assert update_warnings(sac(), 1_001) == []
     for steps in (900, 1_000):
         (warning,) = update_warnings(sac(), steps)
-        assert warning.startswith(f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - nothing")
+        assert warning.startswith(
+            f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - nothing"
+        )
     (warning,) = update_warnings(sac(updates_per_step=0.0), 2_000)
     assert warning.startswith("warning: no updates - updates_per_step is 0, ")
 
 
 def test_a_run_shorter_than_a_rollout_is_named() -> None:
-    agent = Agent("a2c", PENDULUM.observation_space, PENDULUM.action_space, num_envs=4, n_steps=5, hidden_sizes=(4,))
+    agent = Agent(
+        "a2c",
+        PENDULUM.observation_space,
+        PENDULUM.action_space,
+        num_envs=4,
+        n_steps=5,
+        hidden_sizes=(4,),
+    )
     assert update_warnings(agent, 20) == []
     (warning,) = update_warnings(agent, 19)
-    assert warning.startswith("warning: the run is shorter than one rollout of 20 steps (n_steps 5 x num_envs 4)")
+    assert warning.startswith(
+        "warning: the run is shorter than one rollout of 20 steps (n_steps 5 x num_envs 4)"
+    )
 
 
 def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
-    assert update_warnings(SimpleNamespace(num_updates=0, buffer=SimpleNamespace(), config=SimpleNamespace()), 1) == []
+    assert (
+        update_warnings(
+            SimpleNamespace(num_updates=0, buffer=SimpleNamespace(), config=SimpleNamespace()), 1
+        )
+        == []
+    )
 
 
-def test_a_config_file_may_lie_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_file_may_lie_in_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "values.toml").write_text("gamma = 0.9\nenv_kwargs = {g = 9.0}\n")
     assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
 
 
 def test_a_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"compile": "off", "eval_episodes": 0, "quiet": True, "learning_starts": 1, "hidden_sizes": (4,)}
+    options: dict[str, Any] = {
+        "compile": "off",
+        "eval_episodes": 0,
+        "quiet": True,
+        "learning_starts": 1,
+        "hidden_sizes": (4,),
+    }
     make = lambda: gymnasium.make("Pendulum-v1")  # noqa: E731 - that is what it is about
-    run = footlight.train("sac", make, steps=3, run_dir=tmp_path / "run", batch_size=2, buffer_size=50, **options)
+    run = footlight.train(
+        "sac", make, steps=3, run_dir=tmp_path / "run", batch_size=2, buffer_size=50, **options
+    )
     assert run.config["environment"] == "Pendulum-v1"
-    assert footlight.resume(run.folder, environment=make, steps=4, quiet=True).config["resume"] == "exact"
-    other = footlight.resume(run.folder, environment=lambda: gymnasium.make("Pendulum-v1", g=9.0), steps=5, quiet=True)
+    assert (
+        footlight.resume(run.folder, environment=make, steps=4, quiet=True).config["resume"]
+        == "exact"
+    )
+    other = footlight.resume(
+        run.folder, environment=lambda: gymnasium.make("Pendulum-v1", g=9.0), steps=5, quiet=True
+    )
     assert "another function for the environment" in other.config["resume"]

@@ -40,7 +40,9 @@ DIGITS = {3: 1e-3, 4: 1e-4, 5: 1e-5, 6: 1e-6, 7: 1e-7}
 """One unit of the last decimal of a constant given by hand. Half of it is the constant's, the other covers float32 up to 2."""
 
 
-def rounding_error(dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, scale: float = 1.0) -> float:
+def rounding_error(
+    dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, scale: float = 1.0
+) -> float:
     """Largest difference between two computations of one number that rounding explains. See the module."""
     dtype = dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype)).dtype
     smallest = torch.finfo(dtype).smallest_normal  # a number below it may be flushed to zero
@@ -48,7 +50,14 @@ def rounding_error(dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, s
 
 
 def assert_close(
-    found: Any, wanted: Any, *, terms: int = 1, depth: int = 1, scale: float | None = None, dtype: Any = None, message: str = ""
+    found: Any,
+    wanted: Any,
+    *,
+    terms: int = 1,
+    depth: int = 1,
+    scale: float | None = None,
+    dtype: Any = None,
+    message: str = "",
 ) -> None:
     """Require that numbers, arrays, tensors, or dictionaries or sequences of them, differ by rounding alone.
 
@@ -58,33 +67,57 @@ def assert_close(
         assert found.keys() == wanted.keys()
         for name in wanted:
             assert_close(
-                found[name], wanted[name], terms=terms, depth=depth, scale=scale, dtype=dtype, message=f"{message} {name}"
+                found[name],
+                wanted[name],
+                terms=terms,
+                depth=depth,
+                scale=scale,
+                dtype=dtype,
+                message=f"{message} {name}",
             )
         return
-    if isinstance(wanted, tuple) or (isinstance(wanted, list) and wanted and isinstance(wanted[0], torch.Tensor | np.ndarray)):
+    if isinstance(wanted, tuple) or (
+        isinstance(wanted, list) and wanted and isinstance(wanted[0], torch.Tensor | np.ndarray)
+    ):
         assert len(found) == len(wanted)
         for one, other in zip(found, wanted, strict=True):
-            assert_close(one, other, terms=terms, depth=depth, scale=scale, dtype=dtype, message=message)
+            assert_close(
+                one, other, terms=terms, depth=depth, scale=scale, dtype=dtype, message=message
+            )
         return
     one, other = _as_array(found), _as_array(wanted)
     if other.size == 1:  # one expected number is expected everywhere
         other = np.broadcast_to(other.reshape(-1)[0], one.shape)
     assert one.shape == other.shape, f"{message}: shape {one.shape}, expected {other.shape}"
     if dtype is None:
-        dtype = max((a.dtype for a in (one, other) if a.dtype.kind == "f"), key=lambda d: np.finfo(d).eps)
+        dtype = max(
+            (a.dtype for a in (one, other) if a.dtype.kind == "f"), key=lambda d: np.finfo(d).eps
+        )
     largest = float(np.abs(other[np.isfinite(other)]).max(initial=0)) if scale is None else scale
     allowed = rounding_error(dtype, terms=terms, depth=depth, scale=largest)
     np.testing.assert_allclose(
-        one.astype(np.float64), other.astype(np.float64), rtol=0, atol=allowed, err_msg=message.strip(), equal_nan=True
+        one.astype(np.float64),
+        other.astype(np.float64),
+        rtol=0,
+        atol=allowed,
+        err_msg=message.strip(),
+        equal_nan=True,
     )
 
 
 def close(
-    wanted: float | Sequence[float], dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, scale: float | None = None
+    wanted: float | Sequence[float],
+    dtype: Any = np.float32,
+    *,
+    terms: int = 1,
+    depth: int = 1,
+    scale: float | None = None,
 ) -> Any:
     """The same for Python's numbers, as `pytest.approx`: `assert x.item() == close(0.1)`."""
     largest = float(np.abs(wanted).max(initial=0)) if scale is None else scale
-    return pytest.approx(wanted, rel=0, abs=rounding_error(dtype, terms=terms, depth=depth, scale=largest))
+    return pytest.approx(
+        wanted, rel=0, abs=rounding_error(dtype, terms=terms, depth=depth, scale=largest)
+    )
 
 
 def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> float:
@@ -95,7 +128,11 @@ def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> floa
         for part in output if isinstance(output, tuple) else (output,):
             found.append(float(part.detach().abs().max()))
 
-    weighted = [layer for layer in module.modules() if layer is module or any(True for _ in layer.parameters(recurse=False))]
+    weighted = [
+        layer
+        for layer in module.modules()
+        if layer is module or any(True for _ in layer.parameters(recurse=False))
+    ]
     hooks = [layer.register_forward_hook(look) for layer in weighted]
     try:
         with torch.no_grad():

@@ -7,7 +7,8 @@ import importlib
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from footlight.errors import UserError, closest
+from footlight.config.suggestions import closest
+from footlight.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ class Algorithm(Protocol):
     METRICS: tuple[str, ...]
     """Names of all metrics that `update` may return; one that is not named here is an error."""
     Config: Any
-    """A frozen dataclass of hyperparameters, see `footlight.config`."""
+    """A frozen dataclass of hyperparameters, see `footlight.config.fields`."""
 
     def build(self, config: Any, spaces: "Spaces", network: Any = None) -> Any:
         """The networks: architectures without state. A field `head`, if there is one, is a `footlight.networks.heads.Head`: it
@@ -56,12 +57,23 @@ class Algorithm(Protocol):
         """Where transitions wait until they are due."""
 
     def act(
-        self, config: Any, networks: Any, policy_P: "Tensor", observation: "Array", stream: "np.random.Generator | None"
+        self,
+        config: Any,
+        networks: Any,
+        policy_P: "Tensor",
+        observation: "Array",
+        stream: "np.random.Generator | None",
     ) -> "Array":
         """The policy's actions [E, A] as drawn: its mode, or a sample where a random stream is given."""
 
     def explore(
-        self, config: Any, networks: Any, state: Any, observation: "Array", stream: "np.random.Generator", num_steps: int
+        self,
+        config: Any,
+        networks: Any,
+        state: Any,
+        observation: "Array",
+        stream: "np.random.Generator",
+        num_steps: int,
     ) -> "Array":
         """Actions [E, A], as drawn, for collecting experience; `num_steps` environment steps have been taken."""
 
@@ -78,7 +90,9 @@ class Algorithm(Protocol):
     def variant(self, config: Any, index: int) -> Hashable:
         """The form of the update that the buffer's `due` gave this number."""
 
-    def update(self, config: Any, networks: Any, state: Any, batch: Any, noise: "Tensor", variant: Any) -> "dict[str, Tensor]":
+    def update(
+        self, config: Any, networks: Any, state: Any, batch: Any, noise: "Tensor", variant: Any
+    ) -> "dict[str, Tensor]":
         """One gradient step: changes `state` in place and nothing else; metrics leave as 0-d tensors."""
 
 
@@ -122,13 +136,21 @@ class Buffer(Protocol):
 def find(algorithm: "str | Algorithm") -> Algorithm:
     """The method of this name; an object that already is one is given back. Raises `UserError`."""
     if not isinstance(algorithm, str):
-        missing = [name for name in Algorithm.__annotations__ | _methods() if not hasattr(algorithm, name)]
+        missing = [
+            name for name in Algorithm.__annotations__ | _methods() if not hasattr(algorithm, name)
+        ]
         if missing:
-            raise UserError(f"{algorithm!r} is no algorithm - it lacks {', '.join(missing)} - see footlight.algorithms.Algorithm")
+            raise UserError(
+                f"{algorithm!r} is no algorithm - it lacks {', '.join(missing)} - see footlight.algorithms.Algorithm"
+            )
         return algorithm
     if algorithm not in ALGORITHMS:
-        raise UserError(f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - there are {', '.join(ALGORITHMS)}")
-    module: Algorithm = importlib.import_module(f"footlight.algorithms.{algorithm.replace('-', '_')}")
+        raise UserError(
+            f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - there are {', '.join(ALGORITHMS)}"
+        )
+    module: Algorithm = importlib.import_module(
+        f"footlight.algorithms.{algorithm.replace('-', '_')}"
+    )
     return module
 
 
@@ -141,4 +163,8 @@ def name_of(algorithm: "str | Algorithm") -> str:
 
 
 def _methods() -> dict[str, Any]:
-    return {name: value for name, value in vars(Algorithm).items() if callable(value) and not name.startswith("_")}
+    return {
+        name: value
+        for name, value in vars(Algorithm).items()
+        if callable(value) and not name.startswith("_")
+    }

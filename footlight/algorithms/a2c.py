@@ -25,11 +25,23 @@ from footlight.algorithms.on_policy import (
     new_optimizer,
     sees_pixels,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation, Optimizer
+from footlight.algorithms.settings import (
+    ActorCriticNetwork,
+    ContinuousActions,
+    Descent,
+    Entropy,
+    Normalisation,
+    Optimizer,
+)
 from footlight.buffers.rollout import Rollout
-from footlight.config import Count, Fraction, NonNegative, Positive, check
+from footlight.config.fields import Count, Fraction, NonNegative, Positive, check
 from footlight.equations.optimizers import Memory
-from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.equations.returns import (
+    explained_variance,
+    generalized_advantage,
+    standardized,
+    weighted_mean,
+)
 from footlight.errors import UserError
 from footlight.types import RolloutBatch, Spaces
 
@@ -37,7 +49,14 @@ __all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other
 
 ACTIONS = ("box", "discrete")
 POLICY = "actor_critic"
-METRICS = ("policy_loss", "value_loss", "entropy", "value_mean", "explained_variance", "gradient_norm")
+METRICS = (
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "value_mean",
+    "explained_variance",
+    "gradient_norm",
+)
 """policy_loss: -advantage * log pi; value_loss: squared error of V(s) against its target; entropy: nats per action; value_mean:
 V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains; gradient_norm: before
 clipping."""
@@ -91,8 +110,12 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
     """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalise."""
     if config.normalize_advantage and config.n_steps * num_envs == 1:
-        raise UserError("n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2")
-    return Rollout(spaces, num_envs, config.gamma, config.n_steps, tell_linked=sees_pixels(config, spaces))
+        raise UserError(
+            "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2"
+        )
+    return Rollout(
+        spaces, num_envs, config.gamma, config.n_steps, tell_linked=sees_pixels(config, spaces)
+    )
 
 
 def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
@@ -111,7 +134,12 @@ def variant(config: Config, index: int) -> bool:
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_BA: Tensor, is_linked: bool
+    config: Config,
+    networks: Networks,
+    state: State,
+    batch: RolloutBatch,
+    noise_BA: Tensor,
+    is_linked: bool,
 ) -> dict[str, Tensor]:
     """One gradient step. Changes `state` in place and nothing else."""
     weight_B = batch.weight.flatten()
@@ -126,7 +154,12 @@ def update(
         else:
             next_value_TE = successor_value.view_as(batch.reward)
         advantage_B = generalized_advantage(
-            batch.reward, batch.discount, batch.continues, value_TE, next_value_TE, config.gamma * config.gae_lambda
+            batch.reward,
+            batch.discount,
+            batch.continues,
+            value_TE,
+            next_value_TE,
+            config.gamma * config.gae_lambda,
         ).flatten()
         target_B = value_B.detach() + advantage_B
         if config.normalize_advantage:
@@ -136,7 +169,11 @@ def update(
         policy_loss = -weighted_mean(advantage_B * log_prob_B, weight_B)
         value_loss = weighted_mean((target_B - value_B).square(), weight_B)
         entropy = weighted_mean(networks.head.entropy(output_BH, noise_BA), weight_B)
-        total = policy_loss + config.value_coef * value_loss - entropy_weight(config, state.progress) * entropy
+        total = (
+            policy_loss
+            + config.value_coef * value_loss
+            - entropy_weight(config, state.progress) * entropy
+        )
         return total, {
             "policy_loss": policy_loss,
             "value_loss": value_loss,
@@ -146,5 +183,7 @@ def update(
         }
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
+    norm = descend(
+        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
+    )
     return {**metrics, "gradient_norm": norm}

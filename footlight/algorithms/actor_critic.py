@@ -25,9 +25,15 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import (
+    ActorCriticNetwork,
+    ContinuousActions,
+    Descent,
+    Entropy,
+    Normalisation,
+)
 from footlight.buffers.rollout import Rollout
-from footlight.config import Fraction, NonNegative, OptionalPositive, check
+from footlight.config.fields import Fraction, NonNegative, OptionalPositive, check
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import RolloutBatch, Spaces
@@ -104,10 +110,17 @@ def variant(config: Config, index: int) -> None:
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_EA: Tensor, form: None
+    config: Config,
+    networks: Networks,
+    state: State,
+    batch: RolloutBatch,
+    noise_EA: Tensor,
+    form: None,
 ) -> dict[str, Tensor]:
     """One gradient step. Changes `state` in place and nothing else."""
-    observation, action_EA, reward_E, next_observation, discount_E, _, weight_E = (array[0] for array in batch[:-1])
+    observation, action_EA, reward_E, next_observation, discount_E, _, weight_E = (
+        array[0] for array in batch[:-1]
+    )
     _, next_value_E = networks.actor_critic(state.actor_critic, next_observation)
     target_E = td_target(reward_E, discount_E, next_value_E)
 
@@ -119,7 +132,11 @@ def update(
         policy_loss = -weighted_mean(td_error_E.detach() * log_prob_E, weight_E)
         value_loss = weighted_mean(td_error_E.square(), weight_E)
         entropy = weighted_mean(networks.head.entropy(output_EH, noise_EA), weight_E)
-        total = policy_loss + config.value_coef * value_loss - entropy_weight(config, state.progress) * entropy
+        total = (
+            policy_loss
+            + config.value_coef * value_loss
+            - entropy_weight(config, state.progress) * entropy
+        )
         return total, {
             "policy_loss": policy_loss,
             "value_loss": value_loss,
@@ -129,5 +146,7 @@ def update(
         }
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
+    norm = descend(
+        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
+    )
     return {**metrics, "gradient_norm": norm}

@@ -13,16 +13,31 @@ import numpy as np
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.networks import Networks, NetworkSource, assess, build_networks, uniform_warmup
+from footlight.algorithms.off_policy import (
+    Networks,
+    NetworkSource,
+    assess,
+    build_networks,
+    uniform_warmup,
+)
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import (
+    Count,
+    CountOrZero,
+    Fraction,
+    LayerSizes,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    check,
+)
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
-from footlight.networks.initialisation import Initialisation
-from footlight.networks.mlp import Activation, Architecture, DeterministicActor
+from footlight.networks.bodies import Activation, Architecture, DeterministicActor
+from footlight.networks.initialization import Initialisation
 from footlight.types import Array, Batch, Spaces
 
 __all__ = ["assess"]  # shared with the other deterministic method
@@ -100,7 +115,9 @@ class State:
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Actor and critics: ours, or the user's own."""
-    architecture = Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation)
+    architecture = Architecture(
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialisation
+    )
     return build_networks(spaces, DeterministicActor, 1, architecture, network)
 
 
@@ -123,22 +140,37 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay | FrameRepla
     return replay_for(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+def act(
+    config: Config,
+    networks: Networks,
+    actor_P: Tensor,
+    observation: Array,
+    stream: np.random.Generator | None,
+) -> Array:
     """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
     action_EA: Array = networks.actor.infer(actor_P, observation)
     return action_EA
 
 
 def explore(
-    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+    config: Config,
+    networks: Networks,
+    state: State,
+    observation: Array,
+    stream: np.random.Generator,
+    num_steps: int,
 ) -> Array:
     """Actions for collecting experience: the policy's, plus noise, within the bounds."""
     random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
     if random_EA is not None:
         return random_EA
-    theta = config.ou_theta if config.exploration == "ornstein-uhlenbeck" else 1.0  # 1: a walk without memory is Gaussian noise
+    theta = (
+        config.ou_theta if config.exploration == "ornstein-uhlenbeck" else 1.0
+    )  # 1: a walk without memory is Gaussian noise
     normal_EA = stream.standard_normal(state.exploration_noise.shape, dtype=np.float32)
-    state.exploration_noise[:] = ornstein_uhlenbeck(state.exploration_noise, normal_EA, theta, config.exploration_noise)
+    state.exploration_noise[:] = ornstein_uhlenbeck(
+        state.exploration_noise, normal_EA, theta, config.exploration_noise
+    )
     action_EA = act(config, networks, state.actor, observation, None)
     return np.minimum(np.maximum(action_EA + state.exploration_noise, -1), 1)
 
@@ -163,7 +195,9 @@ def variant(config: Config, update_index: int) -> bool:
     return True
 
 
-def update(config: Config, networks: Networks, state: State, batch: Batch, noise: Tensor, policy_too: bool) -> dict[str, Tensor]:
+def update(
+    config: Config, networks: Networks, state: State, batch: Batch, noise: Tensor, policy_too: bool
+) -> dict[str, Tensor]:
     """One gradient step (algorithm 1). Changes `state` in place and nothing else."""
     # Critic, eq. 4 and 5: y = r + gamma Q'(s', mu'(s'))
     next_action_BA = networks.actor(state.target_actor, batch.next_observation)
@@ -175,8 +209,18 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return (q_NB - target_q_B).square().mean(), q_NB
 
     gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    norm = adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
-    metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+    norm = adam_step(
+        state.critic,
+        gradient_P,
+        state.critic_adam,
+        config.critic_learning_rate or config.learning_rate,
+    )
+    metrics = {
+        "critic_loss": loss,
+        "critic_gradient_norm": norm,
+        "q_mean": q_NB.mean(),
+        "target_q_mean": target_q_B.mean(),
+    }
 
     # Actor, eq. 6: the deterministic policy gradient
     def actor_loss(actor_P: Tensor) -> Tensor:
@@ -184,7 +228,12 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return -networks.critic(state.critic, batch.observation, action_BA).mean()
 
     gradient_P, loss = grad_and_value(actor_loss)(state.actor)
-    norm = adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+    norm = adam_step(
+        state.actor,
+        gradient_P,
+        state.actor_adam,
+        config.actor_learning_rate or config.learning_rate,
+    )
 
     polyak_(state.target_critic, state.critic, config.tau)
     polyak_(state.target_actor, state.actor, config.tau)

@@ -8,13 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.algorithms.networks import call_source
-from footlight.equations.optimizers import SGD, Adam, Memory, RMSprop, adam_step, clipped, rmsprop_step, sgd_step
+from footlight.algorithms.off_policy import call_source
+from footlight.equations.optimizers import (
+    SGD,
+    Adam,
+    Memory,
+    RMSprop,
+    adam_step,
+    clipped,
+    rmsprop_step,
+    sgd_step,
+)
 from footlight.errors import UserError, first_line
+from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.cnn import choose_torso
+from footlight.networks.flat import Network
 from footlight.networks.heads import Head, head_for
-from footlight.networks.mlp import ActorCritic, Architecture
-from footlight.networks.parameters import Network
 from footlight.types import Array, Assessment, BoxAction, Spaces
 
 NetworkSource = Callable[[Any, Any], nn.Module]
@@ -36,7 +45,9 @@ class Networks:
     """Whether observations are pictures, whose forward pass is what an update costs."""
 
 
-def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any) -> Networks:
+def build_networks(
+    config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any
+) -> Networks:
     """Policy and values: ours, or the user's own. `changes` are arguments of `ActorCritic`.
 
     Raises `UserError` for a module of the user's that does not fit.
@@ -52,7 +63,9 @@ def build_networks(config: Any, spaces: Spaces, network: NetworkSource | None = 
     )  # fmt: skip
     pixels = sees_pixels(config, spaces)
     if network is None:
-        networks = Networks(Network([ours], precision=config.precision), head, not config.shared_torso, pixels)
+        networks = Networks(
+            Network([ours], precision=config.precision), head, not config.shared_torso, pixels
+        )
         networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
         return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
@@ -65,7 +78,14 @@ def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
     affine = getattr(config, "layer_norm_affine", True)
     torso = choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype)
-    return Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation, affine, torso)
+    return Architecture(
+        config.hidden_sizes,
+        config.activation,
+        config.layer_norm,
+        config.initialisation,
+        affine,
+        torso,
+    )
 
 
 def sees_pixels(config: Any, spaces: Spaces) -> bool:
@@ -73,15 +93,28 @@ def sees_pixels(config: Any, spaces: Spaces) -> bool:
     return choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype) != "mlp"
 
 
-def act(config: Any, networks: Networks, actor_critic_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+def act(
+    config: Any,
+    networks: Networks,
+    actor_critic_P: Tensor,
+    observation: Array,
+    stream: np.random.Generator | None,
+) -> Array:
     """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
     output = networks.actor_critic.infer(actor_critic_P, observation)
     output_EH = output[0] if isinstance(output, tuple) else output
-    return networks.head.mode(output_EH) if stream is None else networks.head.sample(output_EH, stream)
+    return (
+        networks.head.mode(output_EH) if stream is None else networks.head.sample(output_EH, stream)
+    )
 
 
 def explore(
-    config: Any, networks: Networks, state: Any, observation: Array, stream: np.random.Generator, num_steps: int
+    config: Any,
+    networks: Networks,
+    state: Any,
+    observation: Array,
+    stream: np.random.Generator,
+    num_steps: int,
 ) -> Array:
     """Actions for collecting experience: samples of the policy."""
     return act(config, networks, state.actor_critic, observation, stream)
@@ -103,11 +136,20 @@ def new_optimizer(config: Any, parameters_P: Tensor) -> Memory:
         return Adam.zeros_like(parameters_P)
     if config.optimizer == "sgd":
         return SGD.zeros_like(parameters_P)
-    return RMSprop.ones_like(parameters_P) if config.optimizer == "rmsprop-tf" else RMSprop.zeros_like(parameters_P)
+    return (
+        RMSprop.ones_like(parameters_P)
+        if config.optimizer == "rmsprop-tf"
+        else RMSprop.zeros_like(parameters_P)
+    )
 
 
 def descend(
-    config: Any, networks: Networks, parameters_P: Tensor, gradient_P: Tensor, optimizer: Memory, progress: Tensor
+    config: Any,
+    networks: Networks,
+    parameters_P: Tensor,
+    gradient_P: Tensor,
+    optimizer: Memory,
+    progress: Tensor,
 ) -> Tensor:
     """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
     gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
@@ -126,7 +168,14 @@ def descend(
         sgd_step(parameters_P, gradient_P, optimizer, rate)
     else:
         inside = config.optimizer == "rmsprop-tf"
-        rmsprop_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, epsilon_inside=inside)
+        rmsprop_step(
+            parameters_P,
+            gradient_P,
+            optimizer,
+            rate,
+            config.optimizer_epsilon,
+            epsilon_inside=inside,
+        )
     return norm
 
 
@@ -135,8 +184,13 @@ def step_sizes(config: Any, network: Network) -> float | Tensor:
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return float(config.learning_rate)
     critic_P = network.marked("critic")
-    own = torch.maximum(network.marked("actor"), network.marked("log_std"))  # an actor may have a log_std inside it
-    critic_P, own = critic_P * (1 - own), own * (1 - critic_P)  # shared parameters belong to neither
+    own = torch.maximum(
+        network.marked("actor"), network.marked("log_std")
+    )  # an actor may have a log_std inside it
+    critic_P, own = (
+        critic_P * (1 - own),
+        own * (1 - critic_P),
+    )  # shared parameters belong to neither
     rate_P = config.learning_rate * (1 - critic_P - own)
     return (
         rate_P + (config.actor_learning_rate or config.learning_rate) * own
@@ -177,8 +231,16 @@ class _UsersOwn(nn.Module):
         if self.whole:
             output, value = self.network(observation)
         else:
-            output = self.network.actor(observation) if hasattr(self.network, "actor") else self.ours(observation)[0]
-            value = self.network.critic(observation) if hasattr(self.network, "critic") else self.ours(observation)[1]
+            output = (
+                self.network.actor(observation)
+                if hasattr(self.network, "actor")
+                else self.ours(observation)[0]
+            )
+            value = (
+                self.network.critic(observation)
+                if hasattr(self.network, "critic")
+                else self.ours(observation)[1]
+            )
         if self.log_std is not None and output.shape[-1] == len(self.log_std):
             output = torch.cat([output, self.log_std.expand_as(output)], -1)
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
@@ -188,7 +250,11 @@ def _are_separate(network: Network, observation: Tensor) -> bool:
     """Whether actor and critic share no parameter, and names tell which one each belongs to."""
     policy_P, value_P = network.dependencies(observation)
     critic_P = network.marked("critic")
-    return bool(value_P.any()) and not (policy_P * critic_P).any() and not (value_P * (1 - critic_P)).any()
+    return (
+        bool(value_P.any())
+        and not (policy_P * critic_P).any()
+        and not (value_P * (1 - critic_P)).any()
+    )
 
 
 def _example(spaces: Spaces) -> Tensor:
@@ -209,4 +275,6 @@ def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     wanted = (2, networks.head.num_outputs), (2,) if num_values == 1 else (2, num_values)
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:
-            raise UserError(f"the network's {name} gives shape {shape} for 2 observations - it must give {want}")
+            raise UserError(
+                f"the network's {name} gives shape {shape} for 2 observations - it must give {want}"
+            )

@@ -27,13 +27,25 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import (
+    ActorCriticNetwork,
+    ContinuousActions,
+    Descent,
+    Entropy,
+    Normalisation,
+)
 from footlight.buffers.rollout import Rollout
-from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import Memory
-from footlight.equations.returns import explained_variance, generalized_advantage, standardized, weighted_mean
+from footlight.equations.returns import (
+    explained_variance,
+    generalized_advantage,
+    standardized,
+    weighted_mean,
+)
 from footlight.errors import UserError
-from footlight.types import RolloutBatch, Spaces, tree_items
+from footlight.trees import tree_items
+from footlight.types import RolloutBatch, Spaces
 
 __all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
 
@@ -79,7 +91,9 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     def __post_init__(self) -> None:
         check(self)
         if self.normalize_advantage and self.minibatch_size == 1:
-            raise UserError("minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - take 2 or more")
+            raise UserError(
+                "minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - take 2 or more"
+            )
 
 
 @dataclass
@@ -111,7 +125,9 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
     """Where steps wait until the rollout is full, and from where minibatches are drawn."""
-    return Rollout(spaces, num_envs, config.gamma, config.n_steps, config.num_epochs, config.minibatch_size)
+    return Rollout(
+        spaces, num_envs, config.gamma, config.n_steps, config.num_epochs, config.minibatch_size
+    )
 
 
 def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
@@ -132,10 +148,17 @@ def variant(config: Config, index: int) -> bool:
 def assess_rollout(config: Config, networks: Networks, state: State, batch: RolloutBatch) -> None:
     """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
     output_BH, value_B = networks.actor_critic(state.actor_critic, batch.observation.flatten(0, 1))
-    _, next_value_B = networks.actor_critic(state.actor_critic, batch.next_observation.flatten(0, 1))
+    _, next_value_B = networks.actor_critic(
+        state.actor_critic, batch.next_observation.flatten(0, 1)
+    )
     value_TE, next_value_TE = value_B.view_as(batch.reward), next_value_B.view_as(batch.reward)
     advantage_TE = generalized_advantage(
-        batch.reward, batch.discount, batch.continues, value_TE, next_value_TE, config.gamma * config.gae_lambda
+        batch.reward,
+        batch.discount,
+        batch.continues,
+        value_TE,
+        next_value_TE,
+        config.gamma * config.gae_lambda,
     )
     state.advantage.copy_(advantage_TE.flatten())
     state.value.copy_(value_B)
@@ -144,12 +167,19 @@ def assess_rollout(config: Config, networks: Networks, state: State, batch: Roll
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_MA: Tensor, is_first: bool
+    config: Config,
+    networks: Networks,
+    state: State,
+    batch: RolloutBatch,
+    noise_MA: Tensor,
+    is_first: bool,
 ) -> dict[str, Tensor]:
     """One gradient step on one minibatch. Changes `state` in place and nothing else."""
     if is_first:
         assess_rollout(config, networks, state, batch)
-    observation, action_MA = (x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action))
+    observation, action_MA = (
+        x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action)
+    )
     old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
     advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]
     target_M = old_value_M + advantage_M
@@ -165,16 +195,24 @@ def update(
         # Clipped surrogate, eq. 7
         log_ratio_M = networks.head.log_prob(output_MH, action_MA) - old_log_prob_M
         ratio_M = log_ratio_M.exp()
-        surrogate_M = torch.minimum(advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip))
+        surrogate_M = torch.minimum(
+            advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip)
+        )
         policy_loss = -weighted_mean(surrogate_M, weight_M)
 
         counted_value_M = value_M
         if config.value_clip_range is not None:
-            move_M = (value_M - old_value_M).clamp(-config.value_clip_range, config.value_clip_range)
+            move_M = (value_M - old_value_M).clamp(
+                -config.value_clip_range, config.value_clip_range
+            )
             counted_value_M = old_value_M + move_M
         value_loss = weighted_mean((target_M - counted_value_M).square(), weight_M)
         entropy = weighted_mean(networks.head.entropy(output_MH, noise_MA), weight_M)
-        total = policy_loss + config.value_coef * value_loss - entropy_weight(config, state.progress) * entropy
+        total = (
+            policy_loss
+            + config.value_coef * value_loss
+            - entropy_weight(config, state.progress) * entropy
+        )
         return total, {
             "policy_loss": policy_loss,
             "value_loss": value_loss,
@@ -187,9 +225,15 @@ def update(
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
     if config.target_kl is not None:
-        state.far.copy_(torch.maximum(state.far, (metrics["approx_kl"] > 1.5 * config.target_kl).float()))
-    before = [(leaf, leaf.clone()) for leaf in (state.actor_critic, *tree_items(state.optimizer).values())]
-    norm = descend(config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress)
+        state.far.copy_(
+            torch.maximum(state.far, (metrics["approx_kl"] > 1.5 * config.target_kl).float())
+        )
+    before = [
+        (leaf, leaf.clone()) for leaf in (state.actor_critic, *tree_items(state.optimizer).values())
+    ]
+    norm = descend(
+        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
+    )
     if config.target_kl is not None:  # too far: the step is taken back
         for leaf, old in before:
             leaf.copy_(torch.where(state.far > 0, old, leaf))

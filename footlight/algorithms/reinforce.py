@@ -29,9 +29,15 @@ from footlight.algorithms.on_policy import (
     explore,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, ContinuousActions, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import (
+    ActorCriticNetwork,
+    ContinuousActions,
+    Descent,
+    Entropy,
+    Normalisation,
+)
 from footlight.buffers.episodes import Episodes
-from footlight.config import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import Assessment, EpisodeBatch, Spaces
@@ -118,11 +124,18 @@ def variant(config: Config, index: int) -> bool:
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: EpisodeBatch, noise_BA: Tensor, is_last: bool
+    config: Config,
+    networks: Networks,
+    state: State,
+    batch: EpisodeBatch,
+    noise_BA: Tensor,
+    is_last: bool,
 ) -> dict[str, Tensor]:
     """The gradient of one chunk, and with the last one the step. Changes `state` in place and nothing else."""
     _, last_value_B = networks.actor_critic(state.actor_critic, batch.next_observation)
-    return_B = td_target(batch.reward, batch.discount, last_value_B) if config.baseline else batch.reward
+    return_B = (
+        td_target(batch.reward, batch.discount, last_value_B) if config.baseline else batch.reward
+    )
 
     def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation)

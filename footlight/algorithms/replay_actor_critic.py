@@ -7,8 +7,8 @@ max; section 6.5) and epsilon-greedy exploration (`exploration_epsilon`) are opt
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
-advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalisation values diverge, and clipped
-gradients muted the errors of terminal steps.
+advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalisation values diverge, and
+clipped gradients muted the errors of terminal steps.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
@@ -35,11 +35,21 @@ from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, 
 from footlight.ambient import computes
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, Range, check
+from footlight.config.fields import (
+    Count,
+    CountOrZero,
+    Fraction,
+    LayerSizes,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    Range,
+    check,
+)
 from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError
-from footlight.networks.mlp import Activation
+from footlight.networks.bodies import Activation
 from footlight.types import Array, Assessment, MixedBatch, Spaces
 
 __all__ = ["act", "episode_ended"]  # shared with the other on-policy methods
@@ -127,7 +137,9 @@ class State:
 
     actor_critic: Tensor  # [P]
     target: Tensor | None  # [P]
-    actor_optimizer: Memory  # two memories for one vector: the losses have gradients of their own size and pace
+    actor_optimizer: (
+        Memory  # two memories for one vector: the losses have gradients of their own size and pace
+    )
     critic_optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
@@ -156,7 +168,12 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
 
 
 def explore(
-    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+    config: Config,
+    networks: Networks,
+    state: State,
+    observation: Array,
+    stream: np.random.Generator,
+    num_steps: int,
 ) -> Array:
     """Actions [E, 1] for collecting experience: sampled from the policy, or epsilon-greedy with respect to Q."""
     if config.exploration_epsilon is None:
@@ -198,12 +215,16 @@ def variant(config: Config, index: int) -> str:
     return ("critic", "actor")[index]
 
 
-def update(config: Config, networks: Networks, state: State, batch: MixedBatch, noise: Tensor, whose: str) -> dict[str, Tensor]:
+def update(
+    config: Config, networks: Networks, state: State, batch: MixedBatch, noise: Tensor, whose: str
+) -> dict[str, Tensor]:
     """One gradient step of critic or actor. Changes `state` in place and nothing else."""
     return (update_critic if whose == "critic" else update_actor)(config, networks, state, batch)
 
 
-def update_critic(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
+def update_critic(
+    config: Config, networks: Networks, state: State, batch: MixedBatch
+) -> dict[str, Tensor]:
     """One step towards the targets of expected Sarsa, or of Q-learning, on a minibatch from replay."""
     target_P = state.actor_critic if state.target is None else state.target
     _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
@@ -224,14 +245,23 @@ def update_critic(config: Config, networks: Networks, state: State, batch: Mixed
         return (q_B - target_B).square().mean() + penalty, q_B
 
     gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress)
+    norm = descend(
+        config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress
+    )
     if state.target is not None and config.tau is not None:
         polyak_(state.target, state.actor_critic, config.tau)
     loss_now = (q_B - target_B).square().mean()
-    return {"critic_loss": loss_now, "critic_gradient_norm": norm, "q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
+    return {
+        "critic_loss": loss_now,
+        "critic_gradient_norm": norm,
+        "q_mean": q_B.mean(),
+        "target_q_mean": target_B.mean(),
+    }
 
 
-def update_actor(config: Config, networks: Networks, state: State, batch: MixedBatch) -> dict[str, Tensor]:
+def update_actor(
+    config: Config, networks: Networks, state: State, batch: MixedBatch
+) -> dict[str, Tensor]:
     """One step of the policy gradient on the current rollout."""
     observation, weight_B = batch.rollout_observation.flatten(0, 1), batch.rollout_weight.flatten()
 
@@ -252,10 +282,14 @@ def update_actor(config: Config, networks: Networks, state: State, batch: MixedB
         return policy_loss - entropy_weight(config, state.progress) * entropy, aux
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress)
+    norm = descend(
+        config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress
+    )
     return {**metrics, "actor_gradient_norm": norm}
 
 
 def taken(q_BA: Tensor, action_B1: Tensor) -> Tensor:
     """Q(s, a) of the actions that were taken, [B]."""
-    return torch.where(action_B1 == torch.arange(q_BA.shape[-1], device=q_BA.device), q_BA, 0.0).sum(-1)
+    return torch.where(
+        action_B1 == torch.arange(q_BA.shape[-1], device=q_BA.device), q_BA, 0.0
+    ).sum(-1)

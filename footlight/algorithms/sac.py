@@ -15,18 +15,32 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.networks import Networks, NetworkSource, build_networks, uniform_warmup
+from footlight.algorithms.off_policy import Networks, NetworkSource, build_networks, uniform_warmup
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
-from footlight.config import Count, CountOrZero, Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
-from footlight.equations.distributions import AnyArray, clamped_log_std, rescaled_log_std, squashed_gaussian
+from footlight.config.fields import (
+    Count,
+    CountOrZero,
+    Fraction,
+    LayerSizes,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    check,
+)
+from footlight.equations.distributions import (
+    AnyArray,
+    clamped_log_std,
+    rescaled_log_std,
+    squashed_gaussian,
+)
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
+from footlight.networks.bodies import Activation, Architecture, GaussianActor
 from footlight.networks.heads import squashed_assessment
-from footlight.networks.initialisation import Initialisation
-from footlight.networks.mlp import Activation, Architecture, GaussianActor
+from footlight.networks.initialization import Initialisation
 from footlight.types import Array, Assessment, Batch, Spaces
 
 ACTIONS = ("box",)
@@ -119,7 +133,9 @@ class State:
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Actor and critics: ours, or the user's own."""
-    architecture = Architecture(config.hidden_sizes, config.activation, config.layer_norm, config.initialisation)
+    architecture = Architecture(
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialisation
+    )
     return build_networks(spaces, GaussianActor, config.num_critics, architecture, network)
 
 
@@ -145,7 +161,13 @@ def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay | FrameRepla
     return replay_for(spaces, num_envs, config)
 
 
-def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array, stream: np.random.Generator | None) -> Array:
+def act(
+    config: Config,
+    networks: Networks,
+    actor_P: Tensor,
+    observation: Array,
+    stream: np.random.Generator | None,
+) -> Array:
     """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample where a random stream is given."""
     mean_EA, raw_log_std_EA = networks.actor.infer(actor_P, observation)
     if stream is None:
@@ -155,14 +177,23 @@ def act(config: Config, networks: Networks, actor_P: Tensor, observation: Array,
 
 
 def explore(
-    config: Config, networks: Networks, state: State, observation: Array, stream: np.random.Generator, num_steps: int
+    config: Config,
+    networks: Networks,
+    state: State,
+    observation: Array,
+    stream: np.random.Generator,
+    num_steps: int,
 ) -> Array:
     """Actions for collecting experience: samples of the policy."""
     if config.warmup == "walk" and num_steps < config.learning_starts:
-        state.walk[:] = ornstein_uhlenbeck(state.walk, stream.standard_normal(state.walk.shape, dtype=np.float32), 0.15, 0.5)
+        state.walk[:] = ornstein_uhlenbeck(
+            state.walk, stream.standard_normal(state.walk.shape, dtype=np.float32), 0.15, 0.5
+        )
         return np.minimum(np.maximum(state.walk, -1), 1)
     random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
-    return act(config, networks, state.actor, observation, stream) if random_EA is None else random_EA
+    return (
+        act(config, networks, state.actor, observation, stream) if random_EA is None else random_EA
+    )
 
 
 def episode_ended(state: State, ended_E: Array) -> None:
@@ -172,7 +203,11 @@ def episode_ended(state: State, ended_E: Array) -> None:
 
 def bounded(config: Config, raw_log_std: AnyArray) -> AnyArray:
     """The log standard deviation within its bounds."""
-    return clamped_log_std(raw_log_std) if config.log_std == "clamped" else rescaled_log_std(raw_log_std)
+    return (
+        clamped_log_std(raw_log_std)
+        if config.log_std == "clamped"
+        else rescaled_log_std(raw_log_std)
+    )
 
 
 def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
@@ -198,7 +233,9 @@ def variant(config: Config, update_index: int) -> bool:
     return update_index % config.policy_delay == 0
 
 
-def update(config: Config, networks: Networks, state: State, batch: Batch, noise: Tensor, policy_too: bool) -> dict[str, Tensor]:
+def update(
+    config: Config, networks: Networks, state: State, batch: Batch, noise: Tensor, policy_too: bool
+) -> dict[str, Tensor]:
     """One gradient step (algorithm 1). Changes `state` in place and nothing else."""
     next_noise_BA, new_noise_BA = noise
     num_actions = new_noise_BA.shape[-1]
@@ -212,15 +249,27 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
     next_actor = state.actor if state.target_actor is None else state.target_actor
     next_action_BA, next_log_prob_B = sample(next_actor, batch.next_observation, next_noise_BA)
     next_q_NB = networks.critic(state.target_critic, batch.next_observation, next_action_BA)
-    target_q_B = td_target(batch.reward, batch.discount, next_q_NB.amin(0) - alpha * next_log_prob_B)
+    target_q_B = td_target(
+        batch.reward, batch.discount, next_q_NB.amin(0) - alpha * next_log_prob_B
+    )
 
     def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
         q_NB = networks.critic(critic_P, batch.observation, batch.action)
         return (q_NB - target_q_B).square().mean(1).sum(), q_NB
 
     gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    norm = adam_step(state.critic, gradient_P, state.critic_adam, config.critic_learning_rate or config.learning_rate)
-    metrics = {"critic_loss": loss, "critic_gradient_norm": norm, "q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+    norm = adam_step(
+        state.critic,
+        gradient_P,
+        state.critic_adam,
+        config.critic_learning_rate or config.learning_rate,
+    )
+    metrics = {
+        "critic_loss": loss,
+        "critic_gradient_norm": norm,
+        "q_mean": q_NB.mean(),
+        "target_q_mean": target_q_B.mean(),
+    }
     if not policy_too:
         return metrics
 
@@ -231,15 +280,33 @@ def update(config: Config, networks: Networks, state: State, batch: Batch, noise
         return (alpha * log_prob_B - q_NB.amin(0)).mean(), log_prob_B
 
     gradient_P, (loss, log_prob_B) = grad_and_value(actor_loss, has_aux=True)(state.actor)
-    norm = adam_step(state.actor, gradient_P, state.actor_adam, config.actor_learning_rate or config.learning_rate)
+    norm = adam_step(
+        state.actor,
+        gradient_P,
+        state.actor_adam,
+        config.actor_learning_rate or config.learning_rate,
+    )
 
     # Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy is below its target
     if config.learn_alpha:
-        target_entropy = -float(num_actions) if config.target_entropy is None else config.target_entropy
+        target_entropy = (
+            -float(num_actions) if config.target_entropy is None else config.target_entropy
+        )
         gradient = -(log_prob_B + target_entropy).mean().reshape(1)
-        adam_step(state.log_alpha, gradient, state.alpha_adam, config.alpha_learning_rate or config.learning_rate)
+        adam_step(
+            state.log_alpha,
+            gradient,
+            state.alpha_adam,
+            config.alpha_learning_rate or config.learning_rate,
+        )
 
     polyak_(state.target_critic, state.critic, config.tau)
     if state.target_actor is not None:
         polyak_(state.target_actor, state.actor, config.tau)
-    return {**metrics, "actor_loss": loss, "actor_gradient_norm": norm, "entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}
+    return {
+        **metrics,
+        "actor_loss": loss,
+        "actor_gradient_norm": norm,
+        "entropy": -log_prob_B.mean(),
+        "alpha": alpha.squeeze(),
+    }

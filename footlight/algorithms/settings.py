@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from footlight.config import LayerSizes, NonNegative, OptionalPositive, Positive, Range
+from footlight.config.fields import LayerSizes, NonNegative, OptionalPositive, Positive, Range
+from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
+from footlight.networks.flat import Precision
 from footlight.networks.heads import ContinuousHead
-from footlight.networks.initialisation import Initialisation
-from footlight.networks.mlp import Activation
-from footlight.networks.parameters import Precision
+from footlight.networks.initialization import Initialisation
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
 

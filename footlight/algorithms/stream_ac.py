@@ -16,17 +16,31 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from footlight.algorithms.on_policy import Networks, NetworkSource, act, assess, build_networks, explore
+from footlight.algorithms.on_policy import (
+    Networks,
+    NetworkSource,
+    act,
+    assess,
+    build_networks,
+    explore,
+)
 from footlight.algorithms.settings import Normalisation
 from footlight.buffers.rollout import Rollout
-from footlight.config import Fraction, LayerSizes, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import (
+    Fraction,
+    LayerSizes,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    check,
+)
 from footlight.equations.optimizers import bounded_step_size
 from footlight.equations.returns import td_target
 from footlight.errors import UserError
+from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
-from footlight.networks.initialisation import Initialisation
-from footlight.networks.mlp import Activation
+from footlight.networks.initialization import Initialisation
 from footlight.types import Array, RolloutBatch, Spaces
 
 __all__ = ["act", "assess", "explore"]  # shared with the other on-policy methods
@@ -115,7 +129,9 @@ def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) 
 def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
     """The state before the first step. Raises `UserError` for several environments: a stream is one."""
     if num_envs != 1:
-        raise UserError(f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c")
+        raise UserError(
+            f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c"
+        )
     parameters_P = networks.actor_critic.initial.clone()
     return State(parameters_P, torch.zeros_like(parameters_P))
 
@@ -146,7 +162,12 @@ def variant(config: Config, index: int) -> None:
 
 
 def update(
-    config: Config, networks: Networks, state: State, batch: RolloutBatch, noise_1A: Tensor, form: None
+    config: Config,
+    networks: Networks,
+    state: State,
+    batch: RolloutBatch,
+    noise_1A: Tensor,
+    form: None,
 ) -> dict[str, Tensor]:
     """One step of both. Changes `state` in place and nothing else."""
     observation, action_1A, reward, next_observation, discount = (array[0] for array in batch[:5])
@@ -158,20 +179,32 @@ def update(
     # part has the sign of the error, with which the trace is multiplied, so that entropy is always climbed.
     def climbed(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
         output_1H, value_1 = networks.actor_critic(actor_critic_P, observation)
-        log_prob, entropy = networks.head.log_prob(output_1H, action_1A), networks.head.entropy(output_1H, noise_1A)
-        return (value_1 + log_prob + config.entropy_coef * td_error.sign() * entropy).squeeze(), entropy.squeeze()
+        log_prob, entropy = (
+            networks.head.log_prob(output_1H, action_1A),
+            networks.head.entropy(output_1H, noise_1A),
+        )
+        return (
+            value_1 + log_prob + config.entropy_coef * td_error.sign() * entropy
+        ).squeeze(), entropy.squeeze()
 
     gradient_P, entropy = grad(climbed, has_aux=True)(state.actor_critic)
     trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
 
     # ObGD, algorithm 3, for each of the two on its own
     critic_P = networks.actor_critic.marked("critic").to(trace_P.device)
-    actor_norm, critic_norm = (trace_P * (1 - critic_P)).abs().sum(), (trace_P * critic_P).abs().sum()
+    actor_norm, critic_norm = (
+        (trace_P * (1 - critic_P)).abs().sum(),
+        (trace_P * critic_P).abs().sum(),
+    )
     actor_step = bounded_step_size(config.actor_step_size, config.actor_kappa, td_error, actor_norm)
-    critic_step = bounded_step_size(config.critic_step_size, config.critic_kappa, td_error, critic_norm)
+    critic_step = bounded_step_size(
+        config.critic_step_size, config.critic_kappa, td_error, critic_norm
+    )
     step_P = td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P
     is_finite = (td_error + actor_norm + critic_norm).isfinite()  # otherwise the step is not taken
-    state.actor_critic.copy_(torch.where(is_finite, state.actor_critic + step_P, state.actor_critic))
+    state.actor_critic.copy_(
+        torch.where(is_finite, state.actor_critic + step_P, state.actor_critic)
+    )
     state.trace.copy_(torch.where(is_finite, trace_P, state.trace))
     return {
         "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,

@@ -23,7 +23,9 @@ class Episodes:
 
     sums_rewards = True  # the `reward` of its batches is the return of the rest of the episode
 
-    def __init__(self, spaces: Spaces, num_envs: int, gamma: float, episodes_per_update: int, chunk_size: int) -> None:
+    def __init__(
+        self, spaces: Spaces, num_envs: int, gamma: float, episodes_per_update: int, chunk_size: int
+    ) -> None:
         self.gamma, self.episodes_per_update, self.capacity = gamma, episodes_per_update, chunk_size
         dtype, shape = np.dtype(spaces.observation_dtype), (chunk_size, *spaces.observation_shape)
         self.batch = EpisodeBatch(
@@ -36,10 +38,18 @@ class Episodes:
         )
         self.num_bytes = sum(array.nbytes for array in self.batch)
         self.num_steps = 0  # environment steps taken
-        self.share = -(-episodes_per_update // num_envs)  # episodes of each environment in an update
-        self.is_stale = np.zeros(num_envs, bool)  # environments whose episode began before the last update
-        self._running: list[list[tuple[Any, ...]]] = [[] for _ in range(num_envs)]  # (observation, action, reward) by environment
-        self._finished: list[list[EpisodeBatch]] = [[] for _ in range(num_envs)]  # by environment, in the order they ended
+        self.share = -(
+            -episodes_per_update // num_envs
+        )  # episodes of each environment in an update
+        self.is_stale = np.zeros(
+            num_envs, bool
+        )  # environments whose episode began before the last update
+        self._running: list[list[tuple[Any, ...]]] = [
+            [] for _ in range(num_envs)
+        ]  # (observation, action, reward) by environment
+        self._finished: list[list[EpisodeBatch]] = [
+            [] for _ in range(num_envs)
+        ]  # by environment, in the order they ended
 
     def expected_updates(self, steps: int) -> int:
         """Updates that this many environment steps will bring, if episodes are short; how long they are is not known."""
@@ -55,9 +65,17 @@ class Episodes:
             if self.is_stale[env] or len(self._finished[env]) == self.share:
                 self.is_stale[env] = not ends  # a new episode is surplus until the next update
                 continue
-            steps.append((transition.observation[env].copy(), action_EA[env].copy(), float(transition.reward[env])))
+            steps.append(
+                (
+                    transition.observation[env].copy(),
+                    action_EA[env].copy(),
+                    float(transition.reward[env]),
+                )
+            )
             if ends:
-                self._finish(env, transition.next_observation[env], bool(transition.terminated[env]))
+                self._finish(
+                    env, transition.next_observation[env], bool(transition.terminated[env])
+                )
 
     @property
     def is_dropped(self) -> Array:
@@ -83,8 +101,12 @@ class Episodes:
                 observation=np.stack([step[0] for step in steps]),
                 action=np.stack([step[1] for step in steps]),
                 reward=returns,
-                next_observation=np.broadcast_to(last_observation.copy(), (count, *last_observation.shape)),
-                discount=(self.gamma ** np.arange(count, 0, -1) * (not terminated)).astype(np.float32),
+                next_observation=np.broadcast_to(
+                    last_observation.copy(), (count, *last_observation.shape)
+                ),
+                discount=(self.gamma ** np.arange(count, 0, -1) * (not terminated)).astype(
+                    np.float32
+                ),
                 weight=np.ones(count, np.float32),
             )
         )
@@ -121,13 +143,22 @@ class Episodes:
     def arrays(self) -> dict[str, Array]:
         """Everything that a checkpoint has to hold, but for the counters."""
         found = {f"batch.{name}": array for name, array in self.batch._asdict().items()}
-        found |= {"is_stale": self.is_stale, "num_finished": np.array([len(episodes) for episodes in self._finished])}
+        found |= {
+            "is_stale": self.is_stale,
+            "num_finished": np.array([len(episodes) for episodes in self._finished]),
+        }
         for env, steps in enumerate(self._running):
             if steps:
-                columns = zip(("observation", "action", "reward"), zip(*steps, strict=True), strict=True)
+                columns = zip(
+                    ("observation", "action", "reward"), zip(*steps, strict=True), strict=True
+                )
                 found |= {f"running.{env}.{name}": np.array(column) for name, column in columns}
-        for index, episode in enumerate(episode for finished in self._finished for episode in finished):
-            found |= {f"finished.{index}.{name}": array for name, array in episode._asdict().items()}
+        for index, episode in enumerate(
+            episode for finished in self._finished for episode in finished
+        ):
+            found |= {
+                f"finished.{index}.{name}": array for name, array in episode._asdict().items()
+            }
         return found
 
     def counters(self) -> dict[str, int]:
@@ -140,13 +171,25 @@ class Episodes:
         for name, array in self.batch._asdict().items():
             fill(array, arrays[f"batch.{name}"])
         for env in range(len(self._running)):
-            columns = [arrays.get(f"running.{env}.{name}", np.empty(0)) for name in ("observation", "action", "reward")]
-            self._running[env] = [(seen, action, float(reward)) for seen, action, reward in zip(*columns, strict=True)]
+            columns = [
+                arrays.get(f"running.{env}.{name}", np.empty(0))
+                for name in ("observation", "action", "reward")
+            ]
+            self._running[env] = [
+                (seen, action, float(reward)) for seen, action, reward in zip(*columns, strict=True)
+            ]
         num_envs = len(self._running)
         self.is_stale[:] = arrays.get("is_stale", np.zeros(num_envs, bool)).reshape(num_envs)
-        waiting = min(int(counters.get("num_finished", 0)), self.share)  # in a checkpoint that does not name their environments
-        counts = arrays.get("num_finished", np.array([waiting] + [0] * (num_envs - 1))).reshape(num_envs).tolist()
+        waiting = min(
+            int(counters.get("num_finished", 0)), self.share
+        )  # in a checkpoint that does not name their environments
+        counts = (
+            arrays.get("num_finished", np.array([waiting] + [0] * (num_envs - 1)))
+            .reshape(num_envs)
+            .tolist()
+        )
         episodes = (
-            EpisodeBatch(*(arrays[f"finished.{index}.{name}"] for name in EpisodeBatch._fields)) for index in range(sum(counts))
+            EpisodeBatch(*(arrays[f"finished.{index}.{name}"] for name in EpisodeBatch._fields))
+            for index in range(sum(counts))
         )
         self._finished = [[next(episodes) for _ in range(count)] for count in counts]

@@ -50,12 +50,16 @@ class FrameReplay:
 
     unit = "frames"  # what `capacity` counts
 
-    def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None) -> None:
+    def __init__(
+        self, spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None
+    ) -> None:
         require_batch(settings)
         self.settings, self.num_envs = settings, num_envs
         self.stack = frames_per_observation(spaces)
         self.slots = settings.buffer_size // num_envs
-        shortest = 2 * self.stack * settings.n_steps  # a row's frames must not be overwritten before it has its n rewards
+        shortest = (
+            2 * self.stack * settings.n_steps
+        )  # a row's frames must not be overwritten before it has its n rewards
         if self.slots < shortest:
             raise UserError(
                 f"buffer_size {settings.buffer_size} is too small - n_steps {settings.n_steps} of {num_envs} environments with "
@@ -63,9 +67,14 @@ class FrameReplay:
             )
         self.capacity = self.slots * num_envs  # frames
         frame_shape = spaces.observation_shape[1:] if self.stack > 1 else spaces.observation_shape
-        frame_bytes, row_of_slot = math.prod(frame_shape), sum(array.nbytes for array in _rows(spaces, 1))
+        frame_bytes, row_of_slot = (
+            math.prod(frame_shape),
+            sum(array.nbytes for array in _rows(spaces, 1)),
+        )
         batch_bytes = settings.batch_size * row_bytes(spaces)
-        self.num_bytes = self.capacity * (frame_bytes + row_of_slot) + batch_bytes  # in memory and on disk
+        self.num_bytes = (
+            self.capacity * (frame_bytes + row_of_slot) + batch_bytes
+        )  # in memory and on disk
         if buffer_dir is None:
             require_bytes(self.num_bytes, self.capacity, frame_bytes + row_of_slot)
             self._frames = np.zeros((self.capacity, *frame_shape), np.uint8)
@@ -93,13 +102,19 @@ class FrameReplay:
 
     def add(self, transition: Transition, action_EA: Array) -> None:
         """Keep one step of each environment. `action_EA` are its actions in [-1, 1], or choices."""
-        envs = np.arange(self.num_envs) if transition.valid is None else np.flatnonzero(transition.valid)
+        envs = (
+            np.arange(self.num_envs)
+            if transition.valid is None
+            else np.flatnonzero(transition.valid)
+        )
         if len(envs) == 0:
             return
         self.num_steps += len(envs)
         self._append(envs, transition.observation[envs], 0)
         seen = self._num_slots[envs] - 1
-        self._append(envs, transition.next_observation[envs], 1)  # one at least: each row has a slot of its own
+        self._append(
+            envs, transition.next_observation[envs], 1
+        )  # one at least: each row has a slot of its own
         self._drop_overwritten()
         row = self._place(envs, self._started[envs])
         for array, new in zip(self._rows, (action_EA[envs], 0, 1, seen, 0), strict=True):
@@ -129,7 +144,10 @@ class FrameReplay:
         ended = (transition.terminated | transition.truncated)[envs]
         waits = numbers >= self._complete[envs, None]
         leaves = waits & (ended[:, None] | (age == age[-1]))
-        places, who = self._place(envs[:, None], numbers), np.broadcast_to(envs[:, None], numbers.shape)
+        places, who = (
+            self._place(envs[:, None], numbers),
+            np.broadcast_to(envs[:, None], numbers.shape),
+        )
         row = places[waits]
         self._rows.reward[row] += self._rows.discount[row] * transition.reward[who[waits]]
         self._rows.discount[row] *= self.settings.gamma
@@ -171,12 +189,18 @@ class FrameReplay:
         envs = ends.searchsorted(rows_B, side="right")
         row = self._place(envs, self._complete[envs] - ends[envs] + rows_B)
         for name in ("action", "reward", "discount"):
-            np.take(getattr(self._rows, name), row, axis=0, out=getattr(self.batch, name), mode="clip")
+            np.take(
+                getattr(self._rows, name), row, axis=0, out=getattr(self.batch, name), mode="clip"
+            )
         for name in ("observation", "next_observation"):
             newest = getattr(self._rows, name)[row]
-            places = self._place(envs[:, None], newest[:, None] + np.arange(1 - self.stack, 1)).reshape(-1)
+            places = self._place(
+                envs[:, None], newest[:, None] + np.arange(1 - self.stack, 1)
+            ).reshape(-1)
             out = getattr(self.batch, name).reshape(-1, *self._frames.shape[1:])  # a view
-            np.take(self._frames, places, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; none is outside
+            np.take(
+                self._frames, places, axis=0, out=out, mode="clip"
+            )  # "clip" writes to `out` unbuffered; none is outside
 
     def forget_pending(self, envs_E: Array) -> None:
         """Drop the steps that wait for their n-th reward in the environments of this mask."""
@@ -193,7 +217,9 @@ class FrameReplay:
             start = env * self.slots
             found[f"{env}.frames"] = self._frames[start : start + min(slots, self.slots)]
             filled = slice(start, start + min(rows, self.slots))
-            found |= {f"{env}.{name}": array[filled] for name, array in self._rows._asdict().items()}
+            found |= {
+                f"{env}.{name}": array[filled] for name, array in self._rows._asdict().items()
+            }
         return found
 
     def spans(self) -> dict[str, tuple[int, int]]:
@@ -220,7 +246,9 @@ class FrameReplay:
             fill(filled, arrays[name])
 
 
-def replay_for(spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None) -> Replay | FrameReplay:
+def replay_for(
+    spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None
+) -> Replay | FrameReplay:
     """The replay that suits these observations: frames once for images, whole transitions for everything else."""
     if is_image(spaces):
         return FrameReplay(spaces, num_envs, settings, buffer_dir)

@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from footlight.errors import UserError
-from footlight.storage import user_path
+from footlight.storage.files import user_path
 from footlight.types import Array
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
-_VERSION_2 = ("memory.max", "memory.current", "inactive_file")  # limit, usage, and what of it the kernel gives back
+_VERSION_2 = (
+    "memory.max",
+    "memory.current",
+    "inactive_file",
+)  # limit, usage, and what of it the kernel gives back
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
@@ -28,11 +32,15 @@ def available_bytes() -> int | None:
     return min(known) if known else None
 
 
-def require_bytes(wanted: int, capacity: int, bytes_per_item: int, name: str = "buffer_size") -> None:
+def require_bytes(
+    wanted: int, capacity: int, bytes_per_item: int, name: str = "buffer_size"
+) -> None:
     """Raise `UserError` with the largest buffer that fits where `wanted` bytes do not."""
     free = available_bytes()
     if free is not None and wanted > free:
-        raise UserError(_too_large(f"{name} {capacity:,} needs {format_bytes(wanted)}", free, bytes_per_item))
+        raise UserError(
+            _too_large(f"{name} {capacity:,} needs {format_bytes(wanted)}", free, bytes_per_item)
+        )
 
 
 def fill(target: Array, saved: Any) -> None:
@@ -44,7 +52,9 @@ def fill(target: Array, saved: Any) -> None:
     for part in (saved,) if isinstance(saved, np.ndarray) else saved:
         place = target if part is saved else target[start : start + len(part)]
         if place.shape != part.shape or place.dtype != part.dtype:
-            raise ValueError(f"{part.dtype}{list(part.shape)} was saved where {place.dtype}{list(place.shape)} is wanted")
+            raise ValueError(
+                f"{part.dtype}{list(part.shape)} was saved where {place.dtype}{list(place.shape)} is wanted"
+            )
         place[...] = part
         start += len(part) if part.ndim else 0
     if not isinstance(saved, np.ndarray) and start < len(target):
@@ -58,7 +68,9 @@ def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Ar
     """
     folder = str(user_path(folder))
     if not Path(folder).is_dir():
-        raise UserError(f"buffer_dir is {folder} - there is no such folder - make it, or name another one")
+        raise UserError(
+            f"buffer_dir is {folder} - there is no such folder - make it, or name another one"
+        )
     free = shutil.disk_usage(folder).free
     if wanted > free:
         needs = f"buffer_size {capacity:,} needs {format_bytes(wanted)} on the disk of {folder}"
@@ -104,15 +116,25 @@ def _meminfo() -> int | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None
+    )
 
 
 def _cgroups() -> Iterator[int | None]:
     """What is free in this process's own group and in each one around it, up to the root: any of them may have a limit."""
     own = {"": "/", "memory": "/"}  # where version 2 and the memory of version 1 have this process
     with contextlib.suppress(OSError):
-        own |= {names: path for _, names, path in (line.split(":", 2) for line in _OWN_GROUPS.read_text().splitlines())}
-    for root, path, names in ((_CGROUP, own[""], _VERSION_2), (_CGROUP / "memory", own["memory"], _VERSION_1)):
+        own |= {
+            names: path
+            for _, names, path in (
+                line.split(":", 2) for line in _OWN_GROUPS.read_text().splitlines()
+            )
+        }
+    for root, path, names in (
+        (_CGROUP, own[""], _VERSION_2),
+        (_CGROUP / "memory", own["memory"], _VERSION_1),
+    ):
         inside = Path(path.lstrip("/"))
         for group in (inside, *inside.parents):
             yield _cgroup(root / group, *names)

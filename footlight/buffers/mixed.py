@@ -17,7 +17,9 @@ class ReplayAndRollout:
     `due` yields 0 for a minibatch and 1 for the rollout. Before `learning_starts` steps rollouts are thrown away unused.
     """
 
-    def __init__(self, spaces: Spaces, num_envs: int, plan: ReplayPlan, n_steps: int, draws: int) -> None:
+    def __init__(
+        self, spaces: Spaces, num_envs: int, plan: ReplayPlan, n_steps: int, draws: int
+    ) -> None:
         self.replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
         self.rollout = Rollout(spaces, num_envs, plan.gamma, n_steps)
         self.draws = draws
@@ -45,7 +47,10 @@ class ReplayAndRollout:
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
         """What there is to learn from, in `batch`."""
         for _ in self.rollout.due(stream, final):
-            if len(self.replay) < fewest_rows(self.replay.settings) or self.num_steps < self.replay.settings.learning_starts:
+            if (
+                len(self.replay) < fewest_rows(self.replay.settings)
+                or self.num_steps < self.replay.settings.learning_starts
+            ):
                 continue
             for _ in range(self.draws):
                 self.replay.draw(stream)
@@ -59,8 +64,15 @@ class ReplayAndRollout:
 
     def arrays(self) -> dict[str, Array]:
         """Everything that a checkpoint has to hold, but for the counters."""
-        parts: dict[str, Replay | FrameReplay | Rollout] = {"replay": self.replay, "rollout": self.rollout}
-        return {f"{part}.{name}": array for part, held in parts.items() for name, array in held.arrays().items()}
+        parts: dict[str, Replay | FrameReplay | Rollout] = {
+            "replay": self.replay,
+            "rollout": self.rollout,
+        }
+        return {
+            f"{part}.{name}": array
+            for part, held in parts.items()
+            for name, array in held.arrays().items()
+        }
 
     def spans(self) -> dict[str, tuple[int, int]]:
         """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
@@ -73,5 +85,9 @@ class ReplayAndRollout:
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Go on from `arrays()` and `counters()`."""
         for part, held in (("replay", self.replay), ("rollout", self.rollout)):
-            mine = {name.removeprefix(f"{part}."): array for name, array in arrays.items() if name.startswith(f"{part}.")}
+            mine = {
+                name.removeprefix(f"{part}."): array
+                for name, array in arrays.items()
+                if name.startswith(f"{part}.")
+            }
             held.restore(mine, counters)

@@ -68,11 +68,15 @@ class Replay:
         self.capacity = settings.buffer_size
         self.row_bytes = row_bytes(spaces)
         waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0
-        require_bytes(waiting * self.row_bytes, settings.n_steps, num_envs * self.row_bytes, "n_steps")
+        require_bytes(
+            waiting * self.row_bytes, settings.n_steps, num_envs * self.row_bytes, "n_steps"
+        )
         self.num_bytes = (self.capacity + waiting) * self.row_bytes
         require_bytes(self.num_bytes, self.capacity, self.row_bytes)
         self._rows = zero_rows(spaces, self.capacity)
-        self.batch = Batch(*zero_rows(spaces, settings.batch_size))  # reused: the next draw overwrites it
+        self.batch = Batch(
+            *zero_rows(spaces, settings.batch_size)
+        )  # reused: the next draw overwrites it
         self.num_steps = 0  # environment steps taken, whether stored yet or not
         self.num_rows = 0  # rows ever written
         self.num_drawn = 0  # minibatches ever drawn
@@ -90,7 +94,15 @@ class Replay:
         self.num_steps += len(action_EA) if valid is None else int(valid.sum())
         if self.settings.n_steps == 1 and valid is None:
             discount = self.settings.gamma * (1 - transition.terminated.astype(np.float32))
-            self._write(Batch(transition.observation, action_EA, transition.reward, transition.next_observation, discount))
+            self._write(
+                Batch(
+                    transition.observation,
+                    action_EA,
+                    transition.reward,
+                    transition.next_observation,
+                    discount,
+                )
+            )
             return
         for env in range(len(action_EA)) if valid is None else np.flatnonzero(valid):
             self._add_pending(int(env), transition, action_EA)
@@ -111,7 +123,9 @@ class Replay:
         """Put a minibatch into `batch`."""
         rows = draw_rows(self.settings, len(self), stream)
         for stored, out in zip(self._rows, self.batch, strict=True):
-            np.take(stored, rows, axis=0, out=out, mode="clip")  # "clip" writes to `out` unbuffered; no row is outside
+            np.take(
+                stored, rows, axis=0, out=out, mode="clip"
+            )  # "clip" writes to `out` unbuffered; no row is outside
         self.num_drawn += 1
 
     def _write(self, rows: Batch) -> None:
@@ -141,7 +155,9 @@ class Replay:
         leaving = count if ended else max(0, count - self.settings.n_steps + 1)
         if leaving:
             bootstrap = 1 - np.float32(transition.terminated[env])
-            successor = np.broadcast_to(transition.next_observation[env], waiting.observation[:leaving, env].shape)
+            successor = np.broadcast_to(
+                transition.next_observation[env], waiting.observation[:leaving, env].shape
+            )
             self._write(
                 Batch(
                     waiting.observation[:leaving, env],
@@ -163,7 +179,9 @@ class Replay:
         """Everything that a checkpoint has to hold, but for the counters."""
         named = {f"rows.{name}": array[: len(self)] for name, array in self._rows._asdict().items()}
         waiting = self._num_pending.max(initial=0)
-        pending = {f"pending.{name}": array[:waiting] for name, array in self._pending._asdict().items()}
+        pending = {
+            f"pending.{name}": array[:waiting] for name, array in self._pending._asdict().items()
+        }
         return {**named, **pending, "num_pending": self._num_pending}
 
     def spans(self) -> dict[str, tuple[int, int]]:
@@ -176,7 +194,9 @@ class Replay:
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Go on from `arrays()` and `counters()`."""
-        self.num_steps, self.num_rows, self.num_drawn = (int(counters[name]) for name in ("num_steps", "num_rows", "num_drawn"))
+        self.num_steps, self.num_rows, self.num_drawn = (
+            int(counters[name]) for name in ("num_steps", "num_rows", "num_drawn")
+        )
         for name, saved in arrays.items():
             group, _, field = name.partition(".")
             if name == "num_pending":

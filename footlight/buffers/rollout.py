@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from footlight.buffers.memory import fill, require_bytes
-from footlight.config import closest_divisor
+from footlight.config.fields import closest_divisor
 from footlight.errors import UserError
 from footlight.types import Array, RolloutBatch, Spaces, Transition
 
@@ -29,7 +29,12 @@ class Rollout:
                 f"minibatch_size {minibatch_size} does not divide the rollout of {size} steps (n_steps {n_steps} x num_envs "
                 f"{num_envs}) - every step has to be in one minibatch of an epoch - try {closest_divisor(size, minibatch_size)}"
             )
-        self.gamma, self.n_steps, self.num_envs, self.num_epochs = gamma, n_steps, num_envs, num_epochs
+        self.gamma, self.n_steps, self.num_envs, self.num_epochs = (
+            gamma,
+            n_steps,
+            num_envs,
+            num_epochs,
+        )
         self._tell_linked = tell_linked
         self.capacity = size
         self.num_bytes = size * _row_bytes(spaces)
@@ -67,7 +72,9 @@ class Rollout:
         batch.reward[row] = transition.reward
         batch.next_observation[row] = transition.next_observation
         np.multiply(self.gamma, ~transition.terminated, out=batch.discount[row])
-        np.logical_not(transition.terminated | transition.truncated, out=batch.continues[row], casting="unsafe")
+        np.logical_not(
+            transition.terminated | transition.truncated, out=batch.continues[row], casting="unsafe"
+        )
         batch.weight[row] = 1 if valid is None else valid
         if valid is not None and row:  # nothing follows a step whose next row is none
             batch.continues[row - 1] *= valid
@@ -92,7 +99,9 @@ class Rollout:
         count = -(-int(is_step.sum()) // size)  # minibatches that have a step in them
         for epoch in range(self.num_epochs):
             order = stream.permutation(self.capacity)
-            order = order[np.argsort(~is_step[order], kind="stable")]  # rows that are no transitions come last
+            order = order[
+                np.argsort(~is_step[order], kind="stable")
+            ]  # rows that are no transitions come last
             for index in range(count):
                 self.batch.rows[:] = order[index * size : (index + 1) * size]
                 yield epoch * count + index
@@ -124,5 +133,7 @@ class Rollout:
 
 
 def _row_bytes(spaces: Spaces) -> int:
-    observation = int(np.prod(spaces.observation_shape)) * np.dtype(spaces.observation_dtype).itemsize
+    observation = (
+        int(np.prod(spaces.observation_shape)) * np.dtype(spaces.observation_dtype).itemsize
+    )
     return 2 * observation + spaces.action.size * spaces.action.stored_dtype.itemsize + 4 * 4

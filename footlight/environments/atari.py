@@ -23,9 +23,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from footlight.config import Fraction, Range, check
-from footlight.environments.native import cores
-from footlight.errors import UserError, closest
+from footlight.config.fields import Fraction, Range, check
+from footlight.config.suggestions import closest
+from footlight.errors import UserError
+from footlight.machine import cores
 from footlight.types import Array
 
 PREFIX = "ALE/"
@@ -124,7 +125,9 @@ def import_ale(name: str) -> Any:
     try:
         ale_py = importlib.import_module("ale_py")
     except ImportError as error:
-        raise UserError(f"{name} needs the package ale-py - {error} - pip install 'footlight[atari]'") from error
+        raise UserError(
+            f"{name} needs the package ale-py - {error} - pip install 'footlight[atari]'"
+        ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # a banner
     gymnasium.register_envs(ale_py)
     return ale_py
@@ -135,16 +138,22 @@ def _rom(ale_py: Any, name: str) -> str:
     spec = gymnasium.registry.get(name)
     if spec is None:
         games = [known for known in gymnasium.registry if known.startswith(PREFIX)]
-        raise UserError(f"unknown game {name!r}{closest(name, games) or ' - see `footlight list environments`'}")
+        raise UserError(
+            f"unknown game {name!r}{closest(name, games) or ' - see `footlight list environments`'}"
+        )
     rom = str(spec.kwargs["game"])
     folder = os.environ.get("ALE_ROMS_DIR", "the folder of ale_py")
     try:
         with warnings.catch_warnings(action="ignore"):
             found = ale_py.roms.get_rom_path(rom)
     except OSError as error:
-        raise UserError(f"{name} cannot be played - {error} - mend {folder}, or install ale-py anew") from error
+        raise UserError(
+            f"{name} cannot be played - {error} - mend {folder}, or install ale-py anew"
+        ) from error
     if found is None:
-        raise UserError(f"{name} cannot be played - {folder} has no ROM {rom}.bin - put it there, or install ale-py anew")
+        raise UserError(
+            f"{name} cannot be played - {folder} has no ROM {rom}.bin - put it there, or install ale-py anew"
+        )
     return rom
 
 
@@ -158,7 +167,9 @@ class Games:
         if game.config.fire_reset and "FIRE" in buttons:
             self.fire = buttons.index("FIRE")
             self._presses = steps_to_press(game.config.sticky_actions, game.config.frame_skip)
-        self.observation = np.zeros((num_envs, *self.ales[0].single_observation_space.shape), np.uint8)
+        self.observation = np.zeros(
+            (num_envs, *self.ales[0].single_observation_space.shape), np.uint8
+        )
         self.reward = np.zeros(num_envs)
         self.terminated, self.truncated = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
         self.lives = np.zeros(num_envs, np.int64)
@@ -169,7 +180,9 @@ class Games:
 
         def begin(game: int) -> Any:
             seed = seeds[game]
-            return self.ales[game].reset(seed=np.array([-1 if seed is None else seed & 0x7FFFFFFF]))  # C++ ints
+            return self.ales[game].reset(
+                seed=np.array([-1 if seed is None else seed & 0x7FFFFFFF])
+            )  # C++ ints
 
         with ThreadPoolExecutor(cores()) as pool:  # a seed loads the game again, 70 ms
             for game, (observation, info) in zip(seeds, pool.map(begin, seeds), strict=True):
@@ -218,7 +231,11 @@ def steps_to_press(sticky_actions: float, frame_skip: int) -> int:
     """
     if sticky_actions == 0:
         return 1
-    frames = math.log(MISSED_PRESS) / math.log(sticky_actions) if sticky_actions < 1 else MAX_PRESS_FRAMES
+    frames = (
+        math.log(MISSED_PRESS) / math.log(sticky_actions)
+        if sticky_actions < 1
+        else MAX_PRESS_FRAMES
+    )
     return math.ceil(min(frames, MAX_PRESS_FRAMES) / frame_skip)
 
 
@@ -236,11 +253,17 @@ class AtariVector(VectorEnv[Array, Array, Array]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
         """Begin a game in each, or in those of the mask `options["reset_mask"]`; `seed` is one for each of these, or None."""
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, bool))
         games = np.flatnonzero(mask).tolist()
-        seeds = [None] * len(games) if seed is None else [number for number in seed if number is not None]
+        seeds = (
+            [None] * len(games)
+            if seed is None
+            else [number for number in seed if number is not None]
+        )
         self._games.reset(dict(zip(games, seeds, strict=True)))
         return self._games.observation.copy(), {}
 
@@ -248,8 +271,16 @@ class AtariVector(VectorEnv[Array, Array, Array]):
         """One step of each; those that ended with their last step begin their next game instead."""
         games = self._games
         games.step(np.asarray(actions))
-        info = {LIFE_LOST: games.life_lost} if self._life_loss_ends and games.life_lost.any() else {}
-        return games.observation.copy(), games.reward.copy(), games.terminated.copy(), games.truncated.copy(), info
+        info = (
+            {LIFE_LOST: games.life_lost} if self._life_loss_ends and games.life_lost.any() else {}
+        )
+        return (
+            games.observation.copy(),
+            games.reward.copy(),
+            games.terminated.copy(),
+            games.truncated.copy(),
+            info,
+        )
 
 
 class AtariEnv(gymnasium.Env[Array, Any]):
@@ -264,12 +295,19 @@ class AtariEnv(gymnasium.Env[Array, Any]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 60 / game.config.frame_skip}
         self._game, self._twin = Games(game, 1), None
         if render_mode is not None:
-            self._twin = Games(game, 1, grayscale=False, img_height=SCREEN[0], img_width=SCREEN[1], stack_num=1)
+            self._twin = Games(
+                game, 1, grayscale=False, img_height=SCREEN[0], img_width=SCREEN[1], stack_num=1
+            )
         self._ale = self._game.ales[0]
-        self.observation_space, self.action_space = self._ale.single_observation_space, self._ale.single_action_space
+        self.observation_space, self.action_space = (
+            self._ale.single_observation_space,
+            self._ale.single_action_space,
+        )
         self._life_loss_ends = game.config.life_loss_ends
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
         """Begin a game."""
         super().reset(seed=seed)
         chosen = int(self.np_random.integers(2**31)) if seed is None else seed
@@ -282,8 +320,17 @@ class AtariEnv(gymnasium.Env[Array, Any]):
         for games in self._both():
             games.step(np.array([action], np.int64))
         game = self._game
-        info = {"lives": int(game.lives[0]), LIFE_LOST: self._life_loss_ends and bool(game.life_lost[0])}
-        return game.observation[0].copy(), float(game.reward[0]), bool(game.terminated[0]), bool(game.truncated[0]), info
+        info = {
+            "lives": int(game.lives[0]),
+            LIFE_LOST: self._life_loss_ends and bool(game.life_lost[0]),
+        }
+        return (
+            game.observation[0].copy(),
+            float(game.reward[0]),
+            bool(game.terminated[0]),
+            bool(game.truncated[0]),
+            info,
+        )
 
     def _both(self) -> list[Games]:
         return [self._game] if self._twin is None else [self._game, self._twin]
@@ -294,4 +341,8 @@ class AtariEnv(gymnasium.Env[Array, Any]):
 
     def render(self) -> Any:
         """The screen, [210, 160, 3] bytes."""
-        return np.zeros((*SCREEN, 3), np.uint8) if self._twin is None else self._twin.observation[0, -1].copy()
+        return (
+            np.zeros((*SCREEN, 3), np.uint8)
+            if self._twin is None
+            else self._twin.observation[0, -1].copy()
+        )

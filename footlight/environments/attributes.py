@@ -55,8 +55,14 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, set | frozenset):
         return ("set", *sorted(map(inner, value), key=repr))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = ((field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value))
-        return ("dataclass", type(value).__qualname__, *((name, inner(each)) for name, each in named))
+        named = (
+            (field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value)
+        )
+        return (
+            "dataclass",
+            type(value).__qualname__,
+            *((name, inner(each)) for name, each in named),
+        )
     return _function(value, depth)
 
 
@@ -76,7 +82,10 @@ def _is_incomparable(value: Any) -> bool:
 
 def _function(value: Any, depth: int) -> Any:
     if isinstance(value, functools.partial):
-        return ("partial", *(plain(part, depth + 1) for part in (value.func, value.args, value.keywords)))
+        return (
+            "partial",
+            *(plain(part, depth + 1) for part in (value.func, value.args, value.keywords)),
+        )
     if isinstance(value, types.MethodType):
         value = value.__func__  # the instance that it belongs to is another one in a copy
     if not isinstance(value, types.FunctionType):

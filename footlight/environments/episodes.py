@@ -43,9 +43,13 @@ class EpisodeBook:
         self.index = np.zeros(num_envs, np.int64)
         self.total = np.zeros(num_envs, np.float64)
         self.length = np.zeros(num_envs, np.int64)
-        self.seedless = np.zeros(num_envs, bool)  # episodes that a vector environment has begun by itself
+        self.seedless = np.zeros(
+            num_envs, bool
+        )  # episodes that a vector environment has begun by itself
         self.action: Array | None = None  # [E, ...] of the step that is being made
-        self.called: int | None = None  # the environment that has been called and has not come back yet; or `ALL`
+        self.called: int | None = (
+            None  # the environment that has been called and has not come back yet; or `ALL`
+        )
         self._ones = np.ones(num_envs, np.int64)
 
     def episode_seed(self, env: int) -> int:
@@ -65,7 +69,11 @@ class EpisodeBook:
         """Close the current episodes of `envs` (indices) and turn to the next."""
         columns = (column[envs].tolist() for column in (self.total, self.length, terminated))
         episodes = [Episode(*row) for row in zip(envs.tolist(), *columns, strict=True)]
-        self.index, self.total, self.length = self.index.copy(), self.total.copy(), self.length.copy()
+        self.index, self.total, self.length = (
+            self.index.copy(),
+            self.total.copy(),
+            self.length.copy(),
+        )
         self.index[envs] += 1
         self.total[envs] = self.length[envs] = 0
         return episodes
@@ -114,17 +122,33 @@ class EpisodeBook:
         """In words: what environment `env` (or `ALL`) did, and in which step of which episode, doing what."""
         episode = self._episode(env)
         if episode.env is None:
-            steps = ", ".join(map(str, self.length[:8].tolist())) + (", ..." if len(self.length) > 8 else "")
+            steps = ", ".join(map(str, self.length[:8].tolist())) + (
+                ", ..." if len(self.length) > 8 else ""
+            )
             where = f"the vector environment {verb} at steps {steps} of its episodes"
         else:
-            which = f"its episode {episode.index}" if episode.seed is None else f"the episode with seed {episode.seed}"
+            which = (
+                f"its episode {episode.index}"
+                if episode.seed is None
+                else f"the episode with seed {episode.seed}"
+            )
             where = f"environment {episode.env} {verb} at step {episode.step} of {which}"
         during = "" if self.stream == "episode" else f"{self.stream}: "
-        return during + where + ("" if episode.action is None else f", action {shown(episode.action)}")
+        return (
+            during + where + ("" if episode.action is None else f", action {shown(episode.action)}")
+        )
 
     def _episode(self, env: int, what: str = "") -> FailedEpisode:
         if env == ALL:
-            return FailedEpisode(what, self.stream, None, int(self.index.sum()), None, int(self.length.max()), self.action)
+            return FailedEpisode(
+                what,
+                self.stream,
+                None,
+                int(self.index.sum()),
+                None,
+                int(self.length.max()),
+                self.action,
+            )
         step = int(self.length[env])
         action = self.action[env] if step > 0 and self.action is not None else None
         seed = None if self.seedless[env] else self.episode_seed(env)
@@ -132,7 +156,11 @@ class EpisodeBook:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold."""
-        return {"episode.index": self.index, "episode.total": self.total, "episode.length": self.length}
+        return {
+            "episode.index": self.index,
+            "episode.total": self.total,
+            "episode.length": self.length,
+        }
 
 
 def all_finite(array: Array) -> bool:
@@ -140,14 +168,19 @@ def all_finite(array: Array) -> bool:
     return np.count_nonzero(np.isfinite(array)) == array.size  # in half the time that `all` takes
 
 
-def as_observation(book: EpisodeBook, env: int, observation: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def as_observation(
+    book: EpisodeBook, env: int, observation: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
     """One observation in the stored dtype, checked. Raises `EnvironmentFault` for what its space does not hold, and for NaN."""
     try:
         array = np.asarray(observation)
     except ValueError as error:
         raise book.fault(env, f"the observation is no array: {error}") from error
     if array.shape != shape:
-        raise book.fault(env, f"the observation has shape {array.shape}, its space says {shape} (dtype {array.dtype})")
+        raise book.fault(
+            env,
+            f"the observation has shape {array.shape}, its space says {shape} (dtype {array.dtype})",
+        )
     stored = as_stored(book, env, array, dtype)
     if dtype.kind == "f" and not all_finite(stored):
         book.check(env, "observation", stored)
@@ -160,11 +193,16 @@ def as_stored(book: EpisodeBook, env: int, seen: Array, dtype: np.dtype[Any]) ->
         return seen.copy()
     if seen.dtype.kind not in "biuf":
         raise book.fault(env, f"the observation has dtype {seen.dtype}, its space says {dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for the stored dtype is found to be infinite
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what is too large for the stored dtype is found to be infinite
         stored = seen.astype(dtype)
     if dtype.kind in "iu" and not np.array_equal(stored, seen):
         number = seen[stored != seen][0]
-        raise book.fault(env, f"the observation has dtype {seen.dtype} and {number} in it, its space says {dtype}")
+        raise book.fault(
+            env,
+            f"the observation has dtype {seen.dtype} and {number} in it, its space says {dtype}",
+        )
     return stored
 
 
@@ -184,7 +222,9 @@ def as_rewards(book: EpisodeBook, rewards: Any, valid: Array | None) -> tuple[Ar
     if given.dtype == np.float32:
         rounded = exact.astype(np.float32)
     else:
-        with np.errstate(over="ignore"):  # what is too large for float32 is found to be infinite below
+        with np.errstate(
+            over="ignore"
+        ):  # what is too large for float32 is found to be infinite below
             rounded = exact.astype(np.float32)
     if not all_finite(rounded):
         env = int(np.isfinite(rounded).argmin())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from footlight.environments.episodes import FIX
 from footlight.errors import EnvironmentFault, FootlightError, in_words
-from footlight.interruption import is_interruption
+from footlight.signals import is_interruption
 
 
 @contextlib.contextmanager
@@ -15,7 +15,9 @@ def as_fault(what: str) -> Iterator[None]:
         yield
     except FootlightError:
         raise
-    except BaseException as error:  # sys.exit() in an environment must not end the program, let alone with exit code 0
+    except (
+        BaseException
+    ) as error:  # sys.exit() in an environment must not end the program, let alone with exit code 0
         if is_interruption(error):
             raise
         raise EnvironmentFault(f"{what} raised {in_words(error)} - {FIX}") from error

@@ -28,11 +28,16 @@ def step_answer(answer: Any) -> tuple[Any, Any, Any, Any, Any]:
     if not isinstance(answer, tuple | list):
         raise InterfaceError(f"step returned {_kind(answer)}", _STEP)
     if len(answer) == 4:
-        raise InterfaceError(f"step returned 4 values (observation, reward, done, info), {_OLD}", f"{_STEP}: five values")
+        raise InterfaceError(
+            f"step returned 4 values (observation, reward, done, info), {_OLD}",
+            f"{_STEP}: five values",
+        )
     if len(answer) != 5:
         raise InterfaceError(f"step returned {len(answer)} values instead of 5", _STEP)
     if not isinstance(answer[4], Mapping):
-        raise InterfaceError(f"step returned {_kind(answer[4])} as its info", "return a dict, {} if it is empty")
+        raise InterfaceError(
+            f"step returned {_kind(answer[4])} as its info", "return a dict, {} if it is empty"
+        )
     observation, reward, terminated, truncated, info = answer
     return observation, reward, terminated, truncated, info
 
@@ -42,8 +47,12 @@ def reset_answer(answer: Any) -> tuple[Any, Any]:
     if isinstance(answer, tuple | list) and len(answer) == 2:
         if isinstance(answer[1], Mapping):
             return answer[0], answer[1]
-        if not isinstance(answer[1], int | float | np.number):  # a pair of numbers is an observation
-            raise InterfaceError(f"reset returned {_kind(answer[1])} as its info", "return a dict, {} if it is empty")
+        if not isinstance(
+            answer[1], int | float | np.number
+        ):  # a pair of numbers is an observation
+            raise InterfaceError(
+                f"reset returned {_kind(answer[1])} as its info", "return a dict, {} if it is empty"
+            )
     if answer is None:
         raise InterfaceError("reset returned None", _RESET)
     raise InterfaceError(f"reset returned {_kind(answer)} alone, {_OLD}", f"{_RESET}: two values")
@@ -63,16 +72,25 @@ def old_interface(method: str, error: BaseException) -> InterfaceError | None:
     """The violation behind an exception, if Gym's old interface caused it; otherwise None."""
     if isinstance(error, InterfaceError):
         return error
-    if isinstance(error, TypeError) and re.search(r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)):
+    if isinstance(error, TypeError) and re.search(
+        r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)
+    ):
         remedy = "define reset(self, *, seed=None, options=None), and call super().reset(seed=seed) in it"
         return InterfaceError(f"reset takes no seed, {_OLD}", remedy)
     unpacking = re.match(r"(?:not enough|too many) values to unpack \(expected (\d)", str(error))
-    if isinstance(error, ValueError) and unpacking and _in_gymnasium(error):  # by a wrapper, such as TimeLimit
+    if (
+        isinstance(error, ValueError) and unpacking and _in_gymnasium(error)
+    ):  # by a wrapper, such as TimeLimit
         if method == "step" and unpacking[1] == "5":
             got = re.search(r"got (\d+)", str(error))
-            return InterfaceError(f"step returned {got[1] if got else 'more than 5'} values, {_OLD}", f"{_STEP}: five values")
+            return InterfaceError(
+                f"step returned {got[1] if got else 'more than 5'} values, {_OLD}",
+                f"{_STEP}: five values",
+            )
         if method == "reset" and unpacking[1] == "2":
-            return InterfaceError(f"reset returned an observation alone, {_OLD}", f"{_RESET}: two values")
+            return InterfaceError(
+                f"reset returned an observation alone, {_OLD}", f"{_RESET}: two values"
+            )
     return None
 
 

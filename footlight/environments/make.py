@@ -10,8 +10,8 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from footlight.cleanup import closing
-from footlight.config import build, fields
+from footlight.config.fields import build, fields
+from footlight.contexts import closing
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.naming import Registered
 from footlight.environments.naming import name_of as name_of
@@ -21,10 +21,15 @@ from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import UserError, in_short
-from footlight.interruption import is_interruption
+from footlight.signals import is_interruption
 
 EnvironmentSource = (
-    str | EnvSpec | Registered | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
+    str
+    | EnvSpec
+    | Registered
+    | gymnasium.Env[Any, Any]
+    | VectorEnv[Any, Any, Any]
+    | Callable[[], gymnasium.Env[Any, Any]]
 )
 Environments = SerialEnvironments | VectorEnvironments
 
@@ -50,11 +55,15 @@ def make(
     source = configured(source)
     if isinstance(source, VectorEnv):
         if num_envs not in (None, source.num_envs):
-            raise UserError(f"num_envs is {num_envs} - the given vector environment has {source.num_envs}")
+            raise UserError(
+                f"num_envs is {num_envs} - the given vector environment has {source.num_envs}"
+            )
         return VectorEnvironments(source, seed, stream, owned=False)
     if isinstance(source, gymnasium.Env):
         if num_envs not in (None, 1):
-            raise UserError(f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id")
+            raise UserError(
+                f"num_envs is {num_envs} - one environment was given - give a function that makes one, or an id"
+            )
         return SerialEnvironments([source], seed, stream, owned=False)
     count = num_envs or 1
     if count > 1 and isinstance(source, AtariGame) and vectorization in ("native", "auto"):
@@ -62,7 +71,9 @@ def make(
     if count > 1 and vectorization == "native":
         return VectorEnvironments(_native(source, count), seed, stream)
     if count > 1 and vectorization == "async":
-        return AsyncEnvironments(partial(make_one, source, render_mode), count, seed, stream, supervision)
+        return AsyncEnvironments(
+            partial(make_one, source, render_mode), count, seed, stream, supervision
+        )
     envs = [make_one(source, render_mode) for _ in range(count)]
     if len({id(env.unwrapped) for env in envs}) < count:
         raise UserError(
@@ -72,7 +83,11 @@ def make(
 
 
 def make_for_evaluation(
-    source: EnvironmentSource, seed: int, stream: str, episodes: int, supervision: Supervision | None = None
+    source: EnvironmentSource,
+    seed: int,
+    stream: str,
+    episodes: int,
+    supervision: Supervision | None = None,
 ) -> Environments:
     """Where `episodes` whole episodes are to be evaluated: games all at once, others one after the other. Raises `UserError`.
 
@@ -80,7 +95,13 @@ def make_for_evaluation(
     """
     source = configured(source)
     if isinstance(source, AtariGame):
-        return make(source.whole(), seed, min(episodes, _MOST_EVALUATED_TOGETHER), stream, vectorization="native")
+        return make(
+            source.whole(),
+            seed,
+            min(episodes, _MOST_EVALUATED_TOGETHER),
+            stream,
+            vectorization="native",
+        )
     if supervision is not None and not isinstance(source, gymnasium.Env | VectorEnv):
         return AsyncEnvironments(partial(make_one, source), 1, seed, stream, supervision)
     environments = make(source, seed, stream=stream)
@@ -108,20 +129,30 @@ def configured(
         return source
     if isinstance(source, Registered):
         names = ", ".join(fields(AtariConfig))
-        raise UserError(f"env_kwargs are not for {source.id} - Atari games have options of their own - use {names}")
+        raise UserError(
+            f"env_kwargs are not for {source.id} - Atari games have options of their own - use {names}"
+        )
     return AtariGame(str(source), build(AtariConfig, values or {}))
 
 
 def _native(source: EnvironmentSource, num_envs: int) -> VectorEnv[Any, Any, Any]:
     if not isinstance(source, str | Registered):
-        raise UserError(f"{name_of(source)} has no native version, as it is no id - use sync or async")
+        raise UserError(
+            f"{name_of(source)} has no native version, as it is no id - use sync or async"
+        )
     single = make_one(source)  # which also knows what to say of an id that is wrong
     with closing(single):
-        return make_native(single, name_of(source), num_envs, source.kwargs if isinstance(source, Registered) else {})
+        return make_native(
+            single,
+            name_of(source),
+            num_envs,
+            source.kwargs if isinstance(source, Registered) else {},
+        )
 
 
 def make_one(
-    source: str | Registered | EnvSpec | Callable[[], gymnasium.Env[Any, Any]], render_mode: str | None = None
+    source: str | Registered | EnvSpec | Callable[[], gymnasium.Env[Any, Any]],
+    render_mode: str | None = None,
 ) -> gymnasium.Env[Any, Any]:
     """One environment. Raises `UserError` for an unknown id, a missing package or a function that gives something else."""
     source = configured(source)  # type: ignore[assignment]
@@ -139,10 +170,14 @@ def make_one(
     except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
-        raise UserError(f"{name_of(source)} failed to create an environment - {in_short(error)}") from error
+        raise UserError(
+            f"{name_of(source)} failed to create an environment - {in_short(error)}"
+        ) from error
     if not isinstance(env, gymnasium.Env):
         wanted = "return a gymnasium.Env"
-        raise UserError(f"{name_of(source)} returned {type(env).__name__} - {_foreign(env) or wanted}")
+        raise UserError(
+            f"{name_of(source)} returned {type(env).__name__} - {_foreign(env) or wanted}"
+        )
     return env
 
 

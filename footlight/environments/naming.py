@@ -44,7 +44,9 @@ def name_of(source: Any, environments: Any = None) -> str:
         return _name_of_instance(source)
     made = next(iter(getattr(environments, "envs", ())), None)
     if made is not None and _is_anonymous(source):
-        return str(getattr(made, "name", "")) or _name_of_instance(made)  # `name`: of one in another process
+        return str(getattr(made, "name", "")) or _name_of_instance(
+            made
+        )  # `name`: of one in another process
     return str(getattr(source, "__name__", type(source).__name__)).strip("<>")
 
 
@@ -56,7 +58,11 @@ def code_digest(source: Any) -> str | None:
     if not _is_anonymous(source):
         return None
     cells = [_cell_in_short(cell) for cell in source.__closure__ or ()]
-    parts = [_code_parts(source.__code__), cells, [_in_short(value) for value in source.__defaults__ or ()]]
+    parts = [
+        _code_parts(source.__code__),
+        cells,
+        [_in_short(value) for value in source.__defaults__ or ()],
+    ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
@@ -68,7 +74,12 @@ def _cell_in_short(cell: CellType) -> str:
 
 
 def _code_parts(code: CodeType) -> tuple[Any, ...]:
-    return code.co_code, code.co_names, code.co_varnames, [_constant(part) for part in code.co_consts]
+    return (
+        code.co_code,
+        code.co_names,
+        code.co_varnames,
+        [_constant(part) for part in code.co_consts],
+    )
 
 
 def _constant(part: Any) -> Any:
@@ -97,7 +108,9 @@ def _name_of_partial(source: functools.partial[Any]) -> str:
         parameters = list(inspect.signature(source.func).parameters)
     except (TypeError, ValueError):  # of something built in
         parameters = []
-    named = dict(zip(parameters, source.args, strict=False)) | _numbered(source.args[len(parameters) :])
+    named = dict(zip(parameters, source.args, strict=False)) | _numbered(
+        source.args[len(parameters) :]
+    )
     return _with_arguments(name_of(source.func), named | source.keywords)
 
 
@@ -108,7 +121,11 @@ def _numbered(arguments: Sequence[Any]) -> dict[str, Any]:
 def _name_of_instance(env: Any) -> str:
     spec = getattr(env, "spec", None)
     if spec is not None:
-        return str(spec.id) if isinstance(env, VectorEnv) else _with_arguments(str(spec.id), _own_arguments(spec))
+        return (
+            str(spec.id)
+            if isinstance(env, VectorEnv)
+            else _with_arguments(str(spec.id), _own_arguments(spec))
+        )
     plain = env.unwrapped
     return _with_arguments(type(plain).__name__, _constructor_arguments(plain))
 
@@ -117,7 +134,11 @@ def _own_arguments(spec: EnvSpec) -> dict[str, Any]:
     """The arguments of a spec that are not those which its id is registered with."""
     registered = gymnasium.registry.get(spec.id)
     usual: Mapping[str, Any] = registered.kwargs if registered is not None else {}
-    return {name: value for name, value in spec.kwargs.items() if name not in usual or not _same(value, usual[name])}
+    return {
+        name: value
+        for name, value in spec.kwargs.items()
+        if name not in usual or not _same(value, usual[name])
+    }
 
 
 def _constructor_arguments(env: Any) -> dict[str, Any]:
@@ -148,6 +169,8 @@ def _in_short(value: Any) -> str:
     """A value in a name: literals as they are, of anything else only the type, since its text may hold an address in memory."""
     if value is None or isinstance(value, bool | int | float | str):
         return str(value).replace("/", "-")  # which would be a folder of its own
-    if isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value):
+    if isinstance(value, list | tuple) and all(
+        isinstance(item, bool | int | float | str) for item in value
+    ):
         return "-".join(map(str, value))
     return str(getattr(value, "__name__", type(value).__name__))

@@ -1,7 +1,6 @@
 """Native vector environments: Gymnasium's own, which step all with one NumPy expression, and EnvPool's, which are C++."""
 
 import importlib
-import os
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
@@ -13,13 +12,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from footlight.environments.spaces import describe
 from footlight.errors import UserError
+from footlight.machine import cores
 from footlight.types import Array, BoxAction, Spaces
 
 Step = tuple[Array, Array, Array, Array, dict[str, Any]]
 
 
 def make_native(
-    single: gymnasium.Env[Any, Any], name: str, num_envs: int, kwargs: Mapping[str, Any] = MappingProxyType({})
+    single: gymnasium.Env[Any, Any],
+    name: str,
+    num_envs: int,
+    kwargs: Mapping[str, Any] = MappingProxyType({}),
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments like `single`, the one that the id `name` gives. Raises `UserError` where there are none.
 
@@ -30,19 +33,35 @@ def make_native(
     spec = gymnasium.registry.get(single.spec.id) if single.spec is not None else None
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
         try:
-            return gymnasium.make_vec(spec, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+            return gymnasium.make_vec(
+                spec, num_envs, vectorization_mode="vector_entry_point", **kwargs
+            )
         except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
             given = f" with {', '.join(kwargs)}" if kwargs else ""
-            raise UserError(f"{name} has a native version that cannot be made{given} - {error} - use sync or async") from error
+            raise UserError(
+                f"{name} has a native version that cannot be made{given} - {error} - use sync or async"
+            ) from error
     pool, lacking = _import_envpool()
     if pool is not None and kwargs:
         lacking = "EnvPool does not take the arguments of Gymnasium's"
     elif pool is not None and spec is not None:
         if spec.id in pool.list_all_envs():
-            settings = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
-            return EnvPool(pool, spec.id, num_envs, describe(single.observation_space, single.action_space), settings)
+            settings = (
+                {}
+                if spec.max_episode_steps is None
+                else {"max_episode_steps": spec.max_episode_steps}
+            )
+            return EnvPool(
+                pool,
+                spec.id,
+                num_envs,
+                describe(single.observation_space, single.action_space),
+                settings,
+            )
         lacking = "EnvPool does not know it"
-    raise UserError(f"{name} has no native version - gymnasium has none, and {lacking} - use sync or async")
+    raise UserError(
+        f"{name} has no native version - gymnasium has none, and {lacking} - use sync or async"
+    )
 
 
 class EnvPool(VectorEnv[Array, Array, Array]):
@@ -56,20 +75,30 @@ class EnvPool(VectorEnv[Array, Array, Array]):
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as Gymnasium has it
     takes_seed_for_each = True
 
-    def __init__(self, module: ModuleType, name: str, num_envs: int, like: Spaces, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, module: ModuleType, name: str, num_envs: int, like: Spaces, settings: dict[str, Any]
+    ) -> None:
         self.num_envs, self._module, self._name = num_envs, module, name
         self._settings = {**settings, "num_envs": num_envs, "num_threads": min(num_envs, cores())}
         with _no_warnings():
             spec = module.make_spec(name, **self._settings)
             self.single_observation_space = spec.gymnasium_observation_space
             self.single_action_space = spec.gymnasium_action_space
-            self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
-            self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+            self.observation_space = gymnasium.vector.utils.batch_space(
+                self.single_observation_space, num_envs
+            )
+            self.action_space = gymnasium.vector.utils.batch_space(
+                self.single_action_space, num_envs
+            )
         if not _alike(describe(self.single_observation_space, self.single_action_space), like):
-            raise UserError(f"EnvPool's {name} has other spaces than gymnasium's - what learns in one cannot act in the other")
+            raise UserError(
+                f"EnvPool's {name} has other spaces than gymnasium's - what learns in one cannot act in the other"
+            )
         self._pool: Any = None
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
         """Begin an episode in each; `seed` is one for each."""
         if seed is not None or self._pool is None:
             self.close_extras()
@@ -81,18 +110,15 @@ class EnvPool(VectorEnv[Array, Array, Array]):
 
     def step(self, actions: Array) -> Step:
         """One step of each; those that ended with their last step begin their next episode instead."""
-        observation, reward, terminated, truncated, _ = self._pool.step(np.asarray(actions, self.single_action_space.dtype))
+        observation, reward, terminated, truncated, _ = self._pool.step(
+            np.asarray(actions, self.single_action_space.dtype)
+        )
         return observation, reward, terminated, truncated, {}
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads of the pool."""
         if self._pool is not None:
             self._pool.close()
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _import_envpool() -> tuple[ModuleType | None, str]:
@@ -109,7 +135,10 @@ def _import_envpool() -> tuple[ModuleType | None, str]:
 
 
 def _alike(one: Spaces, other: Spaces) -> bool:
-    if one.observation_shape != other.observation_shape or one.observation_dtype != other.observation_dtype:
+    if (
+        one.observation_shape != other.observation_shape
+        or one.observation_dtype != other.observation_dtype
+    ):
         return False
     if isinstance(one.action, BoxAction) and isinstance(other.action, BoxAction):
         return bool(

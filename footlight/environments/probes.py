@@ -54,12 +54,18 @@ class _Probe(gymnasium.Env[FloatArray, Any]):
 
     def __init__(self, discrete: bool = False) -> None:
         self.observation_space = gymnasium.spaces.Box(-1, 1, (self.num_observations,), np.float32)
-        self.action_space = gymnasium.spaces.Discrete(2) if discrete else gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        self.action_space = (
+            gymnasium.spaces.Discrete(2)
+            if discrete
+            else gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        )
         self.discrete = discrete
         self.clock = 0
         self.seen = np.zeros(self.num_observations, np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[FloatArray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
         super().reset(seed=seed)
         self.clock = 0
         self.seen = self.first()
@@ -276,7 +282,9 @@ class FollowSquare(gymnasium.Env[NDArray[np.uint8], Any]):
         self.clock += 1
         self.dim = min(max(self.dim + int(action) - 1, 0), self.places - 1)
         reward = float(self.dim == self.bright)
-        self.bright = min(max(self.bright + int(self.np_random.integers(-1, 2)), 0), self.places - 1)
+        self.bright = min(
+            max(self.bright + int(self.np_random.integers(-1, 2)), 0), self.places - 1
+        )
         return self.picture(), reward, False, self.clock == self.steps, {}
 
     def best(self) -> int:

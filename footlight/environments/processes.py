@@ -68,7 +68,9 @@ def use_one_thread() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     with contextlib.suppress(OSError, AttributeError):  # only Linux has such a file
-        mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        mapped = {
+            line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()
+        }
         for library in (path for path in mapped if Path(path).name.startswith("libgomp")):
             ctypes.CDLL(library).omp_set_max_active_levels(0)
 

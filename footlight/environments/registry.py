@@ -16,15 +16,22 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from footlight.config import plain
+from footlight.config.fields import plain
+from footlight.config.suggestions import closest
 from footlight.environments.naming import Registered, name_of
-from footlight.errors import UserError, closest, first_line, in_short
-from footlight.interruption import is_interruption
+from footlight.errors import UserError, first_line, in_short
+from footlight.signals import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
-_RESERVED = ("render_mode", "disable_env_checker", "id")  # arguments of `gymnasium.make` that footlight passes
+_RESERVED = (
+    "render_mode",
+    "disable_env_checker",
+    "id",
+)  # arguments of `gymnasium.make` that footlight passes
 _WORDS = {"none": None, "None": None, "True": True, "False": False}  # besides those of JSON
-_OLD_ATARI = re.compile(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]")  # what Atari games were called until v5
+_OLD_ATARI = re.compile(
+    r"(\w+?)(NoFrameskip|Deterministic)?-v[04]"
+)  # what Atari games were called until v5
 
 
 def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
@@ -40,9 +47,13 @@ def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]
         given = dict(map(_key_and_value, given))
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
-            raise UserError(f"env_kwargs has the name {name!r} - it is not a valid argument name - write key=value")
+            raise UserError(
+                f"env_kwargs has the name {name!r} - it is not a valid argument name - write key=value"
+            )
         if name in _RESERVED:
-            raise UserError(f"env_kwargs has {name} - footlight passes that argument itself - leave it out")
+            raise UserError(
+                f"env_kwargs has {name} - footlight passes that argument itself - leave it out"
+            )
     return {name: _literal(name, value) for name, value in given.items()}
 
 
@@ -66,7 +77,11 @@ def _literal(name: str, value: Any) -> Any:
         return [_literal(name, item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: _literal(name, item) for key, item in value.items()}
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+    if (
+        value is None
+        or isinstance(value, bool | int | str)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         return value
     raise UserError(
         f"env_kwargs {name} is {value!r} - a run records numbers, strings, true, false, none and lists of these - "
@@ -86,10 +101,18 @@ def registered(source: Any, kwargs: Mapping[str, Any] | Sequence[str] | None = N
         merged = {**source.kwargs, **given}
         known = gymnasium.registry.get(source.id)
         if known is not None and known.kwargs.keys() <= merged.keys():
-            own = {name: value for name, value in merged.items() if name not in known.kwargs or known.kwargs[name] != value}
+            own = {
+                name: value
+                for name, value in merged.items()
+                if name not in known.kwargs or known.kwargs[name] != value
+            }
             try:
                 is_known = dataclasses.replace(known, kwargs=source.kwargs) == source
-                return registered(source.id, own) if is_known else functools.partial(gymnasium.make, source, **given)
+                return (
+                    registered(source.id, own)
+                    if is_known
+                    else functools.partial(gymnasium.make, source, **given)
+                )
             except UserError:  # arguments that no file can hold
                 pass
         return functools.partial(gymnasium.make, source, **given)
@@ -102,21 +125,33 @@ def registered(source: Any, kwargs: Mapping[str, Any] | Sequence[str] | None = N
     return source
 
 
-def make_registered(source: str | Registered, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+def make_registered(
+    source: str | Registered, render_mode: str | None = None
+) -> gymnasium.Env[Any, Any]:
     """The environment of an id. Raises `UserError` naming the module, the id, the package or the argument that is wrong."""
     named = source if isinstance(source, Registered) else Registered(source)
-    kwargs = copy.deepcopy(dict(named.kwargs)) | ({} if render_mode is None else {"render_mode": render_mode})
+    kwargs = copy.deepcopy(dict(named.kwargs)) | (
+        {} if render_mode is None else {"render_mode": render_mode}
+    )
     _import_module_of(named.id)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of old versions of an environment: the user chose the version
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of old versions of an environment: the user chose the version
             return gymnasium.make(named.id, disable_env_checker=True, **kwargs)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        missing = first_line(error).partition(",")[0]  # after the comma: how to install it without footlight
-        raise UserError(f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}") from error
+        missing = first_line(error).partition(",")[
+            0
+        ]  # after the comma: how to install it without footlight
+        raise UserError(
+            f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}"
+        ) from error
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_unregistered(named.id)) from error
-    except BaseException as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
+    except (
+        BaseException
+    ) as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
         said = f"{named.id!r} cannot be made - {in_short(error)}"
@@ -172,7 +207,9 @@ def _unregistered(name: str) -> str:
     if colon:
         own = [spec.id for spec in gymnasium.registry.values() if _module_of(spec) == module]
         found = f"it registers {', '.join(own)}" if own else "it registers none"
-        write = f"write {module}:{own[0]}" if own else f"call gymnasium.register({short!r}, ...) in it"
+        write = (
+            f"write {module}:{own[0]}" if own else f"call gymnasium.register({short!r}, ...) in it"
+        )
         return f"the module {module!r} registers no environment {short!r} - {found} - {write}"
     game = _OLD_ATARI.fullmatch(name)
     if game and game[2]:
@@ -183,7 +220,9 @@ def _unregistered(name: str) -> str:
 
 def _module_of(spec: EnvSpec) -> str:
     entry: Any = spec.entry_point
-    return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
+    return (
+        entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
+    )
 
 
 def _wrong_argument(named: Registered, error: BaseException) -> str | None:
@@ -214,11 +253,19 @@ def _parameters(name: str) -> list[str]:
     except Exception:  # an entry point that cannot be inspected
         return []
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [parameter.name for parameter in parameters if parameter.kind in kinds and parameter.name not in _RESERVED]
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in kinds and parameter.name not in _RESERVED
+    ]
 
 
 def _remedy(source: str) -> str:
     spec = gymnasium.registry.get(source.split(":")[-1])
     entry = str(spec.entry_point) if spec else source
     extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
-    return f"pip install 'footlight[{extra}]'" if extra else "install the package that the message names"
+    return (
+        f"pip install 'footlight[{extra}]'"
+        if extra
+        else "install the package that the message names"
+    )

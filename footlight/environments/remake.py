@@ -33,12 +33,20 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
     if isinstance(source, gymnasium.Env):
         spec = source.spec
         if spec is None or spec.entry_point is None:
-            raise UserError(f"the environment was given as an object without a spec and cannot be made again - {_REMEDY}")
+            raise UserError(
+                f"the environment was given as an object without a spec and cannot be made again - {_REMEDY}"
+            )
         plain, left_out = _spec_without(spec, "render_mode"), recorders(source)
-        plain.additional_wrappers = tuple(each for each in plain.additional_wrappers if each.name not in left_out)
-        forgetful = [wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None]
+        plain.additional_wrappers = tuple(
+            each for each in plain.additional_wrappers if each.name not in left_out
+        )
+        forgetful = [
+            wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None
+        ]
         if forgetful:
-            raise UserError(f"the environment cannot be made again - {forgetful[0]} does not record its arguments - {_REMEDY}")
+            raise UserError(
+                f"the environment cannot be made again - {forgetful[0]} does not record its arguments - {_REMEDY}"
+            )
 
         def make_again() -> gymnasium.Env[Any, Any]:
             return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))
@@ -48,14 +56,20 @@ def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
     return source
 
 
-def make_another(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+def make_another(
+    source: EnvironmentSource, render_mode: str | None = None
+) -> gymnasium.Env[Any, Any]:
     """Another environment like `source`, without wrappers that write files about its episodes. Raises `UserError`."""
     return without_recorders(make_one(remake(source, render_mode), render_mode))
 
 
 def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
     """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
-    return None if hasattr(source.unwrapped, "env_fns") else _wrapped(source, _base(source, num_envs, None), num_envs)
+    return (
+        None
+        if hasattr(source.unwrapped, "env_fns")
+        else _wrapped(source, _base(source, num_envs, None), num_envs)
+    )
 
 
 def _remake_vector(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Remake:
@@ -72,10 +86,20 @@ def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, 
     if render_mode is None or spec is None or spec.entry_point is None:
         make_row: Callable[[], gymnasium.Env[Any, Any]] = base.env_fns[0]
         return make_row
-    plain = _spec_without(spec, "wrappers", "num_envs", "vectorization_mode", "vector_kwargs", "render_mode", "max_episode_steps")
+    plain = _spec_without(
+        spec,
+        "wrappers",
+        "num_envs",
+        "vectorization_mode",
+        "vector_kwargs",
+        "render_mode",
+        "max_episode_steps",
+    )
     wrappers = spec.kwargs.get("wrappers") or ()
     # `make_vec` may repeat the time limit among the arguments of the class
-    asked = _asked(render_mode) | {name: spec.kwargs[name] for name in ("max_episode_steps",) if name in spec.kwargs}
+    asked = _asked(render_mode) | {
+        name: spec.kwargs[name] for name in ("max_episode_steps",) if name in spec.kwargs
+    }
 
     def make_drawn() -> gymnasium.Env[Any, Any]:
         env = gymnasium.make(plain, disable_env_checker=True, **asked)
@@ -86,7 +110,9 @@ def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, 
     return make_drawn
 
 
-def _base(source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | None) -> VectorEnv[Any, Any, Any]:
+def _base(
+    source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | None
+) -> VectorEnv[Any, Any, Any]:
     """The innermost environment, with this number of rows; 0 only checks that it can be made. Raises `UserError`."""
     base: Any = source.unwrapped
     if hasattr(base, "env_fns"):
@@ -95,19 +121,27 @@ def _base(source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | No
         mode = AutoresetMode.NEXT_STEP if same_step else base.metadata.get("autoreset_mode")
         if num_envs == 0:
             return source
-        makes = [lambda: without_recorders(make_one(_row(base, render_mode), render_mode))] * num_envs
+        makes = [
+            lambda: without_recorders(make_one(_row(base, render_mode), render_mode))
+        ] * num_envs
         return SyncVectorEnv(makes, autoreset_mode=mode)
     spec = source.spec
     if spec is None or spec.vector_entry_point is None:
         name = type(base).__name__
-        raise UserError(f"the vector environment {name} has no spec and cannot be made again - {_REMEDY}")
+        raise UserError(
+            f"the vector environment {name} has no spec and cannot be made again - {_REMEDY}"
+        )
     if num_envs == 0:
         return source
     plain = _spec_without(spec, "num_envs", "vectorization_mode", "render_mode")
-    return gymnasium.make_vec(plain, num_envs, vectorization_mode="vector_entry_point", **_asked(render_mode))
+    return gymnasium.make_vec(
+        plain, num_envs, vectorization_mode="vector_entry_point", **_asked(render_mode)
+    )
 
 
-def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any]:
+def _wrapped(
+    source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], num_envs: int
+) -> VectorEnv[Any, Any, Any]:
     """Wrap `base` in copies of all wrappers of `source`. Raises `UserError`."""
     if not isinstance(source, VectorWrapper):
         return base
@@ -117,7 +151,9 @@ def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], n
     name = type(source).__name__
     try:
         # A copy has the state and the arguments of the wrapper, whether or not it records them, around another environment
-        wrapper: Any = copy.deepcopy(source, {id(source.env): inner, id(source.unwrapped): inner.unwrapped})
+        wrapper: Any = copy.deepcopy(
+            source, {id(source.env): inner, id(source.unwrapped): inner.unwrapped}
+        )
     except Exception as error:  # locks, files, handles: anything that cannot be copied
         raise UserError(
             f"the environment cannot be made again - {name} cannot be copied ({type(error).__name__}: {error}) - {_REMEDY}"
@@ -125,7 +161,9 @@ def _wrapped(source: VectorEnv[Any, Any, Any], base: VectorEnv[Any, Any, Any], n
     for space in ("observation_space", "action_space"):
         if getattr(wrapper, f"_{space}", None) is not None:
             setattr(wrapper, space, batch_space(getattr(source, f"single_{space}"), num_envs))
-    if type(source).__module__.startswith("gymnasium."):  # whose arrays have a row for each environment
+    if type(source).__module__.startswith(
+        "gymnasium."
+    ):  # whose arrays have a row for each environment
         for attribute, value in vars(wrapper).items():
             if isinstance(value, np.ndarray) and value.ndim and len(value) == source.num_envs:
                 setattr(wrapper, attribute, value[:num_envs].copy())
@@ -142,7 +180,9 @@ def _spec_without(spec: Any, *names: str) -> Any:
 
 
 def _asked(render_mode: str | None) -> dict[str, Any]:
-    return {} if render_mode is None else {"render_mode": render_mode}  # not every environment takes the argument
+    return (
+        {} if render_mode is None else {"render_mode": render_mode}
+    )  # not every environment takes the argument
 
 
 class SingleRow(gymnasium.Env[Any, Any]):
@@ -150,10 +190,15 @@ class SingleRow(gymnasium.Env[Any, Any]):
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         self.env = env
-        self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
+        self.observation_space, self.action_space = (
+            env.single_observation_space,
+            env.single_action_space,
+        )
         self.metadata, self.render_mode, self.spec = env.metadata, env.render_mode, env.spec
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
         return observation[0], info

@@ -27,20 +27,24 @@ from footlight.environments.interface import as_flag, old_interface, reset_answe
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError, in_words
-from footlight.interruption import is_interruption
+from footlight.signals import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
 
 
 def replayed_steps(arrays: Mapping[str, Array]) -> int:
     """Number of steps that `SerialEnvironments.restore` takes."""
     taken = (actions for name, actions in arrays.items() if name.startswith("actions."))
-    return sum(actions.shape[0] for actions in taken if actions.ndim)  # 0 dimensions: a forged file, refused when restored
+    return sum(
+        actions.shape[0] for actions in taken if actions.ndim
+    )  # 0 dimensions: a forged file, refused when restored
 
 
 class SerialEnvironments:
     """E single environments with their own autoreset."""
 
-    def __init__(self, envs: list[gymnasium.Env[Any, Any]], seed: int, stream: str, owned: bool = True) -> None:
+    def __init__(
+        self, envs: list[gymnasium.Env[Any, Any]], seed: int, stream: str, owned: bool = True
+    ) -> None:
         self.envs, self.owned = envs, owned
         self.num_envs = len(envs)
         for env in envs[1:]:
@@ -49,19 +53,28 @@ class SerialEnvironments:
         self.spaces = describe(envs[0].observation_space, envs[0].action_space)
         self.observation_space, self.action_space = envs[0].observation_space, envs[0].action_space
         self.book = EpisodeBook(self.num_envs, seed, stream)
-        self._shape, self._dtype = self.spaces.observation_shape, np.dtype(self.spaces.observation_dtype)
+        self._shape, self._dtype = (
+            self.spaces.observation_shape,
+            np.dtype(self.spaces.observation_dtype),
+        )
         # MuJoCo's float64 is gathered as it is, and rounded for all environments at once
-        self._seen_dtype = np.dtype(np.float64) if self.observation_space.dtype == np.float64 else self._dtype
+        self._seen_dtype = (
+            np.dtype(np.float64) if self.observation_space.dtype == np.float64 else self._dtype
+        )
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.can_abandon = True
         self.finished: list[Episode] = []  # by the last step
-        self._discrete = isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
+        self._discrete = (
+            isinstance(self.spaces.action, DiscreteAction) and self.spaces.action.shape == ()
+        )
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
         """Called with a fault after which a new episode begins; None: faults are raised."""
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row: dict[int, int] = {}  # by environment, since its last step
         self._scalar = np.dtype(self.action_space.dtype).type
-        self._actions = [bytearray() for _ in envs]  # of the current episodes, side by side: an episode may never end
+        self._actions = [
+            bytearray() for _ in envs
+        ]  # of the current episodes, side by side: an episode may never end
         self._action_row = np.zeros(0)  # which dtype and shape one of them has
 
     def reset(self) -> Array:
@@ -78,7 +91,11 @@ class SerialEnvironments:
 
     def abandon(self, envs: Sequence[int]) -> None:
         """Abandon the current episodes of these environments and begin new ones. Raises `EnvironmentFault`."""
-        before, page, actions = self.observation.copy(), self.book.position, [bytearray(taken) for taken in self._actions]
+        before, page, actions = (
+            self.observation.copy(),
+            self.book.position,
+            [bytearray(taken) for taken in self._actions],
+        )
         try:
             self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
             self.restart(envs)
@@ -113,7 +130,9 @@ class SerialEnvironments:
         for env in ended:
             self._actions[env].clear()
         valid = ~np.isin(np.arange(self.num_envs), self.failed) if self.failed else None
-        return Transition(before, action, reward.astype(np.float32), successor, terminated, truncated, valid)
+        return Transition(
+            before, action, reward.astype(np.float32), successor, terminated, truncated, valid
+        )
 
     def _keep(self, action: Array) -> None:
         rows = np.ascontiguousarray(action)
@@ -135,13 +154,22 @@ class SerialEnvironments:
             episode.actions = np.empty((0, *self.spaces.action.shape), self.action_space.dtype)
         else:
             last = np.array(episode.action)[None]
-            episode.actions = np.concatenate([self._taken(episode.env), last]) if self._actions[episode.env] else last
+            episode.actions = (
+                np.concatenate([self._taken(episode.env), last])
+                if self._actions[episode.env]
+                else last
+            )
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.book.finish_all(np.array(ended), terminated)
         if self.failed:  # the failed step does not count
-            shorter = [each._replace(length=each.length - (each.env in self.failed)) for each in self.finished]
-            self.finished = [each._replace(fault=each.env in self.failed) for each in shorter if each.length]
+            shorter = [
+                each._replace(length=each.length - (each.env in self.failed))
+                for each in self.finished
+            ]
+            self.finished = [
+                each._replace(fault=each.env in self.failed) for each in shorter if each.length
+            ]
         self._ask_resets(ended)
         for env in ended:
             self._begin(env)
@@ -163,7 +191,9 @@ class SerialEnvironments:
         count = self._faults_in_a_row.get(env, 0) + 1
         if count == MAX_FAULTS:
             assert fault.episode is not None
-            raise self.book.fault(env, f"{fault.episode.what}; that was the {count}th fault in a row") from fault.__cause__
+            raise self.book.fault(
+                env, f"{fault.episode.what}; that was the {count}th fault in a row"
+            ) from fault.__cause__
         self._faults_in_a_row[env] = count
         self._tell_actions(fault)
         self.on_fault(fault)
@@ -181,13 +211,19 @@ class SerialEnvironments:
         for env in range(num_envs):
             try:
                 observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
-                if type(observed) is np.ndarray and observed.dtype == dtype and observed.shape == shape:
+                if (
+                    type(observed) is np.ndarray
+                    and observed.dtype == dtype
+                    and observed.shape == shape
+                ):
                     seen[env] = observed
                 else:
                     seen[env] = as_observation(self.book, env, observed, shape, self._dtype)
                 reward[env] = as_reward(self.book, env, earned)
                 if self.on_fault is not None and self._dtype.kind == "f":
-                    self.book.check(env, "observation", as_stored(self.book, env, seen[env], self._dtype))
+                    self.book.check(
+                        env, "observation", as_stored(self.book, env, seen[env], self._dtype)
+                    )
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 seen[env], reward[env] = self.observation[env], 0
@@ -201,9 +237,13 @@ class SerialEnvironments:
         if dtype == self._dtype:
             successor = seen
         else:
-            with np.errstate(over="ignore"):  # what is too large for the stored dtype is found to be infinite below
+            with np.errstate(
+                over="ignore"
+            ):  # what is too large for the stored dtype is found to be infinite below
                 successor = seen.astype(self._dtype)
-        if self._dtype.kind == "f" and not all_finite(successor):  # once for all: to ask for each would cost as much as its step
+        if self._dtype.kind == "f" and not all_finite(
+            successor
+        ):  # once for all: to ask for each would cost as much as its step
             for env in range(num_envs):
                 self.book.check(env, "observation", successor[env])
         return successor, reward, terminated, truncated, ended
@@ -212,12 +252,23 @@ class SerialEnvironments:
         self.book.called = env
         try:
             answer: Any = self.envs[env].step(self.given(action))
-            if type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict:  # a call would cost more
+            if (
+                type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict
+            ):  # a call would cost more
                 answer = step_answer(answer)
             observed, reward, terminated, truncated, info = answer
             if type(terminated) is not bool or type(truncated) is not bool:
-                terminated, truncated = as_flag("terminated", terminated), as_flag("truncated", truncated)
-            return observed, reward, terminated, truncated, LIFE_LOST in info and bool(info[LIFE_LOST])
+                terminated, truncated = (
+                    as_flag("terminated", terminated),
+                    as_flag("truncated", truncated),
+                )
+            return (
+                observed,
+                reward,
+                terminated,
+                truncated,
+                LIFE_LOST in info and bool(info[LIFE_LOST]),
+            )
         except BaseException as error:  # also sys.exit(), which would end the program
             if is_interruption(error):
                 raise
@@ -227,7 +278,11 @@ class SerialEnvironments:
 
     def _failed(self, env: int, method: str, error: BaseException) -> EnvironmentFault:
         if isinstance(error, WorkerLost):
-            return self.book.fault(env, str(error), "look for what ended it, or take on_worker_death restart; the state is saved")
+            return self.book.fault(
+                env,
+                str(error),
+                "look for what ended it, or take on_worker_death restart; the state is saved",
+            )
         if (slip := old_interface(method, error)) is not None:
             return self.book.fault(env, *slip.args)
         return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
@@ -257,8 +312,15 @@ class SerialEnvironments:
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold: where the episodes stand and how they got there."""
-        actions = {f"actions.{env}": self._taken(env) for env, taken in enumerate(self._actions) if taken}
-        return {**self.book.arrays(), "observation": self.observation, **actions, **saved_statistics(self)}
+        actions = {
+            f"actions.{env}": self._taken(env) for env, taken in enumerate(self._actions) if taken
+        }
+        return {
+            **self.book.arrays(),
+            "observation": self.observation,
+            **actions,
+            **saved_statistics(self),
+        }
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
         """Put fresh environments where the saved ones stood, by replaying the actions of their current episodes.
@@ -266,12 +328,21 @@ class SerialEnvironments:
         Gives the indices of environments that did not come out where they had been: these begin a new episode.
         Raises `ValueError` or `KeyError` for arrays of other environments.
         """
-        seen, taken = arrays["observation"], {env: arrays.get(f"actions.{env}") for env in range(self.num_envs)}
+        seen, taken = (
+            arrays["observation"],
+            {env: arrays.get(f"actions.{env}") for env in range(self.num_envs)},
+        )
         self.book.index[:] = arrays["episode.index"].reshape(self.num_envs)
-        wrong = [env for env, actions in taken.items() if actions is not None and not self._are_actions(actions)]
+        wrong = [
+            env
+            for env, actions in taken.items()
+            if actions is not None and not self._are_actions(actions)
+        ]
         if wrong or seen.shape != self.observation.shape or self.book.index.min() < 0:
             raise ValueError("episodes of other environments were saved")
-        restore_statistics(self, arrays, frozen=True)  # so that normalized observations are the same again
+        restore_statistics(
+            self, arrays, frozen=True
+        )  # so that normalized observations are the same again
         astray = []
         for env in range(self.num_envs):
             actions = taken[env]
@@ -290,7 +361,11 @@ class SerialEnvironments:
         return astray
 
     def _are_actions(self, actions: Array) -> bool:
-        return actions.shape[1:] == self.spaces.action.shape and actions.dtype.kind in "biuf" and all_finite(actions)
+        return (
+            actions.shape[1:] == self.spaces.action.shape
+            and actions.dtype.kind in "biuf"
+            and all_finite(actions)
+        )
 
     def replay(self, env: int, actions: Array) -> bool:
         """Begin the current episode of `env` again and play these actions, or as many as there are until it ends.
@@ -305,7 +380,9 @@ class SerialEnvironments:
             try:
                 observed, reward, terminated, truncated, _ = self._step(env, action)
                 self.book.total[env] += as_reward(self.book, env, reward)
-                self.observation[env] = as_observation(self.book, env, observed, self._shape, self._dtype)
+                self.observation[env] = as_observation(
+                    self.book, env, observed, self._shape, self._dtype
+                )
             except EnvironmentFault as fault:
                 self._tell_actions(fault)
                 raise

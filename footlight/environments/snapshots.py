@@ -95,7 +95,9 @@ def _layout(env: VectorEnv[Any, Any, Any]) -> Layout:
 
 def _require_like(name: str, saved: Array, like: Array) -> None:
     if saved.shape != like.shape or saved.dtype != like.dtype:
-        raise ValueError(f"{name} is {saved.dtype}{list(saved.shape)}, expected {like.dtype}{list(like.shape)}")
+        raise ValueError(
+            f"{name} is {saved.dtype}{list(saved.shape)}, expected {like.dtype}{list(like.shape)}"
+        )
     if saved.dtype.kind == "f" and not np.isfinite(saved).all():
         raise ValueError(f"{name} has a number that is not finite")
     if saved.dtype.kind == "i" and saved.min(initial=0) < 0:

@@ -19,7 +19,9 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
     """The spaces of one environment. Raises `UserError` for a kind that is not supported."""
     if not isinstance(observation_space, gymnasium.spaces.Box):
         found, remedy = _kind(observation_space), _to_box(observation_space)
-        raise UserError(f"the observation space is {found} - footlight takes Box observations - {remedy}")
+        raise UserError(
+            f"the observation space is {found} - footlight takes Box observations - {remedy}"
+        )
     if observation_space.shape == ():
         raise UserError(
             "observations are single numbers, of shape () - footlight takes arrays - "
@@ -55,20 +57,30 @@ def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> N
         have, shown = "box", f"continuous (Box of {spaces.action.size})"
     else:
         sizes = spaces.action.sizes
-        have, shown = ("discrete", f"Discrete({sizes[0]})") if len(sizes) == 1 else ("several", f"{len(sizes)} discrete choices")
+        have, shown = (
+            ("discrete", f"Discrete({sizes[0]})")
+            if len(sizes) == 1
+            else ("several", f"{len(sizes)} discrete choices")
+        )
     fitting = {"box": ("box",), "discrete": ("discrete", "single"), "several": ("discrete",)}[have]
     if not set(fitting) & set(kinds):
         wanted = "continuous actions" if "box" in kinds else "one discrete choice a step"
-        raise UserError(f"{algorithm} needs {wanted} - this environment's are {shown} - take {_FITTING[have]}")
+        raise UserError(
+            f"{algorithm} needs {wanted} - this environment's are {shown} - take {_FITTING[have]}"
+        )
 
 
 def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
     if isinstance(space, gymnasium.spaces.Box):
         return _box_action(space)
     if isinstance(space, gymnasium.spaces.Discrete):
-        return DiscreteAction(sizes=(int(space.n),), starts=(int(space.start),), dtype=str(space.dtype))
+        return DiscreteAction(
+            sizes=(int(space.n),), starts=(int(space.start),), dtype=str(space.dtype)
+        )
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        sizes, starts = (tuple(int(n) for n in array.flatten()) for array in (space.nvec, space.start))
+        sizes, starts = (
+            tuple(int(n) for n in array.flatten()) for array in (space.nvec, space.start)
+        )
     elif isinstance(space, gymnasium.spaces.MultiBinary):
         sizes = (2,) * int(np.prod(space.shape))
         starts = (0,) * len(sizes)
@@ -76,12 +88,16 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
         raise UserError(
             f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete and MultiBinary actions"
         )
-    return DiscreteAction(sizes=sizes, starts=starts, shape=tuple(space.shape), dtype=str(space.dtype))
+    return DiscreteAction(
+        sizes=sizes, starts=starts, shape=tuple(space.shape), dtype=str(space.dtype)
+    )
 
 
 def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     if not np.issubdtype(space.dtype, np.floating):
-        raise UserError(f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating point")
+        raise UserError(
+            f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating point"
+        )
     infinite = np.argwhere(~(np.isfinite(space.low) & np.isfinite(space.high)))
     if len(infinite):
         where = ", ".join(str(index.tolist()) for index in infinite[:3])
@@ -90,7 +106,9 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
             "wrap it in gymnasium.wrappers.TransformAction with the identity and a Box that has bounds"
         )
     if not space.low.size or np.any(space.low >= space.high):
-        raise UserError(f"the action space {space} leaves nothing to choose - low must be below high in each dimension")
+        raise UserError(
+            f"the action space {space} leaves nothing to choose - low must be below high in each dimension"
+        )
     return BoxAction(low=space.low.copy(), high=space.high.copy())
 
 
@@ -109,7 +127,9 @@ def _to_box(space: Any) -> str:
         return "wrap the environment in gymnasium.wrappers.FlattenObservation"
     if isinstance(space, gymnasium.spaces.Dict):
         good = [name for name, part in space.items() if _can_flatten(part)]
-        bad = ", ".join(f"{name!r} ({type(part).__name__})" for name, part in space.items() if name not in good)
+        bad = ", ".join(
+            f"{name!r} ({type(part).__name__})" for name, part in space.items() if name not in good
+        )
         if good:
             return (
                 f"{bad} cannot be flattened, so leave that out first: gymnasium.wrappers.FlattenObservation("
@@ -130,4 +150,8 @@ def _can_flatten(space: gymnasium.Space[Any]) -> bool:
 
 
 def _kind(space: gymnasium.Space[Any]) -> str:
-    return f"a {type(space).__name__}" if isinstance(space, gymnasium.Space) else f"not a Gymnasium space ({space!r:.80})"
+    return (
+        f"a {type(space).__name__}"
+        if isinstance(space, gymnasium.Space)
+        else f"not a Gymnasium space ({space!r:.80})"
+    )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from footlight.cleanup import close_quietly
+from footlight.contexts import close_quietly
 from footlight.environments.attributes import INCOMPARABLE, differ, plain
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import SingleRow, make_another, remake_rows
@@ -30,7 +30,7 @@ from footlight.environments.wrappers import (
     write_statistics,
 )
 from footlight.errors import UserError
-from footlight.interruption import is_interruption
+from footlight.signals import is_interruption
 from footlight.streams import derived_seed
 from footlight.types import Array
 
@@ -44,10 +44,23 @@ _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 # Attributes of an object that say nothing about its episodes
 _STATES = {
     *("render_mode", "metadata", "_metadata", "isopen", "closed"),
-    *("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"),  # how it was made, as its copy was
+    *(
+        "spec",
+        "_cached_spec",
+        "_saved_kwargs",
+        "_ezpickle_args",
+        "_ezpickle_kwargs",
+    ),  # how it was made, as its copy was
 }
-_TRANSPARENT = (SingleRow, gymnasium.wrappers.common.PassiveEnvChecker, gymnasium.wrappers.common.OrderEnforcing)
-_HISTORY = gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics
+_TRANSPARENT = (
+    SingleRow,
+    gymnasium.wrappers.common.PassiveEnvChecker,
+    gymnasium.wrappers.common.OrderEnforcing,
+)
+_HISTORY = (
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.vector.RecordEpisodeStatistics,
+)
 
 
 class TooLong(Exception):
@@ -61,7 +74,9 @@ class Budget:
     no slow one. Environments of less than 20 ms a step are far from the limit, so that no verdict depends on the clock.
     """
 
-    def __init__(self, steps: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, steps: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.steps, self.seconds, self._clock = steps, seconds, clock
         self.taken: list[float] = []
 
@@ -74,7 +89,9 @@ class Budget:
         enough = len(self.taken) >= JUDGED_STEPS
         projected = float(np.median(self.taken[:JUDGED_STEPS])) * self.steps if enough else 0.0
         if (longest := max(sum(self.taken), projected)) > self.seconds:
-            raise TooLong(f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed")
+            raise TooLong(
+                f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed"
+            )
 
 
 class _Seen(NamedTuple):
@@ -100,7 +117,10 @@ def why_different(source: EnvironmentSource, seed: int) -> str | None:
         try:
             other: Any = make_another(source)
             closing.callback(close_quietly, other)
-            if isinstance(source, VectorEnv) and (rows := remake_rows(source, source.num_envs)) is not None:
+            if (
+                isinstance(source, VectorEnv)
+                and (rows := remake_rows(source, source.num_envs)) is not None
+            ):
                 other = rows
                 closing.callback(close_quietly, other)
             given = closing.enter_context(_borrowed(source))
@@ -113,7 +133,9 @@ def why_different(source: EnvironmentSource, seed: int) -> str | None:
             )
         except UserError as error:
             return str(error).partition(" - give ")[0]
-        except BaseException as error:  # the user's own code, in a copy that was made without the user
+        except (
+            BaseException
+        ) as error:  # the user's own code, in a copy that was made without the user
             if is_interruption(error):
                 raise
             return f"a trial in the given object and in a copy failed with {type(error).__name__}: {error}"
@@ -128,7 +150,10 @@ def _single(env: Any) -> Any:
     """Something with the spaces of a single environment."""
     if isinstance(env, VectorEnv):
         single = gymnasium.Env[Any, Any]()
-        single.observation_space, single.action_space = env.single_observation_space, env.single_action_space
+        single.observation_space, single.action_space = (
+            env.single_observation_space,
+            env.single_action_space,
+        )
         return single
     return env
 
@@ -145,10 +170,14 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     space.seed(derived_seed(seed, "actions on trial"))
     actions = [np.asarray(space.sample()) for _ in range(STEPS)]
     start = derived_seed(seed, "trial")
-    (first, too_long), (second, also_too_long) = (_play(env, start, actions) for env in (given, other))
+    (first, too_long), (second, also_too_long) = (
+        _play(env, start, actions) for env in (given, other)
+    )
     wrong = next(filter(None, map(_first_difference, first, second)), None)
     if wrong is None:
-        if (why := too_long or also_too_long) is not None and min(len(first), len(second)) < ENOUGH_STEPS:
+        if (why := too_long or also_too_long) is not None and min(
+            len(first), len(second)
+        ) < ENOUGH_STEPS:
             return f"the comparison of the given object with a copy was stopped: {why}"
         return None
     again, _ = _play(given, start, actions)
@@ -176,7 +205,14 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
                     observation, _ = env.reset(seed=start)
                 episode, length = episode + 1, 0
                 nothing = np.zeros(env.num_envs if is_vector else 1)
-                seen.append(_Seen(np.array(observation if is_vector else [observation]), nothing, nothing, nothing))
+                seen.append(
+                    _Seen(
+                        np.array(observation if is_vector else [observation]),
+                        nothing,
+                        nothing,
+                        nothing,
+                    )
+                )
             taken: Any = np.array([action] * env.num_envs) if is_vector else action.copy()
             if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
                 taken = int(action)
@@ -184,8 +220,13 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
                 parts = env.step(taken)[:4]
             length += 1
             step = _Seen(*(np.array(part if is_vector else [part]) for part in parts))
-            if (step.terminated | step.truncated).any():  # what is seen may be of the next episode already
-                length, step = EPISODE_STEPS, step._replace(observation=np.zeros_like(step.observation))
+            if (
+                step.terminated | step.truncated
+            ).any():  # what is seen may be of the next episode already
+                length, step = (
+                    EPISODE_STEPS,
+                    step._replace(observation=np.zeros_like(step.observation)),
+                )
             seen.append(step)
     except TooLong as too_long:
         return seen, too_long
@@ -204,13 +245,21 @@ def _first_difference(one: _Seen, other: _Seen) -> str | None:
     for name, mine, theirs in zip(_Seen._fields, one, other, strict=True):
         if mine.shape[1:] != theirs.shape[1:]:
             return f"the shape of the {name}"
-        close = np.isclose(mine.astype(np.float64), theirs.astype(np.float64), _CLOSE, _CLOSE * _CLOSE, equal_nan=True)
+        close = np.isclose(
+            mine.astype(np.float64),
+            theirs.astype(np.float64),
+            _CLOSE,
+            _CLOSE * _CLOSE,
+            equal_nan=True,
+        )
         if not close.all():
             return f"the {name}" if name in ("observation", "reward") else name
     return None
 
 
-def _different_settings(given: Any, other: Any, fresh: list[dict[str, Any]], source: Any) -> str | None:
+def _different_settings(
+    given: Any, other: Any, fresh: list[dict[str, Any]], source: Any
+) -> str | None:
     """A setting of the given object that its copy lacks. Such as a goal, it need not show in a short trial.
 
     Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
@@ -228,14 +277,22 @@ def _different_settings(given: Any, other: Any, fresh: list[dict[str, Any]], sou
                         closing.callback(close_quietly, third)
                         if _attributes(third)[number].get(name) == value:
                             values = f" ({value!r:.40} in place of {has[name]!r:.40})"
-                            values = "" if any(isinstance(each, tuple) for each in (value, has[name])) else values
+                            values = (
+                                ""
+                                if any(isinstance(each, tuple) for each in (value, has[name]))
+                                else values
+                            )
                             return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
     return None
 
 
 def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
     """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
-    layers = [layer for layer in chain(env, row) if not isinstance(layer, _TRANSPARENT) and not hasattr(layer, "env_fns")]
+    layers = [
+        layer
+        for layer in chain(env, row)
+        if not isinstance(layer, _TRANSPARENT) and not hasattr(layer, "env_fns")
+    ]
     found = []
     for layer in layers:
         rows = layer.num_envs if isinstance(layer, VectorEnv) else None
@@ -245,7 +302,8 @@ def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
             if name not in _STATES and not _has_rows(value, rows)
         }
         found.append(
-            {"class": type(layer).__name__} | {name: value for name, value in values.items() if value is not INCOMPARABLE}
+            {"class": type(layer).__name__}
+            | {name: value for name, value in values.items() if value is not INCOMPARABLE}
         )
     return found
 
@@ -264,13 +322,19 @@ def _borrowed(env: Any) -> Iterator[Any]:
     """The object for a trial, without recorders of files; statistics and records of episodes are put back afterwards."""
     rows = env.num_envs if isinstance(env, VectorEnv) else 1
     seen = [layer for row in range(rows) for layer in chain(env, row)]
-    before = [(layer, dict(vars(layer))) for layer in seen if isinstance(layer, _HISTORY) or statistics_wrappers(layer)]
+    before = [
+        (layer, dict(vars(layer)))
+        for layer in seen
+        if isinstance(layer, _HISTORY) or statistics_wrappers(layer)
+    ]
     for _, kept in before:
         for name, value in kept.items():
             if isinstance(value, np.ndarray) or type(value).__name__ == "deque":
                 kept[name] = copy.copy(value)
     inner = [(layer, "env", layer.env) for layer in seen if "env" in vars(layer)]
-    inner += [(layer, "envs", layer.envs) for layer in chain(env) if isinstance(layer, SyncVectorEnv)]
+    inner += [
+        (layer, "envs", layer.envs) for layer in chain(env) if isinstance(layer, SyncVectorEnv)
+    ]
     try:
         for layer, name, wrapped in inner:
             if name == "envs":

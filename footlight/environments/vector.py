@@ -22,10 +22,12 @@ from footlight.environments.snapshots import PREFIX, read_state, why_unknown, wr
 from footlight.environments.spaces import describe
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError, in_words
-from footlight.interruption import is_interruption
+from footlight.signals import is_interruption
 from footlight.types import Array, Transition
 
-RESETTING = PREFIX + "resetting"  # in a checkpoint: environments whose next step only begins an episode
+RESETTING = (
+    PREFIX + "resetting"
+)  # in a checkpoint: environments whose next step only begins an episode
 
 
 class VectorEnvironments:
@@ -35,25 +37,39 @@ class VectorEnvironments:
     successor is in `info["final_obs"]`. Under DISABLED the ended environments are reset here, from derived seeds.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], seed: int, stream: str, owned: bool = True) -> None:
+    def __init__(
+        self, env: VectorEnv[Any, Any, Any], seed: int, stream: str, owned: bool = True
+    ) -> None:
         self.env, self.mode, self.owned = env, autoreset_mode(env), owned
-        self.can_abandon = self.mode == AutoresetMode.DISABLED  # otherwise only all can be reset together
+        self.can_abandon = (
+            self.mode == AutoresetMode.DISABLED
+        )  # otherwise only all can be reset together
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
-        self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
+        self.observation_space, self.action_space = (
+            env.single_observation_space,
+            env.single_action_space,
+        )
         self.book = EpisodeBook(self.num_envs, seed, stream)
-        self._shape, self._dtype = self.spaces.observation_shape, np.dtype(self.spaces.observation_dtype)
+        self._shape, self._dtype = (
+            self.spaces.observation_shape,
+            np.dtype(self.spaces.observation_dtype),
+        )
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
         """Called with a fault after which new episodes begin; None: faults are raised."""
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row = 0
-        self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step; None is none
+        self._resetting: Array | None = (
+            None  # NEXT_STEP: which ended at the last step; None is none
+        )
         self.why_inexact = why_unknown(env)  # None: a checkpoint can hold the state
         self._is_in_step = False  # the environment's state is that of `observation`: not before a reset, nor after a fault
         plain = env.unwrapped  # Gymnasium's interface has one seed for all; these take one for each
-        self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(plain, "takes_seed_for_each", False)
+        self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(
+            plain, "takes_seed_for_each", False
+        )
 
     def reset(self) -> Array:
         """Begin an episode in each environment; its observations [E, ...]."""
@@ -115,7 +131,10 @@ class VectorEnvironments:
 
     def _survive(self, fault: EnvironmentFault) -> None:
         """Begin new episodes in all environments: it is unknown which of them are still intact."""
-        page, self.failed = (self.book.index, self.book.total, self.book.length), list(range(self.num_envs))
+        page, self.failed = (
+            (self.book.index, self.book.total, self.book.length),
+            list(range(self.num_envs)),
+        )
         while True:
             self._faults_in_a_row += 1
             if self._faults_in_a_row == MAX_FAULTS:
@@ -136,7 +155,9 @@ class VectorEnvironments:
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, earned, terminated, truncated, info = self._called("step", action.copy())  # which it may change
+        observed, earned, terminated, truncated, info = self._called(
+            "step", action.copy()
+        )  # which it may change
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
@@ -151,9 +172,13 @@ class VectorEnvironments:
         if len(ended):
             if same_step:
                 if "final_obs" not in info:
-                    raise self.book.fault(int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs")
+                    raise self.book.fault(
+                        int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs"
+                    )
                 for env in ended.tolist():
-                    successor[env] = as_observation(self.book, env, info["final_obs"][env], self._shape, self._dtype)
+                    successor[env] = as_observation(
+                        self.book, env, info["final_obs"][env], self._shape, self._dtype
+                    )
             self.finished = self.book.finish_all(ended, terminated)
             self.book.seedless[ended] = True
             if same_step:
@@ -161,7 +186,9 @@ class VectorEnvironments:
             elif self.mode == AutoresetMode.NEXT_STEP:
                 self._resetting = ends
             else:
-                restarted, _ = self._called("reset", seed=self._seeds(ended.tolist()), options={"reset_mask": ends})
+                restarted, _ = self._called(
+                    "reset", seed=self._seeds(ended.tolist()), options={"reset_mask": ends}
+                )
                 self._begin(ended.tolist())
                 following = self._checked(restarted)
         self.observation = following
@@ -227,7 +254,9 @@ class VectorEnvironments:
         """Arrays for a checkpoint, including the state of the environments if it is known."""
         arrays = {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
         if self.why_inexact is None and self._is_in_step:
-            resetting = np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
+            resetting = (
+                np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
+            )
             arrays |= {RESETTING: resetting, **read_state(self.env)}
         return arrays
 
@@ -246,8 +275,12 @@ class VectorEnvironments:
         self.reset()
         if not is_saved:
             return list(range(self.num_envs))
-        columns = [arrays[name] for name in ("episode.total", "episode.length", RESETTING, "observation")]
-        for saved, mine in zip(columns, (self.book.total, self.book.length, index < 0, self.observation), strict=True):
+        columns = [
+            arrays[name] for name in ("episode.total", "episode.length", RESETTING, "observation")
+        ]
+        for saved, mine in zip(
+            columns, (self.book.total, self.book.length, index < 0, self.observation), strict=True
+        ):
             if saved.shape != mine.shape or saved.dtype != mine.dtype or not all_finite(saved):
                 raise ValueError("the state of other environments was saved")
         total, length, resetting, observation = (column.copy() for column in columns)

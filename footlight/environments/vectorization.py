@@ -33,13 +33,15 @@ from gymnasium.vector import VectorEnv
 from footlight.environments.atari import AtariGame
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.naming import Registered
-from footlight.environments.native import cores
 from footlight.environments.processes import why_no_processes
 from footlight.errors import UserError
+from footlight.machine import cores
 
 Vectorization = Literal["auto", "sync", "async", "native"]
 
-NATIVE_ENVS = 6  # from this many on, Gymnasium's CartPoleVectorEnv is faster than as many single environments
+NATIVE_ENVS = (
+    6  # from this many on, Gymnasium's CartPoleVectorEnv is faster than as many single environments
+)
 NATIVE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 ASYNC_CORES = 4  # from this many on, processes pay off for slow environments: one core is busy with the policy
 COSTS = {  # of a step, by the start of the entry point; the first that fits counts
@@ -51,7 +53,12 @@ COSTS = {  # of a step, by the start of the entry point; the first that fits cou
 }
 
 
-def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization, notice: Callable[[str], None]) -> Vectorization:
+def choose(
+    source: EnvironmentSource,
+    num_envs: int | None,
+    asked: Vectorization,
+    notice: Callable[[str], None],
+) -> Vectorization:
     """The kind in force. "auto" is decided by rule; `notice` is called with the choice and its reason.
 
     One environment is always "sync". A vector environment stays as it is, which is called "auto". Raises `UserError`.
@@ -78,8 +85,15 @@ def choose(source: EnvironmentSource, num_envs: int | None, asked: Vectorization
 def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]:
     """What "auto" chooses, and why."""
     spec = _spec(source)
-    is_plain = isinstance(source, str)  # an id without arguments, which another class might not take
-    if is_plain and spec is not None and spec.vector_entry_point == NATIVE and not spec.additional_wrappers:
+    is_plain = isinstance(
+        source, str
+    )  # an id without arguments, which another class might not take
+    if (
+        is_plain
+        and spec is not None
+        and spec.vector_entry_point == NATIVE
+        and not spec.additional_wrappers
+    ):
         if num_envs >= NATIVE_ENVS:
             return "native", "Gymnasium steps all in one NumPy expression"
         return "sync", f"one after the other; native is faster from {NATIVE_ENVS} on"
@@ -87,7 +101,10 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
     if cost == "cheap":
         return "sync", "one after the other: a step takes less time than a message to a process"
     if cost is None:
-        return "sync", "one after the other; vectorization async if a step takes more than about 0.5 ms"
+        return (
+            "sync",
+            "one after the other; vectorization async if a step takes more than about 0.5 ms",
+        )
     if cores() < ASYNC_CORES:
         return "sync", f"one after the other: processes are faster from {ASYNC_CORES} cores on"
     if (reason := why_no_processes()) is not None:
@@ -108,4 +125,7 @@ def _cost(spec: EnvSpec | None) -> str | None:
     entry = spec.entry_point if spec is not None else None
     if callable(entry):
         entry = f"{entry.__module__}:{getattr(entry, '__qualname__', '')}"
-    return next((cost for start, cost in COSTS.items() if entry is not None and entry.startswith(start)), None)
+    return next(
+        (cost for start, cost in COSTS.items() if entry is not None and entry.startswith(start)),
+        None,
+    )

@@ -18,7 +18,11 @@ def watched(environments: Sequence[Environments | None], seconds: float) -> Iter
     Costs the environments nothing: a thread looks now and then whether the same call is still being made. Those in processes
     of their own are left out, as they are ended.
     """
-    watches = [Watch(each) for each in environments if each is not None and not isinstance(each, AsyncEnvironments)]
+    watches = [
+        Watch(each)
+        for each in environments
+        if each is not None and not isinstance(each, AsyncEnvironments)
+    ]
     if not seconds or not watches:
         yield
         return
@@ -45,7 +49,9 @@ class Watch:
 
     def __init__(self, environments: Environments) -> None:
         self._environments = environments
-        self._waited = 0.0  # counted in looks: while this process is stopped, as by Ctrl-Z, nobody waits
+        self._waited = (
+            0.0  # counted in looks: while this process is stopped, as by Ctrl-Z, nobody waits
+        )
         self._seen: tuple[object, ...] = ()
 
     def look(self, pause: float, seconds: float) -> str | None:
@@ -55,7 +61,11 @@ class Watch:
         # Of a step or an episode that is over, another number or a new array; kept here, so that none takes its place in memory
         now = (called, book, book.length, book.action)
         before, self._seen = self._seen, now
-        if called is None or not before or any(mine is not theirs for mine, theirs in zip(now, before, strict=True)):
+        if (
+            called is None
+            or not before
+            or any(mine is not theirs for mine, theirs in zip(now, before, strict=True))
+        ):
             self._waited = 0.0
             return None
         self._waited += pause

@@ -24,14 +24,31 @@ import gymnasium
 import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from footlight.cleanup import close
+from footlight.contexts import close
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.episodes import WorkerLost, as_observation
-from footlight.environments.interface import InterfaceError, as_flag, old_interface, reset_answer, step_answer
+from footlight.environments.interface import (
+    InterfaceError,
+    as_flag,
+    old_interface,
+    reset_answer,
+    step_answer,
+)
 from footlight.environments.naming import name_of
-from footlight.environments.processes import describe_end, may_start_processes, start_method, use_one_thread
+from footlight.environments.processes import (
+    describe_end,
+    may_start_processes,
+    start_method,
+    use_one_thread,
+)
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.wrappers import read_statistics, remedy, reward_wrappers, statistics_wrappers, write_statistics
+from footlight.environments.wrappers import (
+    read_statistics,
+    remedy,
+    reward_wrappers,
+    statistics_wrappers,
+    write_statistics,
+)
 from footlight.errors import EnvironmentFault, RemoteError, UserError, in_words
 from footlight.types import Array
 
@@ -70,11 +87,15 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         try:
             with may_start_processes(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: see `use_one_thread`
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # fork beside threads: see `use_one_thread`
                 self._process.start()
         except Exception as error:  # no memory, too many processes; or a function that cannot be pickled for a spawned process
             self._connection.close()
-            raise UserError(f"{CANNOT_START} - {in_words(error)} - use vectorization sync") from error
+            raise UserError(
+                f"{CANNOT_START} - {in_words(error)} - use vectorization sync"
+            ) from error
         finally:
             theirs.close()
         self._timeout = timeout
@@ -109,7 +130,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         observed, reward, terminated, truncated, life_lost = self._answer()
         return observed, reward, terminated, truncated, {LIFE_LOST: life_lost}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """The result of a reset. Raises `RemoteError`."""
         if not self._asked:
             self.ask("reset", seed)
@@ -144,12 +167,16 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Until there is an answer. Raises `WorkerLost`."""
         pause = min(LOOKING_SECONDS, self._timeout or LOOKING_SECONDS)
         waited = 0.0  # counted in pauses: while this process is stopped, as by Ctrl-Z, nobody waits
-        while not self._connection.poll(pause):  # the end of the process is an answer, too: its end of the pipe closes
+        while not self._connection.poll(
+            pause
+        ):  # the end of the process is an answer, too: its end of the pipe closes
             waited += pause
             if not self._process.is_alive():  # and a process that it began holds that end open
                 raise self._lose(None)
             if self._timeout and waited >= self._timeout:
-                raise self._lose(f"its process did not answer for {self._timeout:g} s and was ended")
+                raise self._lose(
+                    f"its process did not answer for {self._timeout:g} s and was ended"
+                )
 
     def _lose(self, how: str | None) -> WorkerLost:
         if how is None:
@@ -179,8 +206,12 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self._process.join()
 
 
-_OURS: weakref.WeakSet[RemoteEnv] = weakref.WeakSet()  # of this process: a worker inherits the list, and closes its copies
-_closing: list[int] = []  # id of the process that closes open workers at its end; a fork has another id
+_OURS: weakref.WeakSet[RemoteEnv] = (
+    weakref.WeakSet()
+)  # of this process: a worker inherits the list, and closes its copies
+_closing: list[
+    int
+] = []  # id of the process that closes open workers at its end; a fork has another id
 
 
 def _close_with_this_process() -> None:
@@ -231,7 +262,9 @@ class AsyncEnvironments(SerialEnvironments):
                     raise
                 losses += 1
                 if losses == MOST_LOSSES:
-                    raise self.book.fault(env, f"{lost}; that was the {losses}rd time in a row") from lost
+                    raise self.book.fault(
+                        env, f"{lost}; that was the {losses}rd time in a row"
+                    ) from lost
                 where = f"step {self.book.length[env]} of the episode with seed {self.book.episode_seed(env)}"
                 self._supervision.say(f"environment {env}, {where}: {lost} - restarted")
 
@@ -242,10 +275,14 @@ class AsyncEnvironments(SerialEnvironments):
             self.remote[env] = self.envs[env] = RemoteEnv(self._make, self._supervision.timeout)
             self.remote[env].learn_spaces()
         except UserError as error:
-            raise self.book.fault(env, f"its process was lost, and a new one cannot make it: {error}") from error
+            raise self.book.fault(
+                env, f"its process was lost, and a new one cannot make it: {error}"
+            ) from error
         if names := ", ".join(statistics_wrappers(self.remote[env])):
             what = f"its process was lost, and the running statistics of {names} with it"
-            raise self.book.fault(env, what, f"use {remedy(names)} in place of the wrapper; the state is saved")
+            raise self.book.fault(
+                env, what, f"use {remedy(names)} in place of the wrapper; the state is saved"
+            )
 
     def _replace_and_replay(self, env: int) -> None:
         """The same, with its episode at the step before the one that is being made."""
@@ -258,8 +295,14 @@ class AsyncEnvironments(SerialEnvironments):
             raise self._failed(env, "played again in a new process, it", error) from error
         observation = as_observation(self.book, env, observed, self._shape, self._dtype)
         if not np.array_equal(observation, self.observation[env]):
-            what = "its process was lost, and played again in a new one its episode came out elsewhere"
-            raise self.book.fault(env, what, "an environment that does not repeat itself cannot be restarted; the state is saved")
+            what = (
+                "its process was lost, and played again in a new one its episode came out elsewhere"
+            )
+            raise self.book.fault(
+                env,
+                what,
+                "an environment that does not repeat itself cannot be restarted; the state is saved",
+            )
 
     def revive(self, env: int) -> None:
         """Make `env` usable again after a fault. Raises `EnvironmentFault`."""
@@ -295,11 +338,17 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
     """What a worker does: make the environment, then step and reset it until the other end is closed."""
     multiprocessing.current_process().daemon = False  # so that the environment may start processes
     use_one_thread()
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):  # may reach all processes of a terminal or a job; the first one decides
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGUSR1",
+    ):  # may reach all processes of a terminal or a job; the first one decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    for inherited in list(_OURS):  # by a fork, which would keep them open when the other process closes them
+    for inherited in list(
+        _OURS
+    ):  # by a fork, which would keep them open when the other process closes them
         inherited.leave()
     env: gymnasium.Env[Any, Any] | None = None
     try:
@@ -326,7 +375,10 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
 
 def _end_with(parent: int) -> None:
     """End this process, though it be in the midst of a step, when the other one has gone and nobody is left to end it."""
-    is_child, starter = os.getppid() == parent, multiprocessing.parent_process()  # a fork server's child is not one
+    is_child, starter = (
+        os.getppid() == parent,
+        multiprocessing.parent_process(),
+    )  # a fork server's child is not one
     while os.getppid() == parent if is_child else starter is not None and starter.is_alive():
         time.sleep(LOOKING_SECONDS)
     time.sleep(CLOSING_SECONDS)
@@ -339,7 +391,9 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
     except OSError:
         raise
     except Exception as error:  # such as an observation that holds a lock
-        connection.send((False, f"its result cannot be sent to another process ({in_words(error)})"))
+        connection.send(
+            (False, f"its result cannot be sent to another process ({in_words(error)})")
+        )
 
 
 def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
@@ -356,5 +410,8 @@ def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "step": _step,
     "reset": _reset,
-    **{call.__name__: call for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)},
+    **{
+        call.__name__: call
+        for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)
+    },
 }

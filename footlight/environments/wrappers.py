@@ -83,12 +83,16 @@ def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for position, (layer, moments) in enumerate(_with_moments(env, row)):
         for name, value in moments.items():
-            found |= {f"{position}.{name}.{part}": np.array(getattr(value, part)) for part in _MOMENTS}
+            found |= {
+                f"{position}.{name}.{part}": np.array(getattr(value, part)) for part in _MOMENTS
+            }
         found |= {f"{position}.{name}": np.array(value) for name, value in _arrays(layer).items()}
     return found
 
 
-def write_statistics(env: Any, statistics: Mapping[str, Array], row: int = 0, frozen: bool = False) -> None:
+def write_statistics(
+    env: Any, statistics: Mapping[str, Array], row: int = 0, frozen: bool = False
+) -> None:
     """Give the wrappers these statistics, those of `read_statistics`. Frozen ones are used and no longer updated.
 
     Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance no longer do.
@@ -121,17 +125,26 @@ def saved_statistics(environments: Any) -> dict[str, Array]:
     """The statistics of all environments of a training, as a checkpoint holds them."""
     saved: dict[str, Array] = {}
     for env, (instance, row) in enumerate(_instances(environments)):
-        saved |= {f"{_PREFIX}{env}.{name}": array for name, array in read_statistics(instance, row).items()}
+        saved |= {
+            f"{_PREFIX}{env}.{name}": array
+            for name, array in read_statistics(instance, row).items()
+        }
     return saved
 
 
 def statistics_of(arrays: Mapping[str, Array], env: int) -> dict[str, Array]:
     """The statistics of one environment in the arrays of a checkpoint."""
     prefix = f"{_PREFIX}{env}."
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
-def restore_statistics(environments: Any, arrays: Mapping[str, Array], frozen: bool = False) -> None:
+def restore_statistics(
+    environments: Any, arrays: Mapping[str, Array], frozen: bool = False
+) -> None:
     """Give all environments of a training the statistics in the arrays of a checkpoint.
 
     One whose own were lost with its process gets those of another.
@@ -177,7 +190,9 @@ def recorders(env: Any) -> list[str]:
 
 def _is_recorder(layer: Any) -> bool:
     """Gymnasium's `RecordVideo`, and the `Monitor` of Stable-Baselines3, which is not imported for this."""
-    return isinstance(layer, RECORDERS) or (type(layer).__name__ == "Monitor" and hasattr(layer, "results_writer"))
+    return isinstance(layer, RECORDERS) or (
+        type(layer).__name__ == "Monitor" and hasattr(layer, "results_writer")
+    )
 
 
 def _with_moments(env: Any, row: int = 0) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -192,7 +207,10 @@ def _with_moments(env: Any, row: int = 0) -> Iterator[tuple[Any, dict[str, Any]]
 def _is_moments(value: Any) -> bool:
     return (
         hasattr(value, "__dict__")
-        and all(isinstance(getattr(value, part, None), float | int | np.ndarray | np.number) for part in _MOMENTS)
+        and all(
+            isinstance(getattr(value, part, None), float | int | np.ndarray | np.number)
+            for part in _MOMENTS
+        )
         and callable(getattr(value, "update", None))
     )
 
@@ -205,7 +223,11 @@ def _like(value: Any, saved: Array) -> Any:
 
 
 def _arrays(layer: Any) -> dict[str, Array]:
-    return {name: value for name, value in vars(layer).items() if isinstance(value, np.ndarray) and value.dtype.kind in "biuf"}
+    return {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    }
 
 
 def _instances(environments: Any) -> Iterator[tuple[Any, int]]:

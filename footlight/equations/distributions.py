@@ -31,7 +31,9 @@ def _tanh(x: AnyArray) -> AnyArray:
     return x.tanh() if isinstance(x, Tensor) else np.tanh(x)
 
 
-def squashed_gaussian(mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor) -> tuple[Tensor, Tensor]:
+def squashed_gaussian(
+    mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor
+) -> tuple[Tensor, Tensor]:
     """a = tanh(u), u = mean + sigma * noise, with log pi(a) summed over dimensions: shapes [B, A] and [B].
 
     log pi(a) = sum_A [log N(u; mean, sigma) - log(1 - tanh(u)^2)], Haarnoja et al. 2018, eq. 21. The last term is written
@@ -80,5 +82,8 @@ def categorical_log_prob(logits_BH: Tensor, choice_BA: Tensor, sizes: tuple[int,
 
 def categorical_entropy(logits_BH: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """H = -sum pi log pi in nats, summed over the independent choices, shape [B]."""
-    entropies = [-(p.softmax(-1) * p.log_softmax(-1)).sum(-1) for p in torch.split(logits_BH, list(sizes), -1)]
+    entropies = [
+        -(p.softmax(-1) * p.log_softmax(-1)).sum(-1)
+        for p in torch.split(logits_BH, list(sizes), -1)
+    ]
     return torch.stack(entropies).sum(0)

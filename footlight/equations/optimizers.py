@@ -4,7 +4,10 @@ A step along a gradient that is not finite is not taken: parameters and memory s
 says so.
 """
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +49,9 @@ def adam_step(
     second_moment = (memory.second_moment * 0.999).addcmul(gradient_P, gradient_P, value=0.001)
     step_size = learning_rate / (1 - first_bias)
     root = (second_moment / (1 - second_bias)).sqrt()
-    kept_P = parameters_P - learning_rate * weight_decay * parameters_P if weight_decay else parameters_P
+    kept_P = (
+        parameters_P - learning_rate * weight_decay * parameters_P if weight_decay else parameters_P
+    )
     _take(norm, parameters_P, kept_P - first_moment * step_size / (root + epsilon))
     _take(norm, memory.first_moment, first_moment)
     _take(norm, memory.second_moment, second_moment)
@@ -117,7 +122,9 @@ class SGD:
 Memory = Adam | RMSprop | SGD
 
 
-def sgd_step(parameters_P: Tensor, gradient_P: Tensor, memory: SGD, learning_rate: StepSize) -> Tensor:
+def sgd_step(
+    parameters_P: Tensor, gradient_P: Tensor, memory: SGD, learning_rate: StepSize
+) -> Tensor:
     """One step of stochastic gradient descent without momentum, in place: w <- w - alpha g. Return the gradient's norm."""
     norm = gradient_norm(gradient_P)
     _take(norm, parameters_P, parameters_P - learning_rate * gradient_P)
@@ -146,3 +153,18 @@ def bounded_step_size(step_size: float, kappa: float, delta: Tensor, trace_norm:
 def polyak_(target_P: Tensor, online_P: Tensor, tau: float) -> None:
     """target <- (1 - tau) target + tau online, in place (Lillicrap et al. 2015, algorithm 1)."""
     target_P.lerp_(online_P, tau)
+
+
+def make_room_for_gradients(state: Any) -> None:
+    """Have every optimiser in the state keep its last gradient, as it was applied (after clipping)."""
+    for _, memory in memories(state):
+        if memory.gradient is None:
+            memory.gradient = torch.zeros_like(memory.second_moment)
+
+
+def memories(state: Any) -> Iterator[tuple[str, Any]]:
+    """The optimisers' memories among the fields of the state."""
+    for field in dataclasses.fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, Memory):
+            yield field.name, value

@@ -29,7 +29,12 @@ def discounted_sums(term_TE: Tensor, factor_TE: Tensor) -> Tensor:
 
 
 def generalized_advantage(
-    reward_TE: Tensor, discount_TE: Tensor, continues_TE: Tensor, value_TE: Tensor, next_value_TE: Tensor, decay: float
+    reward_TE: Tensor,
+    discount_TE: Tensor,
+    continues_TE: Tensor,
+    value_TE: Tensor,
+    next_value_TE: Tensor,
+    decay: float,
 ) -> Tensor:
     """A_t = delta_t + decay * continues_t * A_{t+1} with delta_t = r_t + discount_t V(s_{t+1}) - V(s_t), shape [T, E].
 

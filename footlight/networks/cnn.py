@@ -12,7 +12,11 @@ Torso = Literal["auto", "mlp", "nature", "small"]
 
 # (channels, kernel size, stride) of each layer
 _LAYERS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),  # Mnih et al. 2015, with a linear layer of 512 behind it
+    "nature": (
+        (32, 8, 4),
+        (64, 4, 2),
+        (64, 3, 1),
+    ),  # Mnih et al. 2015, with a linear layer of 512 behind it
     "small": ((16, 5, 2), (32, 5, 2), (32, 5, 2)),
 }
 
@@ -22,7 +26,11 @@ def choose_torso(torso: Torso, observation_shape: tuple[int, ...], observation_d
     if torso != "auto":
         return torso
     is_image = observation_dtype == "uint8" and 2 <= len(observation_shape) <= 4
-    return "nature" if is_image and min(_picture(observation_shape)[1:]) >= _smallest("nature") else "mlp"
+    return (
+        "nature"
+        if is_image and min(_picture(observation_shape)[1:]) >= _smallest("nature")
+        else "mlp"
+    )
 
 
 def convolutions(
@@ -34,7 +42,9 @@ def convolutions(
     Raises `UserError` for pictures that are too small, and for observations that are none.
     """
     if not 2 <= len(observation_shape) <= 4:
-        raise UserError(f"torso is {torso} - observations of shape {observation_shape} are not images - use torso mlp")
+        raise UserError(
+            f"torso is {torso} - observations of shape {observation_shape} are not images - use torso mlp"
+        )
     channels, height, width = _picture(observation_shape)
     layers: list[nn.Module] = [Picture(observation_shape)]
     for out_channels, kernel, stride in _LAYERS[torso]:
@@ -81,11 +91,15 @@ class Picture(nn.Module):
         """See the class."""
         if len(self._shape) == 2:
             observation = observation[:, None]
-        elif len(self._shape) == 4:  # frames of colour pictures: the colours of all frames side by side
+        elif (
+            len(self._shape) == 4
+        ):  # frames of colour pictures: the colours of all frames side by side
             observation = observation.permute(0, 1, 4, 2, 3).flatten(1, 2)
         elif _channels_last(self._shape):
             observation = observation.permute(0, 3, 1, 2)
-        scaled = observation.float() / 255 if observation.dtype == torch.uint8 else observation.float()
+        scaled = (
+            observation.float() / 255 if observation.dtype == torch.uint8 else observation.float()
+        )
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
@@ -95,7 +109,9 @@ def _picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
         return 1, shape[0], shape[1]
     if len(shape) == 4:
         return shape[0] * shape[3], shape[1], shape[2]
-    return (shape[2], shape[0], shape[1]) if _channels_last(shape) else (shape[0], shape[1], shape[2])
+    return (
+        (shape[2], shape[0], shape[1]) if _channels_last(shape) else (shape[0], shape[1], shape[2])
+    )
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:

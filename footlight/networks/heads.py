@@ -26,7 +26,9 @@ from footlight.types import Array, Assessment, BoxAction, DiscreteAction
 ContinuousHead = Literal["gaussian", "state-dependent-gaussian", "squashed-gaussian"]
 
 _SMALLEST = np.float32(2**-24)  # a draw may round to 0, which has no logarithm
-_ALMOST_ONE = 1 - 1e-6  # an action from elsewhere may lie on a bound, where tanh has no finite inverse
+_ALMOST_ONE = (
+    1 - 1e-6
+)  # an action from elsewhere may lie on a bound, where tanh has no finite inverse
 
 
 class Head(Protocol):
@@ -91,7 +93,13 @@ class Categorical:
         if len(self.sizes) == 1:
             return score_EH.argmax(1)[:, None]
         ends = np.cumsum(self.sizes)
-        return np.stack([score_EH[:, end - size : end].argmax(1) for end, size in zip(ends, self.sizes, strict=True)], 1)
+        return np.stack(
+            [
+                score_EH[:, end - size : end].argmax(1)
+                for end, size in zip(ends, self.sizes, strict=True)
+            ],
+            1,
+        )
 
     def to_unit(self, drawn_EA: Array) -> Array:
         """Nothing to do."""
@@ -112,7 +120,9 @@ class Categorical:
     def assess(self, output_BH: Tensor) -> Assessment:
         """Probabilities of all options of all choices side by side."""
         parts = [logits.softmax(-1) for logits in torch.split(output_BH, list(self.sizes), -1)]
-        return Assessment(entropy=categorical_entropy(output_BH, self.sizes), probabilities=torch.cat(parts, -1))
+        return Assessment(
+            entropy=categorical_entropy(output_BH, self.sizes), probabilities=torch.cat(parts, -1)
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,10 @@ class Gaussian:
 
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
         """mean + sigma * noise."""
-        mean, log_std = output_EH[:, : self.num_actions], clamped_log_std(output_EH[:, self.num_actions :])
+        mean, log_std = (
+            output_EH[:, : self.num_actions],
+            clamped_log_std(output_EH[:, self.num_actions :]),
+        )
         drawn: Array = mean + np.exp(log_std) * stream.standard_normal(mean.shape, dtype=np.float32)
         return drawn
 
@@ -210,4 +223,8 @@ def head_for(action: BoxAction | DiscreteAction, continuous: ContinuousHead) -> 
     """The head for this action space; `continuous` says which where actions are continuous."""
     if isinstance(action, DiscreteAction):
         return Categorical(action.sizes)
-    return SquashedGaussian(action.size) if continuous == "squashed-gaussian" else Gaussian(action.size)
+    return (
+        SquashedGaussian(action.size)
+        if continuous == "squashed-gaussian"
+        else Gaussian(action.size)
+    )

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from footlight.networks.mlp import ActorCritic, DeterministicActor, GaussianActor
+from footlight.networks.bodies import ActorCritic, DeterministicActor, GaussianActor
 from footlight.types import Array, FloatArray
 
 Step = Callable[[FloatArray], FloatArray]
 
 
-def numpy_forward(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[[Array], Any] | None:
+def numpy_forward(
+    module: nn.Module, parameters: dict[str, Tensor]
+) -> Callable[[Array], Any] | None:
     """What `module` says about actions as a function of observations [E, ...], on views of `parameters`; None for a module that
     only torch can run."""
     if type(module) is DeterministicActor:
@@ -27,7 +29,9 @@ def numpy_forward(module: nn.Module, parameters: dict[str, Tensor]) -> Callable[
     steps: list[Step] = []
     for part in parts:
         for index, layer in enumerate(getattr(module, part)):
-            views = [parameters[f"{part}.{index}.{name}"].numpy() for name, _ in layer.named_parameters()]
+            views = [
+                parameters[f"{part}.{index}.{name}"].numpy() for name, _ in layer.named_parameters()
+            ]
             step = _step(layer, views)
             if step is None:
                 return None

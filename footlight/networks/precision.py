@@ -21,11 +21,19 @@ def output_layers(module: nn.Module, *inputs: Tensor) -> list[nn.Module]:
     layers: dict[Any, nn.Module] = {}  # by the node of the graph that a layer's result comes from
 
     def note(layer: nn.Module, _: Any, result: Any) -> None:
-        layers.update({part.grad_fn: layer for part in _tensors(result) if part.grad_fn is not None})
+        layers.update(
+            {part.grad_fn: layer for part in _tensors(result) if part.grad_fn is not None}
+        )
 
-    weighted = [part for part in module.modules() if any(weight.dim() > 1 for weight in part.parameters(recurse=False))]
+    weighted = [
+        part
+        for part in module.modules()
+        if any(weight.dim() > 1 for weight in part.parameters(recurse=False))
+    ]
     handles = [layer.register_forward_hook(note) for layer in weighted]
-    leaves = {name: value.detach().clone().requires_grad_() for name, value in module.named_parameters()}
+    leaves = {
+        name: value.detach().clone().requires_grad_() for name, value in module.named_parameters()
+    }
     try:
         with torch.enable_grad():
             outputs = functional_call(module, leaves, inputs)
@@ -56,7 +64,9 @@ class _InFp32:
         self.forward = forward
 
     def __call__(self, *inputs: Any) -> Any:
-        wide = [x.float() if isinstance(x, Tensor) and x.dtype == torch.bfloat16 else x for x in inputs]
+        wide = [
+            x.float() if isinstance(x, Tensor) and x.dtype == torch.bfloat16 else x for x in inputs
+        ]
         device_type = next((x.device.type for x in wide if isinstance(x, Tensor)), "cpu")
         with torch.autocast(device_type, enabled=False):
             return self.forward(*wide)
@@ -74,9 +84,15 @@ def restore_forward(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(kept := vars(layer).get("forward"), _InFp32):
             del layer.forward
-            if getattr(kept.forward, "__func__", None) is not type(layer).forward:  # of a user who has replaced it
+            if (
+                getattr(kept.forward, "__func__", None) is not type(layer).forward
+            ):  # of a user who has replaced it
                 layer.forward = kept.forward
 
 
 def _tensors(result: Any) -> list[Tensor]:
-    return [part for part in (result if isinstance(result, tuple | list) else [result]) if isinstance(part, Tensor)]
+    return [
+        part
+        for part in (result if isinstance(result, tuple | list) else [result])
+        if isinstance(part, Tensor)
+    ]

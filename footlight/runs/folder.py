@@ -13,13 +13,15 @@ from typing import Any
 
 from footlight.errors import StorageFault, UserError, quoted
 from footlight.runs.lock import require_held
-from footlight.storage import flush, replace_text, user_path
+from footlight.storage.files import flush, replace_text, user_path
 
 FORMAT_VERSION = 1
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
 
 
-def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, start: Path | None = None) -> Path:
+def new_folder(
+    run_dir: str | Path | None, environment: str, algorithm: str, start: Path | None = None
+) -> Path:
     """Create the folder of a new run: `run_dir`, or `runs/ENVIRONMENT/ALGORITHM/NNN` with the next free number.
 
     start: the directory from which a relative path begins; None: the working directory.
@@ -37,7 +39,9 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, sta
             return folder
         parent = Path(start or "", "runs", _safe(environment), _safe(algorithm))
         parent.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(child.name) for child in parent.iterdir() if child.name.isdigit()), default=0)
+        number = 1 + max(
+            (int(child.name) for child in parent.iterdir() if child.name.isdigit()), default=0
+        )
         while True:
             try:
                 _make(parent / f"{number:03d}")
@@ -45,7 +49,9 @@ def new_folder(run_dir: str | Path | None, environment: str, algorithm: str, sta
             except FileExistsError:  # another run took the number in between
                 number += 1
     except OSError as error:
-        raise UserError(f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir") from error
+        raise UserError(
+            f"cannot create the run folder {error.filename} - {error.strerror} - choose another --run-dir"
+        ) from error
 
 
 def shown(folder: Path, start: Path, given: str | Path | None = None) -> Path:
@@ -64,20 +70,31 @@ def _make(folder: Path) -> None:
     try:
         made.mkdir()
         (made / ".lock").touch()
-        made.rename(folder)  # never onto one that another process has made in between: that is not empty
+        made.rename(
+            folder
+        )  # never onto one that another process has made in between: that is not empty
         flush(folder.parent)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         number = errno.EEXIST if error.errno == errno.ENOTEMPTY else error.errno
-        raise OSError(number, error.strerror, str(folder)) from None  # which is a FileExistsError for the one number
+        raise OSError(
+            number, error.strerror, str(folder)
+        ) from None  # which is a FileExistsError for the one number
 
 
 def require_unbegun(folder: Path) -> None:
     """Raise `UserError` where a folder is anything but what a training leaves that is killed before its first checkpoint."""
     inside, checkpoints = {path.name for path in folder.iterdir()}, folder / "checkpoints"
-    more = inside - {"config.json", ".config.json.tmp", ".lock", "checkpoints"} or ".lock" not in inside
+    more = (
+        inside - {"config.json", ".config.json.tmp", ".lock", "checkpoints"}
+        or ".lock" not in inside
+    )
     if "checkpoints" in inside and not more:
-        more = checkpoints.is_symlink() or not checkpoints.is_dir() or any(p.name[0] != "." for p in checkpoints.iterdir())
+        more = (
+            checkpoints.is_symlink()
+            or not checkpoints.is_dir()
+            or any(p.name[0] != "." for p in checkpoints.iterdir())
+        )
     if more:
         raise UserError(
             f"{folder} exists - a run is never overwritten - choose another --run-dir, or `footlight resume {quoted(folder)}`"
@@ -118,8 +135,13 @@ class RunFolder:
 
     def cut(self, marks: Mapping[str, Any]) -> list[str]:
         """Cut the logs back to `marks()` of an earlier moment. Gives what is wrong with them, in words. Raises `StorageFault`."""
-        start = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}  # of a log that there was not yet
-        return [said for name, log in self._logs.items() if (said := log.cut(marks.get(name, start)))]
+        start = {
+            "bytes": 0,
+            "sha256": hashlib.sha256().hexdigest(),
+        }  # of a log that there was not yet
+        return [
+            said for name, log in self._logs.items() if (said := log.cut(marks.get(name, start)))
+        ]
 
     def close(self) -> None:
         """Close the files. What could not be written was said when it was flushed."""
@@ -166,7 +188,9 @@ class _Log:
         self.waiting.clear()
         length = int(mark["bytes"])
         try:
-            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b") as file:
+            with os.fdopen(
+                os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b"
+            ) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise UserError(f"{self.path} is no regular file - put the log itself there")
                 file.truncate(min(length, os.fstat(file.fileno()).st_size))

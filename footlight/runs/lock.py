@@ -15,7 +15,9 @@ except ImportError:  # no such thing on Windows
     fcntl = None  # type: ignore[assignment]
 
 
-_held: dict[Path, tuple[int, int]] = {}  # by this process, whose own locks the system does not tell apart
+_held: dict[
+    Path, tuple[int, int]
+] = {}  # by this process, whose own locks the system does not tell apart
 
 
 @contextlib.contextmanager
@@ -26,15 +28,23 @@ def locked(run_dir: Path) -> Iterator[None]:
     Raises `UserError` where another process, or another thread of this one, has it.
     """
     path = run_dir / ".lock"
-    with contextlib.suppress(OSError):  # before it is opened: closing it again would let go of the lock
+    with contextlib.suppress(
+        OSError
+    ):  # before it is opened: closing it again would let go of the lock
         if _identity(path.lstat()) in _held.values():
-            raise UserError(f"{run_dir} is in use - this process is training in it - wait for its end")
+            raise UserError(
+                f"{run_dir} is in use - this process is training in it - wait for its end"
+            )
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         if path.is_symlink():
-            raise UserError(f"{path} is a symbolic link - links could lead anywhere - remove it") from error
-        raise StorageFault(f"cannot write {path} - {error.strerror} - give a folder that can be written") from error
+            raise UserError(
+                f"{path} is a symbolic link - links could lead anywhere - remove it"
+            ) from error
+        raise StorageFault(
+            f"cannot write {path} - {error.strerror} - give a folder that can be written"
+        ) from error
     place, mine = run_dir.absolute(), _identity(os.fstat(descriptor))
     try:
         if fcntl is not None:
@@ -42,10 +52,16 @@ def locked(run_dir: Path) -> Iterator[None]:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
                 holder = _holder(os.read(descriptor, 1000))
-                raise UserError(f"{run_dir} is in use - {holder} is training in it - wait, or stop that process") from error
+                raise UserError(
+                    f"{run_dir} is in use - {holder} is training in it - wait, or stop that process"
+                ) from error
         with contextlib.suppress(OSError):  # a full disk: who holds it is only for reading
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+            os.pwrite(
+                descriptor,
+                json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(),
+                0,
+            )
         _held[place] = mine
         try:
             yield

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from footlight.errors import UserError
-from footlight.storage import read_file, read_json
+from footlight.storage.files import read_file, read_json
 
 MOST_LOG_BYTES = 1 << 33
 NUMBER = int | float | None  # None: what was not finite
@@ -36,14 +36,18 @@ def read_run(folder: Path) -> RunRecord:
     """
     config_path = folder / "config.json"
     if not config_path.is_file():
-        raise UserError(f"{folder} is not a run folder - it has no config.json - give the folder that `footlight train` printed")
+        raise UserError(
+            f"{folder} is not a run folder - it has no config.json - give the folder that `footlight train` printed"
+        )
     config = read_json(config_path)
     _require(config, {"algorithm": str, "environment": str, "seed": int}, str(config_path))
     result_path = folder / "result.json"
     return RunRecord(
         folder=folder,
         config=config,
-        evaluations=_read_table(folder / "evaluations.jsonl", {"step": int, "mean_return": NUMBER, "std_return": NUMBER}),
+        evaluations=_read_table(
+            folder / "evaluations.jsonl", {"step": int, "mean_return": NUMBER, "std_return": NUMBER}
+        ),
         episodes=_read_table(folder / "episodes.jsonl", {"step": int, "return": NUMBER}),
         metrics=_read_table(folder / "metrics.jsonl", {"step": int}),
         result=read_json(result_path) if result_path.exists() else None,
@@ -62,7 +66,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     data = read_file(path, MOST_LOG_BYTES)
     # Split bytes, not text: a kill can cut a character in two, and str.splitlines also splits inside JSON strings.
     *lines, tail = data.split(b"\n")
-    records = [parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    records = [
+        parse_line(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()
+    ]
     if tail.strip():
         with contextlib.suppress(UserError):
             records.append(parse_line(tail, path, len(lines) + 1))
@@ -86,10 +92,14 @@ def _read_table(path: Path, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _require(record: dict[str, Any], fields: Mapping[str, Any], where: str) -> None:
     missing = [field for field in fields if field not in record]
     if missing:
-        raise UserError(f"{where} is broken - it lacks {', '.join(missing)} - restore the file, or run again")
+        raise UserError(
+            f"{where} is broken - it lacks {', '.join(missing)} - restore the file, or run again"
+        )
     for field, kind in fields.items():
         if not isinstance(record[field], kind) or isinstance(record[field], bool):
-            raise UserError(f"{where} is broken - {field} is {record[field]!r:.40} - restore the file, or run again")
+            raise UserError(
+                f"{where} is broken - {field} is {record[field]!r:.40} - restore the file, or run again"
+            )
 
 
 def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -97,7 +107,11 @@ def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}, line {number}, is broken - {error} - mend or remove that line") from None
+        raise UserError(
+            f"{path}, line {number}, is broken - {error} - mend or remove that line"
+        ) from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}, line {number}, is broken - it is not a JSON object - mend or remove that line")
+        raise UserError(
+            f"{path}, line {number}, is broken - it is not a JSON object - mend or remove that line"
+        )
     return value

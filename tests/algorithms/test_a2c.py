@@ -6,8 +6,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from footlight.agent import Agent
 from footlight.algorithms import a2c
+from footlight.learning.agent import Agent
 from tolerance import assert_close
 
 SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.spaces.Discrete(3)
@@ -55,7 +55,9 @@ def test_values_of_the_next_row_stand_for_those_of_successors(
     assert forms == [is_linked]
     monkeypatch.setattr(a2c, "update", lambda *given: update(*given[:-1], False))
     plain = fed(4, terminated_at, truncated_at)
-    assert_close(agent.state.actor_critic, plain.state.actor_critic, terms=64, depth=6)  # three layers, there and back
+    assert_close(
+        agent.state.actor_critic, plain.state.actor_critic, terms=64, depth=6
+    )  # three layers, there and back
 
 
 def test_a_new_episode_without_an_end_is_not_linked() -> None:

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
 from footlight.algorithms.on_policy import descend, step_sizes
+from footlight.learning.agent import Agent
 
-OBSERVATIONS, ACTIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+OBSERVATIONS, ACTIONS = (
+    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
+    gymnasium.spaces.Box(-1, 1, (2,), np.float32),
+)
 
 
 class Actor(torch.nn.Module):
@@ -35,7 +38,10 @@ def rates(**fields: Any) -> dict[float, int]:
     """How many parameters have which step size."""
     agent = Agent("a2c", OBSERVATIONS, ACTIONS, hidden_sizes=(5,), **fields)
     network = agent.networks.actor_critic
-    values, counts = np.unique(np.broadcast_to(step_sizes(agent.config, network), network.initial.shape), return_counts=True)
+    values, counts = np.unique(
+        np.broadcast_to(step_sizes(agent.config, network), network.initial.shape),
+        return_counts=True,
+    )
     return {round(float(value), 6): int(count) for value, count in zip(values, counts, strict=True)}
 
 
@@ -51,7 +57,10 @@ class SharedTorso(torch.nn.Module):
         )
 
 
-OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)  # a torso; the actor's last layer with its log_std, the critic's
+OURS, HEADS = (
+    3 * 5 + 5,
+    (5 * 2 + 2 + 2, 5 + 1),
+)  # a torso; the actor's last layer with its log_std, the critic's
 
 
 @pytest.mark.parametrize(
@@ -68,7 +77,9 @@ OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)  # a torso; the actor's last lay
          {0.0007: 3 * 4 + 4, 0.2: 4 * 2 + 2 + 2, 0.3: 4 + 1}),
     ],
 )  # fmt: skip
-def test_each_part_follows_its_own_step_size(fields: dict[str, Any], wanted: dict[float, int]) -> None:
+def test_each_part_follows_its_own_step_size(
+    fields: dict[str, Any], wanted: dict[float, int]
+) -> None:
     assert rates(**fields) == wanted
 
 
@@ -79,7 +90,10 @@ def test_module_of_a_network_with_a_shared_layer_after_updates() -> None:
         seen, after = world.uniform(-1, 1, (2, 3)).astype(np.float32)
         agent.observe(seen, agent.act(seen, explore=True), 1.0, after, False, False)
     assert agent.num_updates == 1
-    module, seen = agent.policy.module(), torch.from_numpy(world.uniform(-1, 1, (5, 3)).astype(np.float32))
+    module, seen = (
+        agent.policy.module(),
+        torch.from_numpy(world.uniform(-1, 1, (5, 3)).astype(np.float32)),
+    )
     output, value = agent.networks.actor_critic(agent.state.actor_critic, seen)
     torch.testing.assert_close(module.actor(seen), output[:, :2])
     torch.testing.assert_close(module.critic(seen).squeeze(-1), value)
@@ -89,7 +103,14 @@ def test_module_of_a_network_with_a_shared_layer_after_updates() -> None:
 @pytest.mark.parametrize("head", ["gaussian", "state-dependent-gaussian", "squashed-gaussian"])
 @pytest.mark.parametrize("shared_torso", [False, True])
 def test_every_continuous_head_starts_at_the_initial_log_std(head: str, shared_torso: bool) -> None:
-    agent = Agent("a2c", OBSERVATIONS, ACTIONS, action_head=head, shared_torso=shared_torso, initial_log_std=-1.5)
+    agent = Agent(
+        "a2c",
+        OBSERVATIONS,
+        ACTIONS,
+        action_head=head,
+        shared_torso=shared_torso,
+        initial_log_std=-1.5,
+    )
     output, _ = agent.networks.actor_critic(agent.state.actor_critic, torch.zeros(1, 3))
     assert output[0, 2:].tolist() == [-1.5, -1.5]
     assert output[0, :2].tolist() == [0, 0]
@@ -100,17 +121,34 @@ def test_every_continuous_head_starts_at_the_initial_log_std(head: str, shared_t
 
 def stepped(optimizer: str, weight_decay: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Parameters after five clipped steps of an agent's optimizer, and of torch's, along the same gradients."""
-    fields = {"optimizer": optimizer, "weight_decay": weight_decay, "learning_rate": 0.05, "optimizer_epsilon": 1e-5}
+    fields = {
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+        "learning_rate": 0.05,
+        "optimizer_epsilon": 1e-5,
+    }
     agent = Agent("a2c", OBSERVATIONS, ACTIONS, hidden_sizes=(5,), **fields)
     ours_P = agent.state.actor_critic
     peer_P = ours_P.clone().requires_grad_()
-    peers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
+    peers = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+        "sgd": torch.optim.SGD,
+    }
     more = {} if optimizer == "sgd" else {"eps": 1e-5}
     peer = peers[optimizer]([peer_P], lr=0.05, weight_decay=weight_decay, **more)
     generator = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradient_P = torch.randn(ours_P.shape, generator=generator)
-        descend(agent.config, agent.networks, ours_P, gradient_P, agent.state.optimizer, agent.state.progress)
+        descend(
+            agent.config,
+            agent.networks,
+            ours_P,
+            gradient_P,
+            agent.state.optimizer,
+            agent.state.progress,
+        )
         peer_P.grad = gradient_P.clone()
         torch.nn.utils.clip_grad_norm_([peer_P], agent.config.max_grad_norm)
         peer.step()

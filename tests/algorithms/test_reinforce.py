@@ -11,11 +11,15 @@ import footlight
 from footlight.algorithms import reinforce
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import EnvironmentFault
-from footlight.training import Training
+from footlight.training.loop import Training
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "vector"])  # the second cannot reset one environment alone
-def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "vectorization", ["sync", "vector"]
+)  # the second cannot reset one environment alone
+def test_training_learns_from_no_older_policy(
+    vectorization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy_of: dict[bytes, int] = {}  # which one acted, by observation
     num_policies, num_rows = 0, 0
     explore, update, after_step = reinforce.explore, reinforce.update, Training._after_step
@@ -28,7 +32,9 @@ def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path
         policy_of.update({row.tobytes(): num_policies for row in observation})
         return explore(config, networks, state, observation, *given)
 
-    def noted_update(config: Any, networks: Any, state: Any, batch: Any, noise: Any, is_last: bool) -> Any:
+    def noted_update(
+        config: Any, networks: Any, state: Any, batch: Any, noise: Any, is_last: bool
+    ) -> Any:
         nonlocal num_policies, num_rows
         rows = batch.observation[batch.weight > 0].numpy()
         assert {policy_of[row.tobytes()] for row in rows} == {num_policies}
@@ -45,8 +51,16 @@ def test_training_learns_from_no_older_policy(vectorization: str, tmp_path: Path
     environment: Any = "CartPole-v1"
     if vectorization == "vector":
         environment = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync")
-    settings: dict[str, Any] = {"hidden_sizes": (8,), "compile": "off", "quiet": True, "eval_episodes": 0, "num_envs": 4}
-    footlight.train("reinforce", environment, steps=600, run_dir=tmp_path / "run", preset=False, **settings)
+    settings: dict[str, Any] = {
+        "hidden_sizes": (8,),
+        "compile": "off",
+        "quiet": True,
+        "eval_episodes": 0,
+        "num_envs": 4,
+    }
+    footlight.train(
+        "reinforce", environment, steps=600, run_dir=tmp_path / "run", preset=False, **settings
+    )
     assert num_policies > 3
     assert 100 < num_rows < 600
     assert abandoned[0] == (vectorization == "sync")  # where all begin anew at the update
@@ -62,7 +76,9 @@ class Brittle(gymnasium.Env[Any, Any]):
     def __init__(self) -> None:
         self.length, self.now = 0, 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         Brittle.num_resets += 1
         if Brittle.num_resets == Brittle.fails_at:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
 from footlight.algorithms import replay_actor_critic
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
 from footlight.types import MixedBatch
 
 OBSERVATIONS, CHOICES = gymnasium.spaces.Box(-1, 1, (1,), np.float32), gymnasium.spaces.Discrete(3)
@@ -28,8 +28,21 @@ class Fixed(torch.nn.Module):
 
 
 def agent_of(**fields: Any) -> Agent:
-    settings: dict[str, Any] = {"gamma": 0.5, "tau": None, "optimizer": "sgd", "learning_rate": 0.1, "max_grad_norm": None}
-    return Agent("replay-actor-critic", OBSERVATIONS, CHOICES, network=Fixed, compile="off", **(settings | fields))
+    settings: dict[str, Any] = {
+        "gamma": 0.5,
+        "tau": None,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "max_grad_norm": None,
+    }
+    return Agent(
+        "replay-actor-critic",
+        OBSERVATIONS,
+        CHOICES,
+        network=Fixed,
+        compile="off",
+        **(settings | fields),
+    )
 
 
 def critic_step(**fields: Any) -> tuple[list[float], dict[str, float]]:
@@ -68,7 +81,9 @@ def test_critic_step_by_hand(fields: dict[str, Any], target: float, q: float) ->
 def test_largest_value_under_symlog_is_that_of_q_itself() -> None:
     # The network's outputs are symlog(Q): the target is symlog(1 + 0.5 * (e^5 - 1)), and symlog(1) = log 2
     _, metrics = critic_step(bootstrap="max", symlog_values=True)
-    assert metrics["target_q_mean"] == pytest.approx((np.log1p(1 + 0.5 * (np.exp(5) - 1)) + np.log(2)) / 2, rel=1e-5)
+    assert metrics["target_q_mean"] == pytest.approx(
+        (np.log1p(1 + 0.5 * (np.exp(5) - 1)) + np.log(2)) / 2, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
@@ -90,14 +105,24 @@ def test_policy_explores_by_default() -> None:
 
 
 def test_epsilon_greedy_exploration_refuses_the_signal_of_the_action_taken() -> None:
-    with pytest.raises(UserError, match=r"exploration_epsilon is 0\.1 with actor_signal q - .* - use actor_signal advantage"):
+    with pytest.raises(
+        UserError,
+        match=r"exploration_epsilon is 0\.1 with actor_signal q - .* - use actor_signal advantage",
+    ):
         agent_of(exploration_epsilon=0.1, actor_signal="q")
 
 
 def test_actions_of_the_critic_are_chosen_in_float32_under_autocast() -> None:
     seen, spaces = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Discrete(5)
     agent = Agent(
-        "replay-actor-critic", seen, spaces, num_envs=2_000, seed=1, compile="off", exploration_epsilon=0.0, hidden_sizes=(16,)
+        "replay-actor-critic",
+        seen,
+        spaces,
+        num_envs=2_000,
+        seed=1,
+        compile="off",
+        exploration_epsilon=0.0,
+        hidden_sizes=(16,),
     )
     observation = np.random.default_rng(0).uniform(-1, 1, (2_000, 3)).astype(np.float32)
     expected = agent.act(observation, explore=True)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from footlight.agent import Agent
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
 from tolerance import assert_close
 
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
@@ -27,8 +27,13 @@ def slow_step(agent: Agent, weights: Tensor, traces: list[Tensor], seen: Tensor,
 
     leaf = weights.clone().requires_grad_()
     output = networks.actor_critic(leaf, seen)[0]
-    log_prob, entropy = networks.head.log_prob(output, action)[0], networks.head.entropy(output, torch.zeros(1, 0))[0]
-    (actor_gradient,) = torch.autograd.grad(log_prob + config.entropy_coef * np.sign(delta) * entropy, leaf)
+    log_prob, entropy = (
+        networks.head.log_prob(output, action)[0],
+        networks.head.entropy(output, torch.zeros(1, 0))[0],
+    )
+    (actor_gradient,) = torch.autograd.grad(
+        log_prob + config.entropy_coef * np.sign(delta) * entropy, leaf
+    )
     (critic_gradient,) = torch.autograd.grad(value_of(leaf, seen), leaf)
     actor_gradient, critic_gradient = actor_gradient * ~is_critic, critic_gradient * is_critic
 
@@ -44,7 +49,9 @@ def slow_step(agent: Agent, weights: Tensor, traces: list[Tensor], seen: Tensor,
     return weights, following
 
 
-@pytest.mark.parametrize("actions", [gymnasium.spaces.Discrete(3), gymnasium.spaces.Box(-2, 2, (2,), np.float32)])
+@pytest.mark.parametrize(
+    "actions", [gymnasium.spaces.Discrete(3), gymnasium.spaces.Box(-2, 2, (2,), np.float32)]
+)
 def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
     plain: dict[str, Any] = {
         "normalize_observations": False, "normalize_rewards": False, "hidden_sizes": (16, 16), "entropy_coef": 0.1,
@@ -62,9 +69,13 @@ def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
         agent.observe(seen, given, reward, after, terminated, truncated)
         before, behind = torch.as_tensor(seen), torch.as_tensor(after)
         ended = terminated or truncated
-        weights, traces = slow_step(agent, weights, traces, before, drawn, reward, behind, terminated, ended)
+        weights, traces = slow_step(
+            agent, weights, traces, before, drawn, reward, behind, terminated, ended
+        )
         assert_close(agent.state.actor_critic, weights, terms=16, depth=36)
-        assert_close(agent.state.trace, traces[0] + traces[1], terms=16, depth=36)  # three layers, there and back
+        assert_close(
+            agent.state.trace, traces[0] + traces[1], terms=16, depth=36
+        )  # three layers, there and back
     assert not weights.equal(agent.networks.actor_critic.initial)
 
 
@@ -98,7 +109,15 @@ class Published:
         mean, variance = np.mean(self.seen, 0), np.var(self.seen, 0) if len(self.seen) > 1 else 1.0
         return torch.from_numpy(((observation - mean) / np.sqrt(variance + 1e-8)).clip(-10, 10))
 
-    def step(self, s: np.ndarray, action: int, r: float, after: np.ndarray, terminated: bool, truncated: bool) -> None:
+    def step(
+        self,
+        s: np.ndarray,
+        action: int,
+        r: float,
+        after: np.ndarray,
+        terminated: bool,
+        truncated: bool,
+    ) -> None:
         config = self.config
         ended = terminated or truncated
         self.u = config.gamma * (1 - ended) * self.u + r
@@ -132,20 +151,39 @@ class Published:
 
 def test_whole_agent_equals_the_published_algorithms_across_episodes() -> None:
     space = gymnasium.spaces.Box(-np.inf, np.inf, (12,), np.float32)
-    agent = Agent("stream-ac", space, gymnasium.spaces.Discrete(3), seed=3, hidden_sizes=(16, 16), compile="off")
+    agent = Agent(
+        "stream-ac",
+        space,
+        gymnasium.spaces.Discrete(3),
+        seed=3,
+        hidden_sizes=(16, 16),
+        compile="off",
+    )
     twin, world = Published(agent), np.random.default_rng(0)
     s = world.normal(2, 5, 12).astype(np.float32)
     for step in range(30):
         action = int(agent.act(s, explore=True))
         after = world.normal(2, 5, 12).astype(np.float32)
-        reward, terminated, truncated = float(step % 11 == 10) * 5 - 0.1, step % 11 == 10, step % 17 == 16
+        reward, terminated, truncated = (
+            float(step % 11 == 10) * 5 - 0.1,
+            step % 11 == 10,
+            step % 17 == 16,
+        )
         agent.observe(s, action, reward, after, terminated, truncated)
         twin.step(s, action, reward, after, terminated, truncated)
         s = world.normal(2, 5, 12).astype(np.float32) if terminated or truncated else after
         for name, view in agent.networks.actor_critic.named(agent.state.actor_critic).items():
-            torch.testing.assert_close(view, twin.weights[name].float(), rtol=1e-4, atol=1e-5, msg=f"{name} after step {step}")
+            torch.testing.assert_close(
+                view,
+                twin.weights[name].float(),
+                rtol=1e-4,
+                atol=1e-5,
+                msg=f"{name} after step {step}",
+            )
     start = agent.networks.actor_critic.named(agent.networks.actor_critic.initial)
-    assert max(float((twin.weights[name] - view).abs().max()) for name, view in start.items()) > 0.01
+    assert (
+        max(float((twin.weights[name] - view).abs().max()) for name, view in start.items()) > 0.01
+    )
 
 
 # The trace ends with its episode
@@ -156,13 +194,20 @@ def steps_of(agent: Agent, count: int, **ends: bool) -> None:
     for _ in range(count):
         seen, after = world.uniform(-1, 1, (2, 3)).astype(np.float32)
         agent.observe(
-            seen, agent.act(seen, explore=True), 1.0, after, ends.get("terminated", False), ends.get("truncated", False)
+            seen,
+            agent.act(seen, explore=True),
+            1.0,
+            after,
+            ends.get("terminated", False),
+            ends.get("truncated", False),
         )
 
 
 @pytest.mark.parametrize("end", ["terminated", "truncated", "abandoned"])
 def test_trace_is_zero_after_an_episode_however_it_ends(end: str) -> None:
-    agent = Agent("stream-ac", OBSERVATIONS, gymnasium.spaces.Discrete(2), hidden_sizes=(8,), compile="off")
+    agent = Agent(
+        "stream-ac", OBSERVATIONS, gymnasium.spaces.Discrete(2), hidden_sizes=(8,), compile="off"
+    )
     steps_of(agent, 3)
     assert agent.state.trace.any()
     if end == "abandoned":
@@ -180,8 +225,12 @@ class Separate(torch.nn.Module):
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         super().__init__()
-        self.actor = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
-        self.critic = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        self.actor = torch.nn.Sequential(
+            torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+        )
+        self.critic = torch.nn.Sequential(
+            torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        )
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         return self.actor(observation), self.critic(observation)
@@ -230,12 +279,16 @@ class OtherNames(torch.nn.Module):
 
 @pytest.mark.parametrize("network", [SharedByReference, SharedParameter, ReadsTheActor, OtherNames])
 def test_networks_that_share_parameters_are_refused(network: Any) -> None:
-    with pytest.raises(UserError, match="they share parameters, or their names do not tell them apart"):
+    with pytest.raises(
+        UserError, match="they share parameters, or their names do not tell them apart"
+    ):
         Agent("stream-ac", OBSERVATIONS, gymnasium.spaces.Discrete(2), network=network)
 
 
 def test_network_with_forward_and_separate_parts_is_accepted() -> None:
-    agent = Agent("stream-ac", OBSERVATIONS, gymnasium.spaces.Discrete(2), network=Separate, compile="off")
+    agent = Agent(
+        "stream-ac", OBSERVATIONS, gymnasium.spaces.Discrete(2), network=Separate, compile="off"
+    )
     steps_of(agent, 2)
     assert agent.num_updates == 2
 
@@ -248,4 +301,6 @@ def test_first_standard_deviation_is_softplus_of_zero(head: str) -> None:
     actions = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
     agent = Agent("stream-ac", OBSERVATIONS, actions, action_head=head)
     output, _ = agent.networks.actor_critic(agent.state.actor_critic, torch.zeros(1, 3))
-    assert agent.networks.head.assess(output).std[0].tolist() == pytest.approx([np.log(2), np.log(2)], rel=1e-3)
+    assert agent.networks.head.assess(output).std[0].tolist() == pytest.approx(
+        [np.log(2), np.log(2)], rel=1e-3
+    )

@@ -20,9 +20,14 @@ class Feed:
     def step(self, *ends: int) -> list[list[int]]:
         """One step of each, at which the environments `ends` end: the steps that each update learns from, as env * 100 + tick."""
         ended = np.isin(np.arange(self.num_envs), ends)
-        observation = np.stack([np.full(2, env * 100 + self.tick, np.float32) for env in range(self.num_envs)])
+        observation = np.stack(
+            [np.full(2, env * 100 + self.tick, np.float32) for env in range(self.num_envs)]
+        )
         reward, never = np.ones(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
-        self.buffer.add(Transition(observation, observation, reward, observation, ended, never), np.zeros((self.num_envs, 1)))
+        self.buffer.add(
+            Transition(observation, observation, reward, observation, ended, never),
+            np.zeros((self.num_envs, 1)),
+        )
         self.tick += 1
         return list(self.updates())
 
@@ -59,7 +64,10 @@ def test_nothing_of_an_older_policy_is_learned_from(tiny_spaces: Spaces) -> None
     feed.step(0)
     feed.step()
     assert feed.step(1) == [[0, 100, 101, 102]]
-    assert feed.buffer.is_stale.tolist() == [True, False]  # environment 0 is in an episode that the old policy began
+    assert feed.buffer.is_stale.tolist() == [
+        True,
+        False,
+    ]  # environment 0 is in an episode that the old policy began
     assert feed.buffer.is_dropped.tolist() == [True, False]
     assert feed.step(0, 1) == []  # it ends there, and environment 1 is done
     assert feed.buffer.is_stale.tolist() == [False, False]
@@ -99,13 +107,19 @@ def test_checkpoint_in_the_middle_changes_nothing(tiny_spaces: Spaces) -> None:
         saved = {name: array.copy() for name, array in straight.buffer.arrays().items()}
         resumed.buffer.restore(saved, straight.buffer.counters())
         resumed.tick = straight.tick
-        assert [straight.step(*ended) for ended in ends[cut:]] == [resumed.step(*ended) for ended in ends[cut:]]
+        assert [straight.step(*ended) for ended in ends[cut:]] == [
+            resumed.step(*ended) for ended in ends[cut:]
+        ]
 
 
 def test_checkpoint_that_does_not_say_whose_episodes_wait(tiny_spaces: Spaces) -> None:
     straight, resumed = Feed(tiny_spaces, 1, 2), Feed(tiny_spaces, 1, 2)
     straight.step(0)
-    arrays = {name: array for name, array in straight.buffer.arrays().items() if name not in ("is_stale", "num_finished")}
+    arrays = {
+        name: array
+        for name, array in straight.buffer.arrays().items()
+        if name not in ("is_stale", "num_finished")
+    }
     resumed.buffer.restore(arrays, {"num_steps": 1, "num_finished": 1})
     resumed.tick = 1
     assert resumed.step(0) == straight.step(0) == [[0, 1]]

@@ -14,17 +14,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from footlight.agent import Agent
 from footlight.buffers import memory
 from footlight.buffers.frames import FrameReplay, frames_per_observation, is_image, replay_for
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
 from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
 
 ACTION = DiscreteAction(sizes=(2**40,), starts=(0,))
 
 
-planned = partial(ReplayPlan, gamma=0.9, batch_size=7, buffer_size=400, learning_starts=0, updates_per_step=1.0)
+planned = partial(
+    ReplayPlan, gamma=0.9, batch_size=7, buffer_size=400, learning_starts=0, updates_per_step=1.0
+)
 
 
 def images(*shape: int) -> Spaces:
@@ -70,7 +72,9 @@ class Game:
         self.seen = after = np.concatenate([now[moved:], self.frames(moved)])
         terminated, truncated, life_lost = chance[1] < 0.1, chance[2] < 0.1, chance[3] < 0.1
         forgotten = not (terminated or truncated) and chance[4] < 0.05
-        if terminated or truncated or forgotten or chance[4] > 0.98:  # the last: a jump without any sign of it
+        if (
+            terminated or truncated or forgotten or chance[4] > 0.98
+        ):  # the last: a jump without any sign of it
             self.reset()
             self.resets = bool((terminated or truncated) and chance[5] < 0.5)
         reward = np.float32(self.generator.standard_normal())
@@ -86,7 +90,11 @@ def play(num_steps: int, num_envs: int, stack: int, seed: int) -> Iterator[Event
         )
         action_EA = (np.arange(num_envs) * 10**6 + time)[:, None]
         mask = None if valid.all() else valid
-        yield Event(Transition(seen, action_EA, reward, after, terminated, truncated, mask), action_EA, forgotten)
+        yield Event(
+            Transition(seen, action_EA, reward, after, terminated, truncated, mask),
+            action_EA,
+            forgotten,
+        )
 
 
 def fill(replay: Replay | FrameReplay, events: list[Event]) -> None:
@@ -124,14 +132,21 @@ def of_env(batch: Batch, env: int) -> list[Array]:
     stack=st.integers(1, 4),
     num_envs=st.integers(1, 5),
     n_steps=st.integers(1, 5),
-    spare=st.sampled_from([0, 1, 5, 40, 2000]),  # from the smallest buffer that is allowed to one that is never full
+    spare=st.sampled_from(
+        [0, 1, 5, 40, 2000]
+    ),  # from the smallest buffer that is allowed to one that is never full
     num_steps=st.integers(1, 150),
     seed=st.integers(0, 10**6),
 )
-def test_equals_the_naive_buffer(stack: int, num_envs: int, n_steps: int, spare: int, num_steps: int, seed: int) -> None:
+def test_equals_the_naive_buffer(
+    stack: int, num_envs: int, n_steps: int, spare: int, num_steps: int, seed: int
+) -> None:
     slots = max(2 * stack * n_steps + spare, 7)
     plan, spaces = planned(n_steps=n_steps, buffer_size=slots * num_envs), images(stack, 1, 2, 1)
-    replay, events = FrameReplay(spaces, num_envs, plan), list(play(num_steps, num_envs, stack, seed))
+    replay, events = (
+        FrameReplay(spaces, num_envs, plan),
+        list(play(num_steps, num_envs, stack, seed)),
+    )
     for until in range(0, num_steps, 29):
         fill(replay, events[until : until + 29])
         mine, all_rows = kept(replay), naive(events[: until + 29], spaces, num_envs, plan)
@@ -156,17 +171,28 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
     for n_steps, held in ((1, 46), (3, 44)):
         replay = FrameReplay(images(stack, 2, 2, 1), 1, planned(buffer_size=slots, n_steps=n_steps))
         for time in range(200):
-            now, later = frames[None, time : time + stack], frames[None, time + 1 : time + 1 + stack]
-            replay.add(Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never), np.full((1, 1), time))
+            now, later = (
+                frames[None, time : time + stack],
+                frames[None, time + 1 : time + 1 + stack],
+            )
+            replay.add(
+                Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never),
+                np.full((1, 1), time),
+            )
         assert len(replay) == held
-        assert kept(replay).action[:, 0].tolist() == list(range(200 - held - n_steps + 1, 201 - n_steps))
+        assert kept(replay).action[:, 0].tolist() == list(
+            range(200 - held - n_steps + 1, 201 - n_steps)
+        )
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5])
 def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
     # Nothing is ever shared: each step takes a stack for either observation, and n of them are under way
     generator, never = np.random.default_rng(0), np.zeros(1, bool)
-    plan, spaces = planned(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1), images(3, 2, 2, 1)
+    plan, spaces = (
+        planned(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1),
+        images(3, 2, 2, 1),
+    )
     replay, events = FrameReplay(spaces, 1, plan), []
     for time in range(4 * n_steps):
         now, later = generator.integers(0, 256, (2, 1, 3, 2, 2, 1), np.uint8)
@@ -187,7 +213,9 @@ def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
         for time in range(10):
             terminated = np.array([time % 3 == 0 or time == 9])
             now, later = frames[None, time : time + 4], frames[None, time + 1 : time + 5]
-            step = Transition(now, np.zeros((1, 1), int), np.zeros(1), later, terminated, np.zeros(1, bool))
+            step = Transition(
+                now, np.zeros((1, 1), int), np.zeros(1), later, terminated, np.zeros(1, bool)
+            )
             replay.add(step, step.action)
     assert len(replay) == 50  # one slot more and the first row would be gone
     replay.add(step, step.action)
@@ -205,7 +233,9 @@ def test_draws_are_uniform_over_all_environments() -> None:
     counts = np.unique(np.concatenate(drawn), return_counts=True)[1]
     share = 1 / len(replay)
     assert len(counts) == len(replay)
-    assert len({len(of_env(kept(replay), env)[0]) for env in range(3)}) > 1  # environments hold different numbers of rows
+    assert (
+        len({len(of_env(kept(replay), env)[0]) for env in range(3)}) > 1
+    )  # environments hold different numbers of rows
     assert np.abs(counts - 20_000 * share).max() < 4.5 * np.sqrt(20_000 * share * (1 - share))
 
 
@@ -221,8 +251,14 @@ def test_goes_on_from_a_checkpoint(spare: int, n_steps: int, on_disk: bool, tmp_
         pass
     saved = {name: array.copy() for name, array in straight.arrays().items()}
     counters, position = json.loads(json.dumps(straight.counters())), stream.bit_generator.state
-    assert sum(array.nbytes for name, array in saved.items() if name.endswith("frames")) <= 2 * plan.buffer_size
-    resumed, other = FrameReplay(spaces, 2, plan, str(tmp_path) if on_disk else None), np.random.default_rng(1)
+    assert (
+        sum(array.nbytes for name, array in saved.items() if name.endswith("frames"))
+        <= 2 * plan.buffer_size
+    )
+    resumed, other = (
+        FrameReplay(spaces, 2, plan, str(tmp_path) if on_disk else None),
+        np.random.default_rng(1),
+    )
     resumed.restore(saved, counters)
     other.bit_generator.state = position
     for event in events[50:]:
@@ -230,10 +266,14 @@ def test_goes_on_from_a_checkpoint(spare: int, n_steps: int, on_disk: bool, tmp_
             fill(replay, [event])
         for mine, theirs in zip(straight.due(stream), resumed.due(other), strict=True):
             assert mine == theirs
-            assert all(np.array_equal(a, b) for a, b in zip(straight.batch, resumed.batch, strict=True))
+            assert all(
+                np.array_equal(a, b) for a, b in zip(straight.batch, resumed.batch, strict=True)
+            )
     assert straight.num_drawn > 100
     assert resumed.counters() == straight.counters()
-    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {n: a.tolist() for n, a in straight.arrays().items()}
+    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {
+        n: a.tolist() for n, a in straight.arrays().items()
+    }
     assert not list(tmp_path.iterdir())  # the file has no name
 
 
@@ -252,12 +292,18 @@ def test_draws_come_due_as_in_the_naive_buffer() -> None:
 
 def test_a_million_atari_frames() -> None:
     # 84 * 84 bytes, and for each frame an action of 8, reward and discount of 4 each, and two slots of 8
-    spaces = Spaces(observation_shape=(4, 84, 84), observation_dtype="uint8", action=DiscreteAction(sizes=(18,), starts=(0,)))
+    spaces = Spaces(
+        observation_shape=(4, 84, 84),
+        observation_dtype="uint8",
+        action=DiscreteAction(sizes=(18,), starts=(0,)),
+    )
     plan = planned(buffer_size=10**4, batch_size=32)
     replay = FrameReplay(spaces, 8, plan)
     batch = 32 * (2 * 4 * 84 * 84 + 8 + 4 + 4)
     assert replay.num_bytes == 10**4 * (7056 + 32) + batch
-    assert replay.num_bytes == sum(array.nbytes for array in (replay._frames, *replay._rows, *replay.batch))
+    assert replay.num_bytes == sum(
+        array.nbytes for array in (replay._frames, *replay._rows, *replay.batch)
+    )
     assert 7.0e9 < (replay.num_bytes - batch) * 100 + batch < 7.15e9
 
 
@@ -281,7 +327,10 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
     replay = FrameReplay(images(*shape), 1, planned(batch_size=1, buffer_size=20))
     seen, after = np.random.default_rng(0).integers(0, 256, (2, 1, *shape), np.uint8)
     never = np.zeros(1, bool)
-    replay.add(Transition(seen, np.zeros((1, 1), int), np.zeros(1), after, never, never), np.zeros((1, 1), int))
+    replay.add(
+        Transition(seen, np.zeros((1, 1), int), np.zeros(1), after, never, never),
+        np.zeros((1, 1), int),
+    )
     replay.draw(np.random.default_rng(0))
     assert np.array_equal(replay.batch.observation, seen)
     assert np.array_equal(replay.batch.next_observation, after)
@@ -289,20 +338,35 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
 
 def test_planes_of_several_colours_are_shared_too() -> None:
     # Two pictures of three planes behind each other are six slots; a step brings three new ones
-    planes, never = np.random.default_rng(0).integers(0, 256, (1, 90, 7, 7), np.uint8), np.zeros(1, bool)
+    planes, never = (
+        np.random.default_rng(0).integers(0, 256, (1, 90, 7, 7), np.uint8),
+        np.zeros(1, bool),
+    )
     replay = FrameReplay(images(6, 7, 7), 1, planned(buffer_size=6 + 6 + 27 * 3))
     for time in range(28):
         now, later = planes[:, 3 * time : 3 * time + 6], planes[:, 3 * time + 3 : 3 * time + 9]
-        replay.add(Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never), np.full((1, 1), time))
-    assert np.array_equal(kept(replay).observation, [planes[0, 3 * time : 3 * time + 6] for time in range(28)])
+        replay.add(
+            Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never),
+            np.full((1, 1), time),
+        )
+    assert np.array_equal(
+        kept(replay).observation, [planes[0, 3 * time : 3 * time + 6] for time in range(28)]
+    )
 
 
 def test_everything_else_is_kept_whole(tiny_spaces: Spaces) -> None:
     assert type(replay_for(images(4, 84, 84), 1, planned())) is FrameReplay
-    for spaces in (tiny_spaces, images(128), images(84, 84), replace(images(4, 84, 84), observation_dtype="float32")):
+    for spaces in (
+        tiny_spaces,
+        images(128),
+        images(84, 84),
+        replace(images(4, 84, 84), observation_dtype="float32"),
+    ):
         assert not is_image(spaces)
         assert type(replay_for(spaces, 1, planned(buffer_size=10))) is Replay
-    with pytest.raises(UserError, match=r"buffer_dir is /tmp - .* float32 of shape \(2,\) - leave it out$"):
+    with pytest.raises(
+        UserError, match=r"buffer_dir is /tmp - .* float32 of shape \(2,\) - leave it out$"
+    ):
         replay_for(tiny_spaces, 1, planned(), "/tmp")
 
 
@@ -310,12 +374,20 @@ def test_what_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     spaces = images(4, 84, 84)
     with pytest.raises(UserError, match="batch_size 11 is larger than buffer_size 10"):
         FrameReplay(spaces, 1, planned(batch_size=11, buffer_size=10))
-    with pytest.raises(UserError, match=r"buffer_size 100 is too small - n_steps 5 of 3 environments with 4 frames .* need 120 "):
+    with pytest.raises(
+        UserError,
+        match=r"buffer_size 100 is too small - n_steps 5 of 3 environments with 4 frames .* need 120 ",
+    ):
         FrameReplay(spaces, 3, planned(n_steps=5, buffer_size=100))
     with pytest.raises(UserError, match="there is no such folder"):
         FrameReplay(spaces, 1, planned(), str(tmp_path / "missing"))
-    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**6}))
-    with pytest.raises(UserError, match=r"buffer_size 400 needs 2\.8 MB on the disk of .* - 1\.0 MB are free - .* about 127$"):
+    monkeypatch.setattr(
+        memory.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**6})
+    )
+    with pytest.raises(
+        UserError,
+        match=r"buffer_size 400 needs 2\.8 MB on the disk of .* - 1\.0 MB are free - .* about 127$",
+    ):
         FrameReplay(spaces, 1, planned(), str(tmp_path))
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
     with pytest.raises(UserError, match=r"buffer_size 400 needs 3\.2 MB - 1\.0 MB are free - "):
@@ -323,11 +395,15 @@ def test_what_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_memory_asked_for_is_less_on_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_memory_asked_for_is_less_on_a_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
     replay = FrameReplay(images(4, 84, 84), 1, planned(), str(tmp_path))
     events = list(play(30, 1, 4, 0))
-    small, mapped = (FrameReplay(images(4, 1, 2, 1), 1, planned(), folder) for folder in (None, str(tmp_path)))
+    small, mapped = (
+        FrameReplay(images(4, 1, 2, 1), 1, planned(), folder) for folder in (None, str(tmp_path))
+    )
     for each in (small, mapped):
         fill(each, events)
     assert all(np.array_equal(a, b) for a, b in zip(kept(small), kept(mapped), strict=True))
@@ -340,23 +416,39 @@ class Pixels(gymnasium.Env[Any, Any]):
     observation_space = gymnasium.spaces.Box(0, 255, (4, 6, 5), np.uint8)
     action_space = gymnasium.spaces.Discrete(2)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.steps, self.seen = 0, np.zeros((4, 6, 5), np.uint8)
         return self.seen.copy(), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self.steps += 1
-        self.seen = np.concatenate([self.seen[1:], self.np_random.integers(0, 256, (1, 6, 5), np.uint8)])
+        self.seen = np.concatenate(
+            [self.seen[1:], self.np_random.integers(0, 256, (1, 6, 5), np.uint8)]
+        )
         return self.seen.copy(), float(action), self.steps == 9, False, {}
 
 
 def test_an_agent_learns_from_images_and_goes_on(tmp_path: Path) -> None:
-    fields = {"n_steps": 4, "batch_size": 4, "buffer_size": 64, "learning_starts": 8, "hidden_sizes": (8,)}
+    fields = {
+        "n_steps": 4,
+        "batch_size": 4,
+        "buffer_size": 64,
+        "learning_starts": 8,
+        "hidden_sizes": (8,),
+    }
     states = []
     for folder in (None, str(tmp_path)):
         env = Pixels()
-        agent = Agent("replay-actor-critic", env.observation_space, env.action_space, **fields, buffer_dir=folder)
+        agent = Agent(
+            "replay-actor-critic",
+            env.observation_space,
+            env.action_space,
+            **fields,
+            buffer_dir=folder,
+        )
         seen, _ = env.reset(seed=0)
         for step in range(120):
             action = agent.act(seen, explore=True)

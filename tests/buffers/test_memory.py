@@ -23,16 +23,24 @@ MILLION = SimpleNamespace(
 
 def test_a_million_transitions_of_pendulum() -> None:
     replay = Replay(PENDULUM, 1, MILLION)
-    assert replay.row_bytes == 4 * (3 + 1 + 1 + 3 + 1)  # observation, action, reward, next observation, discount
+    assert replay.row_bytes == 4 * (
+        3 + 1 + 1 + 3 + 1
+    )  # observation, action, reward, next observation, discount
     assert replay.num_bytes == 36_000_000 < 40_000_000
 
 
 def test_refusal_names_the_largest_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000)
     # nine tenths of a million bytes hold 25,000 rows of 36
-    with pytest.raises(UserError, match=r"buffer_size 1,000,000 needs 36\.0 MB - 1\.0 MB are free - .* is about 25,000$"):
+    with pytest.raises(
+        UserError,
+        match=r"buffer_size 1,000,000 needs 36\.0 MB - 1\.0 MB are free - .* is about 25,000$",
+    ):
         Replay(PENDULUM, 1, MILLION)
-    assert Replay(PENDULUM, 1, SimpleNamespace(**{**vars(MILLION), "buffer_size": 25_000})).num_bytes == 900_000
+    assert (
+        Replay(PENDULUM, 1, SimpleNamespace(**{**vars(MILLION), "buffer_size": 25_000})).num_bytes
+        == 900_000
+    )
 
 
 def test_nothing_is_refused_where_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +52,15 @@ def test_nothing_is_refused_where_nothing_is_known(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (34e6, "34.0 MB"), (2.5e9, "2.5 GB"), (3e15, "3000.0 TB")]
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (34e6, "34.0 MB"),
+        (2.5e9, "2.5 GB"),
+        (3e15, "3000.0 TB"),
+    ],
 )
 def test_sizes_in_words(count: float, text: str) -> None:
     assert memory.format_bytes(count) == text
@@ -71,7 +87,12 @@ def test_no_control_group(control_group: Path) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "usage", "free"),
-    [("1000000", "400000", 600_000), ("1000000", "1000001", 0), ("9000000", "400000", 5_000_000), ("max", "400000", 5_000_000)],
+    [
+        ("1000000", "400000", 600_000),
+        ("1000000", "1000001", 0),
+        ("9000000", "400000", 5_000_000),
+        ("max", "400000", 5_000_000),
+    ],
 )
 def test_control_group_version_two(control_group: Path, limit: str, usage: str, free: int) -> None:
     write(control_group, memory__max=limit, memory__current=usage)
@@ -80,7 +101,11 @@ def test_control_group_version_two(control_group: Path, limit: str, usage: str, 
 
 @pytest.mark.parametrize(
     ("limit", "usage", "free"),
-    [("1000000", "400000", 600_000), ("1000000", "1000001", 0), ("9223372036854771712", "400000", 5_000_000)],
+    [
+        ("1000000", "400000", 600_000),
+        ("1000000", "1000001", 0),
+        ("9223372036854771712", "400000", 5_000_000),
+    ],
 )
 def test_control_group_version_one(control_group: Path, limit: str, usage: str, free: int) -> None:
     write(control_group / "memory", memory__limit_in_bytes=limit, memory__usage_in_bytes=usage)
@@ -91,10 +116,16 @@ def test_control_group_version_one(control_group: Path, limit: str, usage: str, 
     ("own", "folder", "names"),
     [
         ("0::/job/step", "job", ("memory__max", "memory__current")),
-        ("3:cpuset:/\n4:memory:/job/step\n0::/", "memory/job", ("memory__limit_in_bytes", "memory__usage_in_bytes")),
+        (
+            "3:cpuset:/\n4:memory:/job/step\n0::/",
+            "memory/job",
+            ("memory__limit_in_bytes", "memory__usage_in_bytes"),
+        ),
     ],
 )
-def test_limits_of_the_groups_around_count(control_group: Path, own: str, folder: str, names: tuple[str, str]) -> None:
+def test_limits_of_the_groups_around_count(
+    control_group: Path, own: str, folder: str, names: tuple[str, str]
+) -> None:
     (control_group / "own").write_text(own + "\n")
     for group, limit in ((folder, "1000000"), (folder + "/step", "2000000")):
         (control_group / group).mkdir(parents=True)
@@ -104,7 +135,12 @@ def test_limits_of_the_groups_around_count(control_group: Path, own: str, folder
 
 def test_pages_of_files_that_the_kernel_gives_back_count_as_free(control_group: Path) -> None:
     # 900,000 of 1,000,000 in use, but 300,000 of these only keep files at hand, such as the last checkpoints
-    write(control_group, memory__max="1000000", memory__current="900000", memory__stat="anon 600000\ninactive_file 300000")
+    write(
+        control_group,
+        memory__max="1000000",
+        memory__current="900000",
+        memory__stat="anon 600000\ninactive_file 300000",
+    )
     assert memory.available_bytes() == 400_000
 
 

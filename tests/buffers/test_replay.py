@@ -31,7 +31,9 @@ def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
     steps = []
     for time in range(num_steps):
         who = np.arange(num_envs)
-        now, later = (np.stack([who, np.full(num_envs, t)], 1).astype(np.float32) for t in (time, time + 1))
+        now, later = (
+            np.stack([who, np.full(num_envs, t)], 1).astype(np.float32) for t in (time, time + 1)
+        )
         reward = generator.standard_normal(num_envs)
         terminated, truncated = generator.random((2, num_envs)) < 0.12
         steps.append(Transition(now, now[:, :1], reward, later, terminated, truncated))
@@ -49,12 +51,19 @@ def batches(replay: Replay, stream: np.random.Generator) -> Iterator[Batch]:
 
 
 def rows(replay: Replay) -> dict[str, Array]:
-    return {name.removeprefix("rows."): array for name, array in replay.arrays().items() if name.startswith("rows.")}
+    return {
+        name.removeprefix("rows."): array
+        for name, array in replay.arrays().items()
+        if name.startswith("rows.")
+    }
 
 
 def as_tuples(arrays: Iterable[Array]) -> list[tuple[float, ...]]:
     """Each row with all its numbers."""
-    return [tuple(row) for row in np.concatenate([array.reshape(len(array), -1) for array in arrays], 1).tolist()]
+    return [
+        tuple(row)
+        for row in np.concatenate([array.reshape(len(array), -1) for array in arrays], 1).tolist()
+    ]
 
 
 def expected_rows(steps: list[Transition], gamma: float, n_steps: int) -> list[dict[str, Any]]:
@@ -82,16 +91,30 @@ def expected_rows(steps: list[Transition], gamma: float, n_steps: int) -> list[d
 def test_n_step_returns_by_hand(tiny_spaces: Spaces) -> None:
     # Rewards 1, 2, 3 | 4, 5 | 6: terminated after the third, truncated after the fifth step; gamma 0.5, n = 2
     replay = Replay(tiny_spaces, 1, Settings(gamma=0.5, n_steps=2))
-    for time, (terminated, truncated) in enumerate([(0, 0), (0, 0), (1, 0), (0, 0), (0, 1), (0, 0)]):
+    for time, (terminated, truncated) in enumerate(
+        [(0, 0), (0, 0), (1, 0), (0, 0), (0, 1), (0, 0)]
+    ):
         now, later = np.full((1, 2), time, np.float32), np.full((1, 2), time + 1, np.float32)
         ends = np.array([terminated], bool), np.array([truncated], bool)
         replay.add(Transition(now, now[:, :1], np.array([time + 1.0]), later, *ends), now[:, :1])
     stored = rows(replay)
-    assert stored["observation"][:, 0].tolist() == [0, 1, 2, 3, 4]  # step 5 still waits for its second reward
+    assert stored["observation"][:, 0].tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]  # step 5 still waits for its second reward
     # 1 + 2/2 = 2;  2 + 3/2 = 3.5;  3;  4 + 5/2 = 6.5;  5
     assert stored["reward"].tolist() == [2, 3.5, 3, 6.5, 5]
     assert stored["next_observation"][:, 0].tolist() == [2, 3, 3, 5, 5]
-    assert stored["discount"].tolist() == [0.25, 0, 0, 0.25, 0.5]  # 0 where terminated; a time limit bootstraps
+    assert stored["discount"].tolist() == [
+        0.25,
+        0,
+        0,
+        0.25,
+        0.5,
+    ]  # 0 where terminated; a time limit bootstraps
 
 
 def test_both_ends_at_once_is_terminated(tiny_spaces: Spaces) -> None:
@@ -105,14 +128,18 @@ def test_both_ends_at_once_is_terminated(tiny_spaces: Spaces) -> None:
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("capacity", [1000, 37, 5])  # never full; wraps around several times
-def test_equals_a_slow_loop(tiny_spaces: Spaces, n_steps: int, num_envs: int, capacity: int) -> None:
+def test_equals_a_slow_loop(
+    tiny_spaces: Spaces, n_steps: int, num_envs: int, capacity: int
+) -> None:
     steps, settings = walk(80, num_envs), Settings(n_steps=n_steps, buffer_size=capacity)
     replay = Replay(tiny_spaces, num_envs, settings)
     fill(replay, steps)
     expected = expected_rows(steps, settings.gamma, n_steps)
     assert replay.num_rows == len(expected)
     assert len(replay) == min(len(expected), capacity)
-    kept = sorted(range(len(expected))[-capacity:], key=lambda index: index % capacity)  # row k lies at place k % capacity
+    kept = sorted(
+        range(len(expected))[-capacity:], key=lambda index: index % capacity
+    )  # row k lies at place k % capacity
     for name, array in rows(replay).items():
         assert_close(array, np.array([expected[index][name] for index in kept]))
 
@@ -130,7 +157,12 @@ def test_observations_keep_their_dtype(tiny_spaces: Spaces, dtype: str) -> None:
     replay = Replay(replace(tiny_spaces, observation_dtype=dtype), 1, Settings(batch_size=1))
     fill(replay, [step._replace(observation=step.observation.astype(dtype)) for step in walk(4, 1)])
     batch = next(batches(replay, np.random.default_rng(0)))
-    for array in (rows(replay)["observation"], rows(replay)["next_observation"], batch.observation, batch.next_observation):
+    for array in (
+        rows(replay)["observation"],
+        rows(replay)["next_observation"],
+        batch.observation,
+        batch.next_observation,
+    ):
         assert array.dtype == dtype
     assert rows(replay)["observation"].tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
 
@@ -139,7 +171,9 @@ def test_float64_becomes_float32(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 1, Settings())
     third = np.full((1, 2), 1 / 3)
     never = np.zeros(1, bool)
-    replay.add(Transition(third, third[:, :1], np.array([1 / 3]), third, never, never), third[:, :1])
+    replay.add(
+        Transition(third, third[:, :1], np.array([1 / 3]), third, never, never), third[:, :1]
+    )
     for name, array in rows(replay).items():
         assert array.dtype == np.float32
         assert (array == np.float32(0.9 if name == "discount" else 1 / 3)).all()
@@ -171,10 +205,14 @@ def test_minibatches_are_rows(tiny_spaces: Spaces) -> None:
 def test_draws_are_uniform_over_what_is_there(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 1, Settings(batch_size=50, updates_per_step=40, buffer_size=1000))
     fill(replay, walk(10, 1))
-    drawn = np.concatenate([batch.observation[:, 1].copy() for batch in batches(replay, np.random.default_rng(0))])
+    drawn = np.concatenate(
+        [batch.observation[:, 1].copy() for batch in batches(replay, np.random.default_rng(0))]
+    )
     assert len(drawn) == 20_000
     counts = np.unique(drawn, return_counts=True)[1]
-    assert len(counts) == 10  # each row; and none of the 990 empty places, which would have counted as time 0
+    assert (
+        len(counts) == 10
+    )  # each row; and none of the 990 empty places, which would have counted as time 0
     assert np.abs(counts - 2000).max() < 4 * np.sqrt(20_000 * 0.1 * 0.9)  # four standard deviations
 
 
@@ -184,7 +222,9 @@ def test_sampling_reuses_its_memory(tiny_spaces: Spaces) -> None:
     fill(replay, walk(5, 1))
     for batch in batches(replay, np.random.default_rng(0)):
         assert [array.__array_interface__["data"][0] for array in batch] == places
-        assert not any(np.shares_memory(array, stored) for array in batch for stored in rows(replay).values())
+        assert not any(
+            np.shares_memory(array, stored) for array in batch for stored in rows(replay).values()
+        )
     assert replay.num_drawn == 15
 
 
@@ -199,7 +239,10 @@ def test_updates_are_numbered_throughout(tiny_spaces: Spaces) -> None:
 
 
 def test_the_end_of_a_run_makes_nothing_due(tiny_spaces: Spaces) -> None:
-    replay, stream = Replay(tiny_spaces, 1, Settings(learning_starts=5, updates_per_step=0.5)), np.random.default_rng(0)
+    replay, stream = (
+        Replay(tiny_spaces, 1, Settings(learning_starts=5, updates_per_step=0.5)),
+        np.random.default_rng(0),
+    )
     fill(replay, walk(4, 1))
     assert list(replay.due(stream, final=True)) == []
     fill(replay, walk(4, 1))
@@ -209,15 +252,22 @@ def test_the_end_of_a_run_makes_nothing_due(tiny_spaces: Spaces) -> None:
 
 def test_expected_updates_are_what_comes_due(tiny_spaces: Spaces) -> None:
     for updates_per_step, learning_starts in ((1, 0), (0.29, 0), (0.5, 7), (2, 30), (1, 200)):
-        settings = Settings(updates_per_step=updates_per_step, learning_starts=learning_starts, batch_size=1)
+        settings = Settings(
+            updates_per_step=updates_per_step, learning_starts=learning_starts, batch_size=1
+        )
         expected = Replay(tiny_spaces, 1, settings).expected_updates(100)
         assert expected == sum(drawn_each_step(tiny_spaces, settings, 1, 100))
 
 
 @pytest.mark.parametrize("kind", ["one", "many"])
 def test_choices_are_stored_as_integers(tiny_spaces: Spaces, kind: str) -> None:
-    sizes = (2**40,) if kind == "one" else (3, 2**40)  # float32 could not tell these from their neighbours
-    spaces = replace(tiny_spaces, action=DiscreteAction(sizes=sizes, starts=(0,) * len(sizes), shape=(len(sizes),)))
+    sizes = (
+        (2**40,) if kind == "one" else (3, 2**40)
+    )  # float32 could not tell these from their neighbours
+    spaces = replace(
+        tiny_spaces,
+        action=DiscreteAction(sizes=sizes, starts=(0,) * len(sizes), shape=(len(sizes),)),
+    )
     replay, never = Replay(spaces, 1, Settings(batch_size=1)), np.zeros(1, bool)
     seen, choice_EA = np.zeros((1, 2), np.float32), np.array([[size - 1 for size in sizes]])
     replay.add(Transition(seen, choice_EA, np.zeros(1), seen, never, never), choice_EA)
@@ -249,7 +299,11 @@ def drawn_each_step(spaces: Spaces, settings: Settings, num_envs: int, num_steps
     ],
 )
 def test_due_counts(
-    tiny_spaces: Spaces, updates_per_step: float, num_envs: int, learning_starts: int, expected: list[int]
+    tiny_spaces: Spaces,
+    updates_per_step: float,
+    num_envs: int,
+    learning_starts: int,
+    expected: list[int],
 ) -> None:
     settings = Settings(updates_per_step=updates_per_step, learning_starts=learning_starts)
     assert drawn_each_step(tiny_spaces, settings, num_envs, len(expected)) == expected
@@ -271,7 +325,15 @@ def test_nothing_is_due_before_there_is_a_row(tiny_spaces: Spaces) -> None:
     for step in steps:
         replay.add(step, step.action)
         counts.append(sum(1 for _ in replay.due(stream)))
-    assert counts == [0, 0, 0, 0, 5, 1, 1]  # the first row is complete at step 5; what was due is made up for
+    assert counts == [
+        0,
+        0,
+        0,
+        0,
+        5,
+        1,
+        1,
+    ]  # the first row is complete at step 5; what was due is made up for
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
@@ -282,7 +344,10 @@ def test_steps_that_are_resets_are_left_out(tiny_spaces: Spaces, n_steps: int) -
     for step in steps:  # each environment's step on its own, the other one's numbers being nonsense
         for env in range(2):
             valid = np.arange(2) == env
-            nonsense = [np.where(valid.reshape(-1, *[1] * (a.ndim - 1)), a, np.asarray(1, a.dtype)) for a in step[:6]]
+            nonsense = [
+                np.where(valid.reshape(-1, *[1] * (a.ndim - 1)), a, np.asarray(1, a.dtype))
+                for a in step[:6]
+            ]
             masked.add(Transition(*nonsense, valid), nonsense[1])
         masked.add(step._replace(valid=np.zeros(2, bool)), step.action)
     assert masked.counters() == plain.counters()
@@ -293,7 +358,10 @@ def test_steps_that_are_resets_are_left_out(tiny_spaces: Spaces, n_steps: int) -
 @pytest.mark.parametrize("capacity", [1000, 23])
 @pytest.mark.parametrize("n_steps", [1, 4])
 def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: int) -> None:
-    settings, steps = Settings(n_steps=n_steps, buffer_size=capacity, learning_starts=10), walk(60, 2)
+    settings, steps = (
+        Settings(n_steps=n_steps, buffer_size=capacity, learning_starts=10),
+        walk(60, 2),
+    )
     straight, stream = Replay(tiny_spaces, 2, settings), np.random.default_rng(0)
     fill(straight, steps[:35])
     for _ in straight.due(stream):
@@ -310,11 +378,15 @@ def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: 
         count = 0
         for mine, theirs in zip(straight.due(stream), resumed.due(other), strict=True):
             assert mine == theirs
-            assert all(np.array_equal(a, b) for a, b in zip(straight.batch, resumed.batch, strict=True))
+            assert all(
+                np.array_equal(a, b) for a, b in zip(straight.batch, resumed.batch, strict=True)
+            )
             count += 1
         assert count == 2
     assert resumed.counters() == straight.counters()
-    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {n: a.tolist() for n, a in straight.arrays().items()}
+    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {
+        n: a.tolist() for n, a in straight.arrays().items()
+    }
 
 
 def test_a_batch_larger_than_the_buffer_is_refused(tiny_spaces: Spaces) -> None:
@@ -328,7 +400,9 @@ def test_a_batch_larger_than_the_buffer_is_refused(tiny_spaces: Spaces) -> None:
 def test_minibatch_without_replacement_has_different_transitions(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 1, Settings(batch_size=30, sample_with_replacement=False))
     fill(replay, walk(40, 1))
-    drawn = [batch.observation[:, 1].tolist() for batch in batches(replay, np.random.default_rng(0))]
+    drawn = [
+        batch.observation[:, 1].tolist() for batch in batches(replay, np.random.default_rng(0))
+    ]
     assert len(drawn) == 40
     assert all(len(set(times)) == 30 for times in drawn)
     counts = np.bincount(np.array(drawn, int).ravel(), minlength=40)
@@ -336,7 +410,10 @@ def test_minibatch_without_replacement_has_different_transitions(tiny_spaces: Sp
     assert counts.min() > 15  # 30 of each expected, with a standard deviation of 2.7
     with_replacement = Replay(tiny_spaces, 1, Settings(batch_size=30))
     fill(with_replacement, walk(40, 1))
-    assert any(len(set(b.observation[:, 1].tolist())) < 30 for b in batches(with_replacement, np.random.default_rng(0)))
+    assert any(
+        len(set(b.observation[:, 1].tolist())) < 30
+        for b in batches(with_replacement, np.random.default_rng(0))
+    )
 
 
 def test_minibatch_without_replacement_waits_for_enough_transitions(tiny_spaces: Spaces) -> None:

@@ -25,10 +25,14 @@ def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition
     steps, ended = [], np.zeros(num_envs, bool)
     for time in range(num_steps):
         who = np.arange(num_envs)
-        now, later = (np.stack([who, np.full(num_envs, t)], 1).astype(np.float32) for t in (time, time + 1))
+        now, later = (
+            np.stack([who, np.full(num_envs, t)], 1).astype(np.float32) for t in (time, time + 1)
+        )
         reward = generator.standard_normal(num_envs)
         valid = ~ended if resets else None
-        terminated, truncated = (generator.random((2, num_envs)) < 0.2) & (True if valid is None else valid)
+        terminated, truncated = (generator.random((2, num_envs)) < 0.2) & (
+            True if valid is None else valid
+        )
         steps.append(Transition(now, now[:, :1] - 0.5, reward, later, terminated, truncated, valid))
         ended = terminated | truncated
     return steps
@@ -74,7 +78,9 @@ def test_ends_by_hand(tiny_spaces: Spaces) -> None:
     # Five steps: one amid, one terminated, one truncated, one both at once, one amid
     rollout = Rollout(tiny_spaces, 1, 0.5, 5)
     for terminated, truncated in ((0, 0), (1, 0), (0, 1), (1, 1), (0, 0)):
-        step = walk(1, 1)[0]._replace(terminated=np.array([terminated], bool), truncated=np.array([truncated], bool))
+        step = walk(1, 1)[0]._replace(
+            terminated=np.array([terminated], bool), truncated=np.array([truncated], bool)
+        )
         rollout.add(step, step.action)
     assert list(rollout.due(stream())) == [0]
     assert rollout.batch.discount.tolist() == [[0.5], [0], [0.5], [0], [0.5]]
@@ -131,7 +137,9 @@ def test_the_rest_at_the_end_of_a_run(tiny_spaces: Spaces, filled: int) -> None:
     assert list(rollout.due(stream(), final=True)) == [0]
     assert_holds(rollout, steps[:filled])
     assert not rollout.batch.weight[filled:].any()
-    assert rollout.batch.continues[:, 0].tolist()[:filled] == [1] * (filled - 1) + [0]  # what lies behind it follows from nothing
+    assert rollout.batch.continues[:, 0].tolist()[:filled] == [1] * (filled - 1) + [
+        0
+    ]  # what lies behind it follows from nothing
 
 
 def test_nothing_is_due_of_nothing(tiny_spaces: Spaces) -> None:
@@ -199,14 +207,18 @@ def joined(minibatches: list[list[int]]) -> list[int]:
 
 @pytest.mark.parametrize("minibatch_size", [1, 4, 12])
 @pytest.mark.parametrize("num_epochs", [1, 3])
-def test_every_row_once_in_each_epoch(tiny_spaces: Spaces, minibatch_size: int, num_epochs: int) -> None:
+def test_every_row_once_in_each_epoch(
+    tiny_spaces: Spaces, minibatch_size: int, num_epochs: int
+) -> None:
     rollout = Rollout(tiny_spaces, 2, GAMMA, 6, num_epochs, minibatch_size)
     fill(rollout, walk(6, 2))
     minibatches = drawn(rollout, stream())
     count = 12 // minibatch_size
     assert len(minibatches) == num_epochs * count == rollout.updates_per_rollout
     assert {len(rows) for rows in minibatches} == {minibatch_size}
-    epochs = [joined(minibatches[epoch * count : (epoch + 1) * count]) for epoch in range(num_epochs)]
+    epochs = [
+        joined(minibatches[epoch * count : (epoch + 1) * count]) for epoch in range(num_epochs)
+    ]
     for epoch in epochs:
         assert sorted(epoch) == list(range(12))
     assert len({tuple(epoch) for epoch in epochs}) == num_epochs  # each in an order of its own
@@ -261,10 +273,15 @@ def test_memory_is_reused(tiny_spaces: Spaces) -> None:
             assert [array.ctypes.data for array in rollout.batch] == places
 
 
-@pytest.mark.parametrize(("minibatch_size", "better"), [(5, 4), (7, 8), (9, 8), (13, 12), (25, 24), (1000, 24)])
-def test_a_minibatch_size_that_does_not_divide_is_refused(tiny_spaces: Spaces, minibatch_size: int, better: int) -> None:
+@pytest.mark.parametrize(
+    ("minibatch_size", "better"), [(5, 4), (7, 8), (9, 8), (13, 12), (25, 24), (1000, 24)]
+)
+def test_a_minibatch_size_that_does_not_divide_is_refused(
+    tiny_spaces: Spaces, minibatch_size: int, better: int
+) -> None:
     with pytest.raises(
-        UserError, match=rf"minibatch_size {minibatch_size} does not divide the rollout of 24 steps .*try {better}$"
+        UserError,
+        match=rf"minibatch_size {minibatch_size} does not divide the rollout of 24 steps .*try {better}$",
     ):
         Rollout(tiny_spaces, 3, GAMMA, 8, 1, minibatch_size)
     Rollout(tiny_spaces, 3, GAMMA, 8, 1, better)
@@ -287,7 +304,9 @@ def test_size_is_that_of_the_arrays(tiny_spaces: Spaces) -> None:
 
 @pytest.mark.parametrize("filled", [0, 2, 4])
 @pytest.mark.parametrize("minibatch_size", [None, 4])
-def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, filled: int, minibatch_size: int | None) -> None:
+def test_goes_on_from_a_checkpoint(
+    tiny_spaces: Spaces, filled: int, minibatch_size: int | None
+) -> None:
     def made() -> Rollout:
         return Rollout(tiny_spaces, 2, GAMMA, 6, 2 if minibatch_size else 1, minibatch_size)
 
@@ -310,7 +329,9 @@ def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, filled: int, minibatch_s
             compared += 1
     assert compared >= 3
     assert resumed.counters() == straight.counters()
-    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {n: a.tolist() for n, a in straight.arrays().items()}
+    assert {n: a.tolist() for n, a in resumed.arrays().items()} == {
+        n: a.tolist() for n, a in straight.arrays().items()
+    }
 
 
 def test_restores_into_its_own_memory(tiny_spaces: Spaces) -> None:

@@ -48,7 +48,8 @@ def test_an_environment_meets_both_ends_and_nothing_beyond(counting_env: Any) ->
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("low", "high"), [(-2, 2), (-3, 10), (0, 1), (-0.4, 0.4), (0.001, 1000), (-0.1, 0.7), (-1, 0.3), (5, 5.1)]
+    ("low", "high"),
+    [(-2, 2), (-3, 10), (0, 1), (-0.4, 0.4), (0.001, 1000), (-0.1, 0.7), (-1, 0.3), (5, 5.1)],
 )
 def test_ends_are_reached_exactly(low: float, high: float, dtype: Any) -> None:
     bounds = box([low], [high], dtype)
@@ -68,7 +69,10 @@ def test_ends_are_reached_exactly_for_any_bounds() -> None:
     assert ((between >= bounds.low) & (between <= bounds.high)).all()
 
 
-@pytest.mark.parametrize(("low", "high"), [([-3], [10]), ([-1, 0, -200], [1, 0.5, 100]), ([[-1, 0], [2, -9]], [[1, 5], [4, 9]])])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [([-3], [10]), ([-1, 0, -200], [1, 0.5, 100]), ([[-1, 0], [2, -9]], [[1, 5], [4, 9]])],
+)
 def test_there_and_back(low: Any, high: Any) -> None:
     bounds, generator = box(low, high), np.random.default_rng(0)
     unit_EA = generator.uniform(-1, 1, (200, bounds.size)).astype(np.float32)
@@ -82,7 +86,9 @@ def test_there_and_back(low: Any, high: Any) -> None:
 
 def test_back_by_hand() -> None:
     bounds = box([-3], [10])
-    given = np.array([[-3], [0.25], [3.5], [10], [-4], [11]], np.float32)  # the last two lie outside, and are cut off
+    given = np.array(
+        [[-3], [0.25], [3.5], [10], [-4], [11]], np.float32
+    )  # the last two lie outside, and are cut off
     assert bounds.from_environment(given)[:, 0].tolist() == [-1, -0.5, 0, 1, -1, 1]
 
 
@@ -95,4 +101,6 @@ def test_dimensions_keep_their_order() -> None:
 
 def test_wide_bounds_do_not_overflow() -> None:
     most = float(np.finfo(np.float32).max)
-    assert box([-most], [most]).to_environment(np.array([[-1], [0], [1]], np.float32))[:, 0].tolist() == [-most, 0, most]
+    assert box([-most], [most]).to_environment(np.array([[-1], [0], [1]], np.float32))[
+        :, 0
+    ].tolist() == [-most, 0, most]

@@ -56,7 +56,9 @@ def test_environments_are_given_what_the_space_samples(space: Any, kind: str) ->
     make = partial(Strict, space)
     environments: Any
     if kind == "vector":
-        environments = VectorEnvironments(SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode.DISABLED), 7, "episode")
+        environments = VectorEnvironments(
+            SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode.DISABLED), 7, "episode"
+        )
     elif kind == "async":
         environments = AsyncEnvironments(make, 2, 7, "episode")
     else:
@@ -65,15 +67,21 @@ def test_environments_are_given_what_the_space_samples(space: Any, kind: str) ->
     wide = np.float64 if isinstance(space, Box) else np.int64
     action = np.stack([space.sample(), space.sample()]).astype(wide)
     for _ in range(3):
-        assert np.array_equal(environments.step(action).action, action)  # not what the environment has made of it
+        assert np.array_equal(
+            environments.step(action).action, action
+        )  # not what the environment has made of it
     if kind == "sync":
-        assert SerialEnvironments([make(), make()], 7, "episode").restore(environments.arrays()) == []
+        assert (
+            SerialEnvironments([make(), make()], 7, "episode").restore(environments.arrays()) == []
+        )
     environments.close()
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_policies_act_in_the_type_of_the_space(space: Any) -> None:
-    agent = footlight.Agent("a2c", Strict.observation_space, space, seed=0, hidden_sizes=(4,), compile="off")
+    agent = footlight.Agent(
+        "a2c", Strict.observation_space, space, seed=0, hidden_sizes=(4,), compile="off"
+    )
     observation, sample = np.zeros(2, np.float32), space.sample()
     for deterministic in (True, False):
         action = agent.policy.act(observation, deterministic)
@@ -87,7 +95,13 @@ def test_policies_act_in_the_type_of_the_space(space: Any) -> None:
 
 @pytest.mark.parametrize("space", [SPACES[1], SPACES[2], SPACES[5]], ids=str)
 def test_training_evaluation_and_probe_give_the_same_type(space: Any, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"steps": 40, "num_envs": 2, "eval_episodes": 1, "compile": "off", "quiet": True}
+    settings: dict[str, Any] = {
+        "steps": 40,
+        "num_envs": 2,
+        "eval_episodes": 1,
+        "compile": "off",
+        "quiet": True,
+    }
     run = footlight.train("a2c", lambda: Strict(space), run_dir=tmp_path / "run", **settings)
     assert run.config["resume"] == "exact"
     assert run.evaluate(episodes=2, seed=2**40).lengths == (10, 10)

@@ -18,7 +18,7 @@ from footlight.environments.make import configured, make, make_for_evaluation, m
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
-from footlight.evaluation import evaluate
+from footlight.training.evaluation import evaluate
 
 BREAKOUT = "ALE/Breakout-v5"
 PLAIN: dict[str, Any] = {"sticky_actions": 0.0, "noop_max": 0, "fire_reset": False}
@@ -81,7 +81,10 @@ def test_the_shape_of_pictures(field: str, value: Any, shape: tuple[int, ...]) -
     assert make_one(configured(BREAKOUT, {field: value})).reset(seed=0)[0].shape == shape  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("changed", [{"frame_skip": 2}, {"max_pool": False}, {"sticky_actions": 0.25}, {"fire_reset": True}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"frame_skip": 2}, {"max_pool": False}, {"sticky_actions": 0.25}, {"fire_reset": True}],
+)
 def test_every_setting_changes_what_is_seen(changed: dict[str, Any]) -> None:
     plain = play(AtariGame(BREAKOUT, AtariConfig(**PLAIN))(), 100, seed=1)
     other = play(AtariGame(BREAKOUT, AtariConfig(**PLAIN | changed))(), 100, seed=1)
@@ -90,10 +93,15 @@ def test_every_setting_changes_what_is_seen(changed: dict[str, Any]) -> None:
 
 def test_noops_and_joystick() -> None:
     assert make_one(BREAKOUT).get_action_meanings() == ["NOOP", "FIRE", "RIGHT", "LEFT"]  # type: ignore[attr-defined]
-    for noop_max, different in ((0, {1}), (30, {2, 3, 4})):  # in this game the world moves from the first frame on
+    for noop_max, different in (
+        (0, {1}),
+        (30, {2, 3, 4}),
+    ):  # in this game the world moves from the first frame on
         env = AtariGame("ALE/Seaquest-v5", AtariConfig(noop_max=noop_max))()
         assert len({env.reset(seed=seed)[0].tobytes() for seed in range(4)}) in different
-    assert AtariGame(BREAKOUT, AtariConfig(full_actions=True))().action_space == gymnasium.spaces.Discrete(18)
+    assert AtariGame(
+        BREAKOUT, AtariConfig(full_actions=True)
+    )().action_space == gymnasium.spaces.Discrete(18)
 
 
 def test_a_game_that_takes_too_long_is_truncated() -> None:
@@ -104,12 +112,16 @@ def test_a_game_that_takes_too_long_is_truncated() -> None:
     assert (True, False) not in ends
 
 
-def lives_and_ends(environments: SerialEnvironments | VectorEnvironments, steps: int) -> tuple[int, list[Any]]:
+def lives_and_ends(
+    environments: SerialEnvironments | VectorEnvironments, steps: int
+) -> tuple[int, list[Any]]:
     """Transitions that terminate, and the episodes that are counted."""
     player, marks, episodes = np.random.default_rng(0), 0, []
     environments.reset()
     for _ in range(steps):
-        marks += int(environments.step(player.integers(4, size=environments.num_envs)).terminated.sum())
+        marks += int(
+            environments.step(player.integers(4, size=environments.num_envs)).terminated.sum()
+        )
         episodes += environments.finished
     return marks, episodes
 
@@ -128,7 +140,9 @@ def test_a_lost_life_ends_what_is_learned_and_not_what_is_counted(num_envs: int)
 
 
 def test_evaluations_are_whole_games() -> None:
-    environments = make_for_evaluation(configured(BREAKOUT, {"life_loss_ends": True}), 0, "evaluation", episodes=3)
+    environments = make_for_evaluation(
+        configured(BREAKOUT, {"life_loss_ends": True}), 0, "evaluation", episodes=3
+    )
     assert environments.num_envs == 3
     marks, episodes = lives_and_ends(environments, 300)
     assert marks == len(episodes) > 0
@@ -179,27 +193,47 @@ def test_one_stream_resumes_exactly(tmp_path: Path) -> None:
 def test_presets_for_games_fit_environments_that_are_given_as_they_are(tmp_path: Path) -> None:
     source = gymnasium.make(BREAKOUT)  # in colour, at full size
     footlight.train(
-        "a2c", source, steps=5, hidden_sizes=(8,), eval_episodes=0, quiet=True, compile="off", run_dir=tmp_path / "run"
+        "a2c",
+        source,
+        steps=5,
+        hidden_sizes=(8,),
+        eval_episodes=0,
+        quiet=True,
+        compile="off",
+        run_dir=tmp_path / "run",
     )
     recorded = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (recorded["preset"], recorded["num_envs"], recorded["config"]["torso"]) == ("a2c/ALE/*", 1, "nature")
+    assert (recorded["preset"], recorded["num_envs"], recorded["config"]["torso"]) == (
+        "a2c/ALE/*",
+        1,
+        "nature",
+    )
     assert "environment_config" not in recorded
 
 
-def test_unknown_games_and_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"unknown game 'ALE/Brakeout-v5' - did you mean 'ALE/Breakout-v5'\?"):
+def test_unknown_games_and_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        UserError, match=r"unknown game 'ALE/Brakeout-v5' - did you mean 'ALE/Breakout-v5'\?"
+    ):
         make_one("ALE/Brakeout-v5")
     with pytest.raises(UserError, match=r"frame_skip is 0 - it must be an integer in \[1, 64\]"):
         configured(BREAKOUT, {"frame_skip": 0})
     with pytest.raises(UserError, match="unknown field 'noop_max'"):
         footlight.train("a2c", "CartPole-v1", noop_max=3, run_dir=tmp_path / "run")
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
-    with pytest.raises(UserError, match=r"ALE/Breakout-v5 cannot be played - .* - mend .*, or install ale-py anew"):
+    with pytest.raises(
+        UserError, match=r"ALE/Breakout-v5 cannot be played - .* - mend .*, or install ale-py anew"
+    ):
         make_one(BREAKOUT)
 
 
 def test_the_names_that_games_once_had_lead_to_those_they_have() -> None:
-    with pytest.raises(UserError, match="unknown environment 'Breakout2NoFrameskip-v4' - did you mean 'ALE/Breakout2-v5'"):
+    with pytest.raises(
+        UserError,
+        match="unknown environment 'Breakout2NoFrameskip-v4' - did you mean 'ALE/Breakout2-v5'",
+    ):
         make_one("Breakout2NoFrameskip-v4")  # unknown also where ale-py was imported
 
 
@@ -215,18 +249,24 @@ def test_an_id_given_again_keeps_the_settings_of_the_run(tmp_path: Path) -> None
         "a2c", BREAKOUT, steps=5, num_envs=1, screen_size=44, torso="small", hidden_sizes=(8,), eval_episodes=0, compile="off",
         quiet=True, run_dir=tmp_path / "run",
     )  # fmt: skip
-    assert footlight.Run(tmp_path / "run", environment=BREAKOUT).make_env().observation_space.shape == (4, 44, 44)
+    assert footlight.Run(
+        tmp_path / "run", environment=BREAKOUT
+    ).make_env().observation_space.shape == (4, 44, 44)
     config = tmp_path / "run" / "config.json"
-    config.write_text(config.read_text().replace('"screen_size": 44', '"screen_size": 84'))  # which is for people
+    config.write_text(
+        config.read_text().replace('"screen_size": 44', '"screen_size": 84')
+    )  # which is for people
     assert footlight.Run(tmp_path / "run").make_env().observation_space.shape == (4, 44, 44)
 
 
 def test_games_that_never_end_are_cut_off_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("footlight.evaluation.MAX_EPISODE_STEPS", 60)
+    monkeypatch.setattr("footlight.training.evaluation.MAX_EPISODE_STEPS", 60)
     found = []
     for episodes in (1, 3):
         environments = make_for_evaluation(configured(BREAKOUT), 0, "evaluation", episodes)
-        policy: Any = type("Waits", (), {"act": lambda self, seen, deterministic: np.zeros(len(seen), np.int64)})()
+        policy: Any = type(
+            "Waits", (), {"act": lambda self, seen, deterministic: np.zeros(len(seen), np.int64)}
+        )()
         found.append(evaluate(policy, environments, episodes))
     assert [evaluation.lengths for evaluation in found] == [(60,), (60, 60, 60)]
     assert [evaluation.unfinished for evaluation in found] == [1, 3]
@@ -246,7 +286,9 @@ def test_games_are_restarted_one_by_one() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
-    with pytest.raises(UserError, match=r"needs the package ale-py - .* - pip install 'footlight\[atari\]'"):
+    with pytest.raises(
+        UserError, match=r"needs the package ale-py - .* - pip install 'footlight\[atari\]'"
+    ):
         AtariVector(AtariGame(BREAKOUT), 2)
 
 
@@ -256,7 +298,9 @@ class Serving:
     def __init__(self, num_lost: int) -> None:
         self.lives, self.num_lost, self.sent = 5, num_lost, list[int]()
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
-        self.ale = SimpleNamespace(get_action_set=lambda: [SimpleNamespace(name=name) for name in ("NOOP", "FIRE")])
+        self.ale = SimpleNamespace(
+            get_action_set=lambda: [SimpleNamespace(name=name) for name in ("NOOP", "FIRE")]
+        )
 
     def _answer(self) -> dict[str, Any]:
         return {"lives": np.array([self.lives])}
@@ -270,11 +314,19 @@ class Serving:
             self.lives, self.num_lost = self.lives - 1, self.num_lost - 1
 
     def recv(self) -> tuple[Any, ...]:
-        return np.zeros((1, 4, 84, 84), np.uint8), np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), self._answer()
+        return (
+            np.zeros((1, 4, 84, 84), np.uint8),
+            np.zeros(1),
+            np.zeros(1, bool),
+            np.zeros(1, bool),
+            self._answer(),
+        )
 
 
 @pytest.mark.parametrize(("num_lost", "presses"), [(0, 1), (2, 3)])
-def test_fire_is_pressed_again_where_a_press_cost_a_life(num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fire_is_pressed_again_where_a_press_cost_a_life(
+    num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(atari, "make_ale", lambda game, **changes: Serving(num_lost))
     games = atari.Games(configured(BREAKOUT, {"sticky_actions": 0.0, "fire_reset": True}), 2)
     games.reset({0: 0, 1: 1})
@@ -282,5 +334,8 @@ def test_fire_is_pressed_again_where_a_press_cost_a_life(num_lost: int, presses:
     games.ales[0].lives -= 1  # in the game itself
     games.ales[0].num_lost = num_lost
     games.step(np.zeros(2, np.int64))
-    assert [ale.sent for ale in games.ales] == [[1] * presses + [0] + [1] * presses, [1] * presses + [0]]
+    assert [ale.sent for ale in games.ales] == [
+        [1] * presses + [0] + [1] * presses,
+        [1] * presses + [0],
+    ]
     assert games.life_lost.tolist() == [True, False]

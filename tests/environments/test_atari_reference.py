@@ -38,7 +38,9 @@ class Reference:
         for _ in range(noops):
             self.ale.act(ale_py.Action.NOOP)
         first = self.picture([self.frame()])
-        self.stack = deque([np.zeros_like(first)] * self.config.frame_stack, self.config.frame_stack)
+        self.stack = deque(
+            [np.zeros_like(first)] * self.config.frame_stack, self.config.frame_stack
+        )
         self.stack.append(first)
         self.press_fire()
         return np.stack(self.stack)
@@ -76,7 +78,10 @@ class Reference:
         screen = np.max(frames, 0).astype(float)
         channels = [screen] if self.config.grayscale else list(np.moveaxis(screen, -1, 0))
         # Not a matrix product, whose threads get in each other's way where tests run beside each other
-        small = [np.einsum("xj,yj->yx", self.columns, np.einsum("yi,ij->yj", self.rows, channel)) for channel in channels]
+        small = [
+            np.einsum("xj,yj->yx", self.columns, np.einsum("yi,ij->yj", self.rows, channel))
+            for channel in channels
+        ]
         return small[0] if self.config.grayscale else np.stack(small, -1)
 
 
@@ -96,7 +101,11 @@ def noops_of(game: str, config: AtariConfig, seed: int) -> int:
     ("game", "presses", "changed"),
     [
         ("ALE/Breakout-v5", 3, {}),
-        ("ALE/Breakout-v5", 1, {"sticky_actions": 0.0, "frame_skip": 3, "max_pool": False, "frame_stack": 2}),
+        (
+            "ALE/Breakout-v5",
+            1,
+            {"sticky_actions": 0.0, "frame_skip": 3, "max_pool": False, "frame_stack": 2},
+        ),
         ("ALE/Breakout-v5", 0, {"fire_reset": False, "sticky_actions": 0.5, "screen_size": 50}),
         ("ALE/Seaquest-v5", 3, {"noop_max": 5}),
         ("ALE/Freeway-v5", 0, {"grayscale": False, "screen_size": 60}),  # has no button
@@ -104,7 +113,11 @@ def noops_of(game: str, config: AtariConfig, seed: int) -> int:
 )
 def test_a_game_is_the_reference(game: str, presses: int, changed: dict[str, Any]) -> None:
     config = AtariConfig(life_loss_ends=True, **changed)
-    reference, env, player = Reference(game, config, presses), AtariGame(game, config)(), np.random.default_rng(0)
+    reference, env, player = (
+        Reference(game, config, presses),
+        AtariGame(game, config)(),
+        np.random.default_rng(0),
+    )
     lives_lost = 0
     assert_pictures_equal(env.reset(seed=5)[0], reference.reset(5, noops_of(game, config, 5)))
     for _ in range(90):
@@ -131,7 +144,9 @@ def test_noops_are_any_number_up_to_noop_max(noop_max: int) -> None:
     ("sticky_actions", "frame_skip", "steps"),
     [(0.0, 4, 1), (0.25, 4, 3), (0.25, 1, 10), (0.5, 4, 5), (0.99, 4, 15), (1.0, 4, 15)],
 )
-def test_fire_is_held_until_sticky_actions_cannot_have_ignored_it(sticky_actions: float, frame_skip: int, steps: int) -> None:
+def test_fire_is_held_until_sticky_actions_cannot_have_ignored_it(
+    sticky_actions: float, frame_skip: int, steps: int
+) -> None:
     assert steps_to_press(sticky_actions, frame_skip) == steps
     if sticky_actions <= 0.5:
         assert sticky_actions ** (steps * frame_skip) < 1e-6

@@ -41,7 +41,10 @@ MADE: dict[str, tuple[Callable[[], Any], Any]] = {  # an attribute, and another 
     "large array": (lambda: np.zeros((40, 40)), np.eye(40)),
     "dtype": (lambda: np.zeros(4, np.int32), np.zeros(4, np.float32)),
     "array of text": (lambda: np.array(["#", "."]), np.array(["#", "#"])),
-    "array of objects": (lambda: np.array([(1, 2), None], object), np.array([(1, 3), None], object)),
+    "array of objects": (
+        lambda: np.array([(1, 2), None], object),
+        np.array([(1, 3), None], object),
+    ),
     "long list": (lambda: list(range(2_000)), [*range(1_999), 0]),
     "not a number": (lambda: float("nan"), 0.0),
     "set": (lambda: {(1, 2), (3, 4), "a"}, {(1, 2), "a"}),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.environments import exactness
-from footlight.environments.exactness import inexactness
+from footlight.environments import determinism
+from footlight.environments.determinism import inexactness
 from footlight.environments.make import configured, make
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.trial import JUDGED_STEPS, Budget
@@ -25,7 +25,9 @@ def verdict(source: Any, num_envs: int | None = None, kind: str = "sync") -> str
         environments.close()
 
 
-@pytest.mark.parametrize("source", ["CartPole-v1", "Pendulum-v1", faulty.Walk, lambda: faulty.Walk()])
+@pytest.mark.parametrize(
+    "source", ["CartPole-v1", "Pendulum-v1", faulty.Walk, lambda: faulty.Walk()]
+)
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_episodes_that_are_functions_of_seed_and_actions_are_exact(source: Any, kind: str) -> None:
     assert verdict(source, 2, kind) is None
@@ -35,15 +37,23 @@ def test_a_single_game_is_exact_and_several_are_not() -> None:
     pytest.importorskip("ale_py")
     game = configured("ALE/Breakout-v5")
     assert verdict(game, 1) is None
-    assert verdict(game, 2, "native") == "the state of a vector environment of class AtariVector cannot be saved"
+    assert (
+        verdict(game, 2, "native")
+        == "the state of a vector environment of class AtariVector cannot be saved"
+    )
 
 
 def test_gymnasiums_vector_cartpole_is_exact_and_other_vector_environments_are_not() -> None:
     assert verdict("CartPole-v1", 8, "native") is None
     assert verdict(gymnasium.make_vec("CartPole-v1", 2), None, "auto") is None
     several = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")
-    assert verdict(several, None, "auto") == "the state of a vector environment of class SyncVectorEnv cannot be saved"
-    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(gymnasium.make_vec("CartPole-v1", 2))
+    assert (
+        verdict(several, None, "auto")
+        == "the state of a vector environment of class SyncVectorEnv cannot be saved"
+    )
+    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(
+        gymnasium.make_vec("CartPole-v1", 2)
+    )
     why = "the state of a vector environment of class RecordEpisodeStatistics cannot be saved"
     assert verdict(wrapped, None, "auto") == why
 
@@ -52,8 +62,14 @@ def test_gymnasiums_vector_cartpole_is_exact_and_other_vector_environments_are_n
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (faulty.Nondeterministic, "nondeterministic: two episodes with the same seed and actions differ at step 3"),
-        (faulty.Historic, "history-dependent: an episode differs at step 2 in an instance that has lived through others"),
+        (
+            faulty.Nondeterministic,
+            "nondeterministic: two episodes with the same seed and actions differ at step 3",
+        ),
+        (
+            faulty.Historic,
+            "history-dependent: an episode differs at step 2 in an instance that has lived through others",
+        ),
         ("Raises-v0", "an episode on trial failed at step 4"),
         ("NaN-v0", "an episode on trial failed at step 4"),
     ],
@@ -66,24 +82,34 @@ def test_an_environment_that_dies_on_trial_takes_only_its_own_process_along() ->
     assert verdict("IsKilled-v0", 2, "async") == "an episode on trial failed at step 4"
 
 
-def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_same_afterwards() -> None:
+def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_same_afterwards() -> (
+    None
+):
     class Shared(faulty.Walk):
         def observe(self) -> Any:
-            return np.array([np.random.normal(), random.random() + torch.rand(()).item()], np.float32)
+            return np.array(
+                [np.random.normal(), random.random() + torch.rand(()).item()], np.float32
+            )
 
     np.random.seed(1)
     random.seed(1)
     torch.manual_seed(1)
     expected = np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index, union-attr]
     drawn = torch.get_rng_state()
-    assert verdict(Shared) == "nondeterministic: two episodes with the same seed and actions differ at step 0"
+    assert (
+        verdict(Shared)
+        == "nondeterministic: two episodes with the same seed and actions differ at step 0"
+    )
     assert (np.random.get_state()[1].tolist(), random.getstate()) == expected  # type: ignore[index, union-attr]
     assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_an_object_is_made_again_where_it_says_how() -> None:
     assert verdict(gymnasium.make("Pendulum-v1")) is None
-    assert verdict(faulty.Walk()) == "the environment was given as an object without a spec and cannot be made again"
+    assert (
+        verdict(faulty.Walk())
+        == "the environment was given as an object without a spec and cannot be made again"
+    )
     assert "vector" in str(verdict(gymnasium.make_vec("Pendulum-v1", 2)))
 
 
@@ -121,7 +147,7 @@ def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatc
     assert inexactness(Noting, environments, 7) is None
     assert [env.resets > 0 for env in made] == [False, False, True, True]
     assert [env.closed for env in made] == [0, 0, 1, 1]
-    assert made[2].resets > made[3].resets + exactness.STEPS_BETWEEN // faulty.LENGTH
+    assert made[2].resets > made[3].resets + determinism.STEPS_BETWEEN // faulty.LENGTH
 
 
 def test_instances_that_differ_are_told_from_episodes_that_do() -> None:
@@ -134,7 +160,10 @@ def test_instances_that_differ_are_told_from_episodes_that_do() -> None:
         def observe(self) -> Any:
             return np.array([self.position, self.level], np.float32)
 
-    assert verdict(Level) == "two instances of the environment differ at step 0 of an episode with the same seed and actions"
+    assert (
+        verdict(Level)
+        == "two instances of the environment differ at step 0 of an episode with the same seed and actions"
+    )
 
 
 def test_normalizing_wrapper_does_not_make_a_run_inexact() -> None:
@@ -150,7 +179,9 @@ def test_slow_environment_is_moved_a_few_times_only(monkeypatch: pytest.MonkeyPa
             return super().step(action)
 
     ticks = itertools.count(step=0.1)  # seconds; a step takes one tick
-    monkeypatch.setattr(exactness, "Budget", lambda steps: Budget(steps, 10.0, lambda: next(ticks)))
-    expected = "unknown: the start-up probe was stopped: 350 steps would take 35 s, 10 s are allowed"
+    monkeypatch.setattr(determinism, "Budget", lambda steps: Budget(steps, 10.0, lambda: next(ticks)))
+    expected = (
+        "unknown: the start-up probe was stopped: 350 steps would take 35 s, 10 s are allowed"
+    )
     assert verdict(Robot) == expected
     assert Robot.moves < JUDGED_STEPS

@@ -94,10 +94,22 @@ def reset_and_step(environments: SerialEnvironments) -> None:
 
 
 CASES = [
-    (FourValues, "step returned 4 values (observation, reward, done, info), as in Gym's interface before version 0.26 - return "),
-    (ResetObservation, "reset returned an array of shape (2,) alone, as in Gym's interface before version 0.26 - return "),
-    (ResetPairOfFloats, "reset returned a tuple alone, as in Gym's interface before version 0.26 - return "),
-    (NoSeed, "reset takes no seed, as in Gym's interface before version 0.26 - define reset(self, *, seed=None, options=None)"),
+    (
+        FourValues,
+        "step returned 4 values (observation, reward, done, info), as in Gym's interface before version 0.26 - return ",
+    ),
+    (
+        ResetObservation,
+        "reset returned an array of shape (2,) alone, as in Gym's interface before version 0.26 - return ",
+    ),
+    (
+        ResetPairOfFloats,
+        "reset returned a tuple alone, as in Gym's interface before version 0.26 - return ",
+    ),
+    (
+        NoSeed,
+        "reset takes no seed, as in Gym's interface before version 0.26 - define reset(self, *, seed=None, options=None)",
+    ),
     (ResetNone, "reset returned None - return observation, info"),
     (ResetInfoNone, "reset returned None as its info - return a dict"),
     (StepInfoNone, "step returned None as its info - return a dict"),
@@ -128,7 +140,10 @@ def test_it_is_named_in_a_process_of_its_own(kind: type[Right], message: str) ->
 def test_it_is_named_through_a_wrapper_of_gymnasiums() -> None:
     environments = SerialEnvironments([TimeLimit(FourValues(), 10)], 0, "episode")
     environments.reset()
-    with pytest.raises(EnvironmentFault, match=r"step returned 4 values, as in Gym's interface before version 0\.26"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"step returned 4 values, as in Gym's interface before version 0\.26",
+    ):
         environments.step(ACTION)
 
 
@@ -139,7 +154,10 @@ def test_unpacking_that_fails_in_the_environments_own_code_is_its_own() -> None:
 
     environments = SerialEnvironments([Unpacks()], 0, "episode")
     environments.reset()
-    with pytest.raises(EnvironmentFault, match=r"step raised ValueError: not enough values to unpack \(expected 5, got 4\)"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"step raised ValueError: not enough values to unpack \(expected 5, got 4\)",
+    ):
         environments.step(ACTION)
 
 
@@ -150,12 +168,23 @@ def test_a_vector_environment_of_the_old_interface_is_named() -> None:
 
     environments = VectorEnvironments(Old([Right, Right]), 0, "episode")
     environments.reset()
-    with pytest.raises(EnvironmentFault, match=r"step returned 4 values .*as in Gym's interface before version 0\.26"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"step returned 4 values .*as in Gym's interface before version 0\.26",
+    ):
         environments.step(np.zeros((2, 1), np.float32))
 
 
 @pytest.mark.parametrize(
-    ("value", "flag"), [(True, True), (np.False_, False), (1, True), (0.0, False), (np.array([True]), True), (np.array(0), False)]
+    ("value", "flag"),
+    [
+        (True, True),
+        (np.False_, False),
+        (1, True),
+        (0.0, False),
+        (np.array([True]), True),
+        (np.array(0), False),
+    ],
 )
 def test_single_truth_values_of_any_type_are_flags(value: Any, flag: bool) -> None:
     assert as_flag("terminated", value) is flag

@@ -50,7 +50,10 @@ def test_an_instance(counting_env: Counting) -> None:
         environments = make(env, 0, num_envs)
         assert isinstance(environments, SerialEnvironments)
         assert environments.envs == [env]
-    with pytest.raises(UserError, match="num_envs is 2 - one environment was given - give a function that makes one, or an id"):
+    with pytest.raises(
+        UserError,
+        match="num_envs is 2 - one environment was given - give a function that makes one, or an id",
+    ):
         make(env, 0, 2)
 
 
@@ -78,7 +81,11 @@ def test_seed_and_stream_reach_the_environment(counting_env: Counting) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [("Pendulm-v1", "Pendulum-v1"), ("pendulum-v1", "Pendulum-v1"), ("MountainCarContinous-v0", "MountainCarContinuous-v0")],
+    [
+        ("Pendulm-v1", "Pendulum-v1"),
+        ("pendulum-v1", "Pendulum-v1"),
+        ("MountainCarContinous-v0", "MountainCarContinuous-v0"),
+    ],
 )
 def test_an_unknown_id_names_the_closest(wrong: str, near: str) -> None:
     with pytest.raises(UserError, match=f"unknown environment '{wrong}' - did you mean '{near}'"):
@@ -86,24 +93,35 @@ def test_an_unknown_id_names_the_closest(wrong: str, near: str) -> None:
 
 
 def test_an_unknown_id_like_no_other() -> None:
-    with pytest.raises(UserError, match="unknown environment 'zzzzzzzz' - see `footlight list environments`"):
+    with pytest.raises(
+        UserError, match="unknown environment 'zzzzzzzz' - see `footlight list environments`"
+    ):
         make("zzzzzzzz", 0)
 
 
-@pytest.mark.parametrize("wrong", ["", "two words", "Pendulum-v0", "Pendulum-v99", "no_such_module:Env-v0"])
+@pytest.mark.parametrize(
+    "wrong", ["", "two words", "Pendulum-v0", "Pendulum-v99", "no_such_module:Env-v0"]
+)
 def test_other_wrong_ids_are_the_users_errors(wrong: str) -> None:
     with pytest.raises(UserError):
         make(wrong, 0)
 
 
-@pytest.mark.parametrize("nonsense", [lambda: None, lambda: 3, lambda: "Pendulum-v1", object, 3, None])
+@pytest.mark.parametrize(
+    "nonsense", [lambda: None, lambda: 3, lambda: "Pendulum-v1", object, 3, None]
+)
 def test_what_gives_no_environment_is_refused(nonsense: Any) -> None:
-    with pytest.raises(UserError, match=r"return a gymnasium\.Env|give an id, a gymnasium\.Env, a VectorEnv, or a function"):
+    with pytest.raises(
+        UserError,
+        match=r"return a gymnasium\.Env|give an id, a gymnasium\.Env, a VectorEnv, or a function",
+    ):
         make(nonsense, 0)
 
 
 def test_an_id_of_the_users_own(register: Register, counting_env: Counting) -> None:
-    environments = make(register("Count-v0", counting_env), 0)  # whose constructor has never heard of `render_mode`
+    environments = make(
+        register("Count-v0", counting_env), 0
+    )  # whose constructor has never heard of `render_mode`
     assert environments.reset().tolist() == [[0, 0, 0]]
 
 
@@ -114,16 +132,25 @@ def test_an_id_of_the_users_own(register: Register, counting_env: Counting) -> N
     ("error", "shown"),
     [
         (
-            gymnasium.error.DependencyNotInstalled("MuJoCo is not installed, run `pip install x`\nand more"),
+            gymnasium.error.DependencyNotInstalled(
+                "MuJoCo is not installed, run `pip install x`\nand more"
+            ),
             "MuJoCo is not installed",
         ),
         (ModuleNotFoundError("No module named 'mujoco'"), "No module named 'mujoco'"),
         (ImportError("libGL.so.1: cannot open shared object file"), "libGL.so.1"),
     ],
 )
-@pytest.mark.parametrize(("module", "extra"), [("pretend_mujoco", "mujoco"), ("pretend.box2d.car", "box2d")])
+@pytest.mark.parametrize(
+    ("module", "extra"), [("pretend_mujoco", "mujoco"), ("pretend.box2d.car", "box2d")]
+)
 def test_a_missing_package_names_the_extra(
-    register: Register, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: str, module: str, extra: str
+    register: Register,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    shown: str,
+    module: str,
+    extra: str,
 ) -> None:
     def make_it(**options: Any) -> Any:
         raise error
@@ -133,13 +160,17 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, module, pretend)
     name = register("Pretend-v0", f"{module}:Pretend")
     with pytest.raises(
-        UserError, match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install 'footlight\[{extra}\]'"
+        UserError,
+        match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install 'footlight\[{extra}\]'",
     ):
         make(name, 0)
 
 
 def test_a_missing_package_of_the_users(register: Register) -> None:
-    with pytest.raises(UserError, match="No module named 'no_such_package' - install the package that the message names"):
+    with pytest.raises(
+        UserError,
+        match="No module named 'no_such_package' - install the package that the message names",
+    ):
         make(register("Pretend-v0", "no_such_package:Pretend"), 0)
 
 
@@ -188,7 +219,9 @@ def only_position(render_mode: str = "human", /) -> Drawn:
         (only_position, "human"),
     ],
 )
-def test_render_mode_is_passed_where_the_signature_has_it(source: Any, expected: str | None) -> None:
+def test_render_mode_is_passed_where_the_signature_has_it(
+    source: Any, expected: str | None
+) -> None:
     assert make_one(source, "rgb_array").render_mode == expected
 
 
@@ -200,7 +233,9 @@ def test_type_error_of_the_function_itself_is_reported() -> None:
     def broken(**more: Any) -> Any:
         raise TypeError("2 + 'a'")
 
-    with pytest.raises(UserError, match=r"broken failed to create an environment - TypeError: 2 \+ 'a'"):
+    with pytest.raises(
+        UserError, match=r"broken failed to create an environment - TypeError: 2 \+ 'a'"
+    ):
         make_one(broken, "rgb_array")
 
 
@@ -209,7 +244,10 @@ def test_environments_of_different_spaces_are_refused(counting_env: Counting) ->
         action_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
 
     made = iter([counting_env, Other])
-    with pytest.raises(UserError, match=r"the environments differ: actions are Box\(-1.0, 1.0, .* in one and Box\(-2.0, 2.0"):
+    with pytest.raises(
+        UserError,
+        match=r"the environments differ: actions are Box\(-1.0, 1.0, .* in one and Box\(-2.0, 2.0",
+    ):
         make(lambda: next(made)(), 0, 2)
 
 

@@ -20,7 +20,9 @@ class Sized(gymnasium.Env[Any, Any]):
     observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
 
-    def __init__(self, size: int = 1, goal: str = "near", weights: Any = None, render_mode: str | None = None) -> None:
+    def __init__(
+        self, size: int = 1, goal: str = "near", weights: Any = None, render_mode: str | None = None
+    ) -> None:
         self.size, self.goal, self.weights, self.render_mode = size, goal, weights, render_mode
 
 
@@ -43,8 +45,14 @@ def made(env: gymnasium.Env[Any, Any]) -> Any:
         (functools.partial(Sized, 5), "Sized(size=5)"),
         (functools.partial(Sized, size=5, goal="far/away"), "Sized(size=5, goal=far-away)"),
         (functools.partial(Sized, render_mode="rgb_array"), "Sized"),
-        (functools.partial(functools.partial(Sized, size=5), goal="far"), "Sized(size=5, goal=far)"),
-        (functools.partial(Sized, weights=np.ones(3)), "Sized(weights=ndarray)"),  # without an address, the same each time
+        (
+            functools.partial(functools.partial(Sized, size=5), goal="far"),
+            "Sized(size=5, goal=far)",
+        ),
+        (
+            functools.partial(Sized, weights=np.ones(3)),
+            "Sized(weights=ndarray)",
+        ),  # without an address, the same each time
         (functools.partial(gymnasium.make, "Pendulum-v1"), "Pendulum-v1"),
         (functools.partial(gymnasium.make, "Pendulum-v1", g=9.0), "Pendulum-v1(g=9.0)"),
         (gymnasium.spec("Pendulum-v1"), "Pendulum-v1"),
@@ -69,7 +77,11 @@ def test_what_has_no_name_is_called_after_what_it_made() -> None:
 
         return thunk
 
-    assert name_of(lambda: Sized(3), made(Sized(3))) == name_of(outer(3), made(Sized(3))) == "Sized(size=3)"
+    assert (
+        name_of(lambda: Sized(3), made(Sized(3)))
+        == name_of(outer(3), made(Sized(3)))
+        == "Sized(size=3)"
+    )
     assert name_of(lambda: None, made(gymnasium.make("Pendulum-v1"))) == "Pendulum-v1"
     assert name_of(make_sized, made(Sized(3))) == "make_sized"
 
@@ -109,7 +121,11 @@ def test_closures_without_a_value_and_sets_of_constants_are_told_apart() -> None
     code = "from footlight.environments.naming import code_digest; print(code_digest(lambda: 'x' in {'a', 'b', 'c', 'd', 'e'}))"
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2")
     }

@@ -30,14 +30,22 @@ def cartpoles(num_envs: int, seed: int = 7, name: str = "CartPole-v1") -> Vector
 
 def balanced(observation: Array) -> Array:
     """Pushes towards where the pole falls: this holds it for ever."""
-    return (observation[:, 2] + observation[:, 3] + 0.05 * (observation[:, 0] + observation[:, 1]) > 0).astype(np.int64)
+    return (
+        observation[:, 2] + observation[:, 3] + 0.05 * (observation[:, 0] + observation[:, 1]) > 0
+    ).astype(np.int64)
 
 
-def play(environments: VectorEnvironments, num_steps: int, *, well: bool = False) -> list[Transition]:
+def play(
+    environments: VectorEnvironments, num_steps: int, *, well: bool = False
+) -> list[Transition]:
     generator, steps = np.random.default_rng(0), []
     for _ in range(num_steps):
         observation = environments.observation
-        steps.append(environments.step(balanced(observation) if well else generator.integers(0, 2, environments.num_envs)))
+        steps.append(
+            environments.step(
+                balanced(observation) if well else generator.integers(0, 2, environments.num_envs)
+            )
+        )
     return steps
 
 
@@ -56,7 +64,10 @@ def test_cartpole_moves_as_the_single_one_does() -> None:
             if step.valid is not None and not step.valid[env]:
                 assert (step.terminated[env], step.truncated[env]) == (False, False)
                 continue
-            single.state, single.steps_beyond_terminated = step.observation[env].astype(np.float64), None
+            single.state, single.steps_beyond_terminated = (
+                step.observation[env].astype(np.float64),
+                None,
+            )
             observed, reward, terminated, _, _ = single.step(int(step.action[env]))
             assert_close(
                 step.next_observation[env], observed, terms=4, scale=1
@@ -67,7 +78,9 @@ def test_cartpole_moves_as_the_single_one_does() -> None:
 
 
 @pytest.mark.parametrize(("name", "limit"), [("CartPole-v1", 500), ("CartPole-v0", 200)])
-def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(name: str, limit: int) -> None:
+def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(
+    name: str, limit: int
+) -> None:
     environments = cartpoles(3, name=name)
     steps = play(environments, 2 * limit + 3, well=True)
     truncated = [index + 1 for index, step in enumerate(steps) if step.truncated.any()]
@@ -75,7 +88,9 @@ def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(
     last, resetting, first = steps[limit - 1 : limit + 2]
     assert last.truncated.all()
     assert not last.terminated.any()
-    assert np.abs(last.next_observation - last.observation).max() < 0.5  # one step on, not back at the start
+    assert (
+        np.abs(last.next_observation - last.observation).max() < 0.5
+    )  # one step on, not back at the start
     assert np.array_equal(resetting.observation, last.next_observation)
     assert resetting.valid is not None
     assert not resetting.valid.any()
@@ -88,7 +103,9 @@ def test_transitions_stay_as_they_were() -> None:
     environments = cartpoles(4)
     kept = [(step, [np.array(array) for array in step[:6]]) for step in play(environments, 40)]
     for step, copies in kept:
-        assert all(np.array_equal(array, copy) for array, copy in zip(step[:6], copies, strict=True))
+        assert all(
+            np.array_equal(array, copy) for array, copy in zip(step[:6], copies, strict=True)
+        )
     for (before, _), (after, _) in pairwise(kept):
         continues = ~(before.terminated | before.truncated)
         if after.valid is not None:
@@ -98,13 +115,18 @@ def test_transitions_stay_as_they_were() -> None:
 
 def test_the_seed_decides() -> None:
     one, same, other = (play(cartpoles(3, seed), 30) for seed in (7, 7, 8))
-    assert all(np.array_equal(a.next_observation, b.next_observation) for a, b in zip(one, same, strict=True))
+    assert all(
+        np.array_equal(a.next_observation, b.next_observation)
+        for a, b in zip(one, same, strict=True)
+    )
     assert not np.array_equal(one[0].observation, other[0].observation)
 
 
 def saved(environments: VectorEnvironments) -> dict[str, Array]:
     """What a checkpoint holds once it is read again."""
-    return load(save({name: np.asarray(array, order="C") for name, array in environments.arrays().items()}))
+    return load(
+        save({name: np.asarray(array, order="C") for name, array in environments.arrays().items()})
+    )
 
 
 @pytest.mark.parametrize("num_steps", [0, 1, 17, 41])
@@ -116,7 +138,9 @@ def test_restored_environments_continue_bit_for_bit(num_steps: int) -> None:
     assert isinstance(resumed, VectorEnvironments)
     for a, b in zip(play(resumed, 60), play(straight, 60), strict=True):
         assert all(np.array_equal(one, other) for one, other in zip(a[:6], b[:6], strict=True))
-        assert np.array_equal(np.ones(6) if a.valid is None else a.valid, np.ones(6) if b.valid is None else b.valid)
+        assert np.array_equal(
+            np.ones(6) if a.valid is None else a.valid, np.ones(6) if b.valid is None else b.valid
+        )
     assert resumed.finished == straight.finished
     mine, theirs = saved(resumed), saved(straight)
     assert mine.keys() == theirs.keys()
@@ -133,13 +157,17 @@ def test_states_with_an_episode_that_is_about_to_begin_are_restored() -> None:
     assert one.valid is not None
     assert other.valid is not None
     assert one.valid.tolist() == other.valid.tolist()
-    assert np.array_equal(one.next_observation, other.next_observation)  # drawn by the restored generator
+    assert np.array_equal(
+        one.next_observation, other.next_observation
+    )  # drawn by the restored generator
 
 
 def test_without_a_known_state_new_episodes_begin() -> None:
     straight = cartpoles(3)
     known = ("episode.index", "episode.total", "episode.length", "observation")
-    old = {name: array for name, array in saved(straight).items() if name in known}  # as older checkpoints are
+    old = {
+        name: array for name, array in saved(straight).items() if name in known
+    }  # as older checkpoints are
     resumed = cartpoles(3)
     assert resumed.restore(old) == [0, 1, 2]
     assert resumed.book.index.tolist() == [1, 1, 1]
@@ -149,13 +177,19 @@ def test_without_a_known_state_new_episodes_begin() -> None:
 def test_the_state_behind_a_fault_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     environments = cartpoles(3)
     step = environments.env.step
-    monkeypatch.setattr(type(environments.env), "step", lambda self, action: (*step(action)[:1], np.full(3, np.nan), 0, 0, {}))
+    monkeypatch.setattr(
+        type(environments.env),
+        "step",
+        lambda self, action: (*step(action)[:1], np.full(3, np.nan), 0, 0, {}),
+    )
     before = environments.observation.copy()
     with pytest.raises(EnvironmentFault):
         environments.step(np.zeros(3, np.int64))
     monkeypatch.undo()
     assert np.array_equal(environments.arrays()["observation"], before)
-    assert not [name for name in environments.arrays() if name.startswith("native.")]  # it has moved on since
+    assert not [
+        name for name in environments.arrays() if name.startswith("native.")
+    ]  # it has moved on since
     environments.reset()
     assert "native.state" in environments.arrays()
 
@@ -185,10 +219,14 @@ def test_states_of_something_else_are_refused(name: str, change: Any) -> None:
     environments = cartpoles(3)
     play(environments, 12)
     arrays = saved(environments)
-    with pytest.raises(ValueError, match=r"saved|expected|finite|negative|not the state|not those|reshape"):
+    with pytest.raises(
+        ValueError, match=r"saved|expected|finite|negative|not the state|not those|reshape"
+    ):
         cartpoles(3).restore({**arrays, name: change(arrays[name])})
     with pytest.raises(KeyError):
-        cartpoles(3).restore({key: array for key, array in arrays.items() if key not in (name, "episode.index")})
+        cartpoles(3).restore(
+            {key: array for key, array in arrays.items() if key not in (name, "episode.index")}
+        )
 
 
 def test_subclasses_and_changed_instances_are_not_taken_for_known_ones() -> None:
@@ -196,10 +234,15 @@ def test_subclasses_and_changed_instances_are_not_taken_for_known_ones() -> None
         """Could hold anything."""
 
     assert why_unknown(CartPoleVectorEnv(2)) is None
-    assert why_unknown(Shaped(2)) == "the state of a vector environment of class Shaped cannot be saved"
+    assert (
+        why_unknown(Shaped(2))
+        == "the state of a vector environment of class Shaped cannot be saved"
+    )
     changed, other = CartPoleVectorEnv(2), CartPoleVectorEnv(2)
     changed.wind = np.zeros(2)  # type: ignore[attr-defined]
-    assert str(why_unknown(changed)).endswith("cannot be saved, as it has an unknown attribute wind")
+    assert str(why_unknown(changed)).endswith(
+        "cannot be saved, as it has an unknown attribute wind"
+    )
     other.np_random = np.random.Generator(np.random.Philox(0))
     assert str(why_unknown(other)).endswith("cannot be saved, as its random generator is not PCG64")
     environments = VectorEnvironments(Shaped(2), 7, "episode")
@@ -208,23 +251,34 @@ def test_subclasses_and_changed_instances_are_not_taken_for_known_ones() -> None
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_what_has_no_native_version_names_what_there_is(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+def test_what_has_no_native_version_names_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
     pool = SimpleNamespace(list_all_envs=lambda: ["CartPole-v1"]) if installed else None
     monkeypatch.setitem(sys.modules, "envpool", pool)  # type: ignore[arg-type]
-    why = "EnvPool does not know it" if installed else r"EnvPool .*(footlight\[envpool\]|cannot be imported)"
+    why = (
+        "EnvPool does not know it"
+        if installed
+        else r"EnvPool .*(footlight\[envpool\]|cannot be imported)"
+    )
     with pytest.raises(
-        UserError, match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or async"
+        UserError,
+        match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or async",
     ):
         make("Pendulum-v1", 0, 2, vectorization="native")
 
 
 def test_a_function_has_no_native_version() -> None:
-    with pytest.raises(UserError, match="has no native version, as it is no id - use sync or async"):
+    with pytest.raises(
+        UserError, match="has no native version, as it is no id - use sync or async"
+    ):
         make(lambda: gymnasium.make("CartPole-v1"), 0, 2, vectorization="native")
 
 
 def test_a_wrong_id_is_named_as_ever() -> None:
-    with pytest.raises(UserError, match="unknown environment 'CartPol-v1' - did you mean 'CartPole-v1'"):
+    with pytest.raises(
+        UserError, match="unknown environment 'CartPol-v1' - did you mean 'CartPole-v1'"
+    ):
         make("CartPol-v1", 0, 2, vectorization="native")
 
 
@@ -234,7 +288,10 @@ def test_one_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setitem(gymnasium.registry, "CartPole-v1", gymnasium.spec("CartPole-v1"))
     monkeypatch.setattr(gymnasium.registry["CartPole-v1"], "vector_entry_point", entry)
-    with pytest.raises(UserError, match="CartPole-v1 has a native version that cannot be made - No module named 'jax'"):
+    with pytest.raises(
+        UserError,
+        match="CartPole-v1 has a native version that cannot be made - No module named 'jax'",
+    ):
         make("CartPole-v1", 0, 2, vectorization="native")
 
 
@@ -246,7 +303,11 @@ class FakePool:
 
     def __init__(self, seed: list[int], max_episode_steps: int) -> None:
         self.seed, self.limit = np.array(seed), max_episode_steps
-        self.steps, self.ended, self.closed = np.zeros(len(seed), int), np.zeros(len(seed), bool), False
+        self.steps, self.ended, self.closed = (
+            np.zeros(len(seed), int),
+            np.zeros(len(seed), bool),
+            False,
+        )
 
     def observe(self) -> Array:
         return np.stack([self.seed % 100, self.steps, self.steps], 1).astype(np.float32)
@@ -260,7 +321,13 @@ class FakePool:
         self.steps = np.where(self.ended, 0, self.steps + 1)
         reward = np.where(self.ended, 0, 1).astype(np.float32)
         self.ended = self.steps == self.limit
-        return self.observe(), reward, np.zeros(len(self.seed), bool), self.ended.copy(), {"elapsed_step": self.steps}
+        return (
+            self.observe(),
+            reward,
+            np.zeros(len(self.seed), bool),
+            self.ended.copy(),
+            {"elapsed_step": self.steps},
+        )
 
     def close(self) -> None:
         self.closed = True
@@ -274,16 +341,24 @@ def fake_envpool(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make_spec(name: str, **settings: Any) -> Any:
         box = gymnasium.spaces.Box
         space = box(-module.high, module.high, (1,), np.float32)
-        return SimpleNamespace(gymnasium_observation_space=box(-8, 8, (3,), np.float32), gymnasium_action_space=space)
+        return SimpleNamespace(
+            gymnasium_observation_space=box(-8, 8, (3,), np.float32), gymnasium_action_space=space
+        )
 
-    def make_gymnasium(name: str, *, seed: list[int], num_envs: int, num_threads: int, max_episode_steps: int) -> FakePool:
+    def make_gymnasium(
+        name: str, *, seed: list[int], num_envs: int, num_threads: int, max_episode_steps: int
+    ) -> FakePool:
         assert (name, len(seed)) == ("Pendulum-v1", num_envs)
         assert 1 <= num_threads <= num_envs
         assert all(0 <= number < 2**31 for number in seed)
         module.pools.append(FakePool(seed, max_episode_steps))
         return module.pools[-1]
 
-    module.list_all_envs, module.make_spec, module.make_gymnasium = lambda: ["Pendulum-v1"], make_spec, make_gymnasium
+    module.list_all_envs, module.make_spec, module.make_gymnasium = (
+        lambda: ["Pendulum-v1"],
+        make_spec,
+        make_gymnasium,
+    )
     monkeypatch.setitem(sys.modules, "envpool", module)
     return module
 

@@ -52,7 +52,9 @@ def test_workers_start_in_a_daemon(counting_env: Counting) -> None:
 
 
 @pytest.mark.parametrize("daemon", [True, False])
-def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(counting_env: Counting, daemon: bool) -> None:
+def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(
+    counting_env: Counting, daemon: bool
+) -> None:
     kept: list[Any] = []
 
     def work() -> int:
@@ -113,35 +115,46 @@ def test_torch_works_in_workers_though_its_threads_have_run_before(threads: int 
     assert torch.get_num_threads() == 2  # here
 
 
-def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.1)
     message = r"was not made in its process - its process did not answer for 0.2 s and was ended - .* or use vectorization sync"
     with pytest.raises(UserError, match=message):
         AsyncEnvironments(threading.Event().wait, 2, 0, "episode", Supervision(timeout=0.2))  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_started_is_the_users_error(monkeypatch: pytest.MonkeyPatch, counting_env: Counting) -> None:
+def test_what_cannot_be_started_is_the_users_error(
+    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
+) -> None:
     def refuse(process: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     assert why_no_processes() is None
     monkeypatch.setattr(multiprocessing.get_context("fork").Process, "start", refuse)
     assert why_no_processes() == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
-    with pytest.raises(UserError, match=r"no process can be started .* unavailable - use vectorization sync"):
+    with pytest.raises(
+        UserError, match=r"no process can be started .* unavailable - use vectorization sync"
+    ):
         RemoteEnv(counting_env)
 
 
-def test_functions_without_a_name_can_be_sent_to_a_process_that_is_not_a_fork(counting_env: Counting) -> None:
+def test_functions_without_a_name_can_be_sent_to_a_process_that_is_not_a_fork(
+    counting_env: Counting,
+) -> None:
     who = 3
     sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: counting_env(who)))  # type: ignore[call-arg]
     assert ForkingPickler.loads(sent)().who == 3
 
 
-def test_a_function_that_cannot_be_sent_is_named(monkeypatch: pytest.MonkeyPatch, counting_env: Counting) -> None:
+def test_a_function_that_cannot_be_sent_is_named(
+    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
+) -> None:
     lock = threading.Lock()
     monkeypatch.setattr(workers, "start_method", lambda: multiprocessing.get_context("spawn"))
     with pytest.raises(
-        UserError, match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization"
+        UserError,
+        match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization",
     ):
         RemoteEnv(lambda: (lock, counting_env())[1])
     assert not multiprocessing.active_children()
@@ -159,6 +172,9 @@ def test_a_daemon_is_one_again_after_an_error() -> None:
 
 
 def test_linux_forks_and_others_do_as_multiprocessing_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    for platform, method in (("linux", "fork"), ("darwin", multiprocessing.get_context().get_start_method())):
+    for platform, method in (
+        ("linux", "fork"),
+        ("darwin", multiprocessing.get_context().get_start_method()),
+    ):
         monkeypatch.setattr(processes.sys, "platform", platform)
         assert processes.start_method().get_start_method() == method

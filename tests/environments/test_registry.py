@@ -84,7 +84,10 @@ def test_arguments_from_python_are_what_a_file_can_hold() -> None:
         (["size:5"], "env_kwargs has 'size:5' - that is not key=value - write size=5"),
         (["size"], "env_kwargs has 'size' - that is not key=value - write key=value"),
         (["two words=5"], "env_kwargs has the name 'two words'"),
-        ({"render_mode": "human"}, "env_kwargs has render_mode - footlight passes that argument itself"),
+        (
+            {"render_mode": "human"},
+            "env_kwargs has render_mode - footlight passes that argument itself",
+        ),
         ({"size": object}, "env_kwargs size is <class 'object'> - a run records numbers"),
         ({"size": float("nan")}, "env_kwargs size is nan"),
     ],
@@ -96,7 +99,9 @@ def test_arguments_that_cannot_be_recorded_are_refused(given: Any, message: str)
 
 def test_an_id_is_made_with_its_arguments() -> None:
     plain = make_one(configured("words_envs:WordsSized-v0")).unwrapped
-    given = make_one(configured("words_envs:WordsSized-v0", kwargs=["size=5", "goal=far"])).unwrapped
+    given = make_one(
+        configured("words_envs:WordsSized-v0", kwargs=["size=5", "goal=far"])
+    ).unwrapped
     assert (plain.size, plain.goal, given.size, given.goal) == (2, "near", 5, "far")  # type: ignore[attr-defined]
 
 
@@ -131,7 +136,8 @@ def test_the_error_names_what_was_typed(name: str, kwargs: Any, message: str) ->
 
 def test_arguments_are_for_ids() -> None:
     with pytest.raises(
-        UserError, match=r"env_kwargs size - they are for an environment's id.* functools.partial\(object, size=5\)"
+        UserError,
+        match=r"env_kwargs size - they are for an environment's id.* functools.partial\(object, size=5\)",
     ):
         configured(object, kwargs={"size": 5})  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"env_kwargs are not for ALE/Pong-v5 - .* use frame_skip"):
@@ -154,4 +160,8 @@ def test_a_file_imports_no_module_by_an_argument_either() -> None:
     with pytest.raises(UserError, match="making it would run the module 'evil'"):
         require_allowed(Path("run"), config, None)
     require_allowed(Path("run"), config, "evil")
-    require_allowed(Path("run"), {"environment": "Env-v0", "env_kwargs": {"time": "12:30", "text": "a: b c"}}, "a")
+    require_allowed(
+        Path("run"),
+        {"environment": "Env-v0", "env_kwargs": {"time": "12:30", "text": "a: b c"}},
+        "a",
+    )

@@ -49,7 +49,9 @@ def test_remake_gives_another_one_like_it(counting_env: Counting, register: Regi
 
 def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: Counting) -> None:
     name = register("Count-v0", counting_env, max_episode_steps=5)
-    env = gymnasium.wrappers.RescaleAction(gymnasium.make(name, who=4), np.float32(-2), np.float32(2))
+    env = gymnasium.wrappers.RescaleAction(
+        gymnasium.make(name, who=4), np.float32(-2), np.float32(2)
+    )
     again = remake(env)
     assert again is not None
     other: Any = make_one(again)
@@ -59,12 +61,19 @@ def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: C
 
 
 def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
-    together = gymnasium.make_vec("Pendulum-v1", 2, vectorization_mode="sync", wrappers=[gymnasium.wrappers.FlattenObservation])
+    together = gymnasium.make_vec(
+        "Pendulum-v1",
+        2,
+        vectorization_mode="sync",
+        wrappers=[gymnasium.wrappers.FlattenObservation],
+    )
     again = remake(together)
     assert again is not None
     other = make_one(again)
     assert type(other.unwrapped) is type(gymnasium.make("Pendulum-v1").unwrapped)
-    assert gymnasium.wrappers.FlattenObservation.__name__ in str(other)  # it is seen as the policy was trained to see it
+    assert gymnasium.wrappers.FlattenObservation.__name__ in str(
+        other
+    )  # it is seen as the policy was trained to see it
     together.close()
 
 
@@ -85,7 +94,9 @@ def pendulums(num_envs: int = 2, **more: Any) -> VectorEnv[Any, Any, Any]:
 
 WIDE = Box(-1e3, 1e3, (3,), np.float32)
 WRAPPED: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
-    "TransformObservation": lambda: vector.TransformObservation(pendulums(), lambda o: o * 100, single_observation_space=WIDE),
+    "TransformObservation": lambda: vector.TransformObservation(
+        pendulums(), lambda o: o * 100, single_observation_space=WIDE
+    ),
     "NormalizeObservation": lambda: vector.NormalizeObservation(pendulums()),
     "FlattenObservation": lambda: vector.FlattenObservation(pendulums()),
     "RescaleAction": lambda: vector.RescaleAction(pendulums(), -1, 1),
@@ -93,7 +104,9 @@ WRAPPED: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
     "ClipReward": lambda: vector.ClipReward(pendulums(), -1, 0),
     "NormalizeReward": lambda: vector.NormalizeReward(pendulums()),
     "RecordEpisodeStatistics": lambda: vector.RecordEpisodeStatistics(pendulums()),
-    "two": lambda: vector.RescaleAction(vector.TransformReward(pendulums(), lambda r: r * 0.01), -1, 1),
+    "two": lambda: vector.RescaleAction(
+        vector.TransformReward(pendulums(), lambda r: r * 0.01), -1, 1
+    ),
 }
 
 
@@ -124,14 +137,20 @@ def test_copy_of_a_wrapper_shares_nothing_that_changes() -> None:
     np.testing.assert_array_equal(given.obs_rms.mean, before)
 
 
-def test_environments_of_a_hand_made_vector_are_made_by_their_function(counting_env: Counting) -> None:
+def test_environments_of_a_hand_made_vector_are_made_by_their_function(
+    counting_env: Counting,
+) -> None:
     given = SyncVectorEnv([lambda: counting_env(who=4)] * 2)  # type: ignore[call-arg]
     assert make_another(given).unwrapped.who == 4  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_last_observation_of_an_episode_is_its_own(counting_env: Counting, mode: AutoresetMode) -> None:
-    given = vector.TransformReward(SyncVectorEnv([counting_env] * 2, autoreset_mode=mode), lambda r: r)
+def test_last_observation_of_an_episode_is_its_own(
+    counting_env: Counting, mode: AutoresetMode
+) -> None:
+    given = vector.TransformReward(
+        SyncVectorEnv([counting_env] * 2, autoreset_mode=mode), lambda r: r
+    )
     other = make_another(given)
     assert isinstance(other, SingleRow)
     other.reset(seed=0)
@@ -164,7 +183,10 @@ class Bare(VectorEnv[Any, Any, Any]):
     ("given", "reason"),
     [
         (lambda: Locked(pendulums()), "Locked cannot be copied"),
-        (Bare, "the vector environment Bare has no spec and cannot be made again - give a function"),
+        (
+            Bare,
+            "the vector environment Bare has no spec and cannot be made again - give a function",
+        ),
     ],
 )
 def test_reason_why_it_cannot_be_made_again(given: Any, reason: str) -> None:

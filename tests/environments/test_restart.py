@@ -38,13 +38,18 @@ def actions() -> Array:
     return np.random.default_rng(1).uniform(-1, 1, (NUM_STEPS, 3, 1)).astype(np.float32)
 
 
-def story(environments: SerialEnvironments, before_step: Callable[[int], Any] = lambda step: None) -> list[Any]:
+def story(
+    environments: SerialEnvironments, before_step: Callable[[int], Any] = lambda step: None
+) -> list[Any]:
     """Everything that is seen of all steps."""
     seen: list[Any] = [environments.reset().tolist()]
     for step, action in enumerate(actions()):
         before_step(step)
         transition = environments.step(action)
-        seen.append([part.tolist() for part in transition[:6]] + [environments.finished, environments.observation.tolist()])
+        seen.append(
+            [part.tolist() for part in transition[:6]]
+            + [environments.finished, environments.observation.tolist()]
+        )
     return [*seen, {name: array.tolist() for name, array in environments.arrays().items()}]
 
 
@@ -65,20 +70,28 @@ def kill(environments: AsyncEnvironments, env: int) -> None:
 
 # The calls of an instance: 1 is the first reset, 12 the second, 23 the third
 @pytest.mark.parametrize("call", [1, 2, 3, 6, 11, 12, 13, 23, 28])
-def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(call: int, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(
+    call: int, tmp_path: Path
+) -> None:
     said: list[str] = []
     with restarting(partial(faulty.Once, tmp_path / "marker", call), said) as environments:
         assert story(environments) == straight()
     # Several may have got there before the first one had left its mark
     assert 1 <= len(said) <= 3
-    assert all("was killed by signal 9 (SIGKILL), perhaps out of memory - restarted" in line for line in said)
+    assert all(
+        "was killed by signal 9 (SIGKILL), perhaps out of memory - restarted" in line
+        for line in said
+    )
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 10, 11, 24])
 def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) -> None:
     said: list[str] = []
     with restarting(faulty.Walk, said) as environments:
-        assert story(environments, lambda at: kill(environments, 1) if at == step else None) == straight()
+        assert (
+            story(environments, lambda at: kill(environments, 1) if at == step else None)
+            == straight()
+        )
         seed = environments.book.seed
     assert len(said) == 1
     assert said[0].startswith(f"environment 1, step {step % 10 + 1} of the episode with seed ")
@@ -88,19 +101,31 @@ def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) ->
 def test_all_workers_at_once() -> None:
     said: list[str] = []
     with restarting(faulty.Walk, said) as environments:
-        assert story(environments, lambda at: [kill(environments, env) for env in range(3)] if at == 13 else None) == straight()
+        assert (
+            story(
+                environments,
+                lambda at: [kill(environments, env) for env in range(3)] if at == 13 else None,
+            )
+            == straight()
+        )
     assert len(said) == 3
 
 
 def test_a_worker_that_hangs_is_ended_and_changes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    with restarting(partial(faulty.Once, tmp_path / "marker", 7, faulty.hangs), said, timeout=1) as environments:
+    with restarting(
+        partial(faulty.Once, tmp_path / "marker", 7, faulty.hangs), said, timeout=1
+    ) as environments:
         assert story(environments) == straight()
-    assert all("its process did not answer for 1 s and was ended - restarted" in line for line in said)
+    assert all(
+        "its process did not answer for 1 s and was ended - restarted" in line for line in said
+    )
     assert said
 
 
-def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(
+    tmp_path: Path,
+) -> None:
     saved = SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode")
     story(saved)
     said: list[str] = []
@@ -125,7 +150,10 @@ def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
 
 
 def test_an_episode_that_comes_out_elsewhere_is_a_fault() -> None:
-    with restarting(faulty.Nondeterministic, []) as environments, pytest.raises(EnvironmentFault, match="came out elsewhere"):
+    with (
+        restarting(faulty.Nondeterministic, []) as environments,
+        pytest.raises(EnvironmentFault, match="came out elsewhere"),
+    ):
         story(environments, lambda at: kill(environments, 0) if at == 3 else None)
 
 
@@ -138,8 +166,17 @@ def test_what_an_environment_raises_is_never_a_reason_to_restart() -> None:
 
 
 def test_without_restart_a_hanging_worker_is_a_fault() -> None:
-    environments = make(partial(faulty.Faulty, faulty.hangs), 7, 3, vectorization="async", supervision=Supervision(0.5))
-    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"did not answer for 0\.5 s and was ended"):
+    environments = make(
+        partial(faulty.Faulty, faulty.hangs),
+        7,
+        3,
+        vectorization="async",
+        supervision=Supervision(0.5),
+    )
+    with (
+        contextlib.closing(environments),
+        pytest.raises(EnvironmentFault, match=r"did not answer for 0\.5 s and was ended"),
+    ):
         story(environments)  # type: ignore[arg-type]
 
 
@@ -149,8 +186,13 @@ def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -
             time.sleep(3)
         os._exit(7)
 
-    environments = make(partial(faulty.Faulty, leaves_a_process_behind), 7, 3, vectorization="async")
-    with contextlib.closing(environments), pytest.raises(EnvironmentFault, match=r"exited by itself \(exit code 7\)"):
+    environments = make(
+        partial(faulty.Faulty, leaves_a_process_behind), 7, 3, vectorization="async"
+    )
+    with (
+        contextlib.closing(environments),
+        pytest.raises(EnvironmentFault, match=r"exited by itself \(exit code 7\)"),
+    ):
         story(environments)  # type: ignore[arg-type]
 
 
@@ -196,7 +238,10 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
 def begin(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
     path = os.pathsep.join([str(Path(faulty.__file__).parent), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", BEGINNING, *arguments], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", BEGINNING, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
     )
     assert process.stdout is not None
     return process, [int(pid) for pid in process.stdout.readline().split()]
@@ -217,7 +262,9 @@ def test_workers_end_when_the_process_that_began_them_is_killed(where: str) -> N
     process.kill()
     process.wait()
     process.stdout.close()
-    assert wait_until(lambda: not any(is_alive(pid) for pid in pids)), "a worker outlives the process that began it"
+    assert wait_until(lambda: not any(is_alive(pid) for pid in pids)), (
+        "a worker outlives the process that began it"
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -230,7 +277,9 @@ def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(number: signal.Signals) -> None:
+def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(
+    number: signal.Signals,
+) -> None:
     with contextlib.closing(make("Pendulum-v1", 7, 2, vectorization="async")) as environments:
         assert isinstance(environments, AsyncEnvironments)
         environments.reset()

@@ -90,8 +90,12 @@ def test_each_episode_has_a_seed_of_its_own(counting_env: Counting) -> None:
 
     first = seeds(7)
     assert first == seeds(7)
-    assert first == [[derived_seed(7, "episode", env, episode) for episode in range(6)] for env in range(2)]
-    everything = {seed for run in (first, seeds(8), seeds(7, "evaluation")) for env in run for seed in env}
+    assert first == [
+        [derived_seed(7, "episode", env, episode) for episode in range(6)] for env in range(2)
+    ]
+    everything = {
+        seed for run in (first, seeds(8), seeds(7, "evaluation")) for env in run for seed in env
+    }
     assert len(everything) == 3 * 2 * 6
 
 
@@ -100,7 +104,9 @@ def test_reset_begins_anew(counting_env: Counting) -> None:
     play(environments, 1)
     assert environments.reset().tolist() == [[0, 1, 0]]
     play(environments, 3)
-    assert environments.finished == [Episode(0, 11 + 12 + 13, 3, False)]  # nothing of the step before the reset
+    assert environments.finished == [
+        Episode(0, 11 + 12 + 13, 3, False)
+    ]  # nothing of the step before the reset
 
 
 def test_reset_gives_a_copy(counting_env: Counting) -> None:
@@ -140,7 +146,13 @@ def test_an_action_that_the_environment_changes_is_kept_as_it_was(counting_env: 
 # Faults
 
 
-def failing(counting_env: Counting, what: Callable[[Any], Any], episode: int = 1, step: int = 3, who: int = 1) -> Any:
+def failing(
+    counting_env: Counting,
+    what: Callable[[Any], Any],
+    episode: int = 1,
+    step: int = 3,
+    who: int = 1,
+) -> Any:
     """A counting environment that does `what` at one step (0: the reset) of one episode."""
 
     class Failing(counting_env):  # type: ignore[misc, valid-type]
@@ -184,10 +196,15 @@ def earned(value: Any) -> Callable[[Any], Any]:
         (earned("much"), "reward"),
         (earned(1e39), "reward"),  # finite, but not as float32
         (raises, r"action \[0\.\]: step raised RuntimeError: the joint broke"),
-        (lambda given: given[:4], r"step returned 4 values \(observation, reward, done, info\), as in Gym"),
+        (
+            lambda given: given[:4],
+            r"step returned 4 values \(observation, reward, done, info\), as in Gym",
+        ),
     ],
 )
-def test_a_fault_names_where_it_happened(counting_env: Counting, what: Callable[[Any], Any], message: str) -> None:
+def test_a_fault_names_where_it_happened(
+    counting_env: Counting, what: Callable[[Any], Any], message: str
+) -> None:
     environments = serial(counting_env(0), failing(counting_env, what))
     play(environments, 3 + 2)  # the whole episode 0 of environment 1, and two steps of episode 1
     where = f"environment 1 failed at step 3 of the episode with seed {derived_seed(7, 'episode', 1, 1)}.*"
@@ -203,7 +220,9 @@ def test_a_fault_names_where_it_happened(counting_env: Counting, what: Callable[
         (raises, "reset raised RuntimeError: the joint broke"),
     ],
 )
-def test_a_fault_in_reset_is_step_zero(counting_env: Counting, what: Callable[[Any], Any], message: str) -> None:
+def test_a_fault_in_reset_is_step_zero(
+    counting_env: Counting, what: Callable[[Any], Any], message: str
+) -> None:
     environments = serial(failing(counting_env, what, step=0, who=0))
     play(environments, 1)
     where = f"environment 0 failed at step 0 of the episode with seed {derived_seed(7, 'episode', 0, 1)}.*"
@@ -224,15 +243,21 @@ def test_a_fault_in_an_image_names_its_pixel(counting_env: Counting) -> None:
         SerialEnvironments([Image()], 0, "episode").reset()
 
 
-@pytest.mark.parametrize(("step", "num_steps"), [(2, 4), (1, 3), (0, 2)])  # within episode 1, its first step, its reset
-def test_what_is_saved_after_a_fault_is_the_state_before_it(counting_env: Counting, step: int, num_steps: int) -> None:
+@pytest.mark.parametrize(
+    ("step", "num_steps"), [(2, 4), (1, 3), (0, 2)]
+)  # within episode 1, its first step, its reset
+def test_what_is_saved_after_a_fault_is_the_state_before_it(
+    counting_env: Counting, step: int, num_steps: int
+) -> None:
     environments = serial(counting_env(0), failing(counting_env, raises, step=step))
     play(environments, num_steps)
     before = {name: array.copy() for name, array in environments.arrays().items()}
     with pytest.raises(EnvironmentFault):
         play(environments, 1)
     after = environments.arrays()
-    assert {name: array.tolist() for name, array in after.items()} == {name: array.tolist() for name, array in before.items()}
+    assert {name: array.tolist() for name, array in after.items()} == {
+        name: array.tolist() for name, array in before.items()
+    }
 
 
 # Going on
@@ -263,7 +288,9 @@ def test_replay_puts_fresh_environments_where_others_stood() -> None:
     assert resumed.book.total.tolist() == straight.book.total.tolist()
 
 
-@pytest.mark.parametrize("num_steps", [0, 200, 399, 400])  # nothing taken yet; the first of an episode; the last before its end
+@pytest.mark.parametrize(
+    "num_steps", [0, 200, 399, 400]
+)  # nothing taken yet; the first of an episode; the last before its end
 def test_replay_at_the_edges_of_an_episode(num_steps: int) -> None:
     straight, resumed = pendulums(1), pendulums(1)
     straight.reset()
@@ -274,11 +301,16 @@ def test_replay_at_the_edges_of_an_episode(num_steps: int) -> None:
     assert resumed.finished == straight.finished
 
 
-def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(counting_env: Counting) -> None:
+def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(
+    counting_env: Counting,
+) -> None:
     saved = serial(counting_env(1), counting_env(2))
     play(saved, 5)
     arrays = saved.arrays()
-    fresh = [counting_env(1), counting_env(3)]  # counts its own resets: environment 0 comes back in episode 0, not in 1
+    fresh = [
+        counting_env(1),
+        counting_env(3),
+    ]  # counts its own resets: environment 0 comes back in episode 0, not in 1
     environments = SerialEnvironments(fresh, 7, "episode")
     assert environments.restore(arrays) == [0, 1]
     assert fresh[0].seeds == [derived_seed(7, "episode", 0, episode) for episode in (1, 2)]  # type: ignore[attr-defined]
@@ -297,13 +329,21 @@ def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> 
     assert environments.observation.tolist() == [[0, 0, 1], [1, 1, 0]]  # who, episode, step
     assert environments.book.index.tolist() == [0, 1]
     assert environments.book.length.tolist() == [1, 0]
-    assert list(environments.arrays()) == ["episode.index", "episode.total", "episode.length", "observation", "actions.0"]
+    assert list(environments.arrays()) == [
+        "episode.index",
+        "episode.total",
+        "episode.length",
+        "observation",
+        "actions.0",
+    ]
     (step,) = play(environments, 1)
     assert environments.finished == [Episode(0, 1 + 2, 2, True)]
     assert step.next_observation.tolist() == [[0, 0, 2], [1, 1, 1]]
 
 
-def test_fault_while_an_episode_is_abandoned_leaves_everything_as_it_was(counting_env: Counting) -> None:
+def test_fault_while_an_episode_is_abandoned_leaves_everything_as_it_was(
+    counting_env: Counting,
+) -> None:
     environments = serial(counting_env(0), failing(counting_env, raises, step=0))
     play(environments, 1)
     before = {name: array.copy() for name, array in environments.arrays().items()}

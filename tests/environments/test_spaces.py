@@ -18,7 +18,9 @@ ACTED = spaces.Box(-1, 1, (2,), np.float32)
 
 
 def test_box_and_box() -> None:
-    found = describe(SEEN, spaces.Box(np.array([-3, 0], np.float32), np.array([10, 0.5], np.float32)))
+    found = describe(
+        SEEN, spaces.Box(np.array([-3, 0], np.float32), np.array([10, 0.5], np.float32))
+    )
     assert (found.observation_shape, found.observation_dtype) == ((3,), "float32")
     assert isinstance(found.action, BoxAction)
     assert found.action.low.tolist() == [-3, 0]
@@ -27,28 +29,41 @@ def test_box_and_box() -> None:
 
 
 def test_discrete_actions_keep_their_start() -> None:
-    assert describe(SEEN, spaces.Discrete(4, start=-1)).action == DiscreteAction(sizes=(4,), starts=(-1,))
+    assert describe(SEEN, spaces.Discrete(4, start=-1)).action == DiscreteAction(
+        sizes=(4,), starts=(-1,)
+    )
 
 
 def test_one_choice_is_not_several_of_one() -> None:
-    one, several = (describe(SEEN, space).action for space in (spaces.Discrete(4), spaces.MultiDiscrete([4])))
+    one, several = (
+        describe(SEEN, space).action for space in (spaces.Discrete(4), spaces.MultiDiscrete([4]))
+    )
     assert (one.shape, several.shape) == ((), (1,))
     assert one.size == several.size == 1
 
 
 def test_several_choices_keep_their_starts_and_their_order() -> None:
     action = describe(
-        SEEN, spaces.MultiDiscrete(np.array([[2, 3, 4], [5, 6, 7]]), start=np.array([[1, 0, -1], [9, 0, 0]]))
+        SEEN,
+        spaces.MultiDiscrete(
+            np.array([[2, 3, 4], [5, 6, 7]]), start=np.array([[1, 0, -1], [9, 0, 0]])
+        ),
     ).action
-    assert action == DiscreteAction(sizes=(2, 3, 4, 5, 6, 7), starts=(1, 0, -1, 9, 0, 0), shape=(2, 3))
+    assert action == DiscreteAction(
+        sizes=(2, 3, 4, 5, 6, 7), starts=(1, 0, -1, 9, 0, 0), shape=(2, 3)
+    )
     assert action.size == 6
 
 
-@pytest.mark.parametrize(("space", "shape"), [(spaces.MultiBinary(3), (3,)), (spaces.MultiBinary([2, 2]), (2, 2))])
+@pytest.mark.parametrize(
+    ("space", "shape"), [(spaces.MultiBinary(3), (3,)), (spaces.MultiBinary([2, 2]), (2, 2))]
+)
 def test_bits_are_choices_of_two(space: spaces.MultiBinary, shape: tuple[int, ...]) -> None:
     size = int(np.prod(shape))
     action = describe(SEEN, space).action
-    assert action == DiscreteAction(sizes=(2,) * size, starts=(0,) * size, shape=shape, dtype="int8")
+    assert action == DiscreteAction(
+        sizes=(2,) * size, starts=(0,) * size, shape=shape, dtype="int8"
+    )
 
 
 CHOICES = [
@@ -81,19 +96,31 @@ def test_every_choice_is_an_action_of_the_space_and_comes_back(space: Space[Any]
 
 
 @pytest.mark.parametrize(
-    ("dtype", "stored"), [("uint8", "uint8"), ("int64", "int64"), ("float32", "float32"), ("float64", "float32")]
+    ("dtype", "stored"),
+    [("uint8", "uint8"), ("int64", "int64"), ("float32", "float32"), ("float64", "float32")],
 )
 def test_observations_are_stored_in_their_integers_or_float32(dtype: str, stored: str) -> None:
-    assert describe(spaces.Box(0, 100, (4, 2), np.dtype(dtype).type), ACTED).observation_dtype == stored
+    assert (
+        describe(spaces.Box(0, 100, (4, 2), np.dtype(dtype).type), ACTED).observation_dtype
+        == stored
+    )
 
 
 @pytest.mark.parametrize(
     "space",
-    [spaces.Tuple([SEEN, SEEN]), spaces.Dict({"a": SEEN}), spaces.MultiDiscrete([2, 3]), spaces.Discrete(5)],
+    [
+        spaces.Tuple([SEEN, SEEN]),
+        spaces.Dict({"a": SEEN}),
+        spaces.MultiDiscrete([2, 3]),
+        spaces.Discrete(5),
+    ],
 )
 def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None:
     name = type(space).__name__
-    with pytest.raises(UserError, match=rf"the observation space is a {name} - .* Box .*gymnasium\.wrappers\.FlattenObservation"):
+    with pytest.raises(
+        UserError,
+        match=rf"the observation space is a {name} - .* Box .*gymnasium\.wrappers\.FlattenObservation",
+    ):
         describe(space, ACTED)
 
 
@@ -106,10 +133,16 @@ class Grid(gymnasium.Env[Any, Any]):
 
     action_space = ACTED
     image = spaces.Box(0, 255, (7, 7, 3), np.uint8)
-    observation_space = spaces.Dict({"image": image, "direction": spaces.Discrete(4), "mission": Mission()})
+    observation_space = spaces.Dict(
+        {"image": image, "direction": spaces.Discrete(4), "mission": Mission()}
+    )
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return {"image": np.zeros((7, 7, 3), np.uint8), "direction": np.int64(3), "mission": "go"}, {}
+        return {
+            "image": np.zeros((7, 7, 3), np.uint8),
+            "direction": np.int64(3),
+            "mission": "go",
+        }, {}
 
 
 def test_the_recipe_for_a_dict_with_a_text_works() -> None:
@@ -123,27 +156,44 @@ def test_the_recipe_for_a_dict_with_a_text_works() -> None:
     for name in ("FlattenObservation", "FilterObservation", *kept):
         assert name in remedy
     env = FlattenObservation(FilterObservation(Grid(), sorted(kept)))
-    assert env.reset()[0].shape == describe(env.observation_space, ACTED).observation_shape == (4 + 7 * 7 * 3,)
+    assert (
+        env.reset()[0].shape
+        == describe(env.observation_space, ACTED).observation_shape
+        == (4 + 7 * 7 * 3,)
+    )
 
 
-@pytest.mark.parametrize("space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})])
+@pytest.mark.parametrize(
+    "space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})]
+)
 def test_what_cannot_be_flattened_is_not_sent_to_flatten_observation(space: Space[Any]) -> None:
-    with pytest.raises(UserError, match=r"cannot be flattened to a fixed size: .*TransformObservation"):
+    with pytest.raises(
+        UserError, match=r"cannot be flattened to a fixed size: .*TransformObservation"
+    ):
         describe(space, ACTED)
 
 
 @pytest.mark.parametrize(
     "space",
-    [spaces.Tuple([ACTED, ACTED]), spaces.Dict({"a": ACTED}), spaces.Sequence(ACTED), spaces.Text(4)],
+    [
+        spaces.Tuple([ACTED, ACTED]),
+        spaces.Dict({"a": ACTED}),
+        spaces.Sequence(ACTED),
+        spaces.Text(4),
+    ],
 )
 def test_other_actions_are_refused(space: Space[Any]) -> None:
-    with pytest.raises(UserError, match=rf"the action space is a {type(space).__name__} - .* Box, Discrete, MultiD"):
+    with pytest.raises(
+        UserError, match=rf"the action space is a {type(space).__name__} - .* Box, Discrete, MultiD"
+    ):
         describe(SEEN, space)
 
 
 def test_what_is_no_space_is_refused() -> None:
     nonsense: Any = (3,)
-    with pytest.raises(UserError, match=r"the observation space is not a Gymnasium space \(\(3,\)\)"):
+    with pytest.raises(
+        UserError, match=r"the observation space is not a Gymnasium space \(\(3,\)\)"
+    ):
         describe(nonsense, ACTED)
     with pytest.raises(UserError, match="the action space is not a Gymnasium space"):
         describe(SEEN, nonsense)
@@ -151,22 +201,31 @@ def test_what_is_no_space_is_refused() -> None:
 
 def test_infinite_bounds_are_named_by_dimension() -> None:
     low, high = np.array([-1, -np.inf, -1, -1], np.float32), np.array([1, 1, 1, np.inf], np.float32)
-    with pytest.raises(UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*TransformAction"):
+    with pytest.raises(
+        UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*TransformAction"
+    ):
         describe(SEEN, spaces.Box(low, high))
     with pytest.raises(UserError, match=r"dimension \[0, 1\] - "):
-        describe(SEEN, spaces.Box(np.zeros((1, 2), np.float32), np.array([[1, np.inf]], np.float32)))
+        describe(
+            SEEN, spaces.Box(np.zeros((1, 2), np.float32), np.array([[1, np.inf]], np.float32))
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8])
 def test_integer_box_actions_are_refused(dtype: Any) -> None:
-    with pytest.raises(UserError, match=f"a Box of {np.dtype(dtype).name} - footlight takes Box actions of floating point"):
+    with pytest.raises(
+        UserError,
+        match=f"a Box of {np.dtype(dtype).name} - footlight takes Box actions of floating point",
+    ):
         describe(SEEN, spaces.Box(0, 5, (2,), dtype))
 
 
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.Box(np.array([-1, 2], np.float32), np.array([1, 2], np.float32)),  # low == high in the second dimension
+        spaces.Box(
+            np.array([-1, 2], np.float32), np.array([1, 2], np.float32)
+        ),  # low == high in the second dimension
         spaces.Box(0, 0, (1,), np.float32),
         spaces.Box(-1, 1, (0,), np.float32),  # no dimension at all
     ],
@@ -185,21 +244,32 @@ def test_bounds_are_a_copy() -> None:
 
 
 def test_require_actions() -> None:
-    continuous, one, several = (describe(SEEN, space) for space in (ACTED, spaces.Discrete(4), spaces.MultiDiscrete([2, 3])))
+    continuous, one, several = (
+        describe(SEEN, space) for space in (ACTED, spaces.Discrete(4), spaces.MultiDiscrete([2, 3]))
+    )
     require_actions(continuous, ("box",), "sac")
     require_actions(one, ("single",), "dqn")
     for fitting in (continuous, one, several):
         require_actions(fitting, ("box", "discrete"), "ppo")
-    with pytest.raises(UserError, match=r"sac needs continuous actions - .* are Discrete\(4\) - take actor-critic, a2c, ppo"):
+    with pytest.raises(
+        UserError,
+        match=r"sac needs continuous actions - .* are Discrete\(4\) - take actor-critic, a2c, ppo",
+    ):
         require_actions(one, ("box",), "sac")
-    with pytest.raises(UserError, match=r"sac needs continuous actions - this environment's are 2 discrete choices"):
+    with pytest.raises(
+        UserError, match=r"sac needs continuous actions - this environment's are 2 discrete choices"
+    ):
         require_actions(several, ("box",), "sac")
     for kinds in (("single",), ("discrete",)):
         with pytest.raises(
-            UserError, match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take any method but replay"
+            UserError,
+            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take any method but replay",
         ):
             require_actions(continuous, kinds, "dqn")
-    with pytest.raises(UserError, match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take actor-critic"):
+    with pytest.raises(
+        UserError,
+        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take actor-critic",
+    ):
         require_actions(several, ("single",), "dqn")
 
 
@@ -212,7 +282,10 @@ def test_json_and_back(dtype: Any) -> None:
         assert (again.observation_shape, again.observation_dtype) == ((4, 4), "uint8")
         if isinstance(found.action, BoxAction):
             assert isinstance(again.action, BoxAction)
-            for mine, theirs in ((again.action.low, found.action.low), (again.action.high, found.action.high)):
+            for mine, theirs in (
+                (again.action.low, found.action.low),
+                (again.action.high, found.action.high),
+            ):
                 assert mine.dtype == theirs.dtype
                 assert np.array_equal(mine, theirs)
         else:

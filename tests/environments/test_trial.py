@@ -13,7 +13,13 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from gymnasium.vector import SyncVectorEnv
-from gymnasium.wrappers import NormalizeObservation, RecordEpisodeStatistics, TransformObservation, TransformReward, vector
+from gymnasium.wrappers import (
+    NormalizeObservation,
+    RecordEpisodeStatistics,
+    TransformObservation,
+    TransformReward,
+    vector,
+)
 
 from footlight.environments import trial
 from footlight.environments.trial import Budget, TooLong, why_different
@@ -44,10 +50,14 @@ def changed(env: Any, **attributes: Any) -> Any:
 
 SAME: dict[str, Callable[[], Any]] = {
     "object": pendulum,
-    "wrapped": lambda: TransformObservation(pendulum(), lambda o: 2 * o, Box(-20, 20, (3,), np.float32)),
+    "wrapped": lambda: TransformObservation(
+        pendulum(), lambda o: 2 * o, Box(-20, 20, (3,), np.float32)
+    ),
     "normalized": lambda: NormalizeObservation(pendulum()),
     "vector": pendulums,
-    "vector, normalized": lambda: vector.NormalizeObservation(vector.RecordEpisodeStatistics(pendulums())),
+    "vector, normalized": lambda: vector.NormalizeObservation(
+        vector.RecordEpisodeStatistics(pendulums())
+    ),
     "rows normalized": lambda: SyncVectorEnv([lambda: NormalizeObservation(pendulum())] * 2),
     "native": lambda: gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point"),
     "discrete": lambda: gymnasium.make("CartPole-v1"),
@@ -84,7 +94,10 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
         r"Continuous_MountainCarEnv.goal_position \(0.45 in place of 0.6\)",
     ),
     "rows": (uneven, "the observation differs"),
-    "space": (lambda: changed(pendulum(), action_space=Box(-1, 1, (1,), np.float32)), r"actions are Box\(-1.0, 1.0"),
+    "space": (
+        lambda: changed(pendulum(), action_space=Box(-1, 1, (1,), np.float32)),
+        r"actions are Box\(-1.0, 1.0",
+    ),
     "no spec": (faulty.Walk, "an object without a spec"),
 }
 
@@ -109,7 +122,9 @@ def test_object_that_does_not_repeat_itself_is_not_known_to_be_the_same() -> Non
 
 
 def test_given_object_keeps_its_statistics_and_records() -> None:
-    env: Any = RecordEpisodeStatistics(NormalizeObservation(gymnasium.make("Trial-v0", disable_env_checker=True)))
+    env: Any = RecordEpisodeStatistics(
+        NormalizeObservation(gymnasium.make("Trial-v0", disable_env_checker=True))
+    )
     env.reset(seed=1)
     for _ in range(faulty.LENGTH):
         env.step(np.zeros(1, np.float32))
@@ -146,13 +161,20 @@ class Maze(faulty.Walk):
         return self is other
 
 
-@pytest.mark.parametrize("settings", [{"map": np.eye(40)}, {"goals": {(20, 20)}}, {"goal": (20, 20)}])
-def test_attributes_that_no_step_shows_are_compared(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"map": np.eye(40)}, {"goals": {(20, 20)}}, {"goal": (20, 20)}]
+)
+def test_attributes_that_no_step_shows_are_compared(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(gymnasium.registry, "Maze-v0", EnvSpec("Maze-v0", entry_point=Maze))
     env = gymnasium.make("Maze-v0", disable_env_checker=True)
     assert why_different(env, 0) is None
     changed(env, **settings)
-    assert why_different(env, 0) == f"a copy of the given object differs from it in Maze.{next(iter(settings))}"
+    assert (
+        why_different(env, 0)
+        == f"a copy of the given object differs from it in Maze.{next(iter(settings))}"
+    )
 
 
 class Monitor(gymnasium.Wrapper):  # type: ignore[type-arg]
@@ -182,7 +204,9 @@ def seconds_of(*each: float) -> Callable[[], float]:
         ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
     ],
 )
-def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(each: list[float], stopped_after: int | None) -> None:
+def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(
+    each: list[float], stopped_after: int | None
+) -> None:
     budget, stopped = Budget(100, 10.0, seconds_of(*each)), None
     for number in range(1, 101):
         try:

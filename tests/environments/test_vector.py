@@ -24,13 +24,19 @@ MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLE
 NUM_STEPS = 30
 
 
-def vector(mode: AutoresetMode, *envs: gymnasium.Env[Any, Any], seed: int = 7) -> VectorEnvironments:
-    environments = VectorEnvironments(SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode), seed, "episode")
+def vector(
+    mode: AutoresetMode, *envs: gymnasium.Env[Any, Any], seed: int = 7
+) -> VectorEnvironments:
+    environments = VectorEnvironments(
+        SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode), seed, "episode"
+    )
     environments.reset()
     return environments
 
 
-def tell(environments: VectorEnvironments | SerialEnvironments, num_steps: int) -> tuple[Story, list[list[Episode]]]:
+def tell(
+    environments: VectorEnvironments | SerialEnvironments, num_steps: int
+) -> tuple[Story, list[list[Episode]]]:
     """The transitions and the finished episodes of each environment."""
     story: Story = [[] for _ in range(environments.num_envs)]
     finished: list[list[Episode]] = [[] for _ in story]
@@ -43,7 +49,15 @@ def tell(environments: VectorEnvironments | SerialEnvironments, num_steps: int) 
         for env in range(environments.num_envs):
             if got.valid is None or got.valid[env]:
                 seen, successor = tuple(got.observation[env]), tuple(got.next_observation[env])
-                story[env].append((seen, float(got.reward[env]), successor, bool(got.terminated[env]), bool(got.truncated[env])))
+                story[env].append(
+                    (
+                        seen,
+                        float(got.reward[env]),
+                        successor,
+                        bool(got.terminated[env]),
+                        bool(got.truncated[env]),
+                    )
+                )
         for episode in environments.finished:
             finished[episode.env].append(episode)
     return story, finished
@@ -68,7 +82,9 @@ def test_every_mode_tells_the_same_story(counting_env: Counting, mode: Autoreset
     for env in range(3):
         assert story[env] == plain_story(counting_env(env), len(story[env]))
         assert finished[env] == episodes[env][: len(finished[env])]
-        resets = len(finished[env]) if mode == AutoresetMode.NEXT_STEP else 0  # each costs a step that is no transition
+        resets = (
+            len(finished[env]) if mode == AutoresetMode.NEXT_STEP else 0
+        )  # each costs a step that is no transition
         assert NUM_STEPS - len(story[env]) in (resets, max(0, resets - 1))
         assert story[env] == reference[env][: len(story[env])]
     environments.close()
@@ -98,7 +114,9 @@ class Scripted(gymnasium.Env[Any, Any]):
     def __init__(self, who: int) -> None:
         self.who, self.episode = who, -1
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self.episode, self.steps, self.sum = self.episode + 1, 0, 0.1 * self.who
         return self.observe(), {"first": self.episode}
 
@@ -126,14 +144,24 @@ def policy_story(environments: VectorEnvironments | SerialEnvironments, num_step
         got = environments.step(action)
         for env in range(environments.num_envs):
             if got.valid is None or got.valid[env]:
-                parts = (got.observation, got.action, got.reward, got.next_observation, got.terminated, got.truncated)
+                parts = (
+                    got.observation,
+                    got.action,
+                    got.reward,
+                    got.next_observation,
+                    got.terminated,
+                    got.truncated,
+                )
                 story[env].append(tuple(part[env].tolist() for part in parts))
     return story
 
 
 @pytest.mark.parametrize("kind", [*MODES, "async"])
 def test_all_modes_give_the_same_transitions_whatever_the_ends(kind: Any) -> None:
-    num_envs, num_steps = 7, 120  # as many as the script is long: at each step some end in each of its ways
+    num_envs, num_steps = (
+        7,
+        120,
+    )  # as many as the script is long: at each step some end in each of its ways
     reference = SerialEnvironments([Scripted(who) for who in range(num_envs)], 7, "episode")
     reference.reset()
     expected = policy_story(reference, num_steps)
@@ -159,14 +187,17 @@ def test_all_modes_give_the_same_transitions_whatever_the_ends(kind: Any) -> Non
 @pytest.mark.parametrize("mode", MODES)
 def test_an_environment_may_reuse_its_arrays(mode: AutoresetMode) -> None:
     def modes(copy: bool) -> VectorEnvironments:
-        made = SyncVectorEnv([lambda who=who: Scripted(who) for who in range(3)], copy=copy, autoreset_mode=mode)  # type: ignore[misc]
+        made = SyncVectorEnv(
+            [lambda who=who: Scripted(who) for who in range(3)], copy=copy, autoreset_mode=mode
+        )  # type: ignore[misc]
         environments = VectorEnvironments(made, 7, "episode")
         environments.reset()
         return environments
 
     reusing, copying = modes(False), modes(True)
     steps = [
-        (reusing.step(action), copying.step(action)) for action in np.linspace(-1, 1, 60, dtype=np.float32).reshape(20, 3, 1)
+        (reusing.step(action), copying.step(action))
+        for action in np.linspace(-1, 1, 60, dtype=np.float32).reshape(20, 3, 1)
     ]
     for mine, theirs in steps:
         assert all(np.array_equal(a, b) for a, b in zip(mine[:6], theirs[:6], strict=True))
@@ -178,20 +209,28 @@ def test_next_step_by_hand(counting_env: Counting) -> None:
     # Environment 0 terminates at its step 2, so step 3 is its reset; environment 1 at its step 3, so step 4
     valid = [None if step.valid is None else step.valid.tolist() for step in steps]
     assert valid == [None, None, [False, True], [True, False], None]
-    assert [step.terminated.tolist() for step in steps[1:4]] == [[True, False], [False, True], [False, False]]
+    assert [step.terminated.tolist() for step in steps[1:4]] == [
+        [True, False],
+        [False, True],
+        [False, False],
+    ]
     assert steps[1].next_observation[0].tolist() == [0, 0, 2]
     assert steps[3].observation[0].tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_first_episodes_are_seeded_and_under_disabled_all(counting_env: Counting, mode: AutoresetMode) -> None:
+def test_first_episodes_are_seeded_and_under_disabled_all(
+    counting_env: Counting, mode: AutoresetMode
+) -> None:
     envs: list[Any] = [counting_env(0), counting_env(0)]
     tell(vector(mode, *envs), 12)
     for env in range(2):
         seeds = envs[env].seeds
         known = len(seeds) if mode == AutoresetMode.DISABLED else 1
         assert len(seeds) >= 4
-        assert seeds[:known] == [derived_seed(7, "episode", env, episode) for episode in range(known)]
+        assert seeds[:known] == [
+            derived_seed(7, "episode", env, episode) for episode in range(known)
+        ]
 
 
 def test_disabled_tells_what_serial_environments_tell_of_a_random_world() -> None:
@@ -262,19 +301,34 @@ class Agents(VectorEnv[Any, Any, Any]):
         return np.stack([np.arange(3), np.full(3, self.steps)], 1).astype(np.float32)
 
 
-def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Agents has no single_observation_space .* docs/environments\.md#supersuit"):
+def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        UserError,
+        match=r"Agents has no single_observation_space .* docs/environments\.md#supersuit",
+    ):
         VectorEnvironments(Agents(), 7, "episode")
     page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
     assert "\n## SuperSuit\n" in page
     assert "\n## Vector environments\n" in page
-    (tmp_path / "recipe.py").write_text(page.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    (tmp_path / "recipe.py").write_text(
+        page.partition("```python\n")[2].partition("```")[0], encoding="utf-8"
+    )
     wrapped = runpy.run_path(str(tmp_path / "recipe.py"))["Agents"](Agents())
     environments = VectorEnvironments(wrapped, 7, "episode")
     environments.reset()
     steps = [environments.step(np.zeros(3, np.int64)) for _ in range(6)]
-    assert [step.next_observation[:, 1].tolist() for step in steps[3:]] == [[4, 4, 4], [5, 5, 5], [1, 1, 1]]
-    assert [step.observation[:, 1].tolist() for step in steps[3:]] == [[3, 3, 3], [4, 4, 4], [0, 0, 0]]
+    assert [step.next_observation[:, 1].tolist() for step in steps[3:]] == [
+        [4, 4, 4],
+        [5, 5, 5],
+        [1, 1, 1],
+    ]
+    assert [step.observation[:, 1].tolist() for step in steps[3:]] == [
+        [3, 3, 3],
+        [4, 4, 4],
+        [0, 0, 0],
+    ]
     assert [step.truncated.all() for step in steps] == [False, False, False, False, True, False]
     assert environments.book.index.tolist() == [1, 1, 1]
     settings: dict[str, Any] = {"steps": 60, "compile": "off", "quiet": True}
@@ -285,7 +339,13 @@ def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
 def test_what_make_vec_makes_trains_with_evaluations(algorithm: str, tmp_path: Path) -> None:
     environment = gymnasium.make_vec("CartPole-v1", 4, max_episode_steps=7)
-    settings: dict[str, Any] = {"steps": 128, "n_steps": 16, "compile": "off", "eval_episodes": 2, "quiet": True}
+    settings: dict[str, Any] = {
+        "steps": 128,
+        "n_steps": 16,
+        "compile": "off",
+        "eval_episodes": 2,
+        "quiet": True,
+    }
     settings |= {"minibatch_size": 32} if algorithm == "ppo" else {}
     run = footlight.train(algorithm, environment, run_dir=tmp_path / "run", **settings)
     result: Any = run.result
@@ -300,7 +360,11 @@ def failing(counting_env: Counting, episode: int, step: int, **wrong: Any) -> An
             return (self.episode, self.steps) == (episode, step)
 
         def observe(self) -> Any:
-            return np.array(wrong["observation"], np.float32) if self.here() and "observation" in wrong else super().observe()
+            return (
+                np.array(wrong["observation"], np.float32)
+                if self.here() and "observation" in wrong
+                else super().observe()
+            )
 
         def step(self, action: Any) -> Any:
             observation, reward, *ends = super().step(action)
@@ -314,11 +378,21 @@ def failing(counting_env: Counting, episode: int, step: int, **wrong: Any) -> An
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("episode", "step"),
-    [(0, 1), (0, 2), (1, 0)],  # in the midst, at the end, and the first observation of the next episode
+    [
+        (0, 1),
+        (0, 2),
+        (1, 0),
+    ],  # in the midst, at the end, and the first observation of the next episode
 )
-def test_a_bad_observation_is_named(counting_env: Counting, mode: AutoresetMode, episode: int, step: int) -> None:
-    environments = vector(mode, counting_env(3), failing(counting_env, episode, step, observation=[0, np.nan, 0]))
-    with pytest.raises(EnvironmentFault, match=rf"environment 1 failed at step {step} .*observation\[1\] is nan"):
+def test_a_bad_observation_is_named(
+    counting_env: Counting, mode: AutoresetMode, episode: int, step: int
+) -> None:
+    environments = vector(
+        mode, counting_env(3), failing(counting_env, episode, step, observation=[0, np.nan, 0])
+    )
+    with pytest.raises(
+        EnvironmentFault, match=rf"environment 1 failed at step {step} .*observation\[1\] is nan"
+    ):
         tell(environments, 4)
 
 
@@ -328,14 +402,17 @@ def test_a_bad_reward_is_named(counting_env: Counting, mode: AutoresetMode, step
     environments = vector(mode, counting_env(3), failing(counting_env, 0, step, reward=np.inf))
     seed = derived_seed(7, "episode", 1, 0)
     with pytest.raises(
-        EnvironmentFault, match=rf"environment 1 failed at step {step} .* seed {seed}, action \[0\.\d*\]: reward is inf"
+        EnvironmentFault,
+        match=rf"environment 1 failed at step {step} .* seed {seed}, action \[0\.\d*\]: reward is inf",
     ):
         tell(environments, 4)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_environment_that_raises_is_a_fault(counting_env: Counting, mode: AutoresetMode) -> None:
-    environments = vector(mode, counting_env(3), failing(counting_env, 0, 2, raises=RuntimeError("the joint broke")))
+    environments = vector(
+        mode, counting_env(3), failing(counting_env, 0, 2, raises=RuntimeError("the joint broke"))
+    )
     with pytest.raises(EnvironmentFault, match="RuntimeError: the joint broke"):
         tell(environments, 4)
 
@@ -345,7 +422,9 @@ def test_an_environment_that_raises_is_a_fault(counting_env: Counting, mode: Aut
 def test_what_is_saved_after_a_fault_is_the_state_before_it(
     counting_env: Counting, mode: AutoresetMode, episode: int, step: int
 ) -> None:
-    environments = vector(mode, counting_env(0), failing(counting_env, episode, step, observation=[np.nan, 0, 0]))
+    environments = vector(
+        mode, counting_env(0), failing(counting_env, episode, step, observation=[np.nan, 0, 0])
+    )
     while True:
         before = {name: array.copy() for name, array in environments.arrays().items()}
         try:
@@ -353,7 +432,9 @@ def test_what_is_saved_after_a_fault_is_the_state_before_it(
         except EnvironmentFault:
             break
     after = environments.arrays()
-    assert {name: array.tolist() for name, array in after.items()} == {name: array.tolist() for name, array in before.items()}
+    assert {name: array.tolist() for name, array in after.items()} == {
+        name: array.tolist() for name, array in before.items()
+    }
     assert environments.finished == []
 
 
@@ -362,7 +443,10 @@ def test_what_is_saved_after_a_fault_is_the_state_before_it(
     [
         ({"reward": np.ones(3)}, r"the rewards have shape \(3,\)"),
         ({"reward": np.array(["a", "b"])}, "the rewards are no numbers"),
-        ({"reward": np.array([1, 1e39])}, "environment 1 .*reward is 1e"),  # finite, but not as float32
+        (
+            {"reward": np.array([1, 1e39])},
+            "environment 1 .*reward is 1e",
+        ),  # finite, but not as float32
         ({"observation": np.zeros((2, 2))}, r"the observations have shape \(2, 2\)"),
         ({"observation": np.full((2, 3), 1e300)}, r"observation\[0\] is inf"),
         ({"terminated": np.zeros(1, bool)}, r"terminated and truncated have shape \(1,\)"),
@@ -374,7 +458,11 @@ def test_what_has_a_wrong_shape_or_is_too_large_is_a_fault(
 ) -> None:
     environments = vector(AutoresetMode.NEXT_STEP, counting_env(0), counting_env(1))
     good = dict(
-        zip(("observation", "reward", "terminated", "truncated", "info"), environments.env.step(np.zeros((2, 1))), strict=True)
+        zip(
+            ("observation", "reward", "terminated", "truncated", "info"),
+            environments.env.step(np.zeros((2, 1))),
+            strict=True,
+        )
     )
     monkeypatch.setattr(environments.env, "step", lambda action: tuple((good | wrong).values()))
     with pytest.raises(EnvironmentFault, match=message):
@@ -387,7 +475,10 @@ def test_one_seed_for_all_where_gymnasiums_interface_is_all_there_is() -> None:
     class Plain(VectorEnv[Any, Any, Any]):
         metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
         num_envs = 2
-        single_observation_space, single_action_space = Scripted.observation_space, Scripted.action_space
+        single_observation_space, single_action_space = (
+            Scripted.observation_space,
+            Scripted.action_space,
+        )
 
         def reset(self, *, seed: Any = None, options: Any = None) -> Any:
             given.append(seed)
@@ -404,7 +495,9 @@ def test_restore_begins_new_episodes(counting_env: Counting, mode: AutoresetMode
     environments = vector(mode, counting_env(0), counting_env(1))
     tell(environments, 4)
     envs: list[Any] = [counting_env(0), counting_env(1)]
-    resumed = VectorEnvironments(SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode), 7, "episode")
+    resumed = VectorEnvironments(
+        SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode), 7, "episode"
+    )
     assert resumed.restore(environments.arrays()) == [0, 1]
     assert environments.book.index.tolist() == [1, 1]
     assert [env.seeds for env in envs] == [[derived_seed(7, "episode", env, 2)] for env in range(2)]
@@ -415,7 +508,9 @@ def test_restore_begins_new_episodes(counting_env: Counting, mode: AutoresetMode
 
 
 def test_disabled_alone_can_abandon_episodes(counting_env: Counting) -> None:
-    assert [vector(mode, counting_env(0)).can_abandon for mode in MODES] == [mode == AutoresetMode.DISABLED for mode in MODES]
+    assert [vector(mode, counting_env(0)).can_abandon for mode in MODES] == [
+        mode == AutoresetMode.DISABLED for mode in MODES
+    ]
 
 
 def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> None:

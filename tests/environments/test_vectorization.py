@@ -54,7 +54,9 @@ def test_what_is_asked_for_is_taken(asked: Any) -> None:
 def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
     together = SyncVectorEnv([counting_env] * 2)
     assert choose(together, None, "auto", silent) == "auto"
-    with pytest.raises(UserError, match="vectorization is 'async' - the given vector environment is used as it is"):
+    with pytest.raises(
+        UserError, match="vectorization is 'async' - the given vector environment is used as it is"
+    ):
         choose(together, None, "async", silent)
     assert choose(counting_env(), None, "auto", silent) == "sync"
 
@@ -66,7 +68,11 @@ def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
         ("CartPole-v1", 5, "sync"),
         ("CartPole-v1", 6, "native"),
         ("CartPole-v0", 64, "native"),
-        ("phys2d/CartPole-v1", 64, "sync"),  # written in JAX: neither its speed nor its state is known
+        (
+            "phys2d/CartPole-v1",
+            64,
+            "sync",
+        ),  # written in JAX: neither its speed nor its state is known
         ("Acrobot-v1", 16, "sync"),
         ("Pendulum-v1", 4, "sync"),
         ("LunarLander-v3", 16, "sync"),
@@ -106,12 +112,17 @@ def test_no_clock_and_no_environment_are_looked_at(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_choice_is_said_with_its_reason_and_another() -> None:
-    assert chosen("CartPole-v1", 8) == ("native", "8 environments: native (Gymnasium steps all in one NumPy expression)")
+    assert chosen("CartPole-v1", 8) == (
+        "native",
+        "8 environments: native (Gymnasium steps all in one NumPy expression)",
+    )
     line = "4 environments: sync (one after the other; vectorization async if a step takes more than about 0.5 ms)"
     assert chosen(lambda: gymnasium.make("CartPole-v1"), 4) == ("sync", line)
 
 
-def test_processes_are_left_out_where_they_do_not_pay_or_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_left_out_where_they_do_not_pay_or_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(vectorization, "why_no_processes", lambda: "BlockingIOError: too many")
     line = "2 environments: sync (one after the other: processes cannot be started here, BlockingIOError: too many)"
     assert chosen("CarRacing-v3", 2) == ("sync", line)
@@ -120,7 +131,9 @@ def test_processes_are_left_out_where_they_do_not_pay_or_cannot_be_started(monke
     assert chosen("CarRacing-v3", 2) == ("sync", line)
 
 
-def test_a_native_version_with_wrappers_of_the_id_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_native_version_with_wrappers_of_the_id_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wrapper = WrapperSpec("Wrapper", "wrappers:Wrapper", {})
     monkeypatch.setitem(gymnasium.registry, "Wrapped-v0", gymnasium.spec("CartPole-v1"))
     monkeypatch.setattr(gymnasium.registry["CartPole-v1"], "additional_wrappers", (wrapper,))
@@ -130,7 +143,9 @@ def test_a_native_version_with_wrappers_of_the_id_is_not_taken(monkeypatch: pyte
 def test_classes_as_entry_points_have_their_modules_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = EnvSpec("Mine-v0", entry_point=PendulumEnv)
     monkeypatch.setitem(gymnasium.registry, "Mine-v0", spec)
-    assert chosen("Mine-v0", 2)[1].endswith("(one after the other: a step takes less time than a message to a process)")
+    assert chosen("Mine-v0", 2)[1].endswith(
+        "(one after the other: a step takes less time than a message to a process)"
+    )
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -142,17 +157,26 @@ SHORT: dict[str, Any] = {"steps": 64, "eval_episodes": 0, "num_envs": 4, "compil
 
 @pytest.mark.parametrize(("num_envs", "kind"), [(8, "native"), (4, "sync")])
 def test_the_choice_is_recorded_and_kept(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, num_envs: int, kind: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    num_envs: int,
+    kind: str,
 ) -> None:
-    run = footlight.train("a2c", "CartPole-v1", run_dir=tmp_path / "run", **SHORT | {"num_envs": num_envs})
+    run = footlight.train(
+        "a2c", "CartPole-v1", run_dir=tmp_path / "run", **SHORT | {"num_envs": num_envs}
+    )
     lines = capsys.readouterr().out.splitlines()
     assert "resumes exactly" in lines[0]
     assert any(line.startswith(f"{num_envs} environments: {kind} (") for line in lines)
     assert config_of(run.folder)["vectorization"] == kind
-    monkeypatch.setattr(vectorization, "NATIVE_ENVS", 6 if kind == "sync" else 100)  # another version's rule
+    monkeypatch.setattr(
+        vectorization, "NATIVE_ENVS", 6 if kind == "sync" else 100
+    )  # another version's rule
     kinds = []
     monkeypatch.setattr(
-        "footlight.api.make", lambda *given, **named: kinds.append(named.get("vectorization")) or make(*given, **named)
+        "footlight.api.make",
+        lambda *given, **named: kinds.append(named.get("vectorization")) or make(*given, **named),
     )
     footlight.resume(run.folder, steps=96, quiet=True)
     assert kinds == [kind]
@@ -160,7 +184,9 @@ def test_the_choice_is_recorded_and_kept(
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
-    run = footlight.train("a2c", "CartPole-v1", run_dir=tmp_path / "run", quiet=True, vectorization="sync", **SHORT)
+    run = footlight.train(
+        "a2c", "CartPole-v1", run_dir=tmp_path / "run", quiet=True, vectorization="sync", **SHORT
+    )
     record = config_of(run.folder)
     del record["vectorization"]
     (run.folder / "config.json").write_text(json.dumps(record))
@@ -169,14 +195,21 @@ def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
 
 def test_async_trains_to_the_same_bits_as_sync_and_leaves_no_process(tmp_path: Path) -> None:
     runs = [
-        footlight.train("a2c", "CartPole-v1", run_dir=tmp_path / kind, quiet=True, vectorization=kind, **SHORT)
+        footlight.train(
+            "a2c", "CartPole-v1", run_dir=tmp_path / kind, quiet=True, vectorization=kind, **SHORT
+        )
         for kind in ("sync", "async")
     ]
-    one, other = ((run.folder / "checkpoints" / "step-000000064" / "agent.safetensors").read_bytes() for run in runs)
+    one, other = (
+        (run.folder / "checkpoints" / "step-000000064" / "agent.safetensors").read_bytes()
+        for run in runs
+    )
     assert one == other
 
 
-def test_processes_end_where_training_cannot_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_processes_end_where_training_cannot_begin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     made: list[AsyncEnvironments] = []
 
     def remember(*given: Any, **named: Any) -> Any:
@@ -184,9 +217,16 @@ def test_processes_end_where_training_cannot_begin(monkeypatch: pytest.MonkeyPat
         return made[-1]
 
     monkeypatch.setattr("footlight.api.make", remember)
-    wrong = [{"run_dir": tmp_path}, {"network": lambda *given: 1 / 0}]  # a folder that exists, and a bug of the user's
+    wrong = [
+        {"run_dir": tmp_path},
+        {"network": lambda *given: 1 / 0},
+    ]  # a folder that exists, and a bug of the user's
     for one in wrong:
         with pytest.raises(Exception, match=r".+"):
-            footlight.train("a2c", "CartPole-v1", quiet=True, vectorization="async", **{**SHORT, **one})
+            footlight.train(
+                "a2c", "CartPole-v1", quiet=True, vectorization="async", **{**SHORT, **one}
+            )
     assert len(made) == len(wrong)
-    assert not [env for environments in made for env in environments.remote if env._process.is_alive()]
+    assert not [
+        env for environments in made for env in environments.remote if env._process.is_alive()
+    ]

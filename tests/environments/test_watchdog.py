@@ -25,7 +25,9 @@ class Waiting(faulty.Walk):
         return given
 
 
-def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     let_go = threading.Event()
     environments = make(Waiting(let_go), 7)
     told: list[str] = []

@@ -42,8 +42,13 @@ def actions_for(environments: SerialEnvironments, num_steps: int) -> list[Array]
     generator, space = np.random.default_rng(1), environments.spaces.action
     shape = (num_steps, environments.num_envs, space.size)
     if isinstance(space, BoxAction):
-        return [space.to_environment(unit_EA) for unit_EA in generator.uniform(-1, 1, shape).astype(np.float32)]
-    return [space.to_environment(choice_EA) for choice_EA in generator.integers(0, space.sizes, shape)]
+        return [
+            space.to_environment(unit_EA)
+            for unit_EA in generator.uniform(-1, 1, shape).astype(np.float32)
+        ]
+    return [
+        space.to_environment(choice_EA) for choice_EA in generator.integers(0, space.sizes, shape)
+    ]
 
 
 def assert_same(mine: Transition, theirs: Transition) -> None:
@@ -141,12 +146,24 @@ class Unsendable(Exception):
 @pytest.mark.parametrize(
     ("what", "step", "message"),
     [
-        (raising(RuntimeError("the joint broke")), 2, r"action \[0\.\]: step raised RuntimeError: the joint broke"),
+        (
+            raising(RuntimeError("the joint broke")),
+            2,
+            r"action \[0\.\]: step raised RuntimeError: the joint broke",
+        ),
         (raising(RuntimeError("the joint broke")), 0, "reset raised RuntimeError: the joint broke"),
         (raising(Unsendable(1, 2)), 2, "Unsendable: holds a lock"),
-        (raising(BrokenPipeError("of the simulator's own")), 2, "BrokenPipeError: of the simulator's own"),
+        (
+            raising(BrokenPipeError("of the simulator's own")),
+            2,
+            "BrokenPipeError: of the simulator's own",
+        ),
         (lambda given: (np.array([0, np.nan, 1]), *given[1:]), 2, r"observation\[1\] is nan"),
-        (lambda given: (threading.Lock(), *given[1:]), 2, "its result cannot be sent to another process"),
+        (
+            lambda given: (threading.Lock(), *given[1:]),
+            2,
+            "its result cannot be sent to another process",
+        ),
         (lambda given: given[:4], 2, r"step returned 4 values \(observation, reward, done, info\)"),
         (lambda given: (given[0], np.inf, *given[2:]), 2, "reward is inf"),
     ],
@@ -164,7 +181,9 @@ def test_a_fault_is_named_as_in_this_process_and_what_is_saved_is_the_state_befo
     with pytest.raises(EnvironmentFault, match=where + message):
         environments.step(action)
     after = environments.arrays()
-    assert {name: array.tolist() for name, array in after.items()} == {name: array.tolist() for name, array in before.items()}
+    assert {name: array.tolist() for name, array in after.items()} == {
+        name: array.tolist() for name, array in before.items()
+    }
     environments.reset()  # the answers that were still on their way are not taken for those of the reset
     assert environments.observation[:, 2].tolist() == [0, 0]
     environments.close()
@@ -179,7 +198,10 @@ def test_a_dead_worker_is_a_fault(when: str) -> None:
     assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
     victim.join()
-    with pytest.raises(EnvironmentFault, match=r"environment 1 failed .* killed by signal 9 \(SIGKILL\), perhaps out of memory"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"environment 1 failed .* killed by signal 9 \(SIGKILL\), perhaps out of memory",
+    ):
         environments.step(np.zeros((3, 1), np.float32)) if when == "step" else environments.reset()
     environments.close()
 
@@ -196,7 +218,9 @@ def test_ctrl_c_is_left_to_the_first_process(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == ""
 
 
-def test_a_worker_that_does_not_end_is_ended(counting_env: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_does_not_end_is_ended(
+    counting_env: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stuck(counting_env):  # type: ignore[misc, valid-type]
         def step(self, action: Any) -> Any:
             threading.Event().wait()
@@ -225,7 +249,9 @@ def test_workers_close_their_environments(counting_env: Counting, tmp_path: Any)
 
 
 def test_what_cannot_be_made_is_the_users_error_and_leaves_nothing() -> None:
-    with pytest.raises(UserError, match="unknown environment 'Pendulm-v1' - did you mean 'Pendulum-v1'"):
+    with pytest.raises(
+        UserError, match="unknown environment 'Pendulm-v1' - did you mean 'Pendulum-v1'"
+    ):
         make("Pendulm-v1", 0, 3, vectorization="async")
     with pytest.raises(UserError, match="ZeroDivisionError"):
         AsyncEnvironments(partial(lambda: 1 / 0), 3, 0, "episode")  # type: ignore[arg-type, return-value]

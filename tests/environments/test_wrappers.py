@@ -110,13 +110,20 @@ def test_evaluations_share_those_of_the_first_environment(kind: str) -> None:
         share_statistics(training, other)
         other.reset()
         other.step(np.zeros((1, 1), np.float32))
-        moments = {name: array for name, array in statistics_of(saved_statistics(other), 0).items() if "_rms." in name}
+        moments = {
+            name: array
+            for name, array in statistics_of(saved_statistics(other), 0).items()
+            if "_rms." in name
+        }
         assert len(moments) == 6
         for name, array in moments.items():
             np.testing.assert_array_equal(array, saved[name], err_msg=name)
         restore_statistics(other, {f"statistics.0.{name}": array for name, array in saved.items()})
         other.reset()
-        assert statistics_of(saved_statistics(other), 0)["1.obs_rms.count"] == saved["1.obs_rms.count"] + 1
+        assert (
+            statistics_of(saved_statistics(other), 0)["1.obs_rms.count"]
+            == saved["1.obs_rms.count"] + 1
+        )
     finally:
         training.close()
         other.close()
@@ -134,8 +141,13 @@ def test_rows_of_a_vector_environment_have_their_own() -> None:
 def test_names_of_wrappers() -> None:
     assert statistics_wrappers(normalized()) == ["NormalizeReward", "NormalizeObservation"]
     assert statistics_wrappers(faulty.Walk()) == []
-    assert reward_wrappers(TransformReward(normalized(), float)) == ["TransformReward", "NormalizeReward"]
-    together = vector.ClipReward(SyncVectorEnv([lambda: TransformReward(faulty.Walk(), float)]), 0, 1)
+    assert reward_wrappers(TransformReward(normalized(), float)) == [
+        "TransformReward",
+        "NormalizeReward",
+    ]
+    together = vector.ClipReward(
+        SyncVectorEnv([lambda: TransformReward(faulty.Walk(), float)]), 0, 1
+    )
     assert reward_wrappers(together) == ["ClipReward", "TransformReward"]
 
 
@@ -167,7 +179,10 @@ def test_chain_ends_where_an_environment_refers_back_to_its_wrapper() -> None:
 
 def test_statistics_cannot_be_shared_with_an_instance_that_has_others() -> None:
     assert why_not_shared(NormalizeReward(faulty.Walk()), NormalizeReward(faulty.Walk())) is None
-    for pair in ((NormalizeReward(faulty.Walk()), faulty.Walk()), (faulty.Walk(), NormalizeReward(faulty.Walk()))):
+    for pair in (
+        (NormalizeReward(faulty.Walk()), faulty.Walk()),
+        (faulty.Walk(), NormalizeReward(faulty.Walk())),
+    ):
         reason = "the running statistics of NormalizeReward cannot be shared with another instance"
         assert str(why_not_shared(*pair)).startswith(reason)
 
@@ -178,11 +193,17 @@ def test_statistics_that_are_lost_with_a_process_are_not_begun_again() -> None:
         environments.reset()
         saved = saved_statistics(environments)
         environments.remote[1]._process.kill()
-        with pytest.raises(EnvironmentFault, match="the running statistics of NormalizeReward, NormalizeObservation with it"):
+        with pytest.raises(
+            EnvironmentFault,
+            match="the running statistics of NormalizeReward, NormalizeObservation with it",
+        ):
             environments.step(np.zeros((2, 1), np.float32))
     finally:
         environments.close()
     others = make(normalized, 0, 2)
-    restore_statistics(others, {name: array for name, array in saved.items() if not name.startswith("statistics.1.")})
+    restore_statistics(
+        others,
+        {name: array for name, array in saved.items() if not name.startswith("statistics.1.")},
+    )
     for name, array in statistics_of(saved_statistics(others), 1).items():
         np.testing.assert_array_equal(array, saved[f"statistics.0.{name}"], err_msg=name)

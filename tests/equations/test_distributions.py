@@ -27,7 +27,9 @@ from tolerance import DIGITS, assert_close, close
 def test_log_prob_by_hand() -> None:
     # mean 0, sigma 1, noise 0.5: u = 0.5, a = tanh(0.5) = 0.462117
     # log N = -0.125 - 0.918939 = -1.043939;  log(1 - a^2) = log 0.786448 = -0.240229;  together -0.803710
-    action_BA, log_prob_B = squashed_gaussian(torch.zeros(1, 1), torch.zeros(1, 1), torch.full((1, 1), 0.5))
+    action_BA, log_prob_B = squashed_gaussian(
+        torch.zeros(1, 1), torch.zeros(1, 1), torch.full((1, 1), 0.5)
+    )
     assert action_BA.item() == pytest.approx(0.462117, abs=DIGITS[6])
     assert log_prob_B.item() == pytest.approx(-0.803710, abs=DIGITS[6])
 
@@ -45,10 +47,16 @@ def test_log_prob_sums_over_dimensions() -> None:
 def test_log_prob_equals_torch_distributions() -> None:
     generator = torch.Generator().manual_seed(1)
     mean_BA, raw_BA, noise_BA = torch.randn(3, 200, 4, generator=generator, dtype=torch.float64)
-    log_std_BA = 0.3 * raw_BA - 0.5  # |u| stays below 6 or so, where a = tanh(u) still has digits to tell u from
+    log_std_BA = (
+        0.3 * raw_BA - 0.5
+    )  # |u| stays below 6 or so, where a = tanh(u) still has digits to tell u from
     action_BA, log_prob_B = squashed_gaussian(mean_BA, log_std_BA, noise_BA)
-    peer = TransformedDistribution(Independent(Normal(mean_BA, log_std_BA.exp()), 1), [TanhTransform()])
-    steep = float((1 / (1 - action_BA.square())).max())  # slope of artanh, by which the action's last digit counts
+    peer = TransformedDistribution(
+        Independent(Normal(mean_BA, log_std_BA.exp()), 1), [TanhTransform()]
+    )
+    steep = float(
+        (1 / (1 - action_BA.square())).max()
+    )  # slope of artanh, by which the action's last digit counts
     assert_close(log_prob_B, peer.log_prob(action_BA), scale=steep)
 
 
@@ -56,9 +64,13 @@ def test_density_integrates_to_one() -> None:
     # Midpoints of 4000 cells of (-1, 1): noise = (atanh(a) - mean) / sigma, and the density is exp(log pi)
     action_BA = ((torch.arange(4000, dtype=torch.float64) + 0.5) / 2000 - 1)[:, None]
     mean, log_std = torch.full_like(action_BA, 0.3), torch.full_like(action_BA, -0.7)
-    again_BA, log_prob_B = squashed_gaussian(mean, log_std, (action_BA.atanh() - mean) / log_std.exp())
+    again_BA, log_prob_B = squashed_gaussian(
+        mean, log_std, (action_BA.atanh() - mean) / log_std.exp()
+    )
     assert_close(again_BA, action_BA)
-    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(1, abs=1e-6)  # of the quadrature
+    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(
+        1, abs=1e-6
+    )  # of the quadrature
 
 
 @pytest.mark.parametrize("mean", [-1e4, -50.0, -20.0, 20.0, 50.0, 1e4])
@@ -66,7 +78,9 @@ def test_extreme_actions_stay_finite(mean: float) -> None:
     mean_BA = torch.full((1, 1), mean, requires_grad=True)
     action_BA, log_prob_B = squashed_gaussian(mean_BA, torch.zeros(1, 1), torch.zeros(1, 1))
     log_prob_B.sum().backward()
-    assert action_BA.item() == math.copysign(1, mean)  # tanh has rounded to its end, where log(1 - a^2) would be log 0
+    assert action_BA.item() == math.copysign(
+        1, mean
+    )  # tanh has rounded to its end, where log(1 - a^2) would be log 0
     # log(1 - tanh(u)^2) = 2 (log 2 - |u|) for large |u|
     assert log_prob_B.item() == close(-0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - abs(mean)))
     assert mean_BA.grad is not None
@@ -79,7 +93,13 @@ def test_clamped_log_std_at_its_bounds() -> None:
     bounded.sum().backward()
     assert bounded.tolist() == [-20, -20, -19.5, 0, 1.5, 2, 2]
     assert raw.grad is not None
-    assert raw.grad[[0, 2, 3, 4, 6]].tolist() == [0, 1, 1, 1, 0]  # at a bound itself the gradient is a matter of taste
+    assert raw.grad[[0, 2, 3, 4, 6]].tolist() == [
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]  # at a bound itself the gradient is a matter of taste
 
 
 def test_rescaled_log_std_at_its_bounds() -> None:
@@ -126,17 +146,23 @@ def test_gaussian_equals_torch_distributions() -> None:
 
 
 def test_gaussian_density_integrates_to_one_and_its_entropy_is_the_mean_log() -> None:
-    value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[:, None]  # 2e-3 apart; sigma is 0.607, the mean 0.4
+    value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[
+        :, None
+    ]  # 2e-3 apart; sigma is 0.607, the mean 0.4
     mean_BA, log_std_BA = torch.full_like(value_BA, 0.4), torch.full_like(value_BA, -0.5)
     log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, value_BA)
     assert (log_prob_B.exp() * 2e-3).sum().item() == close(1, np.float64, terms=len(log_prob_B))
     entropy = -(log_prob_B.exp() * log_prob_B * 2e-3).sum().item()
-    assert entropy == close(gaussian_entropy(log_std_BA)[0].item(), np.float64, terms=len(log_prob_B))
+    assert entropy == close(
+        gaussian_entropy(log_std_BA)[0].item(), np.float64, terms=len(log_prob_B)
+    )
 
 
 def test_log_tanh_slope() -> None:
     u = torch.linspace(-8, 8, 161, dtype=torch.float64)
-    assert_close(log_tanh_slope(u), (1 - u.tanh().square()).log(), scale=math.cosh(8) ** 2)  # 1 / (1 - tanh(8)^2)
+    assert_close(
+        log_tanh_slope(u), (1 - u.tanh().square()).log(), scale=math.cosh(8) ** 2
+    )  # 1 / (1 - tanh(8)^2)
     far = torch.tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
     slope = log_tanh_slope(far)
     slope.sum().backward()
@@ -164,7 +190,9 @@ def test_categorical_by_hand() -> None:
     log_prob_B = categorical_log_prob(logits_BH, torch.tensor([[1, 2]]), (2, 3))
     assert log_prob_B.shape == (1,)
     assert log_prob_B.item() == pytest.approx(-0.980829, abs=DIGITS[6])
-    assert categorical_entropy(logits_BH, (2, 3)).tolist() == [pytest.approx(0.562335 + 1.011404, abs=DIGITS[6])]
+    assert categorical_entropy(logits_BH, (2, 3)).tolist() == [
+        pytest.approx(0.562335 + 1.011404, abs=DIGITS[6])
+    ]
 
 
 @pytest.mark.parametrize("sizes", [(4,), (1,), (2, 3), (3, 1, 5), (2, 2, 2)])
@@ -172,7 +200,10 @@ def test_categorical_equals_torch_distributions(sizes: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(3)
     logits_BH = 3 * torch.randn(50, sum(sizes), generator=generator)
     choice_BA = torch.stack([torch.randint(size, (50,), generator=generator) for size in sizes], 1)
-    log_prob_B = sum(peer.log_prob(choice) for peer, choice in zip(peers(logits_BH, sizes), choice_BA.T, strict=True))
+    log_prob_B = sum(
+        peer.log_prob(choice)
+        for peer, choice in zip(peers(logits_BH, sizes), choice_BA.T, strict=True)
+    )
     assert_close(categorical_log_prob(logits_BH, choice_BA, sizes), log_prob_B, terms=sum(sizes))
     entropy_B = sum(peer.entropy() for peer in peers(logits_BH, sizes))
     assert_close(categorical_entropy(logits_BH, sizes), entropy_B, terms=sum(sizes))
@@ -181,7 +212,9 @@ def test_categorical_equals_torch_distributions(sizes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("sizes", [(4,), (2, 3), (3, 1, 5)])
 def test_categorical_probabilities_sum_to_one(sizes: tuple[int, ...]) -> None:
     choice_BA = every_choice(sizes)
-    logits_BH = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0)).expand(len(choice_BA), -1)
+    logits_BH = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0)).expand(
+        len(choice_BA), -1
+    )
     log_prob_B = categorical_log_prob(logits_BH, choice_BA, sizes)
     assert log_prob_B.exp().sum().item() == close(1, terms=6)
     # and the entropy is -E[log pi] over these
@@ -195,16 +228,23 @@ def test_categorical_gradients_equal_those_of_torch_distributions() -> None:
     mine_BH = torch.randn(20, 5, generator=generator).requires_grad_()
     theirs_BH = mine_BH.detach().clone().requires_grad_()
     choice_BA = torch.stack([torch.randint(size, (20,), generator=generator) for size in sizes], 1)
-    mine = categorical_log_prob(mine_BH, choice_BA, sizes) + 0.3 * categorical_entropy(mine_BH, sizes)
+    mine = categorical_log_prob(mine_BH, choice_BA, sizes) + 0.3 * categorical_entropy(
+        mine_BH, sizes
+    )
     mine.sum().backward()
-    theirs = [p.log_prob(c) + 0.3 * p.entropy() for p, c in zip(peers(theirs_BH, sizes), choice_BA.T, strict=True)]
+    theirs = [
+        p.log_prob(c) + 0.3 * p.entropy()
+        for p, c in zip(peers(theirs_BH, sizes), choice_BA.T, strict=True)
+    ]
     torch.stack(theirs).sum().backward()
     assert_close(mine_BH.grad, theirs_BH.grad)
 
 
 def test_categorical_stays_finite_with_extreme_logits() -> None:
     logits_BH = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
-    together = categorical_entropy(logits_BH, (3,)) + categorical_log_prob(logits_BH, torch.tensor([[1]]), (3,))
+    together = categorical_entropy(logits_BH, (3,)) + categorical_log_prob(
+        logits_BH, torch.tensor([[1]]), (3,)
+    )
     together.sum().backward()
     assert together.item() == -2e4  # entropy 0
     assert logits_BH.grad is not None

@@ -11,7 +11,9 @@ from tolerance import assert_close, close
 
 def test_one_step_by_hand() -> None:
     # 1 - 0.15 * 1 + 0.2 * 0.5 = 0.95;  -2 + 0.15 * 2 + 0.2 * -1 = -1.9
-    walk = ornstein_uhlenbeck(np.array([[1.0, -2.0]], np.float32), np.array([[0.5, -1.0]], np.float32), 0.15, 0.2)
+    walk = ornstein_uhlenbeck(
+        np.array([[1.0, -2.0]], np.float32), np.array([[0.5, -1.0]], np.float32), 0.15, 0.2
+    )
     assert_close(walk, [[0.95, -1.9]])
     assert walk.dtype == np.float32
 
@@ -26,7 +28,9 @@ def test_equals_a_slow_loop() -> None:
             x = 0.0
             for w in normal[:, env, dimension].tolist():
                 x = x - 0.15 * x + 0.2 * w
-            assert walk[env, dimension] == close(x, depth=7, scale=1)  # 1 / 0.15 steps are remembered
+            assert walk[env, dimension] == close(
+                x, depth=7, scale=1
+            )  # 1 / 0.15 steps are remembered
 
 
 def test_stationary_spread() -> None:
@@ -34,8 +38,12 @@ def test_stationary_spread() -> None:
     generator = np.random.default_rng(0)
     walk = np.zeros((20_000, 1), np.float32)
     for _ in range(60):  # 0.85^60 = 6e-5 of the start is left
-        walk = ornstein_uhlenbeck(walk, generator.standard_normal(walk.shape, np.float32), 0.15, 0.2)
-    assert walk.std() == pytest.approx(0.2 / math.sqrt(1 - 0.85**2), rel=0.02)  # four standard errors of 1 / sqrt(40,000)
+        walk = ornstein_uhlenbeck(
+            walk, generator.standard_normal(walk.shape, np.float32), 0.15, 0.2
+        )
+    assert walk.std() == pytest.approx(
+        0.2 / math.sqrt(1 - 0.85**2), rel=0.02
+    )  # four standard errors of 1 / sqrt(40,000)
     assert abs(walk.mean()) < 0.011  # four standard errors of 0.38 / sqrt(20,000)
 
 

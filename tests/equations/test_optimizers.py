@@ -15,7 +15,7 @@ from footlight.equations.optimizers import (
     rmsprop_step,
     sgd_step,
 )
-from footlight.types import tree_items
+from footlight.trees import tree_items
 from tolerance import DIGITS, assert_close, close, rounding_error
 
 # 0.999 in float32 is off by up to eps / 4. Of 1 - 0.999 that is a share a thousand times larger, of its root half of that.
@@ -36,7 +36,9 @@ def test_first_adam_step_by_hand() -> None:
 def test_epsilon_stands_outside_the_root() -> None:
     # g = 1e-3, epsilon = 1e-3: 0.1 * 1e-3 / (1e-3 + 1e-3) = 0.05
     parameters_P = torch.zeros(1)
-    adam_step(parameters_P, torch.full((1,), 1e-3), Adam.zeros_like(parameters_P), 0.1, epsilon=1e-3)
+    adam_step(
+        parameters_P, torch.full((1,), 1e-3), Adam.zeros_like(parameters_P), 0.1, epsilon=1e-3
+    )
     assert parameters_P.item() == pytest.approx(-0.05, rel=BIAS_ERROR)
 
 
@@ -51,14 +53,22 @@ def test_adam_equals_torch(learning_rate: float) -> None:
         adam_step(mine_P, gradient_P, memory, learning_rate)
         theirs_P.grad = gradient_P.clone()
         peer.step()
-        allowed = 20 * BIAS_ERROR * learning_rate + rounding_error(terms=20, scale=float(theirs_P.detach().abs().max()))
+        allowed = 20 * BIAS_ERROR * learning_rate + rounding_error(
+            terms=20, scale=float(theirs_P.detach().abs().max())
+        )
         torch.testing.assert_close(mine_P, theirs_P.detach(), rtol=0, atol=allowed)
 
 
 def test_adam_works_in_place() -> None:
     parameters_P = torch.ones(2)
     memory = Adam.zeros_like(parameters_P)
-    tensors = (parameters_P, memory.first_moment, memory.second_moment, memory.first_bias, memory.second_bias)
+    tensors = (
+        parameters_P,
+        memory.first_moment,
+        memory.second_moment,
+        memory.first_bias,
+        memory.second_bias,
+    )
     places = [tensor.data_ptr() for tensor in tensors]
     assert len(set(places)) == 5  # nothing is shared
     adam_step(parameters_P, torch.ones(2), memory, 0.1)
@@ -118,7 +128,9 @@ def test_first_rmsprop_steps_by_hand() -> None:
     assert parameters_P.item() == pytest.approx(0.791310, abs=DIGITS[6])
 
 
-@pytest.mark.parametrize(("learning_rate", "epsilon", "decay"), [(7e-4, 1e-5, 0.99), (0.1, 1e-8, 0.9), (0.01, 1.0, 0.5)])
+@pytest.mark.parametrize(
+    ("learning_rate", "epsilon", "decay"), [(7e-4, 1e-5, 0.99), (0.1, 1e-8, 0.9), (0.01, 1.0, 0.5)]
+)
 def test_rmsprop_equals_torch(learning_rate: float, epsilon: float, decay: float) -> None:
     generator = torch.Generator().manual_seed(0)
     mine_P = torch.randn(40, generator=generator)
@@ -182,7 +194,11 @@ def test_clipped_equals_torch(scale: float) -> None:
 @pytest.mark.parametrize(
     ("delta", "trace_norm", "expected"),
     [
-        (0.5, 0.1, 1.0),  # max(|delta|, 1) = 1: 1 * 3 * 1 * 0.1 = 0.3 is below 1, and nothing is held back
+        (
+            0.5,
+            0.1,
+            1.0,
+        ),  # max(|delta|, 1) = 1: 1 * 3 * 1 * 0.1 = 0.3 is below 1, and nothing is held back
         (0.5, 4.0, 1 / 12),  # 1 * 3 * 1 * 4 = 12
         (-2.0, 4.0, 1 / 24),  # 1 * 3 * 2 * 4 = 24, whatever the sign
         (2.0, 0.0, 1.0),  # an empty trace
@@ -195,7 +211,10 @@ def test_bounded_step_size_by_hand(delta: float, trace_norm: float, expected: fl
 
 
 def test_bounded_step_size_scales_what_is_asked_for_only_where_it_is_small() -> None:
-    delta, trace_norm = torch.tensor(5.0), torch.tensor(8.0)  # the bound is 1 / (2 * 5 * 8) = 0.0125
+    delta, trace_norm = (
+        torch.tensor(5.0),
+        torch.tensor(8.0),
+    )  # the bound is 1 / (2 * 5 * 8) = 0.0125
     for asked, expected in ((1e-3, 1e-3), (0.0124, 0.0124), (0.1, 0.0125), (1.0, 0.0125)):
         assert bounded_step_size(asked, 2.0, delta, trace_norm).item() == close(expected)
 
@@ -218,7 +237,9 @@ def test_a_bounded_step_does_not_pass_the_point_without_error() -> None:
 def test_decoupled_weight_decay_by_hand() -> None:
     # The first step of Adam is 0.1 times the sign of g, whatever g is; besides, 0.1 * 0.5 of each parameter is taken off
     parameters_P = torch.tensor([2.0, -4.0])
-    adam_step(parameters_P, torch.tensor([7.0, 7.0]), Adam.zeros_like(parameters_P), 0.1, weight_decay=0.5)
+    adam_step(
+        parameters_P, torch.tensor([7.0, 7.0]), Adam.zeros_like(parameters_P), 0.1, weight_decay=0.5
+    )
     torch.testing.assert_close(parameters_P, torch.tensor([2 - 0.1 - 0.1, -4 - 0.1 + 0.2]))
 
 
@@ -246,6 +267,8 @@ def test_sgd_step_by_hand() -> None:
 
 def test_sgd_step_along_a_gradient_that_is_not_finite_is_not_taken() -> None:
     parameters_P = torch.tensor([1.0, 1.0])
-    norm = sgd_step(parameters_P, torch.tensor([1.0, float("nan")]), SGD.zeros_like(parameters_P), 0.1)
+    norm = sgd_step(
+        parameters_P, torch.tensor([1.0, float("nan")]), SGD.zeros_like(parameters_P), 0.1
+    )
     assert parameters_P.tolist() == [1, 1]
     assert not norm.isfinite()

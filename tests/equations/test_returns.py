@@ -35,7 +35,12 @@ def test_td_target_by_hand() -> None:
 def test_td_target_equals_a_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     reward_B, discount_B, next_value_B = torch.randn(3, 50, generator=generator)
-    slow = [r + d * v for r, d, v in zip(reward_B.tolist(), discount_B.tolist(), next_value_B.tolist(), strict=True)]
+    slow = [
+        r + d * v
+        for r, d, v in zip(
+            reward_B.tolist(), discount_B.tolist(), next_value_B.tolist(), strict=True
+        )
+    ]
     assert_close(td_target(reward_B, discount_B, next_value_B), torch.tensor(slow))
 
 
@@ -43,7 +48,9 @@ def test_td_target_gives_no_gradient_of_its_own() -> None:
     next_value_B = torch.tensor([3.0], requires_grad=True)
     td_target(torch.tensor([1.0]), torch.tensor([0.5]), next_value_B).sum().backward()
     assert next_value_B.grad is not None
-    assert next_value_B.grad.item() == 0.5  # dy/dV = discount: whoever wants none detaches, or asks by `grad` of other inputs
+    assert (
+        next_value_B.grad.item() == 0.5
+    )  # dy/dV = discount: whoever wants none detaches, or asks by `grad` of other inputs
 
 
 # Sums
@@ -51,11 +58,15 @@ def test_td_target_gives_no_gradient_of_its_own() -> None:
 
 def test_discounted_sums_by_hand() -> None:
     # From the back: 4;  3 + 0.5 * 4 = 5;  2 + 0 * 5 = 2;  1 + 0.5 * 2 = 2. The last factor has nothing to multiply.
-    sums = discounted_sums(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[0.5], [0.0], [0.5], [9.0]]))
+    sums = discounted_sums(
+        torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[0.5], [0.0], [0.5], [9.0]])
+    )
     assert sums.tolist() == [[2], [2], [5], [4]]
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100])  # around the powers of two, where doubling ends
+@pytest.mark.parametrize(
+    "horizon", [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100]
+)  # around the powers of two, where doubling ends
 def test_discounted_sums_equal_a_loop(horizon: int) -> None:
     generator = torch.Generator().manual_seed(horizon)
     term_TE, factor_TE = torch.randn(2, horizon, 3, generator=generator, dtype=torch.float64)
@@ -93,9 +104,13 @@ class Steps:
     def advantage(self, decay: float) -> Tensor:
         """What the package makes of them, with `discount` and `continues` as `RolloutBatch` defines them."""
         discount = GAMMA * (~self.terminated).double()
-        follows = torch.cat([self.valid[1:], torch.zeros_like(self.valid[:1])])  # after the last row there is no next one
+        follows = torch.cat(
+            [self.valid[1:], torch.zeros_like(self.valid[:1])]
+        )  # after the last row there is no next one
         continues = (~self.terminated & ~self.truncated & follows).double()
-        return generalized_advantage(self.reward, discount, continues, self.value, self.next_value, decay)
+        return generalized_advantage(
+            self.reward, discount, continues, self.value, self.next_value, decay
+        )
 
     def episodes(self, env: int) -> list[list[int]]:
         """The rows of each stretch of steps that follow from each other."""
@@ -111,7 +126,9 @@ class Steps:
 def steps_of(kind: str, horizon: int = 40, num_envs: int = 4) -> Steps:
     """Random numbers with ends of this kind, drawn for each environment on its own: they are out of phase."""
     generator = torch.Generator().manual_seed(5)
-    reward, value, next_value = torch.randn(3, horizon, num_envs, generator=generator, dtype=torch.float64)
+    reward, value, next_value = torch.randn(
+        3, horizon, num_envs, generator=generator, dtype=torch.float64
+    )
     one, other, resets = torch.rand(3, horizon, num_envs, generator=generator) < 0.15
     nothing = torch.zeros_like(one)
     ends = {
@@ -124,7 +141,14 @@ def steps_of(kind: str, horizon: int = 40, num_envs: int = 4) -> Steps:
         "resets": (one, other),
     }
     terminated, truncated = (end.clone() for end in ends[kind])
-    return Steps(reward, value, next_value, terminated, truncated, valid=~resets if kind == "resets" else ~nothing)
+    return Steps(
+        reward,
+        value,
+        next_value,
+        terminated,
+        truncated,
+        valid=~resets if kind == "resets" else ~nothing,
+    )
 
 
 KINDS = ["endless", "terminated", "truncated", "mixed", "at once", "one-step", "resets"]
@@ -155,9 +179,17 @@ def test_advantage_by_hand() -> None:
     # TD errors: 1 + 4 - 10 = -5;  terminated: 2 - 10 = -8;  truncated: 3 + 4 - 10 = -3;  4 + 4 - 10 = -2
     # Advantages from the back: -2;  -3, nothing follows;  -8, nothing follows;  -5 + 0.25 * -8 = -7
     reward_TE = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
-    discount_TE, continues_TE = torch.tensor([[0.5], [0.0], [0.5], [0.5]]), torch.tensor([[1.0], [0.0], [0.0], [1.0]])
+    discount_TE, continues_TE = (
+        torch.tensor([[0.5], [0.0], [0.5], [0.5]]),
+        torch.tensor([[1.0], [0.0], [0.0], [1.0]]),
+    )
     advantage_TE = generalized_advantage(
-        reward_TE, discount_TE, continues_TE, torch.full((4, 1), 10.0), torch.full((4, 1), 8.0), 0.25
+        reward_TE,
+        discount_TE,
+        continues_TE,
+        torch.full((4, 1), 10.0),
+        torch.full((4, 1), 8.0),
+        0.25,
     )
     assert advantage_TE.tolist() == [[-7], [-8], [-3], [-2]]
 
@@ -173,10 +205,18 @@ def test_advantage_is_a_sum_of_td_errors(kind: str, lambda_: float) -> None:
             for first, time in enumerate(rows):
                 expected = 0.0
                 for distance, later in enumerate(rows[first:]):
-                    after = 0.0 if steps.terminated[later, env] else GAMMA * float(steps.next_value[later, env])
-                    td_error = float(steps.reward[later, env]) + after - float(steps.value[later, env])
+                    after = (
+                        0.0
+                        if steps.terminated[later, env]
+                        else GAMMA * float(steps.next_value[later, env])
+                    )
+                    td_error = (
+                        float(steps.reward[later, env]) + after - float(steps.value[later, env])
+                    )
                     expected += (GAMMA * lambda_) ** distance * td_error
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
+                assert advantage_TE[time, env].item() == close(
+                    expected, np.float64, terms=8, scale=10
+                )
                 count += 1
     assert count == int(steps.valid.sum())
 
@@ -190,11 +230,17 @@ def test_advantage_is_the_lambda_return_less_the_value(kind: str) -> None:
         for rows in steps.episodes(env):
             for first, time in enumerate(rows):
                 longest = len(rows) - first
-                weights = [(1 - lambda_) * lambda_ ** (n - 1) for n in range(1, longest)] + [lambda_ ** (longest - 1)]
+                weights = [(1 - lambda_) * lambda_ ** (n - 1) for n in range(1, longest)] + [
+                    lambda_ ** (longest - 1)
+                ]
                 assert sum(weights) == close(1, np.float64, terms=8)
-                returns = [n_step_advantage(steps, rows, env, first, n) for n in range(1, longest + 1)]
+                returns = [
+                    n_step_advantage(steps, rows, env, first, n) for n in range(1, longest + 1)
+                ]
                 expected = sum(w * g for w, g in zip(weights, returns, strict=True))
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
+                assert advantage_TE[time, env].item() == close(
+                    expected, np.float64, terms=8, scale=10
+                )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,12 +251,16 @@ def test_lambda_one_gives_n_step_returns(kind: str) -> None:
         for rows in steps.episodes(env):
             for first, time in enumerate(rows):
                 expected = n_step_advantage(steps, rows, env, first, len(rows) - first)
-                assert advantage_TE[time, env].item() == close(expected, np.float64, terms=8, scale=10)
+                assert advantage_TE[time, env].item() == close(
+                    expected, np.float64, terms=8, scale=10
+                )
 
 
 def test_lambda_zero_gives_td_errors() -> None:
     steps = steps_of("mixed")
-    expected = steps.reward + GAMMA * torch.where(steps.terminated, 0.0, steps.next_value) - steps.value
+    expected = (
+        steps.reward + GAMMA * torch.where(steps.terminated, 0.0, steps.next_value) - steps.value
+    )
     assert_close(steps.advantage(0.0), expected, terms=3)
 
 
@@ -218,7 +268,9 @@ def test_a_time_limit_in_mid_rollout_keeps_the_value_of_its_successor() -> None:
     steps = steps_of("endless", horizon=6, num_envs=1)
     steps.truncated[2, 0] = True
     before = steps.advantage(0.8)
-    steps.next_value[2, 0] += 1  # of the true last state: counts with gamma, and with the decay for each step before the last
+    steps.next_value[2, 0] += (
+        1  # of the true last state: counts with gamma, and with the decay for each step before the last
+    )
     steps.reward[3:] += 100  # what comes after belongs to another episode
     change = (steps.advantage(0.8) - before)[:, 0]
     assert_close(change[:3], torch.tensor([0.576, 0.72, 0.9], dtype=torch.float64))
@@ -280,19 +332,27 @@ def test_nothing_to_tell_apart_standardizes_to_zero(x: Tensor) -> None:
 def test_explained_variance_by_hand() -> None:
     # Targets 0, 2, 4: variance 8 / 3. Errors 0, 1, 0 less their mean of 1/3: variance 2 / 9. 1 - (2 / 9) / (8 / 3) = 11 / 12
     ones = torch.ones(3)
-    explained = explained_variance(torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 2.0, 4.0]), ones)
+    explained = explained_variance(
+        torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 2.0, 4.0]), ones
+    )
     assert explained.item() == close(11 / 12)
 
 
 def test_explained_variance_of_perfect_and_useless_values(weighed: tuple[Any, Any]) -> None:
     target_B, weight_B = torch.from_numpy(weighed[0]), torch.from_numpy(weighed[1]).double()
     assert explained_variance(target_B, target_B, weight_B).item() == 1
-    assert explained_variance(target_B + 5, target_B, weight_B).item() == close(1)  # a constant is no variance
-    assert explained_variance(torch.full_like(target_B, 3.3), target_B, weight_B).item() == close(0, np.float64)
+    assert explained_variance(target_B + 5, target_B, weight_B).item() == close(
+        1
+    )  # a constant is no variance
+    assert explained_variance(torch.full_like(target_B, 3.3), target_B, weight_B).item() == close(
+        0, np.float64
+    )
     assert explained_variance(-target_B, target_B, weight_B).item() == close(-3)  # error 2 t: 1 - 4
 
 
-def test_explained_variance_equals_numpy_and_skips_rows_of_weight_zero(weighed: tuple[Any, Any]) -> None:
+def test_explained_variance_equals_numpy_and_skips_rows_of_weight_zero(
+    weighed: tuple[Any, Any],
+) -> None:
     target, counts = weighed
     value = 0.8 * target + np.random.default_rng(1).standard_normal(500)
     expected = 1 - (target - value)[counts].var() / target[counts].var()
@@ -301,7 +361,9 @@ def test_explained_variance_equals_numpy_and_skips_rows_of_weight_zero(weighed: 
 
 
 def test_explained_variance_of_equal_targets_is_finite() -> None:
-    explained = explained_variance(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 3.0]), torch.ones(2))
+    explained = explained_variance(
+        torch.tensor([1.0, 2.0]), torch.tensor([3.0, 3.0]), torch.ones(2)
+    )
     assert torch.isfinite(explained)
 
 
@@ -310,7 +372,10 @@ def test_explained_variance_of_equal_targets_is_finite() -> None:
 
 def test_symlog_and_symexp_by_hand() -> None:
     # log(1 + 1) = 0.693147, log(1 + 999) = 6.907755;  e - 1 = 1.718282, e^2 - 1 = 6.389056
-    assert_close(symlog(torch.tensor([-999.0, -1.0, 0.0, 1.0])), torch.tensor([-6.907755, -0.693147, 0.0, 0.693147]))
+    assert_close(
+        symlog(torch.tensor([-999.0, -1.0, 0.0, 1.0])),
+        torch.tensor([-6.907755, -0.693147, 0.0, 0.693147]),
+    )
     assert_close(symexp(torch.tensor([-2.0, 0.0, 1.0])), torch.tensor([-6.389056, 0.0, 1.718282]))
 
 

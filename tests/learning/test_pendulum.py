@@ -6,7 +6,15 @@ import footlight
 
 
 def test_sac_swings_the_pendulum_up(tmp_path: Path) -> None:
-    run = footlight.train("sac", "Pendulum-v1", steps=7_000, seed=1, eval_every=0, run_dir=tmp_path / "run", quiet=True)
+    run = footlight.train(
+        "sac",
+        "Pendulum-v1",
+        steps=7_000,
+        seed=1,
+        eval_every=0,
+        run_dir=tmp_path / "run",
+        quiet=True,
+    )
     assert run.result is not None
     assert run.result["status"] == "finished"
     assert run.result["final_evaluation"]["mean_return"] >= -250

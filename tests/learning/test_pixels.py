@@ -14,7 +14,14 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 OF_METHOD: dict[str, dict[str, Any]] = {
     "a2c": {"learning_rate": 2e-3, "steps": 10_000},
-    "ppo": {"learning_rate": 1e-3, "steps": 8_000, "n_steps": 64, "minibatch_size": 64, "num_epochs": 3, "gae_lambda": 0.5},
+    "ppo": {
+        "learning_rate": 1e-3,
+        "steps": 8_000,
+        "n_steps": 64,
+        "minibatch_size": 64,
+        "num_epochs": 3,
+        "gae_lambda": 0.5,
+    },
 }
 
 
@@ -38,7 +45,14 @@ def test_the_best_player_loses_only_the_way_to_the_first_square() -> None:
 def test_follows_the_bright_square(algorithm: str, tmp_path: Path) -> None:
     settings = SETTINGS | OF_METHOD[algorithm]
     run = footlight.train(
-        algorithm, FollowSquare, seed=3, run_dir=tmp_path / "run", eval_every=0, quiet=True, compile="off", **settings
+        algorithm,
+        FollowSquare,
+        seed=3,
+        run_dir=tmp_path / "run",
+        eval_every=0,
+        quiet=True,
+        compile="off",
+        **settings,
     )
     assert run.result is not None
     assert run.result["final_evaluation"]["mean_return"] > 0.85 * best_return(200)

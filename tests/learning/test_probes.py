@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
 from footlight.environments import probes
 from footlight.environments.serial import SerialEnvironments
+from footlight.learning.agent import Agent
 
 FAST: dict[str, Any] = {
     "gamma": 0.9,
@@ -20,7 +20,10 @@ FAST: dict[str, Any] = {
     "tau": 0.1,
 }
 OF_METHOD: dict[str, dict[str, Any]] = {
-    "sac": {"learn_alpha": False, "initial_alpha": 1e-3},  # next to no entropy bonus: values are those of the table
+    "sac": {
+        "learn_alpha": False,
+        "initial_alpha": 1e-3,
+    },  # next to no entropy bonus: values are those of the table
     "td3": {"exploration_noise": 0.5},
     "ddpg": {"exploration_noise": 0.5},
 }
@@ -42,27 +45,39 @@ def values(agent: Agent, *observations: float) -> list[float]:
     observation = np.array(observations, np.float32)[:, None]
     action = torch.as_tensor(agent.act(observation))
     with torch.no_grad():
-        return agent.networks.critic(agent.state.critic, torch.from_numpy(observation), action)[0].tolist()
+        return agent.networks.critic(agent.state.critic, torch.from_numpy(observation), action)[
+            0
+        ].tolist()
 
 
 @pytest.mark.parametrize("algorithm", OF_METHOD)
 class TestProbes:
     def test_constant_reward(self, algorithm: str) -> None:
-        assert values(trained(algorithm, probes.ConstantReward, 300), 0) == pytest.approx([1], abs=0.05)
+        assert values(trained(algorithm, probes.ConstantReward, 300), 0) == pytest.approx(
+            [1], abs=0.05
+        )
 
     def test_observed_reward(self, algorithm: str) -> None:
-        assert values(trained(algorithm, probes.ObservedReward, 400), -1, 1) == pytest.approx([-1, 1], abs=0.1)
+        assert values(trained(algorithm, probes.ObservedReward, 400), -1, 1) == pytest.approx(
+            [-1, 1], abs=0.1
+        )
 
     def test_delayed_reward(self, algorithm: str) -> None:
-        assert values(trained(algorithm, probes.DelayedReward, 500), 0, 1) == pytest.approx([0.9, 1], abs=0.1)
+        assert values(trained(algorithm, probes.DelayedReward, 500), 0, 1) == pytest.approx(
+            [0.9, 1], abs=0.1
+        )
 
     def test_best_action(self, algorithm: str) -> None:
-        agent = trained(algorithm, probes.BestAction, 1_000, learning_rate=1e-3, hidden_sizes=(32, 32))
+        agent = trained(
+            algorithm, probes.BestAction, 1_000, learning_rate=1e-3, hidden_sizes=(32, 32)
+        )
         assert agent.act(np.zeros(1, np.float32)) == pytest.approx([0.5], abs=0.1)
 
     def test_follows_the_observation(self, algorithm: str) -> None:
         agent = trained(algorithm, probes.FollowObservation, 800)
-        assert agent.act(np.array([[-0.8], [0.8]], np.float32))[:, 0] == pytest.approx([-0.48, 0.48], abs=0.15)
+        assert agent.act(np.array([[-0.8], [0.8]], np.float32))[:, 0] == pytest.approx(
+            [-0.48, 0.48], abs=0.15
+        )
 
     @pytest.mark.parametrize("n_steps", [1, 3])
     def test_a_time_limit_bootstraps(self, algorithm: str, n_steps: int) -> None:

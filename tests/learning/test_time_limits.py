@@ -13,9 +13,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from footlight.agent import Agent
 from footlight.environments import probes
 from footlight.environments.make import Environments, EnvironmentSource, make
+from footlight.learning.agent import Agent
 from footlight.types import Transition
 
 TOLERANCE = 0.03  # of the value
@@ -26,7 +26,11 @@ SLOW = {"actor_learning_rate": 1e-3, "hidden_sizes": ()}
 REPLAY: dict[str, Any] = SLOW | {
     "critic_learning_rate": 0.05, "batch_size": 32, "buffer_size": 1_000, "learning_starts": 32, "tau": 0.2,
 }  # fmt: skip
-ROLLOUT: dict[str, Any] = SLOW | {"critic_learning_rate": 0.1, "max_grad_norm": None, "value_coef": 1.0}
+ROLLOUT: dict[str, Any] = SLOW | {
+    "critic_learning_rate": 0.1,
+    "max_grad_norm": None,
+    "value_coef": 1.0,
+}
 FIELDS: dict[str, dict[str, Any]] = {
     "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-6},  # no bonus for entropy, which would be part of the value
     "td3": REPLAY | {"policy_delay": 1},
@@ -48,10 +52,16 @@ UPDATES = {
     "replay-actor-critic": 400, "stream-ac": 500,
 }  # fmt: skip
 LONGER = {("stream-ac", probes.LongEpisode): 1_000}
-SEVERAL: dict[str, dict[str, Any]] = {  # out of phase, Adam's momentum makes one-step targets swing at these step sizes
+SEVERAL: dict[
+    str, dict[str, Any]
+] = {  # out of phase, Adam's momentum makes one-step targets swing at these step sizes
     "actor-critic": {"critic_learning_rate": 0.05, "optimizer": "rmsprop"},
 }
-DISCRETE = {"actor-critic", "replay-actor-critic", "stream-ac"}  # the others act in a continuous space
+DISCRETE = {
+    "actor-critic",
+    "replay-actor-critic",
+    "stream-ac",
+}  # the others act in a continuous space
 
 RING = [4.0951, 3.439, 2.71, 1.9, 1]  # 1 + 0.9 + ... of 5, 4, 3, 2, 1 rewards
 WORLDS: dict[type[probes._Places], list[float]] = {
@@ -70,9 +80,13 @@ def trained(method: str, source: EnvironmentSource, num_envs: int | None = None,
             updates: int | None = None, **fields: Any) -> Agent:  # fmt: skip
     """The agent after its `UPDATES`; `change` falsifies what it is told."""
     environments = make(source, seed=1, num_envs=num_envs)
-    fields = FIELDS[method] | (SEVERAL.get(method, {}) if environments.num_envs > 1 else {}) | fields
+    fields = (
+        FIELDS[method] | (SEVERAL.get(method, {}) if environments.num_envs > 1 else {}) | fields
+    )
     spaces = environments.observation_space, environments.action_space
-    agent = Agent(method, *spaces, seed=1, num_envs=environments.num_envs, compile="off", gamma=0.9, **fields)
+    agent = Agent(
+        method, *spaces, seed=1, num_envs=environments.num_envs, compile="off", gamma=0.9, **fields
+    )
     environments.reset()
     while agent.num_updates < (updates or UPDATES[method]):
         transition = environments.step(agent.act(environments.observation, explore=True))
@@ -83,7 +97,9 @@ def trained(method: str, source: EnvironmentSource, num_envs: int | None = None,
 def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
     """What each critic says of each place, in raw reward, [..., places]: V(s), or Q(s, .) of the policy's action or of all."""
     seen = np.eye(num_places, dtype=np.float32)
-    observation = torch.from_numpy(seen if agent.normaliser is None else agent.normaliser.observation(seen))
+    observation = torch.from_numpy(
+        seen if agent.normaliser is None else agent.normaliser.observation(seen)
+    )
     with torch.no_grad():
         if hasattr(agent.state, "critic"):
             action = torch.as_tensor(agent.act(seen))
@@ -117,30 +133,43 @@ def test_both_ends_at_once_are_a_termination_bit_for_bit(method: str) -> None:
     assert np.array_equal(both, terminating)
 
 
-@pytest.mark.parametrize("world", [probes.TwoRooms, probes.Uneven], ids=lambda world: world.__name__)
+@pytest.mark.parametrize(
+    "world", [probes.TwoRooms, probes.Uneven], ids=lambda world: world.__name__
+)
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_every_autoreset_mode(mode: AutoresetMode, world: type[probes._Places]) -> None:
     agent = trained("a2c", SyncVectorEnv([world] * 3, autoreset_mode=mode))
     assert error(values(agent, len(WORLDS[world])), WORLDS[world]) < TOLERANCE
 
 
-@pytest.mark.parametrize("method", ["sac", "actor-critic", "ppo", "reinforce", "replay-actor-critic"])
+@pytest.mark.parametrize(
+    "method", ["sac", "actor-critic", "ppo", "reinforce", "replay-actor-critic"]
+)
 def test_steps_that_only_reset_count_for_nothing(method: str) -> None:
-    vector = SyncVectorEnv([lambda: probes.Uneven(discrete=method in DISCRETE)] * 3, autoreset_mode=AutoresetMode.NEXT_STEP)
+    vector = SyncVectorEnv(
+        [lambda: probes.Uneven(discrete=method in DISCRETE)] * 3,
+        autoreset_mode=AutoresetMode.NEXT_STEP,
+    )
     assert error(values(trained(method, vector), 4), WORLDS[probes.Uneven]) < TOLERANCE
 
 
-@pytest.mark.parametrize(("method", "world"), [("sac", probes.Uneven), ("td3", probes.TruncatedRing)])
+@pytest.mark.parametrize(
+    ("method", "world"), [("sac", probes.Uneven), ("td3", probes.TruncatedRing)]
+)
 def test_n_step_returns(method: str, world: type[probes._Places]) -> None:
     agent = trained(method, world, 3, n_steps=3)
     assert error(values(agent, len(WORLDS[world])), WORLDS[world]) < TOLERANCE
 
 
-@pytest.mark.parametrize(("method", "observations"), [("stream-ac", True), ("stream-ac", False), ("ppo", False)])
+@pytest.mark.parametrize(
+    ("method", "observations"), [("stream-ac", True), ("stream-ac", False), ("ppo", False)]
+)
 def test_normalised_rewards(method: str, observations: bool) -> None:
     # Values are learned in units of the scale at that time, which still moves a little
     def source() -> gymnasium.Env[Any, Any]:
-        return gymnasium.wrappers.TransformReward(probes.TwoRooms(discrete=method in DISCRETE), lambda reward: 20 * reward)
+        return gymnasium.wrappers.TransformReward(
+            probes.TwoRooms(discrete=method in DISCRETE), lambda reward: 20 * reward
+        )
 
     agent = trained(method, source, normalize_observations=observations, normalize_rewards=True)
     assert agent.normaliser is not None
@@ -162,13 +191,15 @@ def test_reinforce_needs_a_baseline_at_a_time_limit(baseline: bool, mean_return:
 
 def limit_is_an_end(transition: Transition, _: Environments) -> Transition:
     return transition._replace(
-        terminated=transition.terminated | transition.truncated, truncated=np.zeros_like(transition.truncated)
+        terminated=transition.terminated | transition.truncated,
+        truncated=np.zeros_like(transition.truncated),
     )
 
 
 def end_is_a_limit(transition: Transition, _: Environments) -> Transition:
     return transition._replace(
-        terminated=np.zeros_like(transition.terminated), truncated=transition.terminated | transition.truncated
+        terminated=np.zeros_like(transition.terminated),
+        truncated=transition.terminated | transition.truncated,
     )
 
 
@@ -180,7 +211,11 @@ def next_episode_follows(transition: Transition, environments: Environments) -> 
     return transition._replace(next_observation=environments.observation.copy())
 
 
-MUCH: dict[str, Any] = {"learning_starts": 2_000, "buffer_size": 3_000, "batch_size": 128}  # with a mistake targets are random
+MUCH: dict[str, Any] = {
+    "learning_starts": 2_000,
+    "buffer_size": 3_000,
+    "batch_size": 128,
+}  # with a mistake targets are random
 
 
 @pytest.mark.parametrize(
@@ -194,7 +229,9 @@ MUCH: dict[str, Any] = {"learning_starts": 2_000, "buffer_size": 3_000, "batch_s
         (next_episode_follows, probes.TwoRooms, [7, 5]),
     ],
 )
-def test_a_mistake_is_seen(mistake: Change, world: type[probes._Places], wrong: list[float]) -> None:
+def test_a_mistake_is_seen(
+    mistake: Change, world: type[probes._Places], wrong: list[float]
+) -> None:
     # The values that the table in docs/time-limits.md gives for one-step methods
     found = values(trained("td3", world, 3, mistake, **MUCH), len(wrong))
     assert error(found, WORLDS[world]) > 5 * TOLERANCE
@@ -204,6 +241,11 @@ def test_a_mistake_is_seen(mistake: Change, world: type[probes._Places], wrong: 
 def test_to_count_steps_that_only_reset_is_seen() -> None:
     # A fourth row for each three: reward 0, and the first observation of the next episode as successor
     vector = SyncVectorEnv([probes.TwoRooms] * 3, autoreset_mode=AutoresetMode.NEXT_STEP)
-    found = values(trained("td3", vector, change=lambda transition, _: transition._replace(valid=None), **MUCH), 2)
+    found = values(
+        trained(
+            "td3", vector, change=lambda transition, _: transition._replace(valid=None), **MUCH
+        ),
+        2,
+    )
     assert error(found, [10, 2]) > 5 * TOLERANCE
     assert error(found, [5.4231, 3.5769]) < 0.1

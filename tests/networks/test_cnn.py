@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from footlight.agent import Agent
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
+from footlight.networks.bodies import ActorCritic, Architecture, torso
 from footlight.networks.cnn import Picture, choose_torso
-from footlight.networks.mlp import ActorCritic, Architecture, torso
-from footlight.networks.parameters import Network
+from footlight.networks.flat import Network
 from tolerance import assert_close, longest_sum
 
 
@@ -38,15 +38,23 @@ def test_auto_sees_pictures_of_bytes(shape: tuple[int, ...], dtype: str, chosen:
 def test_features_of_an_atari_screen(kind: Any, num_features: int) -> None:
     layers, found = torso((4, 84, 84), Architecture((), torso=kind))
     assert found == num_features
-    assert nn.Sequential(*layers)(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, num_features)
+    assert nn.Sequential(*layers)(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (
+        2,
+        num_features,
+    )
 
 
 def test_nature_by_its_numbers() -> None:
     layers, num_features = torso((4, 84, 84), Architecture((512,), torso="nature"))
-    convolutions = [(c.out_channels, c.kernel_size[0], c.stride[0]) for c in layers if isinstance(c, nn.Conv2d)]
+    convolutions = [
+        (c.out_channels, c.kernel_size[0], c.stride[0]) for c in layers if isinstance(c, nn.Conv2d)
+    ]
     assert convolutions == [(32, 8, 4), (64, 4, 2), (64, 3, 1)]
     assert num_features == 512
-    assert sum(p.numel() for layer in layers for p in layer.parameters()) == 8224 + 32832 + 36928 + 3136 * 512 + 512
+    assert (
+        sum(p.numel() for layer in layers for p in layer.parameters())
+        == 8224 + 32832 + 36928 + 3136 * 512 + 512
+    )
 
 
 def test_layouts_show_the_same_picture() -> None:
@@ -57,7 +65,9 @@ def test_layouts_show_the_same_picture() -> None:
     assert_close(Picture((40, 50))(colour[..., 0]), expected[:, :1])
     frames = torch.stack([colour, 255 - colour], 1)
     assert_close(Picture((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
-    assert_close(Picture((3, 40, 50))(expected), expected)  # numbers that are no bytes stay as they are
+    assert_close(
+        Picture((3, 40, 50))(expected), expected
+    )  # numbers that are no bytes stay as they are
 
 
 @pytest.mark.parametrize(
@@ -82,11 +92,27 @@ def test_channels_are_told_from_height_and_width(shape: tuple[int, ...], channel
 @pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
-        ("nature", (3, 20, 30), r"20 x 30 pixels with 3 channels .* which need 36 x 36 - use torso mlp, or larger"),
-        ("small", (3, 20, 30), r"20 x 30 pixels with 3 channels .* which need 29 x 29 - use torso mlp, or larger"),
+        (
+            "nature",
+            (3, 20, 30),
+            r"20 x 30 pixels with 3 channels .* which need 36 x 36 - use torso mlp, or larger",
+        ),
+        (
+            "small",
+            (3, 20, 30),
+            r"20 x 30 pixels with 3 channels .* which need 29 x 29 - use torso mlp, or larger",
+        ),
         ("nature", (9,), r"observations of shape \(9,\) are not images - use torso mlp"),
-        ("nature", (30, 35, 1), r"30 x 35 pixels with 1 channel are too small .* - use torso small or mlp, or larger"),
-        ("nature", (7, 7, 3), r"7 x 7 pixels with 3 channels are too small .* - use torso mlp, or larger images"),
+        (
+            "nature",
+            (30, 35, 1),
+            r"30 x 35 pixels with 1 channel are too small .* - use torso small or mlp, or larger",
+        ),
+        (
+            "nature",
+            (7, 7, 3),
+            r"7 x 7 pixels with 3 channels are too small .* - use torso mlp, or larger images",
+        ),
     ],
 )
 def test_what_is_no_picture_is_refused(kind: Any, shape: tuple[int, ...], message: str) -> None:
@@ -95,20 +121,33 @@ def test_what_is_no_picture_is_refused(kind: Any, shape: tuple[int, ...], messag
 
 
 def test_layer_norm_over_a_whole_layer() -> None:
-    layers, _ = torso((1, 40, 40), Architecture((4,), layer_norm=True, layer_norm_affine=False, torso="small"))
+    layers, _ = torso(
+        (1, 40, 40), Architecture((4,), layer_norm=True, layer_norm_affine=False, torso="small")
+    )
     norms = [layer.normalized_shape for layer in layers if isinstance(layer, nn.LayerNorm)]
     assert norms == [(16, 18, 18), (32, 7, 7), (32, 2, 2), (4,)]
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_parameters_travel_channels_last(shared: bool) -> None:
-    module = ActorCritic((2, 40, 40), 3, Architecture((8,), torso="small", initialisation="orthogonal"), shared=shared)
+    module = ActorCritic(
+        (2, 40, 40),
+        3,
+        Architecture((8,), torso="small", initialisation="orthogonal"),
+        shared=shared,
+    )
     network = Network([module])
     observation = torch.randint(0, 256, (3, 2, 40, 40), dtype=torch.uint8)
-    for mine, theirs in zip(network(network.initial, observation), module(observation), strict=True):
+    for mine, theirs in zip(
+        network(network.initial, observation), module(observation), strict=True
+    ):
         assert_close(mine, theirs, terms=longest_sum(module), depth=5)
     named = network.named(network.initial)
-    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in named.values() if view.dim() == 4)
+    assert all(
+        view.is_contiguous(memory_format=torch.channels_last)
+        for view in named.values()
+        if view.dim() == 4
+    )
     assert torch.equal(network.flatten(named), network.initial)
 
 
@@ -120,27 +159,50 @@ def test_sparse_kernels() -> None:
 
 
 def test_bfloat16_is_close_and_gives_fp32() -> None:
-    module = ActorCritic((2, 40, 40), 3, Architecture((8,), torso="small", initialisation="orthogonal"), shared=True)
+    module = ActorCritic(
+        (2, 40, 40), 3, Architecture((8,), torso="small", initialisation="orthogonal"), shared=True
+    )
     exact, rounded = Network([module]), Network([module], precision="bf16")
     observation = torch.randint(0, 256, (3, 2, 40, 40), dtype=torch.uint8)
-    for mine, theirs in zip(rounded(rounded.initial, observation), exact(exact.initial, observation), strict=True):
+    for mine, theirs in zip(
+        rounded(rounded.initial, observation), exact(exact.initial, observation), strict=True
+    ):
         assert mine.dtype == torch.float32
         assert not torch.equal(mine, theirs)
-        assert_close(mine, theirs, dtype=torch.bfloat16, depth=5)  # each layer's output is rounded; its sums are float32
+        assert_close(
+            mine, theirs, dtype=torch.bfloat16, depth=5
+        )  # each layer's output is rounded; its sums are float32
 
 
 SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.spaces.Discrete(3)
 
 
-@pytest.mark.parametrize("algorithm", ["actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic", "stream-ac"])
+@pytest.mark.parametrize(
+    "algorithm", ["actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic", "stream-ac"]
+)
 def test_every_on_policy_method_learns_from_pictures(algorithm: str) -> None:
     rollout = {"n_steps": 8, "minibatch_size": 4} if algorithm == "ppo" else {}
-    replay = {"buffer_size": 200, "batch_size": 4, "learning_starts": 4} if algorithm == "replay-actor-critic" else {}
-    agent = Agent(algorithm, SEEN, CHOICES, torso="small", hidden_sizes=(8,), compile="off", **rollout, **replay)
+    replay = (
+        {"buffer_size": 200, "batch_size": 4, "learning_starts": 4}
+        if algorithm == "replay-actor-critic"
+        else {}
+    )
+    agent = Agent(
+        algorithm,
+        SEEN,
+        CHOICES,
+        torso="small",
+        hidden_sizes=(8,),
+        compile="off",
+        **rollout,
+        **replay,
+    )
     before, world = agent.state.actor_critic.clone(), np.random.default_rng(0)
     for step in range(40):
         seen, successor = world.integers(0, 256, (2, 2, 40, 40), dtype=np.uint8)
-        agent.observe(seen, agent.act(seen, explore=True), float(step % 3), successor, step % 9 == 8, False)
+        agent.observe(
+            seen, agent.act(seen, explore=True), float(step % 3), successor, step % 9 == 8, False
+        )
     agent.finish()
     assert not torch.equal(agent.state.actor_critic, before)
     agent.require_finite()

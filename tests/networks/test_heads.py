@@ -9,7 +9,14 @@ import torch
 from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from footlight.networks.heads import Categorical, ContinuousHead, Gaussian, Head, SquashedGaussian, head_for
+from footlight.networks.heads import (
+    Categorical,
+    ContinuousHead,
+    Gaussian,
+    Head,
+    SquashedGaussian,
+    head_for,
+)
 from footlight.types import Array, BoxAction, DiscreteAction
 from tolerance import DIGITS, assert_close, rounding_error
 
@@ -94,7 +101,9 @@ def test_mode_is_the_best_of_each_choice() -> None:
 class Zeros(np.random.Generator):
     """Draws the 0 that comes once in eight million exponential numbers."""
 
-    def standard_exponential(self, size: Any = None, dtype: Any = None, method: Any = "zig", out: Any = None) -> Any:
+    def standard_exponential(
+        self, size: Any = None, dtype: Any = None, method: Any = "zig", out: Any = None
+    ) -> Any:
         numbers = super().standard_exponential(size, dtype)
         numbers[0, 0] = 0
         return numbers
@@ -134,12 +143,17 @@ def test_samples_have_mean_and_deviation(head: Gaussian) -> None:
 
 @pytest.mark.parametrize("head", [Gaussian(2), SquashedGaussian(2)])
 def test_log_std_is_bounded_for_acting_and_learning_alike(head: Gaussian) -> None:
-    raw, bounded = gaussian_output([0.0, 0.0], [50.0, -50.0], 3), gaussian_output([0.0, 0.0], [2.0, -20.0], 3)
+    raw, bounded = (
+        gaussian_output([0.0, 0.0], [50.0, -50.0], 3),
+        gaussian_output([0.0, 0.0], [2.0, -20.0], 3),
+    )
     drawn = head.sample(raw, stream())
     assert np.array_equal(drawn, head.sample(bounded, stream()))
     assert np.array_equal(log_prob(head, raw, drawn), log_prob(head, bounded, drawn))
     noise = torch.ones(3, head.noise_size)
-    assert torch.equal(head.entropy(torch.from_numpy(raw), noise), head.entropy(torch.from_numpy(bounded), noise))
+    assert torch.equal(
+        head.entropy(torch.from_numpy(raw), noise), head.entropy(torch.from_numpy(bounded), noise)
+    )
 
 
 @pytest.mark.parametrize("head", [Gaussian(2), SquashedGaussian(2)])
@@ -149,7 +163,10 @@ def test_mode_is_the_mean(head: Gaussian) -> None:
 
 def test_gaussian_equals_torch_distributions() -> None:
     head = Gaussian(3)
-    output, drawn = torch.from_numpy(outputs(head, 50) * 0.5), torch.from_numpy(outputs(head, 50, seed=1)[:, :3])
+    output, drawn = (
+        torch.from_numpy(outputs(head, 50) * 0.5),
+        torch.from_numpy(outputs(head, 50, seed=1)[:, :3]),
+    )
     peer = Independent(Normal(output[:, :3], output[:, 3:].exp()), 1)
     assert_close(head.log_prob(output, drawn), peer.log_prob(drawn))
     assert_close(head.entropy(output, torch.zeros(50, 0)), peer.entropy())
@@ -160,7 +177,10 @@ def test_gaussian_is_cut_off_for_the_environment_alone() -> None:
     assert head.to_unit(drawn).tolist() == [[-1, 0.25, 1]]
     assert drawn.tolist() == [[-1.5, 0.25, 7]]
     # its density is that of the number drawn, so the two tails differ from the bound and from each other
-    at = [log_prob(Gaussian(1), np.zeros((1, 2), np.float32), np.array([[x]], np.float32)).item() for x in (1.0, 1.5, 7.0)]
+    at = [
+        log_prob(Gaussian(1), np.zeros((1, 2), np.float32), np.array([[x]], np.float32)).item()
+        for x in (1.0, 1.5, 7.0)
+    ]
     assert at == [pytest.approx(-0.5 * x * x - 0.918939, abs=DIGITS[5]) for x in (1.0, 1.5, 7.0)]
 
 
@@ -172,11 +192,16 @@ INWARD = 1e-6  # actions from elsewhere are moved inwards by this share, off the
 def test_squashed_log_prob_equals_torch_distributions() -> None:
     head = SquashedGaussian(3)
     output = torch.from_numpy(outputs(head, 200)).double() * 0.5
-    drawn = output[:, :3] + output[:, 3:].exp() * torch.from_numpy(outputs(head, 200, seed=1)[:, :3])
-    peer = TransformedDistribution(
-        Independent(Normal(output[:, :3], output[:, 3:].exp()), 1), [squash := TanhTransform(cache_size=1)]
+    drawn = output[:, :3] + output[:, 3:].exp() * torch.from_numpy(
+        outputs(head, 200, seed=1)[:, :3]
     )
-    assert_close(head.log_prob(output, drawn), peer.log_prob(squash(drawn)), terms=3)  # cached: artanh(tanh(u)) is u
+    peer = TransformedDistribution(
+        Independent(Normal(output[:, :3], output[:, 3:].exp()), 1),
+        [squash := TanhTransform(cache_size=1)],
+    )
+    assert_close(
+        head.log_prob(output, drawn), peer.log_prob(squash(drawn)), terms=3
+    )  # cached: artanh(tanh(u)) is u
 
 
 def test_squashed_density_of_the_action_integrates_to_one() -> None:
@@ -210,16 +235,22 @@ def test_squashed_entropy_has_a_gradient_through_the_draw() -> None:
     assert output.grad is not None
     # u = 1 + 0.7 e^0.5 = 2.154105;  d log(1 - tanh(u)^2) / du = -2 tanh(u) = -1.946889;  du / d log sigma = 0.7 e^0.5 = 1.154105
     assert output.grad[0, 0].item() == pytest.approx(-2 * math.tanh(2.154105), abs=DIGITS[5])
-    assert output.grad[0, 1].item() == pytest.approx(1 - 2 * math.tanh(2.154105) * 1.154105, abs=DIGITS[5])
+    assert output.grad[0, 1].item() == pytest.approx(
+        1 - 2 * math.tanh(2.154105) * 1.154105, abs=DIGITS[5]
+    )
 
 
 @pytest.mark.parametrize("head", [Gaussian(2), SquashedGaussian(2)])
 def test_from_unit_is_the_inverse_of_to_unit(head: Gaussian) -> None:
     unit = np.array([[-0.99, 0.5], [0.0, 0.99], [1e-3, -0.3]], np.float32)
-    np.testing.assert_allclose(head.to_unit(head.from_unit(unit)), unit, rtol=0, atol=INWARD + rounding_error())
+    np.testing.assert_allclose(
+        head.to_unit(head.from_unit(unit)), unit, rtol=0, atol=INWARD + rounding_error()
+    )
     drawn = np.array([[-0.9, 0.5], [0.0, 0.7]], np.float32)
     steep = np.cosh(0.9) ** 2  # slope of artanh at tanh(0.9)
-    np.testing.assert_allclose(head.from_unit(head.to_unit(drawn)), drawn, rtol=0, atol=steep * (INWARD + rounding_error()))
+    np.testing.assert_allclose(
+        head.from_unit(head.to_unit(drawn)), drawn, rtol=0, atol=steep * (INWARD + rounding_error())
+    )
 
 
 def test_actions_on_the_bounds_have_a_finite_density() -> None:
@@ -241,7 +272,11 @@ def test_squashed_actions_stay_within_the_bounds() -> None:
 
 @pytest.mark.parametrize(
     ("continuous", "expected"),
-    [("gaussian", Gaussian(2)), ("state-dependent-gaussian", Gaussian(2)), ("squashed-gaussian", SquashedGaussian(2))],
+    [
+        ("gaussian", Gaussian(2)),
+        ("state-dependent-gaussian", Gaussian(2)),
+        ("squashed-gaussian", SquashedGaussian(2)),
+    ],
 )
 def test_head_for(continuous: ContinuousHead, expected: Head) -> None:
     box = BoxAction(low=np.array([-2, -1], np.float32), high=np.array([2, 1], np.float32))

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from footlight.networks.initialisation import Initialisation, initialise
-from footlight.networks.mlp import Architecture, mlp
+from footlight.networks.bodies import Architecture, mlp
+from footlight.networks.initialization import Initialisation, initialise
 from tolerance import assert_close
 
 
-def linears(kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float) -> list[nn.Linear]:
+def linears(
+    kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float
+) -> list[nn.Linear]:
     torch.manual_seed(0)
     network = mlp((100,), 4, Architecture(hidden_sizes, initialisation="pytorch"))
     initialise(network, kind, **more)
@@ -74,17 +76,23 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
         bound = 1 / math.sqrt(layer.in_features)
         left = layer.weight.detach() != 0
         # 100 inputs: 90 are set to 0; 256: 231 (230.4 rounded up); 128: 116 (115.2)
-        assert left.sum(1).unique().tolist() == [layer.in_features - {100: 90, 256: 231, 128: 116}[layer.in_features]]
+        assert left.sum(1).unique().tolist() == [
+            layer.in_features - {100: 90, 256: 231, 128: 116}[layer.in_features]
+        ]
         assert layer.weight.abs().max() <= bound
         assert not layer.bias.any()
     first = linears("sparse")[0].weight.detach()
     left = first != 0
-    assert first[left].std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)  # uniform in ±0.1
+    assert first[left].std().item() == pytest.approx(
+        0.1 / math.sqrt(3), rel=0.05
+    )  # uniform in ±0.1
     assert len({tuple(row) for row in left.tolist()}) == 256  # each unit's own
     assert left.sum(0).min() > 0  # no input is left out: 25.6 units see each on average
 
 
-@pytest.mark.parametrize(("num_inputs", "num_zeros"), [(4, 4), (9, 9), (10, 9), (11, 10), (20, 18), (30, 27), (70, 63)])
+@pytest.mark.parametrize(
+    ("num_inputs", "num_zeros"), [(4, 4), (9, 9), (10, 9), (11, 10), (20, 18), (30, 27), (70, 63)]
+)
 def test_sparse_rounds_the_number_of_zeros_up(num_inputs: int, num_zeros: int) -> None:
     layer = nn.Linear(num_inputs, 50)
     initialise([layer], "sparse")

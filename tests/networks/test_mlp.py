@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from footlight.networks.mlp import (
+from footlight.networks.bodies import (
     Activation,
     ActorCritic,
     Architecture,
@@ -24,7 +24,18 @@ def test_layers_in_order() -> None:
     network = mlp((3,), 2, Architecture((8, 4), "tanh", layer_norm=True))
     kinds = [nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear]
     assert [type(layer) for layer in network] == kinds
-    assert [tuple(p.shape) for p in network.parameters()] == [(8, 3), (8,), (8,), (8,), (4, 8), (4,), (4,), (4,), (2, 4), (2,)]
+    assert [tuple(p.shape) for p in network.parameters()] == [
+        (8, 3),
+        (8,),
+        (8,),
+        (8,),
+        (4, 8),
+        (4,),
+        (4,),
+        (4,),
+        (2, 4),
+        (2,),
+    ]
 
 
 def test_no_hidden_layer_is_a_linear_map() -> None:
@@ -60,7 +71,9 @@ def test_forward_by_hand() -> None:
 
 
 def test_features_of_every_dtype() -> None:
-    assert as_features(torch.tensor([[0, 51, 255]], dtype=torch.uint8)).tolist() == [[0.0, close(0.2), 1.0]]
+    assert as_features(torch.tensor([[0, 51, 255]], dtype=torch.uint8)).tolist() == [
+        [0.0, close(0.2), 1.0]
+    ]
     for dtype in (torch.int16, torch.int64, torch.float64, torch.float32):
         features = as_features(torch.tensor([[-3, 7]], dtype=dtype))
         assert features.dtype == torch.float32
@@ -89,10 +102,16 @@ def test_gaussian_actor_gives_two_halves() -> None:
 
 
 def test_critic_sees_observation_and_action() -> None:
-    critic, observation, action_BA = QCritic((3, 2), 2, SMALL), torch.randn(16, 3, 2), torch.randn(16, 2)
+    critic, observation, action_BA = (
+        QCritic((3, 2), 2, SMALL),
+        torch.randn(16, 3, 2),
+        torch.randn(16, 2),
+    )
     value_B = critic(observation, action_BA)
     assert value_B.shape == (16,)
-    assert torch.equal(value_B, critic.body(torch.cat([observation.flatten(1), action_BA], 1))[:, 0])
+    assert torch.equal(
+        value_B, critic.body(torch.cat([observation.flatten(1), action_BA], 1))[:, 0]
+    )
     assert not torch.equal(value_B, critic(observation, -action_BA))
 
 
@@ -129,7 +148,10 @@ def test_actor_critic_on_a_shared_torso() -> None:
     assert features.shape == (16, 4)
     assert torch.equal(output_BH, network.actor(features))
     assert torch.equal(value_B, network.critic(features)[:, 0])
-    sizes = {part: sum(p.numel() for p in getattr(network, part).parameters()) for part in ("torso", "actor", "critic")}
+    sizes = {
+        part: sum(p.numel() for p in getattr(network, part).parameters())
+        for part in ("torso", "actor", "critic")
+    }
     assert sizes == {"torso": 3 * 8 + 8 + 8 * 4 + 4, "actor": 4 * 4 + 4, "critic": 4 + 1}
 
 
@@ -153,7 +175,9 @@ def test_several_values(shared: bool) -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_orthogonal_policy_starts_undecided_and_values_do_not(shared: bool) -> None:
-    network = ActorCritic((3,), 4, Architecture((64, 64), "tanh", initialisation="orthogonal"), shared=shared)
+    network = ActorCritic(
+        (3,), 4, Architecture((64, 64), "tanh", initialisation="orthogonal"), shared=shared
+    )
     rows = network.actor[-1].weight @ network.actor[-1].weight.T
     assert_close(rows.detach(), 1e-4 * torch.eye(4), terms=8)  # gain 0.01, squared
     assert network.critic[-1].weight.norm().item() == close(1)  # gain 1

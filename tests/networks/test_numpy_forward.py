@@ -7,9 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from footlight.networks.mlp import Activation, ActorCritic, Architecture, DeterministicActor, GaussianActor, QCritic
+from footlight.networks.bodies import (
+    Activation,
+    ActorCritic,
+    Architecture,
+    DeterministicActor,
+    GaussianActor,
+    QCritic,
+)
+from footlight.networks.flat import Network
 from footlight.networks.numpy_forward import numpy_forward
-from footlight.networks.parameters import Network
 from footlight.types import Array
 from tolerance import assert_close, largest_intermediate, longest_sum
 
@@ -33,7 +40,9 @@ def assert_same(mine: Any, theirs: Any, module: nn.Module, observation: Array) -
 @pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu"])
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("hidden_sizes", [(), (16,), (32, 16)])
-def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool, hidden_sizes: tuple[int, ...]) -> None:
+def test_equals_torch(
+    actor_class: Any, activation: Activation, layer_norm: bool, hidden_sizes: tuple[int, ...]
+) -> None:
     torch.manual_seed(0)
     actor = actor_class((5,), 3, Architecture(hidden_sizes, activation, layer_norm))
     network, forward = forward_of(actor)
@@ -42,8 +51,12 @@ def test_equals_torch(actor_class: Any, activation: Activation, layer_norm: bool
         observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
         before = observation.copy()
         filled = network.filled(network.initial)
-        assert_same(forward(observation), filled(torch.from_numpy(observation)), filled, observation)
-        assert np.array_equal(observation, before)  # layers work in place, but not on what belongs to the caller
+        assert_same(
+            forward(observation), filled(torch.from_numpy(observation)), filled, observation
+        )
+        assert np.array_equal(
+            observation, before
+        )  # layers work in place, but not on what belongs to the caller
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu"])
@@ -55,8 +68,12 @@ def test_policy_of_an_actor_critic_equals_torch(
     activation: Activation, norm: str, shared: bool, num_log_std: int, hidden_sizes: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
-    architecture = Architecture(hidden_sizes, activation, norm != "none", "sparse", layer_norm_affine=norm == "affine")
-    actor_critic = ActorCritic((5,), 3, architecture, shared=shared, num_log_std=num_log_std, initial_log_std=-0.5)
+    architecture = Architecture(
+        hidden_sizes, activation, norm != "none", "sparse", layer_norm_affine=norm == "affine"
+    )
+    actor_critic = ActorCritic(
+        (5,), 3, architecture, shared=shared, num_log_std=num_log_std, initial_log_std=-0.5
+    )
     network, forward = forward_of(actor_critic)
     network.initial.add_(0.1 * torch.randn_like(network.initial))
     for num_envs in (1, 7):
@@ -101,7 +118,9 @@ def test_by_hand() -> None:
     network.initial.copy_(torch.tensor([1.0, -1.0, 0.5, 0.5, 2.0, 4.0, -1.0]))  # w1, b1, w2, b2
     # s = 0.25: hidden (0.75, 0.25), relu leaves both: 1.5 + 1 - 1 = 1.5, tanh 0.905148
     # s = 2: hidden (2.5, -1.5 -> 0): 5 - 1 = 4, tanh 0.999329
-    assert_close(forward(np.array([[0.25], [2.0]], np.float32)), [[0.905148], [0.999329]], depth=4)  # six digits
+    assert_close(
+        forward(np.array([[0.25], [2.0]], np.float32)), [[0.905148], [0.999329]], depth=4
+    )  # six digits
 
 
 def test_sees_changes_of_the_vector() -> None:
@@ -113,7 +132,9 @@ def test_sees_changes_of_the_vector() -> None:
     assert not np.allclose(before, after)
     filled = network.filled(vector_P)
     assert_same(after, filled(torch.from_numpy(observation)), filled, observation)
-    assert np.array_equal(network.infer(network.initial, observation), before)  # another vector, another answer
+    assert np.array_equal(
+        network.infer(network.initial, observation), before
+    )  # another vector, another answer
     assert np.array_equal(network.infer(vector_P, observation), after)
 
 
@@ -153,4 +174,9 @@ def test_leaves_our_actor_with_other_layers_to_torch(layer: nn.Module) -> None:
     actor = DeterministicActor((3,), 2, Architecture((8,)))
     actor.body[0] = layer
     network, observation = Network([actor]), torch.ones(1, 3)
-    assert_same(network.infer(network.initial, observation.numpy()), actor(observation), actor, observation.numpy())
+    assert_same(
+        network.infer(network.initial, observation.numpy()),
+        actor(observation),
+        actor,
+        observation.numpy(),
+    )

@@ -8,8 +8,15 @@ import torch
 from torch import nn
 
 from footlight.errors import UserError
-from footlight.networks.mlp import Activation, ActorCritic, Architecture, DeterministicActor, GaussianActor, QCritic
-from footlight.networks.parameters import Network
+from footlight.networks.bodies import (
+    Activation,
+    ActorCritic,
+    Architecture,
+    DeterministicActor,
+    GaussianActor,
+    QCritic,
+)
+from footlight.networks.flat import Network
 from tolerance import assert_close
 
 SMALL = Architecture((8, 4), "tanh", layer_norm=True)
@@ -23,7 +30,9 @@ def test_vector_holds_every_parameter_in_order() -> None:
     actor = DeterministicActor((3,), 2, Architecture((4,)))
     network = Network([actor])
     assert network.initial.shape == (3 * 4 + 4 + 4 * 2 + 2,)
-    in_order = [(p.T if p.dim() == 2 else p).detach().flatten() for p in actor.parameters()]  # matrices lie as [in, out]
+    in_order = [
+        (p.T if p.dim() == 2 else p).detach().flatten() for p in actor.parameters()
+    ]  # matrices lie as [in, out]
     assert torch.equal(network.initial, torch.cat(in_order))
 
 
@@ -34,7 +43,9 @@ def test_named_and_flatten_are_inverse(ensemble: bool) -> None:
     named = network.named(vector_P)
     assert list(named) == [name for name, _ in QCritic((3,), 2, SMALL).named_parameters()]
     assert torch.equal(network.flatten(named), vector_P)
-    assert torch.equal(network.flatten(dict(reversed(named.items()))), vector_P)  # a file's order does not matter
+    assert torch.equal(
+        network.flatten(dict(reversed(named.items()))), vector_P
+    )  # a file's order does not matter
 
 
 def test_named_gives_views() -> None:
@@ -47,14 +58,23 @@ def test_named_gives_views() -> None:
 def test_call_equals_the_module() -> None:
     critic, observation, action_BA = critics(1)[0], torch.randn(6, 3), torch.randn(6, 2)
     network = Network([critic])
-    assert_close(network(network.initial, observation, action_BA), critic(observation, action_BA), terms=9, depth=3)
+    assert_close(
+        network(network.initial, observation, action_BA),
+        critic(observation, action_BA),
+        terms=9,
+        depth=3,
+    )
 
 
 def test_a_filled_module_is_a_copy_with_these_parameters() -> None:
     layer, tied = nn.Linear(4, 4), nn.Linear(4, 4)
     tied.weight = layer.weight
     network = Network([nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), layer, nn.Tanh(), tied)])
-    vector_P, picture, before = torch.randn_like(network.initial), torch.randn(5, 1, 3, 3), layer.weight.clone()
+    vector_P, picture, before = (
+        torch.randn_like(network.initial),
+        torch.randn(5, 1, 3, 3),
+        layer.weight.clone(),
+    )
     filled = network.filled(vector_P)
     assert_close(filled(picture), network(vector_P, picture), terms=9, depth=3)
     assert torch.equal(layer.weight, before)
@@ -68,18 +88,31 @@ def test_ensemble_equals_a_loop_over_modules(count: int) -> None:
     network = Network(modules, ensemble=True)
     value_NB = network(network.initial, observation, action_BA)
     assert value_NB.shape == (count, 6)
-    assert_close(value_NB, torch.stack([module(observation, action_BA) for module in modules]), terms=9, depth=3)
+    assert_close(
+        value_NB,
+        torch.stack([module(observation, action_BA) for module in modules]),
+        terms=9,
+        depth=3,
+    )
 
 
 def test_gradient_of_an_ensemble_equals_a_loop_over_modules() -> None:
     modules, observation, action_BA = critics(3), torch.randn(6, 3), torch.randn(6, 2)
     network = Network(modules, ensemble=True)
-    gradient_P = torch.func.grad(lambda vector_P: network(vector_P, observation, action_BA).square().sum())(network.initial)
+    gradient_P = torch.func.grad(
+        lambda vector_P: network(vector_P, observation, action_BA).square().sum()
+    )(network.initial)
     scale = float(gradient_P.abs().max())
     for index, module in enumerate(modules):
         module(observation, action_BA).square().sum().backward()
         mine = {name: value[index] for name, value in network.named(gradient_P).items()}
-        assert_close(mine, {name: parameter.grad for name, parameter in module.named_parameters()}, terms=9, depth=6, scale=scale)
+        assert_close(
+            mine,
+            {name: parameter.grad for name, parameter in module.named_parameters()},
+            terms=9,
+            depth=6,
+            scale=scale,
+        )
 
 
 def test_an_ensemble_of_different_shapes_is_refused() -> None:
@@ -91,11 +124,15 @@ def test_flatten_names_what_does_not_fit() -> None:
     network = Network(critics(1))
     good = network.named(network.initial)
     first = next(iter(good))
-    with pytest.raises(UserError, match=r"'body\.0\.weight' has shape \(2, 2\) - this network wants \(8, 5\)"):
+    with pytest.raises(
+        UserError, match=r"'body\.0\.weight' has shape \(2, 2\) - this network wants \(8, 5\)"
+    ):
         network.flatten({**good, first: torch.zeros(2, 2)})
     with pytest.raises(UserError, match=r"'body\.0\.weight' has shape missing"):
         network.flatten({name: value for name, value in good.items() if name != first})
-    with pytest.raises(UserError, match=r"'other' has shape \(1,\) - this network wants no such parameter"):
+    with pytest.raises(
+        UserError, match=r"'other' has shape \(1,\) - this network wants no such parameter"
+    ):
         network.flatten({**good, "other": torch.zeros(1)})
 
 
@@ -136,7 +173,12 @@ def test_a_constant_of_the_users_is_no_hidden_state() -> None:
 
     modules, observation = [Scaled(), Scaled()], torch.randn(4, 3)
     network = Network(modules, ensemble=True)
-    assert_close(network(network.initial, observation), torch.stack([m(observation) for m in modules]), terms=9, depth=3)
+    assert_close(
+        network(network.initial, observation),
+        torch.stack([m(observation) for m in modules]),
+        terms=9,
+        depth=3,
+    )
 
 
 def test_an_ensemble_whose_buffers_differ_is_refused() -> None:
@@ -149,7 +191,9 @@ def test_an_ensemble_whose_buffers_differ_is_refused() -> None:
         def forward(self, observation: torch.Tensor) -> torch.Tensor:
             return self.linear((observation @ self.directions).cos())
 
-    with pytest.raises(UserError, match="directions"):  # every copy would be run with the buffers of the first
+    with pytest.raises(
+        UserError, match="directions"
+    ):  # every copy would be run with the buffers of the first
         Network([RandomFeatures(), RandomFeatures()], ensemble=True)
 
 
@@ -181,8 +225,15 @@ def test_infer_takes_arrays_as_they_come(num_envs: int, activation: Activation) 
 def test_first_is_the_first_module_of_an_ensemble() -> None:
     modules, observation, action_BA = critics(3), torch.randn(6, 3), torch.randn(6, 2)
     network = Network(modules, ensemble=True)
-    assert_close(network.first(network.initial, observation, action_BA), modules[0](observation, action_BA), terms=9, depth=3)
-    gradient_P = torch.func.grad(lambda vector_P: network.first(vector_P, observation, action_BA).sum())(network.initial)
+    assert_close(
+        network.first(network.initial, observation, action_BA),
+        modules[0](observation, action_BA),
+        terms=9,
+        depth=3,
+    )
+    gradient_P = torch.func.grad(
+        lambda vector_P: network.first(vector_P, observation, action_BA).sum()
+    )(network.initial)
     for stacked in network.named(gradient_P).values():
         assert not stacked[1:].any()
 
@@ -202,9 +253,14 @@ def test_marked_parts_are_apart_and_nothing_is_left_over(shared: bool) -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_what_a_loss_does_not_touch_is_not_marked(shared: bool) -> None:
-    network, observation = Network([ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2)]), torch.randn(6, 3)
+    network, observation = (
+        Network([ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2)]),
+        torch.randn(6, 3),
+    )
     for index, other in ((0, "critic"), (1, "actor")):
-        gradient_P = torch.func.grad(lambda vector_P, i=index: network(vector_P, observation)[i].square().sum())(network.initial)
+        gradient_P = torch.func.grad(
+            lambda vector_P, i=index: network(vector_P, observation)[i].square().sum()
+        )(network.initial)
         assert not gradient_P[network.marked(other) > 0].any()
         assert gradient_P[network.marked("actor" if other == "critic" else "critic") > 0].any()
 
@@ -232,7 +288,10 @@ class SharedModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torso = nn.Linear(3, 4)
-        self.actor, self.critic = nn.Sequential(torso, nn.Linear(4, 2)), nn.Sequential(torso, nn.Linear(4, 1))
+        self.actor, self.critic = (
+            nn.Sequential(torso, nn.Linear(4, 2)),
+            nn.Sequential(torso, nn.Linear(4, 1)),
+        )
         self.unused = nn.Linear(3, 1)
 
     def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -269,7 +328,10 @@ def test_shared_parameters_are_one_everywhere(shared: type[nn.Module]) -> None:
     for name, parameter in copied.named_parameters():
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         torch.testing.assert_close(network.named(gradient_P)[name], expected, rtol=1e-4, atol=1e-5)
-    assert all(isinstance(parameter, nn.Parameter) and parameter.grad_fn is None for parameter in module.parameters())
+    assert all(
+        isinstance(parameter, nn.Parameter) and parameter.grad_fn is None
+        for parameter in module.parameters()
+    )
 
 
 def test_shared_parameters_are_marked_for_each_part() -> None:

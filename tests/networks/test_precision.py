@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from footlight import Agent
-from footlight.networks.mlp import ActorCritic, Architecture
-from footlight.networks.parameters import Network
+from footlight.networks.bodies import ActorCritic, Architecture
+from footlight.networks.flat import Network
 from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 
 SMALL = Architecture((32,), torso="small", initialisation="orthogonal")
@@ -22,7 +22,9 @@ FLOAT32_AT_90 = 2.0**-17  # distance of neighbors; bfloat16's are 0.5 apart
 
 
 def screens(count: int) -> Tensor:
-    return torch.randint(0, 256, (count, 2, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (count, 2, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def values_near_90(module: ActorCritic) -> ActorCritic:
@@ -42,7 +44,9 @@ def test_bf16_rounds_hidden_layers_and_neither_values_nor_logits(shared: bool) -
         with torch.autocast("cpu", torch.bfloat16):
             features = module.torso(screens(256))
             hidden = [part[:-1](features).float() for part in (module.actor, module.critic)]
-        expected_logits, expected_value = (part[-1](x) for part, x in zip((module.actor, module.critic), hidden, strict=True))
+        expected_logits, expected_value = (
+            part[-1](x) for part, x in zip((module.actor, module.critic), hidden, strict=True)
+        )
     assert len(value.unique()) > 200  # three, if rounded to bfloat16
     torch.testing.assert_close(value, expected_value.squeeze(-1), rtol=0, atol=16 * FLOAT32_AT_90)
     torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-6)
@@ -78,7 +82,9 @@ def test_output_layers_follow_the_flow_of_numbers() -> None:
     assert set(output_layers(module, screens(2))) == {module.last, module.base, module.bonus}
     own = Own()
     assert output_layers(own, screens(2)) == [own]
-    frozen = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)).requires_grad_(False)
+    frozen = nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)
+    ).requires_grad_(False)
     assert output_layers(frozen, torch.ones(2, 2, 2)) == [frozen[3]]
     assert not any(weight.requires_grad for weight in frozen.parameters())
 
@@ -96,7 +102,9 @@ def test_a_copy_of_the_network_has_its_layers_as_they_were() -> None:
     twin = copy.deepcopy(module)
     with torch.no_grad():
         twin[0].weight.fill_(0.0)
-        assert not torch.equal(twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3)))  # its own weights
+        assert not torch.equal(
+            twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3))
+        )  # its own weights
     restore_forward(module)
     assert "forward" not in vars(module[0])
     assert vars(module[1])["forward"] is own
@@ -125,7 +133,9 @@ def test_threads_act_with_one_policy() -> None:
         expected = network(trained_P, screens(4))[0]
     for logits in torch.cat(found):
         torch.testing.assert_close(logits, expected, rtol=1e-2, atol=1e-3)
-    assert not torch.allclose(network(network.initial, screens(4))[0], expected, rtol=1e-2, atol=1e-3)
+    assert not torch.allclose(
+        network(network.initial, screens(4))[0], expected, rtol=1e-2, atol=1e-3
+    )
 
 
 class Scaled(nn.Module):
@@ -146,7 +156,10 @@ class Parts(nn.Module):
 @pytest.mark.parametrize(
     ("algorithm", "network"),
     [
-        *((name, None) for name in ("actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic")),
+        *(
+            (name, None)
+            for name in ("actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic")
+        ),
         ("a2c", Residual),
         ("ppo", Parts),
     ],
@@ -160,7 +173,11 @@ def test_every_method_tells_large_values_apart_in_bf16(algorithm: str, network: 
     networks = agent.networks.actor_critic
     with torch.no_grad():
         for name, parameter in networks.named(agent.state.actor_critic).items():
-            if name.endswith("bias") and ("critic" in name or "base" in name) and len(parameter) in (1, 3):
+            if (
+                name.endswith("bias")
+                and ("critic" in name or "base" in name)
+                and len(parameter) in (1, 3)
+            ):
                 parameter.add_(90)  # of the layer that values come from
         _, value = networks(agent.state.actor_critic, screens(64))
     assert value.min() > 64

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.agent import Agent
-from footlight.types import tree_items
+from footlight.learning.agent import Agent
+from footlight.trees import tree_items
 from tolerance import assert_close, longest_sum
 
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
@@ -23,9 +23,13 @@ AFTER_ON_POLICY_UPDATES: dict[str, Any] = {"terms": 16, "depth": 4000}
 class UserNetwork(torch.nn.Module):
     """A user's own actor and critic, with a constant that is a buffer."""
 
-    def __init__(self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
+    def __init__(
+        self, observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]
+    ) -> None:
         super().__init__()
-        self.actor = torch.nn.Sequential(Scale(), torch.nn.Linear(3, 8), torch.nn.SiLU(), torch.nn.Linear(8, 2), torch.nn.Tanh())
+        self.actor = torch.nn.Sequential(
+            Scale(), torch.nn.Linear(3, 8), torch.nn.SiLU(), torch.nn.Linear(8, 2), torch.nn.Tanh()
+        )
         self.critic = Critic()
 
 
@@ -48,12 +52,20 @@ class Critic(torch.nn.Module):
 
 
 def make(algorithm: str, compile: str, hidden: int = 16, **fields: Any) -> Agent:
-    settings = {"hidden_sizes": (hidden, hidden), "batch_size": 8, "buffer_size": 100, "learning_starts": 8, **fields}
+    settings = {
+        "hidden_sizes": (hidden, hidden),
+        "batch_size": 8,
+        "buffer_size": 100,
+        "learning_starts": 8,
+        **fields,
+    }
     return Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=compile, notice=fail, **settings)  # type: ignore[arg-type]
 
 
 def fail(message: str) -> None:
-    raise AssertionError(message)  # the only notice that these agents could give is that compiling failed
+    raise AssertionError(
+        message
+    )  # the only notice that these agents could give is that compiling failed
 
 
 def feed(agent: Agent, steps: int) -> None:
@@ -61,7 +73,9 @@ def feed(agent: Agent, steps: int) -> None:
     for step in range(steps):
         observation, successor = world.uniform(-1, 1, (2, 3)).astype(np.float32)
         action = world.uniform(-2, 2, 2).astype(np.float32)
-        agent.observe(observation, action, observation.sum(), successor, step % 7 == 6, step % 11 == 10)
+        agent.observe(
+            observation, action, observation.sum(), successor, step % 7 == 6, step % 11 == 10
+        )
 
 
 def leaves(agent: Agent) -> dict[str, np.ndarray]:
@@ -71,7 +85,16 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("algorithm", "fields"),
     [
-        ("sac", {"policy_delay": 2, "target_actor": True, "log_std": "rescaled", "layer_norm": True, "n_steps": 3}),
+        (
+            "sac",
+            {
+                "policy_delay": 2,
+                "target_actor": True,
+                "log_std": "rescaled",
+                "layer_norm": True,
+                "n_steps": 3,
+            },
+        ),
         ("td3", {"num_critics": 3, "activation": "tanh"}),
         ("ddpg", {"network": UserNetwork}),
     ],
@@ -81,7 +104,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
     before = leaves(compiled)
     compiled.compile()
     assert compiled.compiled
-    assert all(np.array_equal(value, before[name]) for name, value in leaves(compiled).items())  # compiling runs nothing
+    assert all(
+        np.array_equal(value, before[name]) for name, value in leaves(compiled).items()
+    )  # compiling runs nothing
     feed(eager, 30)
     feed(compiled, 30)
     assert eager.num_updates == compiled.num_updates == 22
@@ -106,7 +131,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip
-def test_compiled_equals_eager_on_policy(algorithm: str, actions: gymnasium.Space[Any], fields: dict[str, Any]) -> None:
+def test_compiled_equals_eager_on_policy(
+    algorithm: str, actions: gymnasium.Space[Any], fields: dict[str, Any]
+) -> None:
     normalised = {"normalize_observations": True, "normalize_rewards": True}
     shape = {"hidden_sizes": (16, 16), "total_steps": 60, **normalised, **fields}
     eager, compiled = (
@@ -116,7 +143,9 @@ def test_compiled_equals_eager_on_policy(algorithm: str, actions: gymnasium.Spac
     compiled.compile()
     for agent in (eager, compiled):
         world = np.random.default_rng(0)
-        for step in range(30):  # the actions of one agent for both: rounding must not lead them into different worlds
+        for step in range(
+            30
+        ):  # the actions of one agent for both: rounding must not lead them into different worlds
             observation, successor = world.uniform(-1, 1, (2, agent.num_envs, 3)).astype(np.float32)
             action = np.stack([draw(actions, world) for _ in range(agent.num_envs)])
             ends = np.full(agent.num_envs, step % 7 == 6), np.full(agent.num_envs, step % 11 == 10)
@@ -132,15 +161,21 @@ def test_compiled_equals_eager_on_policy(algorithm: str, actions: gymnasium.Spac
 def draw(space: gymnasium.Space[Any], world: np.random.Generator) -> np.ndarray:
     if isinstance(space, gymnasium.spaces.Box):
         return world.uniform(space.low, space.high).astype(np.float32)
-    return world.integers(0, space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n)  # type: ignore[attr-defined]
+    return world.integers(
+        0, space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n
+    )  # type: ignore[attr-defined]
 
 
-def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls = []
-    import footlight.agent as module
+    import footlight.learning.agent as module
 
     original = module.compile_in_place
-    monkeypatch.setattr(module, "compile_in_place", lambda *given: calls.append(1) or original(*given))
+    monkeypatch.setattr(
+        module, "compile_in_place", lambda *given: calls.append(1) or original(*given)
+    )
     small, large = make("ddpg", "on", hidden=8), make("ddpg", "on", hidden=24)
     for _ in range(3):  # in turns: neither may run the other's kernels
         feed(small, 15)
@@ -156,7 +191,16 @@ def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(monkeypatch:
 def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setenv("CXX", "no-such-compiler")
-    agent = Agent("ddpg", OBSERVATIONS, ACTIONS, compile="on", notice=said.append, batch_size=4, buffer_size=9, learning_starts=2)
+    agent = Agent(
+        "ddpg",
+        OBSERVATIONS,
+        ACTIONS,
+        compile="on",
+        notice=said.append,
+        batch_size=4,
+        buffer_size=9,
+        learning_starts=2,
+    )
     feed(agent, 10)
     assert agent.num_updates == 8
     assert not agent.compiled
@@ -167,18 +211,22 @@ def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("mkl_is_slow", [False, True])
 def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> None:
     """Whoever multiplies, in all the layouts that a layer's passes have, and with a size at which oneDNN is asked."""
-    from footlight import compilation
+    from footlight.learning import compilation
 
     monkeypatch.setattr(compilation, "_mkl_is_slow", lambda: mkl_is_slow)
     source = torch.Generator().manual_seed(0)
-    a, b, bias = (torch.randn(shape, generator=source) for shape in ((200, 160), (160, 180), (180,)))
+    a, b, bias = (
+        torch.randn(shape, generator=source) for shape in ((200, 160), (160, 180), (180,))
+    )
     twice = torch.randn(2, 160, 180, generator=source)
 
     def products(*tensors: torch.Tensor) -> None:
         a, b, bias, twice, *results = tensors
         gradient = torch.addmm(bias, a, b)
         for result, value in zip(
-            results, (gradient, gradient @ b.mT, a.mT @ gradient, a @ twice, gradient @ twice.mT), strict=True
+            results,
+            (gradient, gradient @ b.mT, a.mT @ gradient, a @ twice, gradient @ twice.mT),
+            strict=True,
         ):
             result.copy_(value)
 
@@ -191,7 +239,10 @@ def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> N
 
 
 def test_acting_on_pictures_is_compiled_too() -> None:
-    pictures, choices = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8), gymnasium.spaces.Discrete(4)
+    pictures, choices = (
+        gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8),
+        gymnasium.spaces.Discrete(4),
+    )
     agents = [
         Agent("a2c", pictures, choices, seed=3, num_envs=2, compile=mode, notice=fail)  # type: ignore[arg-type]
         for mode in ("off", "on")
@@ -202,7 +253,9 @@ def test_acting_on_pictures_is_compiled_too() -> None:
         if rows == 2:
             eager, compiled = (agent.act(seen, explore=True) for agent in agents)
             assert np.array_equal(eager, compiled)  # drawn with equal random numbers
-        outputs = [agent.networks.actor_critic.infer(agent.state.actor_critic, seen) for agent in agents]
+        outputs = [
+            agent.networks.actor_critic.infer(agent.state.actor_critic, seen) for agent in agents
+        ]
         eager, compiled = (output[0] if isinstance(output, tuple) else output for output in outputs)
         assert eager.shape == compiled.shape == (rows, 4)
         acting = agents[0].policy.acting_module()

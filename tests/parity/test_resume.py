@@ -11,7 +11,7 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 import footlight
-from footlight import checkpoint
+from footlight.storage import checkpoint
 
 FAST: dict[str, Any] = {
     "hidden_sizes": (16, 16),
@@ -29,11 +29,18 @@ FAST: dict[str, Any] = {
 def state_of(folder: Path) -> dict[str, np.ndarray]:
     found = checkpoint.find(folder)
     groups = ("policy", "agent", "buffer", "environments")
-    return {f"{group}/{name}": array for group in groups for name, array in checkpoint.read_arrays(found, group).items()}
+    return {
+        f"{group}/{name}": array
+        for group in groups
+        for name, array in checkpoint.read_arrays(found, group).items()
+    }
 
 
 def lines(folder: Path, log: str) -> list[dict[str, Any]]:
-    return [{**json.loads(line), "time_s": 0} for line in (folder / f"{log}.jsonl").read_text().splitlines()]
+    return [
+        {**json.loads(line), "time_s": 0}
+        for line in (folder / f"{log}.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,17 +51,26 @@ def lines(folder: Path, log: str) -> list[dict[str, Any]]:
         ("ddpg", {"updates_per_step": 0.5}),
     ],
 )
-def test_stopped_and_resumed_equals_straight(algorithm: str, fields: dict[str, Any], tmp_path: Path) -> None:
+def test_stopped_and_resumed_equals_straight(
+    algorithm: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
     settings = FAST | fields
-    footlight.train(algorithm, "Pendulum-v1", steps=460, seed=5, run_dir=tmp_path / "straight", **settings)
-    footlight.train(algorithm, "Pendulum-v1", steps=270, seed=5, run_dir=tmp_path / "resumed", **settings)
+    footlight.train(
+        algorithm, "Pendulum-v1", steps=460, seed=5, run_dir=tmp_path / "straight", **settings
+    )
+    footlight.train(
+        algorithm, "Pendulum-v1", steps=270, seed=5, run_dir=tmp_path / "resumed", **settings
+    )
     footlight.resume(tmp_path / "resumed", steps=460, quiet=True)
     straight, resumed = state_of(tmp_path / "straight"), state_of(tmp_path / "resumed")
     assert straight.keys() == resumed.keys()
     for name, array in straight.items():
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
     assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
-    manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
+    manifests = [
+        checkpoint.read_manifest(checkpoint.find(tmp_path / name))
+        for name in ("straight", "resumed")
+    ]
     for name in ("streams", "buffer", "num_updates", "step"):
         assert manifests[0][name] == manifests[1][name]
 
@@ -88,19 +104,36 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
     ],
 )  # fmt: skip
 def test_interrupted_on_policy_run_equals_straight(
-    algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    algorithm: str,
+    env_id: str,
+    fields: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def source() -> gymnasium.Env[Any, Any]:
         return Interrupting(gymnasium.make(env_id))
 
-    monkeypatch.setattr("footlight.options.LOG_EVERY", 100)
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)  # its instances would count their steps, too
-    settings = {"hidden_sizes": (8, 8), "steps": 461, "seed": 5, "compile": "off", "quiet": True, "eval_episodes": 0} | fields
-    footlight.train(algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings)
+    monkeypatch.setattr("footlight.config.options.LOG_EVERY", 100)
+    monkeypatch.setattr(
+        "footlight.api.inexactness", lambda *given: None
+    )  # its instances would count their steps, too
+    settings = {
+        "hidden_sizes": (8, 8),
+        "steps": 461,
+        "seed": 5,
+        "compile": "off",
+        "quiet": True,
+        "eval_episodes": 0,
+    } | fields
+    footlight.train(
+        algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings
+    )
     monkeypatch.setattr(Interrupting, "steps", 0)
     monkeypatch.setattr(Interrupting, "at", 271)
     with pytest.raises(KeyboardInterrupt):
-        footlight.train(algorithm, source, run_dir=tmp_path / "resumed", vectorization="sync", **settings)
+        footlight.train(
+            algorithm, source, run_dir=tmp_path / "resumed", vectorization="sync", **settings
+        )
     monkeypatch.setattr(Interrupting, "at", -1)
     assert footlight.Run(tmp_path / "resumed").result["status"] == "stopped"  # type: ignore[index]
     footlight.resume(tmp_path / "resumed", environment=source, quiet=True)
@@ -110,7 +143,10 @@ def test_interrupted_on_policy_run_equals_straight(
         np.testing.assert_array_equal(resumed[name], array, err_msg=name)
     for log in ("episodes", "metrics"):
         assert lines(tmp_path / "resumed", log) == lines(tmp_path / "straight", log)
-    manifests = [checkpoint.read_manifest(checkpoint.find(tmp_path / name)) for name in ("straight", "resumed")]
+    manifests = [
+        checkpoint.read_manifest(checkpoint.find(tmp_path / name))
+        for name in ("straight", "resumed")
+    ]
     assert manifests[0]["step"] == 461
     for name in ("streams", "buffer", "num_updates", "step"):
         assert manifests[0][name] == manifests[1][name]
@@ -118,9 +154,16 @@ def test_interrupted_on_policy_run_equals_straight(
 
 @pytest.mark.parametrize(("algorithm", "given"), [("a2c", "id"), ("ppo", "id"), ("a2c", "object")])
 def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
-    algorithm: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    algorithm: str,
+    given: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    step, interrupted = CartPoleVectorEnv.step, [37, 58]  # of all steps that are made, the second in a resumed run
+    step, interrupted = (
+        CartPoleVectorEnv.step,
+        [37, 58],
+    )  # of all steps that are made, the second in a resumed run
 
     def counting(self: Any, action: Any) -> Any:
         count[0] += 1
@@ -131,11 +174,18 @@ def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
     def source() -> Any:
         return "CartPole-v1" if given == "id" else gymnasium.make_vec("CartPole-v1", 8)
 
-    settings: dict[str, Any] = {"steps": 600, "seed": 3, "compile": "off", "eval_episodes": 0}  # with the shipped presets
+    settings: dict[str, Any] = {
+        "steps": 600,
+        "seed": 3,
+        "compile": "off",
+        "eval_episodes": 0,
+    }  # with the shipped presets
     footlight.train(algorithm, source(), run_dir=tmp_path / "straight", **settings)
     assert "| resumes exactly" in capsys.readouterr().out.splitlines()[0]
     count = [0]
-    monkeypatch.setattr("footlight.instances.why_different", lambda *given: None)  # its steps would count
+    monkeypatch.setattr(
+        "footlight.training.instances.why_different", lambda *given: None
+    )  # its steps would count
     monkeypatch.setattr(CartPoleVectorEnv, "step", counting)
     with pytest.raises(KeyboardInterrupt):
         footlight.train(algorithm, source(), run_dir=tmp_path / "resumed", quiet=True, **settings)
@@ -153,7 +203,9 @@ def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
 
 def test_equal_seeds_are_equal_runs_and_others_are_not(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        footlight.train("ddpg", "Pendulum-v1", steps=120, seed=seed, run_dir=tmp_path / name, **FAST)
+        footlight.train(
+            "ddpg", "Pendulum-v1", steps=120, seed=seed, run_dir=tmp_path / name, **FAST
+        )
     a, b, c = (state_of(tmp_path / name) for name in "abc")
     assert all(np.array_equal(a[name], b[name]) for name in a)
     assert not np.array_equal(a["agent/actor"], c["agent/actor"])
@@ -172,16 +224,28 @@ def test_one_environment_equals_a_vector_of_one(tmp_path: Path) -> None:
     import gymnasium
 
     vector = gymnasium.vector.SyncVectorEnv(
-        [lambda: gymnasium.make("Pendulum-v1")], autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED
+        [lambda: gymnasium.make("Pendulum-v1")],
+        autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED,
     )
     footlight.train("td3", "Pendulum-v1", steps=450, run_dir=tmp_path / "one", preset=False, **FAST)
-    footlight.train("td3", vector, steps=450, run_dir=tmp_path / "vector", preset=False, **FAST | {"eval_episodes": 0})
+    footlight.train(
+        "td3",
+        vector,
+        steps=450,
+        run_dir=tmp_path / "vector",
+        preset=False,
+        **FAST | {"eval_episodes": 0},
+    )
     a, b = state_of(tmp_path / "one"), state_of(tmp_path / "vector")
-    assert all(np.array_equal(a[name], b[name]) for name in a if name.startswith(("agent/", "buffer/")))
+    assert all(
+        np.array_equal(a[name], b[name]) for name in a if name.startswith(("agent/", "buffer/"))
+    )
 
 
 def test_an_agent_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
-    environment = footlight.train("sac", "Pendulum-v1", steps=60, run_dir=tmp_path / "run", **FAST).make_env()
+    environment = footlight.train(
+        "sac", "Pendulum-v1", steps=60, run_dir=tmp_path / "run", **FAST
+    ).make_env()
     agent = footlight.Agent.load(tmp_path / "run")
     agent.save(tmp_path / "agent")
     twin = footlight.Agent.load(tmp_path / "agent")
@@ -190,7 +254,7 @@ def test_an_agent_saved_and_loaded_goes_on_alike(tmp_path: Path) -> None:
         action = agent.act(observation, explore=True)
         np.testing.assert_array_equal(action, twin.act(observation, explore=True))
         following, reward, terminated, truncated, _ = environment.step(action)
-        assert agent.observe(observation, action, reward, following, terminated, truncated) == twin.observe(
+        assert agent.observe(
             observation, action, reward, following, terminated, truncated
-        )
+        ) == twin.observe(observation, action, reward, following, terminated, truncated)
         observation = following

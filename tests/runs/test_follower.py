@@ -14,18 +14,28 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import footlight
-from footlight import checkpoint
-from footlight.runs.follower import followed
+from footlight.runs.trackers.follower import followed
+from footlight.storage import checkpoint
 
-SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "preset": False}
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8, 8),
+    "compile": "off",
+    "quiet": True,
+    "eval_episodes": 1,
+    "preset": False,
+}
 
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"algorithm": "sac", "environment": "Pendulum-v1", "seed": 1}))
-    (folder / "episodes.jsonl").write_text('{"step": 40, "return": -9.0}\n{"step": 99, "return": 7.0}\n')
+    (folder / "config.json").write_text(
+        json.dumps({"algorithm": "sac", "environment": "Pendulum-v1", "seed": 1})
+    )
+    (folder / "episodes.jsonl").write_text(
+        '{"step": 40, "return": -9.0}\n{"step": 99, "return": 7.0}\n'
+    )
     return folder
 
 
@@ -55,19 +65,30 @@ def break_tensorboard(home: Path, monkeypatch: pytest.MonkeyPatch, program: str)
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("raise RuntimeError('no room')", "tensorboard does not take the run - RuntimeError: no room - mend that"),
+        (
+            "raise RuntimeError('no room')",
+            "tensorboard does not take the run - RuntimeError: no room - mend that",
+        ),
         ("import os; os.kill(os.getpid(), 11)", "it was ended by signal 11"),
         ("import os; os._exit(3)", "see "),
         ("import time; time.sleep(1000)", "it took too long and was ended"),
     ],
 )
 def test_a_failing_tracker_leaves_the_training_alone(
-    program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, straight: dict[str, Any]
+    program: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    straight: dict[str, Any],
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("footlight.runs.follower.PATIENCE", 1.0 if "sleep" in program else 60.0)
-    monkeypatch.setattr("footlight.runs.follower.MOMENT", 0.1)
-    monkeypatch.setattr("footlight.runs.progress.Display.say", lambda display, text: said.append(text))
+    monkeypatch.setattr(
+        "footlight.runs.trackers.follower.PATIENCE", 1.0 if "sleep" in program else 60.0
+    )
+    monkeypatch.setattr("footlight.runs.trackers.follower.MOMENT", 0.1)
+    monkeypatch.setattr(
+        "footlight.instruments.progress.Display.say", lambda display, text: said.append(text)
+    )
     break_tensorboard(tmp_path, monkeypatch, program)
     weights = trained(tmp_path / "run", track="tensorboard")
     assert all(np.array_equal(weights[name], array) for name, array in straight.items())
@@ -80,7 +101,9 @@ def test_a_failing_tracker_leaves_the_training_alone(
     assert tensorboard_points(tmp_path / "run", "result/steps") == [(300, 300)]
 
 
-def test_an_early_end_is_said_early_and_once(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_end_is_said_early_and_once(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
     break_tensorboard(tmp_path, monkeypatch, "raise RuntimeError('no room')")
     with followed(run_folder, ["tensorboard"], said.append) as look_after:
@@ -95,7 +118,9 @@ def test_an_early_end_is_said_early_and_once(run_folder: Path, tmp_path: Path, m
     assert len(said) == 2
 
 
-def test_a_follower_that_cannot_be_started_is_no_error(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_follower_that_cannot_be_started_is_no_error(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with followed(run_folder, ["tensorboard"], said.append) as look_after:
@@ -106,10 +131,12 @@ def test_a_follower_that_cannot_be_started_is_no_error(run_folder: Path, monkeyp
 
 def test_a_killed_training_is_followed_to_its_last_line(run_folder: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from footlight.runs.follower import Follower\n"
+        "import os, sys; from pathlib import Path; from footlight.runs.trackers.follower import Follower\n"
         "follower = Follower(Path(sys.argv[1]), 'tensorboard', print); os.kill(os.getpid(), 9)"
     )
-    killed = subprocess.run([sys.executable, "-c", program, str(run_folder)], check=False, timeout=60)
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(run_folder)], check=False, timeout=60
+    )
     assert killed.returncode == -9
     wait_until_written(run_folder / "tensorboard")
     assert tensorboard_points(run_folder, "episode/return") == [(40, -9), (99, 7)]
@@ -134,7 +161,9 @@ def wait_until_written(home: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts in /proc")
 def test_starting_and_ending_a_follower_leaves_no_descriptor_open(run_folder: Path) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
-    with followed(run_folder, ["tensorboard"], lambda text: pytest.fail(text) if "fill" in text else None):
+    with followed(
+        run_folder, ["tensorboard"], lambda text: pytest.fail(text) if "fill" in text else None
+    ):
         pass
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert tensorboard_points(run_folder, "episode/return") == [(40, -9), (99, 7)]

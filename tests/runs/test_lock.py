@@ -24,11 +24,18 @@ with locked(Path(sys.argv[1])):
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match=rf"is in use - process {holder.pid} on .* is training in it"), locked(tmp_path):
+        with (
+            pytest.raises(
+                UserError, match=rf"is in use - process {holder.pid} on .* is training in it"
+            ),
+            locked(tmp_path),
+        ):
             pass
         holder.kill()  # the parent alone
         holder.wait()
@@ -42,10 +49,15 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
 def test_a_second_training_in_this_process_is_refused_too(tmp_path: Path) -> None:
     with locked(tmp_path):
         for _ in range(2):
-            with pytest.raises(UserError, match="is in use - this process is training in it"), locked(tmp_path):
+            with (
+                pytest.raises(UserError, match="is in use - this process is training in it"),
+                locked(tmp_path),
+            ):
                 pass
         asked = [sys.executable, "-c", HOLD, str(tmp_path)]
-        assert b"is in use" in subprocess.run(asked, capture_output=True, check=False).stderr  # the lock is held all the same
+        assert (
+            b"is in use" in subprocess.run(asked, capture_output=True, check=False).stderr
+        )  # the lock is held all the same
     with locked(tmp_path):
         pass
 

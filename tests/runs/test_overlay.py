@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from footlight.runs.overlay import LEAST_HEIGHT, WIDTH, Bar, Moment, Overlay, enlarged, number
-from footlight.runs.video import Frame
+from footlight.instruments.overlay import (
+    LEAST_HEIGHT,
+    WIDTH,
+    Bar,
+    Moment,
+    Overlay,
+    enlarged,
+    number,
+)
+from footlight.instruments.video import Frame
 
 BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)  # value, return, policy
 NOTHING = Moment(None, None, None, "", [])
@@ -24,13 +32,23 @@ def drawn(overlay: Overlay, index: int, moment: Moment) -> Frame:
 
 
 @pytest.mark.parametrize(
-    ("size", "scaled"), [((210, 160), (420, 320)), ((400, 600), (400, 600)), ((500, 500), (500, 500)), ((33, 65), (297, 585))]
+    ("size", "scaled"),
+    [
+        ((210, 160), (420, 320)),
+        ((400, 600), (400, 600)),
+        ((500, 500), (500, 500)),
+        ((33, 65), (297, 585)),
+    ],
 )
-def test_frames_are_enlarged_by_whole_factors_and_films_have_even_sizes(size: tuple[int, int], scaled: tuple[int, int]) -> None:
+def test_frames_are_enlarged_by_whole_factors_and_films_have_even_sizes(
+    size: tuple[int, int], scaled: tuple[int, int]
+) -> None:
     frame = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
     assert enlarged(frame).shape == (*scaled, 3)
     factor = scaled[0] // size[0]
-    np.testing.assert_array_equal(enlarged(frame)[factor // 2 :: factor, factor // 2 :: factor], frame)
+    np.testing.assert_array_equal(
+        enlarged(frame)[factor // 2 :: factor, factor // 2 :: factor], frame
+    )
     film = Overlay([1.0], [1.0], "").draw(frame, 0, NOTHING)
     assert film.dtype == np.uint8
     assert film.shape[0] >= LEAST_HEIGHT
@@ -64,7 +82,9 @@ def test_lines_end_where_nothing_is_known() -> None:
 
 def test_a_bar_is_as_long_as_its_share() -> None:
     bars = [Bar("left", 0.0, 0.25, None, "0.25"), Bar("right", 0.0, 0.75, None, "0.75")]
-    panel = drawn(Overlay([1.0], [1.0], ""), 0, Moment(1.0, 1.0, 0.5, "action probabilities", bars))[268:]
+    panel = drawn(
+        Overlay([1.0], [1.0], ""), 0, Moment(1.0, 1.0, 0.5, "action probabilities", bars)
+    )[268:]
     spots = where(panel, GREEN)
     short, long = (np.ptp(spots[(spots[:, 0] // 16) == row][:, 1]) for row in (0, 1))
     assert long / short == pytest.approx(3, rel=0.05)
@@ -72,8 +92,13 @@ def test_a_bar_is_as_long_as_its_share() -> None:
 
 @pytest.mark.parametrize("count", [1, 9, 10, 18, 60])
 def test_many_and_large_numbers_stay_inside(count: int) -> None:
-    bars = [Bar(f"a very long name {place}", -1.0, 2.0, 5.0, "-1234567.89 ± 1234567.89") for place in range(count)]
-    overlay = Overlay([1e300, -1e300, float("1e-300")], [None, 0.0, -1e300], "words " * 60, "words " * 60)
+    bars = [
+        Bar(f"a very long name {place}", -1.0, 2.0, 5.0, "-1234567.89 ± 1234567.89")
+        for place in range(count)
+    ]
+    overlay = Overlay(
+        [1e300, -1e300, float("1e-300")], [None, 0.0, -1e300], "words " * 60, "words " * 60
+    )
     panel = drawn(overlay, 1, Moment(-1.2345e200, 1e300, 1e10, "a heading", bars))
     ink = (panel.astype(int).sum(-1) < 600) & (panel.max(-1) < 200)
     assert not ink[:, :2].any()
@@ -85,12 +110,22 @@ def test_many_and_large_numbers_stay_inside(count: int) -> None:
 def test_no_number_is_drawn_as_none() -> None:
     overlay = Overlay([float("nan"), float("inf"), 1.0], [None, None, None], "")
     nothing = drawn(overlay, 0, Moment(None, None, None, "", []))
-    np.testing.assert_array_equal(drawn(overlay, 0, Moment(float("nan"), float("inf"), float("nan"), "", [])), nothing)
+    np.testing.assert_array_equal(
+        drawn(overlay, 0, Moment(float("nan"), float("inf"), float("nan"), "", [])), nothing
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0.00"), (1.5, "1.50"), (-0.04123, "-0.0412"), (99.96, "100"), (1234.5, "1,234"), (1.5e7, "1.50e7"), (2e-7, "2.00e-7")],
+    [
+        (0, "0.00"),
+        (1.5, "1.50"),
+        (-0.04123, "-0.0412"),
+        (99.96, "100"),
+        (1234.5, "1,234"),
+        (1.5e7, "1.50e7"),
+        (2e-7, "2.00e-7"),
+    ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text

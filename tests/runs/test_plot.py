@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import UserError
-from footlight.runs import curves
-from footlight.runs.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
-from footlight.runs.plot import plot_runs, step_label
+from footlight.instruments import curves
+from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
+from footlight.instruments.plot import plot_runs, step_label
 from footlight.runs.read import read_run
 
 
@@ -34,10 +34,22 @@ def write_run(
     **options: Any,
 ) -> Path:
     folder.mkdir(parents=True)
-    config = {"format_version": 1, "algorithm": algorithm, "environment": environment, "seed": seed, "config": fields or {}}
+    config = {
+        "format_version": 1,
+        "algorithm": algorithm,
+        "environment": environment,
+        "seed": seed,
+        "config": fields or {},
+    }
     (folder / "config.json").write_text(json.dumps(config | options))
     lines = [
-        {"step": step, "mean_return": mean, "std_return": 2.0, "returns": [mean, mean], "lengths": [9, 9]}
+        {
+            "step": step,
+            "mean_return": mean,
+            "std_return": 2.0,
+            "returns": [mean, mean],
+            "lengths": [9, 9],
+        }
         for step, mean in evaluations
     ]
     ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
@@ -52,7 +64,11 @@ def legend(figure: Figure) -> list[str]:
 
 
 def lines(axes: Axes, width: float = 2) -> list[list[float]]:
-    return [np.asarray(line.get_ydata()).tolist() for line in axes.lines if line.get_linewidth() == width]
+    return [
+        np.asarray(line.get_ydata()).tolist()
+        for line in axes.lines
+        if line.get_linewidth() == width
+    ]
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])
@@ -91,7 +107,9 @@ def test_common_grid_interpolates_within_the_common_range() -> None:
 
 def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> None:
     points = [(20, 2.0), (10, 1.0), (20, 5.0), (30, None), (40, math.nan)]
-    curve = curve_of(read_run(write_run(tmp_path / "run", points)), "evaluations", "mean_return", "steps")
+    curve = curve_of(
+        read_run(write_run(tmp_path / "run", points)), "evaluations", "mean_return", "steps"
+    )
     assert curve is not None
     assert curve.std is not None
     assert (curve.x.tolist(), curve.y.tolist(), curve.std.tolist()) == ([10, 20], [1, 5], [2, 2])
@@ -100,7 +118,9 @@ def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> No
 def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
     # Forty episodes: a twentieth is 2; two environments finish at each step, so each step shows its pair's mean.
     episodes = [(10 * (index // 2 + 1), float(index)) for index in range(40)]
-    curve = curve_of(read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps")
+    curve = curve_of(
+        read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"
+    )
     assert curve is not None
     assert curve.x.tolist() == [10.0 * step for step in range(1, 21)]
     assert curve.y.tolist() == [2 * pair + 0.5 for pair in range(20)]
@@ -109,16 +129,26 @@ def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
 
 def test_long_training_curve_is_thinned(tmp_path: Path) -> None:
     episodes = [(step, 1.0) for step in range(1, 3001)]
-    curve = curve_of(read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps")
+    curve = curve_of(
+        read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"
+    )
     assert curve is not None
     assert len(curve.x) == curves.MAX_POINTS
     assert (curve.x[0], curve.x[-1]) == (1, 3000)
 
 
-@pytest.mark.parametrize(("x", "at"), [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])])
+@pytest.mark.parametrize(
+    ("x", "at"),
+    [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])],
+)
 def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
-    metrics = [{"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0}, {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0}]
-    run = write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (15, 1.0), (20, 1.0)], metrics)
+    metrics = [
+        {"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0},
+        {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0},
+    ]
+    run = write_run(
+        tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (15, 1.0), (20, 1.0)], metrics
+    )
     curve = curve_of(read_run(run), "evaluations", "mean_return", x)
     assert curve is not None
     assert curve.x.tolist() == at
@@ -126,7 +156,9 @@ def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
     assert figure.axes[0].get_xlabel() == curves.AXES[x]
 
 
-@pytest.mark.parametrize(("steps", "label"), [(0, "0"), (500, "500"), (10_000, "10k"), (2_500_000, "2.5M"), (1e9, "1G")])
+@pytest.mark.parametrize(
+    ("steps", "label"), [(0, "0"), (500, "500"), (10_000, "10k"), (2_500_000, "2.5M"), (1e9, "1G")]
+)
 def test_step_label(steps: float, label: str) -> None:
     assert step_label(steps) == label
 
@@ -137,22 +169,32 @@ def test_one_run(tmp_path: Path) -> None:
     assert axes.get_title(loc="left") == "SAC on Pendulum-v1 (1 seed)"
     assert axes.get_xlabel() == "environment steps"
     assert axes.get_ylabel() == "return (sum of raw rewards per episode)"
-    assert legend(figure) == ["evaluation (mean of 2 episodes)", "± 1 standard deviation over them", "training episodes"]
+    assert legend(figure) == [
+        "evaluation (mean of 2 episodes)",
+        "± 1 standard deviation over them",
+        "training episodes",
+    ]
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices
     assert (np.min(np.asarray(heights)[:, 1]), np.max(np.asarray(heights)[:, 1])) == (-1.0, 4.0)
 
 
 def test_the_vertical_range_follows_the_runs_and_not_the_band(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)]
-    (axes,) = plot_runs([*runs[:4], write_run(tmp_path / "far", [(10, 100.0), (20, 6.0)], seed=9)]).axes
+    runs = [
+        write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
+    ]
+    (axes,) = plot_runs(
+        [*runs[:4], write_run(tmp_path / "far", [(10, 100.0), (20, 6.0)], seed=9)]
+    ).axes
     mean, half = mean_interval(np.array([[1.0], [2.0], [3.0], [4.0], [100.0]]))
     assert mean[0] - half[0] < -30
     assert axes.get_ylim() == pytest.approx((1 - 0.06 * 99, 100 + 0.06 * 99))
 
 
 def test_below_five_seeds_the_runs_themselves_are_shown(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)]
+    runs = [
+        write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
+    ]
     figure = plot_runs(runs[:4])
     assert legend(figure) == ["SAC (mean of 4 seeds)", "single runs"]
     assert lines(figure.axes[0]) == [[2.5, 2.5]]
@@ -162,7 +204,9 @@ def test_below_five_seeds_the_runs_themselves_are_shown(tmp_path: Path) -> None:
     assert legend(figure) == ["SAC (mean of 5 seeds)", "95 % interval of the mean"]
     assert lines(figure.axes[0]) == [[3, 3]]
     (band,) = figure.axes[0].collections
-    assert np.asarray(band.get_paths()[0].vertices)[:, 1].max() == pytest.approx(3 + 1.9632, abs=1e-4)
+    assert np.asarray(band.get_paths()[0].vertices)[:, 1].max() == pytest.approx(
+        3 + 1.9632, abs=1e-4
+    )
 
 
 def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) -> None:
@@ -170,10 +214,19 @@ def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) 
         for seed in (1, 2):
             fields = {"gamma": gamma, "hidden_sizes": [8, 8]}
             write_run(
-                tmp_path / f"{gamma}-{seed}", [(10, gamma), (20, 1.0)], seed=seed, fields=fields, threads=seed, steps=20 * seed
+                tmp_path / f"{gamma}-{seed}",
+                [(10, gamma), (20, 1.0)],
+                seed=seed,
+                fields=fields,
+                threads=seed,
+                steps=20 * seed,
             )
     figure = plot_runs(tmp_path)
-    assert legend(figure) == ["gamma 0.5 (mean of 2 seeds)", "gamma 0.98 (mean of 2 seeds)", "single runs"]
+    assert legend(figure) == [
+        "gamma 0.5 (mean of 2 seeds)",
+        "gamma 0.98 (mean of 2 seeds)",
+        "single runs",
+    ]
     assert lines(figure.axes[0]) == [[0.5, 1.0], [0.98, 1.0]]
 
 
@@ -182,27 +235,58 @@ def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) 
     [
         ({"num_envs": 1}, {"num_envs": 8}, ["num_envs 1", "num_envs 8"]),
         ({"network": None}, {"network": "mine"}, ["network none", "network mine"]),
-        ({"environment_config": {"frame_skip": 1}}, {"environment_config": {"frame_skip": 4}}, ["frame_skip 1", "frame_skip 4"]),
-        ({"option_of_a_later_version": 1}, {"option_of_a_later_version": 2}, [f"option_of_a_later_version {n}" for n in (1, 2)]),
-        ({"fields": {"hidden_sizes": [8, 8]}}, {"fields": {"hidden_sizes": []}}, ["hidden_sizes 8 8", "hidden_sizes none"]),
+        (
+            {"environment_config": {"frame_skip": 1}},
+            {"environment_config": {"frame_skip": 4}},
+            ["frame_skip 1", "frame_skip 4"],
+        ),
+        (
+            {"option_of_a_later_version": 1},
+            {"option_of_a_later_version": 2},
+            [f"option_of_a_later_version {n}" for n in (1, 2)],
+        ),
+        (
+            {"fields": {"hidden_sizes": [8, 8]}},
+            {"fields": {"hidden_sizes": []}},
+            ["hidden_sizes 8 8", "hidden_sizes none"],
+        ),
         (
             {"fields": {"learning_rate_schedule": "linear"}, "steps": 20},
             {"fields": {"learning_rate_schedule": "linear"}, "steps": 40},
             ["steps 20", "steps 40"],
         ),
         ({"algorithm": "td3"}, {"algorithm": "ddpg"}, ["TD3", "DDPG"]),
-        ({"fields": {"gamma": 0.5}}, {"fields": {"gamma": 0.5, "added_later": 1}}, ["SAC (mean of 2 seeds)", "single runs"]),
-        ({"steps": 20, "device": "cpu"}, {"steps": 40, "device": "cuda"}, ["SAC (mean of 2 seeds)", "single runs"]),
+        (
+            {"fields": {"gamma": 0.5}},
+            {"fields": {"gamma": 0.5, "added_later": 1}},
+            ["SAC (mean of 2 seeds)", "single runs"],
+        ),
+        (
+            {"steps": 20, "device": "cpu"},
+            {"steps": 40, "device": "cuda"},
+            ["SAC (mean of 2 seeds)", "single runs"],
+        ),
     ],
 )
-def test_what_makes_a_group(tmp_path: Path, one: dict[str, Any], two: dict[str, Any], labels: list[str]) -> None:
-    runs = [write_run(tmp_path / str(seed), [(10, 1.0), (20, 2.0)], seed=seed, **given) for seed, given in enumerate((one, two))]
+def test_what_makes_a_group(
+    tmp_path: Path, one: dict[str, Any], two: dict[str, Any], labels: list[str]
+) -> None:
+    runs = [
+        write_run(tmp_path / str(seed), [(10, 1.0), (20, 2.0)], seed=seed, **given)
+        for seed, given in enumerate((one, two))
+    ]
     assert legend(plot_runs(runs)) == labels
 
 
 def test_several_runs_and_environments(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"sac{seed}", [(10, seed), (20, seed)], seed=seed) for seed in (1, 2, 3)]
-    runs += [write_run(tmp_path / f"td3{seed}", [(10, 5.0), (20, 6.0)], algorithm="td3", seed=1) for seed in (1, 2)]
+    runs = [
+        write_run(tmp_path / f"sac{seed}", [(10, seed), (20, seed)], seed=seed)
+        for seed in (1, 2, 3)
+    ]
+    runs += [
+        write_run(tmp_path / f"td3{seed}", [(10, 5.0), (20, 6.0)], algorithm="td3", seed=1)
+        for seed in (1, 2)
+    ]
     runs += [write_run(tmp_path / "ppo", [(10, 1.0)], algorithm="ppo", environment="CartPole-v1")]
     figure = plot_runs(runs)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
@@ -220,29 +304,49 @@ def test_a_comparison_never_mixes_evaluations_and_training(tmp_path: Path) -> No
 
 
 def test_runs_without_a_common_range_have_no_mean(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / "one", [(10, 1.0), (20, 2.0)]), write_run(tmp_path / "two", [(30, 1.0), (40, 2.0)], seed=2)]
+    runs = [
+        write_run(tmp_path / "one", [(10, 1.0), (20, 2.0)]),
+        write_run(tmp_path / "two", [(30, 1.0), (40, 2.0)], seed=2),
+    ]
     (axes,) = plot_runs(runs).axes
     assert lines(axes) == [[]]
     assert lines(axes, width=0.8) == [[1, 2], [1, 2]]
 
 
 def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"{n}", [(10, n), (20, n)], seed=n, fields={"gamma": 0.9 + n // 2 / 100}) for n in range(4)]
-    assert legend(plot_runs(runs, labels=["a", "a", "b", "b"]))[:2] == ["a (mean of 2 seeds)", "b (mean of 2 seeds)"]
-    assert legend(plot_runs(tmp_path, labels=["low", "high"]))[:2] == ["low (mean of 2 seeds)", "high (mean of 2 seeds)"]
+    runs = [
+        write_run(
+            tmp_path / f"{n}", [(10, n), (20, n)], seed=n, fields={"gamma": 0.9 + n // 2 / 100}
+        )
+        for n in range(4)
+    ]
+    assert legend(plot_runs(runs, labels=["a", "a", "b", "b"]))[:2] == [
+        "a (mean of 2 seeds)",
+        "b (mean of 2 seeds)",
+    ]
+    assert legend(plot_runs(tmp_path, labels=["low", "high"]))[:2] == [
+        "low (mean of 2 seeds)",
+        "high (mean of 2 seeds)",
+    ]
     assert legend(plot_runs(runs[0], labels=["mine"])) == ["mine"]
-    with pytest.raises(UserError, match=r"3 labels were given - there are 2 groups \(gamma 0.9; gamma 0.91\)"):
+    with pytest.raises(
+        UserError, match=r"3 labels were given - there are 2 groups \(gamma 0.9; gamma 0.91\)"
+    ):
         plot_runs(runs, labels=["a", "b", "c"])
 
 
 def test_metrics_of_any_log(tmp_path: Path) -> None:
-    metrics = [{"step": step, "update": step, "time_s": 1.0, "critic_loss": 1.0 / step} for step in (1, 2, 4)]
+    metrics = [
+        {"step": step, "update": step, "time_s": 1.0, "critic_loss": 1.0 / step}
+        for step in (1, 2, 4)
+    ]
     run = write_run(tmp_path / "run", [(10, 1.0)], [(9, 0.0), (18, 0.0)], metrics)
     (axes,) = plot_runs(run, metric="critic_loss").axes
     assert (axes.get_ylabel(), lines(axes)) == ("critic loss", [[1.0, 0.5, 0.25]])
     assert lines(plot_runs(run, metric="length").axes[0]) == [[9, 9]]
     with pytest.raises(
-        UserError, match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, mean_return"
+        UserError,
+        match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, mean_return",
     ):
         plot_runs(run, metric="critic_los")
 
@@ -254,14 +358,21 @@ def test_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / "config.json").write_text("{")
     first = tmp_path / "runs" / "sac" / "001"
-    for given in (tmp_path / "runs", str(tmp_path / "runs"), [SimpleNamespace(folder=first), tmp_path / "runs"]):
+    for given in (
+        tmp_path / "runs",
+        str(tmp_path / "runs"),
+        [SimpleNamespace(folder=first), tmp_path / "runs"],
+    ):
         assert legend(plot_runs(given))[0] == "SAC (mean of 2 seeds)"
         said = capsys.readouterr().err
         assert f"skipped: {tmp_path}/runs/new has nothing to plot yet" in said
         assert "broken" in said
     assert lines(plot_runs([3, 2, 1.5]).axes[0]) == [[3, 2, 1.5]]
     assert lines(plot_runs(np.array([[1.0, 2.0], [3.0, 4.0]])).axes[0]) == [[2, 3]]
-    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], labels=["mine", "theirs"])) == ["mine", "theirs"]
+    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], labels=["mine", "theirs"])) == [
+        "mine",
+        "theirs",
+    ]
     episodes = write_run(tmp_path / "episodes", [], [(5, 1.0), (7, 2.0)])
     (axes,) = plot_runs([episodes, [3.0, 4.0]]).axes
     assert axes.get_xlabel() == "training episodes"
@@ -285,7 +396,9 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
     output = tmp_path / f"curve{suffix}"
     assert isinstance(plot_runs([run, tmp_path / "run" / ".." / "run"], output), Figure)
     data = output.read_bytes()
-    assert {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix] == data[: 5 if suffix == ".svg" else 4]
+    assert {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[suffix] == data[
+        : 5 if suffix == ".svg" else 4
+    ]
     if suffix == ".png":
         with Image.open(output) as image:
             assert image.size[0] == 1080
@@ -294,7 +407,9 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
         assert b"/Type3" not in data
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "runs" / "1", [(10, 1.0), (20, 2.0)])
     write_run(tmp_path / "runs" / "2", [(10, 1.0), (20, 2.0)], seed=2)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from footlight.runs import progress
-from footlight.runs.progress import Display
+from footlight.instruments import progress
+from footlight.instruments.progress import Display
 
 
 class Clock:
@@ -33,7 +33,9 @@ def plain() -> Console:
 
 
 def terminal(width: int = 100) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=width, height=30)
+    return Console(
+        file=io.StringIO(), force_terminal=True, force_interactive=True, width=width, height=30
+    )
 
 
 def printed(console: Console) -> str:
@@ -65,7 +67,12 @@ def test_plain_lines_have_at_most_100_columns(clock: Clock) -> None:
     console = plain()
     with Display(10**10, console=console) as display:
         for step in (0, 1, 10**10 - 1):
-            display.update(step, returns=[-123456.0], evaluation_return=-1e7, metrics={f"metric_{n}": 1.0 for n in range(30)})
+            display.update(
+                step,
+                returns=[-123456.0],
+                evaluation_return=-1e7,
+                metrics={f"metric_{n}": 1.0 for n in range(30)},
+            )
             clock.now += 9
     lines = printed(console).splitlines()
     assert max(map(len, lines)) <= 100
@@ -171,7 +178,10 @@ def test_activities_show_their_count_and_do_not_slow_the_rate(clock: Clock) -> N
 
 
 def test_an_activity_passes_on_the_wish_to_stop(clock: Clock) -> None:
-    with Display(10, quiet=True, console=plain()) as display, display.activity("evaluating", 2, lambda: False) as progress:
+    with (
+        Display(10, quiet=True, console=plain()) as display,
+        display.activity("evaluating", 2, lambda: False) as progress,
+    ):
         assert not progress(0)
 
 
@@ -203,7 +213,9 @@ def test_live_display(clock: Clock) -> None:
         display.update(0)
         display.update(10)
         clock.now += 4
-        display.update(4_010, returns=[-512.3], evaluation_return=-230.1, metrics={"critic_loss": 1.23})
+        display.update(
+            4_010, returns=[-512.3], evaluation_return=-230.1, metrics={"critic_loss": 1.23}
+        )
         with display.activity("evaluating", 5, lambda: True) as progress:
             progress(2)
             assert display._live is not None
@@ -214,7 +226,13 @@ def test_live_display(clock: Clock) -> None:
     assert "4,010/10,000 steps  evaluating 3/5" in text
     assert "mean over 1 episode -512.3" in text
     last = text[text.rindex("steps/s") - 80 :]
-    for part in ("4,010/10,000 steps", "1,000 steps/s", "0:00:06 left", "training return -512.3", "evaluation -230.1"):
+    for part in (
+        "4,010/10,000 steps",
+        "1,000 steps/s",
+        "0:00:06 left",
+        "training return -512.3",
+        "evaluation -230.1",
+    ):
         assert part in last
     assert "critic_loss 1.23" in last
     assert "━" in last

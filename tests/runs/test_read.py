@@ -7,16 +7,27 @@ import pytest
 
 from footlight.errors import UserError
 from footlight.runs.read import read_lines, read_run
-from footlight.storage import read_json
+from footlight.storage.files import read_json
 
-CONFIG = {"format_version": 1, "algorithm": "sac", "environment": "Pendulum-v1", "seed": 1, "steps": 100, "config": {}}
+CONFIG = {
+    "format_version": 1,
+    "algorithm": "sac",
+    "environment": "Pendulum-v1",
+    "seed": 1,
+    "steps": 100,
+    "config": {},
+}
 
 
 def write_run(folder: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5, "std_return": 0.5}\n')
-    (folder / "episodes.jsonl").write_text('{"step": 20, "return": -9.0}\n{"step": 40, "return": -4.0}\n')
+    (folder / "evaluations.jsonl").write_text(
+        '{"step": 50, "mean_return": -3.5, "std_return": 0.5}\n'
+    )
+    (folder / "episodes.jsonl").write_text(
+        '{"step": 20, "return": -9.0}\n{"step": 40, "return": -4.0}\n'
+    )
     return folder
 
 
@@ -24,7 +35,9 @@ def test_missing_file_has_no_lines(tmp_path: Path) -> None:
     assert read_lines(tmp_path / "metrics.jsonl") == []
 
 
-@pytest.mark.parametrize("tail", [b'{"step": 3, "los', b'{"step": 3, "name": "\xc3', b"\x00\x00\x00", b"{"])
+@pytest.mark.parametrize(
+    "tail", [b'{"step": 3, "los', b'{"step": 3, "name": "\xc3', b"\x00\x00\x00", b"{"]
+)
 def test_half_written_last_line_is_left_out(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + tail)
@@ -61,7 +74,11 @@ def test_line_separators_inside_a_string_do_not_split_it(tmp_path: Path) -> None
             '{"step": 1, "mean_return": "high", "std_return": 0}\n',
             "record 1, is broken - mean_return is 'high'",
         ),
-        ("episodes.jsonl", '{"step": 1, "return": 1}\n{"step": null, "return": 1}\n', "record 2, is broken - step is None"),
+        (
+            "episodes.jsonl",
+            '{"step": 1, "return": 1}\n{"step": null, "return": 1}\n',
+            "record 2, is broken - step is None",
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
@@ -71,7 +88,9 @@ def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, 
         read_run(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1} {"b": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1} {"b": 2}']
+)
 def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
@@ -100,7 +119,9 @@ def test_read_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["empty", "absent"])
 def test_no_run_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"is not a run folder - it has no config\.json - ") as caught:
+    with pytest.raises(
+        UserError, match=r"is not a run folder - it has no config\.json - "
+    ) as caught:
         read_run(tmp_path / name)
     assert caught.value.exit_code == 2
 
@@ -108,7 +129,9 @@ def test_no_run_folder(tmp_path: Path, name: str) -> None:
 def test_missing_fields_are_named(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5}\n')
-    with pytest.raises(UserError, match=r"evaluations\.jsonl, record 1, is broken - it lacks std_return"):
+    with pytest.raises(
+        UserError, match=r"evaluations\.jsonl, record 1, is broken - it lacks std_return"
+    ):
         read_run(folder)
     (folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match="it lacks algorithm, environment, seed"):

@@ -15,26 +15,60 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import footlight
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import UserError
-from footlight.runs.track import Reader, require_trackers, track
-from footlight.runs.wandb import WandB
+from footlight.runs.trackers.track import Reader, require_trackers, track
+from footlight.runs.trackers.wandb import WandB
 
-CONFIG = {"format_version": 1, "algorithm": "sac", "environment": "Pendulum-v1", "seed": 1, "config": {"gamma": 0.9}}
+CONFIG = {
+    "format_version": 1,
+    "algorithm": "sac",
+    "environment": "Pendulum-v1",
+    "seed": 1,
+    "config": {"gamma": 0.9},
+}
 BINS = {"counts": [1, 2, 3], "low": -1.0, "high": 2.0}
-EPISODES = [{"step": step, "env": env, "return": -float(step + env), "length": step} for step in (40, 90) for env in (0, 1)]
+EPISODES = [
+    {"step": step, "env": env, "return": -float(step + env), "length": step}
+    for step in (40, 90)
+    for env in (0, 1)
+]
 LINES: dict[str, list[dict[str, Any]]] = {
-    "metrics": [{"step": 50, "update": 5, "time_s": 0.5, "loss": 2.5}, {"step": 100, "update": 9, "time_s": 1.0, "loss": 0.5}],
+    "metrics": [
+        {"step": 50, "update": 5, "time_s": 0.5, "loss": 2.5},
+        {"step": 100, "update": 9, "time_s": 1.0, "loss": 0.5},
+    ],
     "episodes": EPISODES,
     "evaluations": [
-        {"step": step, "mean_return": -1.5, "std_return": 0.5, "returns": [-1.0, -2.0], "lengths": [4, 5], "deterministic": True}
+        {
+            "step": step,
+            "mean_return": -1.5,
+            "std_return": 0.5,
+            "returns": [-1.0, -2.0],
+            "lengths": [4, 5],
+            "deterministic": True,
+        }
         for step in (50, 100)
     ],
-    "histograms": [{"step": 50, "weights": {"actor.0.weight": BINS}, "gradients": {"actor.0.weight": BINS}}],
+    "histograms": [
+        {"step": 50, "weights": {"actor.0.weight": BINS}, "gradients": {"actor.0.weight": BINS}}
+    ],
 }
-RESULT = {"status": "finished", "steps": 100, "updates": 9, "seconds": 1.0, "steps_per_second": 100.0}
+RESULT = {
+    "status": "finished",
+    "steps": 100,
+    "updates": 9,
+    "seconds": 1.0,
+    "steps_per_second": 100.0,
+}
 GROUPS = {"metrics": "metrics", "episodes": "episode", "evaluations": "evaluation"}
-SMALL: dict[str, Any] = {"hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 1, "preset": False}
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (8, 8),
+    "compile": "off",
+    "quiet": True,
+    "eval_episodes": 1,
+    "preset": False,
+}
 
 
 def append(folder: Path, lines: dict[str, list[dict[str, Any]]]) -> None:
@@ -50,7 +84,9 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "videos" / "step-000000100.mp4").write_bytes(b"film")
     append(folder, LINES)
-    (folder / "result.json").write_text(json.dumps(RESULT | {"final_evaluation": LINES["evaluations"][1]}))
+    (folder / "result.json").write_text(
+        json.dumps(RESULT | {"final_evaluation": LINES["evaluations"][1]})
+    )
     return folder
 
 
@@ -59,12 +95,23 @@ Points = dict[str, list[tuple[int, Any]]]
 
 def tensorboard_points(folder: Path) -> Points:
     """What TensorBoard's own reader finds: step and value of each point, by tag."""
-    found = EventAccumulator(str(folder / "tensorboard"), size_guidance=dict.fromkeys(("scalars", "histograms", "tensors"), 0))
+    found = EventAccumulator(
+        str(folder / "tensorboard"),
+        size_guidance=dict.fromkeys(("scalars", "histograms", "tensors"), 0),
+    )
     found.Reload()
     tags = found.Tags()
-    points: Points = {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in tags["scalars"]}
-    points |= {tag: [(e.step, e.histogram_value) for e in found.Histograms(tag)] for tag in tags["histograms"]}
-    return points | {tag: [(e.step, e.tensor_proto.string_val) for e in found.Tensors(tag)] for tag in tags["tensors"]}
+    points: Points = {
+        tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in tags["scalars"]
+    }
+    points |= {
+        tag: [(e.step, e.histogram_value) for e in found.Histograms(tag)]
+        for tag in tags["histograms"]
+    }
+    return points | {
+        tag: [(e.step, e.tensor_proto.string_val) for e in found.Tensors(tag)]
+        for tag in tags["tensors"]
+    }
 
 
 def expected_points(folder: Path, single: Any = np.float32) -> Points:
@@ -95,7 +142,9 @@ def test_lines_come_once_and_whole(run_folder: Path) -> None:
         file.flush()
         assert list(reader.news(ended=False)) == []
         file.write('urn": 1.0, "length": 3}\n')
-    assert list(reader.news(ended=False)) == [("episodes", {"step": 95, "return": 1.0, "length": 3})]
+    assert list(reader.news(ended=False)) == [
+        ("episodes", {"step": 95, "return": 1.0, "length": 3})
+    ]
     assert [log for log, _ in reader.news(ended=True)] == ["result"]
 
 
@@ -111,25 +160,43 @@ def test_a_broken_line_is_named(run_folder: Path) -> None:
 
 
 def test_an_unknown_tracker_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"track is tensorbord - it must be any of tensorboard, wandb"):
-        footlight.train("a2c", "CartPole-v1", track=["tensorbord"], run_dir=tmp_path / "run", **SMALL)
+    with pytest.raises(
+        UserError, match=r"track is tensorbord - it must be any of tensorboard, wandb"
+    ):
+        footlight.train(
+            "a2c", "CartPole-v1", track=["tensorbord"], run_dir=tmp_path / "run", **SMALL
+        )
     with pytest.raises(UserError, match="did you mean 'tensorboard'"):
         track(tmp_path, ["tensorbord"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    arguments = ["train", "a2c", "CartPole-v1", "--track", "wandb", "--run-dir", str(tmp_path / "run"), "--quiet"]
+    arguments = [
+        "train",
+        "a2c",
+        "CartPole-v1",
+        "--track",
+        "wandb",
+        "--run-dir",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
     assert main(arguments) == 2
     with pytest.raises(
-        UserError, match=r"wandb needs the package wandb - it is not installed - pip install 'footlight\[wandb\]'"
+        UserError,
+        match=r"wandb needs the package wandb - it is not installed - pip install 'footlight\[wandb\]'",
     ):
         require_trackers(["wandb"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_named_wandb_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_wandb_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "wandb").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
@@ -167,7 +234,21 @@ def test_several_words_after_an_option(tmp_path: Path) -> None:
         "--wandb-group",
         "none",
     ]
-    assert main(["train", "a2c", "CartPole-v1", *words, "--no-preset", "--compile=off", "--eval-episodes=1", "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "a2c",
+                "CartPole-v1",
+                *words,
+                "--no-preset",
+                "--compile=off",
+                "--eval-episodes=1",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     config = json.loads((folder / "config.json").read_text())
     chosen = [config[name] for name in ("track", "wandb_tags", "steps", "wandb_group")]
     assert chosen == [["tensorboard"], ["x", "y"], 60, None]
@@ -186,13 +267,20 @@ def test_tensorboard_has_everything_once_however_often(run_folder: Path) -> None
         assert points["result/mean_return"] == [(100, -1.5)]
         ((step, histogram),) = points["gradients/actor.0.weight"]
         assert (step, histogram.bucket, histogram.bucket_limit) == (50, [1, 2, 3], [0, 1, 2])
-        assert b'"gamma": 0.9' in points["config/text_summary" if "config/text_summary" in points else "config"][0][1][0]
+        assert (
+            b'"gamma": 0.9'
+            in points["config/text_summary" if "config/text_summary" in points else "config"][0][1][
+                0
+            ]
+        )
 
 
 def test_a_training_is_followed_and_so_is_its_resumption(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     settings = SMALL | {"num_envs": 2, "checkpoint_every": 500, "track_histograms": True}
-    footlight.train("a2c", "CartPole-v1", steps=1_500, run_dir=folder, track=("tensorboard",), **settings)
+    footlight.train(
+        "a2c", "CartPole-v1", steps=1_500, run_dir=folder, track=("tensorboard",), **settings
+    )
     assert (folder / "tensorboard.log").read_text() == ""
     first = tensorboard_points(folder)
     assert of_logs(first) == expected_points(folder)
@@ -202,12 +290,19 @@ def test_a_training_is_followed_and_so_is_its_resumption(tmp_path: Path) -> None
     footlight.resume(folder, steps=2_000, quiet=True)
     second = tensorboard_points(folder)
     assert of_logs(second) == expected_points(folder)
-    lines = [json.loads(line)["step"] for line in (folder / "histograms.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)["step"] for line in (folder / "histograms.jsonl").read_text().splitlines()
+    ]
     assert [step for step, _ in second["weights/actor_critic.actor.0.weight"]] == lines
     assert (lines, lines[-1]) == (sorted(set(lines)), 2_000)
     assert [step for step, _ in second["result/steps"]] == [2_000]
     config = json.loads((folder / "config.json").read_text())
-    assert [config[name] for name in ("track", "wandb_group", "wandb_tags", "wandb_mode")] == [["tensorboard"], None, [], None]
+    assert [config[name] for name in ("track", "wandb_group", "wandb_tags", "wandb_mode")] == [
+        ["tensorboard"],
+        None,
+        [],
+        None,
+    ]
 
 
 # Weights & Biases
@@ -243,18 +338,49 @@ def items(entries: Any) -> dict[str, Any]:
     return found
 
 
-def test_an_offline_run_of_wandb_has_everything_once_and_no_secret(run_folder: Path, tmp_path: Path) -> None:
+def test_an_offline_run_of_wandb_has_everything_once_and_no_secret(
+    run_folder: Path, tmp_path: Path
+) -> None:
     key = "0123456789abcdef" * 2 + "01234567"
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
-        homes = {f"WANDB_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "CACHE", "DATA", "ARTIFACT")}
-        env = os.environ | proxies | homes | {"WANDB_BASE_URL": address, "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path / "no")}
-        options = ["--wandb-mode", "offline", "--wandb-project", "p", "--wandb-group", "g", "--wandb-tags", "x", "y"]
+        homes = {
+            f"WANDB_{name}_DIR": str(tmp_path / name)
+            for name in ("CONFIG", "CACHE", "DATA", "ARTIFACT")
+        }
+        env = (
+            os.environ
+            | proxies
+            | homes
+            | {"WANDB_BASE_URL": address, "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path / "no")}
+        )
+        options = [
+            "--wandb-mode",
+            "offline",
+            "--wandb-project",
+            "p",
+            "--wandb-group",
+            "g",
+            "--wandb-tags",
+            "x",
+            "y",
+        ]
         for _ in range(2):
-            command = [sys.executable, "-m", "footlight", "track", str(run_folder), "--track", "wandb", *options]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+            command = [
+                sys.executable,
+                "-m",
+                "footlight",
+                "track",
+                str(run_folder),
+                "--track",
+                "wandb",
+                *options,
+            ]
+            done = subprocess.run(
+                command, env=env, capture_output=True, text=True, timeout=120, check=False
+            )
             assert done.returncode == 0, done.stderr
         with pytest.raises(BlockingIOError):
             server.accept()  # nobody has called
@@ -273,13 +399,23 @@ def test_an_offline_run_of_wandb_has_everything_once_and_no_secret(run_folder: P
         for name in row.keys() - {"step"}:
             points.setdefault(name, []).append((row["step"], row[name]))
     assert of_logs(points) == expected_points(run_folder, single=float)
-    assert points["weights/actor.0.weight"] == [(50, {"_type": "histogram", "values": [1, 2, 3], "bins": [-1, 0, 1, 2]})]
+    assert points["weights/actor.0.weight"] == [
+        (50, {"_type": "histogram", "values": [1, 2, 3], "bins": [-1, 0, 1, 2]})
+    ]
     assert [(step, video["_type"]) for step, video in points["video"]] == [(100, "video-file")]
     ((step, table),) = points["final_evaluation"]
     assert step == 100
     content = json.loads((path.parent / "files" / table["path"]).read_text())
-    assert content == {"columns": ["episode", "return", "length"], "data": [[1, -1.0, 4], [2, -2.0, 5]]}
-    summary = {name: x for record in records if record.HasField("summary") for name, x in items(record.summary.update).items()}
+    assert content == {
+        "columns": ["episode", "return", "length"],
+        "data": [[1, -1.0, 4], [2, -2.0, 5]],
+    }
+    summary = {
+        name: x
+        for record in records
+        if record.HasField("summary")
+        for name, x in items(record.summary.update).items()
+    }
     assert (summary["status"], summary["result/mean_return"]) == ("finished", -1.5)
     assert [record.exit.exit_code for record in records if record.HasField("exit")] == [0]
 
@@ -315,14 +451,18 @@ class FakeWandb:
 
     @property
     def episodes(self) -> list[tuple[int, float]]:
-        return [(row["step"], row["episode/return"]) for row in self.rows[self.id] if "episode/return" in row]
+        return [
+            (row["step"], row["episode/return"])
+            for row in self.rows[self.id]
+            if "episode/return" in row
+        ]
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeWandb:
     fake = FakeWandb()
     monkeypatch.setitem(sys.modules, "wandb", fake)  # type: ignore[arg-type]
-    monkeypatch.setattr("footlight.runs.track.require_trackers", lambda names: None)
+    monkeypatch.setattr("footlight.runs.trackers.track.require_trackers", lambda names: None)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")  # put back afterwards
     return fake
@@ -337,14 +477,18 @@ def test_an_online_run_is_continued_with_what_is_new(run_folder: Path, fake: Fak
     (run_folder / "episodes.jsonl").write_text("")
     new = [{"step": 120, "env": env, "return": -float(env), "length": 3} for env in (0, 1, 2)]
     append(run_folder, {"episodes": [*EPISODES, *new]})
-    (run_folder / "result.json").write_text(json.dumps(RESULT | {"steps": 120, "status": "diverged"}))
+    (run_folder / "result.json").write_text(
+        json.dumps(RESULT | {"steps": 120, "status": "diverged"})
+    )
     track(run_folder, ["wandb"])
     assert fake.episodes == [*returns, (120, 0), (120, -1), (120, -2)]
     assert (len(fake.rows), fake.resume, fake.exit_code) == (1, [None, "must", "must"], 1)
     assert fake.summary["result/steps"] == 120
 
 
-def test_after_an_online_run_that_was_cut_off_there_is_a_whole_one(run_folder: Path, fake: FakeWandb) -> None:
+def test_after_an_online_run_that_was_cut_off_there_is_a_whole_one(
+    run_folder: Path, fake: FakeWandb
+) -> None:
     broken = WandB(run_folder, CONFIG)
     for log, record in Reader(run_folder).news(ended=False):
         broken.write(log, record)  # and never closed
@@ -360,21 +504,28 @@ def test_another_project_gets_a_run_of_its_own(run_folder: Path, fake: FakeWandb
     assert len(fake.episodes) == len(EPISODES)
 
 
-def test_wandb_switched_off_is_refused(run_folder: Path, fake: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_switched_off_is_refused(
+    run_folder: Path, fake: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(UserError, match="W&B's mode is disabled - nothing would be sent"):
         track(run_folder, ["wandb"])
     assert not (run_folder / "wandb.json").exists()
 
 
-def test_what_a_tracker_stumbles_over_is_said(run_folder: Path, fake: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_tracker_stumbles_over_is_said(
+    run_folder: Path, fake: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(**settings: Any) -> None:
         raise ConnectionError("no route to host\nand more")
 
     track(run_folder, ["wandb"])
     state = (run_folder / "wandb.json").read_text()
     monkeypatch.setattr(fake, "init", refuse)
-    with pytest.raises(UserError, match="wandb does not take the run - ConnectionError: no route to host - mend that") as raised:
+    with pytest.raises(
+        UserError,
+        match="wandb does not take the run - ConnectionError: no route to host - mend that",
+    ) as raised:
         track(run_folder, ["wandb"])
     assert "\n" not in str(raised.value)
     assert (run_folder / "wandb.json").read_text() == state
@@ -393,7 +544,9 @@ def test_a_run_from_before_there_were_trackers_is_resumed(tmp_path: Path) -> Non
     assert footlight.resume(folder, steps=90, quiet=True).result["status"] == "finished"  # type: ignore[index]
 
 
-def test_a_folder_from_elsewhere_makes_nobody_delete_what_lies_beside_it(run_folder: Path, fake: FakeWandb) -> None:
+def test_a_folder_from_elsewhere_makes_nobody_delete_what_lies_beside_it(
+    run_folder: Path, fake: FakeWandb
+) -> None:
     victim = run_folder.parent / "victim"
     victim.mkdir()
     (run_folder / "wandb" / "offline-run-1-x").mkdir(parents=True)
@@ -407,5 +560,8 @@ def test_a_folder_from_elsewhere_makes_nobody_delete_what_lies_beside_it(run_fol
 def test_a_tracker_does_not_write_behind_a_link(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (run_folder / "tensorboard").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="tensorboard is a link - a tracker writes into the run folder only - remove it"):
+    with pytest.raises(
+        UserError,
+        match="tensorboard is a link - a tracker writes into the run folder only - remove it",
+    ):
         track(run_folder, ["tensorboard"])

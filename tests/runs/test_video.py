@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from footlight.errors import UserError
-from footlight.runs.video import Frame, write_video
+from footlight.instruments.video import Frame, write_video
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -124,7 +124,9 @@ def test_wrong_paths_are_refused_before_a_frame_is_drawn(tmp_path: Path) -> None
         write_video(Untouched(), tmp_path / "missing" / "film.mp4", fps=30)
 
 
-def test_missing_ffmpeg_is_named_before_a_frame_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ffmpeg_is_named_before_a_frame_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 

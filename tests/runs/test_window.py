@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from footlight.errors import UserError
-from footlight.runs.video import Frame
-from footlight.runs.window import show
+from footlight.instruments.video import Frame
+from footlight.instruments.window import show
 
 pygame = pytest.importorskip("pygame")
 
@@ -41,7 +41,9 @@ class Film:
 
 
 def test_all_frames_are_shown_and_the_window_closed() -> None:
-    film = Film(lambda: pygame.display.get_caption()[0] == "a title" or pytest.fail("another title"))
+    film = Film(
+        lambda: pygame.display.get_caption()[0] == "a title" or pytest.fail("another title")
+    )
     show(film, 1000, "a title")
     assert film.shown == list(range(40))
     assert not pygame.display.get_init()
@@ -60,7 +62,9 @@ def test_frames_come_at_their_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [pygame.event.Event(pygame.QUIT), pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)], ids=["button", "escape"]
+    "event",
+    [pygame.event.Event(pygame.QUIT), pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)],
+    ids=["button", "escape"],
 )
 def test_the_user_ends_it(event: Any) -> None:
     film = Film(lambda: pygame.event.post(event))

@@ -118,7 +118,9 @@ class Nondeterministic(Walk):
     """Draws from the clock at its third step."""
 
     def observe(self) -> Any:
-        return np.array([time.perf_counter_ns() % 1000 if self.steps == 3 else 0, self.steps], np.float32)
+        return np.array(
+            [time.perf_counter_ns() % 1000 if self.steps == 3 else 0, self.steps], np.float32
+        )
 
 
 class Historic(Walk):

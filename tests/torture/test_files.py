@@ -18,11 +18,11 @@ import pytest
 import safetensors.numpy
 
 import footlight
-from footlight import checkpoint
-from footlight.agent import Agent
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import UserError
-from footlight.types import tree_items
+from footlight.learning.agent import Agent
+from footlight.storage import checkpoint
+from footlight.trees import tree_items
 
 TRAINED: dict[str, Any] = {
     "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100, "eval_episodes": 1, "checkpoint_every": 100,
@@ -46,7 +46,10 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def state(folder: Path) -> dict[str, bytes]:
     agent = Agent.load(folder)
-    leaves = {**tree_items(agent.state), **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()}}
+    leaves = {
+        **tree_items(agent.state),
+        **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()},
+    }
     return {name: np.asarray(leaf).tobytes() for name, leaf in leaves.items()}
 
 
@@ -97,21 +100,32 @@ def test_files_cut_off_anywhere(run: Path) -> None:
         path.write_bytes(before)
 
 
-@pytest.mark.parametrize("name", ["policy.safetensors", "agent.safetensors", "buffer.safetensors", "manifest.json"])
-def test_a_damaged_checkpoint_is_never_a_new_start(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", ["policy.safetensors", "agent.safetensors", "buffer.safetensors", "manifest.json"]
+)
+def test_a_damaged_checkpoint_is_never_a_new_start(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     newest = checkpoint.find(run)
     data = bytearray((newest / name).read_bytes())
     data[len(data) // 2] ^= 4
     (newest / name).write_bytes(data)
     assert main(["resume", "run"]) == 0
-    assert "going on with step-000000100, the newest checkpoint that is whole" in capsys.readouterr().out
-    assert checkpoint.damage(next(run.glob("checkpoints/damaged-*"))) is not None  # put aside, not lost
+    assert (
+        "going on with step-000000100, the newest checkpoint that is whole"
+        in capsys.readouterr().out
+    )
+    assert (
+        checkpoint.damage(next(run.glob("checkpoints/damaged-*"))) is not None
+    )  # put aside, not lost
     assert main(["verify", "run"]) == 0
     straight = footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **TRAINED)
     assert state(run) == state(straight.folder)
 
 
-def test_where_none_is_whole_there_is_no_new_start_either(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_none_is_whole_there_is_no_new_start_either(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for folder in checkpoint.newest_first(run):
         (folder / "agent.safetensors").write_bytes(b"")
     before = sorted(str(path) for path in run.rglob("*"))
@@ -144,7 +158,9 @@ def plant(run: Path, content: bytes) -> list[Path]:
     return files
 
 
-def test_pickles_in_every_file_and_none_goes_off(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickles_in_every_file_and_none_goes_off(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert len(plant(run, pickle.dumps(Bomb()))) > 12
     for words in COMMANDS:
         assert main(words) == 2, words
@@ -153,13 +169,23 @@ def test_pickles_in_every_file_and_none_goes_off(run: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "result.json", "machine.json", "episodes.jsonl", "metrics.jsonl", "evaluations.jsonl"]
+    "name",
+    [
+        "config.json",
+        "result.json",
+        "machine.json",
+        "episodes.jsonl",
+        "metrics.jsonl",
+        "evaluations.jsonl",
+    ],
 )
 def test_a_pickle_in_one_file(run: Path, name: str) -> None:
     (run / name).write_bytes(pickle.dumps(Bomb()))
     for words in COMMANDS[1:6]:
         assert main(words) in (0, 2), words
-    assert main(["verify", "run"]) == (0 if name == "metrics.jsonl" else 2)  # behind the checkpoint: a line that was cut off
+    assert main(["verify", "run"]) == (
+        0 if name == "metrics.jsonl" else 2
+    )  # behind the checkpoint: a line that was cut off
     assert not Path("exploded").exists()
 
 
@@ -172,11 +198,27 @@ def zipped(path: Path) -> None:
 FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("model.zip", zipped, "a zip archive, as PyTorch and Stable-Baselines3 write"),
     ("model.pt", zipped, "a zip archive"),
-    ("model.pkl", lambda path: path.write_bytes(pickle.dumps(Bomb())), "a pickle, which may hold code"),
-    ("old.pkl", lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=0)), "a pickle, which may hold code"),
-    ("lfs", lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "git lfs pull"),
+    (
+        "model.pkl",
+        lambda path: path.write_bytes(pickle.dumps(Bomb())),
+        "a pickle, which may hold code",
+    ),
+    (
+        "old.pkl",
+        lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=0)),
+        "a pickle, which may hold code",
+    ),
+    (
+        "lfs",
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "git lfs pull",
+    ),
     ("page", lambda path: path.write_text("\n<!DOCTYPE html><html>404"), "an HTML or XML page"),
-    ("run.tar", lambda path: path.write_bytes(b"\0" * 257 + b"ustar" + b"\0" * 250), "a tar archive"),
+    (
+        "run.tar",
+        lambda path: path.write_bytes(b"\0" * 257 + b"ustar" + b"\0" * 250),
+        "a tar archive",
+    ),
     ("run.tar.gz", lambda path: path.write_bytes(b"\x1f\x8b\x08"), "a gzip archive"),
     ("pipe", os.mkfifo, "a pipe"),
     ("/dev/zero", lambda path: None, "a device"),
@@ -188,7 +230,11 @@ FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
 
 @pytest.mark.parametrize(("name", "make", "words"), FOREIGN, ids=[name for name, *_ in FOREIGN])
 def test_what_is_no_checkpoint_is_named_for_what_it_is(
-    run: Path, name: str, make: Callable[[Path], Any], words: str, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    name: str,
+    make: Callable[[Path], Any],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     make(Path(name))
     for command in (["inspect", name], ["verify", name], ["export", name, "x.onnx"]):
@@ -207,11 +253,20 @@ def swapped(run: Path, name: str, make: Callable[[Path], Any]) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-@pytest.mark.parametrize("name", ["checkpoints/step-000000200/agent.safetensors", "checkpoints/step-000000200/manifest.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoints/step-000000200/agent.safetensors", "checkpoints/step-000000200/manifest.json"],
+)
 def test_nothing_leads_out_of_the_folder_or_waits(run: Path, kind: str, name: str) -> None:
     elsewhere = Path("elsewhere").absolute()
     shutil.copy(run / name, elsewhere)  # even if it is the very same content
-    swapped(run, name, {"link": lambda path: path.symlink_to(elsewhere), "pipe": os.mkfifo, "folder": Path.mkdir}[kind])
+    swapped(
+        run,
+        name,
+        {"link": lambda path: path.symlink_to(elsewhere), "pipe": os.mkfifo, "folder": Path.mkdir}[
+            kind
+        ],
+    )
     with pytest.raises(UserError, match=r"a symbolic link|a pipe|a folder"):
         Agent.load(run / "checkpoints" / "step-000000200")
     assert checkpoint.find(run).name == "step-000000100"
@@ -231,14 +286,23 @@ def test_a_linked_log_is_not_cut(run: Path, name: str) -> None:
 def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(run: Path, words: list[str]) -> None:
     swapped(run, "episodes.jsonl", os.mkfifo)
     # In a process of its own: a tracker that stumbles leaves its writer's thread to the end of the process
-    assert subprocess.run([sys.executable, "-m", "footlight", *words], capture_output=True, timeout=60).returncode == 2
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", "footlight", *words], capture_output=True, timeout=60
+        ).returncode
+        == 2
+    )
 
 
 def test_linked_checkpoints_are_not_followed(run: Path) -> None:
     (run / "checkpoints").rename("elsewhere")
     (run / "checkpoints").symlink_to(Path("elsewhere").absolute())
     before = sorted(str(path) for path in Path("elsewhere").rglob("*"))
-    for words in (["resume", "run", "--steps", "300", "--quiet"], ["verify", "run"], ["inspect", "run"]):
+    for words in (
+        ["resume", "run", "--steps", "300", "--quiet"],
+        ["verify", "run"],
+        ["inspect", "run"],
+    ):
         assert main(words) == 2
     assert sorted(str(path) for path in Path("elsewhere").rglob("*")) == before
 
@@ -261,7 +325,9 @@ def test_what_is_written_is_written_into_the_folder(
     precious.write_text("mine")
     (run / name).symlink_to((elsewhere if name in ("videos", "crash") else precious).absolute())
     if name == "crash":
-        monkeypatch.setattr("gymnasium.envs.classic_control.pendulum.PendulumEnv.step", lambda env, action: 1 / 0)
+        monkeypatch.setattr(
+            "gymnasium.envs.classic_control.pendulum.PendulumEnv.step", lambda env, action: 1 / 0
+        )
     if name == "videos":
         for folder in checkpoint.newest_first(run):
             forged(folder, setting("run", "video_every", to=100))
@@ -270,7 +336,9 @@ def test_what_is_written_is_written_into_the_folder(
     assert precious.read_text() == "mine"
 
 
-def test_checkpoints_that_are_gone_are_not_begun_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_checkpoints_that_are_gone_are_not_begun_again(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(run / "checkpoints")
     (run / "checkpoints").mkdir()
     for words in (["resume", "run"], ["verify", "run"], ["evaluate", "run"]):
@@ -301,7 +369,9 @@ def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """A manifest with another content and the checksum that it should have."""
     manifest = checkpoint.read_manifest(folder)
     change(manifest)
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
+    )
 
 
 def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
@@ -332,7 +402,9 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "streams": setting("streams", "minibatch", "bit_generator", to="MT19937"),
     "streams-gone": setting("streams", to={}),
     "outside": lambda manifest: manifest["groups"].update(agent="../../../agent.safetensors"),
-    "outside-file": lambda manifest: manifest["files"].update({"../x.safetensors": {"bytes": 1, "sha256": ""}}),
+    "outside-file": lambda manifest: manifest["files"].update(
+        {"../x.safetensors": {"bytes": 1, "sha256": ""}}
+    ),
     "size": lambda manifest: manifest["files"]["agent.safetensors"].update(bytes=10**15),
     "size-kind": lambda manifest: manifest["files"]["agent.safetensors"].update(bytes="many"),
     "swapped": lambda manifest: manifest["groups"].update(agent="policy.safetensors"),
@@ -368,12 +440,16 @@ MISFITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "step-negative": setting("step", to=-1),
     "huge": setting("recent_return", to=10**400),
     "threads": setting("run", "threads", to=10**10),
-    "file": lambda manifest: manifest["files"].update({"\x1b[31mEVIL.safetensors": {"bytes": 1, "sha256": ""}}),
+    "file": lambda manifest: manifest["files"].update(
+        {"\x1b[31mEVIL.safetensors": {"bytes": 1, "sha256": ""}}
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MISFITS)
-def test_a_manifest_of_another_form_is_refused_by_all(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_manifest_of_another_form_is_refused_by_all(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for folder in checkpoint.newest_first(run):
         forged(folder, MISFITS[name])
     for words in (COMMANDS[0] + ["--steps", "300"], *COMMANDS[1:4], *COMMANDS[6:]):
@@ -399,11 +475,15 @@ EPISODES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", EPISODES)
-def test_episodes_of_other_environments_are_refused(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_episodes_of_other_environments_are_refused(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = run / "checkpoints" / "step-000000200"
     arrays = checkpoint.read_arrays(folder, "environments")
     EPISODES[name](arrays)
-    data = safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    data = safetensors.numpy.save(
+        {key: np.asarray(array, order="C") for key, array in arrays.items()}
+    )
     (folder / "environments.safetensors").write_bytes(data)
     record = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     forged(folder, lambda manifest: manifest["files"].update({"environments.safetensors": record}))
@@ -415,7 +495,9 @@ CONTRADICTIONS = {"algorithm": "sac", "seed": 9, "num_envs": 2, "network": "Mine
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_a_run_that_contradicts_its_agent_is_refused(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_contradicts_its_agent_is_refused(
+    run: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     forged(run / "checkpoints" / "step-000000200", setting("run", name, to=CONTRADICTIONS[name]))
     assert main(["resume", "run", "--steps", "300", "--quiet"]) == 2
     assert f"says two things of its {name}" in capsys.readouterr().err
@@ -424,7 +506,10 @@ def test_a_run_that_contradicts_its_agent_is_refused(run: Path, name: str, capsy
 @pytest.mark.parametrize("number", [None, -1, 10**15])
 def test_an_overlay_of_a_strangers_agent(run: Path, number: Any) -> None:
     for folder in checkpoint.newest_first(run):
-        forged(folder, setting("num_envs", to=number) if number else lambda manifest: manifest.pop("num_envs"))
+        forged(
+            folder,
+            setting("num_envs", to=number) if number else lambda manifest: manifest.pop("num_envs"),
+        )
     assert main(["watch", "run", "--video", "film.gif", "--overlay"]) == 2
 
 
@@ -435,7 +520,9 @@ def test_what_a_run_says_of_itself_comes_from_its_checkpoint(run: Path) -> None:
     assert main(COMMANDS[1]) == 0
 
 
-def test_a_checkpoint_can_be_evaluated_by_its_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_can_be_evaluated_by_its_name(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for place in ("checkpoints/BEST", "checkpoints/step-000000100"):
         assert main(["evaluate", str(run / place), "--episodes", "1"]) == 0
     Agent.load(run).save("agent")
@@ -453,7 +540,9 @@ def test_a_policy_does_not_need_the_buffer(run: Path) -> None:
         Agent.load(run)
 
 
-def test_terminal_codes_of_files_do_not_reach_the_terminal(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_codes_of_files_do_not_reach_the_terminal(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("\x1b[31mred").mkdir()
     assert main(["resume", "\x1b[31mred"]) == 2
     for folder in checkpoint.newest_first(run):

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight import checkpoint
-from footlight.agent import Agent
-from footlight.cli import main
+from footlight.cli.main import main
 from footlight.errors import UserError
+from footlight.learning.agent import Agent
+from footlight.storage import checkpoint
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "data").glob("format-*"))
 
 
 @pytest.fixture(params=ARCHIVES, ids=lambda path: path.name)
-def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def archive(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(request.param, "run")
     return Path("run")
@@ -25,7 +27,8 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 def test_there_is_one_of_each_format() -> None:
     assert [path.name for path in ARCHIVES] == [
-        f"format-{number}" for number in range(checkpoint.FIRST_VERSION, checkpoint.FORMAT_VERSION + 1)
+        f"format-{number}"
+        for number in range(checkpoint.FIRST_VERSION, checkpoint.FORMAT_VERSION + 1)
     ]
 
 
@@ -33,26 +36,38 @@ def test_it_is_whole_acts_and_goes_on(archive: Path, capsys: pytest.CaptureFixtu
     assert main(["verify", "run"]) == 0
     assert main(["inspect", "run"]) == 0
     action = footlight.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32))
-    assert np.array_equal(action, Agent.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32)))  # one machine, one path
+    assert np.array_equal(
+        action, Agent.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32))
+    )  # one machine, one path
     assert action.shape == (1,)
     assert main(["resume", "run", "--steps", "160"]) == 0
     assert main(["verify", "run"]) == 0
     assert checkpoint.read_manifest(checkpoint.find(archive))["step"] == 160
 
 
-def test_a_format_is_read_through_all_that_came_after_it(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_is_read_through_all_that_came_after_it(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = checkpoint.FORMAT_VERSION
     seen: list[int] = []
 
     def next_format(number: int) -> Any:
         def migrate(manifest: dict[str, Any]) -> dict[str, Any]:
             seen.append(number)
-            return {**manifest, "format_version": number + 1, "message": f"gamma was {manifest['config']['gamma']}"}
+            return {
+                **manifest,
+                "format_version": number + 1,
+                "message": f"gamma was {manifest['config']['gamma']}",
+            }
 
         return migrate
 
     monkeypatch.setattr(checkpoint, "FORMAT_VERSION", now + 2)
-    monkeypatch.setattr(checkpoint, "MIGRATIONS", {**checkpoint.MIGRATIONS, now: next_format(now), now + 1: next_format(now + 1)})
+    monkeypatch.setattr(
+        checkpoint,
+        "MIGRATIONS",
+        {**checkpoint.MIGRATIONS, now: next_format(now), now + 1: next_format(now + 1)},
+    )
     manifest = checkpoint.read_manifest(checkpoint.find(archive))
     assert manifest["format_version"] == now + 2
     assert manifest["message"] == "gamma was 0.99"
@@ -63,6 +78,12 @@ def test_a_format_is_read_through_all_that_came_after_it(archive: Path, monkeypa
 def test_formats_that_were_never_released_are_refused(archive: Path) -> None:
     folder = checkpoint.find(archive)
     path = folder / checkpoint.MANIFEST
-    path.write_text(path.read_text().replace(f'"format_version": {checkpoint.FORMAT_VERSION}', '"format_version": 1'))
-    with pytest.raises(UserError, match="has format 1, of a footlight that was never released - train it again"):
+    path.write_text(
+        path.read_text().replace(
+            f'"format_version": {checkpoint.FORMAT_VERSION}', '"format_version": 1'
+        )
+    )
+    with pytest.raises(
+        UserError, match="has format 1, of a footlight that was never released - train it again"
+    ):
         footlight.load(folder)

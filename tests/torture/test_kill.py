@@ -24,7 +24,9 @@ WORKERS = Case(
 
 
 @pytest.fixture(scope="module", params=[REPLAY, WORKERS], ids=str)
-def examined(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Examination, Measure]:
+def examined(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Examination, Measure]:
     """Two equal runs and an unequal one have been made: what the others are compared with."""
     examination = Examination(request.param, tmp_path_factory.mktemp("examined"), 0, Forked)
     measure = examination.uninterrupted()
@@ -63,10 +65,16 @@ def test_clocks_are_no_difference(examined: tuple[Examination, Measure], tmp_pat
     examination, measure = examined
     copy = examination._copy(measure.run_dir, "clocks")
     lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
-    (copy / "metrics.jsonl").write_text("".join(json.dumps(line | {"time_s": 9}) + "\n" for line in lines))
+    (copy / "metrics.jsonl").write_text(
+        "".join(json.dumps(line | {"time_s": 9}) + "\n" for line in lines)
+    )
     assert differences(copy, measure.run_dir) == []
-    (copy / "metrics.jsonl").write_text("".join(json.dumps(line | {"update": 9}) + "\n" for line in lines))
-    assert differences(copy, measure.run_dir)[0].startswith("metrics.jsonl: line 1: update is 9, then ")
+    (copy / "metrics.jsonl").write_text(
+        "".join(json.dumps(line | {"update": 9}) + "\n" for line in lines)
+    )
+    assert differences(copy, measure.run_dir)[0].startswith(
+        "metrics.jsonl: line 1: update is 9, then "
+    )
 
 
 def test_processes_that_are_left_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from footlight.agent import Agent
 from footlight.algorithms import ALGORITHMS, find
-from footlight.config import fields
+from footlight.config.fields import fields
 from footlight.errors import FootlightError, UserError
-from footlight.types import tree_items
+from footlight.learning.agent import Agent
+from footlight.trees import tree_items
 
-RANDOM = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+RANDOM = settings(
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 SMALL: dict[str, Any] = {
     "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2, "num_epochs": 1,
     "minibatch_size": 2, "episodes_per_update": 1, "chunk_size": 8,
@@ -27,7 +29,9 @@ floats = st.sampled_from([np.float16, np.float32, np.float64])
 observations = st.one_of(
     st.builds(lambda shape, dtype: gymnasium.spaces.Box(-1, 1, shape, dtype), shapes, floats),
     st.builds(lambda shape: gymnasium.spaces.Box(0, 255, shape, np.uint8), shapes),
-    st.builds(lambda size: gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32), st.integers(1, 5)),
+    st.builds(
+        lambda size: gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32), st.integers(1, 5)
+    ),
     st.builds(gymnasium.spaces.Discrete, st.integers(1, 5)),
 )
 actions = st.one_of(
@@ -42,7 +46,10 @@ actions = st.one_of(
 
 
 def leaves(agent: Agent) -> dict[str, bytes]:
-    found = {**tree_items(agent.state), **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()}}
+    found = {
+        **tree_items(agent.state),
+        **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()},
+    }
     return {name: np.asarray(leaf).tobytes() for name, leaf in found.items()}
 
 
@@ -58,7 +65,9 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
     def seen() -> np.ndarray:
         is_bytes = observation_space.dtype == np.uint8
         return (
-            draws.integers(0, 256, shape, np.uint8) if is_bytes else draws.uniform(-1, 1, shape).astype(observation_space.dtype)
+            draws.integers(0, 256, shape, np.uint8)
+            if is_bytes
+            else draws.uniform(-1, 1, shape).astype(observation_space.dtype)
         )
 
     for _ in range(steps):
@@ -66,7 +75,14 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
         acted = agent.act(observation, explore=True)
         assert all(agent.spaces.action.shape == np.shape(action) for action in acted)
         ends = draws.random((2, agent.num_envs)) < 0.2
-        agent.observe(observation, acted, draws.standard_normal(agent.num_envs), seen(), ends[0], ends[1] & ~ends[0])
+        agent.observe(
+            observation,
+            acted,
+            draws.standard_normal(agent.num_envs),
+            seen(),
+            ends[0],
+            ends[1] & ~ends[0],
+        )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -75,7 +91,9 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
 def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalised: bool) -> None:
     known = fields(find(algorithm).Config)
     given_fields = {name: value for name, value in SMALL.items() if name in known}
-    given_fields |= {"normalize_observations": normalised} if "normalize_observations" in known else {}
+    given_fields |= (
+        {"normalize_observations": normalised} if "normalize_observations" in known else {}
+    )
     try:
         agent = Agent(algorithm, seen, acted, num_envs=num_envs, compile="off", **given_fields)
     except UserError as error:
@@ -92,8 +110,27 @@ def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normal
 
 def values(field: Any) -> st.SearchStrategy[Any]:
     """Right and wrong ones for a field of a config."""
-    choices: list[Any] = [None, True, 0, 1, 2, -1, 0.5, 1e-3, 1e9, "none", "auto", "", [], [4], float("nan"), field.default]
-    choices += [value for value in get_args(field.type) if isinstance(value, str | int | float | bool)]
+    choices: list[Any] = [
+        None,
+        True,
+        0,
+        1,
+        2,
+        -1,
+        0.5,
+        1e-3,
+        1e9,
+        "none",
+        "auto",
+        "",
+        [],
+        [4],
+        float("nan"),
+        field.default,
+    ]
+    choices += [
+        value for value in get_args(field.type) if isinstance(value, str | int | float | bool)
+    ]
     return st.sampled_from(choices)
 
 

@@ -1,0 +1,103 @@
+"""Preprocessing of the command line before argparse, and process setup (streams, sys.path) for a command."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+
+from footlight.errors import UserError
+
+_TRACKERS = ("tensorboard", "wandb", "none")
+_FLAGS = ("--quiet", "--no-preset", "--debug")  # options that take no value
+
+
+def prepare_streams() -> None:
+    """Make printing never fail: characters that a terminal lacks are replaced, and output to a closed stream is dropped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def see_working_directory() -> None:
+    """Let modules of the working directory be imported, as `python FILE.py` does for those beside the file."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def join_values(arguments: Iterable[str]) -> list[str]:
+    """Join options with their values where argparse would misparse them.
+
+    A negative number is not an option, and a list ends where its kind ends, so that ALGORITHM and ENVIRONMENT may follow:
+    `--hidden-sizes 64 64 Pendulum-v1` becomes `--hidden-sizes=64 64 Pendulum-v1`.
+    """
+    joined: list[str] = []
+    for word in arguments:
+        option, equals, value = joined[-1].partition("=") if joined else ("", "", "")
+        if not option.startswith("--") or (word.startswith("-") and not _is_number(word)):
+            joined.append(word)
+        elif option == "--env-kwargs" and re.match(r"\w+=", word):
+            joined[-1:] = [f"{option}={word}"] if not equals else [joined[-1], f"{option}={word}"]
+        elif not equals and (
+            word == "none" or _are_numbers(word) or (option == "--track" and word in _TRACKERS)
+        ):
+            joined[-1] += f"={word}"
+        elif equals and (
+            (_are_numbers(word) and _are_numbers(value))
+            or (option == "--track" and word in _TRACKERS)
+        ):
+            joined[-1] += f" {word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | None, str | None]:
+    """Algorithm and environment, wherever options stand; a misspelled algorithm is the first word that is not an option."""
+    is_value = [
+        False,
+        *(word.startswith("--") and "=" not in word and word not in _FLAGS for word in arguments),
+    ]
+    words = [
+        word
+        for word, value in zip(arguments, is_value, strict=False)
+        if not value and not word.startswith("-")
+    ]
+    start = next((index for index, word in enumerate(words) if word in algorithms), 0)
+    algorithm, environment, *_ = [*words[start : start + 2], None, None]
+    return algorithm, environment
+
+
+def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> None:
+    """Raise `UserError` if a list option has several values, among which ALGORITHM and ENVIRONMENT may be.
+
+    lists: the options that take several values, and the noun for these values.
+    """
+    for index, word in enumerate(arguments):
+        values = []
+        for value in arguments[index + 1 :]:
+            if value.startswith("-"):
+                break
+            values.append(value)
+        if word in lists and len(values) > 1:
+            raise UserError(
+                f"ALGORITHM or ENVIRONMENT is missing - {word} took all of {' '.join(values)} as its {lists[word]} - "
+                f"put ALGORITHM and ENVIRONMENT first, or write {word}={values[0]}"
+            )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _are_numbers(text: str) -> bool:
+    """Whether this is a number, or a list of numbers as it is typed: `64,64`, or a part of `[64, 64]`."""
+    words = re.sub(r"[\[\](),]", " ", text).split()
+    return bool(words) and all(map(_is_number, words))

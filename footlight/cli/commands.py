@@ -1,0 +1,185 @@
+"""What the commands of the command line do, but for `train`: each takes its options and gives the exit code."""
+
+import argparse
+import contextlib
+import importlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from footlight.errors import UserError, counted, printable, warn
+
+PROGRESS_SECONDS = 10.0
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a stopped run."""
+    from footlight import api
+
+    given = {
+        name: value for name, value in vars(options).items() if name not in ("command", "debug")
+    }
+    api.resume(given.pop("run_dir"), **given)
+    if options.quiet:
+        print(options.run_dir)
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Whole episodes, and their returns."""
+    from footlight.run import Run
+
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    kind = True if options.deterministic else False if options.stochastic else None
+    evaluation = run.evaluate(
+        options.episodes,
+        options.seed,
+        kind,
+        progress=_print_progress("evaluating", options.episodes),
+    )
+    if options.json:
+        print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
+        return 0
+    for number, (total, length) in enumerate(
+        zip(evaluation.returns, evaluation.lengths, strict=True), 1
+    ):
+        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
+    how = "deterministic" if evaluation.deterministic else "stochastic"
+    remark = f" ({remark})" if (remark := evaluation.remark()) else ""
+    over = f"over {counted(options.episodes, 'episode')}, {how}{remark}"
+    print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} {over}")
+    return 0
+
+
+def _print_progress(text: str, total: int) -> Callable[[int], bool]:
+    """Return a callback that takes the number of completed parts and prints a line on standard error every ten seconds."""
+    next_line = time.monotonic() + PROGRESS_SECONDS
+
+    def progress(completed: int) -> bool:
+        nonlocal next_line
+        if (now := time.monotonic()) >= next_line:
+            next_line = now + PROGRESS_SECONDS
+            warn(f"{text} {min(completed + 1, total)}/{total}")
+        return True
+
+    return progress
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Episodes in a window or in a file."""
+    from footlight.instruments.window import require_screen
+
+    if options.video is None:
+        require_screen()  # which takes no time to say that there is no screen, while torch takes seconds to import
+    from footlight.run import Run
+
+    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    if options.video is None:
+        run.watch(options.episodes, options.seed, options.overlay)
+    else:
+        print(run.video(options.video, options.episodes, options.seed, options.overlay))
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Learning curves."""
+    from footlight.instruments.plot import plot_runs
+
+    first = options.run_dirs[0]
+    is_run = len(options.run_dirs) == 1 and (first / "config.json").exists()
+    output = options.output or (first if is_run else Path()) / "curve.png"
+    plot_runs(options.run_dirs, output, labels=options.label, metric=options.metric, x=options.x)
+    print(output)
+    return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    """The episode of a fault, once more."""
+    from footlight.environments import reproduce
+
+    played = reproduce.replay(
+        options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import
+    )
+    print(printable(str(played)))
+    return 0 if played.fault is None else played.fault.exit_code
+
+
+def track(options: argparse.Namespace) -> int:
+    """A run in TensorBoard or Weights & Biases."""
+    from footlight.runs.trackers import track as trackers
+
+    if options.follow:
+        trackers.follow(options.run_dir, options.track[0])
+    else:
+        wandb = {name: value for name, value in vars(options).items() if name.startswith("wandb_")}
+        trackers.track(options.run_dir, options.track, **wandb)
+    return 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """What is in a folder."""
+    from footlight.runs import verification
+
+    content = verification.inspect(options.path, warn)
+    print(json.dumps(content) if options.json else verification.in_words(content))
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Whether all files are whole."""
+    from footlight.runs import verification
+
+    found = list(verification.verify(options.path))
+    for name, fault in found:
+        print(printable(f"{'damaged' if fault else 'whole':9s} {name}"))
+    for name in verification.unchecked(options.path):
+        print(printable(f"unchecked {name}"))
+    if faults := [fault for _, fault in found if fault]:
+        raise UserError("\n".join(faults[:3]))
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """A policy as ONNX."""
+    from footlight.run import Run
+
+    print(Run(options.run_dir).export(options.output))
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """What there is to choose from."""
+    from footlight.algorithms import ALGORITHMS
+    from footlight.config.presets import all_presets
+
+    if options.kind in (None, "algorithms"):
+        for name, text in ALGORITHMS.items():
+            print(f"{name:19s} {text}")
+    if options.kind in (None, "presets"):
+        for name, values in all_presets().items():
+            print(f"{name:32s} " + ", ".join(f"{key}={value}" for key, value in values.items()))
+    if options.kind == "environments":
+        import gymnasium
+
+        with contextlib.suppress(ImportError):
+            gymnasium.register_envs(
+                importlib.import_module("ale_py")
+            )  # which is what makes its games known
+        for name in sorted(gymnasium.registry):
+            print(name)
+    return 0
+
+
+COMMANDS = {
+    "resume": resume,
+    "evaluate": evaluate,
+    "watch": watch,
+    "plot": plot,
+    "replay": replay,
+    "track": track,
+    "inspect": inspect,
+    "verify": verify,
+    "export": export,
+    "list": list_all,
+}

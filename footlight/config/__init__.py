@@ -1,0 +1,1 @@
+"""Fields, options and presets: what a user may set."""

@@ -1,0 +1,92 @@
+"""Tuned values: one TOML file per algorithm, one table per environment, applied by default and named when they are."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from footlight.config.fields import closest_divisor
+from footlight.config.suggestions import closest
+from footlight.errors import UserError
+
+
+def all_presets() -> dict[str, dict[str, Any]]:
+    """Every preset by name, `ALGORITHM/ENVIRONMENT`."""
+    folder = resources.files(__name__)
+    return {
+        f"{file.name.removesuffix('.toml')}/{environment}": values
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".toml")
+        for environment, values in tomllib.loads(file.read_text()).items()
+    }
+
+
+def preset(
+    algorithm: str, environment: str, wanted: bool | str = True
+) -> tuple[str | None, dict[str, Any]]:
+    """Name and values of the preset for this algorithm and environment; (None, {}) without one. "ALE/*" is for all games that
+    have none of their own.
+
+    wanted: False for none, or the name of another preset, or of an environment whose preset to take. Raises `UserError`.
+    """
+    if wanted is False:
+        return None, {}
+    presets = all_presets()
+    name = f"{algorithm}/{environment}"
+    if isinstance(wanted, str):
+        name = wanted if "/" in wanted and wanted in presets else f"{algorithm}/{wanted}"
+        if name not in presets or not name.startswith(f"{algorithm}/"):
+            mine = [key for key in presets if key.startswith(f"{algorithm}/")]
+            raise UserError(
+                f"unknown preset {wanted!r}{closest(name, mine)} - for {algorithm} there are {', '.join(mine)}"
+            )
+    found = (
+        name
+        if name in presets
+        else next((key for key in presets if key.endswith("*") and name.startswith(key[:-1])), None)
+    )
+    return (found, presets[found]) if found is not None else (None, {})
+
+
+def fit_rollout(
+    defaults: Mapping[str, Any], tuned: Mapping[str, Any], typed: Mapping[str, Any], num_envs: int
+) -> dict[str, int]:
+    """n_steps and minibatch_size, where nobody typed them and the preset's do not fit `num_envs` environments.
+
+    A rollout keeps about as many steps as the preset means, and its minibatches keep their size, or else their number, or else
+    about their size. {} where nothing has to change, or the algorithm has no minibatches. typed: values that are converted.
+    """
+    if "n_steps" not in defaults or "minibatch_size" not in defaults:
+        return {}
+    before = {**defaults, **tuned}
+    n_steps, size = before["n_steps"], before["minibatch_size"]
+    usual_envs = tuned.get("num_envs", num_envs if "n_steps" not in tuned else 1)
+    wanted = {"n_steps": n_steps, "minibatch_size": size, **typed}
+    rollout = n_steps * usual_envs
+    if "n_steps" not in typed and num_envs != usual_envs:
+        wanted["n_steps"] = _nearest_multiple(
+            rollout / num_envs, wanted["minibatch_size"], num_envs
+        )
+        if (
+            "minibatch_size" not in typed
+            and abs(wanted["n_steps"] * num_envs - rollout) > rollout / 8
+        ):
+            count = max(1, rollout // size)  # minibatches
+            wanted["n_steps"] = _nearest_multiple(rollout / num_envs, count, num_envs)
+            wanted["minibatch_size"] = max(2, wanted["n_steps"] * num_envs // count)
+            if abs(wanted["n_steps"] * num_envs - rollout) > rollout / 8:
+                wanted |= {"n_steps": max(1, round(rollout / num_envs)), "minibatch_size": size}
+    total = wanted["n_steps"] * num_envs
+    if "minibatch_size" not in typed and total % wanted["minibatch_size"]:
+        wanted["minibatch_size"] = closest_divisor(total, size)
+    names = ("n_steps", "minibatch_size")
+    return {
+        name: wanted[name] for name in names if name not in typed and wanted[name] != before[name]
+    }
+
+
+def _nearest_multiple(wanted: float, divisor: int, num_envs: int) -> int:
+    """The number of steps nearest to `wanted` whose product with `num_envs` is a multiple of `divisor`."""
+    unit = divisor // math.gcd(divisor, num_envs)
+    return unit * max(1, round(wanted / unit))

@@ -1,0 +1,188 @@
+"""Whether an interrupted run can go on exactly: found out by playing episodes again, before the training begins.
+
+Environments are put back to where they stood by playing their current episode again in a new instance, from its seed. That is
+exact where an episode is a function of its seed and actions alone. Nothing of the training is touched: the instances are made for
+this, and their seeds and actions are of streams of their own. Running statistics of wrappers are part of a checkpoint; here they
+stand still.
+"""
+
+import contextlib
+import copy
+from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from footlight.contexts import close_quietly
+from footlight.environments.atari import AtariGame
+from footlight.environments.make import Environments, EnvironmentSource
+from footlight.environments.naming import Registered
+from footlight.environments.remake import make_another, remake
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.trial import PLAY_SECONDS, SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.trial import STEPS as TRIAL_STEPS
+from footlight.environments.vector import VectorEnvironments
+from footlight.environments.watchdog import watched
+from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.environments.wrappers import freeze_statistics
+from footlight.errors import EnvironmentFault, UserError
+from footlight.streams import derived_seed
+from footlight.types import Array
+
+STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
+STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it is asked again
+ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
+MOST_STEPS = 4 * STEPS  # where two instances differ, and both play again
+LEFT_OUT = "unknown: the start-up probe was left out (probe off)"
+NOT_COMPARED = "the given object was not compared with a copy (probe off)"
+DIFFERENT = "two instances of the environment differ"
+"""How the verdict begins where each instance repeats its own episodes, and another one plays others."""
+
+
+def inexactness(
+    source: EnvironmentSource,
+    environments: Environments,
+    seed: int,
+    supervision: Supervision = Supervision(),  # noqa: B008
+) -> str | None:
+    """Why a run in `environments`, which were made from `source`, could not be resumed exactly; None where it can.
+
+    Two instances are made and looked at, where those of the training are: in this process, or in one each.
+    """
+    if isinstance(environments, VectorEnvironments):
+        return environments.why_inexact
+    try:
+        remake(source)
+    except UserError as error:
+        return str(error).partition(" - give ")[0]
+    space = copy.deepcopy(environments.action_space)
+    space.seed(derived_seed(seed, "actions on trial"))
+    actions = [np.asarray(space.sample())[None] for _ in range(STEPS + STEPS_BETWEEN)]
+    with contextlib.ExitStack() as closing:
+        closing.callback(global_randomness())
+        try:
+            used, fresh = (
+                _instance(source, environments, seed, supervision, closing) for _ in range(2)
+            )
+            if used.envs[0].unwrapped is fresh.envs[0].unwrapped:
+                return "there is only one instance of the environment"
+            closing.enter_context(watched([used, fresh], supervision.timeout))
+            return _compared(used, fresh, actions)
+        except TooLong as long:
+            return f"unknown: the start-up probe was stopped: {long}"
+        except UserError as error:
+            return f"unknown: a second instance cannot be created for the probe ({str(error).partition(' - give ')[0]})"
+        except EnvironmentFault as fault:  # the training's own error will say more
+            return f"an episode on trial failed{f' at step {fault.episode.step}' if fault.episode else ''}"
+
+
+def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False) -> str | None:
+    """What will be done to an environment that may be more than a simulation; None for those that are known to be one.
+
+    is_resumed: the run was begun before, and a given object is only compared with a copy.
+    """
+    if _is_simulation(source):
+        return None
+    if not isinstance(source, gymnasium.Env | VectorEnv):
+        where = f"in 2 further instances of {name} ({MOST_STEPS} if they differ)"
+        text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
+    else:
+        given = f"up to {TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
+        if is_resumed:
+            text = f"comparison with a copy: {given} and {TRIAL_STEPS} in a copy, at most {3 * PLAY_SECONDS:.0f} s"
+        else:  # the third play of a trial is only needed where the copy differs, and then there is no probe
+            seconds = 2 * PLAY_SECONDS + SECONDS
+            text = f"start-up probe: {given} and {TRIAL_STEPS + MOST_STEPS} in copies of it, at most {seconds:.0f} s"
+    return text if is_resumed else f"{text}; probe off leaves it out"
+
+
+def _is_simulation(source: EnvironmentSource) -> bool:
+    """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
+    if isinstance(source, AtariGame):
+        return True
+    name = source.id if isinstance(source, Registered) else source
+    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
+    return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")
+
+
+def _instance(
+    source: EnvironmentSource,
+    like: Environments,
+    seed: int,
+    supervision: Supervision,
+    closing: contextlib.ExitStack,
+) -> SerialEnvironments:
+    """One more, where those it is `like` are. Raises `UserError`."""
+    make_it = partial(make_another, source)
+    if isinstance(like, AsyncEnvironments):
+        environments: SerialEnvironments = AsyncEnvironments(
+            make_it, 1, seed, "trial", replace(supervision, restart=False)
+        )
+    else:
+        env = make_it()
+        if any(env.unwrapped is theirs.unwrapped for theirs in getattr(like, "envs", ())):
+            raise UserError("it is the training's own that is given again")
+        environments = SerialEnvironments([env], seed, "trial")
+    closing.callback(
+        close_quietly, environments
+    )  # the training will close some of these, too, and say so
+    freeze_statistics(environments.envs[0])
+    return environments
+
+
+def _compared(
+    used: SerialEnvironments, fresh: SerialEnvironments, actions: list[Array]
+) -> str | None:
+    budget = Budget(ALL_STEPS)
+    first, second = (
+        _play(environments, "trial", actions[:STEPS], budget) for environments in (used, fresh)
+    )
+    if first != second:
+        step = _first_difference(first, second)
+        again = [
+            _play(environments, "trial", actions[:STEPS], budget) for environments in (used, fresh)
+        ]
+        if again == [first, second]:
+            return f"{DIFFERENT} at step {step} of an episode with the same seed and actions"
+        return (
+            f"nondeterministic: two episodes with the same seed and actions differ at step {step}"
+        )
+    _play(used, "life before", actions[STEPS:], budget)
+    third = _play(used, "trial", actions[:STEPS], budget)
+    if third != second:
+        step = _first_difference(third, second)
+        return f"history-dependent: an episode differs at step {step} in an instance that has lived through others"
+    return None
+
+
+def _play(
+    environments: SerialEnvironments, stream: str, actions: list[Array], budget: Budget
+) -> list[tuple[int, bytes]]:
+    """All that is seen of the first episodes of a stream of seeds: the step of its episode, and what came to the agent.
+
+    Raises `TooLong`.
+    """
+    environments.reseed(stream)
+    with budget.step():
+        seen = [(0, environments.reset().tobytes())]
+    for action in actions:
+        step = int(environments.book.length[0]) + 1
+        with budget.step():
+            transition = environments.step(action)
+        parts = (
+            transition.next_observation,
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+        )
+        seen.append((step, b"".join(part.tobytes() for part in parts)))
+        if environments.finished:
+            seen.append((0, environments.observation.tobytes()))
+    return seen
+
+
+def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]]) -> int:
+    return next((mine or theirs)[0] for mine, theirs in zip_longest(one, other) if mine != theirs)

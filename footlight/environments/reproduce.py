@@ -1,0 +1,262 @@
+"""What an environment that failed leaves behind, and the same episode once more: `footlight replay CRASH_DIR`.
+
+A folder holds `fault.json` (which environment, the seed of the episode, the step, the message) and `actions.safetensors` (all
+actions of the episode, the failing one included). Both are data: reading them runs nothing but the environment that they name.
+"""
+
+import contextlib
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
+
+from footlight.contexts import closing
+from footlight.environments.episodes import EpisodeBook
+from footlight.environments.make import EnvironmentSource, configured, make_one, require_allowed
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.watchdog import watched
+from footlight.environments.workers import AsyncEnvironments, Supervision
+from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError, counted
+from footlight.storage import schemas
+from footlight.storage.files import (
+    MOST_BYTES,
+    make_own_folder,
+    read_file,
+    read_json,
+    replace_text,
+    user_path,
+)
+from footlight.storage.schemas import ACTIONS, FAULT
+from footlight.types import Array
+
+FORMAT_VERSION = 1
+MAX_KEPT = 100  # episodes kept of the faults that a run survives; each of these faults is reported
+SAY_EVERY = 100  # later faults are reported once per this many
+SETTINGS = (
+    "environment",
+    "environment_source",
+    "environment_config",
+    "env_kwargs",
+)  # what config.json and fault.json say alike
+
+
+@contextlib.contextmanager
+def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
+    """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
+
+    config: the content of the run's `config.json`. known_as: the folder as messages name it.
+    The fault's message then names the command that reproduces the episode and the one that continues the run. If the folder
+    cannot be written, the fault is unchanged.
+    """
+    try:
+        yield
+    except EnvironmentFault as fault:
+        folder = keep(fault, run_dir, config)
+        if folder is not None and fault.episode is not None and fault.episode.actions is not None:
+            fault.args = (
+                f"{fault}\nsee it again: footlight replay {shlex.quote(str(known_as / 'crash' / folder.name))}",
+            )
+        if config.get("on_env_fault") != "new-episode":
+            command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
+            fault.args = (f"{fault}\ncontinue without this episode: {command}",)
+        raise
+
+
+def keep(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
+    """Write the episode of a fault into a folder in `run_dir`/crash. Return it; None without an episode or on failure."""
+    if fault.episode is None:
+        return None
+    folder = run_dir / "crash" / _name(fault.episode)
+    try:
+        make_own_folder(folder.parent)
+        _write(folder, fault.episode, str(fault), config)
+    except (OSError, SafetensorError, StorageFault):
+        return None
+    return folder
+
+
+class SurvivedFaults:
+    """Counts and reports the environment faults that a run survives, and keeps the first of them."""
+
+    def __init__(
+        self, run_dir: Path, config: Mapping[str, Any], say: Callable[[str], None]
+    ) -> None:
+        self.count = 0
+        self._run_dir, self._config, self._say = run_dir, config, say
+
+    def __call__(self, fault: EnvironmentFault, instead: str = "a new episode begins") -> None:
+        """Record a fault. `instead`: what happens in place of what failed."""
+        self.count += 1
+        where = None
+        if self.count <= MAX_KEPT:
+            where = keep(fault, self._run_dir, self._config)
+        if self.count <= MAX_KEPT or self.count % SAY_EVERY == 0:
+            what = str(fault).rpartition(" - ")[0]
+            kept_in = f"crash/{where.name}" if where else "not kept"
+            self._say(f"{what} - {instead} (fault {self.count}; {kept_in})")
+
+
+def _name(episode: FailedEpisode) -> str:
+    """Of its folder: `env-3-episode-17`; the stream of seeds comes before it where it is not that of the training."""
+    stream = "" if episode.stream == "episode" else re.sub(r"\W+", "-", episode.stream) + "-"
+    return (
+        f"{stream}{'all' if episode.env is None else f'env-{episode.env}'}-episode-{episode.index}"
+    )
+
+
+def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[str, Any]) -> None:
+    actions = episode.actions
+    known = {name: config[name] for name in SETTINGS if name in config}
+    place = asdict(episode) | {
+        "action": None if episode.action is None else np.asarray(episode.action).tolist()
+    }
+    record = {
+        "format_version": FORMAT_VERSION,
+        **known,
+        **place,
+        "actions": None if actions is None else ACTIONS,
+        "message": message,
+    }
+    make_own_folder(folder)
+    if actions is not None:
+        save_file({"actions": np.array(actions, order="C")}, folder / ACTIONS)
+    replace_text(folder / FAULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What happened when the episode of a fault was played again."""
+
+    steps: int
+    """That were made before it failed or ended, or before there were no more actions."""
+    actions: int
+    """That there were, the one included at which it failed before."""
+    fault: EnvironmentFault | None
+    """What went wrong now; None: nothing did."""
+
+    def __str__(self) -> str:
+        if self.fault is not None and self.fault.episode is not None:
+            what = (
+                "the fault happened again"
+                if self.steps == self.actions
+                else f"a fault happened (it was at step {self.actions})"
+            )
+            return f"{what} at step {self.steps}: {self.fault.episode.what}"
+        end = (
+            f", where the episode ended ({self.actions} were recorded)"
+            if self.steps < self.actions
+            else ""
+        )
+        return f"played {counted(self.steps, 'step')}{end}, and nothing happened"
+
+
+def replay(
+    path: str | Path,
+    environment: EnvironmentSource | None = None,
+    *,
+    timeout: float = Supervision.timeout,
+    allow_env_import: str | None = None,
+) -> Replay:
+    """Play the episode again that a fault left in the folder `path`, with the same seed and the same actions.
+
+    environment: where the recorded one was a Python object; an environment that is given is stepped in this process, any other
+    one in a process of its own, so that it may die. timeout: seconds after which it counts as hanging; 0: never.
+    allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
+    Raises `UserError` for a folder that cannot be used.
+    """
+    folder = user_path(path)
+    record = read(folder)
+    source = _source(folder, record, allow_env_import) if environment is None else environment
+    actions, seed = _episode(folder, record)
+    with closing(_environments(source, timeout)) as environments:
+        wanted = environments.spaces.action.shape
+        if actions.shape[1:] != wanted:
+            raise UserError(
+                f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted} - "
+                "give the environment that failed"
+            )
+        environments.book = _OneEpisode(seed)
+        fault = None
+        with watched([environments], timeout):
+            try:
+                environments.replay(0, actions)
+            except EnvironmentFault as error:
+                fault = error
+        return Replay(int(environments.book.length[0]), len(actions), fault)
+
+
+class _OneEpisode(EpisodeBook):
+    """That begins with a given seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(1, seed, "episode")
+
+    def episode_seed(self, env: int) -> int:
+        return self.seed
+
+
+def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironments:
+    if isinstance(source, VectorEnv):
+        raise UserError(
+            "a vector environment cannot play a single episode - give a function that makes one environment"
+        )
+    if isinstance(source, gymnasium.Env):
+        return SerialEnvironments([source], 0, "episode", owned=False)
+    return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What a fault has left in `folder`, but for the actions. Raises `UserError`."""
+    record = read_json(folder / FAULT)
+    version = record.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight"
+        )
+    schemas.require(record, schemas.Fault, folder / FAULT)
+    return record
+
+
+def _source(
+    folder: Path, record: Mapping[str, Any], allow_env_import: str | None
+) -> EnvironmentSource:
+    """The environment that the folder names. Raises `UserError`."""
+    name = record.get("environment", "?")
+    if record.get("environment_source") != "id":
+        raise UserError(
+            f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
+        )
+    require_allowed(folder, record, allow_env_import)
+    return configured(name, record.get("environment_config"), record.get("env_kwargs"))
+
+
+def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
+    """Actions and seed. Raises `UserError`."""
+    if record["actions"] is None or record["seed"] is None:
+        raise UserError(
+            f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own - "
+            "look for it in an environment of its own"
+        )
+    try:
+        actions = load(read_file(folder / ACTIONS, MOST_BYTES))["actions"]
+    except (LookupError, ValueError, TypeError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it from a copy"
+        ) from error
+    if actions.dtype.kind not in "biuf":
+        raise UserError(
+            f"{folder / ACTIONS} is broken - its actions are {actions.dtype}, no numbers - restore it from a copy"
+        )
+    return actions, record["seed"]

@@ -1,0 +1,1 @@
+"""Plots, progress, videos, the critic probe, ONNX."""

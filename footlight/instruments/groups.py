@@ -1,0 +1,199 @@
+"""Which runs belong together in a plot: found in folders, and grouped by what differs in their configuration."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from footlight.config.fields import describe_value
+from footlight.errors import UserError, counted
+from footlight.runs.read import RunRecord, read_run
+from footlight.storage.files import user_path
+
+# Keys of config.json that do not make two runs different experiments: their values may vary within a group of seeds. Keys that
+# are not named here, such as those of later versions, do: runs that differ are never averaged unnoticed.
+_IRRELEVANT = {
+    "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset", "resume", "config",
+    "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_time", "video_every", "overlay", "vectorization",
+    "env_timeout", "probe", "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
+    "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run in a plot, and the label that the user has given it."""
+
+    record: RunRecord
+    label: str | None = None
+
+    @property
+    def algorithm(self) -> str:
+        """The name, as titles have it."""
+        name = str(self.record.config["algorithm"])
+        return name.upper() if len(name) <= 4 else name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything configured that makes the run an experiment of its own."""
+        config = self.record.config
+        settings = {key: value for key, value in config.items() if key not in _IRRELEVANT}
+        fields = config.get("config")
+        fields = fields if isinstance(fields, Mapping) else {}
+        if any(
+            value == "linear" or (key.startswith("final_") and value is not None)
+            for key, value in fields.items()
+        ):
+            settings["steps"] = config.get("steps")  # of a schedule, which a longer run stretches
+        environment = (
+            settings.pop("environment_config", None) or {},
+            settings.pop("env_kwargs", None) or {},
+        )
+        for nested in (*environment, fields):
+            settings |= nested
+        return settings
+
+
+def find_members(
+    runs: Any, labels: Sequence[str] | None, notice: Callable[[str], None]
+) -> tuple[list[Member], list[str] | None]:  # fmt: skip
+    """The runs in what `plot` was given, each once, and the labels that are left for groups.
+
+    runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these. Runs found below a folder that
+    cannot be read are skipped, and `notice` is told. Raises `UserError`.
+    """
+    inputs = (
+        [runs]
+        if isinstance(runs, str | os.PathLike) or hasattr(runs, "folder") or _is_returns(runs)
+        else list(runs)
+    )
+    if not inputs:
+        raise UserError(
+            "there is nothing to plot - no run was given - give at least one run folder"
+        )
+    per_input = labels if labels is not None and len(labels) == len(inputs) else None
+    members: dict[Any, Member] = {}
+    for index, item in enumerate(inputs):
+        label = None if per_input is None else per_input[index]
+        for key, record in _records(item, index, notice):
+            members.setdefault(key, Member(record, label))
+    return list(members.values()), None if labels is None or per_input is not None else list(labels)
+
+
+def _records(
+    item: Any, index: int, notice: Callable[[str], None]
+) -> Iterator[tuple[Any, RunRecord]]:
+    item = getattr(item, "folder", item)
+    if isinstance(item, str | os.PathLike):
+        folder = user_path(os.fspath(item))
+        if not folder.is_dir() or (folder / "config.json").exists():
+            yield folder.resolve(), read_run(folder)
+            return
+        found = list(_run_folders(folder))
+        if not found:
+            raise UserError(
+                f"{folder} is not a run folder, and holds none - there is no config.json in it or below - "
+                "give the folder that `footlight train` printed"
+            )
+        for each in found:
+            try:
+                record = read_run(each)
+            except UserError as error:
+                notice(f"skipped: {error}")
+                continue
+            if record.evaluations or record.episodes or record.metrics:
+                yield each.resolve(), record
+            else:
+                notice(f"skipped: {each} has nothing to plot yet")
+        return
+    try:
+        returns = np.asarray(item, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{item!r:.60} is not a run - give a run folder, a Run, or a sequence of returns"
+        ) from None
+    if returns.ndim not in (1, 2):
+        raise UserError(
+            f"returns have shape {returns.shape} - give one per episode [episodes], or several runs [runs, episodes]"
+        )
+    for number, row in enumerate(np.atleast_2d(returns)):
+        rows = [
+            {"step": episode, "return": value}
+            for episode, value in enumerate(row.tolist(), start=1)
+        ]
+        config = {"algorithm": f"returns {index + 1}", "environment": "", "seed": number}
+        yield (index, number), RunRecord(Path(f"returns {index + 1}"), config, [], rows, [], None)
+
+
+def _is_returns(item: Any) -> bool:
+    """Whether this is a sequence of numbers, or an array."""
+    if isinstance(item, np.ndarray):
+        return item.dtype != object
+    return (
+        isinstance(item, list | tuple)
+        and bool(item)
+        and all(isinstance(value, int | float | np.number) for value in item)
+    )
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    """Run folders below `folder`, in order of their numbers and names. Symbolic links are not followed."""
+    for path, names, files in os.walk(folder):
+        if "config.json" in files:
+            names.clear()
+            yield Path(path)
+        names[:] = sorted(
+            (name for name in names if not name.startswith(".")),
+            key=lambda name: (int(name) if name.isdigit() else -1, name),
+        )
+
+
+def group(members: Sequence[Member]) -> dict[str, list[Member]]:
+    """Runs of one environment by label: the user's, or the algorithm and what differs in its configuration between the runs."""
+    names = {member.algorithm for member in members}
+    groups: dict[str, list[Member]] = {}
+    for name in dict.fromkeys(member.algorithm for member in members):
+        own = [member for member in members if member.algorithm == name]
+        varied = _varied([member.settings for member in own if member.label is None])
+        for member in own:
+            values = [
+                f"{key} {_shown(member.settings[key])}" for key in varied if key in member.settings
+            ]
+            if len(names) > 1 or not values:
+                values.insert(0, name)
+            groups.setdefault(
+                ", ".join(values) if member.label is None else member.label, []
+            ).append(member)
+    return groups
+
+
+def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys with several values. A key that some lack, such as those of earlier versions, may have one value only."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    return [
+        key
+        for key in keys
+        if len({json.dumps(each[key], sort_keys=True) for each in settings if key in each}) > 1
+    ]
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else describe_value(tuple(value) if isinstance(value, list) else value)
+    )
+
+
+def count(members: Sequence[Member]) -> str:
+    """How many there are, in words. Runs that share a seed are not independent samples, so they are not called seeds."""
+    word = (
+        "seed"
+        if len({member.record.config["seed"] for member in members}) == len(members)
+        else "run"
+    )
+    return counted(len(members), word)

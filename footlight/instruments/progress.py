@@ -1,0 +1,307 @@
+"""The display of a training: a live one on a terminal, plain lines everywhere else, nothing when quiet."""
+
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from footlight.errors import counted, printable
+
+WINDOW = 30.0  # seconds over which steps/s is measured
+SAMPLE_EVERY = 0.25  # seconds between its measurements
+KNOWN_AFTER = 3.0  # seconds after the first update before the time left is shown
+SHORTEST_PAUSE, LONGEST_PAUSE = (
+    2.0,
+    60.0,
+)  # seconds between plain lines; in between, a tenth of the time so far
+LINE_WIDTH = 100
+MEAN_OF = 100  # episodes
+COLUMNS = {
+    "steps/s": 9,
+    "time left": 9,
+    "return": 9,
+    f"mean of {MEAN_OF}": 11,
+    "evaluation": 10,
+}  # of plain lines
+
+
+class _Console(Console):
+    """A console that goes on in silence when its reader, such as `head`, has left: the run is worth more than its picture."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Let what is written from here on, and what waits, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Display:
+    """Progress of a training run; use it as a context manager.
+
+    `total_steps` and `start_step` (of a resumed run) are environment steps. Without `console` it writes to standard output. On a
+    terminal Rich redraws the display four times a second. Elsewhere it prints a table: a header, then a line every two seconds,
+    less often in long runs, and one at the end. `quiet` prints nothing.
+    """
+
+    _started: float
+    _next_sample: float
+    _next_line: float
+
+    def __init__(
+        self,
+        total_steps: int,
+        start_step: int = 0,
+        quiet: bool = False,
+        console: Console | None = None,
+    ) -> None:
+        self._total = total_steps
+        self._step = start_step
+        self._quiet = quiet
+        self._console = console or _Console()
+        self._returns: deque[float] = deque(maxlen=MEAN_OF)
+        self._values: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
+        self._rate: float | None = None
+        self._updates: int | None = None
+        self._learning = False
+        self._activity = ""
+        self._live: Live | None = None
+        self._stale = self._has_header = False
+        self._start_clock()
+
+    def __enter__(self) -> Self:
+        self._start_clock()
+        if not self._quiet and self._console.is_interactive:
+            self._live = Live(
+                console=self._console, refresh_per_second=4, get_renderable=self._render
+            )
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        live, self._live = self._live, None
+        try:
+            self._measure()
+        finally:
+            if live is not None:
+                live.stop()
+            elif self._stale and not self._quiet:
+                self._print_line()
+
+    def update(
+        self,
+        step: int,
+        *,
+        updates: int | None = None,
+        returns: Iterable[float] = (),
+        evaluation_return: float | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Update the display at `step`; values stay until they are replaced. Cheap enough for every step.
+
+        updates: gradient updates so far; None: one per step. returns: of the episodes that have just ended.
+        """
+        self._step = step
+        self._stale = True
+        now = time.monotonic()
+        self._follow_updates(now, step if updates is None else updates)
+        if new := list(returns):
+            self.show_returns([*self._returns, *new])
+        # Rich draws from its own thread: dictionaries are replaced, never changed under its eyes.
+        if evaluation_return is not None:
+            self._values = {**self._values, "evaluation": evaluation_return}
+        if metrics:
+            self._metrics = {**self._metrics, **metrics}
+        self._refresh(now)
+
+    def show_returns(self, returns: Sequence[float]) -> None:
+        """Show the last of these returns, and the mean of the last 100."""
+        self._returns = deque(returns, maxlen=MEAN_OF)
+        if self._returns:
+            mean = sum(self._returns) / len(self._returns)
+            self._values = {**self._values, "return": self._returns[-1], f"mean of {MEAN_OF}": mean}
+
+    @contextlib.contextmanager
+    def activity(
+        self, text: str, total: int, goes_on: Callable[[], bool]
+    ) -> Iterator[Callable[[int], bool]]:
+        """Show `text`, and a count if `total` > 1, during something other than training, such as an evaluation.
+
+        Yields a function to call often with the number of completed parts, which returns `goes_on()`. This time is excluded
+        from steps/s.
+        """
+        began = time.monotonic()
+
+        def progress(completed: int) -> bool:
+            self._activity = text if total == 1 else f"{text} {min(completed + 1, total)}/{total}"
+            self._refresh(time.monotonic())
+            return goes_on()
+
+        try:
+            yield progress
+        finally:
+            self._activity = ""
+            self._paused += time.monotonic() - began
+
+    def say(self, text: str) -> None:
+        """Print `text` above the live display if there is one, without control characters."""
+        if self._quiet:
+            return
+        try:
+            self._console.print(
+                printable(text, self._console.encoding),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        except OSError:  # the disk that it goes to is full
+            self._quiet = True
+            if self._console.file is sys.stdout:
+                _discard_output()
+
+    def _start_clock(self) -> None:
+        self._started = time.monotonic()
+        self._paused = 0.0  # seconds of activities, which are not training
+        self._latest = (
+            0.0,
+            self._step,
+        )  # seconds of training, and the step, at which the next sample is taken
+        self._samples = deque([self._latest])
+        self._next_sample = self._started + SAMPLE_EVERY
+        self._next_line = self._started + SHORTEST_PAUSE
+
+    def _follow_updates(self, now: float, updates: int) -> None:
+        """Measure from the first update on, and only right after an update.
+
+        Steps before the first one are far faster than those to come, and the first one is far slower. Algorithms that collect
+        many steps for an update alternate between fast steps and slow updates: only whole cycles have a meaningful rate.
+        """
+        is_new = self._updates is not None and updates != self._updates
+        if is_new or not self._learning:
+            self._latest = now - self._started - self._paused, self._step
+        if is_new and not self._learning:
+            self._learning = True
+            self._samples = deque([self._latest])
+        self._updates = updates
+
+    def _refresh(self, now: float) -> None:
+        if now >= self._next_sample:
+            self._measure()
+            self._next_sample = now + SAMPLE_EVERY
+        if now >= self._next_line and self._live is None and not self._quiet:
+            self._print_line()
+            self._next_line = now + min(
+                max(SHORTEST_PAUSE, (now - self._started) / 10), LONGEST_PAUSE
+            )
+
+    def _measure(self) -> None:
+        trained_for, step = self._latest
+        if trained_for <= self._samples[-1][0]:
+            return
+        self._samples.append(self._latest)
+        # The oldest sample kept is the last one outside the window, so that rare updates still span a whole window.
+        while len(self._samples) > 2 and trained_for - self._samples[1][0] >= WINDOW:
+            self._samples.popleft()
+        then, old_step = self._samples[0]
+        if step > old_step:
+            self._rate = (step - old_step) / (trained_for - then)
+
+    def _time_left(self) -> str:
+        """Time that the remaining steps will take, with a share for activities as so far; empty until it is known."""
+        trained_for = self._samples[-1][0]
+        if (
+            not self._learning
+            or self._rate is None
+            or trained_for - self._samples[0][0] < KNOWN_AFTER
+        ):
+            return ""
+        left = max(self._total - self._step, 0) / self._rate
+        return _duration(left * (1 + self._paused / trained_for))
+
+    def _print_line(self) -> None:
+        width = max(len(f"{self._total:,}"), len("step"))
+        if not self._has_header:
+            self._has_header = True
+            self.say(
+                "  ".join(
+                    [f"{'step':>{width}}", *(f"{name:>{size}}" for name, size in COLUMNS.items())]
+                )
+            )
+        rate = "" if self._rate is None else _number(self._rate)
+        cells = {"steps/s": rate, "time left": self._time_left()}
+        cells |= {name: _number(value) for name, value in self._values.items()}
+        row = [
+            f"{self._step:>{width},}",
+            *(f"{cells.get(name) or '-':>{size}}" for name, size in COLUMNS.items()),
+        ]
+        for more in (
+            [self._activity]
+            if self._activity
+            else [f"{name} {_number(value)}" for name, value in self._metrics.items()]
+        ):
+            if len("  ".join([*row, more])) <= LINE_WIDTH:
+                row.append(more)
+        self.say("  ".join(row))
+        self._stale = False
+
+    def _render(self) -> RenderableType:
+        head = Table.grid(padding=(0, 2), expand=True)
+        head.add_column(ratio=1)
+        bar = ProgressBar(total=max(self._total, 1), completed=self._step)
+        facts = [f"{self._step:,}/{self._total:,} steps"]
+        if self._rate is not None:
+            facts.append(f"{_number(self._rate)} steps/s")
+        if left := self._time_left():
+            facts.append(f"{left} left")
+        if activity := self._activity:
+            facts = [facts[0], activity]
+        for _ in facts:
+            head.add_column(no_wrap=True, justify="right")
+        head.add_row(bar, *facts)
+        rows: list[RenderableType] = [head]
+        names = {
+            "return": "training return",
+            f"mean of {MEAN_OF}": f"mean over {counted(len(self._returns), 'episode')}",
+        }
+        values = {names.get(name, name): value for name, value in self._values.items()}
+        for cells, style in ((values, "bold"), (self._metrics, "")):
+            if cells:
+                rows.append(_row(cells, style))
+        return Group(*rows)
+
+
+def _row(values: Mapping[str, float], style: str) -> Columns:
+    cells = [
+        Text.assemble((name, "dim"), " ", (_number(value), style)) for name, value in values.items()
+    ]
+    return Columns(cells, padding=(0, 3))
+
+
+def _number(value: float) -> str:
+    """Four digits that can be read at a glance: 1.234, -512.3, 12,346."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"

@@ -1,0 +1,1 @@
+"""Agents, policies and their compiled updates."""

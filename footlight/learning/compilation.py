@@ -1,0 +1,177 @@
+"""One graph from an update: the only file that knows the compiler.
+
+`torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a second agent of another size
+the first one's kernels. An update here is a function of tensors of fixed shapes that works in place, so it is traced directly
+(`make_fx`), made functional, and given to Inductor: one callable per agent, no guards, nothing to recompile.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from footlight.errors import UserError, in_short
+
+_LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
+LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
+
+
+class CompilerMissing(Exception):
+    """The graph cannot be compiled on this machine; the message says why. The eager update does the same, slower."""
+
+
+def compile_in_place(
+    function: Callable[..., None], tensors: Sequence[Tensor]
+) -> Callable[[], None]:
+    """`function(*tensors)`, which changes some of these tensors in place, as one compiled call without arguments.
+
+    Nothing is run or changed by compiling. Raises `CompilerMissing`.
+    """
+    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise CompilerMissing("there is no C++ compiler (g++)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler's own making
+            graph = _inductor(function, tensors)
+    except UserError:  # the function's own message
+        raise
+    except Exception as error:  # whatever an optimisation stumbles over, the run goes on without it
+        raise CompilerMissing(f"the compiler failed ({in_short(error):.140})") from error
+
+    def step() -> None:
+        graph([*tensors])  # the callee empties the list it is given
+
+    return step
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep up to 256 MiB of freed memory for what comes next, rather than give it back to the system.
+
+    An update on pictures frees 20 MB of intermediate results, and takes them again in the next one: fetching these anew, page by
+    page, would cost a quarter of its time. Nothing happens where the C library has no such setting.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_LARGEST_KEPT, 32 << 20)
+        library.mallopt(_MOST_KEPT, 256 << 20)
+
+
+def _inductor(
+    function: Callable[..., None], tensors: Sequence[Tensor]
+) -> Callable[[list[Tensor]], Any]:
+    # Imported here: 3 s that a short eager run never pays.
+    from torch._guards import TracingContext, tracing
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.func import functionalize
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    def returning_tuple(*inputs: Tensor) -> tuple[()]:
+        function(*inputs)
+        return ()
+
+    fake_mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    fakes = [fake_mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
+    with fake_mode, torch.no_grad():
+        functional = functionalize(returning_tuple, remove="mutations")
+        graph = make_fx(functional, decomposition_table={**select_decomp_table(), **_products()})(
+            *fakes
+        )
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
+        compiled: Callable[[list[Tensor]], Any] = compile_fx_inner(graph, fakes, cpp_wrapper=True)
+    return compiled
+
+
+def _settings() -> AbstractContextManager[None]:
+    import torch._inductor.config as config
+
+    # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already: half of the first start.
+    # Threads are for matrix products: an element-wise kernel with less than 32,768 numbers a thread waits longer than it works.
+    # A C++ wrapper around the kernels saves a third of the time of a small update, and is quicker to compile than a Python one.
+    settings: AbstractContextManager[None] = config.patch(
+        {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
+    )
+    return settings
+
+
+def _products() -> dict[Any, Callable[..., Any]]:
+    """What large matrix products become: oneDNN's, where MKL, which torch takes for them, is twice as slow."""
+    aten = torch.ops.aten
+    return (
+        {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
+        if _mkl_is_slow()
+        else {}
+    )
+
+
+def _mkl_is_slow() -> bool:
+    """Whether this is a processor of another maker than MKL's."""
+    try:
+        is_intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_both and not is_intel
+
+
+def _is_large(a: Tensor, b: Tensor) -> bool:
+    on_cpu = a.device.type == "cpu" and a.dtype == b.dtype == torch.float32
+    return on_cpu and a.shape[-2] * a.shape[-1] * b.shape[-1] >= LARGE_PRODUCT
+
+
+def _mm(a: Tensor, b: Tensor) -> Any:
+    return _linear()(a, b.mT, None) if _is_large(a, b) else NotImplemented
+
+
+def _addmm(bias: Tensor, a: Tensor, b: Tensor, **scales: Any) -> Any:
+    return (
+        _linear()(a, b.mT, bias)
+        if _is_large(a, b) and bias.dim() == 1 and not scales
+        else NotImplemented
+    )
+
+
+def _bmm(a: Tensor, b: Tensor) -> Any:
+    if not _is_large(a, b):
+        return NotImplemented
+    return torch.stack([_linear()(one, other.mT, None) for one, other in zip(a, b, strict=True)])
+
+
+@functools.cache
+def _linear() -> Any:
+    """`a @ weight.mT + bias` by oneDNN as an operator, for Inductor's own keeps to weights that never change."""
+    from torch._inductor.ir import ExternKernel, FixedLayout, TensorBox
+    from torch._inductor.lowering import register_lowering
+    from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
+
+    @torch.library.custom_op("footlight::linear", mutates_args=())
+    def linear(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, weight, bias, "none", [], "")
+        return product
+
+    @linear.register_fake
+    def _(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return a.new_empty(a.shape[0], weight.shape[0])
+
+    @register_lowering(torch.ops.footlight.linear.default, type_promotion_kind=None)
+    def _(a: Any, weight: Any, bias: Any) -> Any:
+        given = [ExternKernel.realize_input(x) for x in (a, weight, bias) if x is not None]
+        layout = FixedLayout(a.get_device(), a.get_dtype(), [a.get_size()[0], weight.get_size()[0]])
+        settings = ["none", [-1], ""]  # nothing is done to the product afterwards
+        product = LinearUnary(layout, given, settings if bias is not None else [None, *settings])
+        return TensorBox.create(_create_output_node(product))  # type: ignore[no-untyped-call]
+
+    return torch.ops.footlight.linear.default

@@ -1,0 +1,178 @@
+"""Running statistics of observations and rewards: part of the agent, saved with it, frozen in evaluation.
+
+What is stored stays raw; batches are normalised on their way into an update, observations on their way to the policy, all with
+the statistics of that moment.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight.types import Array, FloatArray, Spaces, Transition
+
+CUT_OFF = 10.0
+_EPSILON = 1e-8
+LARGE = (
+    1e3  # from here on, the scale of observations or rewards is the likely cause of a divergence
+)
+
+
+class RunningMoments:
+    """Count, mean and sum of squared deviations of everything seen, in float64 (Welford 1962; groups: Chan et al. 1983)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.count = np.zeros(1)
+        self.mean = np.zeros(shape)
+        self.squares = np.zeros(shape)
+
+    def add(self, values: Array) -> None:
+        """Values [n, *shape]."""
+        number = len(values)
+        if number == 0:
+            return
+        if number == 1:  # the same numbers, sooner: streams come one by one
+            mean, squares = values[0].astype(np.float64), 0.0
+        else:
+            mean = values.mean(0, dtype=np.float64)
+            squares = ((values - mean) ** 2).sum(0)
+        before, difference = float(self.count[0]), mean - self.mean
+        total = before + number
+        self.squares += squares + difference**2 * (before * number / total)
+        self.mean += difference * (number / total)
+        self.count[:] = total
+
+    @property
+    def variance(self) -> Array:
+        """Of the population; 1 before there are two values."""
+        return self.squares / self.count if self.count[0] > 1 else np.ones_like(self.squares)
+
+
+class Normaliser:
+    """What a config's `Normalisation` asks for, for the environments of one agent."""
+
+    def __init__(
+        self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool,
+        reward_bound: float | None = None, sums_rewards: bool = False, restarts_at_end: bool = False,
+    ) -> None:  # fmt: skip
+        """Initialize empty statistics.
+
+        reward_bound: normalized rewards are clipped at plus and minus this; None: not at all.
+        sums_rewards: whether the buffer adds rewards up before they are normalized. Then each of them is
+        clipped on its way into the buffer, and otherwise on its way into an update.
+        restarts_at_end: whether the discounted return begins again at the last step of an episode, as in
+        Elsayed et al. 2024, instead of after it.
+        """
+        self.gamma, self.observations, self.rewards = gamma, observations, rewards
+        self.reward_bound, self.sums_rewards, self.restarts_at_end = (
+            reward_bound,
+            sums_rewards,
+            restarts_at_end,
+        )
+        self.observation_moments = RunningMoments(spaces.observation_shape)
+        self.return_moments = RunningMoments(())
+        self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
+        # What is subtracted and multiplied with, in the form that updates and policies take
+        self.mean: FloatArray = np.zeros(spaces.observation_shape, np.float32)
+        self.scale: FloatArray = np.ones(spaces.observation_shape, np.float32)
+        self.reward_scale: FloatArray = np.ones(1, np.float32)
+
+    def learn(self, transition: Transition) -> Transition:
+        """Update the statistics with one step of each environment. Return the step as it is to be stored."""
+        valid = slice(None) if transition.valid is None else transition.valid
+        if self.observations:
+            self.observation_moments.add(transition.observation[valid])
+            self.mean[...] = self.observation_moments.mean
+            self.scale[...] = 1 / np.sqrt(self.observation_moments.variance + _EPSILON)
+        if self.rewards:
+            ended = transition.terminated | transition.truncated
+            if self.restarts_at_end:
+                self.discounted_return[ended] = 0
+            self.discounted_return[valid] = (
+                self.gamma * self.discounted_return[valid] + transition.reward[valid]
+            )
+            self.return_moments.add(self.discounted_return[valid])
+            if not self.restarts_at_end:
+                self.discounted_return[ended] = 0
+            varies = (
+                self.return_moments.squares > 0
+            )  # equal rewards have no spread to divide by, and stay as they are
+            self.reward_scale[:] = (
+                1 / np.sqrt(self.return_moments.variance + _EPSILON) if varies else 1.0
+            )
+            if self.reward_bound is not None and self.sums_rewards:
+                bound = self.reward_bound / self.reward_scale
+                return transition._replace(reward=transition.reward.clip(-bound, bound))
+        return transition
+
+    def observation(self, observation: Array) -> Array:
+        """Observations [E, ...] as the policy sees them."""
+        if not self.observations:
+            return observation
+        seen = observation.astype(np.float32, copy=False)
+        return np.minimum(np.maximum((seen - self.mean) * self.scale, -CUT_OFF), CUT_OFF)
+
+    def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
+        """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""
+        mean, scale, reward_scale = tensors
+        changes = {}
+        for name, value in batch._asdict().items():
+            if self.observations and name.endswith("observation"):
+                changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+            if self.rewards and name.endswith("reward"):
+                scaled, bound = (
+                    value * reward_scale,
+                    None if self.sums_rewards else self.reward_bound,
+                )
+                changes[name] = scaled if bound is None else scaled.clamp(-bound, bound)
+        return batch._replace(**changes)
+
+    def tensors(self) -> list[Tensor]:
+        """Mean, scale and reward scale as tensors on the same memory."""
+        return [torch.from_numpy(array) for array in (self.mean, self.scale, self.reward_scale)]
+
+    def policy_arrays(self) -> dict[str, Array]:
+        """What a policy needs."""
+        return (
+            {"normaliser.mean": self.mean, "normaliser.scale": self.scale}
+            if self.observations
+            else {}
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything that changes, in place, for a checkpoint."""
+        found: dict[str, Array] = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "reward_scale": self.reward_scale,
+        }
+        for name, moments in (
+            ("observation", self.observation_moments),
+            ("return", self.return_moments),
+        ):
+            found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
+        return {
+            f"normaliser.{name}": value
+            for name, value in {**found, "discounted_return": self.discounted_return}.items()
+        }
+
+
+def divergence_cause(batch: Mapping[str, Array], normaliser: Normaliser | None) -> str:
+    """Why an agent has probably diverged on this batch, and the remedy, judged by the scale of observations and rewards."""
+    findings = []
+    for what, ending, is_normalized in (
+        ("observations", "observation", normaliser is not None and normaliser.observations),
+        ("rewards", "reward", normaliser is not None and normaliser.rewards),
+    ):
+        parts = [array for name, array in batch.items() if name.endswith(ending) and array.size]
+        largest = max((float(np.abs(part.astype(np.float64)).max()) for part in parts), default=0.0)
+        if largest >= LARGE and not is_normalized:
+            findings.append((f"{what} as large as {largest:.3g}", f"use normalize_{what} true"))
+    if not findings:
+        return (
+            "the agent has diverged - lower the learning rate, or look at the scale of the rewards"
+        )
+    causes, remedies = zip(*findings, strict=True)
+    return f"the agent has diverged on {' and '.join(causes)} - {' and '.join(remedies)}, or rescale them in the environment"

@@ -1,0 +1,160 @@
+"""Multilayer perceptrons, behind convolutions where observations are pictures, and what actor-critics are made of."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from footlight.networks.cnn import Torso, convolutions
+from footlight.networks.initialization import Initialisation, initialise
+
+Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "leaky-relu": nn.LeakyReLU,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network between its inputs and outputs."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    activation: Activation = "relu"
+    layer_norm: bool = False
+    initialisation: Initialisation = "pytorch"
+    layer_norm_affine: bool = True
+    """Whether LayerNorm has a scale and a shift that are learned."""
+    torso: Torso = "mlp"
+    """What stands in front of the linear layers."""
+
+
+POLICY_GAIN = 0.01  # of the last layer, where initialisation is orthogonal: the first policy hardly prefers anything
+
+
+def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[list[nn.Module], int]:
+    """Convolutions, if there are any, then linear - (LayerNorm) - activation for each hidden size; and the number of features."""
+    layers: list[nn.Module] = []
+    num_features = math.prod(input_shape)
+
+    def layer_norm(shape: list[int]) -> nn.Module:
+        return nn.LayerNorm(shape, elementwise_affine=architecture.layer_norm_affine)
+
+    activation = _ACTIVATIONS[architecture.activation]
+    if architecture.torso != "mlp":
+        norm = layer_norm if architecture.layer_norm else None
+        layers, num_features = convolutions(architecture.torso, input_shape, norm, activation)
+    for size in architecture.hidden_sizes:
+        layers.append(nn.Linear(num_features, size))
+        if architecture.layer_norm:
+            layers.append(layer_norm([size]))
+        layers.append(activation())
+        num_features = size
+    return layers, num_features
+
+
+def mlp(
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    architecture: Architecture,
+    last_gain: float = 1.0,
+) -> nn.Sequential:
+    """A torso, then a linear layer."""
+    layers, num_features = torso(input_shape, architecture)
+    network = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
+    initialise(network, architecture.initialisation, last_gain)
+    return network
+
+
+def as_features(observation: Tensor) -> Tensor:
+    """Observations [B, ...] of any stored dtype -> float [B, O]; bytes are scaled to [0, 1]."""
+    flat = observation.flatten(1)
+    return flat.float() / 255 if flat.dtype == torch.uint8 else flat.float()
+
+
+class DeterministicActor(nn.Module):
+    """a = tanh(f(s)) in [-1, 1]^A."""
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
+    ) -> None:
+        super().__init__()
+        self.body = mlp((math.prod(observation_shape),), num_actions, architecture)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Actions, [B, A]."""
+        return self.body(as_features(observation)).tanh()
+
+
+class GaussianActor(nn.Module):
+    """Mean and raw log standard deviation of a diagonal Gaussian; one last layer gives both."""
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
+    ) -> None:
+        super().__init__()
+        self.body = mlp((math.prod(observation_shape),), 2 * num_actions, architecture)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw log standard deviation, [B, A] each, before any squashing or bounding."""
+        mean, raw_log_std = self.body(as_features(observation)).chunk(2, -1)
+        return mean, raw_log_std
+
+
+class QCritic(nn.Module):
+    """Q(s, a) of an observation and an action in [-1, 1]^A."""
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
+    ) -> None:
+        super().__init__()
+        self.body = mlp((math.prod(observation_shape) + num_actions,), 1, architecture)
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Values, [B]."""
+        return self.body(torch.cat([as_features(observation), action], -1)).squeeze(-1)
+
+
+class ActorCritic(nn.Module):
+    """A policy's outputs and values of an observation, from two networks, or from two last layers on a shared torso.
+
+    num_outputs: numbers of the policy that depend on the observation; the last `num_raw_log_std` of them are log standard
+    deviations. num_log_std: log standard deviations that are learned and don't depend on it. Both begin at `initial_log_std`.
+    num_values: 1 for V(s), more for Q(s, .).
+    """
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, *, shared: bool = False,
+        num_log_std: int = 0, num_raw_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.num_values = num_values
+        self._flat = architecture.torso == "mlp"  # convolutions take observations as they are
+        if shared:
+            layers, num_features = torso(observation_shape, architecture)
+            self.torso = nn.Sequential(*layers)
+            self.actor = nn.Sequential(nn.Linear(num_features, num_outputs))
+            self.critic = nn.Sequential(nn.Linear(num_features, num_values))
+            initialise([*self.torso, *self.actor], architecture.initialisation, POLICY_GAIN)
+            initialise(self.critic, architecture.initialisation)
+        else:
+            self.torso = nn.Sequential()
+            self.actor = mlp(observation_shape, num_outputs, architecture, POLICY_GAIN)
+            self.critic = mlp(observation_shape, num_values, architecture)
+        self.log_std = (
+            nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
+        )
+        if num_raw_log_std:
+            with torch.no_grad():
+                list(self.actor.parameters())[-1][-num_raw_log_std:] += (
+                    initial_log_std  # the last layer's bias
+                )
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""
+        features = self.torso(as_features(observation) if self._flat else observation)
+        output, value = self.actor(features), self.critic(features)
+        if self.log_std is not None:
+            output = torch.cat([output, self.log_std.expand_as(output)], -1)
+        return output, value.squeeze(-1) if self.num_values == 1 else value

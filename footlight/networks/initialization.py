@@ -1,0 +1,45 @@
+"""How the weights of our own networks start. A user's own module keeps the weights it comes with."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import nn
+
+Initialisation = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
+
+
+def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: float = 1.0) -> None:
+    """Set the weights of a network's linear layers and convolutions, given as its layers in order, in place.
+
+    - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et
+      al. 2018 and Haarnoja et al. 2018 ran with);
+    - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
+      outputs are close to 0 (Lillicrap et al. 2015);
+    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021);
+    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights, rounded up, are set to
+      0 (Elsayed et al. 2024, algorithm 1).
+    """
+    weighted = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
+    if kind == "pytorch" or any(
+        layer.weight.is_meta for layer in weighted
+    ):  # or on the meta device, without data
+        return
+    for layer in weighted:
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
+        if kind == "kaiming":
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif kind == "sparse":
+            fan_in = layer.weight[0].numel()
+            nn.init.uniform_(layer.weight, -(fan_in**-0.5), fan_in**-0.5)
+            with torch.no_grad():
+                num_zeros = -(-9 * fan_in // 10)
+                for incoming in layer.weight.flatten(1):
+                    incoming[torch.randperm(fan_in)[:num_zeros]] = 0
+        else:
+            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is weighted[-1] else 2**0.5)
+    if kind == "kaiming":
+        last = weighted[-1]
+        nn.init.uniform_(last.weight, -3e-3, 3e-3)
+        nn.init.uniform_(last.bias, -3e-3, 3e-3)  # type: ignore[arg-type]

@@ -1,0 +1,268 @@
+"""What is in a run folder or a checkpoint, and whether all of it is whole. Nothing is imported, built or run for it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from footlight.errors import UserError, printable
+from footlight.runs.folder import LOGS
+from footlight.runs.read import read_lines
+from footlight.storage import checkpoint, schemas
+from footlight.storage.files import MOST_BYTES, parse_json, read_file, read_start
+
+
+def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """The content of a run folder's newest whole checkpoint, of a checkpoint or of a saved agent, as strict JSON.
+
+    `say` is told where a damaged checkpoint was passed over. Raises `UserError`.
+    """
+    folder = checkpoint.find(path, say)
+    manifest = checkpoint.read_manifest(folder)
+    groups = {group: dict(_shapes(folder, group, manifest)) for group in manifest["groups"]}
+    checkpoints = [other.name for other in checkpoint.newest_first(path)] if folder != path else []
+    left_out = ("files", "groups", "segments")
+    return {
+        **{name: value for name, value in manifest.items() if name not in left_out},
+        "path": str(folder),
+        "bytes": sum(record["bytes"] for record in manifest["files"].values()),
+        **({"checkpoints": checkpoints} if checkpoints else {}),
+        "arrays": groups,
+    }
+
+
+def _shapes(
+    folder: Path, group: str, manifest: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Type and shape of each array of a group, from the file's header; of rings in several files how many there are."""
+    path = folder / manifest["groups"][group]
+    length = int.from_bytes(read_start(path, 8), "little")
+    if length > checkpoint.HEADER_BYTES:
+        raise UserError(
+            f"{path} is damaged - its header would have {length:,} bytes - `footlight verify` looks at all files"
+        )
+    try:
+        header = parse_json(read_start(path, 8 + length)[8:])
+        for name, entry in header.items():
+            if name != "__metadata__":
+                yield (
+                    name,
+                    {"dtype": str(entry["dtype"]), "shape": [int(size) for size in entry["shape"]]},
+                )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged - its header is broken - `footlight verify` looks at all files"
+        ) from error
+    for name, ring in manifest["segments"].get(group, {}).items():
+        yield (
+            name,
+            {
+                "files": len(ring["files"]),
+                "bytes": sum(manifest["files"][file]["bytes"] for file in ring["files"]),
+            },
+        )
+
+
+def in_words(content: Mapping[str, Any]) -> str:
+    """`inspect` for people."""
+    run: Mapping[str, Any] = content.get("run") or {}
+    machine: Mapping[str, Any] = content.get("machine") or {}
+    at = f"step {content.get('step', '?')} of {run.get('steps', '?')} | {content.get('num_updates')} updates"
+    lines = [
+        content["path"],
+        f"format {content['format_version']}, footlight {content.get('footlight')}, {content['bytes']:,} bytes",
+        f"{content.get('algorithm')} on {run.get('environment', '?')} | preset {run.get('preset')} | seed {content.get('seed')}",
+        at,
+    ]
+    if machine:
+        versions = ", ".join(
+            f"{name} {version}" for name, version in machine.get("versions", {}).items()
+        )
+        lines.append(f"{machine.get('cpu')} | {machine.get('threads')} threads | {versions}")
+    if run:
+        lines.append(f"resume: {run.get('resume', 'unknown')}")
+    if content.get("best"):
+        lines.append(
+            f"best evaluation: {content['best'].get('mean_return')} at step {content['best'].get('step')}"
+        )
+    if "checkpoints" in content:
+        lines.append(f"checkpoints: {', '.join(content['checkpoints'])}")
+    lines += [
+        "",
+        "config: "
+        + ", ".join(
+            f"{name}={json.dumps(value)}" for name, value in content.get("config", {}).items()
+        ),
+    ]
+    for group, arrays in content["arrays"].items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:40s} {_size(array)}" for name, array in arrays.items()]
+    return printable("\n".join(lines))
+
+
+def _size(array: Mapping[str, Any]) -> str:
+    if "files" in array:
+        return f"{array['bytes']:,} bytes in {array['files']} files"
+    return f"{array['dtype']} {array['shape']}"
+
+
+def verify(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Every file of a run folder, checkpoint or saved agent: its name, and what is wrong with it, None where nothing is.
+
+    Raises `UserError` where there is nothing to look at.
+    """
+    path = checkpoint.pointed(path)
+    if (path / checkpoint.MANIFEST).exists():
+        yield str(path), _fault(path)
+        return
+    if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
+        checkpoint.find(path)  # which says what it is instead
+    folders = checkpoint.newest_first(path)
+    whole: list[dict[str, Any]] = []  # manifests, the newest first
+    for folder in folders:
+        fault = _fault(folder)
+        yield f"checkpoints/{folder.name}", fault
+        whole += [] if fault else [checkpoint.read_manifest(folder)]
+    if not folders:
+        yield "checkpoints", _missing(path)
+    if folders:
+        yield "checkpoints/LATEST", _pointer_fault(path / "checkpoints" / "LATEST", folders)
+    if (path / "checkpoints" / "BEST").exists():
+        yield "checkpoints/BEST", _pointer_fault(path / "checkpoints" / "BEST", folders)
+    # A resume that was killed has perhaps written a checkpoint with its options, and not yet the file that says them
+    yield (
+        "config.json",
+        _json_fault(path / "config.json", [manifest.get("run") for manifest in whole]),
+    )
+    for name, form in (("machine.json", schemas.Machine), ("result.json", schemas.Result)):
+        if (path / name).exists():
+            yield name, _json_fault(path / name, [], form)
+    marks = whole[0].get("logs", {}) if whole else {}
+    for log in LOGS:
+        if (path / f"{log}.jsonl").exists() or marks.get(log, {"bytes": 0})["bytes"]:
+            yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
+    for folder in _kept(path):
+        yield f"crash/{folder.name}", _crash_fault(folder)
+
+
+def _missing(path: Path) -> str:
+    """Why a run folder has no checkpoint, and what to do."""
+    try:
+        return f"{checkpoint.find(path)} is there after all - look again"
+    except UserError as error:
+        return str(error)
+
+
+def unchecked(path: Path) -> list[str]:
+    """What lies in a folder that nothing says anything of: videos, pictures, what trackers write, and what is not ours."""
+    path = checkpoint.pointed(path)
+    if (path / checkpoint.MANIFEST).exists():
+        return sorted(_strays(path))
+    known = {
+        "config.json",
+        "machine.json",
+        "result.json",
+        "checkpoints",
+        "crash",
+        *(f"{log}.jsonl" for log in LOGS),
+    }
+    found = [entry.name for entry in path.iterdir() if entry.name not in known]
+    crash, checkpoints = path / "crash", path / "checkpoints"
+    if crash.is_dir():
+        found += [f"crash/{entry.name}" for entry in crash.iterdir() if entry not in _kept(path)]
+    if checkpoints.is_dir():
+        folders = checkpoint.newest_first(path)
+        named = ("LATEST", "BEST", *(folder.name for folder in folders))
+        found += [
+            f"checkpoints/{entry.name}"
+            for entry in checkpoints.iterdir()
+            if entry.name not in named
+        ]
+        found += [
+            f"checkpoints/{folder.name}/{name}" for folder in folders for name in _strays(folder)
+        ]
+    return sorted(
+        name for name in found if not name.rpartition("/")[2].startswith(".")
+    )  # locks, and what killed processes leave
+
+
+def _strays(folder: Path) -> list[str]:
+    """What lies in a checkpoint that its manifest does not name."""
+    if _fault(folder, []) is not None:
+        return []
+    files = {checkpoint.MANIFEST, *checkpoint.read_manifest(folder)["files"]}
+    return [entry.name for entry in folder.iterdir() if entry.name not in files]
+
+
+def _kept(path: Path) -> list[Path]:
+    """The folders of faults in a run folder. One without its file was being written when the process died."""
+    return [
+        folder
+        for folder in sorted((path / "crash").glob("*"))
+        if (folder / schemas.FAULT).exists() or (folder / checkpoint.MANIFEST).exists()
+    ]
+
+
+def _crash_fault(folder: Path) -> str | None:
+    if (folder / checkpoint.MANIFEST).exists():  # of a batch that an agent diverged on
+        return _fault(folder)
+    actions = folder / schemas.ACTIONS
+    try:
+        if schemas.read(folder / schemas.FAULT, schemas.Fault)["actions"] is not None:
+            load(read_file(actions, MOST_BYTES))
+    except UserError as error:
+        return str(error)
+    except (SafetensorError, LookupError, ValueError, TypeError) as error:
+        return f"{actions} is damaged - {type(error).__name__}: {error} - restore it from a copy"
+    return None
+
+
+def _fault(folder: Path, groups: list[str] | None = None) -> str | None:
+    try:
+        return checkpoint.damage(folder, groups)
+    except checkpoint.NewerFormat as error:
+        return str(error)
+
+
+def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
+    try:
+        named = checkpoint.find(pointer)
+    except UserError as error:
+        return str(error)
+    return (
+        None
+        if named in folders
+        else f"{pointer} names {named.name} - that is not there - `footlight resume` writes it anew"
+    )
+
+
+def _json_fault(path: Path, wanted: list[Any], form: Any = schemas.Config) -> str | None:
+    try:
+        found = schemas.read(path, form)
+    except UserError as error:
+        return str(error)
+    if not wanted or found in wanted:
+        return None
+    wrong = [name for name in {**wanted[0], **found} if found.get(name) != wanted[0].get(name)]
+    return f"{path} differs from the newest checkpoint in {', '.join(wrong)} - `footlight resume` writes it anew"
+
+
+def _log_fault(path: Path, mark: Mapping[str, Any] | None) -> str | None:
+    try:
+        length = path.stat().st_size if path.exists() else 0
+        if mark is not None:
+            if length < mark["bytes"]:
+                return f"{path} has {length:,} bytes - it had {mark['bytes']:,} at the newest checkpoint - restore it from a copy"
+            start = read_start(path, mark["bytes"]) if mark["bytes"] else b""
+            if hashlib.sha256(start).hexdigest() != mark["sha256"]:
+                return f"{path} has been changed since the newest checkpoint was written - restore it from a copy"
+        read_lines(path)
+    except OSError as error:
+        return f"{path} cannot be read - {error.strerror} - check its permissions"
+    except UserError as error:
+        return str(error)
+    return None

@@ -1,0 +1,218 @@
+"""Files written so that a kill or a power cut leaves the old or the new one, and files read as if a stranger had written them."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NoReturn
+
+from footlight.errors import StorageFault, UserError
+
+MOST_JSON_BYTES = 64 << 20
+MOST_BYTES = 1 << 30  # of arrays that are read at once, where nothing says how many there should be
+_FOREIGN = (  # first bytes, and what begins like this
+    (b"PK\x03\x04", "a zip archive, as PyTorch and Stable-Baselines3 write, which may hold code"),
+    (b"\x80\x02", "a pickle, which may hold code"),
+    (b"\x80\x03", "a pickle, which may hold code"),
+    (b"\x80\x04", "a pickle, which may hold code"),
+    (b"\x80\x05", "a pickle, which may hold code"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy file"),
+    (
+        b"version https://git-lfs",
+        "a pointer of git-lfs, not the file itself: `git lfs pull` fetches it",
+    ),
+    (b"<", "an HTML or XML page, not the file itself: the download went wrong"),
+)
+_ENDINGS = {
+    ".pkl": "a pickle, which may hold code",
+    ".pickle": "a pickle, which may hold code",
+    ".tar": "a tar archive",
+}
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as a user writes it: `~` is the home directory, as in a shell. Raises `UserError` where there is none."""
+    expanded = os.path.expanduser(
+        path
+    )  # which leaves ./~ alone, as a shell does; pathlib would not
+    if str(expanded).startswith("~"):
+        user = Path(path).parts[0]
+        raise UserError(
+            f"cannot expand {path} - there is no home directory {user} - write ./{path} for a folder of that name"
+        )
+    found = Path(expanded)
+    return found.absolute() if found.parts[:1] and found.parts[0].startswith("~") else found
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in, where they are not there. Raises `StorageFault`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFault(
+            f"cannot create {path} - {error.strerror} - free some space, or choose another place"
+        ) from error
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder in a folder that a stranger may have filled: where there is a link already, it could lead anywhere.
+
+    Raises `StorageFault`.
+    """
+    if path.is_symlink():
+        raise StorageFault(f"{path} is a link - a run writes into its own folder only - remove it")
+    make_folder(path)
+
+
+def flush(path: Path) -> None:
+    """Have a file, or the entries of a folder, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a new file that has reached the disk when this returns, but for its name. Raises `OSError`."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a small file as a whole: a reader finds the old one or the new one. Raises `StorageFault`."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)  # of a process that was killed
+        write_bytes(temporary, text.encode())
+        temporary.replace(path)
+        flush(path.parent)
+    except OSError as error:
+        raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most `most_bytes`. Links, pipes and devices are not followed or waited for.
+
+    Raises `UserError`.
+    """
+    with opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most_bytes:
+            raise UserError(
+                f"{path} has {size:,} bytes - it should have {most_bytes:,} at most - restore it"
+            )
+        return file.read(most_bytes)
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """The first `count` bytes of a regular file, or all there are; otherwise `read_file`. Raises `UserError`."""
+    with opened(path) as file:
+        return file.read(min(count, os.fstat(file.fileno()).st_size))
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """A regular file, to be read. Links, pipes and devices are not followed or waited for. Raises `UserError`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise UserError(f"{path} is {_kind(mode)} - it should be a file - put the file there")
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
+    except OSError as error:
+        if path.is_symlink():
+            raise UserError(
+                f"{path} is a symbolic link - links could lead anywhere - put the file itself there"
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise UserError(
+                f"{path} is missing - it belongs to what is read here - restore it"
+            ) from error
+        raise UserError(
+            f"{path} cannot be read - {error.strerror} - check its permissions"
+        ) from error
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Size and SHA-256 of a regular file of any size. Raises `UserError`."""
+    with opened(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), sha256
+
+
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
+    """The object in a file of strict JSON. Raises `UserError` where it is missing, broken, or holds NaN or a key twice."""
+    data = read_file(path, most_bytes)
+    try:
+        return parse_json(data)
+    except ValueError as error:
+        raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """The object in strict JSON. Raises `ValueError`."""
+    try:
+        value = json.loads(
+            data.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__}, not an object")
+    return value
+
+
+def describe_foreign(path: Path) -> str:
+    """What something is that is no folder, in words. Opens nothing that could wait."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return _kind(mode)
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
+    known = next((what for magic, what in _FOREIGN if start.lstrip().startswith(magic)), None)
+    return (
+        known
+        or _ENDINGS.get(path.suffix)
+        or ("a tar archive" if start[257:262] == b"ustar" else "a file, not a folder")
+    )
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in kinds if test(mode)), "a device")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("it has a key twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text:.20} is too large a number")
+    return number
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

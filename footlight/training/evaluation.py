@@ -1,0 +1,154 @@
+"""Episodes of a frozen policy: the numbers that are reported, in the environment's own raw rewards."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from footlight.config.options import Options
+from footlight.environments.make import Environments
+from footlight.errors import counted
+from footlight.learning.policy import Policy
+
+# An environment whose episodes never end must not keep an evaluation forever. Every evaluation of a run has the same limit, so
+# that returns of episodes cut off there can be compared with each other.
+MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
+
+
+def episode_limit(training_steps: int) -> int:
+    """Steps after which an evaluation episode is cut off: a twentieth of the run, within [1,000, 50,000]."""
+    return min(max(training_steps // 20, MIN_EPISODE_STEPS), MAX_EPISODE_STEPS)
+
+
+class Plan(NamedTuple):
+    """How much an evaluation of a run does; each a function of counts, never of the clock, so that equal runs stay equal."""
+
+    episodes: int
+    limit: int
+    """Steps after which an episode is cut off."""
+    max_steps: int | None
+    """Steps after which no further episode begins; None: no limit."""
+
+
+def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) -> Plan | None:
+    """The evaluation that is due at `step`, None if it is to be skipped.
+
+    By default, evaluations take at most as many steps as the training, and so does the final one alone; explicit values
+    are always honored. Episodes are expected to be as long as those of the training so far, of which `finished` have ended.
+    evaluated: environment steps of all previous evaluations.
+    """
+    is_final = step >= options.steps
+    episodes = options.final_eval_episodes if is_final else options.training_eval_episodes
+    limit = episode_limit(options.steps)
+    if episodes == 0:
+        return None
+    expected = episodes * min(step / max(finished, 1), limit)
+    if not is_final and options.eval_every is None and evaluated + expected > step:
+        return None
+    return Plan(episodes, limit, options.steps if options.eval_episodes is None else None)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns (undiscounted sums of raw rewards) and lengths of some episodes."""
+
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    deterministic: bool
+    unfinished: int = 0
+    """Episodes that were cut off at the step limit; they count with their return so far."""
+
+    @property
+    def mean_return(self) -> float:
+        """Mean over the episodes."""
+        return math.fsum(self.returns) / len(self.returns)
+
+    @property
+    def std_return(self) -> float:
+        """Standard deviation over the episodes (of the population, as peers report it)."""
+        return float(np.std(self.returns))
+
+    def remark(self, episodes: int | None = None) -> str:
+        """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
+        count = len(self.returns)
+        few = (
+            ""
+            if episodes in (None, count)
+            else f"{count} of {episodes} episodes: stopped after as many steps as the run has"
+        )
+        cut = (
+            f"{counted(self.unfinished, 'episode')} cut off after {max(self.lengths):,} steps"
+            if self.unfinished
+            else ""
+        )
+        return "; ".join(filter(None, [few, cut]))
+
+    def summary(self) -> str:
+        """Mean, standard deviation and number of episodes, in words."""
+        remark = f" ({self.remark()})" if self.unfinished else ""
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {counted(len(self.returns), 'episode')}{remark}"
+
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> "Evaluation":
+        """The inverse of `to_json`."""
+        returns, lengths = tuple(record["returns"]), tuple(record["lengths"])
+        return Evaluation(returns, lengths, record["deterministic"], record.get("unfinished", 0))
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of `evaluations.jsonl`, without the step."""
+        record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
+        return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
+
+
+class Abandoned(Exception):
+    """An evaluation was told to stop before it had its episodes."""
+
+
+def evaluate(
+    policy: Policy, environments: Environments, episodes: int, deterministic: bool = True, *,
+    limit: int | None = None, max_steps: int | None = None, progress: Callable[[int], bool] = lambda count: True,
+) -> Evaluation:  # fmt: skip
+    """Run whole episodes, the first `episodes / num_envs` of each environment, so that short ones are not preferred.
+
+    limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
+    max_steps: once this many steps were made, the current episodes are completed and no further one begins.
+    progress: called at every step with the number of completed episodes; `Abandoned` is raised when it returns False.
+    """
+    limit, num_envs = MAX_EPISODE_STEPS if limit is None else limit, environments.num_envs
+    share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]
+    returns: list[list[float]] = [[] for _ in share]
+    lengths: list[list[int]] = [[] for _ in share]
+    unfinished = steps = 0
+    observation = environments.reset()
+    while any(len(got) < want for got, want in zip(returns, share, strict=True)):
+        if not progress(sum(map(len, returns))):
+            raise Abandoned
+        environments.step(policy.act(observation, deterministic))
+        observation = environments.observation
+        steps += num_envs
+        ended = list(environments.finished)
+        endless = np.flatnonzero(environments.book.length >= limit).tolist()
+        for env in endless:
+            if len(returns[env]) < share[env]:
+                unfinished += 1
+            ended.append(environments.book.finish(env, False))
+        if endless:
+            observation = environments.restart(endless)
+        for episode in ended:
+            if len(returns[episode.env]) < share[episode.env]:
+                returns[episode.env].append(episode.total)
+                lengths[episode.env].append(episode.length)
+        if max_steps is not None and steps >= max_steps:
+            running = (environments.book.length > 0).tolist()
+            share = [
+                min(want, len(got) + on)
+                for want, got, on in zip(share, returns, running, strict=True)
+            ]
+    return Evaluation(
+        tuple(x for got in returns for x in got),
+        tuple(n for got in lengths for n in got),
+        deterministic,
+        unfinished,
+    )

@@ -1,0 +1,190 @@
+"""The values of a run. Precedence: typed values, TOML file, preset, defaults."""
+
+import contextlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from footlight.config.fields import convert, describe_value, fields
+from footlight.config.options import Options
+from footlight.config.presets import fit_rollout
+from footlight.config.presets import preset as find_preset
+from footlight.config.suggestions import closest
+from footlight.environments.atari import AtariConfig
+from footlight.environments.make import EnvironmentSource, config_class, name_of
+from footlight.environments.naming import identifier
+from footlight.errors import UserError, counted
+from footlight.storage.files import user_path
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of a run, split by what they configure, with the origin of those that the user did not type."""
+
+    options: dict[str, Any]
+    fields: dict[str, Any]
+    environment: dict[str, Any]
+    """Settings of an Atari game."""
+    env_kwargs: Any
+    """Arguments that the environment is made with."""
+    preset: str | None
+    """Its name."""
+    of_preset: dict[str, Any]
+    """Values in force that are the preset's own."""
+    notes: tuple[str, ...] = ()
+    """Messages about values that were fitted to the number of environments."""
+
+    @contextlib.contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Add to a `UserError` from the block which of the values it names come from the preset."""
+        try:
+            yield
+        except UserError as error:
+            first = str(error).partition(" - ")[0]
+            named = [name for name in self.of_preset if re.search(rf"\b{name}\b", first)]
+            if not named:
+                raise
+            shown = ", ".join(f"{name} {describe_value(self.of_preset[name])}" for name in named)
+            are = "are values" if len(named) > 1 else "is a value"
+            remedy = "set them yourself, or use no preset (--no-preset)"
+            raise UserError(
+                f"{error}\n{shown} {are} of the preset {self.preset} - {remedy}"
+            ) from error
+
+
+def resolve(
+    algorithm: str,
+    config: Any,
+    environment: EnvironmentSource,
+    preset: bool | str,
+    typed: Mapping[str, Any],
+) -> Values:
+    """The values of a run of `algorithm`, whose config class is `config`. Raises `UserError` for an unknown name.
+
+    typed: from the command line, Python or a file, `env_kwargs` among them. n_steps and minibatch_size of a preset follow the
+    number of environments where nobody typed them.
+    """
+    typed = {**typed}
+    env_kwargs = typed.pop("env_kwargs", None)
+    name, tuned = _preset(algorithm, environment, preset)
+    num_envs = _num_envs(environment, {**tuned, **typed})
+    usual = {field.name: field.default for field in fields(config).values()}
+    fitted = fit_rollout(usual, tuned, _integers(config, typed), num_envs)
+    if isinstance(environment, gymnasium.Env | VectorEnv):
+        tuned.pop("num_envs", None)  # there are as many as there are
+    classes = (Options, config, config_class(environment))
+    options, config_fields, settings = _split(classes, {**tuned, **fitted, **typed})
+    own = {name: value for name, value in tuned.items() if name not in typed and name not in fitted}
+    return Values(
+        options,
+        config_fields,
+        settings,
+        env_kwargs,
+        name,
+        own,
+        _notes(fitted, {**usual, **tuned}, name, num_envs),
+    )
+
+
+def read_toml(path: str | Path | None) -> dict[str, Any]:
+    """The values in a TOML file. Raises `UserError`."""
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(user_path(path).read_text())
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path} - {error.strerror} - give an existing TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
+
+
+def update_warnings(agent: Any, steps: int) -> list[str]:
+    """Warnings about a run of `steps` environment steps that learns nothing, or only after its last step."""
+    if agent.num_updates:
+        return []
+    buffer, config = agent.buffer, agent.config
+    start, rate = getattr(config, "learning_starts", 0), getattr(config, "updates_per_step", None)
+    if start >= steps:
+        return [
+            f"warning: no updates - learning_starts is {start:,} and the run has {steps:,} steps - nothing will be learned: "
+            "give more steps, or lower learning_starts"
+        ]
+    if rate is not None and buffer.expected_updates(steps) == 0:
+        return [
+            f"warning: no updates - updates_per_step is {rate:g}, less than one update in {steps - start:,} steps - nothing will "
+            "be learned: raise updates_per_step, or give more steps"
+        ]
+    rollout = getattr(config, "n_steps", 0) * getattr(buffer, "num_envs", 0)
+    if rollout > steps - start:
+        return [
+            f"warning: the run is shorter than one rollout of {rollout:,} steps (n_steps {config.n_steps:,} x num_envs "
+            f"{buffer.num_envs}) - it learns only after its last step: give more steps, or lower n_steps"
+        ]
+    return []
+
+
+def _preset(
+    algorithm: str, environment: EnvironmentSource, wanted: bool | str
+) -> tuple[str | None, dict[str, Any]]:
+    """Name and values of the preset, without those of an Atari game for other environments."""
+    name, tuned = find_preset(algorithm, identifier(name_of(environment)), wanted)
+    useless = set() if config_class(environment) is not None else set(fields(AtariConfig))
+    return name, {field: value for field, value in tuned.items() if field not in useless}
+
+
+def _num_envs(environment: EnvironmentSource, values: Mapping[str, Any]) -> int:
+    if isinstance(environment, gymnasium.Env | VectorEnv):
+        return int(getattr(environment, "num_envs", 1))
+    return int(_integers(Options, values).get("num_envs", 1))
+
+
+def _integers(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of integer fields of `config`, converted. Raises `UserError`."""
+    found = {}
+    for name, field in fields(config).items():
+        if values.get(name) is not None and field.type is int:
+            found[name] = convert(field, values[name])
+    return found
+
+
+def _notes(
+    fitted: Mapping[str, int], before: Mapping[str, Any], preset: str | None, num_envs: int
+) -> tuple[str, ...]:
+    if not fitted:
+        return ()
+    shown = ", ".join(f"{name} {value} instead of {before[name]}" for name, value in fitted.items())
+    whose = f"preset {preset}" if preset else "defaults"
+    return (f"{shown}: the {whose} fitted to {counted(num_envs, 'environment')}",)
+
+
+def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Split values by the class that has the field; None stands for a class without fields. Raises `UserError`."""
+    members = [fields(one) if one is not None else {} for one in classes]
+    known = [name for names in reversed(members) for name in names]
+    for name in values:
+        if name not in known:
+            elsewhere = (*known, *_KEYWORDS)
+            raise UserError(
+                f"unknown field {name!r}{closest(name, elsewhere) or ' - see --help for all fields'}"
+            )
+    given = {
+        name: value
+        for name, value in values.items()
+        if value is not None or name not in fields(Options)
+    }
+    if isinstance(folder := given.get("buffer_dir"), str | Path) and str(folder) != "none":
+        given["buffer_dir"] = str(
+            user_path(folder).absolute()
+        )  # an environment may change the working directory
+    return [{name: value for name, value in given.items() if name in names} for names in members]
+
+
+_KEYWORDS = ("run_dir", "env_kwargs", "preset", "network", "quiet")  # of `train`, besides fields
