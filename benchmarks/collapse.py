@@ -20,7 +20,7 @@ Fields = dict[str, Any]
 PLAIN: Fields = {
     "gamma": 0.995, "learning_rate": 5e-4, "n_steps": 16, "batch_size": 64, "critic_updates_per_actor": 4, "tau": None,
     "actor_signal": "q", "entropy_coef": 0.0, "max_grad_norm": None, "shared_torso": False, "learning_starts": 64,
-    "initialisation": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False, "buffer_size": 50_000,
+    "initialization": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False, "buffer_size": 50_000,
 }  # fmt: skip
 CHANGES: dict[str, Fields] = {
     "as it was: a critic that never learns": {},
@@ -36,7 +36,7 @@ CHANGES: dict[str, Fields] = {
     "16 minibatches per rollout instead of 4": {"critic_updates_per_actor": 16},
     "one torso for both, orthogonal weights": {
         "shared_torso": True,
-        "initialisation": "orthogonal",
+        "initialization": "orthogonal",
     },
     "the learning rate falls to 0 over the run": {"learning_rate_schedule": "linear"},
     "gradients are not clipped": {"max_grad_norm": None},

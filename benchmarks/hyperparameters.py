@@ -126,7 +126,7 @@ def schedule(start: float, end: float | None) -> float | Callable[[float], float
 
 
 def policy_arguments(library: str, action_space: Any, given: Fields) -> Fields:
-    """`policy_kwargs` of A2C and PPO: network, optimiser, the standard deviation at the start."""
+    """`policy_kwargs` of A2C and PPO: network, optimizer, the standard deviation at the start."""
     import numpy as np
 
     policy: Fields = {}
@@ -136,8 +136,8 @@ def policy_arguments(library: str, action_space: Any, given: Fields) -> Fields:
         policy["features_extractor_kwargs"] = {"features_dim": given.pop("features")}
     if "activation" in given:
         policy["activation_fn"] = activation_function(library, given.pop("activation"))
-    if library == "sb3" and given.get("initialisation") in ("orthogonal", "pytorch"):
-        policy["ortho_init"] = given.pop("initialisation") == "orthogonal"
+    if library == "sb3" and given.get("initialization") in ("orthogonal", "pytorch"):
+        policy["ortho_init"] = given.pop("initialization") == "orthogonal"
     if "optimizer" in given and (library, given["optimizer"]) != ("sbx", "rmsprop"):
         policy |= optimizer_arguments(
             library, given.pop("optimizer"), given.pop("optimizer_epsilon")
@@ -167,7 +167,7 @@ def activation_function(library: str, name: str) -> Any:
 
 
 def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
-    """The optimiser with its epsilon. A2C's own words for it (`use_rms_prop`, `rms_prop_eps`) come to the same."""
+    """The optimizer with its epsilon. A2C's own words for it (`use_rms_prop`, `rms_prop_eps`) come to the same."""
     if library == "sbx":
         return {"optimizer_kwargs": {"eps": epsilon}}  # Adam, as it is anyway
     import torch
@@ -235,7 +235,7 @@ def make_noise(shape: tuple[int, ...], given: Fields) -> Any:
 
 
 def set_learning_rates(model: Any, actor: float, critic: float, alpha: float) -> None:
-    """Give SB3's optimisers rates of their own; it has one for all, and writes it again before every update."""
+    """Give SB3's optimizers rates of their own; it has one for all, and writes it again before every update."""
     optimizers = {model.actor.optimizer: actor, model.critic.optimizer: critic}
     if getattr(model, "ent_coef_optimizer", None) is not None:
         optimizers[model.ent_coef_optimizer] = alpha

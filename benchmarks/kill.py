@@ -52,10 +52,10 @@ CASES = {
         options={
             "num_envs": 4, "vectorization": "sync", "n_steps": 128, "normalize_observations": True, "normalize_rewards": True,
         },
-        controls=("normaliser",),
+        controls=("normalizer",),
     ),
     "stream-ac": Case(
-        algorithm="stream-ac", environment="CartPole-v1", steps=12_000, options={}, controls=("streams", "normaliser"),
+        algorithm="stream-ac", environment="CartPole-v1", steps=12_000, options={}, controls=("streams", "normalizer"),
         every_operation=True,
     ),
     "replay-actor-critic": Case(

@@ -246,12 +246,12 @@ TAMPERINGS = {
     "streams": _no_streams,
     "environments": _new_episodes,
     "moment": _changed("agent", "second_moment", functools.partial(_last_bit, count=16)),
-    "normaliser": _changed("agent", "normaliser.observation.count", _one_more),
+    "normalizer": _changed("agent", "normalizer.observation.count", _one_more),
     "buffer": _changed("buffer", "reward", functools.partial(_last_bit, count=1)),
     "logs": _whole_logs,
 }
 """streams: random streams begin anew; environments: their episodes do; moment: the last bit of 16 numbers of a second moment
-(decay rounds a single one away now and then, and then the runs are equal indeed); buffer: the last bit of one reward; normaliser:
+(decay rounds a single one away now and then, and then the runs are equal indeed); buffer: the last bit of one reward; normalizer:
 its count is one too high; logs: nothing is cut off."""
 
 

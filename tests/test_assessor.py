@@ -30,7 +30,7 @@ OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 def assessor_of(agent: Agent) -> Assessor:
     return Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
     )
 
 
@@ -218,8 +218,8 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
             False,
             False,
         )
-    assert agent.normaliser is not None
-    scale = float(agent.normaliser.reward_scale[0])
+    assert agent.normalizer is not None
+    scale = float(agent.normalizer.reward_scale[0])
     assert scale != 1
     seen = [Assessment(value=np.array(0.0))] * 3
     agent.save(tmp_path / "agent")
@@ -228,7 +228,7 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
             [scale * 12, scale * 4, 0]
         )
         assert f"× {scale:.3g}" in assessor.units
-        normal = agent.normaliser.observation(OBSERVATION[None])
+        normal = agent.normalizer.observation(OBSERVATION[None])
         _, value = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(normal))
         assert assessor(OBSERVATION).value == close(value.item())
 

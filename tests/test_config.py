@@ -48,7 +48,7 @@ class Config:
     activation: Literal["relu", "tanh"] = "relu"
     """Activation."""
     layer_norm: bool = False
-    """Normalise."""
+    """Normalize."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Steps, or none."""
     temperature: Annotated[float | Literal["auto"], Range(0, open_low=True)] = "auto"

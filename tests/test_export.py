@@ -62,10 +62,10 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
             gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
         )  # no layer's output is much larger than its input
     parameters_P += noise_P
-    if agent.normaliser is not None and agent.normaliser.observations:
+    if agent.normalizer is not None and agent.normalizer.observations:
         stream = np.random.default_rng(3)
-        agent.normaliser.mean[...] = stream.uniform(-1, 1, agent.normaliser.mean.shape)
-        agent.normaliser.scale[...] = stream.uniform(0.5, 2, agent.normaliser.scale.shape)
+        agent.normalizer.mean[...] = stream.uniform(-1, 1, agent.normalizer.mean.shape)
+        agent.normalizer.scale[...] = stream.uniform(0.5, 2, agent.normalizer.scale.shape)
     return agent
 
 
@@ -114,12 +114,12 @@ def require_equal(found: Any, agent: Agent, observations: Any) -> None:
 
 def every_policy() -> Iterator[Any]:
     both = (False, True)
-    for algorithm, layer_norm, normalised in itertools.product(OFF_POLICY, both, both):
+    for algorithm, layer_norm, normalized in itertools.product(OFF_POLICY, both, both):
         for action in (BOX, DOUBLE, HALF):
             yield (
                 algorithm,
                 action,
-                {"layer_norm": layer_norm, "normalize_observations": normalised},
+                {"layer_norm": layer_norm, "normalize_observations": normalized},
             )
     ways = itertools.product(
         [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))],

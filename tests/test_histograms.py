@@ -117,7 +117,7 @@ def test_numbers_that_are_none_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [Adam, RMSprop])
-def test_an_optimiser_keeps_the_last_gradient_where_there_is_room(kind: Any) -> None:
+def test_an_optimizer_keeps_the_last_gradient_where_there_is_room(kind: Any) -> None:
     parameters, gradient = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -0.5])
     plain, keeping = kind.zeros_like(parameters), kind.zeros_like(parameters)
     keeping.gradient = torch.zeros(2)

@@ -138,7 +138,7 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
 ):
     method = find(name)
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
-        config = build(method.Config, {"initialisation": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
+        config = build(method.Config, {"initialization": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
         built, described = (make(config, where) for make in (method.build, lambda *given: describe_networks(method, *given)))
         for network, value in vars(built).items():

@@ -14,7 +14,7 @@ from footlight.algorithms import ALGORITHMS, find
 from footlight.environments.spaces import describe
 from footlight.errors import Diverged
 from footlight.learning.agent import Agent
-from footlight.learning.normalization import Normaliser, RunningMoments, divergence_cause
+from footlight.learning.normalization import Normalizer, RunningMoments, divergence_cause
 from footlight.learning.policy import load
 from footlight.types import Array, Batch, RolloutBatch, Spaces, Transition
 from tolerance import assert_close, close
@@ -115,8 +115,8 @@ def test_moments_of_bytes() -> None:
 def test_observations_get_mean_zero_and_deviation_one(
     tiny_spaces: Spaces, num_envs: int, resets: bool
 ) -> None:
-    normaliser, steps = (
-        Normaliser(tiny_spaces, num_envs, GAMMA, True, False),
+    normalizer, steps = (
+        Normalizer(tiny_spaces, num_envs, GAMMA, True, False),
         walk(200, num_envs, resets),
     )
     for step in steps:
@@ -125,45 +125,45 @@ def test_observations_get_mean_zero_and_deviation_one(
             masked = step._replace(
                 observation=np.where(step.valid[:, None], step.observation, np.float32(1e6))
             )
-        normaliser.learn(masked)
+        normalizer.learn(masked)
     seen = of_steps(steps, "observation").astype(np.float64)
-    assert normaliser.observation_moments.count[0] == len(seen)
+    assert normalizer.observation_moments.count[0] == len(seen)
     assert (len(seen) < 200 * num_envs) == resets
-    assert_close(normaliser.mean, seen.mean(0))
-    assert_close(normaliser.scale, 1 / seen.std(0))
+    assert_close(normalizer.mean, seen.mean(0))
+    assert_close(normalizer.scale, 1 / seen.std(0))
     expected = ((seen - seen.mean(0)) / seen.std(0)).clip(-10, 10)
-    normal = normaliser.observation(seen.astype(np.float32))
+    normal = normalizer.observation(seen.astype(np.float32))
     assert_close(
         normal, expected, scale=float(np.abs(seen / seen.std(0)).max())
     )  # before the mean is subtracted
     assert normal.dtype == np.float32
-    assert normaliser.reward_scale.tolist() == [1]
+    assert normalizer.reward_scale.tolist() == [1]
 
 
 def test_observations_are_cut_off_at_ten(tiny_spaces: Spaces) -> None:
-    normaliser = Normaliser(tiny_spaces, 1, GAMMA, True, False)
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, True, False)
     for step in walk(50, 1):
-        normaliser.learn(step)
+        normalizer.learn(step)
     far = np.array([[1e5, -1e5]], np.float32)
-    assert normaliser.observation(far).tolist() == [[10, -10]]
+    assert normalizer.observation(far).tolist() == [[10, -10]]
     assert far.tolist() == [[1e5, -1e5]]
 
 
 def test_what_is_not_asked_for_is_left_alone(tiny_spaces: Spaces) -> None:
-    normaliser, steps = Normaliser(tiny_spaces, 1, GAMMA, False, True), walk(20, 1)
+    normalizer, steps = Normalizer(tiny_spaces, 1, GAMMA, False, True), walk(20, 1)
     for step in steps:
-        normaliser.learn(step)
-    assert normaliser.observation(steps[0].observation) is steps[0].observation
-    assert normaliser.policy_arrays() == {}
-    assert normaliser.observation_moments.count[0] == 0
+        normalizer.learn(step)
+    assert normalizer.observation(steps[0].observation) is steps[0].observation
+    assert normalizer.policy_arrays() == {}
+    assert normalizer.observation_moments.count[0] == 0
 
 
 def test_a_component_that_never_changes_is_zero(tiny_spaces: Spaces) -> None:
-    normaliser, never = Normaliser(tiny_spaces, 1, GAMMA, True, False), np.zeros(1, bool)
+    normalizer, never = Normalizer(tiny_spaces, 1, GAMMA, True, False), np.zeros(1, bool)
     seen = np.array([[0.1, 3.0]], np.float32)
     for _ in range(10):
-        normaliser.learn(Transition(seen, seen, np.zeros(1), seen, never, never))
-    assert np.abs(normaliser.observation(seen)).max() < 1e-3
+        normalizer.learn(Transition(seen, seen, np.zeros(1), seen, never, never))
+    assert np.abs(normalizer.observation(seen)).max() < 1e-3
 
 
 # Rewards
@@ -172,8 +172,8 @@ def test_a_component_that_never_changes_is_zero(tiny_spaces: Spaces) -> None:
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("resets", [False, True])
 def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
-    normaliser, steps = (
-        Normaliser(tiny_spaces, num_envs, GAMMA, False, True),
+    normalizer, steps = (
+        Normalizer(tiny_spaces, num_envs, GAMMA, False, True),
         walk(150, num_envs, resets),
     )
     returns, running = [], [0.0] * num_envs
@@ -181,7 +181,7 @@ def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, res
         masked = step
         if step.valid is not None:
             masked = step._replace(reward=np.where(step.valid, step.reward, 1e6))
-        normaliser.learn(masked)
+        normalizer.learn(masked)
         for env in range(num_envs):
             if step.valid is None or step.valid[env]:
                 running[env] = GAMMA * running[env] + float(step.reward[env])
@@ -189,8 +189,8 @@ def test_reward_scale_equals_a_slow_loop(tiny_spaces: Spaces, num_envs: int, res
                 if step.terminated[env] or step.truncated[env]:
                     running[env] = 0.0
         if len(returns) > 1:
-            assert normaliser.reward_scale[0] == close(1 / np.std(returns))
-    assert_close(normaliser.discounted_return, running)
+            assert normalizer.reward_scale[0] == close(1 / np.std(returns))
+    assert_close(normalizer.discounted_return, running)
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def test_reward_scale_by_hand(
     it begins again at that step, u = gamma (1 - T) u + r, the last reward is the first of the next episode's: 0 0 8 | 4 4, with
     mean 3.2 and mean square 19.2.
     """
-    normaliser = Normaliser(tiny_spaces, 1, 0.5, False, True, restarts_at_end=restarts_at_end)
+    normalizer = Normalizer(tiny_spaces, 1, 0.5, False, True, restarts_at_end=restarts_at_end)
     for reward, ends in ((0, False), (0, False), (8, True), (0, False), (4, True)):
         seen = np.zeros((1, 2), np.float32)
-        normaliser.learn(
+        normalizer.learn(
             Transition(
                 seen,
                 seen,
@@ -218,9 +218,9 @@ def test_reward_scale_by_hand(
                 np.array([False]),
             )
         )
-    assert normaliser.return_moments.variance == pytest.approx(variance)
-    assert normaliser.reward_scale[0] == pytest.approx(variance**-0.5)
-    assert normaliser.discounted_return.tolist() == [left]
+    assert normalizer.return_moments.variance == pytest.approx(variance)
+    assert normalizer.reward_scale[0] == pytest.approx(variance**-0.5)
+    assert normalizer.discounted_return.tolist() == [left]
 
 
 def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
@@ -229,22 +229,22 @@ def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
     } == {"stream-ac"}
 
 
-def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normaliser, Transition]:
+def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normalizer, Transition]:
     """What is known after 10,000 rewards of 0, and the step with the first reward as it is stored."""
     spaces = describe(gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.Discrete(2))
-    normaliser, never = Normaliser(spaces, 1, GAMMA, False, True, **named), np.zeros(1, bool)
+    normalizer, never = Normalizer(spaces, 1, GAMMA, False, True, **named), np.zeros(1, bool)
     seen = np.zeros((1, 2), np.float32)
-    normaliser.return_moments.count[:] = 10_000
-    return normaliser, normaliser.learn(
+    normalizer.return_moments.count[:] = 10_000
+    return normalizer, normalizer.learn(
         Transition(seen, seen, np.array([reward], np.float32), seen, never, never)
     )
 
 
-def as_learned(normaliser: Normaliser, stored: Transition) -> float:
+def as_learned(normalizer: Normalizer, stored: Transition) -> float:
     """The reward of a step that is stored as an update sees it."""
     empty = torch.zeros(0)
     batch = Batch(empty, empty, torch.from_numpy(stored.reward), empty, empty)
-    return float(normaliser.batch(batch, tuple(normaliser.tensors())).reward)
+    return float(normalizer.batch(batch, tuple(normalizer.tensors())).reward)
 
 
 @pytest.mark.parametrize(("bound", "learned"), [(None, 100.0), (10.0, 10.0), (2.5, 2.5)])
@@ -254,10 +254,10 @@ def test_first_reward_after_many_zeros_is_clipped(
     sums_rewards: bool, sign: int, bound: float | None, learned: float
 ) -> None:
     # 10,000 returns of 0 and one of 1: variance 1/10,001 (1 - 1/10,001), so a reward of 1 becomes 100.01
-    normaliser, stored = first_reward_after_zeros(
+    normalizer, stored = first_reward_after_zeros(
         sign, reward_bound=bound, sums_rewards=sums_rewards
     )
-    assert as_learned(normaliser, stored) == pytest.approx(sign * learned, rel=1e-3)
+    assert as_learned(normalizer, stored) == pytest.approx(sign * learned, rel=1e-3)
     is_raw = bound is None or not sums_rewards
     assert stored.reward.tolist() == pytest.approx(
         [sign if is_raw else sign * learned / 100.005], rel=1e-3
@@ -265,10 +265,10 @@ def test_first_reward_after_many_zeros_is_clipped(
 
 
 def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
-    normaliser = Normaliser(tiny_spaces, 1, GAMMA, False, True, 10.0, sums_rewards=True)
-    normaliser.reward_scale[:] = 0.5
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, False, True, 10.0, sums_rewards=True)
+    normalizer.reward_scale[:] = 0.5
     batch = Batch(*[torch.zeros(0)] * 2, torch.tensor([60.0]), *[torch.zeros(0)] * 2)
-    assert normaliser.batch(batch, tuple(normaliser.tensors())).reward.tolist() == [30]
+    assert normalizer.batch(batch, tuple(normalizer.tensors())).reward.tolist() == [30]
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
@@ -281,17 +281,17 @@ def test_every_method_clips_normalized_rewards_but_stream_ac(name: str) -> None:
         else gymnasium.spaces.Discrete(2)
     )
     agent = Agent(name, seen, acted, hidden_sizes=(4,), normalize_rewards=True, compile="off")
-    assert agent.normaliser is not None
-    assert agent.normaliser.reward_bound == (None if name == "stream-ac" else 10)
-    assert agent.normaliser.sums_rewards == (name == "reinforce")
+    assert agent.normalizer is not None
+    assert agent.normalizer.reward_bound == (None if name == "stream-ac" else 10)
+    assert agent.normalizer.sums_rewards == (name == "reinforce")
 
 
-def test_rewards_are_divided_and_not_centred(tiny_spaces: Spaces) -> None:
-    normaliser = Normaliser(tiny_spaces, 1, GAMMA, False, True)
-    normaliser.reward_scale[:] = 0.5
+def test_rewards_are_divided_and_not_centered(tiny_spaces: Spaces) -> None:
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, False, True)
+    normalizer.reward_scale[:] = 0.5
     empty = torch.zeros(0)
     batch = Batch(torch.ones(3, 2), empty, torch.tensor([4.0, -3.0, 1e3]), torch.ones(3, 2), empty)
-    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    changed = normalizer.batch(batch, tuple(normalizer.tensors()))
     assert changed.reward.tolist() == [2, -1.5, 500]
     assert changed.observation is batch.observation
 
@@ -300,9 +300,9 @@ def test_rewards_are_divided_and_not_centred(tiny_spaces: Spaces) -> None:
 
 
 def test_a_batch_is_seen_as_the_policy_sees_it(tiny_spaces: Spaces) -> None:
-    normaliser, steps = Normaliser(tiny_spaces, 2, GAMMA, True, True), walk(30, 2)
+    normalizer, steps = Normalizer(tiny_spaces, 2, GAMMA, True, True), walk(30, 2)
     for step in steps:
-        normaliser.learn(step)
+        normalizer.learn(step)
     seen, later = (
         np.stack([getattr(s, name) for s in steps]) for name in ("observation", "next_observation")
     )
@@ -315,25 +315,25 @@ def test_a_batch_is_seen_as_the_policy_sees_it(tiny_spaces: Spaces) -> None:
         "reward": reward,
     }
     batch = RolloutBatch(**given)
-    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    changed = normalizer.batch(batch, tuple(normalizer.tensors()))
     for name, raw in (("observation", seen), ("next_observation", later)):
-        expected = normaliser.observation(raw.reshape(-1, 2)).reshape(raw.shape)
+        expected = normalizer.observation(raw.reshape(-1, 2)).reshape(raw.shape)
         assert_close(getattr(changed, name).numpy(), expected)
-    assert_close(changed.reward, (reward * float(normaliser.reward_scale[0])))
+    assert_close(changed.reward, (reward * float(normalizer.reward_scale[0])))
     for name in ("action", "discount", "continues", "weight", "rows"):
         assert getattr(changed, name) is other[name]
     assert torch.equal(batch.reward, reward)  # what is stored stays raw
 
 
 def test_tensors_follow_what_is_learned(tiny_spaces: Spaces) -> None:
-    normaliser = Normaliser(tiny_spaces, 1, GAMMA, True, True)
-    mean, scale, reward_scale = normaliser.tensors()
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, True, True)
+    mean, scale, reward_scale = normalizer.tensors()
     for step in walk(30, 1):
-        normaliser.learn(step)
+        normalizer.learn(step)
     for tensor, array in (
-        (mean, normaliser.mean),
-        (scale, normaliser.scale),
-        (reward_scale, normaliser.reward_scale),
+        (mean, normalizer.mean),
+        (scale, normalizer.scale),
+        (reward_scale, normalizer.reward_scale),
     ):
         assert tensor.dtype == torch.float32
         assert np.array_equal(tensor.numpy(), array)
@@ -341,20 +341,20 @@ def test_tensors_follow_what_is_learned(tiny_spaces: Spaces) -> None:
 
 
 def test_bytes_become_numbers_around_zero(tiny_spaces: Spaces) -> None:
-    normaliser = Normaliser(replace(tiny_spaces, observation_dtype="uint8"), 1, GAMMA, True, False)
+    normalizer = Normalizer(replace(tiny_spaces, observation_dtype="uint8"), 1, GAMMA, True, False)
     seen, never = (
         np.random.default_rng(0).integers(0, 256, (100, 1, 2)).astype(np.uint8),
         np.zeros(1, bool),
     )
     for one in seen:
-        normaliser.learn(Transition(one, one, np.zeros(1), one, never, never))
+        normalizer.learn(Transition(one, one, np.zeros(1), one, never, never))
     flat = seen[:, 0]
     expected = (flat - flat.mean(0)) / flat.std(0)
     scale = float((255 / flat.std(0)).max())  # before the mean is subtracted
-    assert_close(normaliser.observation(flat), expected, scale=scale)
+    assert_close(normalizer.observation(flat), expected, scale=scale)
     empty = torch.zeros(0)
     batch = Batch(torch.from_numpy(flat), empty, empty, torch.from_numpy(flat), empty)
-    changed = normaliser.batch(batch, tuple(normaliser.tensors()))
+    changed = normalizer.batch(batch, tuple(normalizer.tensors()))
     assert_close(changed.observation.numpy(), expected, scale=scale)
 
 
@@ -363,7 +363,7 @@ def test_bytes_become_numbers_around_zero(tiny_spaces: Spaces) -> None:
 
 def test_goes_on_from_its_arrays(tiny_spaces: Spaces) -> None:
     steps = walk(60, 2, resets=True)
-    straight, resumed = (Normaliser(tiny_spaces, 2, GAMMA, True, True) for _ in range(2))
+    straight, resumed = (Normalizer(tiny_spaces, 2, GAMMA, True, True) for _ in range(2))
     for step in steps[:35]:
         straight.learn(step)
     saved = {name: array.copy() for name, array in straight.arrays().items()}
@@ -400,11 +400,11 @@ def trained(algorithm: str, steps: int = 40) -> Agent:
 
 def test_acting_changes_no_statistics() -> None:
     agent = trained("a2c")
-    assert agent.normaliser is not None
-    saved = {name: array.copy() for name, array in agent.normaliser.arrays().items()}
+    assert agent.normalizer is not None
+    saved = {name: array.copy() for name, array in agent.normalizer.arrays().items()}
     for explore in (False, True):
         agent.act(np.array([500.0, -500.0]), explore=explore)
-    for name, array in agent.normaliser.arrays().items():
+    for name, array in agent.normalizer.arrays().items():
         assert np.array_equal(array, saved[name])
 
 
@@ -415,7 +415,7 @@ def test_a_saved_policy_has_the_statistics_of_its_moment(tmp_path: Path) -> None
     observations: Any = np.random.default_rng(1).standard_normal((20, 2)) * [1, 30] + 100
     assert np.array_equal(policy.act(observations), agent.policy.act(observations))
     normal = (
-        agent.normaliser.observation(observations.astype(np.float32)) if agent.normaliser else None
+        agent.normalizer.observation(observations.astype(np.float32)) if agent.normalizer else None
     )
     assert normal is not None
     drawn = agent.algorithm.act(
@@ -438,10 +438,10 @@ def test_a_saved_policy_has_the_statistics_of_its_moment(tmp_path: Path) -> None
 
 def test_a_new_episode_begins_without_a_return() -> None:
     agent = trained("a2c", steps=3)
-    assert agent.normaliser is not None
-    assert agent.normaliser.discounted_return[0] > 0
+    assert agent.normalizer is not None
+    assert agent.normalizer.discounted_return[0] > 0
     agent.forget_episodes([0])
-    assert agent.normaliser.discounted_return[0] == 0
+    assert agent.normalizer.discounted_return[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -483,10 +483,10 @@ def test_a_divergence_names_the_scale_that_explains_it(
     message: str,
 ) -> None:
     seen, earned = np.full((4, 2), observation, np.float32), np.full(4, reward, np.float32)
-    normaliser = Normaliser(tiny_spaces, 1, GAMMA, *normalizes)
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, *normalizes)
     found = divergence_cause(
         {"batch.observation": seen, "batch.next_observation": seen, "batch.reward": earned},
-        normaliser,
+        normalizer,
     )
     assert re.search(message.replace("1e+12", r"1e\+12"), found)
 

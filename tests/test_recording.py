@@ -384,7 +384,7 @@ def shown(
         **fields,
     )
     assessor = Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
     )
     frames = list(videos.film(agent.policy.player, env, 3, assessor))
     assert len(frames) == len(seen) == 13
@@ -446,7 +446,7 @@ def test_bars_of_continuous_actions_are_in_the_environments_units() -> None:
         "ppo", env.observation_space, env.action_space, seed=1, compile="off", initial_log_std=-1.0
     )
     assessor = Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normaliser
+        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
     )
     observation = np.array([0.5, 0.5, 3.0], np.float32)
     (bar,), heading = videos.policy_bars(assessor(observation), agent.spaces, env)

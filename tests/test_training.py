@@ -333,7 +333,7 @@ def test_metrics_have_ten_thousand_lines_at_most(steps: int, interval: int) -> N
     assert Options(steps=steps).log_interval == interval
 
 
-# Schedules and normalisation
+# Schedules and normalization
 
 
 def test_one_rollout_with_a_linear_schedule_learns() -> None:
@@ -363,7 +363,7 @@ def test_one_rollout_with_a_linear_schedule_learns() -> None:
         ("a2c", {"n_steps": 1, "normalize_advantage": True}),
     ],
 )
-def test_one_advantage_cannot_be_normalised(algorithm: str, fields: dict[str, Any]) -> None:
+def test_one_advantage_cannot_be_normalized(algorithm: str, fields: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"1 with normalize_advantage"):
         Agent(algorithm, SEEN, ACTED, **fields)
 
@@ -428,12 +428,12 @@ class Broken(gymnasium.Env[Any, Any]):
     observation_space, action_space = SEEN, ACTED
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        raise RuntimeError("no licence")
+        raise RuntimeError("no license")
 
 
 class Unmakeable(Broken):
     def __init__(self) -> None:
-        raise RuntimeError("no licence")
+        raise RuntimeError("no license")
 
 
 class SingleNumber(gymnasium.Env[Any, Any]):
@@ -447,9 +447,9 @@ class SingleNumber(gymnasium.Env[Any, Any]):
         (
             Unmakeable,
             UserError,
-            "Unmakeable failed to create an environment - RuntimeError: no licence",
+            "Unmakeable failed to create an environment - RuntimeError: no license",
         ),
-        (Broken, EnvironmentFault, "reset raised RuntimeError: no licence"),
+        (Broken, EnvironmentFault, "reset raised RuntimeError: no license"),
         (SingleNumber, UserError, r"of shape \(\) - "),
     ],
 )

@@ -1,7 +1,7 @@
 """Advantage actor-critic: one gradient step on each rollout (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony).
 
 With `gae_lambda` 1 the advantages are those of n-step returns, up to the end of the rollout, as in the paper; below, they are
-generalised (Schulman et al. 2016). At a time limit the value of the true last state stands for what would have followed.
+generalized (Schulman et al. 2016). At a time limit the value of the true last state stands for what would have followed.
 
 Shape letters: T steps, E environments, B = T * E rows, A action dimensions or choices, P parameters.
 """
@@ -30,7 +30,7 @@ from footlight.algorithms.settings import (
     ContinuousActions,
     Descent,
     Entropy,
-    Normalisation,
+    Normalization,
     Optimizer,
 )
 from footlight.buffers.rollout import Rollout
@@ -63,7 +63,7 @@ clipping."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of A2C."""
 
     gamma: Fraction = 0.99
@@ -108,7 +108,7 @@ def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> S
 
 
 def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalise."""
+    """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalize."""
     if config.normalize_advantage and config.n_steps * num_envs == 1:
         raise UserError(
             "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2"

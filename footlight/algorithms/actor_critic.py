@@ -30,7 +30,7 @@ from footlight.algorithms.settings import (
     ContinuousActions,
     Descent,
     Entropy,
-    Normalisation,
+    Normalization,
 )
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import Fraction, NonNegative, OptionalPositive, check
@@ -48,7 +48,7 @@ discounted return; td_error: its mean, which is near 0 when values are right; gr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of the one-step actor-critic."""
 
     gamma: Fraction = 0.99

@@ -1,7 +1,7 @@
 """DDPG: a deterministic actor that climbs its critic's gradient (Lillicrap et al. 2015, arXiv:1509.02971).
 
 Departures from the paper: `exploration` may be Gaussian (the paper's walk is `ornstein-uhlenbeck` with exploration_noise 0.2);
-actions enter the critic at its first layer, not at the second; no weight decay and no batch normalisation.
+actions enter the critic at its first layer, not at the second; no weight decay and no batch normalization.
 
 Shape letters: B batch, N critics (always 1 here), A action dimensions, E environments, P parameters.
 """
@@ -20,7 +20,7 @@ from footlight.algorithms.off_policy import (
     build_networks,
     uniform_warmup,
 )
-from footlight.algorithms.settings import Normalisation
+from footlight.algorithms.settings import Normalization
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
 from footlight.config.fields import (
@@ -37,7 +37,7 @@ from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import Activation, Architecture, DeterministicActor
-from footlight.networks.initialization import Initialisation
+from footlight.networks.initialization import Initialization
 from footlight.types import Array, Batch, Spaces
 
 __all__ = ["assess"]  # shared with the other deterministic method
@@ -52,7 +52,7 @@ discounted return; actor_loss: minus the critic's value of the actor's actions."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation):
+class Config(Normalization):
     """Hyperparameters of DDPG."""
 
     gamma: Fraction = 0.99
@@ -92,8 +92,8 @@ class Config(Normalisation):
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = False
-    """Layer normalisation before each activation."""
-    initialisation: Initialisation = "pytorch"
+    """Layer normalization before each activation."""
+    initialization: Initialization = "pytorch"
     """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class State:
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Actor and critics: ours, or the user's own."""
     architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialisation
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
     )
     return build_networks(spaces, DeterministicActor, 1, architecture, network)
 

@@ -1,4 +1,4 @@
-"""What the on-policy methods share besides equations: one network for policy and values, acting, and the optimiser's step."""
+"""What the on-policy methods share besides equations: one network for policy and values, acting, and the optimizer's step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -82,7 +82,7 @@ def architecture_of(config: Any, spaces: Spaces) -> Architecture:
         config.hidden_sizes,
         config.activation,
         config.layer_norm,
-        config.initialisation,
+        config.initialization,
         affine,
         torso,
     )
@@ -131,7 +131,7 @@ def episode_ended(state: Any, ended_E: Array) -> None:
 
 
 def new_optimizer(config: Any, parameters_P: Tensor) -> Memory:
-    """The optimiser's memory before the first step."""
+    """The optimizer's memory before the first step."""
     if config.optimizer in ("adam", "adamw"):
         return Adam.zeros_like(parameters_P)
     if config.optimizer == "sgd":

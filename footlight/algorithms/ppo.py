@@ -1,4 +1,4 @@
-"""Proximal policy optimisation: epochs of minibatches on each rollout, held back by a clipped ratio (Schulman et al. 2017,
+"""Proximal policy optimization: epochs of minibatches on each rollout, held back by a clipped ratio (Schulman et al. 2017,
 arXiv:1707.06347).
 
 The probabilities that ratios compare with, the advantages and the value targets are computed once per rollout, before its first
@@ -32,7 +32,7 @@ from footlight.algorithms.settings import (
     ContinuousActions,
     Descent,
     Entropy,
-    Normalisation,
+    Normalization,
 )
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
@@ -61,7 +61,7 @@ gradient_norm: before clipping."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of PPO."""
 
     gamma: Fraction = 0.99

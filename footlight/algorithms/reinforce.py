@@ -34,7 +34,7 @@ from footlight.algorithms.settings import (
     ContinuousActions,
     Descent,
     Entropy,
-    Normalisation,
+    Normalization,
 )
 from footlight.buffers.episodes import Episodes
 from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
@@ -54,7 +54,7 @@ CHUNK_SIZE = 256  # steps per call: large enough to be worth it, small enough no
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of REINFORCE."""
 
     gamma: Fraction = 0.99
@@ -66,7 +66,7 @@ class Config(Normalisation, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     value_coef: NonNegative = 0.5
     """Weight of the baseline's loss (squared error)."""
     learning_rate: Positive = 1e-3
-    """The optimiser's step size."""
+    """The optimizer's step size."""
     max_grad_norm: OptionalPositive = None
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 

@@ -7,7 +7,7 @@ max; section 6.5) and epsilon-greedy exploration (`exploration_epsilon`) are opt
 A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
-advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalisation values diverge, and
+advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalization values diverge, and
 clipped gradients muted the errors of terminal steps.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
@@ -31,7 +31,7 @@ from footlight.algorithms.on_policy import (
     episode_ended,
     new_optimizer,
 )  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalisation
+from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalization
 from footlight.ambient import computes
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
@@ -65,7 +65,7 @@ advantage_std: spread of A over actions, the actor's signal."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ActorCriticNetwork, Entropy, Descent):
     """Hyperparameters of the actor-critic with replay."""
 
     gamma: Fraction = 0.99
@@ -86,7 +86,7 @@ class Config(Normalisation, ActorCriticNetwork, Entropy, Descent):
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     learning_rate: Positive = 5e-4
-    """The optimiser's step size."""
+    """The optimizer's step size."""
     tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.005
     """Fraction of the online network moved into the critic's target network at each update;
     none: off, there is no target network."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.off_policy import Networks, NetworkSource, build_networks, uniform_warmup
-from footlight.algorithms.settings import Normalisation
+from footlight.algorithms.settings import Normalization
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
 from footlight.config.fields import (
@@ -40,7 +40,7 @@ from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import Activation, Architecture, GaussianActor
 from footlight.networks.heads import squashed_assessment
-from footlight.networks.initialization import Initialisation
+from footlight.networks.initialization import Initialization
 from footlight.types import Array, Assessment, Batch, Spaces
 
 ACTIONS = ("box",)
@@ -54,7 +54,7 @@ alpha: the temperature."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation):
+class Config(Normalization):
     """Hyperparameters of SAC."""
 
     gamma: Fraction = 0.99
@@ -109,7 +109,7 @@ class Config(Normalisation):
     """Activation after each hidden layer."""
     layer_norm: bool = False
     """Layer normalization before each activation."""
-    initialisation: Initialisation = "pytorch"
+    initialization: Initialization = "pytorch"
     """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class State:
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Actor and critics: ours, or the user's own."""
     architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialisation
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
     )
     return build_networks(spaces, GaussianActor, config.num_critics, architecture, network)
 

@@ -8,13 +8,13 @@ from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.flat import Precision
 from footlight.networks.heads import ContinuousHead
-from footlight.networks.initialization import Initialisation
+from footlight.networks.initialization import Initialization
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalisation:
+class Normalization:
     """What happens to observations and rewards before they are learned from. Logged and evaluated returns stay raw."""
 
     normalize_observations: bool = False
@@ -43,7 +43,7 @@ class ActorCriticNetwork:
     """Activation after each hidden layer."""
     layer_norm: bool = False
     """Layer normalization before each activation."""
-    initialisation: Initialisation = "orthogonal"
+    initialization: Initialization = "orthogonal"
     """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
     sparse."""
     shared_torso: bool = False

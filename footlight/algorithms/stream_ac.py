@@ -2,7 +2,7 @@
 Mahmood 2024, arXiv:2410.14606, algorithm 2).
 
 Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
-normalisation without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
+normalization without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
 The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
 Departures from the paper: a step's observation is added to the statistics after the step, so that acting changes nothing;
 variances are divided by n, and that of the discounted return is taken around its mean; time is not part of the observation.
@@ -24,7 +24,7 @@ from footlight.algorithms.on_policy import (
     build_networks,
     explore,
 )
-from footlight.algorithms.settings import Normalisation
+from footlight.algorithms.settings import Normalization
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import (
     Fraction,
@@ -40,7 +40,7 @@ from footlight.errors import UserError
 from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
-from footlight.networks.initialization import Initialisation
+from footlight.networks.initialization import Initialization
 from footlight.types import Array, RolloutBatch, Spaces
 
 __all__ = ["act", "assess", "explore"]  # shared with the other on-policy methods
@@ -56,7 +56,7 @@ LOG_SOFTPLUS_0 = -0.3665  # log(softplus(0)) = log(log 2): a standard deviation 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation):
+class Config(Normalization):
     """Hyperparameters of streaming AC(lambda). The paper uses these for all of its environments."""
 
     gamma: Fraction = 0.99
@@ -91,7 +91,7 @@ class Config(Normalisation):
     """Activation after each hidden layer."""
     layer_norm: bool = True
     """Layer normalization before each activation, without learned scale and shift."""
-    initialisation: Initialisation = "sparse"
+    initialization: Initialization = "sparse"
     """Initial weights: pytorch, kaiming, orthogonal or sparse (nine tenths are 0)."""
     action_head: ContinuousHead = "state-dependent-gaussian"
     """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are

@@ -20,7 +20,7 @@ from footlight.algorithms.off_policy import (
     build_networks,
     uniform_warmup,
 )
-from footlight.algorithms.settings import Normalisation
+from footlight.algorithms.settings import Normalization
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
 from footlight.config.fields import (
@@ -37,7 +37,7 @@ from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.equations.optimizers import Adam, adam_step, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import Activation, Architecture, DeterministicActor
-from footlight.networks.initialization import Initialisation
+from footlight.networks.initialization import Initialization
 from footlight.types import Array, Batch, Spaces
 
 __all__ = ["assess"]  # shared with the other deterministic method
@@ -52,7 +52,7 @@ target, both in units of discounted return; actor_loss: minus the first critic's
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalisation):
+class Config(Normalization):
     """Hyperparameters of TD3."""
 
     gamma: Fraction = 0.99
@@ -99,8 +99,8 @@ class Config(Normalisation):
     activation: Activation = "relu"
     """Activation after each hidden layer."""
     layer_norm: bool = False
-    """Layer normalisation before each activation."""
-    initialisation: Initialisation = "pytorch"
+    """Layer normalization before each activation."""
+    initialization: Initialization = "pytorch"
     """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class State:
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Actor and critics: ours, or the user's own."""
     architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialisation
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
     )
     return build_networks(spaces, DeterministicActor, config.num_critics, architecture, network)
 

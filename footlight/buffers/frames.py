@@ -267,7 +267,7 @@ def is_image(spaces: Spaces) -> bool:
 
 
 def frames_per_observation(spaces: Spaces) -> int:
-    """Frames stacked along the first axis: of 4 axes always, of 3 where it is the shortest and no colour (1 or 3 channels)."""
+    """Frames stacked along the first axis: of 4 axes always, of 3 where it is the shortest and no color (1 or 3 channels)."""
     first, *others = spaces.observation_shape
     is_stack = len(others) == 3 or (first < min(others) and first not in (1, 3))
     return first if is_stack else 1

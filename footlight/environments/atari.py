@@ -284,7 +284,7 @@ class AtariVector(VectorEnv[Array, Array, Array]):
 
 
 class AtariEnv(gymnasium.Env[Array, Any]):
-    """One game. It is drawn from a twin that plays the same in colour and at full size."""
+    """One game. It is drawn from a twin that plays the same in color and at full size."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - as Gymnasium has it
 

@@ -1,4 +1,4 @@
-"""Optimisers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place.
+"""Optimizers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place.
 
 A step along a gradient that is not finite is not taken: parameters and memory stay as they are, and the norm that a step gives
 says so.
@@ -156,14 +156,14 @@ def polyak_(target_P: Tensor, online_P: Tensor, tau: float) -> None:
 
 
 def make_room_for_gradients(state: Any) -> None:
-    """Have every optimiser in the state keep its last gradient, as it was applied (after clipping)."""
+    """Have every optimizer in the state keep its last gradient, as it was applied (after clipping)."""
     for _, memory in memories(state):
         if memory.gradient is None:
             memory.gradient = torch.zeros_like(memory.second_moment)
 
 
 def memories(state: Any) -> Iterator[tuple[str, Any]]:
-    """The optimisers' memories among the fields of the state."""
+    """The optimizers' memories among the fields of the state."""
     for field in dataclasses.fields(state):
         value = getattr(state, field.name)
         if isinstance(value, Memory):

@@ -53,10 +53,10 @@ def weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
 
 def standardized(x: Tensor, weight: Tensor, epsilon: float = 1e-8) -> Tensor:
     """(x - mean) / (standard deviation + epsilon) with weighted moments; the deviation is that of a sample (n - 1)."""
-    centred = x - weighted_mean(x, weight)
+    centered = x - weighted_mean(x, weight)
     count = weight.sum()
-    variance = (weight * centred.square()).sum() / (count - 1).clamp(min=1)
-    return centred / (variance.sqrt() + epsilon)
+    variance = (weight * centered.square()).sum() / (count - 1).clamp(min=1)
+    return centered / (variance.sqrt() + epsilon)
 
 
 def explained_variance(value_B: Tensor, target_B: Tensor, weight_B: Tensor) -> Tensor:

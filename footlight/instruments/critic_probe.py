@@ -12,8 +12,8 @@ from footlight.algorithms import Algorithm
 from footlight.ambient import computes
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import UserError, warn
-from footlight.learning.normalization import Normaliser
-from footlight.learning.policy import as_batch, make_normaliser, rebuild
+from footlight.learning.normalization import Normalizer
+from footlight.learning.policy import as_batch, make_normalizer, rebuild
 from footlight.storage import checkpoint
 from footlight.storage.files import MOST_BYTES
 from footlight.trees import tree_items
@@ -21,7 +21,7 @@ from footlight.types import Array, Assessment, Spaces
 
 
 class Assessor:
-    """Asks a method's `assess` about one observation at a time; `state` and `normaliser` may go on changing.
+    """Asks a method's `assess` about one observation at a time; `state` and `normalizer` may go on changing.
 
     Raises `UserError` for a method that has no `assess`.
     """
@@ -33,7 +33,7 @@ class Assessor:
         networks: Any,
         spaces: Spaces,
         state: Any,
-        normaliser: Normaliser | None,
+        normalizer: Normalizer | None,
     ) -> None:
         if not hasattr(algorithm, "assess"):
             raise UserError(
@@ -42,11 +42,11 @@ class Assessor:
             )
         self.spaces, self.gamma = spaces, float(config.gamma)
         self._algorithm: Any = algorithm
-        self._config, self._networks, self._state, self._normaliser = (
+        self._config, self._networks, self._state, self._normalizer = (
             config,
             networks,
             state,
-            normaliser,
+            normalizer,
         )
         self._device = getattr(state, algorithm.POLICY).device
         self._clip = getattr(config, "clip_reward", None)
@@ -55,8 +55,8 @@ class Assessor:
     def __call__(self, observation: Any) -> Assessment:
         """The assessment of one observation, as arrays without the axis E."""
         batch = as_batch(observation, self.spaces)
-        if self._normaliser is not None:
-            batch = self._normaliser.observation(batch)
+        if self._normalizer is not None:
+            batch = self._normalizer.observation(batch)
         with torch.no_grad():
             tensor = torch.tensor(np.ascontiguousarray(batch), device=self._device)
             found: Assessment = self._algorithm.assess(
@@ -73,7 +73,7 @@ class Assessor:
 
     @property
     def _reward_scale(self) -> float:
-        return 1.0 if self._normaliser is None else float(self._normaliser.reward_scale[0])
+        return 1.0 if self._normalizer is None else float(self._normalizer.reward_scale[0])
 
     def returns(
         self,
@@ -117,16 +117,16 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
     with checkpoint.fitting(folder):
         method, config, spaces, networks = rebuild(manifest, algorithm, network)
         num_envs = manifest["num_envs"]
-        state, normaliser = (
+        state, normalizer = (
             method.init(config, networks, spaces, num_envs),
-            make_normaliser(config, spaces, num_envs),
+            make_normalizer(config, spaces, num_envs),
         )
     if manifest.get("keep_gradients"):
         make_room_for_gradients(state)
     leaves: dict[str, Array] = {
         name: leaf.numpy() if isinstance(leaf, Tensor) else leaf
         for name, leaf in tree_items(state).items()
-    } | (normaliser.arrays() if normaliser else {})
+    } | (normalizer.arrays() if normalizer else {})
     most_bytes = sum(array.nbytes for array in leaves.values()) + MOST_BYTES  # and the metrics
     saved = checkpoint.read_arrays(folder, "agent", most_bytes)
     checkpoint.copy_into(
@@ -134,7 +134,7 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
         {name: array for name, array in saved.items() if not name.startswith("metrics.")},
         folder,
     )
-    return Assessor(method, config, networks, spaces, state, normaliser)
+    return Assessor(method, config, networks, spaces, state, normalizer)
 
 
 def _number(part: Array | None) -> float:

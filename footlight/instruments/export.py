@@ -1,6 +1,6 @@
 """A trained policy as one ONNX file, which runs where neither footlight nor torch is installed.
 
-What acts is written once more in torch, because only torch can be exported: normaliser, network, the head's mode, rescaling. The
+What acts is written once more in torch, because only torch can be exported: normalizer, network, the head's mode, rescaling. The
 policy itself, most of which is NumPy, is what the file is compared with before it appears.
 """
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from footlight import __version__
 from footlight.ambient import computes
 from footlight.errors import StorageFault, UserError, warn
-from footlight.learning.normalization import CUT_OFF, Normaliser
+from footlight.learning.normalization import CUT_OFF, Normalizer
 from footlight.learning.policy import Policy, restore
 from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.storage import checkpoint
@@ -36,7 +36,7 @@ BATCHES = (
     *[50] * 19,
     49,
 )  # a thousand observations, some alone, none in batches that would go another way than single ones
-_OUTSIDE = "the file holds what network, normaliser and head do, the same for any batch size, and nothing besides"
+_OUTSIDE = "the file holds what network, normalizer and head do, the same for any batch size, and nothing besides"
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class DeterministicPolicy(nn.Module):
                 f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported"
             )
         buffers: dict[str, Any] = {}
-        if policy.normaliser is not None and policy.normaliser.observations:
-            buffers = {"mean": policy.normaliser.mean, "scale": policy.normaliser.scale}
-        self.normalises = bool(buffers)
+        if policy.normalizer is not None and policy.normalizer.observations:
+            buffers = {"mean": policy.normalizer.mean, "scale": policy.normalizer.scale}
+        self.normalizes = bool(buffers)
         if isinstance(self.action, DiscreteAction):
             buffers["starts"] = np.reshape(self.action.starts, self.action.shape)
         else:
@@ -157,7 +157,7 @@ class DeterministicPolicy(nn.Module):
 
     def output(self, observation: Tensor) -> Tensor:
         """What the head is asked about [B, H]; without a head, actions [B, A] in [-1, 1]."""
-        if self.normalises:
+        if self.normalizes:
             observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
         output = self.network(observation)
         if not isinstance(output, tuple):
@@ -263,7 +263,7 @@ def _compared(
     differences, num_differing, num_choices = [], 0, 0
     largest = _watch_intermediates(acting.network)
     for size in BATCHES:
-        observations = _observations(stream, size, policy.spaces, policy.normaliser)
+        observations = _observations(stream, size, policy.spaces, policy.normalizer)
         wanted = policy.act(observations)
         with _said_plainly():
             found = session.run(["action"], {"observation": observations})[0]
@@ -335,7 +335,7 @@ def _rounding_error(acting: DeterministicPolicy, scale: float) -> float:
 
 
 def _observations(
-    stream: np.random.Generator, number: int, spaces: Spaces, normaliser: Normaliser | None
+    stream: np.random.Generator, number: int, spaces: Spaces, normalizer: Normalizer | None
 ) -> Array:
     """Bytes: noise, darker in some places than in others, for even noise looks always the same to convolutions. Other numbers:
     around what was seen, or 0, spread by a tenth to ten times its standard deviation, or 1."""
@@ -345,8 +345,8 @@ def _observations(
         drawn = stream.integers(0, 256, shape) * stream.uniform(0, 1, (*shape[:2], *rest))
     else:
         drawn = stream.standard_normal(shape) * 10 ** stream.uniform(-1, 1, (number, 1, *rest))
-        if normaliser is not None and normaliser.observations:
-            drawn = drawn / normaliser.scale + normaliser.mean
+        if normalizer is not None and normalizer.observations:
+            drawn = drawn / normalizer.scale + normalizer.mean
     if dtype.kind in "iu":
         drawn = np.clip(np.rint(drawn), np.iinfo(dtype).min, np.iinfo(dtype).max)
     return drawn.astype(dtype)

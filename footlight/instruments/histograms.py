@@ -1,4 +1,4 @@
-"""Histograms of an agent's weights and of its optimisers' last gradients, by the parameters' own names."""
+"""Histograms of an agent's weights and of its optimizers' last gradients, by the parameters' own names."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ NUM_BINS = 32
 def histograms(networks: Any, state: Any) -> dict[str, Any]:
     """`weights` and `gradients`: for each parameter the `counts` of its values in bins of one width between `low` and `high`.
 
-    Gradients are there where optimisers keep them. An optimiser's name is part of a gradient's where two share parameters.
+    Gradients are there where optimizers keep them. An optimizer's name is part of a gradient's where two share parameters.
     """
     weights: dict[str, Any] = {}
     gradients: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeGuard
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from footlight.instruments.colors import COLOURS
+from footlight.instruments.colors import COLORS
 from footlight.instruments.video import Frame
 
 WIDTH, LEAST_HEIGHT = (
@@ -23,7 +23,7 @@ LARGEST_FRAME = (
     LEAST_HEIGHT,
 )  # width and height that small frames are enlarged to, by a whole factor
 
-_VALUE, _RETURN, _POLICY = COLOURS[0], COLOURS[1], COLOURS[2]
+_VALUE, _RETURN, _POLICY = COLORS[0], COLORS[1], COLORS[2]
 _PAPER, _INK, _PALE, _TRACK = "#ffffff", "#000000", "#767676", "#e6e6e6"
 _MARGIN, _ROW, _SHORTEST_TRACK = 12, 16, 30
 _PLOT = (58, 60, WIDTH - _MARGIN, 160)  # left, top, right, bottom
@@ -106,13 +106,13 @@ class Overlay:
         if low < 0 < high:
             y = 3 * self._at(0, 0)[1]
             draw.line([(3 * _PLOT[0], y), (3 * _PLOT[2], y)], _TRACK, 3)
-        for line, colour in ((self.returns, _RETURN), (self.values, _VALUE)):
+        for line, color in ((self.returns, _RETURN), (self.values, _VALUE)):
             points = [
                 (3 * x, 3 * y)
                 for x, y in (self._at(index, y) for index, y in enumerate(line) if _known(y))
             ]
             if len(points) > 1:
-                draw.line(points, colour, 6, "curve")
+                draw.line(points, color, 6, "curve")
         return panel.resize((WIDTH, LEAST_HEIGHT), Image.Resampling.LANCZOS)
 
     def _draw_now(self, draw: ImageDraw.ImageDraw, index: int, moment: Moment) -> None:
@@ -120,9 +120,9 @@ class Overlay:
             ("critic's value", moment.value, _VALUE),
             ("return that followed", moment.following, _RETURN),
         )
-        for row, (name, value, colour) in enumerate(names):
+        for row, (name, value, color) in enumerate(names):
             y = _MARGIN - 2 + row * 22
-            draw.rectangle((_MARGIN, y + 3, _MARGIN + 10, y + 13), colour)
+            draw.rectangle((_MARGIN, y + 3, _MARGIN + 10, y + 13), color)
             draw.text((_MARGIN + 18, y), name, _INK, _font(13), "la")
             draw.text(
                 (WIDTH - _MARGIN, y), number(value) if _known(value) else "–", _INK, _font(13), "ra"
@@ -130,9 +130,9 @@ class Overlay:
         _, top, _, bottom = _PLOT
         x = self._at(index, 0)[0]
         draw.line([(x, top), (x, bottom)], _INK)
-        for _, value, colour in reversed(names):
+        for _, value, color in reversed(names):
             if _known(value):
-                draw.circle(self._at(index, value), 4, colour, _PAPER)
+                draw.circle(self._at(index, value), 4, color, _PAPER)
         middle = min(max(x, _PLOT[0] + 75), _PLOT[2] - 75)
         draw.text((middle, bottom + 3), f"now {index:,}", _INK, _font(11), "ma")
 

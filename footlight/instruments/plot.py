@@ -21,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from footlight.errors import StorageFault, UserError, warn
-from footlight.instruments.colors import COLOURS
+from footlight.instruments.colors import COLORS
 from footlight.instruments.curves import (
     AXES,
     Curve,
@@ -35,7 +35,7 @@ from footlight.instruments.groups import Member, count, find_members, group
 from footlight.storage.files import user_path
 
 SUFFIXES = (".png", ".svg", ".pdf")
-DASHES = ("-", "--", ":", "-.")  # one for each round through the colours
+DASHES = ("-", "--", ":", "-.")  # one for each round through the colors
 MIN_RUNS_FOR_INTERVAL = (
     5  # over fewer runs, a Student interval is many times wider than their spread
 )
@@ -43,7 +43,7 @@ RESOLUTION = 150  # dots per inch
 _SINGLE_RUNS, _INTERVAL = "single runs", "95 % interval of the mean"
 LEGEND_LETTERS, TITLE_LETTERS = 13, 8  # to the inch
 
-Style = tuple[str, str]  # colour and dashes
+Style = tuple[str, str]  # color and dashes
 
 
 class LearningCurves(Figure):
@@ -68,7 +68,7 @@ def plot_runs(
 
     runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these.
     labels: one for each of `runs`, or for each group; runs with the same label are one group. By default a group is what differs
-    in its seed only, and is labelled by what else differs from the others.
+    in its seed only, and is labeled by what else differs from the others.
     metric: a number in metrics.jsonl, episodes.jsonl or evaluations.jsonl; None: the mean return of evaluations, or the return of
     training episodes where a run has no evaluation.
     x: "steps", "updates", "episodes" or "seconds"; None: steps, or episodes where there are no steps.
@@ -150,9 +150,9 @@ def _draw_figure(
 ) -> Figure:
     panels = _panels(members, labels)
     names = dict.fromkeys(label for groups in panels.values() for label in groups)
-    # Colours belong to labels, across panels.
+    # Colors belong to labels, across panels.
     styles: dict[str, Style] = dict(
-        zip(names, itertools.cycle((c, d) for d in DASHES for c in COLOURS), strict=False)
+        zip(names, itertools.cycle((c, d) for d in DASHES for c in COLORS), strict=False)
     )
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
@@ -315,7 +315,7 @@ def _draw_single(
 def _draw_group(
     axes: Axes, label: str, curves: Sequence[Curve], number: str, style: Style
 ) -> dict[str, Artist]:
-    colour, dashes = style
+    color, dashes = style
     if len(curves) == 1:
         return _draw_mean(axes, curves[0].x, curves[0].y, None, style, label, "")
     x_P, values_RP = common_grid(curves)
@@ -323,17 +323,17 @@ def _draw_group(
     entries = _draw_mean(axes, x_P, mean, None, style, f"{label} (mean of {number})", "")
     if len(curves) >= MIN_RUNS_FOR_INTERVAL and len(x_P) > 1:
         axes.fill_between(
-            x_P, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0, zorder=3
+            x_P, mean - half, mean + half, color=color, alpha=0.2, linewidth=0, zorder=3
         )
         return entries | {_INTERVAL: Patch(color="#808080", alpha=0.25, linewidth=0)}
     for curve in curves:
         if len(curve.x) == 1:
             axes.plot(
-                curve.x, curve.y, "o", color=colour, markersize=4, markerfacecolor="white", zorder=5
+                curve.x, curve.y, "o", color=color, markersize=4, markerfacecolor="white", zorder=5
             )
         else:
             axes.plot(
-                curve.x, curve.y, color=colour, linestyle=dashes, linewidth=0.8, alpha=0.5, zorder=2
+                curve.x, curve.y, color=color, linestyle=dashes, linewidth=0.8, alpha=0.5, zorder=2
             )
     return entries | {_SINGLE_RUNS: Line2D([], [], color="#808080", linewidth=0.8, alpha=0.7)}
 
@@ -342,17 +342,17 @@ def _draw_mean(
     axes: Axes, x_P: Floats, mean: Floats, half: Floats | None, style: Style, label: str, band: str
 ) -> dict[str, Artist]:
     """A line with a band of `half` on both sides; for a single point a marker with a bar."""
-    colour, dashes = style
+    color, dashes = style
     if len(x_P) == 1:
         entry = axes.errorbar(
-            x_P, mean, yerr=half, color=colour, marker="o", markersize=7, capsize=5, zorder=4
+            x_P, mean, yerr=half, color=color, marker="o", markersize=7, capsize=5, zorder=4
         )
         return {f"{label}, {band}" if band else label: entry}  # type: ignore[dict-item]
     marker = "o" if len(x_P) <= 30 else ""
     (line,) = axes.plot(
         x_P,
         mean,
-        color=colour,
+        color=color,
         linestyle=dashes,
         linewidth=2,
         marker=marker,
@@ -364,7 +364,7 @@ def _draw_mean(
     return {
         label: line,
         band: axes.fill_between(
-            x_P, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0, zorder=3
+            x_P, mean - half, mean + half, color=color, alpha=0.2, linewidth=0, zorder=3
         ),
     }
 

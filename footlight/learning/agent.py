@@ -23,7 +23,7 @@ from footlight.errors import Diverged, UserError, warn
 from footlight.learning import transport
 from footlight.learning.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.learning.normalization import divergence_cause
-from footlight.learning.policy import Policy, as_batch, build_networks, described, make_normaliser
+from footlight.learning.policy import Policy, as_batch, build_networks, described, make_normalizer
 from footlight.learning.transport import as_array, to_device
 from footlight.storage import checkpoint
 from footlight.storage.files import MOST_BYTES, make_folder, user_path
@@ -44,7 +44,7 @@ class Agent:
     num_envs: environments that act and observe together. device: "cpu" or "cuda". threads: CPU threads of torch, None: as is.
     compile: "on", "off", or "auto": on where enough updates will come to pay it back (`total_steps` unknown: once they came).
     total_steps: environment steps of the whole run, over which schedules such as a linear learning rate go; None: they stand
-    still. network: the user's own, see `footlight.algorithms.off_policy` and `.on_policy`. keep_gradients: keep each optimiser's
+    still. network: the user's own, see `footlight.algorithms.off_policy` and `.on_policy`. keep_gradients: keep each optimizer's
     last gradient in the state. fields: the algorithm's config. Raises `UserError` for anything of this that cannot work.
     """
 
@@ -129,7 +129,7 @@ class Agent:
         self.keeps_gradients = keep_gradients
         self.state = to_device(state, self.device)
         self.streams = Streams(seed)
-        self.normaliser = make_normaliser(
+        self.normalizer = make_normalizer(
             config, spaces, num_envs, getattr(self.buffer, "sums_rewards", False)
         )
         self._clip_reward = getattr(config, "clip_reward", None)
@@ -145,7 +145,7 @@ class Agent:
             method.noise_shape(config, self.networks, self.buffer.batch), np.float32
         )
         self._host_batch = [torch.from_numpy(array) for array in (*self.buffer.batch, self._noise)]
-        self._host_batch += self.normaliser.tensors() if self.normaliser else []
+        self._host_batch += self.normalizer.tensors() if self.normalizer else []
         self._batch = (
             self._host_batch if device == "cpu" else [t.to(self.device) for t in self._host_batch]
         )
@@ -154,7 +154,7 @@ class Agent:
         parameters_P = getattr(self.state, method.POLICY)
         own = {"seed": derived_seed(seed, "policy"), "network": network, "network_seed": seed}
         self.policy = Policy(
-            method, config, self.networks, spaces, parameters_P, self.normaliser, **own
+            method, config, self.networks, spaces, parameters_P, self.normalizer, **own
         )
 
     @property
@@ -186,7 +186,7 @@ class Agent:
         if not explore:
             return self.policy.act(observation)
         batch = as_batch(observation, self.spaces)
-        seen = batch if self.normaliser is None else self.normaliser.observation(batch)
+        seen = batch if self.normalizer is None else self.normalizer.observation(batch)
         self._compile_acting()
         drawn_EA = self.algorithm.explore(
             self.config,
@@ -242,8 +242,8 @@ class Agent:
             transition = transition._replace(
                 reward=transition.reward.clip(-self._clip_reward, self._clip_reward)
             )
-        if self.normaliser is not None:
-            transition = self.normaliser.learn(transition)
+        if self.normalizer is not None:
+            transition = self.normalizer.learn(transition)
         self.buffer.add(transition, self._drawn(transition.action))
         metrics = self._learn()
         if (
@@ -282,8 +282,8 @@ class Agent:
         ended = np.isin(np.arange(self.num_envs), envs)
         self.buffer.forget_pending(ended)
         self.algorithm.episode_ended(self.state, ended)
-        if self.normaliser is not None:
-            self.normaliser.discounted_return[ended] = 0
+        if self.normalizer is not None:
+            self.normalizer.discounted_return[ended] = 0
 
     @computes
     def _update(self, variant: Hashable) -> None:
@@ -350,8 +350,8 @@ class Agent:
             state = tree_rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
             *inputs, totals, latest = tensors[num_leaves:]
             batch, noise = as_batch_of(*inputs[:width]), inputs[width]
-            if self.normaliser is not None:
-                batch = self.normaliser.batch(batch, tuple(inputs[width + 1 :]))
+            if self.normalizer is not None:
+                batch = self.normalizer.batch(batch, tuple(inputs[width + 1 :]))
             metrics = self.algorithm.update(
                 self.config, self.networks, state, batch, noise, variant
             )
@@ -393,7 +393,7 @@ class Agent:
                 raise self._diverged(name)
 
     def _diverged(self, name: str) -> Diverged:
-        cause = divergence_cause(self.batch(), self.normaliser)
+        cause = divergence_cause(self.batch(), self.normalizer)
         return Diverged(
             f"{name} is not finite after update {self.num_updates} (step {self.num_steps}) - {cause}"
         )
@@ -413,14 +413,14 @@ class Agent:
         name = self.algorithm.POLICY
         views = getattr(self.networks, name).named(getattr(self.state, name))
         policy = {name: as_array(view) for name, view in views.items()}
-        policy |= self.normaliser.policy_arrays() if self.normaliser else {}
+        policy |= self.normalizer.policy_arrays() if self.normalizer else {}
         leaves = {name: as_array(leaf) for name, leaf in self._leaves().items()}
         return {"policy": policy, "agent": leaves, "buffer": self.buffer.arrays()}
 
     def _leaves(self) -> dict[str, Any]:
         """Everything that changes in place, by name: the state, and the metrics not yet read."""
         metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
-        statistics = self.normaliser.arrays() if self.normaliser else {}
+        statistics = self.normalizer.arrays() if self.normalizer else {}
         return {
             **tree_items(self.state),
             **{f"metrics.{name}": leaf for name, leaf in metrics.items()},

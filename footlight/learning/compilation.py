@@ -44,7 +44,7 @@ def compile_in_place(
             graph = _inductor(function, tensors)
     except UserError:  # the function's own message
         raise
-    except Exception as error:  # whatever an optimisation stumbles over, the run goes on without it
+    except Exception as error:  # whatever an optimization stumbles over, the run goes on without it
         raise CompilerMissing(f"the compiler failed ({in_short(error):.140})") from error
 
     def step() -> None:

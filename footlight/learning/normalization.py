@@ -1,6 +1,6 @@
 """Running statistics of observations and rewards: part of the agent, saved with it, frozen in evaluation.
 
-What is stored stays raw; batches are normalised on their way into an update, observations on their way to the policy, all with
+What is stored stays raw; batches are normalized on their way into an update, observations on their way to the policy, all with
 the statistics of that moment.
 """
 
@@ -50,8 +50,8 @@ class RunningMoments:
         return self.squares / self.count if self.count[0] > 1 else np.ones_like(self.squares)
 
 
-class Normaliser:
-    """What a config's `Normalisation` asks for, for the environments of one agent."""
+class Normalizer:
+    """What a config's `Normalization` asks for, for the environments of one agent."""
 
     def __init__(
         self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool,
@@ -136,7 +136,7 @@ class Normaliser:
     def policy_arrays(self) -> dict[str, Array]:
         """What a policy needs."""
         return (
-            {"normaliser.mean": self.mean, "normaliser.scale": self.scale}
+            {"normalizer.mean": self.mean, "normalizer.scale": self.scale}
             if self.observations
             else {}
         )
@@ -154,17 +154,17 @@ class Normaliser:
         ):
             found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
         return {
-            f"normaliser.{name}": value
+            f"normalizer.{name}": value
             for name, value in {**found, "discounted_return": self.discounted_return}.items()
         }
 
 
-def divergence_cause(batch: Mapping[str, Array], normaliser: Normaliser | None) -> str:
+def divergence_cause(batch: Mapping[str, Array], normalizer: Normalizer | None) -> str:
     """Why an agent has probably diverged on this batch, and the remedy, judged by the scale of observations and rewards."""
     findings = []
     for what, ending, is_normalized in (
-        ("observations", "observation", normaliser is not None and normaliser.observations),
-        ("rewards", "reward", normaliser is not None and normaliser.rewards),
+        ("observations", "observation", normalizer is not None and normalizer.observations),
+        ("rewards", "reward", normalizer is not None and normalizer.rewards),
     ):
         parts = [array for name, array in batch.items() if name.endswith(ending) and array.size]
         largest = max((float(np.abs(part.astype(np.float64)).max()) for part in parts), default=0.0)

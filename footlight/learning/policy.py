@@ -17,7 +17,7 @@ from footlight.ambient import computes
 from footlight.config.fields import build as build_config
 from footlight.errors import UserError, warn
 from footlight.learning import transport
-from footlight.learning.normalization import Normaliser
+from footlight.learning.normalization import Normalizer
 from footlight.networks.flat import Network
 from footlight.storage import checkpoint
 from footlight.streams import derived_seed
@@ -29,7 +29,7 @@ class Policy:
 
     def __init__(
         self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, policy_P: Tensor,
-        normaliser: Normaliser | None = None, seed: int = 0, *, network: Any = None, network_seed: int = 0,
+        normalizer: Normalizer | None = None, seed: int = 0, *, network: Any = None, network_seed: int = 0,
     ) -> None:  # fmt: skip
         self.spaces = spaces
         self.network, self.network_seed = (
@@ -42,7 +42,7 @@ class Policy:
             networks,
             policy_P,
         )
-        self.normaliser, self.head = normaliser, getattr(networks, "head", None)
+        self.normalizer, self.head = normalizer, getattr(networks, "head", None)
         self.stream = np.random.default_rng(seed)
 
     def act(self, observation: Any, deterministic: bool = True) -> Any:
@@ -52,8 +52,8 @@ class Policy:
         another shape than the policy was trained on.
         """
         batch = as_batch(observation, self.spaces)
-        if self.normaliser is not None:
-            batch = self.normaliser.observation(batch)
+        if self.normalizer is not None:
+            batch = self.normalizer.observation(batch)
         stream = None if deterministic else self.stream
         actions = self.to_environment(
             self._algorithm.act(self._config, self._networks, self._parameters, batch, stream)
@@ -96,7 +96,7 @@ class Policy:
         """Copies and pickles hold only names and arrays; networks are rebuilt, your own from the class that you passed."""
         return _rebuild_policy, (
             transport.by_name(self._algorithm), asdict(self._config), self.spaces, self.network, self.network_seed,
-            self._parameters.cpu().numpy(), self.normaliser, self.stream,
+            self._parameters.cpu().numpy(), self.normalizer, self.stream,
         )  # fmt: skip
 
     def predict(
@@ -112,14 +112,14 @@ class Policy:
 
 def _rebuild_policy(
     algorithm: Any, config: dict[str, Any], spaces: Spaces, network: Any, network_seed: int, parameters_P: Array,
-    normaliser: Normaliser | None, stream: np.random.Generator,
+    normalizer: Normalizer | None, stream: np.random.Generator,
 ) -> Policy:  # fmt: skip
     """The inverse of `Policy.__reduce__`."""
     method = transport.from_name(algorithm)
     settings = build_config(method.Config, config)
     networks = build_networks(method, settings, spaces, network, network_seed)
     own = (
-        copy.deepcopy(normaliser),
+        copy.deepcopy(normalizer),
         copy.deepcopy(stream),
     )  # `copy.copy` passes those of the original
     built = {"network": network, "network_seed": network_seed}
@@ -190,7 +190,7 @@ def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:
 def load(path: str | Path, *, algorithm: Any = None, network: Any = None, seed: int = 0) -> Policy:
     """The policy saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
 
-    Loads no optimiser and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
+    Loads no optimizer and no buffer. `network` is the user's own network, `algorithm` the user's own method, where the run was
     made with one. `seed` is for sampling with `deterministic=False`. Raises `UserError`.
     """
     folder = checkpoint.find(Path(path), warn, ["policy"])
@@ -204,12 +204,12 @@ def restore(
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
     with checkpoint.fitting(folder):
         method, config, spaces, networks = rebuild(manifest, algorithm, network)
-    normaliser = make_normaliser(config, spaces, 1)
-    mine = normaliser.policy_arrays() if normaliser is not None else {}
+    normalizer = make_normalizer(config, spaces, 1)
+    mine = normalizer.policy_arrays() if normalizer is not None else {}
     acting = getattr(networks, method.POLICY)
     most_bytes = acting.initial.nbytes + sum(array.nbytes for array in mine.values())
     arrays = checkpoint.read_arrays(folder, "policy", most_bytes)
-    if normaliser is not None:
+    if normalizer is not None:
         checkpoint.copy_into(
             mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder
         )
@@ -219,7 +219,7 @@ def restore(
         )
     parameters_P = acting.flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
     built = {"network": network, "network_seed": int(manifest["seed"])}
-    return Policy(method, config, networks, spaces, parameters_P, normaliser, seed, **built)
+    return Policy(method, config, networks, spaces, parameters_P, normalizer, seed, **built)
 
 
 def rebuild(
@@ -266,16 +266,16 @@ def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
         return method.build(config, spaces)
 
 
-def make_normaliser(
+def make_normalizer(
     config: Any, spaces: Spaces, num_envs: int, sums_rewards: bool = False
-) -> Normaliser | None:
-    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normaliser`."""
+) -> Normalizer | None:
+    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normalizer`."""
     observations, rewards = (
         bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards")
     )
     if not (observations or rewards):
         return None
-    return Normaliser(
+    return Normalizer(
         spaces, num_envs, config.gamma, observations, rewards, getattr(config, "clip_normalized_reward", None), sums_rewards,
         getattr(config, "return_restarts_at_end", False),
     )  # fmt: skip

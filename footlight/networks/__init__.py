@@ -1,1 +1,1 @@
-"""Forward passes: ordinary modules, their initialisation, and their parameters as flat vectors."""
+"""Forward passes: ordinary modules, their initialization, and their parameters as flat vectors."""

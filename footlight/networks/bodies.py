@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from footlight.networks.cnn import Torso, convolutions
-from footlight.networks.initialization import Initialisation, initialise
+from footlight.networks.initialization import Initialization, initialize
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -23,14 +23,14 @@ class Architecture:
     hidden_sizes: tuple[int, ...] = (256, 256)
     activation: Activation = "relu"
     layer_norm: bool = False
-    initialisation: Initialisation = "pytorch"
+    initialization: Initialization = "pytorch"
     layer_norm_affine: bool = True
     """Whether LayerNorm has a scale and a shift that are learned."""
     torso: Torso = "mlp"
     """What stands in front of the linear layers."""
 
 
-POLICY_GAIN = 0.01  # of the last layer, where initialisation is orthogonal: the first policy hardly prefers anything
+POLICY_GAIN = 0.01  # of the last layer, where initialization is orthogonal: the first policy hardly prefers anything
 
 
 def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[list[nn.Module], int]:
@@ -63,7 +63,7 @@ def mlp(
     """A torso, then a linear layer."""
     layers, num_features = torso(input_shape, architecture)
     network = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
-    initialise(network, architecture.initialisation, last_gain)
+    initialize(network, architecture.initialization, last_gain)
     return network
 
 
@@ -136,8 +136,8 @@ class ActorCritic(nn.Module):
             self.torso = nn.Sequential(*layers)
             self.actor = nn.Sequential(nn.Linear(num_features, num_outputs))
             self.critic = nn.Sequential(nn.Linear(num_features, num_values))
-            initialise([*self.torso, *self.actor], architecture.initialisation, POLICY_GAIN)
-            initialise(self.critic, architecture.initialisation)
+            initialize([*self.torso, *self.actor], architecture.initialization, POLICY_GAIN)
+            initialize(self.critic, architecture.initialization)
         else:
             self.torso = nn.Sequential()
             self.actor = mlp(observation_shape, num_outputs, architecture, POLICY_GAIN)

@@ -93,7 +93,7 @@ class Picture(nn.Module):
             observation = observation[:, None]
         elif (
             len(self._shape) == 4
-        ):  # frames of colour pictures: the colours of all frames side by side
+        ):  # frames of color pictures: the colors of all frames side by side
             observation = observation.permute(0, 1, 4, 2, 3).flatten(1, 2)
         elif _channels_last(self._shape):
             observation = observation.permute(0, 3, 1, 2)

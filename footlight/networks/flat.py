@@ -1,6 +1,6 @@
 """Networks whose parameters travel as one flat vector.
 
-A module keeps the architecture; all parameters of a group lie in one vector of P numbers. So an optimiser step, a target average
+A module keeps the architecture; all parameters of a group lie in one vector of P numbers. So an optimizer step, a target average
 or an ensemble is a single operation, and an update is a plain function of a few tensors. Matrices lie transposed in the vector,
 as [in, out]: so a linear layer's gradient comes out of its matrix product in the order in which it is stored, and is not copied.
 Kernels of convolutions lie channels last, the order in which a CPU computes with them.

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-Initialisation = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
+Initialization = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
 
 
-def initialise(network: Iterable[nn.Module], kind: Initialisation, last_gain: float = 1.0) -> None:
+def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: float = 1.0) -> None:
     """Set the weights of a network's linear layers and convolutions, given as its layers in order, in place.
 
     - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et

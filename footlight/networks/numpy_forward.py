@@ -80,9 +80,9 @@ def _layer_norm(epsilon: float, *affine: FloatArray) -> Step:
         return total / np.float32(x.shape[-1])  # what x.mean does, in a third of the time
 
     def step(x: FloatArray) -> FloatArray:
-        centred = x - mean(x)
-        deviation = np.sqrt(mean(centred * centred) + np.float32(epsilon))
-        normal: FloatArray = centred / deviation
+        centered = x - mean(x)
+        deviation = np.sqrt(mean(centered * centered) + np.float32(epsilon))
+        normal: FloatArray = centered / deviation
         return normal * affine[0] + affine[1] if affine else normal
 
     return step

@@ -9,6 +9,7 @@ from typing import Any
 
 from footlight.errors import UserError
 from footlight.storage.files import read_file, read_json
+from footlight.storage.migration import upgrade_run_config
 
 MOST_LOG_BYTES = 1 << 33
 NUMBER = int | float | None  # None: what was not finite
@@ -39,7 +40,7 @@ def read_run(folder: Path) -> RunRecord:
         raise UserError(
             f"{folder} is not a run folder - it has no config.json - give the folder that `footlight train` printed"
         )
-    config = read_json(config_path)
+    config = upgrade_run_config(read_json(config_path))
     _require(config, {"algorithm": str, "environment": str, "seed": int}, str(config_path))
     result_path = folder / "result.json"
     return RunRecord(

@@ -14,6 +14,7 @@ from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
 from footlight.storage import checkpoint, schemas
 from footlight.storage.files import MOST_BYTES, parse_json, read_file, read_start
+from footlight.storage.migration import upgrade_run_config
 
 
 def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
 
 def _json_fault(path: Path, wanted: list[Any], form: Any = schemas.Config) -> str | None:
     try:
-        found = schemas.read(path, form)
+        found = upgrade_run_config(schemas.read(path, form))
     except UserError as error:
         return str(error)
     if not wanted or found in wanted:

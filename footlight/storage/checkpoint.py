@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from footlight.errors import StorageFault, UserError, quoted
-from footlight.storage import schemas
+from footlight.storage import migration, schemas
 from footlight.storage.files import (
     MOST_BYTES,
     describe_foreign,
@@ -34,7 +34,7 @@ from footlight.storage.files import (
 )
 from footlight.types import Array
 
-FIRST_VERSION, FORMAT_VERSION = 2, 2
+FIRST_VERSION, FORMAT_VERSION = 2, 3
 MANIFEST = "manifest.json"
 SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
 POINTERS = ("LATEST", "BEST")  # files beside the checkpoints of a run that name one of them
@@ -300,7 +300,12 @@ def damage(folder: Path, groups: Collection[str] | None = None) -> str | None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint, in today's form. Raises `UserError` for a broken one or one of a newer format."""
+    """The manifest of a checkpoint, in today's format. Raises `UserError` for a broken one or one of a newer format."""
+    return _read_versioned(folder)[0]
+
+
+def _read_versioned(folder: Path) -> tuple[dict[str, Any], int]:
+    """The manifest in today's format, and the format that it was written in."""
     path = folder / MANIFEST
     manifest = read_json(path)
     version = manifest.get("format_version")
@@ -336,7 +341,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is broken - {min(missing)!r} has no record - restore it from a copy"
         )
-    return manifest
+    return manifest, version
 
 
 def _files_of(manifest: Mapping[str, Any], groups: Collection[str]) -> list[str]:
@@ -350,7 +355,7 @@ def _files_of(manifest: Mapping[str, Any], groups: Collection[str]) -> list[str]
     return whole + [file for ring in rings for file in ring["files"]]
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: migration.upgrade_manifest}
 """By format: what makes a manifest of it one of the next. A checkpoint is read through all that come after its own."""
 
 
@@ -359,7 +364,7 @@ def read_arrays(folder: Path, group: str, most_bytes: int = MOST_BYTES) -> dict[
 
     `most_bytes`: of all arrays together, but for segments, as far as that is known. Raises `UserError`.
     """
-    manifest = read_manifest(folder)
+    manifest, version = _read_versioned(folder)
     if group not in manifest["groups"]:
         raise UserError(
             f"{folder} has no {group} - it is no checkpoint that this can be read from - give another"
@@ -368,6 +373,8 @@ def read_arrays(folder: Path, group: str, most_bytes: int = MOST_BYTES) -> dict[
     arrays: dict[str, Any] = _read(
         folder / manifest["groups"][group], records, most_bytes + HEADER_BYTES
     )
+    if version < 3:
+        arrays = {migration.array_name(name): array for name, array in arrays.items()}
     segments = manifest["segments"].get(group, {})
     return arrays | {
         name: Segments(folder, ring["files"], records) for name, ring in segments.items()

@@ -234,7 +234,7 @@ class Instances:
             agent.networks,
             agent.spaces,
             agent.state,
-            agent.normaliser,
+            agent.normalizer,
         )
         assessor = Assessor(*parts) if options.overlay else None
         player = partial(agent.policy.player, deterministic=not options.eval_stochastic)

@@ -18,6 +18,7 @@ from footlight.learning.agent import Agent
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
 from footlight.storage import schemas
 from footlight.storage.files import parse_json
+from footlight.storage.migration import upgrade_run_config
 
 
 def describe(
@@ -64,7 +65,7 @@ def describe(
 def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """Write `config.json` anew, and say so, where it is not the record in the checkpoint: that is the one that counts."""
     try:
-        found = schemas.read(run_dir / "config.json", schemas.Config)
+        found = upgrade_run_config(schemas.read(run_dir / "config.json", schemas.Config))
         wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
         fault = f"config.json differs from the checkpoint in {', '.join(wrong)}" if wrong else None
     except UserError as error:

@@ -9,7 +9,7 @@ from footlight.errors import counted
 from footlight.learning.agent import Agent
 from footlight.machine import cores
 
-WINDOW = 5.0  # seconds in calls that a judgement is about, at least
+WINDOW = 5.0  # seconds in calls that a judgment is about, at least
 CROWDED = 0.7  # cores in use on average: an undisturbed update keeps at least one thread busy all the time
 
 

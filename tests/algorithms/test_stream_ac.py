@@ -55,7 +55,7 @@ def slow_step(agent: Agent, weights: Tensor, traces: list[Tensor], seen: Tensor,
 def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
     plain: dict[str, Any] = {
         "normalize_observations": False, "normalize_rewards": False, "hidden_sizes": (16, 16), "entropy_coef": 0.1,
-        "initialisation": "orthogonal",  # with 3 inputs, sparse weights would all be 0
+        "initialization": "orthogonal",  # with 3 inputs, sparse weights would all be 0
     }  # fmt: skip
     agent = Agent("stream-ac", OBSERVATIONS, actions, seed=1, compile="off", **plain)
     weights = agent.state.actor_critic.clone()

@@ -336,7 +336,7 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
     assert np.array_equal(replay.batch.next_observation, after)
 
 
-def test_planes_of_several_colours_are_shared_too() -> None:
+def test_planes_of_several_colors_are_shared_too() -> None:
     # Two pictures of three planes behind each other are six slots; a step brings three new ones
     planes, never = (
         np.random.default_rng(0).integers(0, 256, (1, 90, 7, 7), np.uint8),

@@ -263,7 +263,7 @@ def test_expected_updates_are_what_comes_due(tiny_spaces: Spaces) -> None:
 def test_choices_are_stored_as_integers(tiny_spaces: Spaces, kind: str) -> None:
     sizes = (
         (2**40,) if kind == "one" else (3, 2**40)
-    )  # float32 could not tell these from their neighbours
+    )  # float32 could not tell these from their neighbors
     spaces = replace(
         tiny_spaces,
         action=DiscreteAction(sizes=sizes, starts=(0,) * len(sizes), shape=(len(sizes),)),

@@ -191,7 +191,7 @@ def test_one_stream_resumes_exactly(tmp_path: Path) -> None:
 
 
 def test_presets_for_games_fit_environments_that_are_given_as_they_are(tmp_path: Path) -> None:
-    source = gymnasium.make(BREAKOUT)  # in colour, at full size
+    source = gymnasium.make(BREAKOUT)  # in color, at full size
     footlight.train(
         "a2c",
         source,

@@ -179,7 +179,9 @@ def test_slow_environment_is_moved_a_few_times_only(monkeypatch: pytest.MonkeyPa
             return super().step(action)
 
     ticks = itertools.count(step=0.1)  # seconds; a step takes one tick
-    monkeypatch.setattr(determinism, "Budget", lambda steps: Budget(steps, 10.0, lambda: next(ticks)))
+    monkeypatch.setattr(
+        determinism, "Budget", lambda steps: Budget(steps, 10.0, lambda: next(ticks))
+    )
     expected = (
         "unknown: the start-up probe was stopped: 350 steps would take 35 s, 10 s are allowed"
     )

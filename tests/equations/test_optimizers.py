@@ -1,4 +1,4 @@
-"""Optimisers, clipping and target averages on flat vectors: by hand, against torch, and in place."""
+"""Optimizers, clipping and target averages on flat vectors: by hand, against torch, and in place."""
 
 import numpy as np
 import pytest

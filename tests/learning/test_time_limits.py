@@ -44,7 +44,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "n_steps": 5, "critic_updates_per_actor": 5,
     },
     "stream-ac": {  # its sparse weights would all be 0 behind fewer than 10 inputs
-        "hidden_sizes": (32,), "normalize_observations": False, "normalize_rewards": False, "initialisation": "pytorch",
+        "hidden_sizes": (32,), "normalize_observations": False, "normalize_rewards": False, "initialization": "pytorch",
     },
 }  # fmt: skip
 UPDATES = {
@@ -98,14 +98,14 @@ def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
     """What each critic says of each place, in raw reward, [..., places]: V(s), or Q(s, .) of the policy's action or of all."""
     seen = np.eye(num_places, dtype=np.float32)
     observation = torch.from_numpy(
-        seen if agent.normaliser is None else agent.normaliser.observation(seen)
+        seen if agent.normalizer is None else agent.normalizer.observation(seen)
     )
     with torch.no_grad():
         if hasattr(agent.state, "critic"):
             action = torch.as_tensor(agent.act(seen))
             return agent.networks.critic(agent.state.critic, observation, action).numpy()
         _, value = agent.networks.actor_critic(agent.state.actor_critic, observation)
-    scale = 1 if agent.normaliser is None else agent.normaliser.reward_scale[0]
+    scale = 1 if agent.normalizer is None else agent.normalizer.reward_scale[0]
     return value.numpy().T / scale
 
 
@@ -164,7 +164,7 @@ def test_n_step_returns(method: str, world: type[probes._Places]) -> None:
 @pytest.mark.parametrize(
     ("method", "observations"), [("stream-ac", True), ("stream-ac", False), ("ppo", False)]
 )
-def test_normalised_rewards(method: str, observations: bool) -> None:
+def test_normalized_rewards(method: str, observations: bool) -> None:
     # Values are learned in units of the scale at that time, which still moves a little
     def source() -> gymnasium.Env[Any, Any]:
         return gymnasium.wrappers.TransformReward(
@@ -172,8 +172,8 @@ def test_normalised_rewards(method: str, observations: bool) -> None:
         )
 
     agent = trained(method, source, normalize_observations=observations, normalize_rewards=True)
-    assert agent.normaliser is not None
-    assert agent.normaliser.reward_scale[0] < 0.1
+    assert agent.normalizer is not None
+    assert agent.normalizer.reward_scale[0] < 0.1
     assert error(values(agent, 2), [200, 40]) < TOLERANCE
 
 

@@ -58,12 +58,12 @@ def test_nature_by_its_numbers() -> None:
 
 
 def test_layouts_show_the_same_picture() -> None:
-    colour = torch.randint(0, 256, (2, 40, 50, 3), dtype=torch.uint8)
-    expected = colour.permute(0, 3, 1, 2) / 255
-    assert_close(Picture((40, 50, 3))(colour), expected)
-    assert_close(Picture((3, 40, 50))(colour.permute(0, 3, 1, 2)), expected)
-    assert_close(Picture((40, 50))(colour[..., 0]), expected[:, :1])
-    frames = torch.stack([colour, 255 - colour], 1)
+    color = torch.randint(0, 256, (2, 40, 50, 3), dtype=torch.uint8)
+    expected = color.permute(0, 3, 1, 2) / 255
+    assert_close(Picture((40, 50, 3))(color), expected)
+    assert_close(Picture((3, 40, 50))(color.permute(0, 3, 1, 2)), expected)
+    assert_close(Picture((40, 50))(color[..., 0]), expected[:, :1])
+    frames = torch.stack([color, 255 - color], 1)
     assert_close(Picture((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
     assert_close(
         Picture((3, 40, 50))(expected), expected
@@ -133,7 +133,7 @@ def test_parameters_travel_channels_last(shared: bool) -> None:
     module = ActorCritic(
         (2, 40, 40),
         3,
-        Architecture((8,), torso="small", initialisation="orthogonal"),
+        Architecture((8,), torso="small", initialization="orthogonal"),
         shared=shared,
     )
     network = Network([module])
@@ -152,7 +152,7 @@ def test_parameters_travel_channels_last(shared: bool) -> None:
 
 
 def test_sparse_kernels() -> None:
-    module = ActorCritic((2, 40, 40), 3, Architecture((8,), torso="small", initialisation="sparse"))
+    module = ActorCritic((2, 40, 40), 3, Architecture((8,), torso="small", initialization="sparse"))
     kernel = module.actor[1].weight
     assert kernel.shape == (16, 2, 5, 5)
     assert ((kernel.flatten(1) == 0).sum(1) == 45).all()  # nine tenths of 50
@@ -160,7 +160,7 @@ def test_sparse_kernels() -> None:
 
 def test_bfloat16_is_close_and_gives_fp32() -> None:
     module = ActorCritic(
-        (2, 40, 40), 3, Architecture((8,), torso="small", initialisation="orthogonal"), shared=True
+        (2, 40, 40), 3, Architecture((8,), torso="small", initialization="orthogonal"), shared=True
     )
     exact, rounded = Network([module]), Network([module], precision="bf16")
     observation = torch.randint(0, 256, (3, 2, 40, 40), dtype=torch.uint8)

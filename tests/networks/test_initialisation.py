@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from footlight.networks.bodies import Architecture, mlp
-from footlight.networks.initialization import Initialisation, initialise
+from footlight.networks.initialization import Initialization, initialize
 from tolerance import assert_close
 
 
 def linears(
-    kind: Initialisation, hidden_sizes: tuple[int, ...] = (256, 128), **more: float
+    kind: Initialization, hidden_sizes: tuple[int, ...] = (256, 128), **more: float
 ) -> list[nn.Linear]:
     torch.manual_seed(0)
-    network = mlp((100,), 4, Architecture(hidden_sizes, initialisation="pytorch"))
-    initialise(network, kind, **more)
+    network = mlp((100,), 4, Architecture(hidden_sizes, initialization="pytorch"))
+    initialize(network, kind, **more)
     return [layer for layer in network if isinstance(layer, nn.Linear)]
 
 
@@ -95,13 +95,13 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
 )
 def test_sparse_rounds_the_number_of_zeros_up(num_inputs: int, num_zeros: int) -> None:
     layer = nn.Linear(num_inputs, 50)
-    initialise([layer], "sparse")
+    initialize([layer], "sparse")
     assert (layer.weight == 0).sum(1).unique().tolist() == [num_zeros]
 
 
 @pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
-def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
-    network = mlp((3,), 2, Architecture((8,), layer_norm=True, initialisation=kind))
+def test_layer_norm_starts_as_it_is(kind: Initialization) -> None:
+    network = mlp((3,), 2, Architecture((8,), layer_norm=True, initialization=kind))
     norm = network[1]
     assert isinstance(norm, nn.LayerNorm)
     assert norm.weight.tolist() == [1] * 8
@@ -109,5 +109,5 @@ def test_layer_norm_starts_as_it_is(kind: Initialisation) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
-def test_depends_on_the_seed_alone(kind: Initialisation) -> None:
+def test_depends_on_the_seed_alone(kind: Initialization) -> None:
     assert same(linears(kind), linears(kind))

@@ -176,7 +176,7 @@ def test_several_values(shared: bool) -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_orthogonal_policy_starts_undecided_and_values_do_not(shared: bool) -> None:
     network = ActorCritic(
-        (3,), 4, Architecture((64, 64), "tanh", initialisation="orthogonal"), shared=shared
+        (3,), 4, Architecture((64, 64), "tanh", initialization="orthogonal"), shared=shared
     )
     rows = network.actor[-1].weight @ network.actor[-1].weight.T
     assert_close(rows.detach(), 1e-4 * torch.eye(4), terms=8)  # gain 0.01, squared

@@ -94,8 +94,8 @@ def test_log_std_is_seen_as_it_changes() -> None:
     assert network.infer(vector_P, observation)[:, 2:].tolist() == [[-1, 0.5]] * 3
 
 
-def test_normalised_observations_of_another_kind_are_taken_as_they_are() -> None:
-    # A Normaliser gives float32 of what was stored as bytes: these are not divided by 255 again
+def test_normalized_observations_of_another_kind_are_taken_as_they_are() -> None:
+    # A Normalizer gives float32 of what was stored as bytes: these are not divided by 255 again
     network = Network([ActorCritic((2,), 1, Architecture(()))])
     output = network.infer(network.initial, np.array([[0, 255]], np.uint8))
     again = network.infer(network.initial, np.array([[0, 1]], np.float32))

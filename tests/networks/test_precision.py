@@ -17,7 +17,7 @@ from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.flat import Network
 from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
 
-SMALL = Architecture((32,), torso="small", initialisation="orthogonal")
+SMALL = Architecture((32,), torso="small", initialization="orthogonal")
 FLOAT32_AT_90 = 2.0**-17  # distance of neighbors; bfloat16's are 0.5 apart
 
 

@@ -134,8 +134,8 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
 def test_compiled_equals_eager_on_policy(
     algorithm: str, actions: gymnasium.Space[Any], fields: dict[str, Any]
 ) -> None:
-    normalised = {"normalize_observations": True, "normalize_rewards": True}
-    shape = {"hidden_sizes": (16, 16), "total_steps": 60, **normalised, **fields}
+    normalized = {"normalize_observations": True, "normalize_rewards": True}
+    shape = {"hidden_sizes": (16, 16), "total_steps": 60, **normalized, **fields}
     eager, compiled = (
         Agent(algorithm, OBSERVATIONS, actions, seed=3, compile=mode, notice=fail, **shape)  # type: ignore[arg-type]
         for mode in ("off", "on")

@@ -1,4 +1,4 @@
-"""A run that is stopped and resumed is the run that was not: same weights, optimisers, buffer, streams, logs."""
+"""A run that is stopped and resumed is the run that was not: same weights, optimizers, buffer, streams, logs."""
 
 import json
 import signal

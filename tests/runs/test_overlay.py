@@ -18,9 +18,9 @@ BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)  # value, retur
 NOTHING = Moment(None, None, None, "", [])
 
 
-def where(panel: Frame, colour: tuple[int, int, int]) -> Frame:
-    """Rows and columns of the pixels of about this colour."""
-    return np.argwhere((np.abs(panel.astype(int) - colour) < 40).all(-1))
+def where(panel: Frame, color: tuple[int, int, int]) -> Frame:
+    """Rows and columns of the pixels of about this color."""
+    return np.argwhere((np.abs(panel.astype(int) - color) < 40).all(-1))
 
 
 def drawn(overlay: Overlay, index: int, moment: Moment) -> Frame:
@@ -65,8 +65,8 @@ def test_the_markers_move_with_time_and_height() -> None:
     for index in (0, 4):
         panel = drawn(overlay, index, Moment(float(index), 4.0 - index, None, "", []))[60:162]
         changed = (panel != plain[60:162]).any(-1)
-        for name, colour in (("value", BLUE), ("return", ORANGE)):
-            spots = np.argwhere(changed & (panel == colour).all(-1))
+        for name, color in (("value", BLUE), ("return", ORANGE)):
+            spots = np.argwhere(changed & (panel == color).all(-1))
             places[name, index] = spots.mean(0)
     assert places["value", 0][1] < places["value", 4][1] - 250
     assert places["value", 4][0] < places["value", 0][0] - 70  # higher is further up

@@ -18,8 +18,8 @@ imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 RED, GREEN, BLUE = (200, 30, 30), (30, 180, 40), (20, 40, 220)
 
 
-def plain(colour: tuple[int, int, int], height: int = 48, width: int = 64) -> Frame:
-    return np.full((height, width, 3), colour, dtype=np.uint8)
+def plain(color: tuple[int, int, int], height: int = 48, width: int = 64) -> Frame:
+    return np.full((height, width, 3), color, dtype=np.uint8)
 
 
 def decode(path: Path) -> tuple[dict[str, Any], list[Frame]]:
@@ -35,15 +35,15 @@ def decode(path: Path) -> tuple[dict[str, Any], list[Frame]]:
 
 
 def test_mp4_shows_what_was_drawn(tmp_path: Path) -> None:
-    colours = [RED] * 4 + [GREEN] * 4 + [BLUE] * 4
+    colors = [RED] * 4 + [GREEN] * 4 + [BLUE] * 4
     path = tmp_path / "film.mp4"
-    assert write_video((plain(colour) for colour in colours), path, fps=25) == path
+    assert write_video((plain(color) for color in colors), path, fps=25) == path
     meta, frames = decode(path)
     assert (meta["codec"], meta["pix_fmt"].split("(")[0], meta["fps"]) == ("h264", "yuv420p", 25.0)
-    assert len(frames) == len(colours)
-    for frame, colour in zip(frames, colours, strict=True):
+    assert len(frames) == len(colors)
+    for frame, color in zip(frames, colors, strict=True):
         assert frame.shape == (48, 64, 3)
-        assert np.abs(frame.reshape(-1, 3).mean(axis=0) - colour).max() < 12
+        assert np.abs(frame.reshape(-1, 3).mean(axis=0) - color).max() < 12
     assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
 
 

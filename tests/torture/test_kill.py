@@ -18,7 +18,7 @@ REPLAY = Case(
     options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8, "learning_starts": 100, "updates_per_step": 0.25},
 )  # fmt: skip
 WORKERS = Case(
-    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normaliser", "logs"),
+    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normalizer", "logs"),
     options=SMALL | {"num_envs": 2, "vectorization": "async", "normalize_observations": True},
 )  # fmt: skip
 

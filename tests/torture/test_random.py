@@ -88,11 +88,11 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @RANDOM
 @given(observations, actions, st.integers(1, 3), st.booleans())
-def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalised: bool) -> None:
+def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool) -> None:
     known = fields(find(algorithm).Config)
     given_fields = {name: value for name, value in SMALL.items() if name in known}
     given_fields |= (
-        {"normalize_observations": normalised} if "normalize_observations" in known else {}
+        {"normalize_observations": normalized} if "normalize_observations" in known else {}
     )
     try:
         agent = Agent(algorithm, seen, acted, num_envs=num_envs, compile="off", **given_fields)

@@ -1,0 +1,40 @@
+"""Files of earlier formats, read as today's: renamed keys of manifests and configs, and names of arrays.
+
+Format 3 differs from format 2 in names only. Each table maps an old name to the one of today.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+CONFIG_FIELDS = {"initialisation": "initialization"}
+"""Fields of an algorithm's config."""
+MANIFEST_KEYS: dict[str, str] = {}
+"""Keys at the top of a checkpoint's manifest."""
+ARRAYS = {"normaliser": "normalizer"}
+"""First parts of array names, up to the first dot, in any group."""
+
+
+def upgrade_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 2 as one of format 3."""
+    renamed = _renamed(manifest, MANIFEST_KEYS)
+    renamed |= {"format_version": 3, "config": _renamed(manifest["config"], CONFIG_FIELDS)}
+    if "run" in manifest:
+        renamed["run"] = upgrade_run_config(manifest["run"])
+    return renamed
+
+
+def upgrade_run_config(run_config: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `config.json` with today's names; current content is returned as it is."""
+    if not isinstance(run_config.get("config"), dict):
+        return run_config
+    return {**run_config, "config": _renamed(run_config["config"], CONFIG_FIELDS)}
+
+
+def array_name(name: str) -> str:
+    """Today's name of an array of format 2."""
+    first, dot, rest = name.partition(".")
+    return f"{ARRAYS.get(first, first)}{dot}{rest}"
+
+
+def _renamed(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in content.items()}
