@@ -2,13 +2,15 @@
 
 The agent learns in a hand-written loop on a small world, eagerly and in float64, so that a second
 writing of its update can be compared to a few units of the last place, also behind the division in
-Adam. Whatever the library stores in float32 (rewards, discounts, noise, running statistics) stays
-float32: choose `gamma` and learning rates with few binary digits (15/16, 2**-8), which float32
-holds exactly.
+Adam. Whatever the library stores in float32 (rewards, discounts, noise) stays float32: choose
+`gamma` and learning rates with few binary digits (15/16, 2**-8), which float32 holds exactly.
 
 Shape letters: E environments, O observation dimensions, A action dimensions or choices.
 """
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from footlight.agent import Agent
+from footlight.algorithms import a2c
 from footlight.networks import mlp
 from footlight.networks.parameters import Network
 from footlight.types import tree_items, tree_rebuilt
@@ -43,6 +46,7 @@ _NAMES: dict[tuple[str, Any], str] = {
     ("sac", True): "critic_and_actor",
     ("td3", True): "critic_and_actor",
     ("ddpg", True): "critic_and_actor",
+    ("a2c", True): "linked",
     ("ppo", True): "first_minibatch",
     ("ppo", False): "minibatch",
     ("reinforce", False): "chunk",
@@ -132,26 +136,32 @@ class World:
 def record(
     algorithm: str, *, actions: str = "box", num_envs: int = 2, num_steps: int = 24, seed: int = 0,
     reset_steps: bool = False, total_steps: int | None = None, double: bool = True,
-    finish: bool = False, network: Any = None, **fields: Any,
+    finish: bool = False, network: Any = None, parameter_scale: float = 1.0,
+    linked: bool = False, **fields: Any,
 ) -> Recording:  # fmt: skip
     """Run an agent for `num_steps` steps of each environment, and return what it did.
 
     actions: a key of `ACTION_SPACES`. total_steps: over which schedules go, in steps of all
     environments; by default those of this run. double: compute in float64 instead of float32.
-    finish: end with the update from what the buffer still holds. fields: of the config.
+    finish: end with the update from what the buffer still holds. parameter_scale: multiplies the
+    initial parameters of all networks, so that outputs leave the middle of their range. linked:
+    have A2C take the values of successors from the next row where it can, as it does for images.
+    fields: of the config.
     """
     total_steps = num_steps * num_envs if total_steps is None else total_steps
     space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
-    agent = Agent(
-        algorithm, space, ACTION_SPACES[actions], seed=seed, num_envs=num_envs, compile="off",
-        total_steps=total_steps, network=network, **fields,
-    )  # fmt: skip
+    with mock.patch.object(a2c, "sees_pixels", return_value=linked):
+        agent = Agent(
+            algorithm, space, ACTION_SPACES[actions], seed=seed, num_envs=num_envs, compile="off",
+            total_steps=total_steps, network=network, **fields,
+        )  # fmt: skip
     if double:
         _compute_in_double(agent)
+    _scale_parameters(agent, parameter_scale)
     recording = Recording(agent.config, num_envs, _parameters(agent), [], [])
     _record_updates(agent, recording)
     world = World(num_envs, seed, reset_steps)
-    with mock.patch.object(mlp, "as_features", _as_double if double else mlp.as_features):
+    with _float64_functions() if double else contextlib.nullcontext():
         for _ in range(num_steps):
             action = agent.act(world.observation, explore=True)
             assert agent.acted is not None
@@ -197,13 +207,41 @@ def _compute_in_double(agent: Any) -> None:
     leaves = {name: _doubled(leaf) for name, leaf in tree_items(agent.state).items()}
     agent.state = tree_rebuilt(agent.state, leaves)
     agent.policy._parameters = getattr(agent.state, agent.algorithm.POLICY)
+    for network in vars(agent.networks).values():
+        if isinstance(network, Network):  # masks, which learning rates are multiplied with
+            network.marked = lambda part, found=network.marked: found(part).double()
+    if (statistics := agent.normaliser) is not None:
+        for name in ("mean", "scale", "reward_scale"):
+            setattr(statistics, name, getattr(statistics, name).astype(np.float64))
+        agent._host_batch[-3:] = statistics.tensors()
     # Being another list than the host's, it is copied from the host's before each update
     agent._batch = [_doubled(tensor.clone()) for tensor in agent._host_batch]
     agent._totals, agent._latest = _doubled(agent._totals), _doubled(agent._latest)
 
 
+def _scale_parameters(agent: Any, factor: float) -> None:
+    sizes = {n.initial.numel() for n in vars(agent.networks).values() if isinstance(n, Network)}
+    for name, leaf in tree_items(agent.state).items():
+        if "." not in name and isinstance(leaf, Tensor) and leaf.numel() in sizes:
+            leaf.mul_(factor)
+
+
 def _doubled(leaf: Any) -> Any:
     return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+
+@contextlib.contextmanager
+def _float64_functions() -> Iterator[None]:
+    """Replace, for a while, what is exact in float32 only.
+
+    softplus takes its argument for its value from a threshold on, where they differ by exp(-20).
+    """
+    softplus = functools.partial(torch.nn.functional.softplus, threshold=40)
+    with (
+        mock.patch.object(mlp, "as_features", _as_double),
+        mock.patch.object(torch.nn.functional, "softplus", softplus),
+    ):
+        yield
 
 
 def _as_double(observation: Tensor) -> Tensor:
