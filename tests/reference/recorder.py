@@ -119,7 +119,7 @@ class World:
         self.time += valid
         kind = (self.episode + np.arange(self.num_envs)) % 5
         last = valid & (self.time == 3 + (2 * self.episode + np.arange(self.num_envs)) % 4)
-        terminated, truncated = last & np.isin(kind, (0, 2, 4)), last & np.isin(kind, (1, 3, 4))
+        terminated, truncated = last & np.isin(kind, (0, 2, 4)), last & np.isin(kind, (1, 2, 3))
         step = Step(observation, action, reward, next_observation, terminated, truncated, valid)
         self.episode, self.time = self.episode + last, np.where(last, 0, self.time)
         if self.reset_steps:
