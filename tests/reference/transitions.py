@@ -1,0 +1,111 @@
+"""From raw steps to what is learned from: n-step transitions and running statistics, by loops.
+
+Everything is computed from scratch from all steps so far; nothing is updated incrementally.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from recorder import Step
+from torch import Tensor
+
+EPSILON = 1e-8  # added to a variance before its root is taken
+OBSERVATION_BOUND = 10.0  # in standard deviations
+
+
+class Row(NamedTuple):
+    """An n-step transition; `discount` is what the value of the next observation counts with."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: float
+    next_observation: np.ndarray
+    discount: float
+
+
+def n_step_rows(steps: Sequence[Step], gamma: float, n: int, clip: float | None) -> list[Row]:
+    """All transitions that are complete after these steps, in the order in which they became so.
+
+    G = r_t + gamma r_{t+1} + ... + gamma^(m-1) r_{t+m-1} (Sutton & Barto 2018, eq. 7.1), where m is
+    n, or the number of steps to the end of the episode if that is smaller. What follows counts with
+    gamma^m times its value, and not at all after a termination.
+    """
+    complete = []
+    for env in range(len(steps[0].reward)):
+        times = [time for time, step in enumerate(steps) if step.valid[env]]
+        for start, first in enumerate(times):
+            total = 0.0
+            for count, time in enumerate(times[start : start + n], 1):
+                step = steps[time]
+                total += gamma ** (count - 1) * clipped(float(step.reward[env]), clip)
+                terminated, truncated = step.terminated[env], step.truncated[env]
+                if count == n or terminated or truncated:
+                    row = Row(
+                        observation=steps[first].observation[env],
+                        action=steps[first].action[env],
+                        reward=total,
+                        next_observation=step.next_observation[env],
+                        discount=0.0 if terminated else gamma**count,
+                    )
+                    complete.append(((time, env, first), row))
+                    break
+    return [row for _, row in sorted(complete, key=lambda item: item[0])]
+
+
+def rows_of(batch: dict[str, Tensor], rows: Sequence[Row]) -> list[Row]:
+    """The rows that a minibatch consists of, found by their observation, which occurs once."""
+    by_observation = {row.observation.tobytes(): row for row in rows}
+    assert len(by_observation) == len(rows)
+    return [by_observation[drawn.float().numpy().tobytes()] for drawn in batch["observation"]]
+
+
+def as_batch(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Rows, one below the other, as float64 tensors by name."""
+    columns = zip(Row._fields, zip(*rows, strict=True), strict=True)
+    return {name: torch.tensor(np.array(column, np.float64)) for name, column in columns}
+
+
+def normalized(config: Any, batch: dict[str, Tensor], steps: Sequence[Step]) -> dict[str, Tensor]:
+    """The batch with the normalization that a config asks for, by the statistics of these steps."""
+    found = dict(batch)
+    if config.normalize_observations:
+        mean, scale = observation_statistics(steps)
+        for name in ("observation", "next_observation"):
+            scaled = (batch[name] - mean) * scale
+            found[name] = scaled.clamp(-OBSERVATION_BOUND, OBSERVATION_BOUND)
+    if config.normalize_rewards:
+        deviations = batch["reward"] * reward_scale(config, steps)
+        bound = config.clip_normalized_reward
+        found["reward"] = deviations if bound is None else deviations.clamp(-bound, bound)
+    return found
+
+
+def observation_statistics(steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
+    """Mean and inverse standard deviation of each component."""
+    seen = np.concatenate([step.observation[step.valid] for step in steps]).astype(np.float64)
+    variance = seen.var(0) if len(seen) > 1 else np.ones(seen.shape[1])
+    return torch.from_numpy(seen.mean(0)), torch.from_numpy(1 / np.sqrt(variance + EPSILON))
+
+
+def reward_scale(config: Any, steps: Sequence[Step]) -> float:
+    """Inverse standard deviation of the discounted returns R_t = gamma R_{t-1} + r_t so far."""
+    returns = []
+    for env in range(len(steps[0].reward)):
+        so_far = 0.0
+        for step in steps:
+            if step.valid[env]:
+                reward = clipped(float(step.reward[env]), config.clip_reward)
+                so_far = config.gamma * so_far + reward
+                returns.append(so_far)
+            if step.terminated[env] or step.truncated[env]:
+                so_far = 0.0
+    if len(set(returns)) < 2:
+        return 1.0
+    return float(1 / np.sqrt(np.var(returns) + EPSILON))
+
+
+def clipped(reward: float, bound: float | None) -> float:
+    """The reward between minus and plus the bound, if there is one."""
+    return reward if bound is None else max(-bound, min(bound, reward))
