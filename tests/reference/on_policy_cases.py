@@ -7,7 +7,7 @@ from typing import Any
 from on_policy_history import History, Transition
 
 # Few binary digits, so that what the library stores in float32 is exact
-COMMON: dict[str, Any] = {"gamma": 15 / 16, "hidden_sizes": (8, 6), "initialisation": "pytorch"}
+COMMON: dict[str, Any] = {"gamma": 15 / 16, "hidden_sizes": (8, 6), "initialization": "pytorch"}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "a2c": {"learning_rate": 2**-7},
     "ppo": {"learning_rate": 2**-6, "n_steps": 8, "minibatch_size": 8, "num_epochs": 2},

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.agent import Agent
 from footlight.algorithms import a2c
-from footlight.networks import mlp
-from footlight.networks.parameters import Network
-from footlight.types import tree_items, tree_rebuilt
+from footlight.learning.agent import Agent
+from footlight.networks import bodies
+from footlight.networks.flat import Network
+from footlight.trees import tree_items, tree_rebuilt
 
 Parameters = dict[str, dict[str, Tensor]]
 """By network, then by the name that `torch.nn.Sequential` gives a parameter: {"actor": {"0.weight":
@@ -210,7 +210,7 @@ def _compute_in_double(agent: Any) -> None:
     for network in vars(agent.networks).values():
         if isinstance(network, Network):  # masks, which learning rates are multiplied with
             network.marked = lambda part, found=network.marked: found(part).double()
-    if (statistics := agent.normaliser) is not None:
+    if (statistics := agent.normalizer) is not None:
         for name in ("mean", "scale", "reward_scale"):
             setattr(statistics, name, getattr(statistics, name).astype(np.float64))
         agent._host_batch[-3:] = statistics.tensors()
@@ -238,7 +238,7 @@ def _float64_functions() -> Iterator[None]:
     """
     softplus = functools.partial(torch.nn.functional.softplus, threshold=40)
     with (
-        mock.patch.object(mlp, "as_features", _as_double),
+        mock.patch.object(bodies, "as_features", _as_double),
         mock.patch.object(torch.nn.functional, "softplus", softplus),
     ):
         yield
