@@ -17,14 +17,12 @@ from footlight.contexts import closing as closing_environments
 from footlight.contexts import leaving
 from footlight.environments import reproduce
 from footlight.environments.determinism import inexactness
-from footlight.environments.make import (
+from footlight.environments.make import make
+from footlight.environments.source import (
+    EnvironmentLike,
     Environments,
     EnvironmentSource,
-    configured,
-    make,
 )
-from footlight.environments.naming import code_digest
-from footlight.environments.naming import name_of as environment_name
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.watchdog import watched
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
 
 def train(
     algorithm: str | Algorithm,
-    environment: EnvironmentSource,
+    environment: EnvironmentLike,
     *,
     config: str | Path | None = None,
     preset: bool | str = True,
@@ -78,22 +76,23 @@ def train(
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
     method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
-    resolved = resolve(name, method.Config, environment, preset, read_toml(config) | values)
+    source = EnvironmentSource.of(environment)
+    resolved = resolve(name, method.Config, source, preset, read_toml(config) | values)
     options = build(Options, resolved.options)
     require_trackers(options.track)
-    environment = configured(environment, resolved.environment, resolved.env_kwargs)
+    source = source.configured(resolved.environment, resolved.env_kwargs)
     build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
     said = [*resolved.notes]  # printed once it is certain that there will be a run
-    chosen = choose(environment, num_envs, options.vectorization, said.append)
+    chosen = choose(source, num_envs, options.vectorization, said.append)
     with (
         process_restored(),
         interruption.listening(display.say),
         contextlib.ExitStack() as closing,
     ):  # on every path
         environments = closing.enter_context(
-            _make_environments(environment, options, num_envs, chosen, display)
+            _make_environments(source, options, num_envs, chosen, display)
         )
         options = dataclasses.replace(options, num_envs=environments.num_envs, vectorization=chosen)
         require_actions(environments.spaces, method.ACTIONS, name)
@@ -107,19 +106,19 @@ def train(
                 display,
             )
         instances = Instances(
-            environment, environments, options, _supervision(options, display), said.append
+            source, environments, options, _supervision(options, display), said.append
         )
         inexact = instances.examine(inexactness)
         evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
         recorder = instances.recorder(agent)
         environments.reset()
-        place = environment_name(environment, environments)
+        place = source.name(environments)
         path = new_folder(run_dir, place, name, start)
         closing.enter_context(locked(path))
         require_unbegun(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
         record = (
-            describe(agent, environment, place, resolved.preset, options, inexact or "exact")
+            describe(agent, source, place, resolved.preset, options, inexact or "exact")
             | instances.record
         )
         folder.write_json("config.json", record)
@@ -142,7 +141,7 @@ def train(
         training.checkpoints.create()
         training.save()  # from here on there is something to continue from, whatever happens
         return _go(
-            Run(path, environment, network, None if isinstance(algorithm, str) else algorithm),
+            Run(path, source, network, None if isinstance(algorithm, str) else algorithm),
             training,
             known_as,
         )
@@ -152,7 +151,7 @@ def resume(
     run_dir: str | Path,
     *,
     steps: int | None = None,
-    environment: EnvironmentSource | None = None,
+    environment: EnvironmentLike | None = None,
     network: Any = None,
     algorithm: Algorithm | None = None,
     allow_env_import: str | None = None,
@@ -250,7 +249,7 @@ def _changes_since(
     """Why a run may continue with other numbers: what differs from the machine and the code that it was saved with."""
     if new := differences(machine, describe_machine()):
         yield f"resumed with {', '.join(new)}"
-    if record.get("environment_code") not in (None, code_digest(source)):
+    if record.get("environment_code") not in (None, source.code_digest):
         yield "resumed with another function for the environment"
 
 

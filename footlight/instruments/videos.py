@@ -13,8 +13,7 @@ import numpy as np
 from footlight.contexts import closing, default_variables
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.remake import make_another
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError, in_short
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.overlay import Bar, Moment, Overlay
@@ -48,9 +47,9 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
     if render_mode == "human":
         require_screen()
     if render_mode is None or not lacks_screen():
-        return make_another(source, render_mode)
+        return source.make_another(render_mode)
     with _drawing_off_screen():
-        return _OffScreen(make_another(source, render_mode))
+        return _OffScreen(source.make_another(render_mode))
 
 
 def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:

@@ -10,9 +10,7 @@ import torch
 
 from footlight.config.fields import build, fields
 from footlight.config.options import CHANGEABLE, FIRST_OPTIONS, Options
-from footlight.environments.atari import AtariGame
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.naming import Registered, code_digest
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
@@ -38,18 +36,7 @@ def describe(
         "format_version": FORMAT_VERSION,
         "algorithm": agent.name,
         "environment": name,
-        "environment_source": "id"
-        if isinstance(environment, str | Registered | AtariGame)
-        else "object",
-        **({"env_kwargs": dict(environment.kwargs)} if isinstance(environment, Registered) else {}),
-        **(
-            {"environment_config": dataclasses.asdict(environment.config)}
-            if isinstance(environment, AtariGame)
-            else {}
-        ),
-        **(
-            {"environment_code": digest} if (digest := code_digest(environment)) is not None else {}
-        ),
+        **environment.settings(),
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
