@@ -229,7 +229,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps)
             films = (
-                videos.film(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, assessor, most_steps)
                 for each in _seeds(seed, episodes)
             )
             write_video(itertools.chain.from_iterable(films), path, fps)
@@ -255,7 +255,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
             films = (
-                videos.film(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, assessor, most_steps)
                 for each in _seeds(seed, episodes)
             )
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)

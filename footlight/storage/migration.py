@@ -8,9 +8,9 @@ from typing import Any
 
 CONFIG_FIELDS = {"initialisation": "initialization"}
 """Fields of an algorithm's config."""
-MANIFEST_KEYS: dict[str, str] = {}
+MANIFEST_KEYS = {"stock_taken_at": "last_evaluation_step"}
 """Keys at the top of a checkpoint's manifest."""
-ARRAYS = {"normaliser": "normalizer"}
+ARRAYS = {"normaliser": "normalizer", "unanswered": "pending"}
 """First parts of array names, up to the first dot, in any group."""
 
 

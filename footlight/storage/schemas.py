@@ -145,7 +145,7 @@ class Manifest(_Files, total=False):
     recent_return: float | None
     evaluation_due: bool
     best: Best | None
-    stock_taken_at: int
+    last_evaluation_step: int
     finished_episodes: CountOrZero
     evaluation_steps: CountOrZero
     evaluation: Evaluation | None

@@ -29,7 +29,8 @@ from footlight.environments.wrappers import (
 )
 from footlight.errors import UserError
 from footlight.instruments.critic_probe import Assessor
-from footlight.instruments.videos import Recorder, make_env
+from footlight.instruments.video_recorder import VideoRecorder
+from footlight.instruments.videos import make_env
 from footlight.learning.agent import Agent
 from footlight.types import Array
 
@@ -188,7 +189,7 @@ class Instances:
         """Names of the wrappers that make the rewards of the training from the environment's own; None: it is the own ones."""
         return ", ".join(reward_wrappers(first_instance(self.environments))) or None
 
-    def recorder(self, agent: Agent) -> Recorder | None:
+    def recorder(self, agent: Agent) -> VideoRecorder | None:
         """What makes the videos of a training, after one test frame; None where none are wanted.
 
         Raises `UserError` where there can be none, or none would be of what is trained on.
@@ -224,8 +225,8 @@ class Instances:
         )
         assessor = Assessor(*parts) if options.overlay else None
         player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-        recorder = Recorder(make_drawn, player, assessor, options.seed, self._say)
-        recorder.try_out()
+        recorder = VideoRecorder(make_drawn, player, assessor, options.seed, self._say)
+        recorder.render_test_frame()
         return recorder
 
 
