@@ -1,5 +1,6 @@
 # make train   set up, then train SAC on Pendulum-v1        make format   rewrite the sources in the project's format
 # make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
+# make docs    rewrite the tables of config fields in docs/ from the docstrings
 # Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -13,7 +14,7 @@ $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 
 endef
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: train check format lock clean
+.PHONY: train check format docs lock clean
 .DEFAULT_GOAL := check
 
 train: $(READY)
@@ -28,6 +29,9 @@ check: $(READY)
 format: $(READY)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	@$(BIN)/python docs/tables.py
 
 # Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
 $(READY): requirements.lock pyproject.toml

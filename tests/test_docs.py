@@ -1,0 +1,249 @@
+"""The documentation: its Python blocks run, its commands parse, its tables, links and words hold."""
+
+import importlib.util
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from documentation.pages import (
+    PAGES,
+    ROOT,
+    Block,
+    blocks,
+    commands,
+    is_synopsis,
+    mentions,
+    page_name,
+    prose,
+    python_blocks,
+    shell_lines,
+)
+
+import footlight
+from footlight.cli import main as command_line
+
+MAX_COLUMNS = 100
+LARGE = re.compile(r"\b\d{1,3}(?:_\d{3})+\b")
+MAX_STEPS = 200
+
+
+class Race(gymnasium.Env[Any, Any]):
+    """Stands in for CarRacing-v3, whose package the tests do without."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (84, 84, 3), np.uint8)
+    action_space = gymnasium.spaces.Discrete(5)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros((84, 84, 3), np.uint8), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        return np.full((84, 84, 3), self.time, np.uint8), 1.0, False, self.time >= 20, {}
+
+
+class Unchanged(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Stands in for wrappers that need OpenCV; drops the color where the real one does."""
+
+    def __init__(self, env: Any, shape: Any = None) -> None:
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (84, 84), np.uint8)
+
+    def reset(self, **kwargs: Any) -> Any:
+        observation, info = self.env.reset(**kwargs)
+        return observation.reshape(84, 84, -1)[..., 0], info
+
+    def step(self, action: Any) -> Any:
+        observation, *rest = self.env.step(action)
+        return observation.reshape(84, 84, -1)[..., 0], *rest
+
+
+def with_stand_ins(monkeypatch: pytest.MonkeyPatch, block: Block) -> None:
+    """What a block needs that only some machines have."""
+    if "CarRacing" in block.text:
+        gymnasium.register("CarRacing-v3", lambda continuous: Race())
+        monkeypatch.setattr("gymnasium.wrappers.ResizeObservation", Unchanged)
+        monkeypatch.setattr("gymnasium.wrappers.GrayscaleObservation", Unchanged)
+    if "policy.onnx" in block.text:
+        run = footlight.train("sac", "Pendulum-v1", steps=10, hidden_sizes=(4,))
+        run.export("policy.onnx")
+
+
+def shrunk(text: str) -> str:
+    """A block with its large numbers of steps divided, in the same order."""
+    return LARGE.sub(lambda match: str(min(int(match[0]) // 50, MAX_STEPS)), text)
+
+
+@pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.name)
+def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = footlight.train
+
+    def train_briefly(*arguments: Any, **options: Any) -> Any:
+        brief = {"steps": MAX_STEPS, "compile": "off", "eval_episodes": 1, "quiet": True}
+        if arguments[0] in {"sac", "td3", "ddpg"}:
+            brief["learning_starts"] = 20
+        return train(*arguments, **(brief | options))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(footlight, "train", train_briefly)
+    with_stand_ins(monkeypatch, block)
+    Path("block.py").write_text(shrunk(block.text), encoding="utf-8")
+    try:
+        runpy.run_path("block.py")
+    finally:
+        gymnasium.registry.pop("CarRacing-v3", None)
+
+
+def test_blocks_are_found_and_shrunk() -> None:
+    assert len(python_blocks()) >= 8
+    assert shrunk("steps=5_000; steps=6_000; n=512; m=1_000_000") == (
+        "steps=100; steps=120; n=512; m=200"
+    )
+
+
+# Commands
+
+
+def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the real command line passes on for `line`; raises where it refuses the line."""
+    received: list[Any] = []
+
+    def receive(*arguments: Any, **options: Any) -> Any:
+        received.append((arguments, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("footlight.api.train", receive)
+    for name in command_line.COMMANDS:
+        monkeypatch.setitem(command_line.COMMANDS, name, receive)
+    try:
+        code = command_line.main(shlex.split(line)[1:])
+    except SystemExit as error:  # --help
+        code = int(error.code or 0)
+    assert code in {0, 130}, f"exit code {code}"
+    return received
+
+
+TO_TYPE = [(name, line) for name, line in commands() if not is_synopsis(line)]
+
+
+@pytest.mark.parametrize(("name", "line"), TO_TYPE, ids=[f"{n} {line}" for n, line in TO_TYPE])
+def test_command_parses(name: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parsed(line, monkeypatch) or "--help" in line
+
+
+@pytest.mark.parametrize("line", ["footlight train sac Pendulum-v1 --gama 1", "footlight fly"])
+def test_invalid_command_does_not_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError):
+        parsed(line, monkeypatch)
+
+
+def options_of_commands() -> dict[str, set[str]]:
+    """The options of each command; those of `train` for all algorithms and for Atari games."""
+    from footlight.algorithms import ALGORITHMS
+
+    subparsers = command_line._parser()._subparsers
+    assert subparsers is not None
+    choices: Any = subparsers._group_actions[0].choices
+    options = {name: set(parser._option_string_actions) for name, parser in choices.items()}
+    for algorithm in ALGORITHMS:
+        parser = command_line._train_parser(algorithm, "ALE/Pong-v5")
+        options["train"] |= parser._option_string_actions.keys()
+    return options
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+NOT_OURS = {"--logdir", "--gama"}  # TensorBoard's; an example of a misspelled one
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_option_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = set(OPTION.findall(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)))
+    known = set().union(*options_of_commands().values()) | NOT_OURS
+    assert named <= known, named - known
+
+
+@pytest.mark.parametrize(("name", "text"), mentions())
+def test_mentioned_command_exists_and_has_its_options(name: str, text: str) -> None:
+    options = options_of_commands()
+    command = text.split()[1]
+    assert command in options
+    assert set(OPTION.findall(text)) <= options[command]
+
+
+def test_synopsis_lists_every_option_of_every_command() -> None:
+    """The synopsis in the README and the parsers name the same options; `train` has fields, too."""
+    lines = [line for block in blocks(ROOT / "README.md") for line in shell_lines(block.text)]
+    synopsis: dict[str, set[str]] = {}
+    for line in filter(is_synopsis, lines):
+        synopsis.setdefault(line.split()[1], set()).update(OPTION.findall(line))
+    for command, options in options_of_commands().items():
+        named = {word for word in options if word.startswith("--")}
+        named -= {"--help", "--debug", "--follow"}
+        assert command == "train" or synopsis.get(command, set()) == named, command
+
+
+# Tables, links, lines and words
+
+
+LONG_TODAY = {"docs/environments.md"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_lines_outside_tables_are_short(path: Path) -> None:
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    wide = [n for n, line in lines if len(line) > MAX_COLUMNS and not line.startswith("| ")]
+    assert bool(wide) == (page_name(path) in LONG_TODAY), f"lines {wide}"
+
+
+# The project's words: what replaces each is in CONTRIBUTING.
+UNWANTED = re.compile(
+    r"\b(films?|filmed|pictures?|anew|mends?|mended|astray|optimi[sz]e?rs? of ours|house|"
+    r"behaviour|colour|grey|normalis\w+|initialis\w+|optimis\w+|favour\w*|neighbour\w*|"
+    r"is no (?:advantage|transition|environment)|gives? back|goes on|went on|for ever)\b",
+    re.IGNORECASE,
+)
+UNWANTED_TODAY = {"docs/environments.md"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_one_concept_has_one_word(path: Path) -> None:
+    found = UNWANTED.findall(prose(path.read_text(encoding="utf-8")))
+    assert bool(found) == (page_name(path) in UNWANTED_TODAY), found
+
+
+def test_tables_of_fields_are_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    pages = [path for path in PAGES if path.parent.name == "docs"]
+    texts = {page_name(path): path.read_text(encoding="utf-8") for path in pages}
+    assert sum(len(tables.TABLE.findall(text)) for text in texts.values()) >= 10
+    for page, text in texts.items():
+        assert text.count("<!-- fields ") == len(tables.TABLE.findall(text)), page
+        assert tables.rewritten(text) == text, f"{page} is out of date - run `make docs`"
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
+        if target.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = target.partition("#")
+        page = (path.parent / file).resolve() if file else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
