@@ -57,7 +57,7 @@ def step_of(run_dir: str) -> int:
 def test_parameters_that_are_no_numbers_are_never_saved(steps: int) -> None:
     # The loss before the step is finite, and the step is not
     with pytest.raises(
-        Diverged, match=r"is not finite after update 1 (.|\n)*going back has not helped 2 times"
+        Diverged, match=r"is not finite after update 1 (.|\n)*rolling back has not helped 2 times"
     ):
         footlight.train(
             "a2c",
@@ -147,7 +147,7 @@ def test_a_run_that_diverges_goes_back_twice(
     settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run"}
     run = footlight.train("ddpg", poisoned(2, monkeypatch), **settings)
     said = capsys.readouterr().out
-    assert "going on from step-000000100 with other random numbers (1 of 2)" in said
+    assert "continuing from step-000000100 with other random numbers (1 of 2)" in said
     assert "(2 of 2)" in said
     assert run.result is not None
     assert (run.result["status"], run.result["steps"]) == ("finished", 300)
@@ -163,7 +163,7 @@ def test_a_run_that_diverges_goes_back_twice(
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_diverges_a_third_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Diverged, match=r"going back has not helped 2 times"):
+    with pytest.raises(Diverged, match=r"rolling back has not helped 2 times"):
         footlight.train(
             "ddpg", poisoned(9, monkeypatch), checkpoint_every=100, run_dir="run", **DDPG
         )
@@ -201,7 +201,7 @@ def test_what_diverges_goes_back_to_what_is_whole(
     if damaged == 1:
         footlight.train("ddpg", source, **settings)
         assert (
-            "going on from step-000000100 with other random numbers (1 of 2)"
+            "continuing from step-000000100 with other random numbers (1 of 2)"
             in capsys.readouterr().out
         )
     else:
@@ -212,8 +212,8 @@ def test_what_diverges_goes_back_to_what_is_whole(
 def test_a_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(
-            "footlight.training.loop.Training.compile",
-            lambda training: (_ for _ in ()).throw(KeyboardInterrupt),
+            "footlight.training.session.Session.compile",
+            lambda session: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         with pytest.raises(KeyboardInterrupt):
             footlight.train(
@@ -516,7 +516,7 @@ def test_a_damaged_config_file_is_mended_from_the_checkpoint(
     else:
         path.write_text(damage)
     footlight.resume("run", steps=99)
-    assert "config.json is written anew" in capsys.readouterr().out
+    assert "config.json is rewritten" in capsys.readouterr().out
     assert json.loads(path.read_text()) == json.loads(before) | {"steps": 99}
 
 
@@ -711,7 +711,7 @@ def test_a_folder_that_was_removed_and_begun_anew_is_left_alone(
 
     footlight.train("ddpg", "Pendulum-v1", run_dir="other", **{**DDPG, "seed": 5})
     before = {path: path.read_bytes() for path in Path("other").rglob("*") if path.is_file()}
-    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.01,))
+    monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.01,))
     with pytest.raises(StorageFault, match="run is not the folder that this training began in"):
         footlight.train(
             "ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG
@@ -728,7 +728,7 @@ def test_checkpoints_that_are_moved_behind_a_link_are_not_removed(
         Path("run/checkpoints").rename("larger-disk")
         Path("run/checkpoints").symlink_to("../larger-disk")
 
-    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.01,))
+    monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.01,))
     with pytest.raises(StorageFault, match="run/checkpoints is a link"):
         footlight.train(
             "ddpg", acting(monkeypatch, 150, move), run_dir="run", checkpoint_every=100, **DDPG
@@ -770,8 +770,8 @@ def test_what_cannot_be_put_where_it_stood_is_inexact_from_then_on(
     footlight.train("ddpg", source, run_dir="run", **{**DDPG, "steps": 150})
     assert footlight.Run(Path("run")).config["resume"] == "exact"
     footlight.resume("run", environment=source, steps=180)
-    assert "environment 0 cannot be put where it stood" in capsys.readouterr().out
-    reason = "an environment could not be put where it stood at step 150"
+    assert "environment 0 cannot be restored to its state" in capsys.readouterr().out
+    reason = "an environment could not be restored to its state at step 150"
     assert footlight.Run(Path("run")).config["resume"] == reason
     assert json.loads(Path("run/config.json").read_text())["resume"] == reason
 
@@ -831,7 +831,7 @@ def test_what_is_changed_on_resuming_holds_from_then_on() -> None:
     assert config == json.loads(Path("run/config.json").read_text())
     assert step_of("run") == 300
     with pytest.raises(
-        UserError, match=r"seed cannot be changed of a run that has begun - steps, threads, .* can"
+        UserError, match=r"seed cannot be changed in a run that has begun - steps, threads, .* can"
     ):
         footlight.resume("run", seed=3)
 
@@ -888,7 +888,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
         "ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG | {"quiet": False}
     )
     said = capsys.readouterr().out
-    assert "going on without this checkpoint (2 of 3 failures)" in said
+    assert "continuing without this checkpoint (2 of 3 failures)" in said
     assert "No space left" in said
     assert step_of("run") == 300
 
@@ -897,7 +897,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as full:
-        full.setattr("footlight.training.loop.LAST_PAUSES", (0.0, 0.0))
+        full.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.0, 0.0))
         full_disk(1_000, full)
         with pytest.raises(StorageFault, match=r"No space left on device"):
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=50, **DDPG)
@@ -907,7 +907,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(
 
 
 def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.0,))
+    monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.0,))
     source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
     with pytest.raises(StorageFault, match="that this training began in - it was removed"):
         footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
