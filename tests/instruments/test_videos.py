@@ -421,9 +421,7 @@ def test_the_panel_shows_the_return_that_followed(
         assert sum(bar.high for bar in moment.bars) == close(1)
     overlay, moment = seen[-1]
     assert (moment.value, moment.following) == ((None, None) if terminates else close((last, last)))
-    assert overlay.note == (
-        "" if terminates else "cut off: the return ends in the critic's value"
-    )
+    assert overlay.note == ("" if terminates else "cut off: the return ends in the critic's value")
 
 
 def as_tensor(observation: Any) -> Any:
