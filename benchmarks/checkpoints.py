@@ -18,7 +18,7 @@ from report import HERE, progress, provenance, publish, run_json, table
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.storage import checkpoint
-from footlight.storage.manager import Rotation
+from footlight.storage.manager import CheckpointManager
 from footlight.types import BoxAction, DiscreteAction, Spaces, Transition
 
 MUST_SHARE, MUST_SECONDS = 0.03, 2.0
@@ -38,7 +38,7 @@ def training_share(steps: int) -> tuple[int, float, float]:
     """Checkpoints, seconds for them and seconds in all, of `footlight train sac Pendulum-v1` with one every 10,000 steps."""
     import footlight
 
-    save, seconds = Rotation.save, []
+    save, seconds = CheckpointManager.save, []
 
     def timed(*given: Any) -> Path:
         started = time.perf_counter()
@@ -46,7 +46,7 @@ def training_share(steps: int) -> tuple[int, float, float]:
         seconds.append(time.perf_counter() - started)
         return folder
 
-    Rotation.save = timed  # type: ignore[method-assign]
+    CheckpointManager.save = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = footlight.train(
             "sac", "Pendulum-v1", steps=steps, checkpoint_every=10_000, eval_every=0, eval_episodes=0, quiet=True,
@@ -89,7 +89,7 @@ def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
     fill(replay, spaces, count + NEW, draws)
     seconds = []
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        rotation = Rotation(Path(folder), keep=2)
+        rotation = CheckpointManager(Path(folder), keep=2)
         rotation.create()
         for step in range(6):
             started = time.perf_counter()

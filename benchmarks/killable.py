@@ -86,7 +86,8 @@ def tell(plan: Plan, pulse: Pulse) -> None:
     """Wrap the few functions that say where a training is: the loop, evaluations, checkpoints, and one step."""
     from footlight.learning.agent import Agent
     from footlight.training import evaluator
-    from footlight.training.loop import Training
+    from footlight.training.saving import Saver
+    from footlight.training.training import Training
 
     def around(owner: Any, name: str, watched: Callable[..., AbstractContextManager[None]]) -> None:
         inner = getattr(owner, name)
@@ -105,26 +106,26 @@ def tell(plan: Plan, pulse: Pulse) -> None:
         pulse.phase = before
 
     @contextmanager
-    def loop(*given: Any) -> Iterator[None]:
-        with phase("training"):
-            if plan.stops:
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield
+    def beginning(*given: Any) -> Iterator[None]:
+        if plan.stops:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield
 
     @contextmanager
-    def saving(running: Training) -> Iterator[None]:
+    def saving(saver: Saver) -> Iterator[None]:
         pulse.saves += 1
         with phase("saving"):
             yield
-        pulse.saved = running.agent.num_steps
+        pulse.saved = saver.session.agent.num_steps
 
     @contextmanager
     def observing(agent: Agent, *given: Any) -> Iterator[None]:
         yield
         pulse.step = agent.num_steps
 
-    around(Training, "train_and_save", loop)
-    around(Training, "save", saving)
+    around(Training, "run", lambda *given: phase("training"))
+    around(Training, "_catch_up", beginning)
+    around(Saver, "save", saving)
     around(evaluator, "evaluate", lambda *given: phase("evaluation"))
     around(Agent, "observe", observing)
 

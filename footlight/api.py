@@ -121,12 +121,12 @@ def resume(
     quiet: bool = False,
     **changes: Any,
 ) -> Run:
-    """Continue a stopped run from its newest intact checkpoint, to `steps` environment steps in all.
+    """Continue a stopped run from its newest intact checkpoint, up to `steps` steps in all.
 
     steps: by default as before. changes: new values for `footlight.config.options.CHANGEABLE`;
         a `max_time` of "none" removes the limit.
     environment, network, algorithm: needed if the run was given objects that no file can hold.
-    allow_env_import: the module of a `module:Env-v0`, which is imported. Raises what `train` raises.
+    allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
     """
     known_as = user_path(run_dir)
     path = known_as.absolute()  # an environment may change the working directory

@@ -283,8 +283,8 @@ def test_a_second_interrupt_ends_no_process_but_the_command_lines_own(
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     interruption = Interruption()
-    with interruption.listening(lambda text: None):
-        interruption.is_looked_at = True
+    with interruption.installed(lambda text: None):
+        interruption.polling = True
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -313,7 +313,7 @@ def test_a_handler_of_c_code_is_put_back() -> None:
     library.signal(signal.SIGUSR1, address)
     try:
         interruption = Interruption()
-        with interruption.listening(lambda text: None):
+        with interruption.installed(lambda text: None):
             signal.raise_signal(signal.SIGUSR1)
             assert interruption.wants_checkpoint
         handler = _system_handler(signal.SIGUSR1).raw

@@ -234,7 +234,7 @@ def test_probe_is_announced_before_the_first_move(
     moves: list[int] = []
     monkeypatch.setattr(
         footlight.instruments.progress.Display,
-        "say",
+        "notify",
         lambda display, text: moves.append(counted.moves),
     )
     trained(counted, tmp_path, eval_episodes=0)

@@ -1,4 +1,4 @@
-"""The panel beside a film's frames: the critic's value against the return that followed, and the policy at each moment."""
+"""The panel beside a video's frames: the critic's value, the return that followed, the policy."""
 
 import functools
 import math
@@ -14,14 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from footlight.instruments.colors import COLORS
 from footlight.instruments.video import Frame
 
-WIDTH, LEAST_HEIGHT = (
-    360,
-    420,
-)  # of the panel, in pixels; it is as high as the frame where that is higher
-LARGEST_FRAME = (
-    640,
-    LEAST_HEIGHT,
-)  # width and height that small frames are enlarged to, by a whole factor
+# Size of the panel in pixels; with higher frames it is as high as they are.
+WIDTH, MIN_HEIGHT = 360, 420
+# Width and height up to which small frames are enlarged, by an integer factor.
+LARGEST_FRAME = (640, MIN_HEIGHT)
 
 _VALUE, _RETURN, _POLICY = COLORS[0], COLORS[1], COLORS[2]
 _PAPER, _INK, _PALE, _TRACK = "#ffffff", "#000000", "#767676", "#e6e6e6"
@@ -32,7 +28,7 @@ _POLICY_TOP, _ROWS_TOP = 232, 270
 
 
 class Bar(NamedTuple):
-    """One row of the policy: `low` to `high` is filled and `mark` is marked, as fractions of the track in [0, 1]."""
+    """One row of the policy: filled from `low` to `high`, marked at `mark`; all in [0, 1]."""
 
     name: str
     low: float
@@ -42,7 +38,7 @@ class Bar(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What is shown of one state; None for what there is not."""
+    """What is shown of one state; None for what is not known."""
 
     value: float | None
     following: float | None
@@ -53,7 +49,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlay:
-    """The panel of one episode. `values` and `returns` hold a number for each of its states, or None where there is none."""
+    """The panel of one episode. `values` and `returns` have one entry per state; None if unknown."""
 
     values: Sequence[float | None]
     returns: Sequence[float | None]
@@ -61,17 +57,20 @@ class Overlay:
     note: str = ""
 
     def draw(self, frame: Frame, index: int, moment: Moment) -> Frame:
-        """The frame, enlarged where it is small, with the panel of state `index` beside it; height and width are even."""
+        """Return the frame, enlarged if it is small, with the panel of state `index` beside it.
+
+        Height and width are even.
+        """
         frame = enlarged(frame)
         height, width = frame.shape[:2]
         canvas = Image.new(
-            "RGB", (width + width % 2 + WIDTH, max(height + height % 2, LEAST_HEIGHT)), _PAPER
+            "RGB", (width + width % 2 + WIDTH, max(height + height % 2, MIN_HEIGHT)), _PAPER
         )
         canvas.paste(Image.fromarray(frame), (0, (canvas.height - height) // 2))
         panel = self._background.copy()
         self._draw_now(ImageDraw.Draw(panel), index, moment)
         _draw_policy(ImageDraw.Draw(panel), moment)
-        canvas.paste(panel, (canvas.width - WIDTH, (canvas.height - LEAST_HEIGHT) // 2))
+        canvas.paste(panel, (canvas.width - WIDTH, (canvas.height - MIN_HEIGHT) // 2))
         edge = canvas.width - WIDTH
         ImageDraw.Draw(canvas).line([(edge, 0), (edge, canvas.height)], _TRACK)
         return np.asarray(canvas)
@@ -98,8 +97,8 @@ class Overlay:
         return panel
 
     def _lines(self) -> Image.Image:
-        """The plot without words, drawn three times as large and made smaller: lines without stairs."""
-        panel = Image.new("RGB", (3 * WIDTH, 3 * LEAST_HEIGHT), _PAPER)
+        """The plot without text, drawn three times as large and reduced: antialiased lines."""
+        panel = Image.new("RGB", (3 * WIDTH, 3 * MIN_HEIGHT), _PAPER)
         draw = ImageDraw.Draw(panel)
         draw.rectangle([3 * pixel for pixel in _PLOT], outline=_TRACK, width=3)
         low, high = self._range
@@ -113,7 +112,7 @@ class Overlay:
             ]
             if len(points) > 1:
                 draw.line(points, color, 6, "curve")
-        return panel.resize((WIDTH, LEAST_HEIGHT), Image.Resampling.LANCZOS)
+        return panel.resize((WIDTH, MIN_HEIGHT), Image.Resampling.LANCZOS)
 
     def _draw_now(self, draw: ImageDraw.ImageDraw, index: int, moment: Moment) -> None:
         names = (
@@ -161,7 +160,7 @@ def _draw_policy(draw: ImageDraw.ImageDraw, moment: Moment) -> None:
             (WIDTH - _MARGIN, _POLICY_TOP), f"{number(moment.entropy)} nats", _INK, _font(13), "ra"
         )
     draw.text((_MARGIN, _POLICY_TOP + 18), moment.heading, _INK, _font(13), "la")
-    rows = (LEAST_HEIGHT - _MARGIN // 2 - _ROWS_TOP) // _ROW
+    rows = (MIN_HEIGHT - _MARGIN // 2 - _ROWS_TOP) // _ROW
     columns = 1 if len(moment.bars) <= rows else 2
     width = (WIDTH - (1 + columns) * _MARGIN) // columns
     shown = moment.bars if len(moment.bars) <= rows * columns else moment.bars[: rows * columns - 1]

@@ -31,7 +31,7 @@ COLUMNS = {"steps/s": 9, "time left": 9, "return": 9, MEAN: 11, "evaluation": 10
 
 
 class _Console(Console):
-    """A console that stays silent once its reader, such as `head`, has exited: the run continues."""
+    """A console that stays silent once its reader, such as `head`, has exited."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -112,7 +112,7 @@ class Display:
         evaluation_return: float | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Update the display at `step`; values stay until they are replaced. Cheap enough for every step.
+        """Update the display; values stay until they are replaced. Cheap enough for every step.
 
         updates: gradient updates so far; None: one per step.
         returns: those of the episodes that have just ended.
@@ -141,7 +141,7 @@ class Display:
     def activity(
         self, text: str, total: int, should_stop: Callable[[], bool]
     ) -> Iterator[Callable[[int], bool]]:
-        """Show `text`, and a count if `total` > 1, during something other than training, such as an evaluation.
+        """Show `text` during an activity such as an evaluation, with a count if `total` > 1.
 
         Yields a function to call often with the number of completed parts, which returns whether to
         continue. This time is excluded from steps/s.

@@ -228,7 +228,7 @@ def finite(part: Array | float | None) -> float | None:
 
 
 def render(env: gymnasium.Env[Any, Any]) -> Any:
-    """Return the current frame of the environment. Raises `UserError` where it cannot be rendered."""
+    """Return the current frame of the environment. Raises `UserError` if rendering fails."""
     try:
         frame = env.render()
     except BaseException as error:  # drivers and missing packages can raise anything

@@ -29,8 +29,9 @@ def lacks_screen() -> bool:
 
 
 def show(frames: Iterable[Frame], fps: float, title: str) -> None:
-    """Show uint8 frames [height, width, 3] of one size, `fps` a second, until they end, or the window or Escape ends it.
+    """Show uint8 frames [height, width, 3] of one size, `fps` per second.
 
+    Ends with the last frame, when the window is closed, or with Escape.
     Raises `UserError` where no window can be opened.
     """
     with default_variables(PYGAME_HIDE_SUPPORT_PROMPT="1"):  # a banner on stdout

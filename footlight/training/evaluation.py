@@ -1,4 +1,4 @@
-"""Episodes of a frozen policy: the numbers that are reported, in the environment's own raw rewards."""
+"""Evaluation episodes of a fixed policy, and their returns in raw rewards."""
 
 import math
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from footlight.environments.make import Environments
 from footlight.errors import counted
 from footlight.learning.policy import Policy
 
-# An environment whose episodes never end must not keep an evaluation forever. Every evaluation of a run has the same limit, so
-# that returns of episodes cut off there can be compared with each other.
+# Episodes that never end must not stall an evaluation. All evaluations of a run have the same limit,
+# so that the returns of episodes that are cut off there are comparable.
 MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
 
 
 def episode_limit(training_steps: int) -> int:
-    """Steps after which an evaluation episode is cut off: a twentieth of the run, within [1,000, 50,000]."""
+    """Step limit of an evaluation episode: a twentieth of the run, within [1,000, 50,000]."""
     return min(max(training_steps // 20, MIN_EPISODE_STEPS), MAX_EPISODE_STEPS)
 
 
 class Plan(NamedTuple):
-    """How much an evaluation of a run does; each a function of counts, never of the clock, so that equal runs stay equal."""
+    """The extent of an evaluation. It depends on counts, never on time: equal runs stay equal."""
 
     episodes: int
     limit: int
@@ -33,10 +33,12 @@ class Plan(NamedTuple):
 
 
 def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) -> Plan | None:
-    """The evaluation that is due at `step`, None if it is to be skipped.
+    """Return the plan of the evaluation at `step`; None if it is to be skipped.
 
-    By default, evaluations take at most as many steps as the training, and so does the final one alone; explicit values
-    are always honored. Episodes are expected to be as long as those of the training so far, of which `finished` have ended.
+    By default, the evaluations together take at most as many steps as the training, and so does the
+    final one alone; explicit values are always honored.
+
+    finished: episodes of the training so far, from which the length of an episode is estimated.
     evaluated: environment steps of all previous evaluations.
     """
     is_final = step >= options.steps
@@ -71,7 +73,7 @@ class Evaluation:
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:
-        """How many of `episodes` there are and how many were cut off, in words; empty if there is nothing to say."""
+        """Say how many of `episodes` there are and how many were cut off; may be empty."""
         count = len(self.returns)
         few = (
             ""
@@ -88,33 +90,41 @@ class Evaluation:
     def summary(self) -> str:
         """Mean, standard deviation and number of episodes, in words."""
         remark = f" ({self.remark()})" if self.unfinished else ""
-        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {counted(len(self.returns), 'episode')}{remark}"
+        episodes = counted(len(self.returns), "episode")
+        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {episodes}{remark}"
 
     @staticmethod
-    def from_json(record: dict[str, Any]) -> "Evaluation":
+    def from_json(row: dict[str, Any]) -> "Evaluation":
         """The inverse of `to_json`."""
-        returns, lengths = tuple(record["returns"]), tuple(record["lengths"])
-        return Evaluation(returns, lengths, record["deterministic"], record.get("unfinished", 0))
+        returns, lengths = tuple(row["returns"]), tuple(row["lengths"])
+        return Evaluation(returns, lengths, row["deterministic"], row.get("unfinished", 0))
 
     def to_json(self) -> dict[str, Any]:
-        """The line of `evaluations.jsonl`, without the step."""
-        record = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
-        return record if self.unfinished else {k: v for k, v in record.items() if k != "unfinished"}
+        """The row of `evaluations.jsonl`, without the step."""
+        row = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
+        return row if self.unfinished else {k: v for k, v in row.items() if k != "unfinished"}
 
 
 class Abandoned(Exception):
-    """An evaluation was told to stop before it had its episodes."""
+    """An evaluation was stopped before all of its episodes were finished."""
 
 
 def evaluate(
-    policy: Policy, environments: Environments, episodes: int, deterministic: bool = True, *,
-    limit: int | None = None, max_steps: int | None = None, progress: Callable[[int], bool] = lambda count: True,
-) -> Evaluation:  # fmt: skip
-    """Run whole episodes, the first `episodes / num_envs` of each environment, so that short ones are not preferred.
+    policy: Policy,
+    environments: Environments,
+    episodes: int,
+    deterministic: bool = True,
+    *,
+    limit: int | None = None,
+    max_steps: int | None = None,
+    progress: Callable[[int], bool] = lambda count: True,
+) -> Evaluation:
+    """Run complete episodes, `episodes / num_envs` in each environment: short ones get no advantage.
 
     limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
-    max_steps: once this many steps were made, the current episodes are completed and no further one begins.
-    progress: called at every step with the number of completed episodes; `Abandoned` is raised when it returns False.
+    max_steps: after so many steps, the current episodes are completed and no further one begins.
+    progress: called at every step with the number of completed episodes; `Abandoned` is raised when
+        it returns False.
     """
     limit, num_envs = MAX_EPISODE_STEPS if limit is None else limit, environments.num_envs
     share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]

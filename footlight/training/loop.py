@@ -1,4 +1,4 @@
-"""The training loop: act, step, observe. The built-in training and a script of your own share it."""
+"""The training loop: act, step, observe; used by `train` and by scripts of your own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ def describe(
 
 
 def repair(run_dir: Path, checked: Mapping[str, Any], notify: Callable[[str], None]) -> None:
-    """Rewrite a `config.json` that differs from the copy in the checkpoint, which takes precedence."""
+    """Rewrite a `config.json` that differs from the checkpoint, which takes precedence."""
     try:
         found = upgrade_run_config(schemas.read(run_dir / "config.json", schemas.Config))
         wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]

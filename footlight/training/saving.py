@@ -50,7 +50,7 @@ class Saver:
         parts: Sequence[Stateful],
         other_environment: str | None = None,
     ) -> None:
-        self._session, self._evaluator = session, evaluator
+        self.session, self._evaluator = session, evaluator
         self._parts = [session, *parts]
         self._other_environment = other_environment
         self._saved_config = session.run_config
@@ -64,8 +64,8 @@ class Saver:
 
     def __call__(self, step: Step) -> None:
         """Save if a checkpoint is due or asked for, or if this step has the best evaluation."""
-        interval = self._session.options.checkpoint_interval
-        due = step.crosses(interval) or self._session.interruption.wants_checkpoint
+        interval = self.session.options.checkpoint_interval
+        due = step.crosses(interval) or self.session.interruption.wants_checkpoint
         if (due or (self._evaluator.is_best(step.number) and interval)) and not step.is_last:
             self.save_or_skip()
 
@@ -74,7 +74,7 @@ class Saver:
 
         Raises `Diverged` where the state is not finite, and `StorageFault`.
         """
-        session, agent = self._session, self._session.agent
+        session, agent = self.session, self.session.agent
         agent.require_finite()
         manifest = {**agent.manifest(), "step": agent.num_steps, "rollbacks": self._rollbacks}
         for part in self._parts:
@@ -101,7 +101,7 @@ class Saver:
 
         Raises `StorageFault` after `MAX_FAILURES` failures in a row.
         """
-        session = self._session
+        session = self.session
         session.interruption.wants_checkpoint = False
         try:
             self.save()
@@ -114,27 +114,27 @@ class Saver:
             session.display.notify(f"{fault}\ncontinuing without this checkpoint ({count})")
 
     def save_finally(self) -> None:
-        """Write the last checkpoint of the run, with further attempts. Raises what `save` raises."""
+        """Write the last checkpoint, with further attempts. Raises what `save` raises."""
         for pause in FINAL_SAVE_RETRIES:
             try:
                 return self.save()
             except StorageFault as fault:
-                self._session.display.notify(f"{fault}\ntrying again in {pause:.0f} s")
+                self.session.display.notify(f"{fault}\ntrying again in {pause:.0f} s")
                 time.sleep(pause)
         self.save()
 
     def save_run_config(self) -> None:
         """If the run config has changed, save it in a new checkpoint and in `config.json`."""
-        if self._session.run_config != self._saved_config:
+        if self.session.run_config != self._saved_config:
             self.save()
-            self._session.folder.write_json("config.json", self._session.run_config)
+            self.session.folder.write_json("config.json", self.session.run_config)
 
     def roll_back(self, error: Diverged) -> None:
         """Keep the batch that the agent diverged on, and restore the newest checkpoint.
 
         The run continues with other random numbers. Raises `error` after `MAX_ROLLBACKS` rollbacks.
         """
-        session, number = self._session, self._rollbacks + 1
+        session, number = self.session, self._rollbacks + 1
         good = self._newest_intact()
         where = self._keep_batch(number, error)
         if number > MAX_ROLLBACKS or good is None:
@@ -152,16 +152,16 @@ class Saver:
         )
 
     def _newest_intact(self) -> Path | None:
-        notify = self._session.display.notify
+        notify = self.session.display.notify
         try:
-            return checkpoint.find(self._session.folder.path, notify)
+            return checkpoint.find(self.session.folder.path, notify)
         except UserError as error:
             notify(str(error))
             return None
 
     def _keep_batch(self, number: int, error: Diverged) -> str:
         """Save the agent's last batch in the run folder; return where, for a message."""
-        session = self._session
+        session = self.session
         kept = session.folder.path / "crash" / f"diverged-{number}"
         facts = {"message": str(error), "step": session.agent.num_steps}
         try:
@@ -176,7 +176,7 @@ class Saver:
 
         Logs are truncated to where they were, and environments restored to their state.
         """
-        session = self._session
+        session = self.session
         manifest = checkpoint.read_manifest(folder)
         with checkpoint.fitting(folder):
             for part in self._parts:
@@ -190,7 +190,7 @@ class Saver:
         session.display.show_returns(last_returns(session.folder.path, MEAN_OF))
 
     def _restore_environments(self, folder: Path, step: int) -> None:
-        session, agent = self._session, self._session.agent
+        session, agent = self.session, self.session.agent
         arrays = checkpoint.read_arrays(folder, "environments")
         if all(name in arrays for name in _PENDING):
             agent.acted = arrays[_PENDING[0]], arrays[_PENDING[1]]
@@ -216,7 +216,7 @@ class Saver:
             )
 
     def _pending_arrays(self) -> dict[str, Array]:
-        acted = self._session.agent.acted
-        if self._session.pending.action is None or acted is None:
+        acted = self.session.agent.acted
+        if self.session.pending.action is None or acted is None:
             return {}
         return dict(zip(_PENDING, acted, strict=True))

@@ -27,7 +27,7 @@ def choose_threads(options: Options, agent: Agent) -> int:
 
 
 class CoreWatch:
-    """Notices that other programs want the same cores: updates get little CPU time for their duration.
+    """Notices that other programs use the same cores: updates get too little CPU time.
 
     Threads that meet a thousand times a second wait for the one of them that has no core: two runs
     of two threads each on two cores can drop to an eighth of the steps of one thread each.

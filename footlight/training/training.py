@@ -44,7 +44,7 @@ class Training:
 
     @contextlib.contextmanager
     def started(self, known_as: Path) -> Iterator[None]:
-        """Compile the update; watch, track and display what happens in the block; then say how it ended.
+        """Compile the update; watch, track and display the block; then print the summary.
 
         known_as: the run folder as messages name it. A signal's exception is raised at the end.
         """

@@ -1,4 +1,4 @@
-"""The values of a run. Precedence: typed values, TOML file, preset, defaults."""
+"""The values of a run. Precedence: given values, TOML file, preset, defaults."""
 
 import contextlib
 import re
@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from footlight.config.fields import convert, describe_value, fields
 from footlight.config.options import Options
@@ -22,7 +22,7 @@ from footlight.storage.files import user_path
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a run, split by what they configure, with the origin of those that the user did not type."""
+    """The values of a run by what they configure, with the origin of those not given by the user."""
 
     options: dict[str, Any]
     fields: dict[str, Any]
@@ -62,10 +62,11 @@ def resolve(
     preset: bool | str,
     typed: Mapping[str, Any],
 ) -> Values:
-    """The values of a run of `algorithm`, whose config class is `config`. Raises `UserError` for an unknown name.
+    """Return the values of a run. Raises `UserError` for an unknown name.
 
-    typed: from the command line, Python or a file, `env_kwargs` among them. n_steps and minibatch_size of a preset follow the
-    number of environments where nobody typed them.
+    config: the config class of the algorithm.
+    typed: values from the command line, Python or a file, with `env_kwargs` among them.
+    n_steps and minibatch_size of a preset are fitted to the number of environments unless given.
     """
     typed, environment = {**typed}, EnvironmentSource.of(environment)
     env_kwargs = typed.pop("env_kwargs", None)
@@ -103,27 +104,38 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
 
 
+@runtime_checkable
+class _HasNumEnvs(Protocol):
+    """A buffer that knows its number of environments."""
+
+    num_envs: int
+
+
 def update_warnings(agent: Any, steps: int) -> list[str]:
-    """Warnings about a run of `steps` environment steps that learns nothing, or only after its last step."""
+    """Warn about a run of `steps` environment steps without updates before its last step."""
     if agent.num_updates:
         return []
-    buffer, config = agent.buffer, agent.config
-    start, rate = getattr(config, "learning_starts", 0), getattr(config, "updates_per_step", None)
+    config, buffer = vars(agent.config), agent.buffer
+    start, rate = config.get("learning_starts", 0), config.get("updates_per_step")
     if start >= steps:
         return [
-            f"warning: no updates - learning_starts is {start:,} and the run has {steps:,} steps - nothing will be learned: "
-            "give more steps, or lower learning_starts"
+            f"warning: no updates - learning_starts is {start:,} and the run has {steps:,} steps - "
+            "nothing will be learned: give more steps, or lower learning_starts"
         ]
     if rate is not None and buffer.expected_updates(steps) == 0:
         return [
-            f"warning: no updates - updates_per_step is {rate:g}, less than one update in {steps - start:,} steps - nothing will "
-            "be learned: raise updates_per_step, or give more steps"
+            f"warning: no updates - updates_per_step is {rate:g}, less than one update in "
+            f"{steps - start:,} steps - nothing will be learned: raise updates_per_step, or give "
+            "more steps"
         ]
-    rollout = getattr(config, "n_steps", 0) * getattr(buffer, "num_envs", 0)
+    n_steps = config.get("n_steps", 0)
+    num_envs = buffer.num_envs if isinstance(buffer, _HasNumEnvs) else 0
+    rollout = n_steps * num_envs
     if rollout > steps - start:
         return [
-            f"warning: the run is shorter than one rollout of {rollout:,} steps (n_steps {config.n_steps:,} x num_envs "
-            f"{buffer.num_envs}) - it learns only after its last step: give more steps, or lower n_steps"
+            f"warning: the run is shorter than one rollout of {rollout:,} steps "
+            f"(n_steps {n_steps:,} x num_envs {num_envs}) - it learns only after its "
+            "last step: give more steps, or lower n_steps"
         ]
     return []
 
@@ -163,24 +175,22 @@ def _notes(
 
 
 def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Split values by the class that has the field; None stands for a class without fields. Raises `UserError`."""
+    """Split values by the class that has the field; None is a class without fields."""
     members = [fields(one) if one is not None else {} for one in classes]
     known = [name for names in reversed(members) for name in names]
     for name in values:
         if name not in known:
             elsewhere = (*known, *_KEYWORDS)
-            raise UserError(
-                f"unknown field {name!r}{closest(name, elsewhere) or ' - see --help for all fields'}"
-            )
+            hint = closest(name, elsewhere) or " - see --help for all fields"
+            raise UserError(f"unknown field {name!r}{hint}")
     given = {
         name: value
         for name, value in values.items()
         if value is not None or name not in fields(Options)
     }
     if isinstance(folder := given.get("buffer_dir"), str | Path) and str(folder) != "none":
-        given["buffer_dir"] = str(
-            user_path(folder).absolute()
-        )  # an environment may change the working directory
+        # An environment may change the working directory.
+        given["buffer_dir"] = str(user_path(folder).absolute())
     return [{name: value for name, value in given.items() if name in names} for names in members]
 
 

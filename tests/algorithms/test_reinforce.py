@@ -11,7 +11,7 @@ import footlight
 from footlight.algorithms import reinforce
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import EnvironmentFault
-from footlight.training.loop import Training
+from footlight.training.training import Training
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_training_learns_from_no_older_policy(
 ) -> None:
     policy_of: dict[bytes, int] = {}  # which one acted, by observation
     num_policies, num_rows = 0, 0
-    explore, update, after_step = reinforce.explore, reinforce.update, Training._after_step
+    explore, update, run = reinforce.explore, reinforce.update, Training.run
     abandoned: list[bool] = []
     books: list[Any] = []
 
@@ -41,13 +41,13 @@ def test_training_learns_from_no_older_policy(
         num_policies, num_rows = num_policies + is_last, num_rows + len(rows)
         return update(config, networks, state, batch, noise, is_last)
 
-    def noted_after_step(self: Training, step: int) -> None:
-        books.append(self.environments.book)
-        after_step(self, step)
+    def noted_run(self: Training) -> None:
+        books.append(self.session.environments.book)
+        run(self)
 
     monkeypatch.setattr(reinforce, "explore", noted_explore)
     monkeypatch.setattr(reinforce, "update", noted_update)
-    monkeypatch.setattr(Training, "_after_step", noted_after_step)
+    monkeypatch.setattr(Training, "run", noted_run)
     environment: Any = "CartPole-v1"
     if vectorization == "vector":
         environment = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync")

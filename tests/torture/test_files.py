@@ -468,8 +468,8 @@ EPISODES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "actions-one": lambda arrays: arrays.update({"actions.0": np.array(1.0)}),
     "actions-wide": lambda arrays: arrays.update({"actions.0": np.zeros((5, 7), np.float32)}),
     "actions-nan": lambda arrays: arrays.update({"actions.0": np.full((5, 1), np.nan, np.float32)}),
-    "unanswered": lambda arrays: arrays.update(
-        {"unanswered.action": np.zeros((4, 4)), "unanswered.drawn": np.zeros((4, 4), np.float32)}
+    "pending": lambda arrays: arrays.update(
+        {"pending.action": np.zeros((4, 4)), "pending.drawn": np.zeros((4, 4), np.float32)}
     ),
 }
 
@@ -500,7 +500,7 @@ def test_a_run_that_contradicts_its_agent_is_refused(
 ) -> None:
     forged(run / "checkpoints" / "step-000000200", setting("run", name, to=CONTRADICTIONS[name]))
     assert main(["resume", "run", "--steps", "300", "--quiet"]) == 2
-    assert f"says two things of its {name}" in capsys.readouterr().err
+    assert f"inconsistent manifest: run.{name} and {name} differ" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [None, -1, 10**15])

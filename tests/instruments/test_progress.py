@@ -166,7 +166,7 @@ def test_activities_show_their_count_and_do_not_slow_the_rate(clock: Clock) -> N
         for step in range(0, 101, 10):
             display.update(step)
             clock.now += 1
-        with display.activity("evaluating", 3, lambda: True) as progress:
+        with display.activity("evaluating", 3, lambda: False) as progress:
             for completed in range(3):
                 clock.now += 10
                 assert progress(completed)
@@ -180,7 +180,7 @@ def test_activities_show_their_count_and_do_not_slow_the_rate(clock: Clock) -> N
 def test_an_activity_passes_on_the_wish_to_stop(clock: Clock) -> None:
     with (
         Display(10, quiet=True, console=plain()) as display,
-        display.activity("evaluating", 2, lambda: False) as progress,
+        display.activity("evaluating", 2, lambda: True) as progress,
     ):
         assert not progress(0)
 
@@ -216,7 +216,7 @@ def test_live_display(clock: Clock) -> None:
         display.update(
             4_010, returns=[-512.3], evaluation_return=-230.1, metrics={"critic_loss": 1.23}
         )
-        with display.activity("evaluating", 5, lambda: True) as progress:
+        with display.activity("evaluating", 5, lambda: False) as progress:
             progress(2)
             assert display._live is not None
             display._live.refresh()

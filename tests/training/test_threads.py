@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from footlight.training.threads import CrowdWatch
+from footlight.training.threads import CoreWatch
 
 
 class Clocks:
@@ -26,12 +26,12 @@ class Clocks:
 def test_too_little_processor_time_is_said_once(processor_seconds: float, says: bool) -> None:
     said: list[str] = []
     clocks = Clocks(processor_seconds)
-    watch = CrowdWatch(2, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
+    watch = CoreWatch(2, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
     timed = watch.timed(clocks.call)
     for number in range(30):
         assert timed(number, "x") == (number, "x")
         clocks.wall += 100.0  # between the calls: environments, evaluations
-        watch.look()
+        watch.check()
         assert len(said) == (says and number >= 4)
     if says:
         assert "--threads 1" in said[0]
@@ -41,17 +41,17 @@ def test_too_little_processor_time_is_said_once(processor_seconds: float, says: 
 @pytest.mark.parametrize(("threads", "device"), [(1, "cpu"), (2, "cuda")])
 def test_one_thread_or_a_gpu_is_not_watched(threads: int, device: str) -> None:
     clocks = Clocks(0.1)
-    assert CrowdWatch(threads, device, print, 2).timed(clocks.call) == clocks.call
+    assert CoreWatch(threads, device, print, 2).timed(clocks.call) == clocks.call
 
 
 def test_more_threads_than_cores_are_told() -> None:
     said: list[str] = []
     clocks = Clocks(2.0)
-    watch = CrowdWatch(8, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
+    watch = CoreWatch(8, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
     timed = watch.timed(clocks.call)
     for _ in range(20):
         timed()
-        watch.look()
+        watch.check()
     assert said == [
         "8 threads share 2 cores - they wait for each other - --threads 2 is likely to be faster"
     ]
@@ -60,10 +60,10 @@ def test_more_threads_than_cores_are_told() -> None:
 def test_crowding_that_begins_later_is_noticed() -> None:
     said: list[str] = []
     clocks = Clocks(2.0)
-    watch = CrowdWatch(2, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
+    watch = CoreWatch(2, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)
     timed = watch.timed(clocks.call)
     for number in range(40):
         clocks.processor_seconds = 2.0 if number < 20 else 0.3
         timed()
-        watch.look()
+        watch.check()
         assert bool(said) == (number >= 24)

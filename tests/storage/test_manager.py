@@ -9,25 +9,25 @@ import pytest
 
 from footlight.errors import StorageFault
 from footlight.storage import checkpoint
-from footlight.storage.manager import Rotation
+from footlight.storage.manager import CheckpointManager
 
 
 @pytest.fixture
-def rotation(tmp_path: Path) -> Rotation:
-    made = Rotation(tmp_path, keep=2)
+def rotation(tmp_path: Path) -> CheckpointManager:
+    made = CheckpointManager(tmp_path, keep=2)
     made.create()
     return made
 
 
-def save(rotation: Rotation, step: int, best_step: int | None = None) -> str:
+def save(rotation: CheckpointManager, step: int, best_step: int | None = None) -> str:
     return rotation.save(step, {"agent": {"x": np.array([step])}}, {}, {}, best_step).name
 
 
-def names(rotation: Rotation) -> list[str]:
+def names(rotation: CheckpointManager) -> list[str]:
     return sorted(path.name for path in rotation.folder.iterdir())
 
 
-def test_the_newest_and_the_best_are_kept(rotation: Rotation) -> None:
+def test_the_newest_and_the_best_are_kept(rotation: CheckpointManager) -> None:
     for step in (0, 10, 20, 30):
         save(rotation, step, best_step=10 if step >= 10 else None)
     assert names(rotation) == [
@@ -43,14 +43,14 @@ def test_the_newest_and_the_best_are_kept(rotation: Rotation) -> None:
     assert names(rotation) == ["BEST", "LATEST", "step-000000030", "step-000000040"]
 
 
-def test_a_step_that_is_saved_again_gets_a_name_of_its_own(rotation: Rotation) -> None:
+def test_a_step_that_is_saved_again_gets_a_name_of_its_own(rotation: CheckpointManager) -> None:
     assert [save(rotation, step) for step in (5, 5, 5, 6, 5)] == [
         "step-000000005", "step-000000005-1", "step-000000005-2", "step-000000006", "step-000000005-3",
     ]  # fmt: skip
     assert checkpoint.find(rotation.folder.parent).name == "step-000000006"
 
 
-def test_what_killed_processes_have_left_is_removed(rotation: Rotation) -> None:
+def test_what_killed_processes_have_left_is_removed(rotation: CheckpointManager) -> None:
     save(rotation, 1)
     (rotation.folder / ".step-000000002.tmp").mkdir()
     (rotation.folder / "step-000000000").mkdir()  # half removed: its manifest went first
@@ -60,7 +60,7 @@ def test_what_killed_processes_have_left_is_removed(rotation: Rotation) -> None:
     assert names(rotation) == ["LATEST", "notes", "step-000000001", "step-000000003"]
 
 
-def test_links_are_left_alone(rotation: Rotation, tmp_path: Path) -> None:
+def test_links_are_left_alone(rotation: CheckpointManager, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     checkpoint.write(outside, {"agent": {"x": np.zeros(1)}}, {})
     (rotation.folder / "step-000000000").symlink_to(outside)
@@ -69,7 +69,7 @@ def test_links_are_left_alone(rotation: Rotation, tmp_path: Path) -> None:
     assert checkpoint.damage(outside) is None
 
 
-def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: Rotation) -> None:
+def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: CheckpointManager) -> None:
     for step in (1, 2):
         save(rotation, step)
     (rotation.folder / "step-000000002" / "agent.safetensors").write_bytes(b"")
@@ -85,7 +85,7 @@ def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: Rotation) -> 
 
 
 def test_nothing_is_removed_before_the_new_one_is_safe(
-    rotation: Rotation, monkeypatch: pytest.MonkeyPatch
+    rotation: CheckpointManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call that could fail fails once: before and after each of them, there is a whole checkpoint to find."""
     for step in (1, 2):
@@ -133,7 +133,7 @@ def test_nothing_is_removed_before_the_new_one_is_safe(
     assert len(names(rotation)) == 3
 
 
-def test_a_deleted_folder_is_not_made_again(rotation: Rotation) -> None:
+def test_a_deleted_folder_is_not_made_again(rotation: CheckpointManager) -> None:
     save(rotation, 1)
     os.rename(rotation.folder, rotation.folder.with_name("elsewhere"))
     with pytest.raises(StorageFault):

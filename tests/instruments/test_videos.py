@@ -18,7 +18,8 @@ from footlight.errors import UserError
 from footlight.instruments import videos
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.overlay import Moment, Overlay
-from footlight.instruments.video import Frame
+from footlight.instruments.video import Frame, require_ffmpeg
+from footlight.instruments.video_recorder import VideoRecorder
 from footlight.learning.agent import Agent
 from footlight.storage import checkpoint
 from tolerance import close
@@ -210,7 +211,7 @@ def test_nothing_leaks() -> None:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         return len(os.listdir("/proc/self/fd")), threading.active_count(), children
 
-    recorder = videos.Recorder(
+    recorder = VideoRecorder(
         lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, lambda text: None
     )
     recorder.record(Path("first.mp4"))
@@ -262,9 +263,9 @@ def broken_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     ("kind", "words"),
     [
         ("step", "RuntimeError: the motor broke"),
-        ("render", "the environment cannot be drawn - RuntimeError: the lamp broke"),
+        ("render", "the environment cannot be rendered - RuntimeError: the lamp broke"),
         ("folder", "File exists"),
-        ("ffmpeg", "does not take the film - ffmpeg stopped: No space left - is the disk full?"),
+        ("ffmpeg", "ffmpeg stopped: No space left - is the disk full?"),
         ("make", "OSError: no more files"),
     ],
 )
@@ -272,9 +273,9 @@ def test_a_film_that_fails_harms_nothing(
     kind: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     footlight.train("a2c", "TestCorridor-v0", steps=60, run_dir="without", quiet=True, **SMALL)
-    from footlight.training.loop import Training
+    from footlight.training.hooks import Videos
 
-    def breaking(self: Training, step: int) -> None:
+    def breaking(self: Videos, step: int) -> None:
         FAILING[kind] = 7
         if kind == "make":
             monkeypatch.setattr(
@@ -286,8 +287,8 @@ def test_a_film_that_fails_harms_nothing(
             Path("with/videos").touch()
         whole(self, step)
 
-    whole = Training._record
-    monkeypatch.setattr(Training, "_record", breaking)
+    whole = Videos.record
+    monkeypatch.setattr(Videos, "record", breaking)
     if kind == "ffmpeg":
         broken_ffmpeg(monkeypatch)
     capsys.readouterr()
@@ -299,7 +300,7 @@ def test_a_film_that_fails_harms_nothing(
     assert len(notices) == 3  # of six
     assert all(words in line for line in notices), notices
     assert notices[0].startswith("no video step-000000010.mp4 - ")
-    assert notices[0].endswith(" - the training goes on")
+    assert notices[0].endswith(" - the training continues")
     assert notices[2].endswith("without videos after 3 failures in a row")
     assert list(Path("with").glob("videos/*")) == []
     assert list(Path("with").glob("videos/.*")) == []
@@ -307,7 +308,7 @@ def test_a_film_that_fails_harms_nothing(
 
 def test_a_film_that_succeeds_forgives(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
-    recorder = videos.Recorder(
+    recorder = VideoRecorder(
         lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append
     )
     for number, fails in enumerate([True, True, False, True, True, False]):
@@ -320,7 +321,7 @@ def test_a_film_that_succeeds_forgives(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_training_that_is_told_to_stop_does_not_wait_for_its_film() -> None:
     said: list[str] = []
     asked = iter([False] * 5 + [True] * 99)
-    recorder = videos.Recorder(
+    recorder = VideoRecorder(
         lambda: Corridor("rgb_array"), lambda seed: lambda seen: 0, None, 0, said.append
     )
     recorder.record(Path("film.mp4"), lambda: next(asked))
@@ -346,17 +347,17 @@ def test_what_cannot_be_filmed_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     refused(Forgetful(gymnasium.make("TestCorridor-v0")), "give a function that makes one")
     refused(lambda: Corridor(), r"render\(\) returned nothing")
     refused(lambda: shared, "videos need one of their own")
-    refused("TestUnseen-v0", r"cannot be made|cannot be drawn")
+    refused("TestUnseen-v0", r"cannot be made|cannot be rendered")
     FAILING["render"] = 0
-    refused("TestCorridor-v0", "the environment cannot be drawn - RuntimeError: the lamp broke")
+    refused("TestCorridor-v0", "the environment cannot be rendered - RuntimeError: the lamp broke")
     FAILING.clear()
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
-    refused("TestCorridor-v0", "/nowhere/ffmpeg is no program")
+    refused("TestCorridor-v0", "/nowhere/ffmpeg is not a program")
     monkeypatch.setattr(
         "importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name))
     )
     with pytest.raises(UserError, match=r"footlight\[video\]"):
-        videos.require_ffmpeg()
+        require_ffmpeg()
 
 
 # Numbers
@@ -387,7 +388,7 @@ def shown(
     assessor = Assessor(
         agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
     )
-    frames = list(videos.film(agent.policy.player, env, 3, assessor))
+    frames = list(videos.render_episode(agent.policy.player, env, 3, assessor))
     assert len(frames) == len(seen) == 13
     return agent, seen
 
@@ -421,9 +422,7 @@ def test_the_panel_shows_the_return_that_followed(
         assert sum(bar.high for bar in moment.bars) == close(1)
     overlay, moment = seen[-1]
     assert (moment.value, moment.following) == ((None, None) if terminates else close((last, last)))
-    assert overlay.note == (
-        "" if terminates else "cut short: the return ends in the critic's value"
-    )
+    assert overlay.note == ("" if terminates else "cut off: the return ends in the critic's value")
 
 
 def as_tensor(observation: Any) -> Any:

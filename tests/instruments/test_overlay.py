@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from footlight.instruments.overlay import (
-    LEAST_HEIGHT,
+    MIN_HEIGHT,
     WIDTH,
     Bar,
     Moment,
@@ -25,7 +25,7 @@ def where(panel: Frame, color: tuple[int, int, int]) -> Frame:
 
 def drawn(overlay: Overlay, index: int, moment: Moment) -> Frame:
     """The panel beside a frame of its own height."""
-    frame = np.full((LEAST_HEIGHT, 640, 3), 77, np.uint8)
+    frame = np.full((MIN_HEIGHT, 640, 3), 77, np.uint8)
     film = overlay.draw(frame, index, moment)
     assert (film[:, :640] == 77).all()
     return film[:, 640:]
@@ -51,7 +51,7 @@ def test_frames_are_enlarged_by_whole_factors_and_films_have_even_sizes(
     )
     film = Overlay([1.0], [1.0], "").draw(frame, 0, NOTHING)
     assert film.dtype == np.uint8
-    assert film.shape[0] >= LEAST_HEIGHT
+    assert film.shape[0] >= MIN_HEIGHT
     assert film.shape[1] >= scaled[1] + WIDTH
     assert film.shape[0] % 2 == film.shape[1] % 2 == 0
     top = (film.shape[0] - scaled[0]) // 2

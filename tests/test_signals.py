@@ -1,0 +1,94 @@
+"""Stop and checkpoint requests by signals and time limit, before and during the loop."""
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from small_runs import DDPG, step_of
+
+import footlight
+from footlight.learning.agent import Agent
+from footlight.storage import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "code"),
+    [
+        (signal.SIGUSR1, None, 0),
+        (signal.SIGINT, KeyboardInterrupt, 130),
+        (signal.SIGTERM, SystemExit, 143),
+    ],
+)
+def test_signal_while_environments_are_created(number: int, ends: Any, code: int) -> None:
+    made = iter([lambda: signal.raise_signal(number), *[lambda: None] * 9])
+
+    def source() -> Any:
+        next(made)()
+        return gymnasium.make("Pendulum-v1")
+
+    with contextlib.nullcontext() if ends is None else pytest.raises(ends):
+        footlight.train("ddpg", source, run_dir="run", **DDPG)
+    assert Path("run").exists() == (ends is None)
+    assert code in (0, 130, 143)
+
+
+@pytest.mark.parametrize(
+    ("number", "ends", "code"),
+    [
+        (signal.SIGUSR1, None, 0),
+        (signal.SIGINT, KeyboardInterrupt, 130),
+        (signal.SIGTERM, SystemExit, 143),
+    ],
+)
+def test_signal_before_the_loop(
+    number: int, ends: Any, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_it, handlers = (
+        Agent.compile,
+        [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
+    )
+
+    def interrupted(agent: Agent) -> None:
+        signal.raise_signal(number)
+        compile_it(agent)
+
+    settings = {**DDPG, "compile": "on"}
+    monkeypatch.setattr(
+        "footlight.learning.agent.compile_in_place",
+        lambda function, tensors: lambda: function(*tensors),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Agent, "compile", interrupted)
+        with contextlib.nullcontext() if ends is None else pytest.raises(ends) as caught:
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
+        assert caught is None or getattr(caught.value, "code", 130) == code
+    assert step_of("run") == (300 if ends is None else 0)
+    assert [
+        signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    ] == handlers
+    if ends is not None:
+        footlight.resume("run", quiet=True)
+        assert step_of("run") == 300
+
+
+def test_run_stopped_by_its_time_limit_resumes_to_the_same_state() -> None:
+    run = footlight.train("ddpg", "Pendulum-v1", run_dir="run", max_time=1e-3, **DDPG)
+    assert run.result is not None
+    assert run.result["status"] == "stopped"
+    assert step_of("run") < 300
+    footlight.resume("run", max_time=1000, quiet=True)
+    assert step_of("run") == 300
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", **DDPG)
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())

@@ -1,0 +1,115 @@
+"""Evaluations of a run that are interrupted, or whose environment fails."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+from small_runs import SMALL
+
+import footlight
+from footlight.errors import EnvironmentFault
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Ctrl-C in the middle of the evaluation of this number, counted from 1."""
+
+    evaluations, at = 0, 0
+
+    def reset(self, **given: Any) -> Any:
+        type(self).evaluations += 1
+        return super().reset(**given)
+
+    def step(self, action: Any) -> Any:
+        if type(self).evaluations == type(self).at:
+            signal.raise_signal(signal.SIGINT)
+            type(self).at = 0
+        return super().step(action)
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_ctrl_c_abandons_an_evaluation_which_resume_repeats(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields: dict[str, Any] = {
+        **SMALL,
+        "preset": False,
+        "steps": 90,
+        "eval_every": 30,
+        "eval_episodes": 1,
+        "n_steps": 10,
+    }
+    footlight.train("a2c", "CartPole-v1", run_dir="straight", **fields)
+    make = footlight.environments.make.make
+
+    def interrupting(source: Any, seed: int, *given: Any, **named: Any) -> Any:
+        return make(
+            Interrupting(source) if named.get("stream") == "evaluation" else source,
+            seed,
+            *given,
+            **named,
+        )
+
+    monkeypatch.setattr("footlight.environments.make.make", interrupting)
+    monkeypatch.setattr(Interrupting, "evaluations", 0)
+    monkeypatch.setattr(Interrupting, "at", 2 * at - 1)  # it begins an episode after each one, too
+    with pytest.raises(KeyboardInterrupt):
+        footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
+    result = json.loads(Path("run/result.json").read_text())
+    assert (result["status"], result["steps"], result["final_evaluation"]) == (
+        "stopped",
+        30 * at,
+        None,
+    )
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+    assert (
+        Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
+    )
+
+
+class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Breaks at its second reset."""
+
+    resets = 0
+
+    def reset(self, **given: Any) -> Any:
+        type(self).resets += 1
+        if type(self).resets == 2:
+            raise RuntimeError("cracked")
+        return super().reset(**given)
+
+
+def test_evaluation_that_fails_is_retried_once_on_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make = footlight.environments.make.make
+
+    def fragile(source: Any, seed: int, *given: Any, **named: Any) -> Any:
+        return make(
+            Fragile(source) if named.get("stream") == "evaluation" else source,
+            seed,
+            *given,
+            **named,
+        )
+
+    monkeypatch.setattr("footlight.environments.make.make", fragile)
+    monkeypatch.setattr(Fragile, "resets", 0)
+    fields: dict[str, Any] = {
+        **SMALL,
+        "preset": False,
+        "steps": 60,
+        "eval_every": 20,
+        "n_steps": 10,
+    }
+    with pytest.raises(EnvironmentFault, match="cracked"):
+        footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"

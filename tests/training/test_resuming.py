@@ -1,0 +1,44 @@
+"""What can be resumed, with what changes, and what is said about it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from small_runs import DDPG
+
+import footlight
+from footlight.cli.main import main
+from footlight.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_recorded_trackers_are_named_and_can_be_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    footlight.train(
+        "ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "track": ("tensorboard",), "steps": 50}
+    )
+    shutil.rmtree("run/tensorboard")
+    assert main(["resume", "run", "--steps", "60", "--track", "none"]) == 0
+    assert "sending to" not in capsys.readouterr().out
+    assert not Path("run/tensorboard").exists()
+    assert main(["resume", "run", "--steps", "70", "--track", "tensorboard"]) == 0
+    assert main(["resume", "run", "--steps", "80"]) == 0
+    assert (
+        "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
+    )
+    assert any(Path("run/tensorboard").iterdir())
+
+
+def test_resume_refuses_fewer_steps_than_were_made() -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+    Path("run/result.json").unlink()  # as if it had not come to its end
+    with pytest.raises(UserError, match="has reached step 300 of 200"):
+        footlight.resume("run", steps=200, quiet=True)
+    footlight.resume("run", quiet=True)
+    assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
