@@ -181,7 +181,7 @@ def resume(
         closing.enter_context(locked(path))
         saved = checkpoint.find(path, display.say)
         manifest = checkpoint.read_manifest(saved)
-        with checkpoint.fitting(saved):
+        with checkpoint.as_user_error(saved):
             record, at, machine = manifest["run"], manifest["step"], manifest["machine"]
             options = options_of(saved, manifest, changes)
         require_trackers(options.track if "track" in changes else ())

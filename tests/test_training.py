@@ -22,7 +22,8 @@ from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFau
 from footlight.learning.agent import Agent
 from footlight.learning.compilation import CompilerMissing
 from footlight.runs.folder import RunFolder
-from footlight.storage import checkpoint
+from footlight.storage import checkpoint, writer
+from footlight.storage.manifest import checksum
 from footlight.trees import tree_items
 from tolerance import assert_close
 
@@ -671,7 +672,7 @@ def test_a_training_killed_before_its_first_checkpoint_is_begun_again(
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
     assert {path.name for path in Path("run").iterdir()} == {".lock", "config.json", "checkpoints"}
     with pytest.raises(
-        UserError, match=r"has saved no checkpoint yet - wait, or begin it again: --run-dir .*/run$"
+        UserError, match=r"has saved no checkpoint yet - wait, or start it again: --run-dir .*/run$"
     ):
         footlight.resume("run")
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "quiet": False})
@@ -870,14 +871,14 @@ def test_time_that_is_up_saves_and_stops_and_the_rest_is_the_same() -> None:
 
 def full_disk(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full for so many writes of a checkpoint, from the second on."""
-    write, count = checkpoint.write_bytes, iter(range(1_000_000))
+    write, count = writer.write_bytes, iter(range(1_000_000))
 
     def failing(path: Path, content: bytes) -> None:
         if path.name == "policy.safetensors" and 0 < next(count) <= failures:
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", failing)
+    monkeypatch.setattr(writer, "write_bytes", failing)
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(
@@ -922,9 +923,7 @@ def test_an_environment_of_a_strangers_module_is_not_imported(
     folder = checkpoint.find(Path("run"))
     manifest = checkpoint.read_manifest(folder)
     manifest["run"]["environment"] = "stranger:Pendulum-v1"
-    (folder / "manifest.json").write_text(
-        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
-    )
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
     Path("run/config.json").write_text(json.dumps(manifest["run"]))
     for act in (
         lambda: footlight.resume("run", steps=60, quiet=True),

@@ -13,7 +13,7 @@ from footlight.errors import UserError, printable
 from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
 from footlight.storage import checkpoint, schemas
-from footlight.storage.files import MOST_BYTES, parse_json, read_file, read_start
+from footlight.storage.files import MAX_BYTES, parse_json, read_file, read_start
 from footlight.storage.migration import upgrade_run_config
 
 
@@ -68,7 +68,7 @@ def _shapes(
         )
 
 
-def in_words(content: Mapping[str, Any]) -> str:
+def describe(content: Mapping[str, Any]) -> str:
     """`inspect` for people."""
     run: Mapping[str, Any] = content.get("run") or {}
     machine: Mapping[str, Any] = content.get("machine") or {}
@@ -116,7 +116,7 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
 
     Raises `UserError` where there is nothing to look at.
     """
-    path = checkpoint.pointed(path)
+    path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
         yield str(path), _fault(path)
         return
@@ -160,7 +160,7 @@ def _missing(path: Path) -> str:
 
 def unchecked(path: Path) -> list[str]:
     """What lies in a folder that nothing says anything of: videos, pictures, what trackers write, and what is not ours."""
-    path = checkpoint.pointed(path)
+    path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
         return sorted(_strays(path))
     known = {
@@ -214,7 +214,7 @@ def _crash_fault(folder: Path) -> str | None:
     actions = folder / schemas.ACTIONS
     try:
         if schemas.read(folder / schemas.FAULT, schemas.Fault)["actions"] is not None:
-            load(read_file(actions, MOST_BYTES))
+            load(read_file(actions, MAX_BYTES))
     except UserError as error:
         return str(error)
     except (SafetensorError, LookupError, ValueError, TypeError) as error:

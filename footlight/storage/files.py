@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from footlight.errors import StorageFault, UserError
 
-MOST_JSON_BYTES = 64 << 20
-MOST_BYTES = 1 << 30  # of arrays that are read at once, where nothing says how many there should be
+MAX_JSON_BYTES = 64 << 20
+MAX_BYTES = 1 << 30  # of arrays that are read at once, where nothing says how many there should be
 _FOREIGN = (  # first bytes, and what begins like this
     (b"PK\x03\x04", "a zip archive, as PyTorch and Stable-Baselines3 write, which may hold code"),
     (b"\x80\x02", "a pickle, which may hold code"),
@@ -104,17 +104,17 @@ def replace_text(path: Path, text: str) -> None:
         raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most `most_bytes`. Links, pipes and devices are not followed or waited for.
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file of at most `max_bytes`. Links, pipes and devices are not followed or waited for.
 
     Raises `UserError`.
     """
     with opened(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > most_bytes:
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
             raise UserError(
-                f"{path} has {size:,} bytes - it should have {most_bytes:,} at most - restore it"
+                f"{path} has {size:,} bytes - it should have {max_bytes:,} at most - restore it"
             )
-        return file.read(most_bytes)
+        return file.read(max_bytes)
 
 
 def read_start(path: Path, count: int) -> bytes:
@@ -155,13 +155,13 @@ def hash_file(path: Path) -> tuple[int, str]:
         return file.tell(), sha256
 
 
-def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """The object in a file of strict JSON. Raises `UserError` where it is missing, broken, or holds NaN or a key twice."""
-    data = read_file(path, most_bytes)
+    data = read_file(path, max_bytes)
     try:
         return parse_json(data)
     except ValueError as error:
-        raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
+        raise UserError(f"{path} is invalid: {error} - restore it, or run again") from None
 
 
 def parse_json(data: bytes) -> dict[str, Any]:

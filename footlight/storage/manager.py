@@ -37,7 +37,7 @@ class Rotation:
 
     def save(
         self, step: int, groups: Mapping[str, Mapping[str, Array]], manifest: Mapping[str, Any],
-        spans: Mapping[str, Mapping[str, checkpoint.Span]], best_step: int | None,
+        spans: Mapping[str, Mapping[str, checkpoint.RingPosition]], best_step: int | None,
     ) -> Path:  # fmt: skip
         """Write a checkpoint, then the pointers to it, and only then remove what is too old, but for those of `best_step`.
 

@@ -388,7 +388,7 @@ class Training:
         )
         groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {
-            name: checkpoint.Span(*span)
+            name: checkpoint.RingPosition(*span)
             for name, span in getattr(self.agent.buffer, "spans", dict)().items()
         }
         best = self.evaluator.best
@@ -423,7 +423,7 @@ class Training:
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint: logs are cut back to it and environments put where they stood. Raises `UserError`."""
         manifest = checkpoint.read_manifest(folder)
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             self.seconds = float(manifest["seconds"])
             self.rollbacks, self._stock_taken_at = manifest["rollbacks"], manifest["stock_taken_at"]
             self.finished_episodes = manifest.get(
@@ -439,7 +439,7 @@ class Training:
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
         steps = announce_replay(arrays, self.display.say)
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)

@@ -152,7 +152,7 @@ def test_a_broken_line_is_named(run_folder: Path) -> None:
     append(run_folder, {"metrics": [{"step": 1}]})
     with (run_folder / "metrics.jsonl").open("a") as file:
         file.write("{\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 4, is broken"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 4, is invalid"):
         list(Reader(run_folder).news(ended=False))
 
 
