@@ -14,7 +14,7 @@ from footlight.buffers.memory import format_bytes
 from footlight.config.fields import build, describe_value
 from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
-from footlight.contexts import leaving
+from footlight.contexts import reporting_exit
 from footlight.environments import reproduce
 from footlight.environments.determinism import inexactness
 from footlight.environments.make import (
@@ -34,9 +34,9 @@ from footlight.instruments.progress import Display
 from footlight.learning.agent import Agent
 from footlight.machine import describe_machine, describe_process, differences
 from footlight.run import Run
-from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
+from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
 from footlight.runs.lock import locked
-from footlight.runs.trackers.follower import followed
+from footlight.runs.trackers.follower import run_trackers
 from footlight.runs.trackers.track import require_trackers
 from footlight.signals import Interruption
 from footlight.storage import checkpoint
@@ -116,7 +116,7 @@ def train(
         place = environment_name(environment, environments)
         path = new_folder(run_dir, place, name, start)
         closing.enter_context(locked(path))
-        require_unbegun(path)  # still: another process may have begun, and ended, in it
+        require_unused(path)  # still: another process may have begun, and ended, in it
         folder = RunFolder(path)
         record = (
             describe(agent, environment, place, resolved.preset, options, inexact or "exact")
@@ -333,9 +333,13 @@ def _go(run: Run, training: Training, path: Path) -> Run:
         watching = watched(
             [training.environments, training.evaluator.environments], training.options.env_timeout
         )
-        following = followed(run.folder, training.options.track, display.say)
-        showing = leaving(display, "the display", display.say)
-        with watching, leaving(following, "tracking", display.say) as training.after_flush, showing:
+        following = run_trackers(run.folder, training.options.track, display.say)
+        showing = reporting_exit(display, "the display", display.say)
+        with (
+            watching,
+            reporting_exit(following, "tracking", display.say) as training.after_flush,
+            showing,
+        ):
             result = training.run()
     finally:
         folder.close()

@@ -52,7 +52,6 @@ TOO_LONG_TODAY = {  # to be split; a file that is short enough leaves this list
     "environments/vector.py",
     "environments/workers.py",
     "instruments/export.py",
-    "instruments/plot.py",
     "instruments/progress.py",
     "instruments/videos.py",
     "learning/agent.py",

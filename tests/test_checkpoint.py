@@ -107,9 +107,7 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"agent\.safetensors is missing"):
         checkpoint.read_arrays(path.parent, "agent")
-    with pytest.raises(
-        UserError, match="has no none - this cannot be read from it"
-    ):
+    with pytest.raises(UserError, match="has no none - this cannot be read from it"):
         checkpoint.read_arrays(path.parent, "none")
 
 

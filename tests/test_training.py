@@ -713,7 +713,7 @@ def test_a_folder_that_was_removed_and_begun_anew_is_left_alone(
     footlight.train("ddpg", "Pendulum-v1", run_dir="other", **{**DDPG, "seed": 5})
     before = {path: path.read_bytes() for path in Path("other").rglob("*") if path.is_file()}
     monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.01,))
-    with pytest.raises(StorageFault, match="run is not the folder that this training began in"):
+    with pytest.raises(StorageFault, match="run is not the folder in which this training started"):
         footlight.train(
             "ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG
         )
@@ -910,7 +910,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_the_last_good_state(
 def test_a_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("footlight.training.loop.LAST_PAUSES", (0.0,))
     source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
-    with pytest.raises(StorageFault, match="that this training began in - it was removed"):
+    with pytest.raises(StorageFault, match="in which this training started - it was removed"):
         footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
     assert not Path("run").exists()
 

@@ -93,7 +93,7 @@ _DIFFERENT = {
 
 
 def translate(name: str, known: Collection[str]) -> str | None:
-    """The one of the `known` names that is called `name` in other libraries; None if there is none."""
+    """The known name that is called `name` in other libraries; None if there is none."""
     return next(
         (field for field, others in _OTHERS.items() if name in others and field in known), None
     )

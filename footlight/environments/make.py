@@ -20,7 +20,7 @@ from footlight.environments.registry import make_registered, registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 from footlight.signals import is_interruption
 
 EnvironmentSource = (
@@ -171,7 +171,7 @@ def make_one(
         if is_interruption(error):
             raise
         raise UserError(
-            f"{name_of(source)} failed to create an environment - {in_short(error)}"
+            f"{name_of(source)} failed to create an environment - {summarize_error(error)}"
         ) from error
     if not isinstance(env, gymnasium.Env):
         wanted = "return a gymnasium.Env"

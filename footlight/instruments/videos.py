@@ -15,7 +15,7 @@ from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import make_another
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.overlay import Bar, Moment, Overlay
 from footlight.instruments.video import Frame, require_ffmpeg, write_video
@@ -239,7 +239,7 @@ def picture(env: gymnasium.Env[Any, Any]) -> Any:
             else "mend its render()"
         )
         raise UserError(
-            f"the environment cannot be drawn - {in_short(error)} - {remedy}"
+            f"the environment cannot be drawn - {summarize_error(error)} - {remedy}"
         ) from error
     if shown is None:
         raise UserError(
@@ -281,7 +281,7 @@ class Recorder:
                     self._assessor(observation)
             except Exception as error:  # the user's own code: whatever it stumbles over
                 raise UserError(
-                    f"there can be no videos - {in_short(error)} - mend that, or leave video_every out"
+                    f"there can be no videos - {summarize_error(error)} - mend that, or leave video_every out"
                 ) from error
             picture(env)
 
@@ -320,6 +320,6 @@ class Recorder:
                 if self._failures < MAX_FAILURES
                 else f"goes on without videos after {MAX_FAILURES} failures in a row"
             )
-            self._say(f"no video {path.name} - {in_short(error)} - the training {more}")
+            self._say(f"no video {path.name} - {summarize_error(error)} - the training {more}")
         else:
             self._failures = 0

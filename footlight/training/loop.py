@@ -376,7 +376,7 @@ class Training:
             **self.evaluator.manifest(step),
             "rollbacks": self.rollbacks,
             "env_faults": self.faults.count,
-            "logs": self.folder.marks(),
+            "logs": self.folder.log_digests(),
             "run": self.record,
             "machine": describe_machine(),
         }
@@ -457,7 +457,7 @@ class Training:
             self.mark_inexact(
                 f"an environment could not be put where it stood at step {manifest['step']:,}"
             )
-        for lost in self.folder.cut(marks):
+        for lost in self.folder.truncate(marks):
             self.display.say(lost)
         self.display.show_returns(last_returns(self.folder.path, MEAN_OF))
 

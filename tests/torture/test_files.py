@@ -112,10 +112,7 @@ def test_a_damaged_checkpoint_is_never_a_new_start(
     data[len(data) // 2] ^= 4
     (newest / name).write_bytes(data)
     assert main(["resume", "run"]) == 0
-    assert (
-        "using step-000000100, the newest intact checkpoint"
-        in capsys.readouterr().out
-    )
+    assert "using step-000000100, the newest intact checkpoint" in capsys.readouterr().out
     assert (
         checkpoint.damage(next(run.glob("checkpoints/damaged-*"))) is not None
     )  # put aside, not lost
