@@ -34,7 +34,8 @@ class FailedEpisode:
     seed: int | None  # it began with; None: a vector environment chose that by itself
     step: int  # that failed; 0 is the reset
     action: Any = None  # of that step
-    actions: Any = None  # array [step, *action shape] of the whole episode, the failing one included; None: not known
+    # Array [step, *action shape] of the whole episode with the failing action; None: not known
+    actions: Any = None
 
 
 class EnvironmentFault(FootlightError):

@@ -1,4 +1,4 @@
-"""Preprocessing of the command line before argparse, and process setup (streams, sys.path) for a command."""
+"""Preprocessing of the command line before argparse, and set-up of streams and `sys.path`."""
 
 import io
 import os
@@ -36,7 +36,8 @@ def join_values(arguments: Iterable[str]) -> list[str]:
     """Join options with their values where argparse would misparse them.
 
     A negative number is not an option, and a list ends where its kind ends, so that ALGORITHM and
-    ENVIRONMENT may follow: `--hidden-sizes 64 64 Pendulum-v1` becomes `--hidden-sizes=64 64 Pendulum-v1`.
+    ENVIRONMENT may follow: `--hidden-sizes 64 64 Pendulum-v1` becomes
+    `--hidden-sizes=64 64 Pendulum-v1`.
     """
     joined: list[str] = []
     for word in arguments:
@@ -79,7 +80,7 @@ def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | 
 
 
 def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> None:
-    """Raise `UserError` if a list option has several values, among which ALGORITHM and ENVIRONMENT may be.
+    """Raise `UserError` if a list option may have taken ALGORITHM or ENVIRONMENT as a value.
 
     lists: the options that take several values, and the noun for these values.
     """

@@ -9,7 +9,7 @@ from footlight.streams import MAX_SEED
 # Environment steps per row of metrics.jsonl; more in runs that would have more than MAX_LINES
 LOG_EVERY = 1_000
 MAX_LINES = 10_000
-# Fields of `Options` that every run folder has; later ones have their default if a folder lacks them
+# Fields of `Options` that every run folder has; if it lacks a later one, that has its default
 FIRST_OPTIONS = (
     "steps",
     "seed",

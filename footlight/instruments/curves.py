@@ -54,7 +54,7 @@ def t_quantile(degrees: int) -> float:
 
 
 def mean_interval(values_RP: Floats) -> tuple[Floats, Floats]:
-    """Mean over R runs at each of P points, and the half-width t * s / sqrt(R) of its 95 % interval.
+    """Mean over R runs at each of P points, and the half-width t s / sqrt(R) of the 95 % interval.
 
     The half-width is NaN if R = 1.
     """

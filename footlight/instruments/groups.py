@@ -17,9 +17,10 @@ from footlight.storage.files import user_path
 # Keys of config.json that may vary within a group of seeds. All others, such as those of later
 # versions, make a different experiment, so that runs that differ are never averaged unnotifyd.
 _IRRELEVANT = {
-    "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset", "resume", "config",
-    "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_time", "video_every", "overlay", "vectorization",
-    "env_timeout", "probe", "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
+    "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset",
+    "resume", "config", "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints",
+    "max_time", "video_every", "overlay", "vectorization", "env_timeout", "probe",
+    "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
     "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
 }  # fmt: skip
 

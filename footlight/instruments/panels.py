@@ -79,7 +79,7 @@ def _choose_log(members: Sequence[Member], metric: str | None) -> tuple[str, str
             for each in (("evaluations", "mean_return"), ("episodes", "return"))
         ):
             raise UserError(
-                f"{run.folder} has nothing to plot - no evaluation and no episode is finished yet - "
+                f"{run.folder} has nothing to plot - no evaluation or episode has finished yet - "
                 "train it further"
             )
     raise UserError(

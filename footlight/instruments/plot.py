@@ -89,7 +89,8 @@ def _require_writable(output: Path) -> None:
         )
     if not output.absolute().parent.is_dir():
         raise UserError(
-            f"{output} cannot be written - the folder {output.parent} does not exist - create it first"
+            f"{output} cannot be written - the folder {output.parent} does not exist - "
+            "create it first"
         )
 
 

@@ -40,7 +40,7 @@ def inspect(path: Path, notify: Callable[[str], None] | None = None) -> dict[str
 def _shapes(
     folder: Path, group: str, manifest: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Dtype and shape of each array of a group, from the file's header; of segments, their number."""
+    """Dtype and shape of each array of a group, from the header; the number of segments."""
     path = folder / manifest["groups"][group]
     length = int.from_bytes(read_start(path, 8), "little")
     if length > checkpoint.HEADER_BYTES:
@@ -74,11 +74,14 @@ def describe(content: Mapping[str, Any]) -> str:
     """Format the result of `inspect` for people."""
     run: Mapping[str, Any] = content.get("run") or {}
     machine: Mapping[str, Any] = content.get("machine") or {}
-    at = f"step {content.get('step', '?')} of {run.get('steps', '?')} | {content.get('num_updates')} updates"
+    step, steps = content.get("step", "?"), run.get("steps", "?")
+    at = f"step {step} of {steps} | {content.get('num_updates')} updates"
     lines = [
         content["path"],
-        f"format {content['format_version']}, footlight {content.get('footlight')}, {content['bytes']:,} bytes",
-        f"{content.get('algorithm')} on {run.get('environment', '?')} | preset {run.get('preset')} | seed {content.get('seed')}",
+        f"format {content['format_version']}, footlight {content.get('footlight')}, "
+        f"{content['bytes']:,} bytes",
+        f"{content.get('algorithm')} on {run.get('environment', '?')} | "
+        f"preset {run.get('preset')} | seed {content.get('seed')}",
         at,
     ]
     if machine:
@@ -89,9 +92,8 @@ def describe(content: Mapping[str, Any]) -> str:
     if run:
         lines.append(f"resume: {run.get('resume', 'unknown')}")
     if content.get("best"):
-        lines.append(
-            f"best evaluation: {content['best'].get('mean_return')} at step {content['best'].get('step')}"
-        )
+        best = content["best"]
+        lines.append(f"best evaluation: {best.get('mean_return')} at step {best.get('step')}")
     if "checkpoints" in content:
         lines.append(f"checkpoints: {', '.join(content['checkpoints'])}")
     lines += [
@@ -161,7 +163,7 @@ def _missing(path: Path) -> str:
 
 
 def unchecked(path: Path) -> list[str]:
-    """Files that no checksum or schema covers: videos, plots, trackers' files, and foreign files."""
+    """Files that no checksum or schema covers: videos, plots, trackers' and foreign files."""
     path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
         return sorted(_foreign_files(path))
@@ -205,7 +207,7 @@ def _foreign_files(folder: Path) -> list[str]:
 
 
 def _crash_folders(path: Path) -> list[Path]:
-    """The crash folders of a run. One without its file was being written when the process died."""
+    """The crash folders of a run. One without its file was never completed."""
     return [
         folder
         for folder in sorted((path / "crash").glob("*"))
@@ -242,7 +244,8 @@ def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
     return (
         None
         if named in folders
-        else f"{pointer} names {named.name} - it does not exist - `footlight resume` writes it again"
+        else f"{pointer} names {named.name} - it does not exist - "
+        "`footlight resume` writes it again"
     )
 
 

@@ -45,7 +45,7 @@ _ENDINGS = {
 
 
 def user_path(path: str | Path) -> Path:
-    """Expand `~` in a path as a shell does. Raises `UserError` if there is no such home directory."""
+    """Expand `~` in a path as a shell does. Raises `UserError` if there is no such home."""
     # Unlike pathlib, this leaves ./~ alone, as a shell does.
     expanded = os.path.expanduser(path)
     if str(expanded).startswith("~"):

@@ -97,7 +97,7 @@ class TrackerProcess:
                 self._process.stdin.close()
 
     def finish(self, deadline: float) -> None:
-        """Wait for the process until `deadline` (monotonic clock), then kill it; report failures."""
+        """Wait until `deadline` (monotonic clock), then kill the process; report failures."""
         if self._process is not None:
             try:
                 if not self._ends_within(QUIET_SECONDS):

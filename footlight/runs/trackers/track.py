@@ -69,7 +69,7 @@ def require_trackers(names: Sequence[str]) -> None:
 
 
 def track(folder: Path, names: Sequence[str], **options: Any) -> None:
-    """Send the whole run in `folder` to these trackers; what they already have is replaced or skipped.
+    """Send the run in `folder` to these trackers; what they already have is replaced or skipped.
 
     options: `wandb_project`, `wandb_group`, `wandb_tags`, `wandb_mode` if they differ from those of
     the run. Raises `UserError` for a wrong name or folder, and if a tracker fails.

@@ -15,7 +15,7 @@ from footlight.runs.trackers.track import Row, histograms, scalars
 from footlight.storage.files import read_json
 
 STATE = "wandb.json"
-# By default W&B also collects the console, the repository and the machine. None of it is the run's.
+# By default W&B also collects console output, the repository and the machine.
 PRIVATE = {
     "console": "off",
     "disable_git": True,
@@ -74,7 +74,8 @@ class WandB:
             project=self._state["project"],
             group=config.get("wandb_group"),
             tags=tuple(config.get("wandb_tags", ())) or None,
-            name=f"{config['algorithm']} {config['environment']} seed {config['seed']} ({folder.resolve().name})",
+            name=f"{config['algorithm']} {config['environment']} seed {config['seed']} "
+            f"({folder.resolve().name})",
             config=config | {"machine": read_json(machine) if machine.exists() else None},
             mode=mode,
             dir=str(folder.resolve()),
@@ -141,7 +142,7 @@ class WandB:
         return True
 
     def _continue_session(self, before: Row) -> bool:
-        """Take over the id of the last session if it was of the same W&B run; True to continue it."""
+        """Take over the id of the last session of the same W&B run; True to continue it."""
         if any(before.get(name) != self._state[name] for name in ("project", "mode")):
             return False
         # Any other id is not ours, and would become part of a path.
