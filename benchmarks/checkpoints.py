@@ -93,7 +93,7 @@ def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
         rotation.create()
         for step in range(6):
             started = time.perf_counter()
-            spans = {name: checkpoint.Span(*span) for name, span in replay.spans().items()}
+            spans = {name: checkpoint.RingPosition(*span) for name, span in replay.spans().items()}
             saved = rotation.save(step, {"buffer": replay.arrays()}, {}, {"buffer": spans}, None)
             seconds.append(time.perf_counter() - started)
             fill(replay, spaces, NEW, draws)

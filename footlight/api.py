@@ -24,7 +24,7 @@ from footlight.instruments.progress import Display
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.learning.agent import Agent
 from footlight.run import Run
-from footlight.runs.folder import RunFolder, new_folder, require_unbegun, shown
+from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
 from footlight.runs.lock import locked
 from footlight.runs.trackers.track import require_trackers
 from footlight.signals import Interruption
@@ -139,7 +139,7 @@ def resume(
         stack.enter_context(locked(path))
         saved = checkpoint.find(path, display.notify)
         manifest = checkpoint.read_manifest(saved)
-        with checkpoint.fitting(saved):
+        with checkpoint.as_user_error(saved):
             recorded, at, machine = manifest["run"], manifest["step"], manifest["machine"]
             options = options_of(saved, manifest, changes)
         require_trackers(options.track if "track" in changes else ())
@@ -206,7 +206,7 @@ def _new_folder(
     """Create and lock the folder of a new run."""
     path = new_folder(run_dir, environment, algorithm, start)
     with locked(path):
-        require_unbegun(path)  # still: another process may have used it meanwhile
+        require_unused(path)  # still: another process may have used it meanwhile
         yield path
 
 

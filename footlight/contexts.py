@@ -1,5 +1,7 @@
-"""Context managers: close environments and displays after a run (errors raised there are reported, not propagated);
-set environment variables for a while."""
+"""Context managers: close environments and displays after a run, and set environment variables.
+
+Errors raised while closing are reported, not propagated.
+"""
 
 import contextlib
 import os
@@ -7,66 +9,66 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from footlight.errors import in_short, warn
+from footlight.errors import summarize_error, warn
 from footlight.signals import is_interruption
 
 
 class _Closable(Protocol):
     def close(self) -> None:
-        """Release what it holds."""
+        """Release all resources."""
 
 
 C = TypeVar("C", bound=_Closable)
 T = TypeVar("T")
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def closing(environment: C, say: Say = warn) -> Iterator[C]:
+def closing(environment: C, notify: Notify = warn) -> Iterator[C]:
     """Close `environment` at the end of the block."""
     try:
         yield environment
     finally:
-        close(environment, say)
+        close(environment, notify)
 
 
-def close(environment: _Closable, say: Say = warn) -> None:
-    """Close `environment`, whose own code may raise anything."""
-    with _saying("closing the environment failed", say):
+def close(environment: _Closable, notify: Notify = warn) -> None:
+    """Close `environment`; whatever its code raises is reported."""
+    with _reporting("closing the environment failed", notify):
         environment.close()
 
 
 def close_quietly(environment: _Closable) -> None:
-    """Close an environment that was made for a trial, and say nothing where that fails: no result depends on it."""
-    close(environment, say=lambda text: None)
+    """Close an environment made for a trial, without a report: no result depends on it."""
+    close(environment, notify=lambda text: None)
 
 
 @contextlib.contextmanager
-def leaving(
-    manager: contextlib.AbstractContextManager[T], what: str, say: Say = warn
+def reporting_exit(
+    manager: contextlib.AbstractContextManager[T], what: str, notify: Notify = warn
 ) -> Iterator[T]:
-    """Enter `manager`; if leaving it raises, report that `what` failed."""
+    """Enter `manager`; if its exit raises, report that `what` failed."""
     value = manager.__enter__()
     try:
         yield value
     finally:
-        with _saying(f"{what} failed", say):
+        with _reporting(f"{what} failed", notify):
             manager.__exit__(*sys.exc_info())
 
 
 @contextlib.contextmanager
-def _saying(what: str, say: Say) -> Iterator[None]:
+def _reporting(what: str, notify: Notify) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         if is_interruption(error):
             raise
-        say(f"{what}: {in_short(error)}")
+        notify(f"{what}: {summarize_error(error)}")
 
 
 @contextlib.contextmanager
 def default_variables(**values: str) -> Iterator[None]:
-    """Set those environment variables that are not set, and remove them at the end of the block."""
+    """Set environment variables that are unset, for the duration of the block."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:

@@ -1,6 +1,7 @@
-"""What can go wrong, as one small family: each error knows its exit code and speaks in one to three lines.
+"""The exceptions of footlight, each with its exit code, and helpers for messages.
 
-A message has the form `WHAT - WHY - WHAT TO DO`. Anything that is not one of these is a bug of ours (exit code 1).
+A message has the form `WHAT - WHY - WHAT TO DO`, in one to three lines. Any other exception is a
+bug in footlight (exit code 1).
 """
 
 import shlex
@@ -11,13 +12,13 @@ from typing import Any
 
 
 class FootlightError(Exception):
-    """Base of every error that footlight raises on purpose."""
+    """Base class of all errors that footlight raises on purpose."""
 
     exit_code = 1
 
 
 class UserError(FootlightError, ValueError):
-    """Something that the user can correct: a name, a value, a file, a missing package."""
+    """An error that the user can fix: a name, a value, a file, a missing package."""
 
     exit_code = 2
 
@@ -33,18 +34,19 @@ class FailedEpisode:
     seed: int | None  # it began with; None: a vector environment chose that by itself
     step: int  # that failed; 0 is the reset
     action: Any = None  # of that step
-    actions: Any = None  # array [step, *action shape] of the whole episode, the failing one included; None: not known
+    # Array [step, *action shape] of the whole episode with the failing action; None: not known
+    actions: Any = None
 
 
 class EnvironmentFault(FootlightError):
-    """The environment or its worker failed during a run; the state before the fault is saved."""
+    """The environment or its worker failed during a run; the state before that is saved."""
 
     exit_code = 3
     episode: FailedEpisode | None = None
 
 
 class DeviceFault(FootlightError):
-    """The device failed in the middle of an update, or has no memory left; the last checkpoint stays the newest."""
+    """The device failed during an update, or is out of memory; nothing was saved since."""
 
     exit_code = 3
 
@@ -62,36 +64,36 @@ class StorageFault(FootlightError):
 
 
 class RemoteError(Exception):
-    """What an environment in another process raised, already in words."""
+    """The description of an exception raised by an environment in another process."""
 
 
-def in_words(error: BaseException) -> str:
-    """The type of an exception and what it says, if it says anything; of footlight's own the text alone."""
-    said = str(error)
+def describe_error(error: BaseException) -> str:
+    """The type and message of an exception; only the message for those of footlight."""
+    message = str(error)
     if isinstance(error, FootlightError | RemoteError):
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def in_short(error: BaseException) -> str:
-    """`in_words` with the first line of what it says."""
-    said = first_line(error)
-    is_told = said == type(error).__name__ or isinstance(error, FootlightError | RemoteError)
-    return said if is_told else f"{type(error).__name__}: {said}"
+def summarize_error(error: BaseException) -> str:
+    """`describe_error` with the first line of the message only."""
+    line, name = first_line(error), type(error).__name__
+    is_complete = line == name or isinstance(error, FootlightError | RemoteError)
+    return line if is_complete else f"{name}: {line}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, or its type."""
+    """The first line of an exception's message, or its type if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 episode`, `2 episodes`."""
+    """A number with its noun: `1 episode`, `2 episodes`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
-    """Replace control characters, since some text comes from files, environments and paths.
+    """Replace control characters in text that may come from files, environments or paths.
 
     Characters that `encoding` lacks become question marks, so that printing does not fail.
     """
@@ -100,10 +102,10 @@ def printable(text: str, encoding: str = "utf-8") -> str:
 
 
 def quoted(path: str | Path) -> str:
-    """A path as it can be pasted into a shell."""
+    """Quote a path for a shell."""
     return shlex.quote(str(path))
 
 
 def warn(text: str) -> None:
-    """Say something on standard error that is no error."""
+    """Print a notice on standard error."""
     print(printable(text), file=sys.stderr)

@@ -1,4 +1,7 @@
-"""What a run is made on: versions, processor, threads. Where these are equal, so are the numbers."""
+"""Description of the machine: versions, processor, threads.
+
+Runs on machines with equal descriptions give equal numbers.
+"""
 
 import os
 import platform
@@ -11,6 +14,7 @@ from typing import Any
 
 from footlight import __version__
 
+# Packages that numbers depend on, if installed
 _PACKAGES = (
     "torch",
     "numpy",
@@ -19,12 +23,12 @@ _PACKAGES = (
     "ale-py",
     "box2d",
     "envpool",
-)  # what numbers depend on, where installed
+)
 
 
 def describe_machine() -> dict[str, Any]:
-    """Versions, system, processor and the threads in force."""
-    import torch  # not by those who only count cores
+    """Return versions, system, processor and number of threads."""
+    import torch  # here, since `cores` needs none
 
     versions = {"footlight": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
@@ -43,38 +47,38 @@ def describe_machine() -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what `now` differs from `then` so that numbers may differ, in words."""
+    """Describe the differences from `then` to `now` that can change numbers."""
     pairs = {
         "processor": (then.get("cpu"), now["cpu"]),
         "threads": (then.get("threads"), now["threads"]),
     }
-    old, new = then.get("versions", {}), now["versions"]
-    pairs |= {name: (old.get(name), new.get(name)) for name in {**old, **new}}
+    before, after = then.get("versions", {}), now["versions"]
+    pairs |= {name: (before.get(name), after.get(name)) for name in {**before, **after}}
     unequal = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return [
-        f"{name} {mine or 'missing'} instead of {theirs or 'none'}"
-        for name, (theirs, mine) in unequal.items()
+        f"{name} {new or 'missing'} instead of {old or 'none'}"
+        for name, (old, new) in unequal.items()
     ]
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_process() -> dict[str, Any]:
-    """The commit of footlight where it runs from a checkout, and the command line."""
-    is_ours = Path(sys.argv[0]).stem in ("footlight", "__main__")
-    return {"commit": _commit(), "command": sys.argv[1:] if is_ours else None}
+    """The commit of footlight, if it runs from a checkout, and the command line."""
+    is_footlight = Path(sys.argv[0]).stem in ("footlight", "__main__")
+    return {"commit": _commit(), "command": sys.argv[1:] if is_footlight else None}
 
 
 def device_fault(error: BaseException) -> str | None:
-    """In words, what failed of the device, or that there is no memory left; None where an error is another one."""
+    """Describe a device failure or lack of memory; None for any other error."""
     import torch
 
     first = next(iter(str(error).splitlines()), "")
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in first:
-        return f"there is no memory left ({type(error).__name__}: {first:.200})"
+        return f"out of memory ({type(error).__name__}: {first:.200})"
     return (
         f"the device failed ({first:.200})" if isinstance(error, torch.AcceleratorError) else None
     )
@@ -95,7 +99,7 @@ def _commit() -> str | None:
     home = Path(__file__).parents[1]
     if not (home / ".git").exists():
         return None
-    git = ["git", "--no-optional-locks", "-C", str(home)]  # which would write into the checkout
+    git = ["git", "--no-optional-locks", "-C", str(home)]  # locks would write into the checkout
     command = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(

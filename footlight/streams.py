@@ -1,6 +1,7 @@
-"""Randomness as a value: named streams, each derived from the run's seed, each with a position that can be saved.
+"""Named random streams, each derived from the run's seed, whose positions can be saved.
 
-Evaluation, logging and checkpointing draw from none of the streams of training, so they cannot change a run.
+Evaluation, logging and checkpointing draw from none of the training streams, so they cannot change
+a run.
 """
 
 import zlib
@@ -13,7 +14,9 @@ MAX_SEED = 2**63 - 1
 
 
 def derived_seed(seed: int, name: str, *indices: int) -> int:
-    """A seed in [0, 2**31) for `name` (such as "episode") and its indices; different names and indices give unrelated seeds.
+    """Return a seed in [0, 2**31) for `name`, such as "episode", and its indices.
+
+    Different names and indices give unrelated seeds.
 
     31 bits, because many simulators store the seed passed to `reset` in a C int.
     """
@@ -22,7 +25,7 @@ def derived_seed(seed: int, name: str, *indices: int) -> int:
 
 
 class Streams:
-    """The random generators of one agent, by name: `exploration`, `minibatch` and `update` (noise inside an update)."""
+    """The random generators of one agent: `exploration`, `minibatch`, `update` (update noise)."""
 
     def __init__(self, seed: int) -> None:
         self.exploration, self.minibatch, self.update = (
@@ -35,10 +38,10 @@ class Streams:
         )
 
     def positions(self) -> dict[str, Any]:
-        """Where each stream stands, as strict JSON."""
+        """The position of each stream, as strict JSON."""
         return {name: getattr(self, name).bit_generator.state for name in STREAMS}
 
     def restore(self, positions: dict[str, Any]) -> None:
-        """Go on from `positions()`."""
+        """Continue from `positions()`."""
         for name in STREAMS:
             getattr(self, name).bit_generator.state = positions[name]

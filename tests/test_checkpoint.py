@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footlight.errors import StorageFault, UserError
-from footlight.storage import checkpoint
+from footlight.storage import checkpoint, writer
+from footlight.storage.manifest import checksum
 from footlight.types import Array
 
 GROUPS = {
@@ -32,7 +33,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
     manifest = json.loads((folder / checkpoint.MANIFEST).read_text()) | changes
     del manifest["checksum"]
     (folder / checkpoint.MANIFEST).write_text(
-        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
+        json.dumps({**manifest, "checksum": checksum(manifest)})
     )
 
 
@@ -92,7 +93,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, place: int) -> None:
     path.write_bytes(data)
     with pytest.raises(
         UserError,
-        match=r"agent\.safetensors is damaged - its SHA-256 is not the one in the manifest",
+        match=r"agent\.safetensors is damaged - its SHA-256 differs from the one in the manifest",
     ):
         checkpoint.read_arrays(path.parent, "agent")
     assert checkpoint.read_arrays(path.parent, "buffer")
@@ -106,9 +107,7 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"agent\.safetensors is missing"):
         checkpoint.read_arrays(path.parent, "agent")
-    with pytest.raises(
-        UserError, match="has no none - it is no checkpoint that this can be read from"
-    ):
+    with pytest.raises(UserError, match="has no none - this cannot be read from it"):
         checkpoint.read_arrays(path.parent, "none")
 
 
@@ -116,7 +115,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
     newer = checkpoint.FORMAT_VERSION + 1
-    message = rf"has format {newer}, written by footlight '9\.0' - .* knows up to {newer - 1} - upgrade footlight"
+    message = rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - upgrade footlight"
     for read in (
         lambda: checkpoint.read_manifest(folder),
         lambda: checkpoint.read_arrays(folder, "agent"),
@@ -132,7 +131,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path / "a")
     (folder / checkpoint.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"manifest\.json is broken"):
+    with pytest.raises(UserError, match=r"manifest\.json is invalid: "):
         checkpoint.read_manifest(folder)
 
 
@@ -180,7 +179,7 @@ def half_written(folder: Path) -> Path:
 def test_half_a_checkpoint_is_never_found(tmp_path: Path) -> None:
     half_written(tmp_path / "checkpoints" / "step-000000010")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="it has saved no checkpoint yet - wait, or begin it again"):
+    with pytest.raises(UserError, match="it has saved no checkpoint yet - wait, or start it again"):
         checkpoint.find(tmp_path)
 
 
@@ -194,7 +193,7 @@ def no_space(*given: Any, **more: Any) -> Any:
     raise OSError(28, "No space left on device")
 
 
-ALWAYS: list[tuple[Any, str]] = [(os, "fsync"), (checkpoint, "save"), (checkpoint, "write_bytes")]
+ALWAYS: list[tuple[Any, str]] = [(os, "fsync"), (writer, "save"), (writer, "write_bytes")]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +213,7 @@ def test_the_last_one_is_kept_when_writing_fails(
     with monkeypatch.context() as broken:
         broken.setattr(where, name, no_space)
         with pytest.raises(
-            StorageFault, match=r"No space left on device .*what was there before is kept"
+            StorageFault, match=r"No space left on device .*the previous content is kept"
         ):
             checkpoint.write(folder, GROUPS, {"step": 6})
     assert checkpoint.read_manifest(old)["step"] == 5
@@ -228,11 +227,11 @@ def test_the_last_one_is_kept_when_writing_fails(
 # Rings in segments
 
 
-ROWS = checkpoint.SEGMENT_BYTES // 4096
+ROWS = writer.SEGMENT_BYTES // 4096
 
 
 def ring(folder: Path, array: Array, span: tuple[int, int], previous: Path | None) -> Path:
-    spans = {"buffer": {"rows": checkpoint.Span(*span)}}
+    spans = {"buffer": {"rows": checkpoint.RingPosition(*span)}}
     checkpoint.write(folder, {"buffer": {"rows": array}}, {}, spans, previous)
     return folder
 
@@ -305,7 +304,7 @@ def test_changed_rows(length: int, since: int, count: int) -> None:
     written = since + count
     if written < length:  # it fills
         length = max(1, written)
-    changed = checkpoint._changed(length, since, written)
+    changed = writer._change_detector(length, since, written)
     places = {number % length for number in range(since, written)}
     for start in range(0, length, 7):
         stop = min(start + 7, length)
@@ -334,7 +333,7 @@ def test_find_takes_the_newest_whole_one(tmp_path: Path) -> None:
         (newest / "agent.safetensors").write_bytes(b"no")
         assert checkpoint.find(newest) == newest  # what is named is not replaced
     assert [text.splitlines()[1].split(",")[0] for text in said] == [
-        f"going on with {name}" for name in reversed(names[:-1])
+        f"using {name}" for name in reversed(names[:-1])
     ]
     with pytest.raises(UserError, match=r"agent\.safetensors is damaged .*\n.*no other checkpoint"):
         checkpoint.find(tmp_path)
@@ -357,7 +356,7 @@ def test_find_refuses_a_pointer_to_elsewhere(tmp_path: Path, name: str) -> None:
 def test_find_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
         checkpoint.find(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="contains nothing to load - it is not a run folder"):
+    with pytest.raises(UserError, match="has nothing to load - it is not a run folder"):
         checkpoint.find(tmp_path)
 
 
@@ -376,11 +375,11 @@ def test_copy_into_fills_in_place() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"b": np.zeros(3, np.float32)}, r"x: b is float32\[3\] - this agent wants float32\[2\]"),
-        ({"b": np.zeros(2)}, r"b is float64\[2\] - this agent wants float32\[2\]"),
+        ({"b": np.zeros(3, np.float32)}, r"x: b is float32\[3\] - this agent needs float32\[2\]"),
+        ({"b": np.zeros(2)}, r"b is float64\[2\] - this agent needs float32\[2\]"),
         ({"b": np.zeros((1, 2), np.float32)}, r"b is float32\[1, 2\] - "),  # would be broadcast
-        ({"c": np.zeros(1)}, r"c is float64\[1\] - this agent wants missing"),
-        ({"b": None}, r"b is missing - this agent wants float32\[2\]"),
+        ({"c": np.zeros(1)}, r"c is float64\[1\] - this agent needs missing"),
+        ({"b": None}, r"b is missing - this agent needs float32\[2\]"),
     ],
 )
 def test_a_misfit_is_refused_before_anything_changes(wrong: dict[str, Any], message: str) -> None:

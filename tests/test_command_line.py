@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from footlight.cli.command_line import (
+    add_working_directory,
     first_words,
     join_values,
     require_not_swallowed,
-    see_working_directory,
 )
 from footlight.errors import UserError
 
@@ -55,6 +55,6 @@ def test_modules_of_the_working_directory_can_be_imported(
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setattr(sys, "path", [*sys.path])
     for _ in range(2):
-        see_working_directory()
+        add_working_directory()
     assert sys.path[0] == str(tmp_path)
     assert sys.path.count(str(tmp_path)) == 1

@@ -93,7 +93,7 @@ def test_every_fault_names_all_five_things_and_is_seen_again(
     assert record.items() >= place.items()
     assert json.loads(Path("run/result.json").read_text())["status"] == "fault"
     capsys.readouterr()
-    assert main(["replay", str(CRASH), "--env-timeout", "1"]) == 3
+    assert main(["reproduce", str(CRASH), "--env-timeout", "1"]) == 3
     assert capsys.readouterr().out.startswith(
         f"the fault happened again at step 4: {KINDS[kind][0]}"
     )
@@ -139,7 +139,7 @@ def test_a_fault_of_a_reset_has_no_actions(capsys: pytest.CaptureFixture[str]) -
     )
     with pytest.raises(EnvironmentFault, match="step 0"):
         footlight.train("a2c", "ResetRaises-v0", run_dir="run", **(SMALL | {"seed": seed}))
-    assert main(["replay", "run/crash/env-0-episode-1"]) == 3
+    assert main(["reproduce", "run/crash/env-0-episode-1"]) == 3
     assert (
         capsys.readouterr().out
         == "the fault happened again at step 0: reset raised RuntimeError: the joint broke\n"
@@ -160,7 +160,7 @@ def test_a_fault_in_an_evaluation_is_kept_apart(capsys: pytest.CaptureFixture[st
             run_dir="run",
             **(SMALL | {"seed": seed, "eval_episodes": 1, "eval_every": 20}),
         )
-    assert main(["replay", "run/crash/evaluation-at-step-20-env-0-episode-0"]) == 3
+    assert main(["reproduce", "run/crash/evaluation-at-step-20-env-0-episode-0"]) == 3
 
 
 def test_a_python_object_is_given_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_a_python_object_is_given_again(capsys: pytest.CaptureFixture[str]) -> N
 
     with pytest.raises(EnvironmentFault):
         footlight.train("a2c", broken, run_dir="run", **SMALL)
-    assert main(["replay", str(CRASH)]) == 2
+    assert main(["reproduce", str(CRASH)]) == 2
     assert "use footlight.replay(path, environment=...)" in capsys.readouterr().err
     for environment in (broken, broken()):
         played = footlight.replay(CRASH, environment)
@@ -242,7 +242,7 @@ def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
         ({"seed": "1"}, "seed is '1'"),
         ({"environment": 3}, "environment is 3"),
         ({"environment_config": []}, r"environment_config is \[\]"),
-        ({"evil": 1}, "evil is no key of it"),
+        ({"evil": 1}, "evil is not a known key"),
         ({"environment": "os:Walk-v0"}, "--allow-env-import os"),
         (
             {"environment": "Pendulum-v1", "environment_source": "object"},
@@ -300,10 +300,10 @@ def test_from_the_shell_and_with_a_restart() -> None:
     assert ran.stdout.count("restarted") == 2
     assert "that was the 3rd time in a row" in ran.stderr
     assert "resumes inexactly: an episode on trial failed at step 4" in ran.stdout
-    refused = footlight_command("replay", str(CRASH))
+    refused = footlight_command("reproduce", str(CRASH))
     assert refused.returncode == 2
     assert "--allow-env-import faulty" in refused.stderr
-    again = footlight_command("replay", str(CRASH), "--allow-env-import", "faulty")
+    again = footlight_command("reproduce", str(CRASH), "--allow-env-import", "faulty")
     assert (again.returncode, again.stderr) == (3, "")
     assert "the fault happened again at step 4" in again.stdout
 

@@ -60,13 +60,12 @@ def test_terminal_codes_of_strangers_are_not_printed(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from footlight.storage import checkpoint
+    from footlight.storage.manifest import checksum
 
     folder = run / "checkpoints" / "step-000000250"
     manifest = checkpoint.read_manifest(folder)
     manifest["run"]["environment"] = "\x1b[2Jgone"
-    (folder / "manifest.json").write_text(
-        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
-    )
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
     assert main(["inspect", str(run)]) == 0
     assert "\x1b" not in capsys.readouterr().out
 
@@ -75,10 +74,10 @@ def test_a_whole_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert faults(run) == {}
     assert main(["verify", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {line.split()[0] for line in lines} == {"whole"}
+    assert {line.split()[0] for line in lines} == {"intact"}
     assert len(lines) == 10
     assert main(["verify", str(run / "checkpoints" / "LATEST")]) == 0
-    assert capsys.readouterr().out == f"whole     {run / 'checkpoints' / 'step-000000250'}\n"
+    assert capsys.readouterr().out == f"intact    {run / 'checkpoints' / 'step-000000250'}\n"
     assert faults(run / "checkpoints" / "step-000000200") == {}
 
 
@@ -102,7 +101,7 @@ def flip(path: Path) -> None:
         ("checkpoints/LATEST", flip, "no such checkpoint"),
         ("config.json", flip, ""),
         ("config.json", os.remove, "missing"),
-        ("result.json", lambda path: path.write_text("{"), "broken"),
+        ("result.json", lambda path: path.write_text("{"), "invalid"),
         (
             "result.json",
             lambda path: path.write_text(path.read_text().replace("finished", "won")),

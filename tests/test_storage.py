@@ -17,7 +17,7 @@ from footlight.storage.files import hash_file, read_json, user_path
         ('{"a": NaN}', "NaN is not JSON"),
         ('{"a": -Infinity}', "-Infinity is not JSON"),
         ('{"a": 1e999}', "1e999 is too large a number"),
-        ('{"a": 1, "a": 2}', "a key twice"),
+        ('{"a": 1, "a": 2}', "a duplicate key"),
         ("[1]", "a list, not an object"),
         ('{"a":' * 100_000, "nested too deeply"),
         ("{", "broken"),

@@ -1,5 +1,6 @@
-"""Preprocessing of the command line before argparse, and process setup (streams, sys.path) for a command."""
+"""Preprocessing of the command line before argparse, and set-up of streams and `sys.path`."""
 
+import io
 import os
 import re
 import sys
@@ -12,17 +13,20 @@ _FLAGS = ("--quiet", "--no-preset", "--debug")  # options that take no value
 
 
 def prepare_streams() -> None:
-    """Make printing never fail: characters that a terminal lacks are replaced, and output to a closed stream is dropped."""
+    """Make printing never fail.
+
+    Characters that a terminal lacks are replaced, and output to a closed stream is dropped.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
-        elif hasattr(stream, "reconfigure"):
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the process exits
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def see_working_directory() -> None:
-    """Let modules of the working directory be imported, as `python FILE.py` does for those beside the file."""
+def add_working_directory() -> None:
+    """Put the working directory on `sys.path`, as `python FILE.py` does with the file's folder."""
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -31,8 +35,9 @@ def see_working_directory() -> None:
 def join_values(arguments: Iterable[str]) -> list[str]:
     """Join options with their values where argparse would misparse them.
 
-    A negative number is not an option, and a list ends where its kind ends, so that ALGORITHM and ENVIRONMENT may follow:
-    `--hidden-sizes 64 64 Pendulum-v1` becomes `--hidden-sizes=64 64 Pendulum-v1`.
+    A negative number is not an option, and a list ends where its kind ends, so that ALGORITHM and
+    ENVIRONMENT may follow: `--hidden-sizes 64 64 Pendulum-v1` becomes
+    `--hidden-sizes=64 64 Pendulum-v1`.
     """
     joined: list[str] = []
     for word in arguments:
@@ -56,7 +61,10 @@ def join_values(arguments: Iterable[str]) -> list[str]:
 
 
 def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | None, str | None]:
-    """Algorithm and environment, wherever options stand; a misspelled algorithm is the first word that is not an option."""
+    """Return algorithm and environment, wherever the options are.
+
+    A misspelled algorithm is the first word that is not an option.
+    """
     is_value = [
         False,
         *(word.startswith("--") and "=" not in word and word not in _FLAGS for word in arguments),
@@ -72,7 +80,7 @@ def first_words(arguments: list[str], algorithms: Iterable[str]) -> tuple[str | 
 
 
 def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> None:
-    """Raise `UserError` if a list option has several values, among which ALGORITHM and ENVIRONMENT may be.
+    """Raise `UserError` if a list option may have taken ALGORITHM or ENVIRONMENT as a value.
 
     lists: the options that take several values, and the noun for these values.
     """
@@ -84,7 +92,8 @@ def require_not_swallowed(arguments: list[str], lists: Mapping[str, str]) -> Non
             values.append(value)
         if word in lists and len(values) > 1:
             raise UserError(
-                f"ALGORITHM or ENVIRONMENT is missing - {word} took all of {' '.join(values)} as its {lists[word]} - "
+                f"ALGORITHM or ENVIRONMENT is missing - "
+                f"{word} took all of {' '.join(values)} as its {lists[word]} - "
                 f"put ALGORITHM and ENVIRONMENT first, or write {word}={values[0]}"
             )
 
@@ -98,6 +107,6 @@ def _is_number(word: str) -> bool:
 
 
 def _are_numbers(text: str) -> bool:
-    """Whether this is a number, or a list of numbers as it is typed: `64,64`, or a part of `[64, 64]`."""
+    """True for a number, or a list of numbers as typed: `64,64`, or a part of `[64, 64]`."""
     words = re.sub(r"[\[\](),]", " ", text).split()
     return bool(words) and all(map(_is_number, words))

@@ -1,4 +1,4 @@
-"""What the commands of the command line do, but for `train`: each takes its options and gives the exit code."""
+"""The commands except `train`: each takes its parsed options and returns the exit code."""
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ PROGRESS_SECONDS = 10.0
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with a stopped run."""
+    """Resume a stopped run."""
     from footlight import api
 
     given = {
@@ -27,15 +27,15 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Whole episodes, and their returns."""
+    """Run episodes and print their returns."""
     from footlight.run import Run
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)
-    kind = True if options.deterministic else False if options.stochastic else None
+    deterministic = True if options.deterministic else False if options.stochastic else None
     evaluation = run.evaluate(
         options.episodes,
         options.seed,
-        kind,
+        deterministic,
         progress=_print_progress("evaluating", options.episodes),
     )
     if options.json:
@@ -53,7 +53,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _print_progress(text: str, total: int) -> Callable[[int], bool]:
-    """Return a callback that takes the number of completed parts and prints a line on standard error every ten seconds."""
+    """Return a callback that prints the number of completed parts to stderr every ten seconds."""
     next_line = time.monotonic() + PROGRESS_SECONDS
 
     def progress(completed: int) -> bool:
@@ -67,11 +67,11 @@ def _print_progress(text: str, total: int) -> Callable[[int], bool]:
 
 
 def watch(options: argparse.Namespace) -> int:
-    """Episodes in a window or in a file."""
+    """Show episodes in a window, or record them in a file."""
     from footlight.instruments.window import require_screen
 
     if options.video is None:
-        require_screen()  # which takes no time to say that there is no screen, while torch takes seconds to import
+        require_screen()  # before the import of torch, which takes seconds
     from footlight.run import Run
 
     run = Run(options.run_dir, allow_env_import=options.allow_env_import)
@@ -83,7 +83,7 @@ def watch(options: argparse.Namespace) -> int:
 
 
 def plot(options: argparse.Namespace) -> int:
-    """Learning curves."""
+    """Plot learning curves."""
     from footlight.instruments.plot import plot_runs
 
     first = options.run_dirs[0]
@@ -94,19 +94,19 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
-def replay(options: argparse.Namespace) -> int:
-    """The episode of a fault, once more."""
-    from footlight.environments import reproduce
+def reproduce(options: argparse.Namespace) -> int:
+    """Run the episode again in which an environment failed."""
+    from footlight.environments import reproduce as crashes
 
-    played = reproduce.replay(
+    outcome = crashes.replay(
         options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import
     )
-    print(printable(str(played)))
-    return 0 if played.fault is None else played.fault.exit_code
+    print(printable(str(outcome)))
+    return 0 if outcome.fault is None else outcome.fault.exit_code
 
 
 def track(options: argparse.Namespace) -> int:
-    """A run in TensorBoard or Weights & Biases."""
+    """Send a run to TensorBoard or Weights & Biases."""
     from footlight.runs.trackers import track as trackers
 
     if options.follow:
@@ -118,21 +118,21 @@ def track(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """What is in a folder."""
+    """Print the content of a folder."""
     from footlight.runs import verification
 
     content = verification.inspect(options.path, warn)
-    print(json.dumps(content) if options.json else verification.in_words(content))
+    print(json.dumps(content) if options.json else verification.describe(content))
     return 0
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Whether all files are whole."""
+    """Compare all files with their checksums and schemas."""
     from footlight.runs import verification
 
     found = list(verification.verify(options.path))
     for name, fault in found:
-        print(printable(f"{'damaged' if fault else 'whole':9s} {name}"))
+        print(printable(f"{'damaged' if fault else 'intact':9s} {name}"))
     for name in verification.unchecked(options.path):
         print(printable(f"unchecked {name}"))
     if faults := [fault for _, fault in found if fault]:
@@ -141,7 +141,7 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """A policy as ONNX."""
+    """Export a policy to ONNX."""
     from footlight.run import Run
 
     print(Run(options.run_dir).export(options.output))
@@ -149,7 +149,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """What there is to choose from."""
+    """List algorithms, presets and environments."""
     from footlight.algorithms import ALGORITHMS
     from footlight.config.presets import all_presets
 
@@ -163,9 +163,7 @@ def list_all(options: argparse.Namespace) -> int:
         import gymnasium
 
         with contextlib.suppress(ImportError):
-            gymnasium.register_envs(
-                importlib.import_module("ale_py")
-            )  # which is what makes its games known
+            gymnasium.register_envs(importlib.import_module("ale_py"))  # the import registers them
         for name in sorted(gymnasium.registry):
             print(name)
     return 0
@@ -176,7 +174,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "watch": watch,
     "plot": plot,
-    "replay": replay,
+    "reproduce": reproduce,
     "track": track,
     "inspect": inspect,
     "verify": verify,

@@ -1,4 +1,4 @@
-"""How a run is run: steps, seed, environments, evaluations, checkpoints, trackers. None of it belongs to the algorithm."""
+"""Options of a run: steps, seed, environments, evaluations, checkpoints, trackers."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 from footlight.config.fields import Count, CountOrZero, NonNegative, Range, check
 from footlight.streams import MAX_SEED
 
-LOG_EVERY = (
-    1_000  # environment steps per line of metrics.jsonl, more in runs that would have more than
-)
-MOST_LINES = 10_000
-# Fields of `Options` that every run folder has; those of later versions have their default where a folder lacks them
+# Environment steps per row of metrics.jsonl; more in runs that would have more than MAX_LINES
+LOG_EVERY = 1_000
+MAX_LINES = 10_000
+# Fields of `Options` that every run folder has; if it lacks a later one, that has its default
 FIRST_OPTIONS = (
     "steps",
     "seed",
@@ -23,6 +22,7 @@ FIRST_OPTIONS = (
     "threads",
 )
 
+# Fields that may change when a run is resumed
 CHANGEABLE = (
     "steps",
     "threads",
@@ -31,36 +31,38 @@ CHANGEABLE = (
     "on_worker_death",
     "on_env_fault",
     "track",
-)  # when a run is resumed
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run is run; none of it belongs to the algorithm."""
+    """The options of a run. None of them belongs to the algorithm."""
 
     steps: Count = 100_000
-    """Environment steps of the whole run."""
+    """Total number of environment steps."""
     seed: Annotated[int, Range(0, MAX_SEED)] = 0
     """Seed of all randomness in the run."""
     num_envs: Annotated[int, Range(1, 1_000_000)] = 1
     """Number of environments stepped together."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
-    """How they are stepped: one after the other, in processes of their own, or by the vector version of Gymnasium, EnvPool or
-    ale-py. auto: native for Atari games and 6 or more CartPoles, async for known slow environments on 4 cores, else sync."""
+    """How environments are stepped: sync, one after the other; async, each in its own process; or
+    native, by the vector version of Gymnasium, EnvPool or ale-py. auto: native for Atari games and
+    6 or more CartPoles, async for known slow environments on 4 cores, otherwise sync."""
     env_timeout: NonNegative = 300.0
     """Seconds after which a step or reset of an environment counts as hanging. A process of its
     own is then killed; an environment in this process can only be reported. 0: never."""
     probe: Literal["on", "off"] = "on"
-    """Before the run, play at most 350 random steps in two further instances of the environment (400 if they differ), for at most
-    10 seconds, to learn whether the run can be resumed exactly; a given object is compared with a copy of itself, which
-    evaluations need. off: skip this; exact resumption is then unknown, and a given object is not evaluated."""
+    """Before the run, take up to 350 random steps in two further instances of the environment (400
+    if they differ), for at most 10 seconds, to find out whether the run can be resumed exactly. An
+    environment passed as an object is compared with a copy of itself, which evaluations need. off:
+    skip this; exact resumption is then unknown, and such an object is not evaluated."""
     on_worker_death: Literal["stop", "restart"] = "stop"
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""
     on_env_fault: Literal["stop", "new-episode"] = "stop"
     """When an environment raises an error, or returns NaN or what its space does not contain: stop,
-    with the run saved; or new-episode, which keeps the episode in the run's folder crash, truncates
-    it before the failed step and begins another one. 100 faults in a row stop the run."""
+    with the run saved; or new-episode, which saves the episode in the run's folder crash, truncates
+    it before the failed step and starts another one. 100 faults in a row stop the run."""
     eval_every: Annotated[int | None, Range(0)] = None
     """Environment steps between evaluations; none: automatic, a twentieth of the run, or more where
     all evaluations so far would otherwise have taken more steps than the training; 0: only at the
@@ -111,12 +113,12 @@ class Options:
 
     @property
     def log_interval(self) -> int:
-        """Environment steps per line of metrics: a run of any length has a file that can be read at once."""
-        return max(LOG_EVERY, self.steps // MOST_LINES)
+        """Environment steps per row of metrics, so that a log of any run can be read at once."""
+        return max(LOG_EVERY, self.steps // MAX_LINES)
 
     @property
     def evaluation_interval(self) -> int:
-        """`eval_every` in force, 0 for none."""
+        """The effective `eval_every`; 0: none."""
         return max(1, self.steps // 20) if self.eval_every is None else self.eval_every
 
     @property
@@ -131,7 +133,7 @@ class Options:
 
     @property
     def checkpoint_interval(self) -> int:
-        """`checkpoint_every` in force, 0 for none."""
+        """The effective `checkpoint_every`; 0: none."""
         return (
             max(10_000, self.steps // 20)
             if self.checkpoint_every is None

@@ -1,6 +1,7 @@
 """Suggestions for unknown names: similar spelling, and the names of our fields in other libraries.
 
-The latter come from Stable-Baselines3, CleanRL, Tianshou and similar libraries, with common abbreviations.
+The latter come from Stable-Baselines3, CleanRL, Tianshou and similar libraries, with common
+abbreviations.
 """
 
 import difflib
@@ -11,15 +12,24 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "total_timesteps", "n_timesteps", "num_timesteps", "total_steps", "timesteps", "max_steps",
         "num_env_steps", "total_env_steps", "max_timesteps",
     ),
-    "num_envs": ("n_envs", "num_env", "training_num", "num_train_envs", "num_workers", "num_actors", "n_env"),
+    "num_envs": (
+        "n_envs", "num_env", "training_num", "num_train_envs", "num_workers", "num_actors", "n_env",
+    ),
     "seed": ("random_seed", "rng_seed", "random_state"),
     "threads": ("num_threads", "n_threads", "torch_threads", "num_cpus"),
-    "eval_every": ("eval_freq", "eval_frequency", "evaluation_interval", "eval_interval", "evaluate_every"),
+    "eval_every": (
+        "eval_freq", "eval_frequency", "evaluation_interval", "eval_interval", "evaluate_every",
+    ),
     "eval_episodes": ("n_eval_episodes", "num_eval_episodes", "evaluation_episodes"),
     "eval_stochastic": ("eval_deterministic", "deterministic", "deterministic_eval"),
-    "checkpoint_every": ("save_freq", "save_interval", "save_frequency", "checkpoint_freq", "save_every"),
+    "checkpoint_every": (
+        "save_freq", "save_interval", "save_frequency", "checkpoint_freq", "save_every",
+    ),
     "video_every": ("capture_video", "video_freq", "record_video", "capture_video_freq"),
-    "run_dir": ("log_dir", "logdir", "log_folder", "output_dir", "save_path", "save_dir", "tensorboard_log", "outdir", "out"),
+    "run_dir": (
+        "log_dir", "logdir", "log_folder", "output_dir", "save_path", "save_dir", "tensorboard_log",
+        "outdir", "out",
+    ),
     "track": ("wandb", "tensorboard", "logger", "report_to"),
     "wandb_project": ("wandb_project_name", "project"),
     "vectorization": ("vec_env", "vec_env_type", "vec_env_cls", "vectorization_mode", "vec_type"),
@@ -30,38 +40,80 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "tau": ("polyak", "polyak_tau", "target_update_rate", "soft_update_tau", "rho"),
     "learning_rate": ("lr", "step_size", "optimizer_lr"),
     "actor_learning_rate": ("actor_lr", "pi_lr", "policy_lr", "lr_actor", "policy_learning_rate"),
-    "critic_learning_rate": ("critic_lr", "q_lr", "qf_lr", "vf_lr", "lr_critic", "value_lr", "qf_learning_rate"),
+    "critic_learning_rate": (
+        "critic_lr", "q_lr", "qf_lr", "vf_lr", "lr_critic", "value_lr", "qf_learning_rate",
+    ),
     "alpha_learning_rate": ("alpha_lr", "temperature_lr", "ent_coef_lr"),
-    "learning_rate_schedule": ("anneal_lr", "lr_schedule", "lr_decay", "linear_lr_decay", "use_linear_lr_decay"),
+    "learning_rate_schedule": (
+        "anneal_lr", "lr_schedule", "lr_decay", "linear_lr_decay", "use_linear_lr_decay",
+    ),
     "initial_alpha": ("alpha", "ent_coef", "temperature", "init_temperature", "entropy_alpha"),
-    "learn_alpha": ("autotune", "auto_alpha", "auto_entropy", "automatic_entropy_tuning", "learn_temperature"),
-    "policy_delay": ("policy_frequency", "update_actor_freq", "policy_freq", "actor_update_interval", "policy_update_delay"),
+    "learn_alpha": (
+        "autotune", "auto_alpha", "auto_entropy", "automatic_entropy_tuning", "learn_temperature",
+    ),
+    "policy_delay": (
+        "policy_frequency", "update_actor_freq", "policy_freq", "actor_update_interval",
+        "policy_update_delay",
+    ),
     "num_critics": ("n_critics", "n_qf", "num_q", "num_qs"),
     "batch_size": ("sample_batch_size", "replay_batch_size"),
-    "buffer_size": ("replay_size", "memory_size", "replay_buffer_size", "capacity", "memory_capacity", "buffer_capacity"),
-    "learning_starts": ("start_timesteps", "start_steps", "update_after", "warmup_steps", "min_buffer_size", "start_timestep"),
+    "buffer_size": (
+        "replay_size", "memory_size", "replay_buffer_size", "capacity", "memory_capacity",
+        "buffer_capacity",
+    ),
+    "learning_starts": (
+        "start_timesteps", "start_steps", "update_after", "warmup_steps", "min_buffer_size",
+        "start_timestep",
+    ),
     "updates_per_step": (
-        "gradient_steps", "train_freq", "train_frequency", "update_per_step", "utd", "utd_ratio", "replay_ratio",
-        "update_every", "updates_per_env_step",
+        "gradient_steps", "train_freq", "train_frequency", "update_per_step", "utd", "utd_ratio",
+        "replay_ratio", "update_every", "updates_per_env_step",
     ),
     "exploration_noise": ("action_noise", "expl_noise", "act_noise", "noise_std", "noise_sigma"),
     "target_policy_noise": ("policy_noise", "target_noise", "smoothing_noise"),
     "target_noise_clip": ("noise_clip",),
-    "hidden_sizes": ("net_arch", "hidden_dims", "hidden_dim", "hidden_size", "hidden_layers", "layers", "hidden"),
+    "hidden_sizes": (
+        "net_arch", "hidden_dims", "hidden_dim", "hidden_size", "hidden_layers", "layers", "hidden",
+    ),
     "activation": ("activation_fn", "nonlinearity", "act_fn"),
-    "n_steps": ("num_steps", "nsteps", "horizon", "rollout_length", "rollout_steps", "rollout_len", "step_per_collect"),
-    "num_epochs": ("n_epochs", "update_epochs", "repeat_per_collect", "epochs", "ppo_epochs", "train_iters", "k_epochs"),
-    "minibatch_size": ("num_minibatches", "nminibatches", "num_mini_batch", "mini_batch_size", "minibatches", "batch_size"),
+    "n_steps": (
+        "num_steps", "nsteps", "horizon", "rollout_length", "rollout_steps", "rollout_len",
+        "step_per_collect",
+    ),
+    "num_epochs": (
+        "n_epochs", "update_epochs", "repeat_per_collect", "epochs", "ppo_epochs", "train_iters",
+        "k_epochs",
+    ),
+    "minibatch_size": (
+        "num_minibatches", "nminibatches", "num_mini_batch", "mini_batch_size", "minibatches",
+        "batch_size",
+    ),
     "gae_lambda": ("lam", "gae", "lambda_", "lmbda"),
     "trace_lambda": ("lambda_trace", "trace_decay", "lam"),
-    "clip_range": ("clip_coef", "eps_clip", "clip_ratio", "clip_param", "cliprange", "clip_eps", "epsilon_clip"),
+    "clip_range": (
+        "clip_coef", "eps_clip", "clip_ratio", "clip_param", "cliprange", "clip_eps",
+        "epsilon_clip",
+    ),
     "value_clip_range": ("clip_range_vf", "clip_vloss", "value_clip", "vf_clip_param"),
-    "entropy_coef": ("ent_coef", "entropy_coeff", "ent_weight", "entropy_weight", "entropy_cost", "entropy_bonus", "beta"),
+    "entropy_coef": (
+        "ent_coef", "entropy_coeff", "ent_weight", "entropy_weight", "entropy_cost",
+        "entropy_bonus", "beta",
+    ),
     "value_coef": ("vf_coef", "value_loss_coef", "vf_coeff", "critic_coef", "value_weight"),
-    "max_grad_norm": ("grad_clip", "clip_grad", "gradient_clip", "max_gradient_norm", "grad_norm", "clip_grad_norm"),
-    "normalize_advantage": ("norm_adv", "advantage_normalization", "norm_advantage", "standardize_advantage", "advantage_norm"),
-    "normalize_observations": ("norm_obs", "normalize", "obs_norm", "normalize_observations", "norm_observation"),
-    "normalize_rewards": ("norm_reward", "rew_norm", "reward_normalization", "normalize_rewards", "return_norm"),
+    "max_grad_norm": (
+        "grad_clip", "clip_grad", "gradient_clip", "max_gradient_norm", "grad_norm",
+        "clip_grad_norm",
+    ),
+    "normalize_advantage": (
+        "norm_adv", "advantage_normalization", "norm_advantage", "standardize_advantage",
+        "advantage_norm",
+    ),
+    "normalize_observations": (
+        "norm_obs", "normalize", "obs_norm", "normalize_observations", "norm_observation",
+    ),
+    "normalize_rewards": (
+        "norm_reward", "rew_norm", "reward_normalization", "normalize_rewards", "return_norm",
+    ),
     "clip_reward": ("reward_clip", "clip_rewards", "reward_clipping"),
     "optimizer_epsilon": ("adam_eps", "rms_prop_eps", "adam_epsilon", "eps", "rmsprop_eps"),
     "initial_log_std": ("log_std_init", "init_log_std"),
@@ -70,7 +122,9 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "frame_skip": ("frameskip", "action_repeat", "skip"),
     "frame_stack": ("framestack", "n_stack", "num_stack", "frames_stack", "stack_size"),
     "sticky_actions": ("repeat_action_probability", "sticky_prob", "sticky_action_probability"),
-    "life_loss_ends": ("episodic_life", "terminal_on_life_loss", "episode_life", "terminate_on_life_loss"),
+    "life_loss_ends": (
+        "episodic_life", "terminal_on_life_loss", "episode_life", "terminate_on_life_loss",
+    ),
     "noop_max": ("noops", "no_op_max", "max_noops"),
 }  # fmt: skip
 
@@ -93,7 +147,7 @@ _DIFFERENT = {
 
 
 def translate(name: str, known: Collection[str]) -> str | None:
-    """The one of the `known` names that is called `name` in other libraries; None if there is none."""
+    """The known name that is called `name` in other libraries; None if there is none."""
     return next(
         (field for field, others in _OTHERS.items() if name in others and field in known), None
     )
@@ -107,15 +161,13 @@ def difference(name: str) -> str:
 def closest(word: str, known: Iterable[str]) -> str:
     """`" - did you mean 'x'?"` for the known name closest to `word`, or the empty string.
 
-    It matches regardless of case and dashes, by its name in other libraries, or by similar spelling.
+    It matches regardless of case and dashes, by the name in other libraries, or by spelling.
     """
     names = {_normal(name): name for name in known}
     asked = _normal(word)
     found, note = asked if asked in names else translate(asked, names), difference(asked)
     if found is None:
-        cutoff = (
-            0.66 if len(asked) <= 4 else 0.75
-        )  # one letter of a short word is a large part of it
+        cutoff = 0.66 if len(asked) <= 4 else 0.75  # one letter is a large part of a short word
         found, note = (
             next(iter(difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)), None),
             "",

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from footlight.environments.episodes import FIX
-from footlight.errors import EnvironmentFault, FootlightError, in_words
+from footlight.errors import EnvironmentFault, FootlightError, describe_error
 from footlight.signals import is_interruption
 
 
@@ -20,4 +20,4 @@ def as_fault(what: str) -> Iterator[None]:
     ) as error:  # sys.exit() in an environment must not end the program, let alone with exit code 0
         if is_interruption(error):
             raise
-        raise EnvironmentFault(f"{what} raised {in_words(error)} - {FIX}") from error
+        raise EnvironmentFault(f"{what} raised {describe_error(error)} - {FIX}") from error

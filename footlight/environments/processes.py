@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from footlight.errors import in_words
+from footlight.errors import describe_error
 
 
 def start_method() -> Any:
@@ -50,7 +50,7 @@ def why_no_processes() -> str | None:
             process.start()
         process.join()
     except Exception as error:  # from the system or the start method
-        return in_words(error)
+        return describe_error(error)
     return None if process.exitcode == 0 else describe_end(process.exitcode)
 
 

@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from footlight.config.fields import plain
 from footlight.config.suggestions import closest
-from footlight.errors import UserError, first_line, in_short
+from footlight.errors import UserError, first_line, summarize_error
 from footlight.signals import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
@@ -117,7 +117,7 @@ def make_registered(
     ) as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
-        said = f"{name!r} cannot be made - {in_short(error)}"
+        said = f"{name!r} cannot be made - {summarize_error(error)}"
         raise UserError(_wrong_argument(name, kwargs, error) or said) from error
 
 
@@ -162,7 +162,7 @@ def _broken(name: str, module: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         where = f" ({Path(error.filename or '?').name}, line {error.lineno})"
     remedy = f"install {error.name}" if isinstance(error, ModuleNotFoundError) else "fix it"
-    return f"the module {module!r} of {name!r} cannot be imported - {in_short(error)}{where} - {remedy}"
+    return f"the module {module!r} of {name!r} cannot be imported - {summarize_error(error)}{where} - {remedy}"
 
 
 def _unregistered(name: str) -> str:

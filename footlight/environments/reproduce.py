@@ -27,7 +27,7 @@ from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError, counted
 from footlight.storage import schemas
 from footlight.storage.files import (
-    MOST_BYTES,
+    MAX_BYTES,
     make_own_folder,
     read_file,
     read_json,
@@ -251,7 +251,7 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
             "look for it in an environment of its own"
         )
     try:
-        actions = load(read_file(folder / ACTIONS, MOST_BYTES))["actions"]
+        actions = load(read_file(folder / ACTIONS, MAX_BYTES))["actions"]
     except (LookupError, ValueError, TypeError, SafetensorError) as error:
         if isinstance(error, UserError):
             raise

@@ -27,7 +27,7 @@ from footlight.environments.interface import as_flag, old_interface, reset_answe
 from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError, in_words
+from footlight.errors import EnvironmentFault, UserError, describe_error
 from footlight.signals import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
 
@@ -286,7 +286,7 @@ class SerialEnvironments:
             )
         if (slip := old_interface(method, error)) is not None:
             return self.book.fault(env, *slip.args)
-        return self.book.fault(env, f"{method} raised {in_words(error)}", MEND)
+        return self.book.fault(env, f"{method} raised {describe_error(error)}", MEND)
 
     def given(self, action: Array) -> Any:
         """An action with the dtype and shape of `action_space.sample()`; a copy, because an environment may change it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 from footlight.signals import is_interruption
 
 
@@ -24,7 +24,9 @@ def make_env(
     except BaseException as error:  # the user's own code may raise anything, SystemExit included
         if is_interruption(error):
             raise
-        raise UserError(f"{name} failed to create an environment - {in_short(error)}") from error
+        raise UserError(
+            f"{name} failed to create an environment - {summarize_error(error)}"
+        ) from error
     if not isinstance(env, gymnasium.Env):
         remedy = gym_remedy(env) or "return a gymnasium.Env"
         raise UserError(f"{name} returned {type(env).__name__} - {remedy}")

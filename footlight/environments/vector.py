@@ -21,7 +21,7 @@ from footlight.environments.interface import old_interface, reset_answer, step_a
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError, in_words
+from footlight.errors import EnvironmentFault, UserError, describe_error
 from footlight.signals import is_interruption
 from footlight.types import Array, Transition
 
@@ -228,7 +228,7 @@ class VectorEnvironments:
                 raise
             if (slip := old_interface(method, error)) is not None:
                 raise self.book.fault(ALL, *slip.args) from error
-            raise self.book.fault(ALL, f"{method} raised {in_words(error)}") from error
+            raise self.book.fault(ALL, f"{method} raised {describe_error(error)}") from error
         finally:
             self.book.called = None
 

@@ -49,7 +49,7 @@ from footlight.environments.wrappers import (
     statistics_wrappers,
     write_statistics,
 )
-from footlight.errors import EnvironmentFault, RemoteError, UserError, in_words
+from footlight.errors import EnvironmentFault, RemoteError, UserError, describe_error
 from footlight.types import Array
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
@@ -94,7 +94,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         except Exception as error:  # no memory, too many processes; or a function that cannot be pickled for a spawned process
             self._connection.close()
             raise UserError(
-                f"{CANNOT_START} - {in_words(error)} - use vectorization sync"
+                f"{CANNOT_START} - {describe_error(error)} - use vectorization sync"
             ) from error
         finally:
             theirs.close()
@@ -157,7 +157,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         except WorkerLost:
             raise
         except Exception as error:  # such as an observation of a class that is not known here
-            good, answer = False, f"its result cannot be read ({in_words(error)})"
+            good, answer = False, f"its result cannot be read ({describe_error(error)})"
         self._asked = False
         if not good:
             raise InterfaceError(*answer) if isinstance(answer, tuple) else RemoteError(answer)
@@ -359,7 +359,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         try:
             env = make()
         except BaseException as error:  # also sys.exit()
-            _send(connection, (False, in_words(error)))
+            _send(connection, (False, describe_error(error)))
             return
         _send(connection, (True, (env.observation_space, env.action_space, name_of_instance(env))))
         while True:
@@ -368,7 +368,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
                 answer = True, _ANSWERS[method](env, *given)
             except BaseException as error:
                 slip = old_interface(method, error)
-                answer = False, in_words(error) if slip is None else slip.args
+                answer = False, describe_error(error) if slip is None else slip.args
             _send(connection, answer)
     except (EOFError, OSError):
         pass  # the other end has gone
@@ -396,7 +396,7 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
         raise
     except Exception as error:  # such as an observation that holds a lock
         connection.send(
-            (False, f"its result cannot be sent to another process ({in_words(error)})")
+            (False, f"its result cannot be sent to another process ({describe_error(error)})")
         )
 
 

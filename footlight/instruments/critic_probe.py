@@ -15,7 +15,7 @@ from footlight.errors import UserError, warn
 from footlight.learning.normalization import Normalizer
 from footlight.learning.policy import as_batch, make_normalizer, rebuild
 from footlight.storage import checkpoint
-from footlight.storage.files import MOST_BYTES
+from footlight.storage.files import MAX_BYTES
 from footlight.trees import tree_items
 from footlight.types import Array, Assessment, Spaces
 
@@ -114,7 +114,7 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
     """
     folder = checkpoint.find(Path(path), warn, ["agent"])
     manifest = checkpoint.read_manifest(folder)
-    with checkpoint.fitting(folder):
+    with checkpoint.as_user_error(folder):
         method, config, spaces, networks = rebuild(manifest, algorithm, network)
         num_envs = manifest["num_envs"]
         state, normalizer = (
@@ -127,8 +127,8 @@ def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = Non
         name: leaf.numpy() if isinstance(leaf, Tensor) else leaf
         for name, leaf in tree_items(state).items()
     } | (normalizer.arrays() if normalizer else {})
-    most_bytes = sum(array.nbytes for array in leaves.values()) + MOST_BYTES  # and the metrics
-    saved = checkpoint.read_arrays(folder, "agent", most_bytes)
+    max_bytes = sum(array.nbytes for array in leaves.values()) + MAX_BYTES  # and the metrics
+    saved = checkpoint.read_arrays(folder, "agent", max_bytes)
     checkpoint.copy_into(
         leaves,
         {name: array for name, array in saved.items() if not name.startswith("metrics.")},

@@ -1,4 +1,4 @@
-"""Curves from the logs of a run, against steps, updates, episodes or seconds; means and intervals over runs."""
+"""Curves from a run's logs over steps, updates, episodes or seconds; means and intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ _NOT_PLOTTED = ("step", "env", "time_s", "update", "unfinished")
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's values against one of `AXES`; `std` over an evaluation's episodes, None for anything else."""
+    """One run's values over one of `AXES`.
+
+    std: over the episodes of an evaluation; None for anything else.
+    """
 
     x: Floats
     y: Floats
@@ -35,9 +38,10 @@ class Curve:
 
 
 def t_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t with `degrees` >= 1 degrees of freedom, right to 3e-4.
+    """The 97.5 % quantile of Student's t with `degrees` >= 1 degrees of freedom, within 3e-4.
 
-    Source: tables up to 10 degrees; beyond, the expansion of Fisher and Cornish (1960), Technometrics 2(2), p. 216.
+    Source: tables up to 10 degrees; beyond, the expansion of Fisher and Cornish (1960),
+    Technometrics 2(2), p. 216.
     """
     table = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
     if degrees <= len(table):
@@ -50,7 +54,10 @@ def t_quantile(degrees: int) -> float:
 
 
 def mean_interval(values_RP: Floats) -> tuple[Floats, Floats]:
-    """Mean over R runs at each of P points, and half the width of its 95 % interval, t * s / sqrt(R); NaN if R = 1."""
+    """Mean over R runs at each of P points, and the half-width t s / sqrt(R) of the 95 % interval.
+
+    The half-width is NaN if R = 1.
+    """
     runs = len(values_RP)
     mean = values_RP.mean(axis=0)
     if runs < 2:
@@ -59,9 +66,9 @@ def mean_interval(values_RP: Floats) -> tuple[Floats, Floats]:
 
 
 def common_grid(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
-    """The curves on one grid, interpolated within the range that all of them cover: x (P) and values (R, P).
+    """Interpolate the curves on one grid in their common range: x [P] and values [R, P].
 
-    Curves with the same x are returned as they are. Without a common range there are no points.
+    Curves with the same x are returned unchanged. Without a common range there are no points.
     """
     low, high = max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
     x = np.unique(np.concatenate([curve.x for curve in curves]))
@@ -71,12 +78,24 @@ def common_grid(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
     return x, np.stack([np.interp(x, curve.x, curve.y) for curve in curves])
 
 
-def find_log(records: Sequence[RunData], metric: str) -> str:
-    """The log that has `metric`: "evaluations", "episodes" or "metrics". Raises `UserError` naming the known ones."""
+def _rows(run: RunData, log: str) -> list[dict[str, Any]]:
+    logs = {
+        "metrics": run.metrics,
+        "episodes": run.episodes,
+        "evaluations": run.evaluations,
+    }
+    return logs[log]
+
+
+def find_log(runs: Sequence[RunData], metric: str) -> str:
+    """The log that has `metric`: "evaluations", "episodes" or "metrics".
+
+    Raises `UserError` naming the known metrics.
+    """
     known: dict[str, str] = {}
     for log in ("metrics", "episodes", "evaluations"):
-        for record in records:
-            for row in getattr(record, log):
+        for run in runs:
+            for row in _rows(run, log):
                 known |= {
                     key: log
                     for key, value in row.items()
@@ -84,18 +103,20 @@ def find_log(records: Sequence[RunData], metric: str) -> str:
                 }
     if metric not in known:
         raise UserError(
-            f"unknown metric {metric!r}{closest(metric, known)} - these runs have {', '.join(sorted(known)) or 'none'}"
+            f"unknown metric {metric!r}{closest(metric, known)} - "
+            f"these runs have {', '.join(sorted(known)) or 'none'}"
         )
     return known[metric]
 
 
-def curve_of(record: RunData, log: str, metric: str, x: str) -> Curve | None:
-    """The curve of `metric` in a run's log, None if it is empty. Training episodes are shown as a running mean."""
+def curve_of(run: RunData, log: str, metric: str, x: str) -> Curve | None:
+    """The curve of `metric` in a run's log, None if it is empty.
+
+    Training episodes are shown as a running mean.
+    """
     if log == "evaluations":
-        return _evaluation_curve(record, metric, x)
-    rows = [
-        (row["step"], row[metric]) for row in getattr(record, log) if _is_number(row.get(metric))
-    ]
+        return _evaluation_curve(run, metric, x)
+    rows = [(row["step"], row[metric]) for row in _rows(run, log) if _is_number(row.get(metric))]
     table = _finite(sorted(rows, key=lambda row: row[0]), 2)
     if not len(table):
         return None
@@ -107,7 +128,7 @@ def curve_of(record: RunData, log: str, metric: str, x: str) -> Curve | None:
     at = (
         np.arange(1.0, len(table) + 1)
         if (log, x) == ("episodes", "episodes")
-        else _to_axis(record, x)(table[:, 0])
+        else _to_axis(run, x)(table[:, 0])
     )
     x_P, y_P = _last_of_each(at, running_mean(table[:, 1], window))
     shown = np.unique(np.linspace(0, len(x_P) - 1, MAX_POINTS).round().astype(int))
@@ -117,10 +138,9 @@ def curve_of(record: RunData, log: str, metric: str, x: str) -> Curve | None:
     )
 
 
-def _evaluation_curve(record: RunData, metric: str, x: str) -> Curve | None:
-    rows = {
-        row["step"]: row for row in record.evaluations
-    }  # of two at one step, the later one, of a resumed run, counts
+def _evaluation_curve(run: RunData, metric: str, x: str) -> Curve | None:
+    # Of two rows at one step, the later one counts: it is from a resumed run.
+    rows = {row["step"]: row for row in run.evaluations}
     std = "std_return" if metric == "mean_return" else metric
     table = _finite(
         [(step, rows[step].get(metric), rows[step].get(std)) for step in sorted(rows)], 3
@@ -128,14 +148,14 @@ def _evaluation_curve(record: RunData, metric: str, x: str) -> Curve | None:
     if not len(table):
         return None
     at, index = _last_of_each(
-        _to_axis(record, x)(table[:, 0]), np.arange(len(table), dtype=np.float64)
+        _to_axis(run, x)(table[:, 0]), np.arange(len(table), dtype=np.float64)
     )
     table = table[index.astype(int)]
     return Curve(at, table[:, 1], table[:, 2] if metric == "mean_return" else None, "evaluation")
 
 
 def running_mean(values: Floats, window: int) -> Floats:
-    """The mean of each value and the `window` - 1 before it, fewer at the start."""
+    """The mean of each value and up to `window` - 1 values before it."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)
@@ -143,25 +163,29 @@ def running_mean(values: Floats, window: int) -> Floats:
 
 
 def _last_of_each(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The last value at each x. Several environments can end several episodes at one step."""
+    """The last value at each x: several environments can end episodes at one step."""
     last = np.append(np.diff(x) > 0, True)
     return x[last], y[last]
 
 
-def _to_axis(record: RunData, axis: str) -> Callable[[Floats], Floats]:
-    """The function from environment steps to one of `AXES`. Raises `UserError` if the run has not logged it yet."""
+def _to_axis(run: RunData, axis: str) -> Callable[[Floats], Floats]:
+    """Return the function from environment steps to one of `AXES`.
+
+    Raises `UserError` if the run has not logged it yet.
+    """
     if axis == "steps":
         return lambda steps: steps
     if axis == "episodes":
-        ends = np.array(sorted(row["step"] for row in record.episodes), dtype=np.float64)
+        ends = np.array(sorted(row["step"] for row in run.episodes), dtype=np.float64)
         return lambda steps: np.searchsorted(ends, steps, side="right").astype(np.float64)
     name, last = ("update", "updates") if axis == "updates" else ("time_s", "seconds")
-    rows = [(row["step"], row[name]) for row in record.metrics if _is_number(row.get(name))]
-    if record.result is not None and _is_number(record.result.get(last)):
-        rows.append((record.result["steps"], record.result[last]))
+    rows = [(row["step"], row[name]) for row in run.metrics if _is_number(row.get(name))]
+    if run.result is not None and _is_number(run.result.get(last)):
+        rows.append((run.result["steps"], run.result[last]))
     if not rows:
         raise UserError(
-            f"{record.folder} has no {axis} - its metrics are not logged yet - train it further, or plot steps"
+            f"{run.folder} has no {axis} - its metrics are not logged yet - "
+            "train it further, or plot steps"
         )
     points = _finite(sorted({(0, 0), *rows}), 2)
     return lambda steps: np.asarray(np.interp(steps, points[:, 0], points[:, 1]))
@@ -172,6 +196,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _finite(rows: Sequence[tuple[Any, ...]], columns: int) -> Floats:
-    # A value that was not finite may be null in a strict JSON file: as a float it becomes NaN.
+    # A value that was not finite is null in strict JSON; as a float it becomes NaN.
     table = np.array(rows, dtype=np.float64).reshape(-1, columns)
     return table[np.isfinite(table).all(axis=1)]

@@ -1,11 +1,11 @@
-"""Which runs belong together in a plot: found in folders, and grouped by what differs in their configuration."""
+"""Runs of a plot: found in folders, and grouped by what differs in their configuration."""
 
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,33 +14,41 @@ from footlight.errors import UserError, counted
 from footlight.runs.read import RunData, read_run
 from footlight.storage.files import user_path
 
-# Keys of config.json that do not make two runs different experiments: their values may vary within a group of seeds. Keys that
-# are not named here, such as those of later versions, do: runs that differ are never averaged unnoticed.
+# Keys of config.json that may vary within a group of seeds. All others, such as those of later
+# versions, make a different experiment, so that runs that differ are never averaged unnotifyd.
 _IRRELEVANT = {
-    "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset", "resume", "config",
-    "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_time", "video_every", "overlay", "vectorization",
-    "env_timeout", "probe", "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
+    "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset",
+    "resume", "config", "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints",
+    "max_time", "video_every", "overlay", "vectorization", "env_timeout", "probe",
+    "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads", "track",
     "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
 }  # fmt: skip
 
 
+@runtime_checkable
+class HasFolder(Protocol):
+    """An object with a run folder, such as `footlight.Run`."""
+
+    folder: Path
+
+
 @dataclass(frozen=True)
 class Member:
-    """A run in a plot, and the label that the user has given it."""
+    """A run in a plot, with the user's label for it."""
 
-    record: RunData
+    run: RunData
     label: str | None = None
 
     @property
     def algorithm(self) -> str:
-        """The name, as titles have it."""
-        name = str(self.record.config["algorithm"])
+        """The algorithm's name as in titles."""
+        name = str(self.run.config["algorithm"])
         return name.upper() if len(name) <= 4 else name
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything configured that makes the run an experiment of its own."""
-        config = self.record.config
+        """The configuration that distinguishes experiments."""
+        config = self.run.config
         settings = {key: value for key, value in config.items() if key not in _IRRELEVANT}
         fields = config.get("config")
         fields = fields if isinstance(fields, Mapping) else {}
@@ -48,7 +56,7 @@ class Member:
             value == "linear" or (key.startswith("final_") and value is not None)
             for key, value in fields.items()
         ):
-            settings["steps"] = config.get("steps")  # of a schedule, which a longer run stretches
+            settings["steps"] = config.get("steps")  # a schedule depends on them
         environment = (
             settings.pop("environment_config", None) or {},
             settings.pop("env_kwargs", None) or {},
@@ -59,16 +67,16 @@ class Member:
 
 
 def find_members(
-    runs: Any, labels: Sequence[str] | None, notice: Callable[[str], None]
+    runs: Any, labels: Sequence[str] | None, notify: Callable[[str], None]
 ) -> tuple[list[Member], list[str] | None]:  # fmt: skip
-    """The runs in what `plot` was given, each once, and the labels that are left for groups.
+    """Return the runs to plot, each once, and the labels that are left for groups.
 
-    runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these. Runs found below a folder that
-    cannot be read are skipped, and `notice` is told. Raises `UserError`.
+    runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these.
+    Unreadable runs below a folder are skipped, with a message to `notify`. Raises `UserError`.
     """
     inputs = (
         [runs]
-        if isinstance(runs, str | os.PathLike) or hasattr(runs, "folder") or _is_returns(runs)
+        if isinstance(runs, str | os.PathLike | HasFolder) or _is_returns(runs)
         else list(runs)
     )
     if not inputs:
@@ -79,13 +87,14 @@ def find_members(
     members: dict[Any, Member] = {}
     for index, item in enumerate(inputs):
         label = None if per_input is None else per_input[index]
-        for key, record in _records(item, index, notice):
+        for key, record in _records(item, index, notify):
             members.setdefault(key, Member(record, label))
     return list(members.values()), None if labels is None or per_input is not None else list(labels)
 
 
-def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[tuple[Any, RunData]]:
-    item = getattr(item, "folder", item)
+def _records(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[tuple[Any, RunData]]:
+    if isinstance(item, HasFolder):
+        item = item.folder
     if isinstance(item, str | os.PathLike):
         folder = user_path(os.fspath(item))
         if not folder.is_dir() or (folder / "config.json").exists():
@@ -94,19 +103,19 @@ def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[t
         found = list(_run_folders(folder))
         if not found:
             raise UserError(
-                f"{folder} is not a run folder, and holds none - there is no config.json in it or below - "
+                f"{folder} is not a run folder and contains none - no config.json in it or below - "
                 "give the folder that `footlight train` printed"
             )
         for each in found:
             try:
                 record = read_run(each)
             except UserError as error:
-                notice(f"skipped: {error}")
+                notify(f"skipped: {error}")
                 continue
             if record.evaluations or record.episodes or record.metrics:
                 yield each.resolve(), record
             else:
-                notice(f"skipped: {each} has nothing to plot yet")
+                notify(f"skipped: {each} has nothing to plot yet")
         return
     try:
         returns = np.asarray(item, dtype=np.float64)
@@ -116,7 +125,8 @@ def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[t
         ) from None
     if returns.ndim not in (1, 2):
         raise UserError(
-            f"returns have shape {returns.shape} - give one per episode [episodes], or several runs [runs, episodes]"
+            f"returns have shape {returns.shape} - wrong number of axes - "
+            "give one per episode [episodes], or several runs [runs, episodes]"
         )
     for number, row in enumerate(np.atleast_2d(returns)):
         rows = [
@@ -128,7 +138,7 @@ def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[t
 
 
 def _is_returns(item: Any) -> bool:
-    """Whether this is a sequence of numbers, or an array."""
+    """True for a sequence of numbers, or an array."""
     if isinstance(item, np.ndarray):
         return item.dtype != object
     return (
@@ -139,7 +149,7 @@ def _is_returns(item: Any) -> bool:
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    """Run folders below `folder`, in order of their numbers and names. Symbolic links are not followed."""
+    """Run folders below `folder`, by number and name. Symbolic links are not followed."""
     for path, names, files in os.walk(folder):
         if "config.json" in files:
             names.clear()
@@ -151,7 +161,10 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 
 def group(members: Sequence[Member]) -> dict[str, list[Member]]:
-    """Runs of one environment by label: the user's, or the algorithm and what differs in its configuration between the runs."""
+    """Group the runs of one environment by label.
+
+    The label is the user's, or the algorithm with what differs in its configuration between runs.
+    """
     names = {member.algorithm for member in members}
     groups: dict[str, list[Member]] = {}
     for name in dict.fromkeys(member.algorithm for member in members):
@@ -170,7 +183,7 @@ def group(members: Sequence[Member]) -> dict[str, list[Member]]:
 
 
 def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys with several values. A key that some lack, such as those of earlier versions, may have one value only."""
+    """The keys with several values. Runs that lack a key, such as older ones, do not count."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return [
         key
@@ -188,10 +201,8 @@ def _shown(value: Any) -> str:
 
 
 def count(members: Sequence[Member]) -> str:
-    """How many there are, in words. Runs that share a seed are not independent samples, so they are not called seeds."""
+    """Count runs, as "5 seeds" if their seeds differ: otherwise they are not independent."""
     word = (
-        "seed"
-        if len({member.record.config["seed"] for member in members}) == len(members)
-        else "run"
+        "seed" if len({member.run.config["seed"] for member in members}) == len(members) else "run"
     )
     return counted(len(members), word)

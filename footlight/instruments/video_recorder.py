@@ -8,7 +8,7 @@ import gymnasium
 
 from footlight.contexts import closing
 from footlight.environments.faults import as_fault
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.video import require_ffmpeg, write_video
 from footlight.instruments.videos import (
@@ -61,7 +61,7 @@ class VideoRecorder:
                     self._assessor(observation)
             except Exception as error:  # the user's own code can raise anything
                 raise UserError(
-                    f"there can be no videos - {in_short(error)} - fix that, or leave out "
+                    f"there can be no videos - {summarize_error(error)} - fix that, or leave out "
                     "video_every"
                 ) from error
             render(env)
@@ -97,6 +97,6 @@ class VideoRecorder:
             more = "continues"
             if self._failures == MAX_FAILURES:
                 more = f"continues without videos after {MAX_FAILURES} failures in a row"
-            self._notify(f"no video {path.name} - {in_short(error)} - the training {more}")
+            self._notify(f"no video {path.name} - {summarize_error(error)} - the training {more}")
         else:
             self._failures = 0

@@ -13,7 +13,7 @@ from footlight.contexts import default_variables
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
 from footlight.environments.source import EnvironmentSource
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.overlay import Bar, Moment, Overlay
 from footlight.instruments.video import Frame
@@ -238,7 +238,7 @@ def render(env: gymnasium.Env[Any, Any]) -> Any:
         if "mujoco" in type(env.unwrapped).__module__:
             remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library"
         raise UserError(
-            f"the environment cannot be rendered - {in_short(error)} - {remedy}"
+            f"the environment cannot be rendered - {summarize_error(error)} - {remedy}"
         ) from error
     if frame is None:
         raise UserError(

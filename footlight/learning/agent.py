@@ -26,7 +26,7 @@ from footlight.learning.normalization import divergence_cause
 from footlight.learning.policy import Policy, as_batch, build_networks, described, make_normalizer
 from footlight.learning.transport import as_array, to_device
 from footlight.storage import checkpoint
-from footlight.storage.files import MOST_BYTES, make_folder, user_path
+from footlight.storage.files import MAX_BYTES, make_folder, user_path
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.trees import tree_items, tree_rebuilt
 from footlight.types import Array, Spaces, Transition
@@ -455,7 +455,7 @@ class Agent:
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to go on. Raises `UserError`."""
         folder = checkpoint.find(Path(path), notice)
         manifest = checkpoint.read_manifest(folder)
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             described_as = described(manifest, algorithm, network)
             agent = Agent.__new__(Agent)
             agent._set_up(
@@ -480,7 +480,7 @@ class Agent:
         self, manifest: dict[str, Any], read: Callable[[str, int], dict[str, Any]], folder: Path
     ) -> None:
         """Restore from a manifest; `read` returns the arrays of a group, at most that many bytes."""
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             self.num_updates, self._learned_at = (
                 int(manifest["num_updates"]),
                 int(manifest["learned_at"]),
@@ -488,11 +488,11 @@ class Agent:
             self.streams.restore(manifest["streams"])
         leaves = self._leaves()
         arrays = {name: as_array(leaf) for name, leaf in leaves.items()}
-        most_bytes = sum(array.nbytes for array in arrays.values())
-        checkpoint.copy_into(arrays, read("agent", most_bytes), folder)
-        with checkpoint.fitting(folder):
-            most_bytes = self.buffer.num_bytes + MOST_BYTES  # and what waits to get into it
-            self.buffer.restore(read("buffer", most_bytes), manifest["buffer"])
+        max_bytes = sum(array.nbytes for array in arrays.values())
+        checkpoint.copy_into(arrays, read("agent", max_bytes), folder)
+        with checkpoint.as_user_error(folder):
+            max_bytes = self.buffer.num_bytes + MAX_BYTES  # and what waits to get into it
+            self.buffer.restore(read("buffer", max_bytes), manifest["buffer"])
         for (
             name,
             leaf,

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from footlight.errors import UserError, in_short
+from footlight.errors import UserError, summarize_error
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
@@ -45,7 +45,7 @@ def compile_in_place(
     except UserError:  # the function's own message
         raise
     except Exception as error:  # whatever an optimization stumbles over, the run goes on without it
-        raise CompilerMissing(f"the compiler failed ({in_short(error):.140})") from error
+        raise CompilerMissing(f"the compiler failed ({summarize_error(error):.140})") from error
 
     def step() -> None:
         graph([*tensors])  # the callee empties the list it is given

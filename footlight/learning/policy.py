@@ -202,13 +202,13 @@ def restore(
     folder: Path, manifest: dict[str, Any], algorithm: Any, network: Any, seed: int = 0
 ) -> Policy:
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
-    with checkpoint.fitting(folder):
+    with checkpoint.as_user_error(folder):
         method, config, spaces, networks = rebuild(manifest, algorithm, network)
     normalizer = make_normalizer(config, spaces, 1)
     mine = normalizer.policy_arrays() if normalizer is not None else {}
     acting = getattr(networks, method.POLICY)
-    most_bytes = acting.initial.nbytes + sum(array.nbytes for array in mine.values())
-    arrays = checkpoint.read_arrays(folder, "policy", most_bytes)
+    max_bytes = acting.initial.nbytes + sum(array.nbytes for array in mine.values())
+    arrays = checkpoint.read_arrays(folder, "policy", max_bytes)
     if normalizer is not None:
         checkpoint.copy_into(
             mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder

@@ -87,7 +87,7 @@ def _rebuild_agent(
         manifest["keep_gradients"], warn,
     )  # fmt: skip
     agent.compiled, agent._compile_later = manifest["compiled"], manifest["compile_later"]
-    agent.restore_from(manifest, lambda group, most_bytes: groups[group], Path("a copied agent"))
+    agent.restore_from(manifest, lambda group, max_bytes: groups[group], Path("a copied agent"))
     agent.policy.stream = copy.deepcopy(stream)  # `copy.copy` passes that of the original
     vars(agent).update(copy.deepcopy(rest))
     return agent

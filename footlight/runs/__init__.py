@@ -1,1 +1,1 @@
-"""The run folder: its readers, plots, videos and the display of a training. Nothing here imports torch."""
+"""The run folder: writing, reading, verification, trackers. Nothing here imports torch."""

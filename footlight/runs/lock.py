@@ -1,4 +1,8 @@
-"""One run folder, one process that trains in it."""
+"""Lock of a run folder: one process at a time trains in it.
+
+This is `fcntl.lockf`, a lock of the process, and not `filelock`, whose `flock` belongs to the open
+file: environment workers, which are forks, would hold it after their killed training.
+"""
 
 import contextlib
 import json
@@ -11,29 +15,26 @@ from footlight.errors import StorageFault, UserError
 
 try:
     import fcntl
-except ImportError:  # no such thing on Windows
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-_held: dict[
-    Path, tuple[int, int]
-] = {}  # by this process, whose own locks the system does not tell apart
+# By this process, whose own locks the system does not distinguish
+_held: dict[Path, tuple[int, int]] = {}
 
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of a run folder. The system lets go of it when the process ends, however that happens.
+    """Hold the lock of a run folder. The system releases it when the process ends in any way.
 
-    A lock of the process, not of the open file: workers that outlive a killed training for a moment do not hold it.
-    Raises `UserError` where another process, or another thread of this one, has it.
+    Raises `UserError` if another process, or another thread of this one, holds it.
     """
     path = run_dir / ".lock"
-    with contextlib.suppress(
-        OSError
-    ):  # before it is opened: closing it again would let go of the lock
+    # This check comes before opening: closing the file again would release the lock.
+    with contextlib.suppress(OSError):
         if _identity(path.lstat()) in _held.values():
             raise UserError(
-                f"{run_dir} is in use - this process is training in it - wait for its end"
+                f"{run_dir} is in use - this process is training in it - wait until it ends"
             )
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
@@ -45,7 +46,7 @@ def locked(run_dir: Path) -> Iterator[None]:
         raise StorageFault(
             f"cannot write {path} - {error.strerror} - give a folder that can be written"
         ) from error
-    place, mine = run_dir.absolute(), _identity(os.fstat(descriptor))
+    place, identity = run_dir.absolute(), _identity(os.fstat(descriptor))
     try:
         if fcntl is not None:
             try:
@@ -55,14 +56,14 @@ def locked(run_dir: Path) -> Iterator[None]:
                 raise UserError(
                     f"{run_dir} is in use - {holder} is training in it - wait, or stop that process"
                 ) from error
-        with contextlib.suppress(OSError):  # a full disk: who holds it is only for reading
+        with contextlib.suppress(OSError):  # a full disk: the holder is informative only
             os.ftruncate(descriptor, 0)
             os.pwrite(
                 descriptor,
                 json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(),
                 0,
             )
-        _held[place] = mine
+        _held[place] = identity
         try:
             yield
         finally:
@@ -72,15 +73,16 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def require_held(run_dir: Path) -> None:
-    """Raise `StorageFault` where a run folder is no longer the one that this process has locked: removed, and made anew."""
-    mine = _held.get(run_dir.absolute())
+    """Raise `StorageFault` if a run folder was removed or replaced since it was locked."""
+    identity = _held.get(run_dir.absolute())
     try:
-        is_mine = mine is None or _identity((run_dir / ".lock").lstat()) == mine
+        is_same = identity is None or _identity((run_dir / ".lock").lstat()) == identity
     except OSError:
-        is_mine = False
-    if not is_mine:
+        is_same = False
+    if not is_same:
         raise StorageFault(
-            f"{run_dir} is not the folder that this training began in - it was removed - nothing more is written there"
+            f"{run_dir} is not the folder in which this training started - it was removed - "
+            "nothing more is written there"
         )
 
 

@@ -101,4 +101,4 @@ def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         reason = "it is not a JSON object"
-    raise UserError(f"{path}, line {number}, is broken - {reason} - fix or remove that line")
+    raise UserError(f"{path}, line {number}, is invalid: {reason} - fix or remove that line")

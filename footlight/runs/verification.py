@@ -1,4 +1,4 @@
-"""What is in a run folder or a checkpoint, and whether all of it is whole. Nothing is imported, built or run for it."""
+"""Inspection and verification of run folders and checkpoints. Nothing in them is run."""
 
 import hashlib
 import json
@@ -13,24 +13,25 @@ from footlight.errors import UserError, printable
 from footlight.runs.folder import LOGS
 from footlight.runs.read import read_lines
 from footlight.storage import checkpoint, schemas
-from footlight.storage.files import MOST_BYTES, parse_json, read_file, read_start
+from footlight.storage.files import MAX_BYTES, parse_json, read_file, read_start
 from footlight.storage.migration import upgrade_run_config
 
 
-def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The content of a run folder's newest whole checkpoint, of a checkpoint or of a saved agent, as strict JSON.
+def inspect(path: Path, notify: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Return the content of a checkpoint or saved agent as strict JSON.
 
-    `say` is told where a damaged checkpoint was passed over. Raises `UserError`.
+    Of a run folder it is the newest intact checkpoint; `notify` gets a message if damaged ones were
+    skipped. Raises `UserError`.
     """
-    folder = checkpoint.find(path, say)
+    folder = checkpoint.find(path, notify)
     manifest = checkpoint.read_manifest(folder)
     groups = {group: dict(_shapes(folder, group, manifest)) for group in manifest["groups"]}
     checkpoints = [other.name for other in checkpoint.newest_first(path)] if folder != path else []
-    left_out = ("files", "groups", "segments")
+    omitted = ("files", "groups", "segments")
     return {
-        **{name: value for name, value in manifest.items() if name not in left_out},
+        **{name: value for name, value in manifest.items() if name not in omitted},
         "path": str(folder),
-        "bytes": sum(record["bytes"] for record in manifest["files"].values()),
+        "bytes": sum(digest["bytes"] for digest in manifest["files"].values()),
         **({"checkpoints": checkpoints} if checkpoints else {}),
         "arrays": groups,
     }
@@ -39,12 +40,13 @@ def inspect(path: Path, say: Callable[[str], None] | None = None) -> dict[str, A
 def _shapes(
     folder: Path, group: str, manifest: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Type and shape of each array of a group, from the file's header; of rings in several files how many there are."""
+    """Dtype and shape of each array of a group, from the header; the number of segments."""
     path = folder / manifest["groups"][group]
     length = int.from_bytes(read_start(path, 8), "little")
     if length > checkpoint.HEADER_BYTES:
         raise UserError(
-            f"{path} is damaged - its header would have {length:,} bytes - `footlight verify` looks at all files"
+            f"{path} is damaged - its header would have {length:,} bytes - "
+            "`footlight verify` checks all files"
         )
     try:
         header = parse_json(read_start(path, 8 + length)[8:])
@@ -56,7 +58,7 @@ def _shapes(
                 )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged - its header is broken - `footlight verify` looks at all files"
+            f"{path} is damaged - its header is invalid - `footlight verify` checks all files"
         ) from error
     for name, ring in manifest["segments"].get(group, {}).items():
         yield (
@@ -68,15 +70,18 @@ def _shapes(
         )
 
 
-def in_words(content: Mapping[str, Any]) -> str:
-    """`inspect` for people."""
+def describe(content: Mapping[str, Any]) -> str:
+    """Format the result of `inspect` for people."""
     run: Mapping[str, Any] = content.get("run") or {}
     machine: Mapping[str, Any] = content.get("machine") or {}
-    at = f"step {content.get('step', '?')} of {run.get('steps', '?')} | {content.get('num_updates')} updates"
+    step, steps = content.get("step", "?"), run.get("steps", "?")
+    at = f"step {step} of {steps} | {content.get('num_updates')} updates"
     lines = [
         content["path"],
-        f"format {content['format_version']}, footlight {content.get('footlight')}, {content['bytes']:,} bytes",
-        f"{content.get('algorithm')} on {run.get('environment', '?')} | preset {run.get('preset')} | seed {content.get('seed')}",
+        f"format {content['format_version']}, footlight {content.get('footlight')}, "
+        f"{content['bytes']:,} bytes",
+        f"{content.get('algorithm')} on {run.get('environment', '?')} | "
+        f"preset {run.get('preset')} | seed {content.get('seed')}",
         at,
     ]
     if machine:
@@ -87,9 +92,8 @@ def in_words(content: Mapping[str, Any]) -> str:
     if run:
         lines.append(f"resume: {run.get('resume', 'unknown')}")
     if content.get("best"):
-        lines.append(
-            f"best evaluation: {content['best'].get('mean_return')} at step {content['best'].get('step')}"
-        )
+        best = content["best"]
+        lines.append(f"best evaluation: {best.get('mean_return')} at step {best.get('step')}")
     if "checkpoints" in content:
         lines.append(f"checkpoints: {', '.join(content['checkpoints'])}")
     lines += [
@@ -112,57 +116,57 @@ def _size(array: Mapping[str, Any]) -> str:
 
 
 def verify(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Every file of a run folder, checkpoint or saved agent: its name, and what is wrong with it, None where nothing is.
+    """Yield every file of a run folder, checkpoint or saved agent, and its damage or None.
 
-    Raises `UserError` where there is nothing to look at.
+    Raises `UserError` if there is nothing to verify.
     """
-    path = checkpoint.pointed(path)
+    path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
         yield str(path), _fault(path)
         return
     if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
-        checkpoint.find(path)  # which says what it is instead
+        checkpoint.find(path)  # raises, and says what it is instead
     folders = checkpoint.newest_first(path)
-    whole: list[dict[str, Any]] = []  # manifests, the newest first
+    manifests: list[dict[str, Any]] = []  # of the intact ones, newest first
     for folder in folders:
         fault = _fault(folder)
         yield f"checkpoints/{folder.name}", fault
-        whole += [] if fault else [checkpoint.read_manifest(folder)]
+        manifests += [] if fault else [checkpoint.read_manifest(folder)]
     if not folders:
         yield "checkpoints", _missing(path)
     if folders:
         yield "checkpoints/LATEST", _pointer_fault(path / "checkpoints" / "LATEST", folders)
     if (path / "checkpoints" / "BEST").exists():
         yield "checkpoints/BEST", _pointer_fault(path / "checkpoints" / "BEST", folders)
-    # A resume that was killed has perhaps written a checkpoint with its options, and not yet the file that says them
+    # A resume that was killed may have written a checkpoint with its options before config.json
     yield (
         "config.json",
-        _json_fault(path / "config.json", [manifest.get("run") for manifest in whole]),
+        _json_fault(path / "config.json", [manifest.get("run") for manifest in manifests]),
     )
-    for name, form in (("machine.json", schemas.Machine), ("result.json", schemas.Result)):
+    for name, schema in (("machine.json", schemas.Machine), ("result.json", schemas.Result)):
         if (path / name).exists():
-            yield name, _json_fault(path / name, [], form)
-    marks = whole[0].get("logs", {}) if whole else {}
+            yield name, _json_fault(path / name, [], schema)
+    digests = manifests[0].get("logs", {}) if manifests else {}
     for log in LOGS:
-        if (path / f"{log}.jsonl").exists() or marks.get(log, {"bytes": 0})["bytes"]:
-            yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", marks.get(log))
-    for folder in _kept(path):
+        if (path / f"{log}.jsonl").exists() or digests.get(log, {"bytes": 0})["bytes"]:
+            yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", digests.get(log))
+    for folder in _crash_folders(path):
         yield f"crash/{folder.name}", _crash_fault(folder)
 
 
 def _missing(path: Path) -> str:
-    """Why a run folder has no checkpoint, and what to do."""
+    """Explain why a run folder has no checkpoint, and what to do."""
     try:
-        return f"{checkpoint.find(path)} is there after all - look again"
+        return f"{checkpoint.find(path)} has just been written - verify again"
     except UserError as error:
         return str(error)
 
 
 def unchecked(path: Path) -> list[str]:
-    """What lies in a folder that nothing says anything of: videos, pictures, what trackers write, and what is not ours."""
-    path = checkpoint.pointed(path)
+    """Files that no checksum or schema covers: videos, plots, trackers' and foreign files."""
+    path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
-        return sorted(_strays(path))
+        return sorted(_foreign_files(path))
     known = {
         "config.json",
         "machine.json",
@@ -174,7 +178,9 @@ def unchecked(path: Path) -> list[str]:
     found = [entry.name for entry in path.iterdir() if entry.name not in known]
     crash, checkpoints = path / "crash", path / "checkpoints"
     if crash.is_dir():
-        found += [f"crash/{entry.name}" for entry in crash.iterdir() if entry not in _kept(path)]
+        found += [
+            f"crash/{entry.name}" for entry in crash.iterdir() if entry not in _crash_folders(path)
+        ]
     if checkpoints.is_dir():
         folders = checkpoint.newest_first(path)
         named = ("LATEST", "BEST", *(folder.name for folder in folders))
@@ -184,23 +190,24 @@ def unchecked(path: Path) -> list[str]:
             if entry.name not in named
         ]
         found += [
-            f"checkpoints/{folder.name}/{name}" for folder in folders for name in _strays(folder)
+            f"checkpoints/{folder.name}/{name}"
+            for folder in folders
+            for name in _foreign_files(folder)
         ]
-    return sorted(
-        name for name in found if not name.rpartition("/")[2].startswith(".")
-    )  # locks, and what killed processes leave
+    # Hidden files are locks, and what killed processes leave.
+    return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
 
 
-def _strays(folder: Path) -> list[str]:
-    """What lies in a checkpoint that its manifest does not name."""
+def _foreign_files(folder: Path) -> list[str]:
+    """Files in a checkpoint that its manifest does not name."""
     if _fault(folder, []) is not None:
         return []
     files = {checkpoint.MANIFEST, *checkpoint.read_manifest(folder)["files"]}
     return [entry.name for entry in folder.iterdir() if entry.name not in files]
 
 
-def _kept(path: Path) -> list[Path]:
-    """The folders of faults in a run folder. One without its file was being written when the process died."""
+def _crash_folders(path: Path) -> list[Path]:
+    """The crash folders of a run. One without its file was never completed."""
     return [
         folder
         for folder in sorted((path / "crash").glob("*"))
@@ -209,12 +216,12 @@ def _kept(path: Path) -> list[Path]:
 
 
 def _crash_fault(folder: Path) -> str | None:
-    if (folder / checkpoint.MANIFEST).exists():  # of a batch that an agent diverged on
+    if (folder / checkpoint.MANIFEST).exists():  # a batch on which an agent diverged
         return _fault(folder)
     actions = folder / schemas.ACTIONS
     try:
         if schemas.read(folder / schemas.FAULT, schemas.Fault)["actions"] is not None:
-            load(read_file(actions, MOST_BYTES))
+            load(read_file(actions, MAX_BYTES))
     except UserError as error:
         return str(error)
     except (SafetensorError, LookupError, ValueError, TypeError) as error:
@@ -237,30 +244,40 @@ def _pointer_fault(pointer: Path, folders: list[Path]) -> str | None:
     return (
         None
         if named in folders
-        else f"{pointer} names {named.name} - that is not there - `footlight resume` writes it anew"
+        else f"{pointer} names {named.name} - it does not exist - "
+        "`footlight resume` writes it again"
     )
 
 
-def _json_fault(path: Path, wanted: list[Any], form: Any = schemas.Config) -> str | None:
+def _json_fault(path: Path, expected: list[Any], schema: Any = schemas.Config) -> str | None:
     try:
-        found = upgrade_run_config(schemas.read(path, form))
+        found = upgrade_run_config(schemas.read(path, schema))
     except UserError as error:
         return str(error)
-    if not wanted or found in wanted:
+    if not expected or found in expected:
         return None
-    wrong = [name for name in {**wanted[0], **found} if found.get(name) != wanted[0].get(name)]
-    return f"{path} differs from the newest checkpoint in {', '.join(wrong)} - `footlight resume` writes it anew"
+    wrong = [name for name in {**expected[0], **found} if found.get(name) != expected[0].get(name)]
+    return (
+        f"{path} differs from the newest checkpoint in {', '.join(wrong)} - "
+        "`footlight resume` writes it again"
+    )
 
 
-def _log_fault(path: Path, mark: Mapping[str, Any] | None) -> str | None:
+def _log_fault(path: Path, digest: Mapping[str, Any] | None) -> str | None:
     try:
         length = path.stat().st_size if path.exists() else 0
-        if mark is not None:
-            if length < mark["bytes"]:
-                return f"{path} has {length:,} bytes - it had {mark['bytes']:,} at the newest checkpoint - restore it from a copy"
-            start = read_start(path, mark["bytes"]) if mark["bytes"] else b""
-            if hashlib.sha256(start).hexdigest() != mark["sha256"]:
-                return f"{path} has been changed since the newest checkpoint was written - restore it from a copy"
+        if digest is not None:
+            if length < digest["bytes"]:
+                return (
+                    f"{path} has {length:,} bytes - it had {digest['bytes']:,} at the newest "
+                    "checkpoint - restore it from a copy"
+                )
+            start = read_start(path, digest["bytes"]) if digest["bytes"] else b""
+            if hashlib.sha256(start).hexdigest() != digest["sha256"]:
+                return (
+                    f"{path} has changed since the newest checkpoint was written - "
+                    "restore it from a copy"
+                )
         read_lines(path)
     except OSError as error:
         return f"{path} cannot be read - {error.strerror} - check its permissions"

@@ -1,4 +1,7 @@
-"""Files written so that a kill or a power cut leaves the old or the new one, and files read as if a stranger had written them."""
+"""Atomic writing of files, and reading of files that may be malicious.
+
+A kill or a power cut leaves the old file or the new one.
+"""
 
 import contextlib
 import hashlib
@@ -13,9 +16,9 @@ from typing import Any, NoReturn
 
 from footlight.errors import StorageFault, UserError
 
-MOST_JSON_BYTES = 64 << 20
-MOST_BYTES = 1 << 30  # of arrays that are read at once, where nothing says how many there should be
-_FOREIGN = (  # first bytes, and what begins like this
+MAX_JSON_BYTES = 64 << 20
+MAX_BYTES = 1 << 30  # of arrays read at once whose size is not known beforehand
+_FOREIGN = (  # first bytes, and the kind of file
     (b"PK\x03\x04", "a zip archive, as PyTorch and Stable-Baselines3 write, which may hold code"),
     (b"\x80\x02", "a pickle, which may hold code"),
     (b"\x80\x03", "a pickle, which may hold code"),
@@ -42,21 +45,21 @@ _ENDINGS = {
 
 
 def user_path(path: str | Path) -> Path:
-    """A path as a user writes it: `~` is the home directory, as in a shell. Raises `UserError` where there is none."""
-    expanded = os.path.expanduser(
-        path
-    )  # which leaves ./~ alone, as a shell does; pathlib would not
+    """Expand `~` in a path as a shell does. Raises `UserError` if there is no such home."""
+    # Unlike pathlib, this leaves ./~ alone, as a shell does.
+    expanded = os.path.expanduser(path)
     if str(expanded).startswith("~"):
         user = Path(path).parts[0]
         raise UserError(
-            f"cannot expand {path} - there is no home directory {user} - write ./{path} for a folder of that name"
+            f"cannot expand {path} - there is no home directory {user} - "
+            f"write ./{path} for a folder of that name"
         )
     found = Path(expanded)
     return found.absolute() if found.parts[:1] and found.parts[0].startswith("~") else found
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those that it lies in, where they are not there. Raises `StorageFault`."""
+    """Create a folder and its parents if they do not exist. Raises `StorageFault`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,9 +69,9 @@ def make_folder(path: Path) -> None:
 
 
 def make_own_folder(path: Path) -> None:
-    """Make a folder in a folder that a stranger may have filled: where there is a link already, it could lead anywhere.
+    """Create a folder inside a run folder that may be from elsewhere.
 
-    Raises `StorageFault`.
+    An existing link could lead anywhere, and is refused. Raises `StorageFault`.
     """
     if path.is_symlink():
         raise StorageFault(f"{path} is a link - a run writes into its own folder only - remove it")
@@ -76,7 +79,7 @@ def make_own_folder(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have a file, or the entries of a folder, reach the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -85,7 +88,7 @@ def flush(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a new file that has reached the disk when this returns, but for its name. Raises `OSError`."""
+    """Write a new file and flush its content, but not its name, to the disk. Raises `OSError`."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -93,10 +96,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a small file as a whole: a reader finds the old one or the new one. Raises `StorageFault`."""
+    """Replace a small file atomically. Raises `StorageFault`."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.unlink(missing_ok=True)  # of a process that was killed
+        temporary.unlink(missing_ok=True)  # left by a process that was killed
         write_bytes(temporary, text.encode())
         temporary.replace(path)
         flush(path.parent)
@@ -104,34 +107,39 @@ def replace_text(path: Path, text: str) -> None:
         raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most `most_bytes`. Links, pipes and devices are not followed or waited for.
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file of at most `max_bytes`.
 
-    Raises `UserError`.
+    Never follows links or blocks on pipes and devices. Raises `UserError`.
     """
     with opened(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > most_bytes:
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
             raise UserError(
-                f"{path} has {size:,} bytes - it should have {most_bytes:,} at most - restore it"
+                f"{path} has {size:,} bytes - it may have at most {max_bytes:,} - restore it"
             )
-        return file.read(most_bytes)
+        return file.read(max_bytes)
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a regular file, or all there are; otherwise `read_file`. Raises `UserError`."""
+    """Like `read_file`, but only the first `count` bytes, or all if there are fewer."""
     with opened(path) as file:
         return file.read(min(count, os.fstat(file.fileno()).st_size))
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """A regular file, to be read. Links, pipes and devices are not followed or waited for. Raises `UserError`."""
+    """Open a regular file for reading.
+
+    Never follows links or blocks on pipes and devices. Raises `UserError`.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             os.close(descriptor)
-            raise UserError(f"{path} is {_kind(mode)} - it should be a file - put the file there")
+            raise UserError(
+                f"{path} is {_kind(mode)} - a regular file is needed - put the file there"
+            )
         with os.fdopen(descriptor, "rb") as file:
             yield file
     except OSError as error:
@@ -141,7 +149,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
             ) from error
         if isinstance(error, FileNotFoundError):
             raise UserError(
-                f"{path} is missing - it belongs to what is read here - restore it"
+                f"{path} is missing - other files here refer to it - restore it"
             ) from error
         raise UserError(
             f"{path} cannot be read - {error.strerror} - check its permissions"
@@ -149,23 +157,26 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def hash_file(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 of a regular file of any size. Raises `UserError`."""
+    """Return size and SHA-256 of a regular file of any size. Raises `UserError`."""
     with opened(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), sha256
 
 
-def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
-    """The object in a file of strict JSON. Raises `UserError` where it is missing, broken, or holds NaN or a key twice."""
-    data = read_file(path, most_bytes)
+def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read the object in a strict JSON file.
+
+    Raises `UserError` if it is missing or invalid, or contains NaN or a duplicate key.
+    """
+    data = read_file(path, max_bytes)
     try:
         return parse_json(data)
     except ValueError as error:
-        raise UserError(f"{path} is broken - {error} - restore it, or run again") from None
+        raise UserError(f"{path} is invalid: {error} - restore it, or run again") from None
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """The object in strict JSON. Raises `ValueError`."""
+    """Parse the object in strict JSON. Raises `ValueError`."""
     try:
         value = json.loads(
             data.decode(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object
@@ -178,7 +189,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def describe_foreign(path: Path) -> str:
-    """What something is that is no folder, in words. Opens nothing that could wait."""
+    """Describe a non-directory for an error message. Never blocks."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -203,7 +214,7 @@ def _kind(mode: int) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("it has a key twice")
+        raise ValueError("it has a duplicate key")
     return value
 
 

@@ -46,7 +46,7 @@ class CheckpointManager:
         step: int,
         groups: Mapping[str, Mapping[str, Array]],
         manifest: Mapping[str, Any],
-        spans: Mapping[str, Mapping[str, checkpoint.Span]],
+        spans: Mapping[str, Mapping[str, checkpoint.RingPosition]],
         best_step: int | None,
     ) -> Path:
         """Write a checkpoint, then the pointers to it; only then remove old checkpoints.

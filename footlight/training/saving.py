@@ -33,7 +33,7 @@ class _HasSpans(Protocol):
     """A buffer with large rings of rows, of which a checkpoint writes what has changed."""
 
     def spans(self) -> Mapping[str, tuple[int, int]]:
-        """Return `checkpoint.Span` by array name."""
+        """Return `checkpoint.RingPosition` by array name."""
 
 
 class Saver:
@@ -80,17 +80,17 @@ class Saver:
         for part in self._parts:
             manifest |= part.state()
         manifest |= {
-            "logs": session.folder.marks(),
+            "logs": session.folder.log_digests(),
             "run": session.run_config,
             "machine": describe_machine(),
         }
         require_held(session.folder.path)
         environments = {**session.environments.arrays(), **self._pending_arrays()}
         groups = {**agent.groups(), "environments": environments}
-        spans: dict[str, checkpoint.Span] = {}
+        spans: dict[str, checkpoint.RingPosition] = {}
         if isinstance(agent.buffer, _HasSpans):
             rings = agent.buffer.spans()
-            spans = {name: checkpoint.Span(*span) for name, span in rings.items()}
+            spans = {name: checkpoint.RingPosition(*span) for name, span in rings.items()}
         best = self._evaluator.best
         best_step = int(best["step"]) if best else None
         self.checkpoints.save(agent.num_steps, groups, manifest, {"buffer": spans}, best_step)
@@ -178,14 +178,14 @@ class Saver:
         """
         session = self.session
         manifest = checkpoint.read_manifest(folder)
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             for part in self._parts:
                 part.restore(manifest)
             self._rollbacks = manifest["rollbacks"]
             marks, self._saved_config = manifest["logs"], manifest["run"]
         self.checkpoints.resume_from(folder)
         self._restore_environments(folder, int(manifest["step"]))
-        for loss in session.folder.cut(marks):
+        for loss in session.folder.truncate(marks):
             session.display.notify(loss)
         session.display.show_returns(last_returns(session.folder.path, MEAN_OF))
 
@@ -196,7 +196,7 @@ class Saver:
             agent.acted = arrays[_PENDING[0]], arrays[_PENDING[1]]
         action = session.pending.action = arrays.get(_PENDING[0])
         steps = announce_replay(arrays, session.display.notify)
-        with checkpoint.fitting(folder):
+        with checkpoint.as_user_error(folder):
             if action is not None and len(action) != session.environments.num_envs:
                 raise ValueError(f"{_PENDING[0]} has {len(action)} rows")
             not_restored = session.environments.restore(arrays)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from footlight.contexts import leaving
+from footlight.contexts import reporting_exit
 from footlight.environments.watchdog import watched
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, quoted
 from footlight.machine import describe_machine, describe_process, device_fault
-from footlight.runs.trackers.follower import followed
+from footlight.runs.trackers.follower import run_trackers
 from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import Hook, MetricsLog, Videos
 from footlight.training.loop import steps
@@ -60,11 +60,11 @@ class Training:
             }
             folder.write_json("machine.json", {**describe_machine(), **facts, **describe_process()})
             both = [session.environments, self.evaluator.environments]
-            tracking = followed(folder.path, options.track, notify)
+            tracking = run_trackers(folder.path, options.track, notify)
             with (
                 watched(both, options.env_timeout),
-                leaving(tracking, "tracking", notify) as self.metrics.after_flush,
-                leaving(session.display, "the display", notify),
+                reporting_exit(tracking, "tracking", notify) as self.metrics.after_flush,
+                reporting_exit(session.display, "the display", notify),
             ):
                 yield
         finally:

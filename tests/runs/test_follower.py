@@ -14,7 +14,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import footlight
-from footlight.runs.trackers.follower import followed
+from footlight.runs.trackers.follower import run_trackers
 from footlight.storage import checkpoint
 
 SMALL: dict[str, Any] = {
@@ -67,11 +67,11 @@ def break_tensorboard(home: Path, monkeypatch: pytest.MonkeyPatch, program: str)
     [
         (
             "raise RuntimeError('no room')",
-            "tensorboard does not take the run - RuntimeError: no room - mend that",
+            "tensorboard did not accept the run - RuntimeError: no room - fix that",
         ),
-        ("import os; os.kill(os.getpid(), 11)", "it was ended by signal 11"),
+        ("import os; os.kill(os.getpid(), 11)", "it was killed by signal 11"),
         ("import os; os._exit(3)", "see "),
-        ("import time; time.sleep(1000)", "it took too long and was ended"),
+        ("import time; time.sleep(1000)", "it took too long and was killed"),
     ],
 )
 def test_a_failing_tracker_leaves_the_training_alone(
@@ -83,9 +83,9 @@ def test_a_failing_tracker_leaves_the_training_alone(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(
-        "footlight.runs.trackers.follower.PATIENCE", 1.0 if "sleep" in program else 60.0
+        "footlight.runs.trackers.follower.FINISH_SECONDS", 1.0 if "sleep" in program else 60.0
     )
-    monkeypatch.setattr("footlight.runs.trackers.follower.MOMENT", 0.1)
+    monkeypatch.setattr("footlight.runs.trackers.follower.QUIET_SECONDS", 0.1)
     monkeypatch.setattr(
         "footlight.instruments.progress.Display.notify", lambda display, text: said.append(text)
     )
@@ -93,7 +93,7 @@ def test_a_failing_tracker_leaves_the_training_alone(
     weights = trained(tmp_path / "run", track="tensorboard")
     assert all(np.array_equal(weights[name], array) for name, array in straight.items())
     assert footlight.Run(tmp_path / "run").result["status"] == "finished"  # type: ignore[index]
-    (last,) = (text for text in said if "fill it in later" in text)
+    (last,) = (text for text in said if "add the rest later" in text)
     assert words in last
     assert last.endswith(f"footlight track {tmp_path / 'run'} --track tensorboard")
     monkeypatch.undo()
@@ -106,15 +106,15 @@ def test_an_early_end_is_said_early_and_once(
 ) -> None:
     said: list[str] = []
     break_tensorboard(tmp_path, monkeypatch, "raise RuntimeError('no room')")
-    with followed(run_folder, ["tensorboard"], said.append) as look_after:
+    with run_trackers(run_folder, ["tensorboard"], said.append) as check:
         waited_until = time.monotonic() + 60
         while not said and time.monotonic() < waited_until:
-            look_after()
+            check()
             time.sleep(0.05)
-        look_after()
+        check()
         (early,) = said
         assert early.startswith("tensorboard has stopped - ")
-        assert early.endswith(" - the training goes on")
+        assert early.endswith(" - the training continues")
     assert len(said) == 2
 
 
@@ -123,16 +123,16 @@ def test_a_follower_that_cannot_be_started_is_no_error(
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with followed(run_folder, ["tensorboard"], said.append) as look_after:
-        look_after()
+    with run_trackers(run_folder, ["tensorboard"], said.append) as check:
+        check()
     assert "No such file or directory: '/nowhere/python'" in said[0]
-    assert "fill it in later" in said[1]
+    assert "add the rest later" in said[1]
 
 
 def test_a_killed_training_is_followed_to_its_last_line(run_folder: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from footlight.runs.trackers.follower import Follower\n"
-        "follower = Follower(Path(sys.argv[1]), 'tensorboard', print); os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from footlight.runs.trackers.follower import TrackerProcess\n"
+        "tracker = TrackerProcess(Path(sys.argv[1]), 'tensorboard', print); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", program, str(run_folder)], check=False, timeout=60
@@ -161,7 +161,7 @@ def wait_until_written(home: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts in /proc")
 def test_starting_and_ending_a_follower_leaves_no_descriptor_open(run_folder: Path) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
-    with followed(
+    with run_trackers(
         run_folder, ["tensorboard"], lambda text: pytest.fail(text) if "fill" in text else None
     ):
         pass

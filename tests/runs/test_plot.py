@@ -18,7 +18,8 @@ from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.instruments import curves
 from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
-from footlight.instruments.plot import plot_runs, step_label
+from footlight.instruments.panels import step_label
+from footlight.instruments.plot import plot_runs
 from footlight.runs.read import read_run
 
 
@@ -431,7 +432,7 @@ def test_refusals(tmp_path: Path) -> None:
         ([empty], {}, "new has nothing to plot"),
         ([run, empty], {}, "new has nothing to plot"),
         ([run, untested], {}, "some have only evaluations, some only training episodes"),
-        (tmp_path / "nothing", {}, "is not a run folder, and holds none"),
+        (tmp_path / "nothing", {}, "is not a run folder and contains none"),
         (tmp_path / "nowhere", {}, "is not a run folder"),
         ([run], {"x": "time"}, "x is 'time' - it must be one of steps, updates, episodes, seconds"),
         ([run], {"x": "seconds"}, "has no seconds"),

@@ -54,7 +54,7 @@ def test_whole_last_line_without_newline_counts(tmp_path: Path) -> None:
 def test_broken_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2, is broken"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2, is invalid"):
         read_lines(path)
 
 
@@ -94,7 +94,7 @@ def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, 
 def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"config\.json is broken"):
+    with pytest.raises(UserError, match=r"config\.json is invalid"):
         read_json(path)
 
 

@@ -135,25 +135,25 @@ def of_logs(points: Points) -> Points:
 
 def test_lines_come_once_and_whole(run_folder: Path) -> None:
     reader = Reader(run_folder)
-    assert [record for log, record in reader.news(ended=False) if log == "episodes"] == EPISODES
-    assert list(reader.news(ended=False)) == []
+    assert [record for log, record in reader.new_rows(ended=False) if log == "episodes"] == EPISODES
+    assert list(reader.new_rows(ended=False)) == []
     with (run_folder / "episodes.jsonl").open("a") as file:
         file.write('{"step": 95, "ret')
         file.flush()
-        assert list(reader.news(ended=False)) == []
+        assert list(reader.new_rows(ended=False)) == []
         file.write('urn": 1.0, "length": 3}\n')
-    assert list(reader.news(ended=False)) == [
+    assert list(reader.new_rows(ended=False)) == [
         ("episodes", {"step": 95, "return": 1.0, "length": 3})
     ]
-    assert [log for log, _ in reader.news(ended=True)] == ["result"]
+    assert [log for log, _ in reader.new_rows(ended=True)] == ["result"]
 
 
 def test_a_broken_line_is_named(run_folder: Path) -> None:
     append(run_folder, {"metrics": [{"step": 1}]})
     with (run_folder / "metrics.jsonl").open("a") as file:
         file.write("{\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 4, is broken"):
-        list(Reader(run_folder).news(ended=False))
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 4, is invalid"):
+        list(Reader(run_folder).new_rows(ended=False))
 
 
 # What is refused
@@ -490,7 +490,7 @@ def test_after_an_online_run_that_was_cut_off_there_is_a_whole_one(
     run_folder: Path, fake: FakeWandb
 ) -> None:
     broken = WandB(run_folder, CONFIG)
-    for log, record in Reader(run_folder).news(ended=False):
+    for log, record in Reader(run_folder).new_rows(ended=False):
         broken.write(log, record)  # and never closed
     track(run_folder, ["wandb"])
     assert fake.episodes == [(record["step"], record["return"]) for record in EPISODES]
@@ -524,7 +524,7 @@ def test_what_a_tracker_stumbles_over_is_said(
     monkeypatch.setattr(fake, "init", refuse)
     with pytest.raises(
         UserError,
-        match="wandb does not take the run - ConnectionError: no route to host - mend that",
+        match="wandb did not accept the run - ConnectionError: no route to host - fix that",
     ) as raised:
         track(run_folder, ["wandb"])
     assert "\n" not in str(raised.value)

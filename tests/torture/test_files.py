@@ -22,6 +22,7 @@ from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.storage import checkpoint
+from footlight.storage.manifest import checksum
 from footlight.trees import tree_items
 
 TRAINED: dict[str, Any] = {
@@ -111,10 +112,7 @@ def test_a_damaged_checkpoint_is_never_a_new_start(
     data[len(data) // 2] ^= 4
     (newest / name).write_bytes(data)
     assert main(["resume", "run"]) == 0
-    assert (
-        "going on with step-000000100, the newest checkpoint that is whole"
-        in capsys.readouterr().out
-    )
+    assert "using step-000000100, the newest intact checkpoint" in capsys.readouterr().out
     assert (
         checkpoint.damage(next(run.glob("checkpoints/damaged-*"))) is not None
     )  # put aside, not lost
@@ -130,7 +128,7 @@ def test_where_none_is_whole_there_is_no_new_start_either(
         (folder / "agent.safetensors").write_bytes(b"")
     before = sorted(str(path) for path in run.rglob("*"))
     assert main(["resume", "run"]) == 2
-    assert f"no other checkpoint of {run.absolute()} is whole" in capsys.readouterr().err
+    assert f"no other checkpoint of {run.absolute()} is intact" in capsys.readouterr().err
     assert sorted(str(path) for path in run.rglob("*") if path.name != ".lock") == [
         path for path in before if ".lock" not in path
     ]
@@ -223,7 +221,7 @@ FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("pipe", os.mkfifo, "a pipe"),
     ("/dev/zero", lambda path: None, "a device"),
     ("weights.safetensors", lambda path: path.write_bytes(b"\0" * 20), "a file, not a folder"),
-    ("empty", Path.mkdir, "contains nothing to load"),
+    ("empty", Path.mkdir, "has nothing to load"),
     ("gone", lambda path: path.symlink_to("nowhere"), "there is no folder"),
 ]
 
@@ -369,9 +367,7 @@ def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """A manifest with another content and the checksum that it should have."""
     manifest = checkpoint.read_manifest(folder)
     change(manifest)
-    (folder / "manifest.json").write_text(
-        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
-    )
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
 
 
 def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
@@ -455,7 +451,7 @@ def test_a_manifest_of_another_form_is_refused_by_all(
     for words in (COMMANDS[0] + ["--steps", "300"], *COMMANDS[1:4], *COMMANDS[6:]):
         assert main(words) == 2, words
         error = capsys.readouterr().err
-        assert "manifest.json is broken - " in error
+        assert "manifest.json is invalid: " in error
         assert len(error.splitlines()) <= 3
 
 
@@ -488,7 +484,7 @@ def test_episodes_of_other_environments_are_refused(
     record = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     forged(folder, lambda manifest: manifest["files"].update({"environments.safetensors": record}))
     assert main(["resume", "run", "--steps", "300", "--quiet"]) == 2
-    assert "does not fit together" in capsys.readouterr().err
+    assert "is inconsistent" in capsys.readouterr().err
 
 
 CONTRADICTIONS = {"algorithm": "sac", "seed": 9, "num_envs": 2, "network": "Mine", "config": {}}

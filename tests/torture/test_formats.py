@@ -12,7 +12,7 @@ import footlight
 from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
-from footlight.storage import checkpoint
+from footlight.storage import checkpoint, manifest
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "data").glob("format-*"))
 
@@ -28,8 +28,7 @@ def archive(
 
 def test_there_is_one_of_each_format() -> None:
     assert [path.name for path in ARCHIVES] == [
-        f"format-{number}"
-        for number in range(checkpoint.FIRST_VERSION, checkpoint.FORMAT_VERSION + 1)
+        f"format-{number}" for number in range(manifest.FIRST_VERSION, manifest.FORMAT_VERSION + 1)
     ]
 
 
@@ -63,15 +62,15 @@ def test_a_format_is_read_through_all_that_came_after_it(
 
         return migrate
 
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", now + 2)
+    monkeypatch.setattr(manifest, "FORMAT_VERSION", now + 2)
     monkeypatch.setattr(
-        checkpoint,
+        manifest,
         "MIGRATIONS",
-        {**checkpoint.MIGRATIONS, now: next_format(now), now + 1: next_format(now + 1)},
+        {**manifest.MIGRATIONS, now: next_format(now), now + 1: next_format(now + 1)},
     )
-    manifest = checkpoint.read_manifest(checkpoint.find(archive))
-    assert manifest["format_version"] == now + 2
-    assert manifest["message"] == "gamma was 0.99"
+    upgraded = checkpoint.read_manifest(checkpoint.find(archive))
+    assert upgraded["format_version"] == now + 2
+    assert upgraded["message"] == "gamma was 0.99"
     assert seen[-2:] == [now, now + 1]
     assert Agent.load(archive).num_steps == 120
 
@@ -82,6 +81,6 @@ def test_formats_that_were_never_released_are_refused(archive: Path) -> None:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "format_version": 1}))
     with pytest.raises(
-        UserError, match="has format 1, of a footlight that was never released - train it again"
+        UserError, match="has format 1, of an unreleased footlight - train the agent again"
     ):
         footlight.load(folder)

@@ -175,7 +175,7 @@ def test_run_folder_that_was_replaced_is_left_alone(
     footlight.train("ddpg", "Pendulum-v1", run_dir="other", **{**DDPG, "seed": 5})
     before = {path: path.read_bytes() for path in Path("other").rglob("*") if path.is_file()}
     monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.01,))
-    with pytest.raises(StorageFault, match="run is not the folder that this training began in"):
+    with pytest.raises(StorageFault, match="run is not the folder in which this training started"):
         footlight.train(
             "ddpg", acting(monkeypatch, 150, replace), run_dir="run", checkpoint_every=100, **DDPG
         )
@@ -231,14 +231,14 @@ def test_resume_marks_run_not_reproducible_when_environment_cannot_be_restored(
 
 def full_disk(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full for so many writes of a checkpoint, from the second on."""
-    write, count = checkpoint.write_bytes, iter(range(1_000_000))
+    write, count = writer.write_bytes, iter(range(1_000_000))
 
     def failing(path: Path, content: bytes) -> None:
         if path.name == "policy.safetensors" and 0 < next(count) <= failures:
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", failing)
+    monkeypatch.setattr(writer, "write_bytes", failing)
 
 
 def test_disk_that_is_full_for_a_while_does_not_end_the_run(
@@ -270,7 +270,7 @@ def test_disk_that_stays_full_ends_the_run_and_keeps_the_newest_checkpoint(
 def test_deleted_run_folder_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.0,))
     source = acting(monkeypatch, 100, lambda: shutil.rmtree("run"))
-    with pytest.raises(StorageFault, match="that this training began in - it was removed"):
+    with pytest.raises(StorageFault, match="in which this training started - it was removed"):
         footlight.train("ddpg", source, run_dir="run", checkpoint_every=50, **DDPG)
     assert not Path("run").exists()
 

@@ -1,4 +1,4 @@
-"""Tuned values: one TOML file per algorithm, one table per environment, applied by default and named when they are."""
+"""Presets: tuned values, one TOML file per algorithm with a table per environment."""
 
 import math
 import tomllib
@@ -25,10 +25,11 @@ def all_presets() -> dict[str, dict[str, Any]]:
 def preset(
     algorithm: str, environment: str, wanted: bool | str = True
 ) -> tuple[str | None, dict[str, Any]]:
-    """Name and values of the preset for this algorithm and environment; (None, {}) without one. "ALE/*" is for all games that
-    have none of their own.
+    """Return name and values of the preset for an algorithm and environment; (None, {}) without one.
 
-    wanted: False for none, or the name of another preset, or of an environment whose preset to take. Raises `UserError`.
+    "ALE/*" applies to all games without a preset of their own.
+    wanted: False for none, or the name of another preset, or of the environment whose preset to use.
+    Raises `UserError`.
     """
     if wanted is False:
         return None, {}
@@ -37,9 +38,10 @@ def preset(
     if isinstance(wanted, str):
         name = wanted if "/" in wanted and wanted in presets else f"{algorithm}/{wanted}"
         if name not in presets or not name.startswith(f"{algorithm}/"):
-            mine = [key for key in presets if key.startswith(f"{algorithm}/")]
+            own = [key for key in presets if key.startswith(f"{algorithm}/")]
             raise UserError(
-                f"unknown preset {wanted!r}{closest(name, mine)} - for {algorithm} there are {', '.join(mine)}"
+                f"unknown preset {wanted!r}{closest(name, own)} - "
+                f"for {algorithm} there are {', '.join(own)}"
             )
     found = (
         name
@@ -52,10 +54,12 @@ def preset(
 def fit_rollout(
     defaults: Mapping[str, Any], tuned: Mapping[str, Any], typed: Mapping[str, Any], num_envs: int
 ) -> dict[str, int]:
-    """n_steps and minibatch_size, where nobody typed them and the preset's do not fit `num_envs` environments.
+    """Adapt n_steps and minibatch_size to `num_envs` unless the user has set them.
 
-    A rollout keeps about as many steps as the preset means, and its minibatches keep their size, or else their number, or else
-    about their size. {} where nothing has to change, or the algorithm has no minibatches. typed: values that are converted.
+    A rollout keeps about as many steps as in the preset, and its minibatches keep their size, or
+    else their number, or else about their size. {} if nothing has to change, or if the algorithm
+    has no minibatches.
+    typed: converted values that the user has set.
     """
     if "n_steps" not in defaults or "minibatch_size" not in defaults:
         return {}
@@ -87,6 +91,6 @@ def fit_rollout(
 
 
 def _nearest_multiple(wanted: float, divisor: int, num_envs: int) -> int:
-    """The number of steps nearest to `wanted` whose product with `num_envs` is a multiple of `divisor`."""
+    """The steps nearest to `wanted` whose product with `num_envs` is a multiple of `divisor`."""
     unit = divisor // math.gcd(divisor, num_envs)
     return unit * max(1, round(wanted / unit))

@@ -1,4 +1,4 @@
-"""TensorBoard: the run folder as event files, written from the start each time."""
+"""TensorBoard: the run folder as event files, written from scratch each time."""
 
 import itertools
 import json
@@ -11,42 +11,42 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from footlight.runs.trackers.track import Record, histograms, scalars
+from footlight.runs.trackers.track import Row, histograms, scalars
 
 
-def open_tracker(folder: Path, config: Record) -> "TensorBoard":
-    """A tracker that writes `folder`/tensorboard anew."""
+def open_tracker(folder: Path, config: Row) -> "TensorBoard":
+    """Return a tracker that writes `folder`/tensorboard from scratch."""
     return TensorBoard(folder / "tensorboard", config)
 
 
 class TensorBoard:
-    """Every number is a point at its environment step, also where several share one. There is no place for films."""
+    """Every number is a point at its environment step. Videos are not written."""
 
-    def __init__(self, home: Path, config: Record) -> None:
-        for path in home.glob("events.out.tfevents.*"):  # ours, of an earlier time
+    def __init__(self, home: Path, config: Row) -> None:
+        for path in home.glob("events.out.tfevents.*"):  # from an earlier session
             path.unlink()
         self._writer = EventFileWriter(str(home))
         self._add(0, _text("config", config))
 
-    def write(self, log: str, record: Record) -> None:
+    def write(self, log: str, row: Row) -> None:
         """See `footlight.runs.trackers.track.Tracker`."""
         if log == "histograms":
             values = [
                 Summary.Value(tag=tag, histo=_histogram(counts, edges))
-                for tag, counts, edges in histograms(record)
+                for tag, counts, edges in histograms(row)
             ]
-            self._add(record["step"], Summary(value=values))
+            self._add(row["step"], Summary(value=values))
         elif log != "videos":
-            numbers = scalars(log, record).items()
+            numbers = scalars(log, row).items()
             self._add(
-                record["step"],
+                row["step"],
                 Summary(value=[Summary.Value(tag=tag, simple_value=x) for tag, x in numbers]),
             )
         if log == "result":
-            self._add(record["step"], _text("result", record))
+            self._add(row["step"], _text("result", row))
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Write all events to the file."""
         self._writer.flush()
 
     def close(self) -> None:
@@ -57,14 +57,13 @@ class TensorBoard:
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
-def _text(tag: str, content: Record) -> Any:
-    return text_pb(
-        tag, "\n".join("    " + line for line in json.dumps(content, indent=2).splitlines())
-    )  # indented: Markdown's code
+def _text(tag: str, content: Row) -> Any:
+    lines = json.dumps(content, indent=2).splitlines()
+    return text_pb(tag, "\n".join("    " + line for line in lines))  # indented: code in Markdown
 
 
 def _histogram(counts: list[int], edges: list[float]) -> Any:
-    """TensorBoard's form; its sums, which only its tooltips show, are those of values in the middle of their bins."""
+    """Convert to TensorBoard's format; its sums take all values to be at their bin's center."""
     middles = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
     total = sum(count * x for count, x in zip(counts, middles, strict=True))
     squares = sum(count * x * x for count, x in zip(counts, middles, strict=True))

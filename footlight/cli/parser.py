@@ -1,0 +1,199 @@
+"""The argparse parsers of all commands but `train`, whose options depend on the algorithm."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from footlight import __version__
+from footlight.errors import UserError
+from footlight.storage.files import user_path
+
+AddCommand = Callable[[str, str], argparse.ArgumentParser]
+
+_POLICY_FOLDER = "run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
+_EPISODE_SEED = "seed of the episodes (default: the run's seed)"
+_MODULE = "module that the environment's id, MODULE:ID, may import; name only one that you trust"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UserError` instead of printing its usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} - see `{self.prog} --help`")
+
+
+def build_parser() -> Parser:
+    """The parser of the whole command line; of `train` it knows the name only."""
+    parser = Parser(
+        prog="footlight", description="Actor-critic reinforcement learning.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"footlight {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+
+    def add_command(name: str, text: str) -> argparse.ArgumentParser:
+        sentence = f"{text[0].upper()}{text[1:]}."
+        added = commands.add_parser(
+            name, help=text.replace("%", "%%"), description=sentence, allow_abbrev=False
+        )
+        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return added
+
+    usage = "footlight train ALGORITHM ENVIRONMENT [--FIELD VALUE ...]"
+    add_command("train", f"train an algorithm on an environment: {usage}")
+    _add_resume(add_command)
+    _add_evaluate(add_command)
+    _add_watch(add_command)
+    _add_plot(add_command)
+    _add_reproduce(add_command)
+    _add_track(add_command)
+    _add_file_commands(add_command)
+    listing = add_command("list", "list algorithms, environments and presets")
+    kinds = ("algorithms", "environments", "presets")
+    listing.add_argument(
+        "kind", nargs="?", choices=kinds, help="list only these (default: algorithms and presets)"
+    )
+    return parser
+
+
+def _add_resume(add_command: AddCommand) -> None:
+    resume = add_command("resume", "resume a stopped run from its newest checkpoint")
+    resume.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    # In this order: a folder after the trackers would be parsed as one of them.
+    resume.usage = "footlight resume RUN_DIR [options]"
+    for option, metavar, text in (
+        ("steps", "N", "environment steps of the whole run (default of all options: unchanged)"),
+        ("threads", "N", "CPU threads; with a different number the resume is not exact"),
+        ("max-time", "SECONDS", "save and stop after this time; none: off"),
+        ("env-timeout", "SECONDS", "time after which an environment counts as hanging; 0: never"),
+        ("on-worker-death", "ACTION", "stop or restart: response to a dead environment process"),
+        ("on-env-fault", "ACTION", "stop or new-episode: response to an environment that fails"),
+    ):
+        resume.add_argument(f"--{option}", metavar=metavar, help=text)
+    resume.add_argument(
+        "--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off"
+    )
+    quiet = "print only errors and, at the end, the run folder"
+    resume.add_argument("--quiet", action="store_true", help=quiet)
+    resume.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+
+
+def _add_evaluate(add_command: AddCommand) -> None:
+    evaluate = add_command("evaluate", "run episodes of a trained policy and print their returns")
+    evaluate.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=_POLICY_FOLDER)
+    evaluate.add_argument(
+        "--episodes", type=_at_least(1), default=20, help="number of episodes (default: 20)"
+    )
+    evaluate.add_argument("--seed", type=_at_least(0), help=_EPISODE_SEED)
+    mode = evaluate.add_mutually_exclusive_group()
+    stochastic = "sample actions (default: as in the evaluations of the run)"
+    mode.add_argument("--stochastic", action="store_true", help=stochastic)
+    mode.add_argument("--deterministic", action="store_true", help="use the mode of the policy")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    evaluate.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+
+
+def _add_watch(add_command: AddCommand) -> None:
+    watch = add_command("watch", "show a trained policy in a window, or record a video")
+    watch.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=_POLICY_FOLDER)
+    watch.add_argument(
+        "--episodes", type=_at_least(1), default=1, help="number of episodes (default: 1)"
+    )
+    watch.add_argument("--seed", type=_at_least(0), help=_EPISODE_SEED)
+    video = "record into FILE.mp4 or FILE.gif; needs no screen"
+    watch.add_argument("--video", type=_path, metavar="FILE", help=video)
+    overlay = "show the critic's value, the observed return and the policy's distribution"
+    watch.add_argument("--overlay", action="store_true", help=overlay)
+    watch.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+
+
+def _add_plot(add_command: AddCommand) -> None:
+    plot = add_command(
+        "plot", "plot learning curves of runs, grouped by what differs in their configuration"
+    )
+    # In this order: a folder after the labels would be parsed as one of them.
+    plot.usage = "footlight plot RUN_DIR [RUN_DIR ...] [options]"
+    run_dirs = "run folder, or folder of runs"
+    plot.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=_path, help=run_dirs)
+    label = "label for each RUN_DIR, or for each group"
+    plot.add_argument("--label", metavar="TEXT", nargs="+", action="extend", help=label)
+    metric = "metric in the run's logs (default: mean_return, or return without evaluations)"
+    plot.add_argument("--metric", metavar="NAME", help=metric)
+    axes = ("steps", "updates", "episodes", "seconds")
+    plot.add_argument("--x", choices=axes, help="horizontal axis (default: steps)")
+    output = ".png, .svg or .pdf (default: curve.png in the run folder, or here for several)"
+    plot.add_argument("--output", type=_path, metavar="FILE", help=output)
+
+
+def _add_reproduce(add_command: AddCommand) -> None:
+    reproduce = add_command("reproduce", "run the episode again in which an environment failed")
+    folder = "folder in RUN_DIR/crash that the error message names"
+    reproduce.add_argument("crash_dir", metavar="CRASH_DIR", type=_path, help=folder)
+    timeout = "time after which the environment counts as hanging (default: 300)"
+    reproduce.add_argument(
+        "--env-timeout", type=_at_least(0), default=300, metavar="SECONDS", help=timeout
+    )
+    reproduce.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+
+
+def _add_track(add_command: AddCommand) -> None:
+    track = add_command(
+        "track", "log a run to TensorBoard or Weights & Biases, or add what is missing there"
+    )
+    # In this order: a folder after the trackers would be parsed as one of them.
+    track.usage = "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"
+    track.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    trackers = "tensorboard, wandb or both"
+    track.add_argument("--track", nargs="+", required=True, metavar="TRACKER", help=trackers)
+    project = "Weights & Biases project (default of all options: as in the run)"
+    track.add_argument("--wandb-project", metavar="NAME", help=project)
+    track.add_argument("--wandb-group", metavar="NAME", help="Weights & Biases group")
+    track.add_argument("--wandb-tags", nargs="+", metavar="TAG", help="Weights & Biases tags")
+    mode = "offline: log to RUN_DIR/wandb, for `wandb sync`"
+    track.add_argument("--wandb-mode", choices=("online", "offline"), help=mode)
+    # Used by the process that a running training starts for each tracker.
+    track.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_file_commands(add_command: AddCommand) -> None:
+    """Add the commands that read the files of a folder and run no environment."""
+    folder = "run folder, checkpoint or saved agent"
+    inspect = add_command(
+        "inspect", "show the content of a run, checkpoint or saved agent without running any of it"
+    )
+    inspect.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=_path)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+    verify = add_command(
+        "verify", "check all files of a run or checkpoint for damage; exit code 0 or 2"
+    )
+    verify.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=_path, help=folder)
+    export = add_command(
+        "export", "export a trained policy to ONNX and compare its actions with the original's"
+    )
+    export.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=folder)
+    output = "output file, overwritten if it exists"
+    export.add_argument("output", metavar="FILE.onnx", type=_path, help=output)
+
+
+def _path(text: str) -> Path:
+    try:
+        return user_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _at_least(low: int) -> Any:
+    """An argparse type: integers of at least `low`."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text} - it must be an integer >= {low}")
+        return value
+
+    return integer

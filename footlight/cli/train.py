@@ -1,0 +1,177 @@
+"""The command `train`, whose options are generated from the dataclasses of options and configs."""
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from footlight.cli.command_line import (
+    add_working_directory,
+    first_words,
+    join_values,
+    require_not_swallowed,
+)
+from footlight.cli.parser import Parser
+from footlight.config.fields import Field, describe_type, describe_value
+from footlight.config.suggestions import closest
+from footlight.errors import UserError
+
+_OPTIONS = {
+    "config": (
+        "FILE.toml",
+        "TOML file with values; the command line overrides it, and it overrides the preset",
+    ),
+    "preset": (
+        "NAME",
+        "use the preset of another environment (default: that of ENVIRONMENT, if there is one)",
+    ),
+    "run_dir": (
+        "DIR",
+        "new folder for the run (default: runs/ENVIRONMENT/ALGORITHM/NNN)",
+    ),
+}
+_ENV_KWARGS = (
+    "keyword arguments of the environment, such as size=5 goal=near: "
+    "numbers, true, false, none or text; saved with the run"
+)
+_LISTS = {
+    "--hidden-sizes": "sizes",
+    "--track": "trackers",
+    "--wandb-tags": "tags",
+    "--env-kwargs": "arguments",
+}
+
+
+def train(arguments: list[str]) -> int:
+    """Train an algorithm, or print the help page that fits the words given so far."""
+    from footlight.algorithms import ALGORITHMS
+
+    asks_for_help = bool({"-h", "--help"} & set(arguments))
+    arguments = join_values(arguments)
+    algorithm, environment = first_words(arguments, ALGORITHMS)
+    if not asks_for_help and algorithm is None:
+        names = ", ".join(ALGORITHMS)
+        raise UserError(f"train needs ALGORITHM and ENVIRONMENT - algorithms are {names}")
+    parser = build_train_parser(algorithm, environment)
+    if not asks_for_help and environment is None:
+        require_not_swallowed(arguments, _LISTS)
+        raise UserError(
+            f"train {algorithm} needs an ENVIRONMENT, such as Pendulum-v1 - "
+            "see `footlight list environments`"
+        )
+    _require_known_options(parser, arguments)
+    try:
+        options = vars(parser.parse_args(arguments))
+    except UserError:
+        require_not_swallowed(arguments, _LISTS)
+        raise
+    return _run(options)
+
+
+def _require_known_options(parser: Parser, arguments: list[str]) -> None:
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in (word.split("=")[0] for word in arguments):
+        if word.startswith("--") and word not in known:
+            hint = closest(word, known)
+            raise UserError(f"unknown option {word}{hint} - see `{parser.prog} --help`")
+
+
+def _run(options: dict[str, Any]) -> int:
+    from footlight import api
+    from footlight.runs.folder import shown
+
+    if ":" in options["environment"]:
+        add_working_directory()
+    preset = options.pop("preset", True)
+    start = Path.cwd()  # an environment may change the working directory
+    run = api.train(preset=False if options.pop("no_preset") else preset, **options)
+    if options["quiet"]:
+        print(shown(run.folder, start, options.get("run_dir")))
+    return 0
+
+
+def build_train_parser(algorithm: str | None, environment: str | None) -> Parser:
+    """The parser of `train`.
+
+    With an algorithm, the fields of its config are among the options, with the values of the preset
+    as defaults.
+    """
+    from footlight.algorithms import ALGORITHMS
+
+    parser = Parser(
+        prog=f"footlight train {algorithm}" if algorithm else "footlight train",
+        description=_describe(algorithm, ALGORITHMS),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawTextHelpFormatter,
+        usage=f"footlight train {algorithm or 'ALGORITHM'} ENVIRONMENT [--FIELD VALUE ...]",
+    )
+    parser.add_argument("algorithm", metavar="ALGORITHM", help=", ".join(ALGORITHMS))
+    environments = (
+        "a Gymnasium id, such as Pendulum-v1, or MODULE:ID if a module of your own registers it"
+    )
+    parser.add_argument("environment", metavar="ENVIRONMENT", help=environments)
+    _add_fields(parser, algorithm, environment or "")
+    _add_other_options(parser)
+    return parser
+
+
+def _describe(algorithm: str | None, algorithms: Mapping[str, str]) -> str:
+    what = (
+        f"{algorithms[algorithm]}."
+        if algorithm is not None and algorithm in algorithms
+        else "With the name of an algorithm, --help also lists its config."
+    )
+    return f"Train an algorithm on an environment. {what}"
+
+
+def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None:
+    """Add the options of a run and the fields of the algorithm's and the environment's configs."""
+    from footlight.algorithms import find
+    from footlight.config.fields import fields
+    from footlight.config.options import Options
+    from footlight.config.presets import preset
+    from footlight.environments.make import config_class
+
+    sections: list[tuple[str, Any]] = [("run", fields(Options))]
+    tuned: dict[str, Any] = {}
+    if algorithm is not None:
+        sections.append((f"config of {algorithm}", fields(find(algorithm).Config)))
+        tuned = preset(algorithm, environment)[1]
+    if (settings := config_class(environment)) is not None:
+        sections.append((f"config of {environment}", fields(settings)))
+    for title, members in sections:
+        group = parser.add_argument_group(title)
+        for field in members.values():
+            _add_field(group, field, tuned.get(field.name, field.default))
+
+
+def _add_field(group: argparse._ArgumentGroup, field: Field, default: Any) -> None:
+    shown = describe_value(default).replace("%", "%%")
+    text = f"{_wrap(field.help)}\n[{describe_type(field.type, field.range)}; default: {shown}]"
+    nargs: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
+    if field.type is bool:
+        nargs = {"nargs": "?", "const": "true"}
+    group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=text, **nargs)
+
+
+def _add_other_options(parser: Parser) -> None:
+    other = parser.add_argument_group("other")
+    for name, (metavar, text) in _OPTIONS.items():
+        other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrap(text))
+    other.add_argument(
+        "--env-kwargs", metavar="KEY=VALUE", nargs="+", action="extend", help=_wrap(_ENV_KWARGS)
+    )
+    quiet = "print only errors and, at the end, the run folder"
+    other.add_argument("--no-preset", action="store_true", default=False, help="use no preset")
+    other.add_argument("--quiet", action="store_true", default=False, help=quiet)
+    debug = "show the traceback of an error"
+    other.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debug)
+
+
+def _wrap(text: str) -> str:
+    """Break text into lines for the right-hand column of a help page."""
+    width = max(40, shutil.get_terminal_size().columns - 26)
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)).replace("%", "%%")
