@@ -15,7 +15,7 @@ from small_runs import DDPG, SMALL, Acting, acting, step_of
 import footlight
 from footlight.errors import DeviceFault, Diverged, StorageFault
 from footlight.learning.agent import Agent
-from footlight.storage import checkpoint
+from footlight.storage import checkpoint, writer
 
 
 @pytest.fixture(autouse=True)
