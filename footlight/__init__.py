@@ -21,7 +21,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError", "Policy", "Run", "StorageFault",
-    "UserError", "evaluate", "load", "plot", "replay", "resume", "train",
+    "UserError", "evaluate", "load", "plot", "reproduce", "resume", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -38,14 +38,14 @@ _HOMES = {
     "Run": "footlight.run",
     "evaluate": "footlight.api",
     "plot": "footlight.api",
-    "replay": "footlight.environments.reproduce",
+    "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
     "train": "footlight.api",
 }
 
 if TYPE_CHECKING:
     from footlight.api import evaluate, plot, resume, train
-    from footlight.environments.reproduce import replay
+    from footlight.environments.reproduce import reproduce
     from footlight.errors import (
         DeviceFault,
         Diverged,

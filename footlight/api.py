@@ -16,7 +16,7 @@ from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
 from footlight.contexts import leaving
 from footlight.environments import reproduce
-from footlight.environments.determinism import inexactness
+from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import (
     EnvironmentLike,
@@ -25,7 +25,7 @@ from footlight.environments.source import (
 )
 from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
-from footlight.environments.watchdog import watched
+from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError, counted, quoted
 from footlight.instruments.progress import Display
@@ -108,7 +108,7 @@ def train(
         instances = Instances(
             source, environments, options, _supervision(options, display), said.append
         )
-        inexact = instances.examine(inexactness)
+        inexact = instances.examine(check_determinism)
         evaluation_env = closing.enter_context(instances.evaluation_env(inexact))
         recorder = instances.recorder(agent)
         environments.reset()
@@ -123,7 +123,7 @@ def train(
         )
         folder.write_json("config.json", record)
         known_as = shown(path, start, run_dir)
-        closing.enter_context(reproduce.kept(path, record, known_as))
+        closing.enter_context(reproduce.save_on_fault(path, record, known_as))
         display.say(
             "\n".join([*update_warnings(agent, options.steps), _header(record, agent), *said])
         )
@@ -238,7 +238,7 @@ def resume(
         )
         for reason in _changes_since(machine, record, run.source):
             training.mark_inexact(reason)
-        closing.enter_context(reproduce.kept(path, now, known_as))
+        closing.enter_context(reproduce.save_on_fault(path, now, known_as))
         training.restore(saved)
         return _go(run, training, known_as)
 
@@ -329,7 +329,7 @@ def _go(run: Run, training: Training, path: Path) -> Run:
             "compile_seconds": round(seconds, 1),
         }
         folder.write_json("machine.json", {**describe_machine(), **agent, **describe_process()})
-        watching = watched(
+        watching = warn_if_hanging(
             [training.environments, training.evaluator.environments], training.options.env_timeout
         )
         following = followed(run.folder, training.options.track, display.say)

@@ -142,7 +142,7 @@ def test_a_run_that_diverges_goes_back_twice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # its instances would count their steps, too
     settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run"}
     run = footlight.train("ddpg", poisoned(2, monkeypatch), **settings)
@@ -191,7 +191,7 @@ def test_what_diverges_goes_back_to_what_is_whole(
 
     source = poisoned(0, monkeypatch)
     monkeypatch.setattr(Poisoned, "step", poison)
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     settings = DDPG | {
         "quiet": False,
         "checkpoint_every": 100,
@@ -570,7 +570,7 @@ def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
     for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
         monkeypatch.setattr(Acting, name, value)
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # its instances would count their steps, too
     return lambda: Acting(gymnasium.make("Pendulum-v1"))
 

@@ -94,11 +94,11 @@ def plot(options: argparse.Namespace) -> int:
     return 0
 
 
-def replay(options: argparse.Namespace) -> int:
+def reproduce(options: argparse.Namespace) -> int:
     """The episode of a fault, once more."""
-    from footlight.environments import reproduce
+    from footlight.environments import reproduce as episodes
 
-    played = reproduce.replay(
+    played = episodes.reproduce(
         options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import
     )
     print(printable(str(played)))
@@ -176,7 +176,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "watch": watch,
     "plot": plot,
-    "replay": replay,
+    "reproduce": reproduce,
     "track": track,
     "inspect": inspect,
     "verify": verify,

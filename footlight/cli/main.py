@@ -216,21 +216,21 @@ def _add_readers(command: Callable[[str, str], argparse.ArgumentParser]) -> None
         metavar="FILE",
         help=".png, .svg or .pdf (default: curve.png in the run's folder, or here)",
     )
-    replay = command("replay", "repeat the episode in which an environment failed")
-    replay.add_argument(
+    reproduce = command("reproduce", "repeat the episode in which an environment failed")
+    reproduce.add_argument(
         "crash_dir",
         metavar="CRASH_DIR",
         type=_path,
         help="the folder in RUN_DIR/crash that the error message named",
     )
-    replay.add_argument(
+    reproduce.add_argument(
         "--env-timeout",
         type=_at_least(0),
         default=300,
         metavar="SECONDS",
         help="after which it counts as hanging (default 300)",
     )
-    replay.add_argument(
+    reproduce.add_argument(
         "--allow-env-import",
         metavar="MODULE",
         help="module that the environment's id, MODULE:ID, may import",

@@ -7,8 +7,7 @@ play the same short episodes, and only where all that comes back is equal may th
 import contextlib
 import copy
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -18,7 +17,9 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from footlight.contexts import close_quietly
 from footlight.environments.attributes import INCOMPARABLE, differ, plain
-from footlight.environments.remake import SingleRow, has_rows
+from footlight.environments.autoreset import has_rows
+from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.remake import SingleRow
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
@@ -36,9 +37,7 @@ from footlight.types import Array
 
 STEPS = 100  # that are compared, of episodes one after the other
 ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
-JUDGED_STEPS = 10  # after which the budget knows what a step takes
 EPISODE_STEPS = 40  # after which the next episode begins
-SECONDS = 10.0  # that a probe may take; see `Budget`
 PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 # Attributes of an object that say nothing about its episodes
@@ -61,37 +60,6 @@ _HISTORY = (
     gymnasium.wrappers.RecordEpisodeStatistics,
     gymnasium.wrappers.vector.RecordEpisodeStatistics,
 )
-
-
-class TooLong(Exception):
-    """The steps that nobody asked for would take longer than the budget."""
-
-
-class Budget:
-    """Seconds for steps that nobody asked for, over after `SECONDS` or as soon as it is clear that they will not suffice.
-
-    What a step takes is judged by the median of the first ones: an environment that compiles something in its first step is
-    no slow one. Environments of less than 20 ms a step are far from the limit, so that no verdict depends on the clock.
-    """
-
-    def __init__(
-        self, steps: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.steps, self.seconds, self._clock = steps, seconds, clock
-        self.taken: list[float] = []
-
-    @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        """Around each step and reset. Raises `TooLong` after it."""
-        before = self._clock()
-        yield
-        self.taken.append(self._clock() - before)
-        enough = len(self.taken) >= JUDGED_STEPS
-        projected = float(np.median(self.taken[:JUDGED_STEPS])) * self.steps if enough else 0.0
-        if (longest := max(sum(self.taken), projected)) > self.seconds:
-            raise TooLong(
-                f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed"
-            )
 
 
 class _Seen(NamedTuple):
@@ -347,15 +315,3 @@ def _borrowed(env: Any) -> Iterator[Any]:
             setattr(layer, name, wrapped)
         for layer, kept in before:
             vars(layer).update(kept)
-
-
-def global_randomness() -> Callable[[], None]:
-    """Put the generators back that all of the process share: what draws from them in the training draws what it would have."""
-    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(pytorch)
-
-    return put_back

@@ -35,7 +35,7 @@ from footlight.storage.files import make_own_folder
 from footlight.storage.manager import Rotation
 from footlight.streams import Streams, derived_seed
 from footlight.training.evaluator import Evaluator
-from footlight.training.instances import announce_replay, judge_replay
+from footlight.training.instances import announce_restoration, check_restoration
 from footlight.training.threads import CrowdWatch
 from footlight.types import Array
 
@@ -438,13 +438,13 @@ class Training:
         if all(name in arrays for name in _ACTED):
             self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
         self._unanswered = arrays.get(_ACTED[0])
-        steps = announce_replay(arrays, self.display.say)
+        steps = announce_restoration(arrays, self.display.say)
         with checkpoint.fitting(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
                 raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
         if (
-            reason := judge_replay(self._other_environment, self.record, bool(astray), steps)
+            reason := check_restoration(self._other_environment, self.record, bool(astray), steps)
         ) is not None:
             self.mark_inexact(reason)
         if astray:

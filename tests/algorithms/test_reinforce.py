@@ -42,7 +42,7 @@ def test_training_learns_from_no_older_policy(
         return update(config, networks, state, batch, noise, is_last)
 
     def noted_after_step(self: Training, step: int) -> None:
-        books.append(self.environments.book)
+        books.append(self.environments.tracker)
         after_step(self, step)
 
     monkeypatch.setattr(reinforce, "explore", noted_explore)
