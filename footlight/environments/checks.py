@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from footlight.environments.episodes import ALL, EpisodeTracker
+from footlight.environments.episodes import ALL, FIX_RESUMABLE, EpisodeTracker, WorkerLost
+from footlight.environments.interface import old_interface
+from footlight.errors import EnvironmentFault, in_words
 from footlight.types import Array
 
 _TEXT = str, bytes
@@ -102,3 +104,28 @@ def as_reward(tracker: EpisodeTracker, env: int, reward: Any) -> float:
     if not abs(number) <= _LARGEST:
         raise tracker.fault(env, f"reward is {number}")
     return number
+
+
+def as_stored_rows(tracker: EpisodeTracker, gathered: Array, dtype: np.dtype[Any]) -> Array:
+    """The observations of all environments in the stored dtype. Raises `EnvironmentFault`."""
+    stored = gathered
+    if gathered.dtype != dtype:
+        with np.errstate(over="ignore"):  # a number too large becomes infinite
+            stored = gathered.astype(dtype)
+    # Checked for all together: checking each would cost as much as its step
+    if dtype.kind == "f" and not all_finite(stored):
+        for env, row in enumerate(stored):
+            tracker.check(env, "observation", row)
+    return stored
+
+
+def fault_of_call(
+    tracker: EpisodeTracker, env: int, method: str, error: BaseException
+) -> EnvironmentFault:
+    """The fault for an exception that `step` or `reset` of an environment raised."""
+    if isinstance(error, WorkerLost):
+        remedy = "look for what ended it, or take on_worker_death restart; the state is saved"
+        return tracker.fault(env, str(error), remedy)
+    if (violation := old_interface(method, error)) is not None:
+        return tracker.fault(env, *violation.args)
+    return tracker.fault(env, f"{method} raised {in_words(error)}", FIX_RESUMABLE)

@@ -1,10 +1,12 @@
 """The actions of current episodes: all it takes to put a deterministic environment back."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from footlight.environments.checks import all_finite
+from footlight.environments.episodes import FailedEpisode
 from footlight.types import Array
 
 _PREFIX = "actions."
@@ -36,7 +38,8 @@ class ActionHistory:
     An episode may never end, so an action must cost little memory.
     """
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, dtype: Any) -> None:
+        self._dtype = dtype
         self._bytes = [bytearray() for _ in range(num_envs)]
         self._row = np.zeros(0)  # has the dtype and shape of an action
 
@@ -63,6 +66,17 @@ class ActionHistory:
     def of(self, env: int) -> Array:
         """The actions of the current episode [steps, ...], without that of the current step."""
         return np.frombuffer(bytes(self._bytes[env]), self._row.dtype).reshape(-1, *self._row.shape)
+
+    def attach_to(self, episode: FailedEpisode | None, shape: tuple[int, ...]) -> None:
+        """Add all actions of a failed episode to it, so that it can be reproduced."""
+        if episode is None or episode.env is None:
+            return
+        if episode.action is None:  # the reset failed
+            episode.actions = np.empty((0, *shape), self._dtype)
+            return
+        episode.actions = np.array(episode.action)[None]
+        if not self.is_empty(episode.env):
+            episode.actions = np.concatenate([self.of(episode.env), episode.actions])
 
     def snapshot(self) -> list[bytearray]:
         """A copy for `restore`."""

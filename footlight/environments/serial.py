@@ -12,22 +12,26 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.environments.checks import all_finite, as_observation, as_reward, as_stored
+from footlight.environments.checks import (
+    as_observation,
+    as_reward,
+    as_stored,
+    as_stored_rows,
+    fault_of_call,
+)
 from footlight.environments.episodes import (
-    FIX_RESUMABLE,
     LIFE_LOST,
     MAX_FAULTS,
     Episode,
     EpisodeTracker,
-    WorkerLost,
     without_failed_step,
 )
 from footlight.environments.history import ActionHistory, saved_actions
-from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
+from footlight.environments.interface import as_flag, reset_answer, step_answer
 from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError, in_words
+from footlight.errors import EnvironmentFault, UserError
 from footlight.signals import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
 
@@ -61,7 +65,7 @@ class SerialEnvironments:
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row: dict[int, int] = {}  # by environment, since its last step
         self._scalar = np.dtype(self.action_space.dtype).type
-        self._history = ActionHistory(self.num_envs)
+        self._history = ActionHistory(self.num_envs, self.action_space.dtype)
 
     def reset(self) -> Array:
         """Begin an episode in each environment and return the observations [E, ...]."""
@@ -109,7 +113,7 @@ class SerialEnvironments:
             if ended:
                 self._restart(ended, terminated)
         except EnvironmentFault as fault:
-            self._attach_actions(fault)
+            self._history.attach_to(fault.episode, self.spaces.action.shape)
             # A checkpoint must hold the state before the fault
             self.observation, self.finished, self.failed = before, [], []
             tracker.restore(snapshot)
@@ -121,19 +125,6 @@ class SerialEnvironments:
         return Transition(
             before, action, reward.astype(np.float32), successor, terminated, truncated, valid
         )
-
-    def _attach_actions(self, fault: EnvironmentFault) -> None:
-        """Add to a fault all actions of its episode, so that it can be reproduced."""
-        episode = fault.episode
-        if episode is None or episode.env is None:
-            return
-        if episode.action is None:
-            episode.actions = np.empty((0, *self.spaces.action.shape), self.action_space.dtype)
-        else:
-            episode.actions = np.array(episode.action)[None]
-            if not self._history.is_empty(episode.env):
-                before = self._history.of(episode.env)
-                episode.actions = np.concatenate([before, episode.actions])
 
     def _restart(self, ended: list[int], terminated: Array) -> None:
         self.finished = self.tracker.finish_all(np.array(ended), terminated)
@@ -167,7 +158,7 @@ class SerialEnvironments:
             what = f"{fault.episode.what}; that was the {count}th fault in a row"
             raise self.tracker.fault(env, what) from fault.__cause__
         self._faults_in_a_row[env] = count
-        self._attach_actions(fault)
+        self._history.attach_to(fault.episode, self.spaces.action.shape)
         self.on_fault(fault)
         self.revive(env)
 
@@ -201,19 +192,13 @@ class SerialEnvironments:
                 ended.append(env)
             elif life_lost:
                 terminated[env] = True
-        return self._stored(gathered), reward, terminated, truncated, ended
-
-    def _stored(self, gathered: Array) -> Array:
-        """Observations of a step in the stored dtype. Raises `EnvironmentFault` for NaN."""
-        successor = gathered
-        if gathered.dtype != self._dtype:
-            with np.errstate(over="ignore"):  # a number too large becomes infinite
-                successor = gathered.astype(self._dtype)
-        # Checked for all together: checking each would cost as much as its step
-        if self._dtype.kind == "f" and not all_finite(successor):
-            for env in range(self.num_envs):
-                self.tracker.check(env, "observation", successor[env])
-        return successor
+        return (
+            as_stored_rows(self.tracker, gathered, self._dtype),
+            reward,
+            terminated,
+            truncated,
+            ended,
+        )
 
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
         self.tracker.called = env
@@ -231,17 +216,9 @@ class SerialEnvironments:
         except BaseException as error:  # SystemExit included, which would end the program
             if is_interruption(error):
                 raise
-            raise self._failed(env, "step", error) from error
+            raise fault_of_call(self.tracker, env, "step", error) from error
         finally:
             self.tracker.called = None
-
-    def _failed(self, env: int, method: str, error: BaseException) -> EnvironmentFault:
-        if isinstance(error, WorkerLost):
-            remedy = "look for what ended it, or take on_worker_death restart; the state is saved"
-            return self.tracker.fault(env, str(error), remedy)
-        if (slip := old_interface(method, error)) is not None:
-            return self.tracker.fault(env, *slip.args)
-        return self.tracker.fault(env, f"{method} raised {in_words(error)}", FIX_RESUMABLE)
 
     def given(self, action: Array) -> Any:
         """A copy of an action with the dtype and shape of `action_space.sample()`."""
@@ -255,7 +232,7 @@ class SerialEnvironments:
         except BaseException as error:
             if is_interruption(error):
                 raise
-            raise self._failed(env, "reset", error) from error
+            raise fault_of_call(self.tracker, env, "reset", error) from error
         finally:
             self.tracker.called = None
         return as_observation(self.tracker, env, observation, self._shape, self._dtype)
@@ -321,7 +298,7 @@ class SerialEnvironments:
                     self.tracker, env, observed, self._shape, self._dtype
                 )
             except EnvironmentFault as fault:
-                self._attach_actions(fault)
+                self._history.attach_to(fault.episode, self.spaces.action.shape)
                 raise
             self._history.append_one(env, action)
             if terminated or truncated:

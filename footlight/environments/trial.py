@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from footlight.contexts import close_quietly
-from footlight.environments.attributes import INCOMPARABLE, differ, plain
+from footlight.environments.attributes import differ
 from footlight.environments.autoreset import has_rows
 from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
-from footlight.environments.remake import SingleRow
+from footlight.environments.layers import layer_attributes, same_items
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
@@ -40,22 +40,6 @@ ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
 EPISODE_STEPS = 40  # after which the next episode begins
 PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
-# Attributes of an object that say nothing about its episodes
-_STATES = {
-    *("render_mode", "metadata", "_metadata", "isopen", "closed"),
-    *(
-        "spec",
-        "_cached_spec",
-        "_saved_kwargs",
-        "_ezpickle_args",
-        "_ezpickle_kwargs",
-    ),  # how it was made, as its copy was
-}
-_TRANSPARENT = (
-    SingleRow,
-    gymnasium.wrappers.common.PassiveEnvChecker,
-    gymnasium.wrappers.common.OrderEnforcing,
-)
 _HISTORY = (
     gymnasium.wrappers.RecordEpisodeStatistics,
     gymnasium.wrappers.vector.RecordEpisodeStatistics,
@@ -91,7 +75,7 @@ def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -
                 other = rows
                 closing.callback(close_quietly, other)
             given = closing.enter_context(_borrowed(instance))
-            fresh = _attributes(other)
+            fresh = layer_attributes(other)
             return (
                 _different_spaces(instance, other)
                 or _different_statistics(given, other)
@@ -231,9 +215,9 @@ def _different_settings(
 
     Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
     """
-    settings = [_same_items(*pair) for pair in zip(fresh, _attributes(other), strict=True)]
+    settings = [same_items(*pair) for pair in zip(fresh, layer_attributes(other), strict=True)]
     for row in range(source.fixed_num_envs or 1):
-        mine = _attributes(given, row)
+        mine = layer_attributes(given, row)
         if [layer["class"] for layer in mine] != [layer["class"] for layer in settings]:
             continue  # such as rows in processes, which cannot be looked into
         for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
@@ -242,7 +226,7 @@ def _different_settings(
                     with contextlib.ExitStack() as closing:
                         third = source.make_another()
                         closing.callback(close_quietly, third)
-                        if _attributes(third)[number].get(name) == value:
+                        if layer_attributes(third)[number].get(name) == value:
                             values = f" ({value!r:.40} in place of {has[name]!r:.40})"
                             values = (
                                 ""
@@ -251,38 +235,6 @@ def _different_settings(
                             )
                             return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
     return None
-
-
-def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
-    """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
-    layers = [
-        layer
-        for layer in chain(env, row)
-        if not isinstance(layer, _TRANSPARENT)
-        and not isinstance(layer, SyncVectorEnv | AsyncVectorEnv)
-    ]
-    found = []
-    for layer in layers:
-        rows = layer.num_envs if isinstance(layer, VectorEnv) else None
-        values = {
-            name: plain(value)
-            for name, value in getattr(layer, "__dict__", {}).items()
-            if name not in _STATES and not _has_rows(value, rows)
-        }
-        found.append(
-            {"class": type(layer).__name__}
-            | {name: value for name, value in values.items() if value is not INCOMPARABLE}
-        )
-    return found
-
-
-def _has_rows(value: Any, rows: int | None) -> bool:
-    """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
-    return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
-
-
-def _same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in one.items() if name in other and other[name] == value}
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from footlight.environments.checks import as_observation
+from footlight.environments.checks import as_observation, fault_of_call
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.remote import Make, RemoteEnv, close_all
 from footlight.environments.remote import Supervision as Supervision
@@ -100,7 +100,7 @@ class AsyncEnvironments(SerialEnvironments):
             for action in () if self._history.is_empty(env) else self._history.of(env):
                 observed, *_ = self.remote[env].step(self.given(action))
         except RemoteError as error:
-            raise self._failed(env, "rerun in a new process, it", error) from error
+            raise fault_of_call(self.tracker, env, "rerun in a new process, it", error) from error
         observation = as_observation(self.tracker, env, observed, self._shape, self._dtype)
         if not np.array_equal(observation, self.observation[env]):
             what = "its process was lost, and its episode came out differently in a new one"
