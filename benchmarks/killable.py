@@ -225,7 +225,7 @@ def _new_episodes(happened: Callable[[], None]) -> None:
     from footlight.environments.vector import VectorEnvironments
 
     def restore(self: Any, arrays: dict[str, np.ndarray]) -> list[int]:
-        self.book.index[:] = arrays["episode.index"]
+        self.tracker.index[:] = arrays["episode.index"]
         self.reset()
         happened()
         return []

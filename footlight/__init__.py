@@ -22,7 +22,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError", "Policy", "Run", "StorageFault",
-    "UserError", "evaluate", "load", "make_environments", "plot", "replay", "resume", "steps",
+    "UserError", "evaluate", "load", "make_environments", "plot", "reproduce", "resume", "steps",
     "train",
 ]  # fmt: skip
 
@@ -41,7 +41,7 @@ _HOMES = {
     "evaluate": "footlight.api",
     "make_environments": "footlight.api",
     "plot": "footlight.api",
-    "replay": "footlight.environments.reproduce",
+    "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
     "steps": "footlight.training.loop",
     "train": "footlight.api",
@@ -49,7 +49,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from footlight.api import evaluate, make_environments, plot, resume, train
-    from footlight.environments.reproduce import replay
+    from footlight.environments.reproduce import reproduce
     from footlight.errors import (
         DeviceFault,
         Diverged,

@@ -14,7 +14,7 @@ from footlight.config.fields import build
 from footlight.config.options import Options
 from footlight.contexts import closing
 from footlight.environments import reproduce
-from footlight.environments.determinism import inexactness
+from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.spaces import require_actions
@@ -88,7 +88,7 @@ def train(
             agent = _make_agent(algorithm, environments, options, fields, network, display)
         supervision = _supervision(options, display)
         instances = Instances(source, environments, options, supervision, notices.append)
-        reason = instances.examine(inexactness)
+        reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
         environments.reset()
@@ -99,7 +99,7 @@ def train(
         ) | instances.record  # fmt: skip
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
-        stack.enter_context(reproduce.kept(folder.path, run_config, known_as))
+        stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         warnings = update_warnings(agent, options.steps)
         display.notify("\n".join([*warnings, header(run_config, agent), *notices]))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
@@ -167,7 +167,7 @@ def resume(
         display.notify("\n".join([f"resuming {run_dir} at step {at:,}", *notices]))
         for reason in resuming.changes_since(machine, recorded, source):
             session.mark_not_reproducible(reason)
-        stack.enter_context(reproduce.kept(path, run_config, known_as))
+        stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)
         with training.started(known_as):
             training.run()

@@ -6,7 +6,6 @@ bug in footlight (exit code 1).
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,12 @@ class UserError(FootlightError, ValueError):
     exit_code = 2
 
 
-@dataclass
-class FailedEpisode:
-    """The episode in which an environment failed: what it takes to play it again."""
-
-    what: str  # went wrong
-    stream: str  # of its seed: "episode" in training
-    env: int | None  # None: which of the environments it was is not known
-    index: int
-    seed: int | None  # it began with; None: a vector environment chose that by itself
-    step: int  # that failed; 0 is the reset
-    action: Any = None  # of that step
-    # Array [step, *action shape] of the whole episode with the failing action; None: not known
-    actions: Any = None
-
-
 class EnvironmentFault(FootlightError):
     """The environment or its worker failed during a run; the state before that is saved."""
 
     exit_code = 3
-    episode: FailedEpisode | None = None
+    episode: Any = None
+    """`footlight.environments.episodes.FailedEpisode`; None if the fault was outside of one."""
 
 
 class DeviceFault(FootlightError):

@@ -11,7 +11,12 @@ import gymnasium
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
-from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, announcement, inexactness
+from footlight.environments.determinism import (
+    DIFFERENT,
+    NOT_COMPARED,
+    announcement,
+    check_determinism,
+)
 from footlight.environments.make import require_allowed
 from footlight.environments.naming import name_of_instance
 from footlight.environments.serial import SerialEnvironments
@@ -137,7 +142,7 @@ class Run:
             reason = why_different(source, config["seed"])
         if reason is None and differed:
             with closing(source.make(Wanted(config["seed"]))) as made:
-                verdict = inexactness(source, made, config["seed"])
+                verdict = check_determinism(source, made, config["seed"])
             reason = verdict if verdict is not None and verdict.startswith(DIFFERENT) else None
         if reason is not None:
             remedy = "use footlight.Run(folder, environment=function) with a function that creates the same one on each call"

@@ -40,6 +40,6 @@ def acting(monkeypatch: pytest.MonkeyPatch, at: int, what: Any) -> Any:
     for name, value in (("at", at), ("what", staticmethod(what)), ("count", 0)):
         monkeypatch.setattr(Acting, name, value)
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # its instances would count their steps, too
     return lambda: Acting(gymnasium.make("Pendulum-v1"))

@@ -16,8 +16,9 @@ from safetensors.numpy import load_file, save_file
 import footlight
 from footlight.cli.main import main
 from footlight.environments import reproduce
+from footlight.environments.episodes import FailedEpisode
 from footlight.environments.make import make
-from footlight.errors import EnvironmentFault, FailedEpisode, UserError
+from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 
 SMALL: dict[str, Any] = {
@@ -32,7 +33,7 @@ CRASH = Path("run/crash/env-0-episode-0")
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("footlight.environments.workers.CLOSING_SECONDS", 0.5)
+    monkeypatch.setattr("footlight.environments.remote.CLOSING_SECONDS", 0.5)
 
 
 def train(name: str, **fields: Any) -> EnvironmentFault:
@@ -75,7 +76,7 @@ def test_every_fault_names_all_five_things_and_is_seen_again(
     )
     assert np.array2string(actions[-1], precision=6) in message
     assert KINDS[kind][0] in message
-    assert message.splitlines()[1] == f"see it again: footlight replay {CRASH}"
+    assert message.splitlines()[1] == f"see it again: footlight reproduce {CRASH}"
     assert (
         message.splitlines()[2]
         == "continue without this episode: footlight resume run --on-env-fault new-episode"
@@ -108,7 +109,7 @@ def test_actions_are_those_of_the_episode_to_the_bit() -> None:
             taken.append(action)
             return super().step(action)
 
-    played = footlight.replay(CRASH, Noting())
+    played = footlight.reproduce(CRASH, Noting())
     assert (played.steps, played.fault) == (4, None)
     assert str(played) == "played 4 steps, and nothing happened"
     assert (np.array(taken).tobytes(), taken[0].dtype) == (actions.tobytes(), actions.dtype)
@@ -170,9 +171,9 @@ def test_a_python_object_is_given_again(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(EnvironmentFault):
         footlight.train("a2c", broken, run_dir="run", **SMALL)
     assert main(["reproduce", str(CRASH)]) == 2
-    assert "use footlight.replay(path, environment=...)" in capsys.readouterr().err
+    assert "use footlight.reproduce(path, environment=...)" in capsys.readouterr().err
     for environment in (broken, broken()):
-        played = footlight.replay(CRASH, environment)
+        played = footlight.reproduce(CRASH, environment)
         assert (played.steps, played.actions) == (4, 4)
         assert "the joint broke" in str(played)
 
@@ -185,13 +186,13 @@ def test_one_that_ends_earlier_or_fails_elsewhere_is_told_apart() -> None:
             observation, reward, *_ = super().step(action)
             return observation, reward, self.steps == 2, False, {}
 
-    assert str(footlight.replay(CRASH, Short())) == (
+    assert str(footlight.reproduce(CRASH, Short())) == (
         "played 2 steps, where the episode ended (4 were recorded), and nothing happened"
     )
     words = (
         "a fault happened (it was at step 4) at step 3: step raised RuntimeError: the joint broke"
     )
-    assert str(footlight.replay(CRASH, faulty.Faulty(faulty.raises, 3))) == words
+    assert str(footlight.reproduce(CRASH, faulty.Faulty(faulty.raises, 3))) == words
 
 
 def test_where_nothing_can_be_written_the_fault_stays_what_it_is(
@@ -203,7 +204,7 @@ def test_where_nothing_can_be_written_the_fault_stays_what_it_is(
     monkeypatch.setattr(reproduce, "save_file", full)
     message = str(train("Raises-v0"))
     assert "the joint broke" in message
-    assert "footlight replay" not in message
+    assert "footlight reproduce" not in message
 
 
 def test_a_vector_environment_leaves_what_is_known() -> None:
@@ -219,7 +220,7 @@ def test_a_vector_environment_leaves_what_is_known() -> None:
     with pytest.raises(
         UserError, match="episodes of a vector environment do not begin with seeds of their own"
     ):
-        footlight.replay("run/crash/all-episode-0", faulty.Walk)
+        footlight.reproduce("run/crash/all-episode-0", faulty.Walk)
 
 
 def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
@@ -229,8 +230,8 @@ def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
         Path("run/config.json").unlink()
         return faulty.raises(given)
 
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
-    with pytest.raises(EnvironmentFault, match="footlight replay run/crash/env-0-episode-0"):
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
+    with pytest.raises(EnvironmentFault, match="footlight reproduce run/crash/env-0-episode-0"):
         footlight.train("a2c", lambda: faulty.Faulty(losing), run_dir="run", **SMALL)
 
 
@@ -256,7 +257,7 @@ def test_a_folder_that_cannot_be_used_is_refused(change: dict[str, Any], words: 
     record = json.loads((CRASH / "fault.json").read_text())
     (CRASH / "fault.json").write_text(json.dumps(record | change))
     with pytest.raises(UserError, match=words):
-        footlight.replay(CRASH)
+        footlight.reproduce(CRASH)
 
 
 def test_actions_that_are_none_are_refused() -> None:
@@ -264,12 +265,12 @@ def test_actions_that_are_none_are_refused() -> None:
     for content in (b"", b"\x80\x04N."):
         (CRASH / "actions.safetensors").write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):
-            footlight.replay(CRASH)
+            footlight.reproduce(CRASH)
     save_file({"other": np.zeros(3)}, CRASH / "actions.safetensors")
     with pytest.raises(UserError, match="cannot be read"):
-        footlight.replay(CRASH)
+        footlight.reproduce(CRASH)
     with pytest.raises(UserError, match="missing"):
-        footlight.replay("elsewhere")
+        footlight.reproduce("elsewhere")
 
 
 def test_the_name_of_a_folder_is_that_of_its_episode() -> None:
@@ -312,7 +313,7 @@ def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # whose instances live through more
     fields = (
         SMALL
@@ -396,7 +397,7 @@ def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str,
         len(list(Path("whole/crash").iterdir())) == whole.result["env_faults"] <= reproduce.MAX_KEPT
     )
     assert (
-        reproduce.replay(next(iter(sorted(Path("whole/crash").glob("env-*")))), Sticks).fault
+        reproduce.reproduce(next(iter(sorted(Path("whole/crash").glob("env-*")))), Sticks).fault
         is not None
     )
 
@@ -469,7 +470,7 @@ class NeverAgain(Broken):
 def test_a_hundred_faults_in_a_row_end_the_run(
     source: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     monkeypatch.setattr(reproduce, "MAX_KEPT", 5)
     said: list[str] = []
     monkeypatch.setattr(

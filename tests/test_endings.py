@@ -125,7 +125,7 @@ def test_an_environment_that_ends_the_program_is_a_fault(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     assert (
         main(
             [
@@ -155,7 +155,7 @@ def test_an_environment_that_ends_the_program_is_a_fault(
 def test_a_reset_that_ends_the_program_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     assert (
         main(
             [

@@ -19,7 +19,7 @@ from footlight.environments import determinism
 from footlight.environments.wrappers import read_statistics, statistics_of
 from footlight.errors import UserError
 from footlight.storage import checkpoint
-from footlight.training.instances import announce_replay, judge_replay
+from footlight.training.instances import announce_restoration, check_restoration
 
 FAST: dict[str, Any] = {
     "steps": 60, "hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "buffer_size": 100, "compile": "off", "threads": 1,
@@ -397,14 +397,15 @@ def test_few_steps_do_not_show_that_an_environment_is_the_same(
     name: str | None, is_astray: bool, steps: int, verdict: str | None
 ) -> None:
     assert (
-        judge_replay(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps) == verdict
+        check_restoration(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps)
+        == verdict
     )
 
 
 def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
     record = {"environment": "Walk", "resume": "nondeterministic: ..."}
     assert (
-        judge_replay("Other", record, True, 100)
+        check_restoration("Other", record, True, 100)
         == "resumed in Other, which is not known to be Walk"
     )
 
@@ -417,5 +418,5 @@ def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
         "actions.1": np.zeros((steps - 5_000, 1)),
         "observation": np.zeros((2, 3)),
     }
-    assert announce_replay(arrays, lines.append) == steps
+    assert announce_restoration(arrays, lines.append) == steps
     assert [line[: len("replaying 5,001 steps")] for line in lines] == said

@@ -96,9 +96,9 @@ def plot(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Run the episode again in which an environment failed."""
-    from footlight.environments import reproduce as crashes
+    from footlight.environments import reproduce as episodes
 
-    outcome = crashes.replay(
+    outcome = episodes.reproduce(
         options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import
     )
     print(printable(str(outcome)))

@@ -14,12 +14,13 @@ from itertools import zip_longest
 import numpy as np
 
 from footlight.contexts import close_quietly
+from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
-from footlight.environments.trial import PLAY_SECONDS, SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.trial import PLAY_SECONDS
 from footlight.environments.trial import STEPS as TRIAL_STEPS
 from footlight.environments.vector import VectorEnvironments
-from footlight.environments.watchdog import watched
+from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import freeze_statistics
 from footlight.errors import EnvironmentFault, UserError
@@ -29,14 +30,14 @@ from footlight.types import Array
 STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
 STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it is asked again
 ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
-MOST_STEPS = 4 * STEPS  # where two instances differ, and both play again
-LEFT_OUT = "unknown: the start-up probe was left out (probe off)"
+MAX_STEPS = 4 * STEPS  # where two instances differ, and both play again
+NOT_PROBED = "unknown: the start-up probe was left out (probe off)"
 NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
 """How the verdict begins where each instance repeats its own episodes, and another one plays others."""
 
 
-def inexactness(
+def check_determinism(
     environment: EnvironmentLike | EnvironmentSource,
     environments: Environments,
     seed: int,
@@ -64,7 +65,7 @@ def inexactness(
             )
             if used.envs[0].unwrapped is fresh.envs[0].unwrapped:
                 return "there is only one instance of the environment"
-            closing.enter_context(watched([used, fresh], supervision.timeout))
+            closing.enter_context(warn_if_hanging([used, fresh], supervision.timeout))
             return _compared(used, fresh, actions)
         except TooLong as long:
             return f"unknown: the start-up probe was stopped: {long}"
@@ -82,7 +83,7 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
     if source.is_simulation:
         return None
     if not source.is_object:
-        where = f"in 2 further instances of {name} ({MOST_STEPS} if they differ)"
+        where = f"in 2 further instances of {name} ({MAX_STEPS} if they differ)"
         text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
     else:
         given = f"up to {TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
@@ -90,7 +91,7 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
             text = f"comparison with a copy: {given} and {TRIAL_STEPS} in a copy, at most {3 * PLAY_SECONDS:.0f} s"
         else:  # the third play of a trial is only needed where the copy differs, and then there is no probe
             seconds = 2 * PLAY_SECONDS + SECONDS
-            text = f"start-up probe: {given} and {TRIAL_STEPS + MOST_STEPS} in copies of it, at most {seconds:.0f} s"
+            text = f"start-up probe: {given} and {TRIAL_STEPS + MAX_STEPS} in copies of it, at most {seconds:.0f} s"
     return text if is_resumed else f"{text}; probe off leaves it out"
 
 
@@ -155,7 +156,7 @@ def _play(
     with budget.step():
         seen = [(0, environments.reset().tobytes())]
     for action in actions:
-        step = int(environments.book.length[0]) + 1
+        step = int(environments.tracker.length[0]) + 1
         with budget.step():
             transition = environments.step(action)
         parts = (

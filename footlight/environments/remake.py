@@ -11,9 +11,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
+from footlight.environments.autoreset import has_rows
 from footlight.environments.naming import name_of_function
 from footlight.environments.user_function import make_env
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
@@ -66,11 +67,6 @@ def remake_row(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Mak
 def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
     """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
     return None if has_rows(source) else _wrapped(source, _base(source, num_envs, None), num_envs)
-
-
-def has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
-    """Whether it is one of Gymnasium's vector environments made of single environments."""
-    return isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
 
 
 def _row(base: Any, render_mode: str | None) -> Make:

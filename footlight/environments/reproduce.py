@@ -1,4 +1,4 @@
-"""What an environment that failed leaves behind, and the same episode once more: `footlight replay CRASH_DIR`.
+"""What an environment that failed leaves behind, and the same episode once more: `footlight reproduce CRASH_DIR`.
 
 A folder holds `fault.json` (which environment, the seed of the episode, the step, the message) and `actions.safetensors` (all
 actions of the episode, the failing one included). Both are data: reading them runs nothing but the environment that they name.
@@ -18,13 +18,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from footlight.contexts import closing
-from footlight.environments.episodes import EpisodeBook
+from footlight.environments.episodes import EpisodeTracker, FailedEpisode
 from footlight.environments.make import require_allowed
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
-from footlight.environments.watchdog import watched
+from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError, counted
+from footlight.errors import EnvironmentFault, StorageFault, UserError, counted
 from footlight.storage import schemas
 from footlight.storage.files import (
     MAX_BYTES,
@@ -49,7 +49,7 @@ SETTINGS = (
 
 
 @contextlib.contextmanager
-def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
+def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
     """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
 
     config: the content of the run's `config.json`. known_as: the folder as messages name it.
@@ -59,10 +59,10 @@ def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[N
     try:
         yield
     except EnvironmentFault as fault:
-        folder = keep(fault, run_dir, config)
+        folder = save_episode(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
             fault.args = (
-                f"{fault}\nsee it again: footlight replay {shlex.quote(str(known_as / 'crash' / folder.name))}",
+                f"{fault}\nsee it again: footlight reproduce {shlex.quote(str(known_as / 'crash' / folder.name))}",
             )
         if config.get("on_env_fault") != "new-episode":
             command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
@@ -70,7 +70,7 @@ def kept(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[N
         raise
 
 
-def keep(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
+def save_episode(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
     """Write the episode of a fault into a folder in `run_dir`/crash. Return it; None without an episode or on failure."""
     if fault.episode is None:
         return None
@@ -97,7 +97,7 @@ class SurvivedFaults:
         self.count += 1
         where = None
         if self.count <= MAX_KEPT:
-            where = keep(fault, self._run_dir, self._config)
+            where = save_episode(fault, self._run_dir, self._config)
         if self.count <= MAX_KEPT or self.count % SAY_EVERY == 0:
             what = str(fault).rpartition(" - ")[0]
             kept_in = f"crash/{where.name}" if where else "not kept"
@@ -132,7 +132,7 @@ def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[s
 
 
 @dataclass(frozen=True)
-class Replay:
+class Reproduction:
     """What happened when the episode of a fault was played again."""
 
     steps: int
@@ -158,13 +158,13 @@ class Replay:
         return f"played {counted(self.steps, 'step')}{end}, and nothing happened"
 
 
-def replay(
+def reproduce(
     path: str | Path,
     environment: EnvironmentLike | EnvironmentSource | None = None,
     *,
     timeout: float = Supervision.timeout,
     allow_env_import: str | None = None,
-) -> Replay:
+) -> Reproduction:
     """Play the episode again that a fault left in the folder `path`, with the same seed and the same actions.
 
     environment: where the recorded one was a Python object; an environment that is given is stepped in this process, any other
@@ -186,17 +186,17 @@ def replay(
                 f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted} - "
                 "give the environment that failed"
             )
-        environments.book = _OneEpisode(seed)
+        environments.tracker = _SingleEpisodeTracker(seed)
         fault = None
-        with watched([environments], timeout):
+        with warn_if_hanging([environments], timeout):
             try:
-                environments.replay(0, actions)
+                environments.rerun(0, actions)
             except EnvironmentFault as error:
                 fault = error
-        return Replay(int(environments.book.length[0]), len(actions), fault)
+        return Reproduction(int(environments.tracker.length[0]), len(actions), fault)
 
 
-class _OneEpisode(EpisodeBook):
+class _SingleEpisodeTracker(EpisodeTracker):
     """That begins with a given seed."""
 
     def __init__(self, seed: int) -> None:
@@ -235,7 +235,7 @@ def _source(
     name = record.get("environment", "?")
     if record.get("environment_source") != "id":
         raise UserError(
-            f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
+            f"{folder} is of the Python object {name!r}, which no file holds - use footlight.reproduce(path, environment=...)"
         )
     require_allowed(folder, record, allow_env_import)
     return EnvironmentSource.of(name).configured(

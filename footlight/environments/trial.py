@@ -7,18 +7,19 @@ play the same short episodes, and only where all that comes back is equal may th
 import contextlib
 import copy
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from footlight.contexts import close_quietly
-from footlight.environments.attributes import INCOMPARABLE, differ, plain
-from footlight.environments.remake import SingleRow, has_rows
+from footlight.environments.attributes import differ
+from footlight.environments.autoreset import has_rows
+from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.layers import layer_attributes, same_items
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
@@ -36,62 +37,13 @@ from footlight.types import Array
 
 STEPS = 100  # that are compared, of episodes one after the other
 ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
-JUDGED_STEPS = 10  # after which the budget knows what a step takes
 EPISODE_STEPS = 40  # after which the next episode begins
-SECONDS = 10.0  # that a probe may take; see `Budget`
 PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
-# Attributes of an object that say nothing about its episodes
-_STATES = {
-    *("render_mode", "metadata", "_metadata", "isopen", "closed"),
-    *(
-        "spec",
-        "_cached_spec",
-        "_saved_kwargs",
-        "_ezpickle_args",
-        "_ezpickle_kwargs",
-    ),  # how it was made, as its copy was
-}
-_TRANSPARENT = (
-    SingleRow,
-    gymnasium.wrappers.common.PassiveEnvChecker,
-    gymnasium.wrappers.common.OrderEnforcing,
-)
 _HISTORY = (
     gymnasium.wrappers.RecordEpisodeStatistics,
     gymnasium.wrappers.vector.RecordEpisodeStatistics,
 )
-
-
-class TooLong(Exception):
-    """The steps that nobody asked for would take longer than the budget."""
-
-
-class Budget:
-    """Seconds for steps that nobody asked for, over after `SECONDS` or as soon as it is clear that they will not suffice.
-
-    What a step takes is judged by the median of the first ones: an environment that compiles something in its first step is
-    no slow one. Environments of less than 20 ms a step are far from the limit, so that no verdict depends on the clock.
-    """
-
-    def __init__(
-        self, steps: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.steps, self.seconds, self._clock = steps, seconds, clock
-        self.taken: list[float] = []
-
-    @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        """Around each step and reset. Raises `TooLong` after it."""
-        before = self._clock()
-        yield
-        self.taken.append(self._clock() - before)
-        enough = len(self.taken) >= JUDGED_STEPS
-        projected = float(np.median(self.taken[:JUDGED_STEPS])) * self.steps if enough else 0.0
-        if (longest := max(sum(self.taken), projected)) > self.seconds:
-            raise TooLong(
-                f"{self.steps} steps would take {longest:.0f} s, {self.seconds:.0f} s are allowed"
-            )
 
 
 class _Seen(NamedTuple):
@@ -123,7 +75,7 @@ def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -
                 other = rows
                 closing.callback(close_quietly, other)
             given = closing.enter_context(_borrowed(instance))
-            fresh = _attributes(other)
+            fresh = layer_attributes(other)
             return (
                 _different_spaces(instance, other)
                 or _different_statistics(given, other)
@@ -263,9 +215,9 @@ def _different_settings(
 
     Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
     """
-    settings = [_same_items(*pair) for pair in zip(fresh, _attributes(other), strict=True)]
+    settings = [same_items(*pair) for pair in zip(fresh, layer_attributes(other), strict=True)]
     for row in range(source.fixed_num_envs or 1):
-        mine = _attributes(given, row)
+        mine = layer_attributes(given, row)
         if [layer["class"] for layer in mine] != [layer["class"] for layer in settings]:
             continue  # such as rows in processes, which cannot be looked into
         for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
@@ -274,7 +226,7 @@ def _different_settings(
                     with contextlib.ExitStack() as closing:
                         third = source.make_another()
                         closing.callback(close_quietly, third)
-                        if _attributes(third)[number].get(name) == value:
+                        if layer_attributes(third)[number].get(name) == value:
                             values = f" ({value!r:.40} in place of {has[name]!r:.40})"
                             values = (
                                 ""
@@ -283,38 +235,6 @@ def _different_settings(
                             )
                             return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
     return None
-
-
-def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
-    """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
-    layers = [
-        layer
-        for layer in chain(env, row)
-        if not isinstance(layer, _TRANSPARENT)
-        and not isinstance(layer, SyncVectorEnv | AsyncVectorEnv)
-    ]
-    found = []
-    for layer in layers:
-        rows = layer.num_envs if isinstance(layer, VectorEnv) else None
-        values = {
-            name: plain(value)
-            for name, value in getattr(layer, "__dict__", {}).items()
-            if name not in _STATES and not _has_rows(value, rows)
-        }
-        found.append(
-            {"class": type(layer).__name__}
-            | {name: value for name, value in values.items() if value is not INCOMPARABLE}
-        )
-    return found
-
-
-def _has_rows(value: Any, rows: int | None) -> bool:
-    """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
-    return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
-
-
-def _same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in one.items() if name in other and other[name] == value}
 
 
 @contextlib.contextmanager
@@ -347,15 +267,3 @@ def _borrowed(env: Any) -> Iterator[Any]:
             setattr(layer, name, wrapped)
         for layer, kept in before:
             vars(layer).update(kept)
-
-
-def global_randomness() -> Callable[[], None]:
-    """Put the generators back that all of the process share: what draws from them in the training draws what it would have."""
-    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(pytorch)
-
-    return put_back

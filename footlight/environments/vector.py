@@ -1,78 +1,65 @@
-"""A vector environment, the user's or a native one: its autoreset mode is read, and all three give the same transitions."""
+"""A vector environment, the user's or a native one, in any of the three autoreset modes.
+
+All three give the same transitions.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
-from footlight.environments.atari import LIFE_LOST
-from footlight.environments.episodes import (
-    ALL,
-    MAX_FAULTS,
-    Episode,
-    EpisodeBook,
-    all_finite,
-    as_observation,
-    as_rewards,
-    as_stored,
-)
+from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
+from footlight.environments.checks import all_finite, as_observation, as_rewards, as_stored
+from footlight.environments.episodes import ALL, LIFE_LOST, MAX_FAULTS, Episode, EpisodeTracker
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
 from footlight.environments.wrappers import restore_statistics, saved_statistics
-from footlight.errors import EnvironmentFault, UserError, describe_error
+from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
 from footlight.types import Array, Transition
 
-RESETTING = (
-    PREFIX + "resetting"
-)  # in a checkpoint: environments whose next step only begins an episode
+RESETTING = PREFIX + "resetting"
+"""Array of a checkpoint: environments whose next step only begins an episode."""
 
 
 class VectorEnvironments:
     """E environments that step together.
 
-    Under NEXT_STEP the step after an end only resets: its row is no transition (`Transition.valid`). Under SAME_STEP the true
-    successor is in `info["final_obs"]`. Under DISABLED the ended environments are reset here, from derived seeds.
+    NEXT_STEP: the step after an end only resets; its row is not a transition (`Transition.valid`).
+    SAME_STEP: the true successor is in `info["final_obs"]`. DISABLED: environments whose episode has
+    ended are reset here, from derived seeds.
     """
 
     def __init__(
         self, env: VectorEnv[Any, Any, Any], seed: int, stream: str, owned: bool = True
     ) -> None:
         self.env, self.mode, self.owned = env, autoreset_mode(env), owned
-        self.can_abandon = (
-            self.mode == AutoresetMode.DISABLED
-        )  # otherwise only all can be reset together
+        # In the other modes only all environments can be reset together
+        self.can_abandon = self.mode == AutoresetMode.DISABLED
         self.num_envs = env.num_envs
         self.spaces = describe(env.single_observation_space, env.single_action_space)
-        self.observation_space, self.action_space = (
-            env.single_observation_space,
-            env.single_action_space,
-        )
-        self.book = EpisodeBook(self.num_envs, seed, stream)
-        self._shape, self._dtype = (
-            self.spaces.observation_shape,
-            np.dtype(self.spaces.observation_dtype),
-        )
+        self.observation_space = env.single_observation_space
+        self.action_space = env.single_action_space
+        self.tracker = EpisodeTracker(self.num_envs, seed, stream)
+        self._shape = self.spaces.observation_shape
+        self._dtype = np.dtype(self.spaces.observation_dtype)
         self.observation: Array = np.zeros((self.num_envs, *self._shape), self._dtype)
         self.finished: list[Episode] = []
         self.on_fault: Callable[[EnvironmentFault], None] | None = None
         """Called with a fault after which new episodes begin; None: faults are raised."""
         self.failed: list[int] = []  # environments in which the last step was cut off by a fault
         self._faults_in_a_row = 0
-        self._resetting: Array | None = (
-            None  # NEXT_STEP: which ended at the last step; None is none
-        )
+        self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step, if any
         self.why_inexact = why_unknown(env)  # None: a checkpoint can hold the state
-        self._is_in_step = False  # the environment's state is that of `observation`: not before a reset, nor after a fault
-        plain = env.unwrapped  # Gymnasium's interface has one seed for all; these take one for each
-        self._seed_for_each = isinstance(plain, SyncVectorEnv | AsyncVectorEnv) or getattr(
-            plain, "takes_seed_for_each", False
-        )
+        # Whether `observation` belongs to the environment's state: not before a reset or after a fault
+        self._is_in_step = False
+        # Gymnasium's interface has one seed for all; some vector environments take one for each
+        self._seed_for_each = has_rows(env) or isinstance(env.unwrapped, SeedForEach)
 
     def reset(self) -> Array:
-        """Begin an episode in each environment; its observations [E, ...]."""
+        """Begin an episode in each environment and return the observations [E, ...]."""
         observation, _ = self._called("reset", seed=self._seeds(range(self.num_envs)))
         self._begin(range(self.num_envs))
         self._resetting = None
@@ -81,9 +68,10 @@ class VectorEnvironments:
         return self.observation.copy()
 
     def restart(self, envs: Sequence[int]) -> Array:
-        """Begin the next episode in these, whose last one is closed already; the observations of all [E, ...].
+        """Begin the next episode in these, whose last one has been counted as finished.
 
-        Only where the vector environment resets those of a mask: Gymnasium's with autoreset DISABLED, and Atari games.
+        Returns the observations of all environments [E, ...]. The vector environment has to support
+        a reset mask, as Gymnasium's with autoreset DISABLED and Atari games do.
         """
         mask = np.isin(np.arange(self.num_envs), envs)
         observation, _ = self._called("reset", seed=self._seeds(envs), options={"reset_mask": mask})
@@ -94,34 +82,34 @@ class VectorEnvironments:
         return self.observation.copy()
 
     def abandon(self, envs: Sequence[int]) -> None:
-        """Abandon the current episodes of these environments and begin new ones, if `can_abandon`.
+        """Abandon the current episodes of these environments and begin new ones.
 
-        Raises `EnvironmentFault`.
+        Only if `can_abandon`. Raises `EnvironmentFault`.
         """
-        before, page = self.observation, self.book.position
+        before, snapshot = self.observation, self.tracker.snapshot
         try:
-            self.book.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
+            self.tracker.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
             self.restart(envs)
         except EnvironmentFault:
             self.observation = before
-            self.book.undo(page)
+            self.tracker.restore(snapshot)
             raise
 
     def step(self, action: Array) -> Transition:
-        """One step of each, in the environments' own units. Raises `EnvironmentFault`."""
+        """Step all, with actions in the environments' own units. Raises `EnvironmentFault`."""
         before, resetting = self.observation, self._resetting
         valid = None if resetting is None else ~resetting
         action = np.asarray(action, self.action_space.dtype)
-        page = self.book.advance(action, valid)
+        snapshot = self.tracker.advance(action, valid)
         self.finished, self.failed = [], []
         try:
             transition = self._step(action, valid)
             self._faults_in_a_row = 0
             return transition
         except EnvironmentFault as fault:
-            # The state before the fault is what gets saved
+            # A checkpoint must hold the state before the fault
             self.observation, self._resetting, self.finished = before, resetting, []
-            self.book.undo(page)
+            self.tracker.restore(snapshot)
             self._is_in_step = False
             if self.on_fault is None:
                 raise
@@ -131,18 +119,17 @@ class VectorEnvironments:
 
     def _survive(self, fault: EnvironmentFault) -> None:
         """Begin new episodes in all environments: it is unknown which of them are still intact."""
-        page, self.failed = (
-            (self.book.index, self.book.total, self.book.length),
-            list(range(self.num_envs)),
-        )
+        snapshot, self.failed = self.tracker.snapshot, list(range(self.num_envs))
         while True:
             self._faults_in_a_row += 1
             if self._faults_in_a_row == MAX_FAULTS:
-                self.book.undo(page)
+                self.tracker.restore(snapshot)
                 raise fault
             assert self.on_fault is not None
             self.on_fault(fault)
-            cut_off = self.book.finish_all(np.arange(self.num_envs), np.zeros(self.num_envs, bool))
+            cut_off = self.tracker.finish_all(
+                np.arange(self.num_envs), np.zeros(self.num_envs, bool)
+            )
             self.finished += [each._replace(fault=True) for each in cut_off if each.length]
             try:
                 self.reset()
@@ -151,13 +138,12 @@ class VectorEnvironments:
                 fault = another
 
     def revive(self, env: int) -> None:
-        """Nothing to do: the next reset begins new episodes in all of them."""
+        """Do nothing: the next reset begins new episodes in all environments."""
 
     def _step(self, action: Array, valid: Array | None) -> Transition:
         before = self.observation
-        observed, earned, terminated, truncated, info = self._called(
-            "step", action.copy()
-        )  # which it may change
+        # A copy of the action, because an environment may change it
+        observed, rewards, terminated, truncated, info = self._called("step", action.copy())
         terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
@@ -165,30 +151,28 @@ class VectorEnvironments:
         ended = ends.nonzero()[0]
         same_step = self.mode == AutoresetMode.SAME_STEP
         following = self._checked(observed, skip=ended if same_step else ())
-        exact, reward = as_rewards(self.book, earned, valid)
-        self.book.earn(exact)
+        exact, reward = as_rewards(self.tracker, rewards, valid)
+        self.tracker.add_reward(exact)
         successor = following.copy()
         self._resetting = None
         if len(ended):
             if same_step:
                 if "final_obs" not in info:
-                    raise self.book.fault(
-                        int(ended[0]), "autoreset is SAME_STEP, and there is no final_obs"
-                    )
+                    what = "autoreset is SAME_STEP, and there is no final_obs"
+                    raise self.tracker.fault(int(ended[0]), what)
                 for env in ended.tolist():
                     successor[env] = as_observation(
-                        self.book, env, info["final_obs"][env], self._shape, self._dtype
+                        self.tracker, env, info["final_obs"][env], self._shape, self._dtype
                     )
-            self.finished = self.book.finish_all(ended, terminated)
-            self.book.seedless[ended] = True
+            self.finished = self.tracker.finish_all(ended, terminated)
+            self.tracker.seedless[ended] = True
             if same_step:
                 self._checked(observed)  # the first observations of new episodes
             elif self.mode == AutoresetMode.NEXT_STEP:
                 self._resetting = ends
             else:
-                restarted, _ = self._called(
-                    "reset", seed=self._seeds(ended.tolist()), options={"reset_mask": ends}
-                )
+                seeds = self._seeds(ended.tolist())
+                restarted, _ = self._called("reset", seed=seeds, options={"reset_mask": ends})
                 self._begin(ended.tolist())
                 following = self._checked(restarted)
         self.observation = following
@@ -196,81 +180,88 @@ class VectorEnvironments:
 
     def _begin(self, envs: Sequence[int]) -> None:
         for env in envs:
-            self.book.begin(env)
-            self.book.seedless[env] = not self._seed_for_each
+            self.tracker.begin(env)
+            self.tracker.seedless[env] = not self._seed_for_each
 
     def _seeds(self, envs: Sequence[int]) -> int | list[int | None]:
         if not self._seed_for_each:
-            return self.book.common_seed()
+            return self.tracker.common_seed()
         seeds: list[int | None] = [None] * self.num_envs
         for env in envs:
-            seeds[env] = self.book.episode_seed(env)
+            seeds[env] = self.tracker.episode_seed(env)
         return seeds
 
     def _flags(self, flags: Any, valid: Array | None) -> Array:
-        """`terminated` or `truncated`, without what is said of a step that only reset."""
+        """`terminated` or `truncated` as an array, False where a step only reset."""
         try:
             array = np.array(flags, bool)  # a copy: the environment may reuse its own
         except ValueError as error:
-            raise self.book.fault(ALL, f"terminated or truncated is no array: {error}") from error
+            raise self.tracker.fault(
+                ALL, f"terminated or truncated is no array: {error}"
+            ) from error
         if array.shape != (self.num_envs,):
             raise self._misshapen("terminated and truncated", array, (self.num_envs,))
         return array if valid is None else array & valid
 
     def _called(self, method: str, *given: Any, **named: Any) -> Any:
-        """What it gives: five values for a step, two for a reset. Raises `EnvironmentFault`."""
-        self.book.called = ALL
+        """Call the environment: five values for a step, two for a reset. Raises `EnvironmentFault`."""
+        self.tracker.called = ALL
         try:
             answer = getattr(self.env, method)(*given, **named)
             return step_answer(answer) if method == "step" else reset_answer(answer)
-        except BaseException as error:  # also sys.exit(), which would end the program
+        except BaseException as error:  # SystemExit included, which would end the program
             if is_interruption(error):
                 raise
             if (slip := old_interface(method, error)) is not None:
-                raise self.book.fault(ALL, *slip.args) from error
-            raise self.book.fault(ALL, f"{method} raised {describe_error(error)}") from error
+                raise self.tracker.fault(ALL, *slip.args) from error
+            raise self.tracker.fault(ALL, f"{method} raised {describe_error(error)}") from error
         finally:
-            self.book.called = None
+            self.tracker.called = None
 
     def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
-        """Observations in the stored dtype, a copy, checked except those of `skip`."""
+        """A copy of the observations in the stored dtype, checked except those of `skip`."""
         try:
-            seen = np.asarray(observation)
+            observed = np.asarray(observation)
         except ValueError as error:
-            raise self.book.fault(ALL, f"the observations are no array: {error}") from error
-        if seen.shape != (self.num_envs, *self._shape):
-            raise self._misshapen("observations", seen, (self.num_envs, *self._shape))
-        array = as_stored(self.book, ALL, seen, self._dtype)
+            raise self.tracker.fault(ALL, f"the observations are not an array: {error}") from error
+        if observed.shape != (self.num_envs, *self._shape):
+            raise self._misshapen("observations", observed, (self.num_envs, *self._shape))
+        array = as_stored(self.tracker, ALL, observed, self._dtype)
         if self._dtype.kind == "f" and not all_finite(array):
             for env in range(self.num_envs):
                 if env not in skip:
-                    self.book.check(env, "observation", array[env])
+                    self.tracker.check(env, "observation", array[env])
         return array
 
     def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
-        return self.book.fault(ALL, f"the {what} have shape {array.shape}, it should be {wanted}")
+        return self.tracker.fault(
+            ALL, f"the {what} have shape {array.shape}, it should be {wanted}"
+        )
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint, including the state of the environments if it is known."""
-        arrays = {**self.book.arrays(), "observation": self.observation, **saved_statistics(self)}
+        arrays = {
+            **self.tracker.arrays(),
+            "observation": self.observation,
+            **saved_statistics(self),
+        }
         if self.why_inexact is None and self._is_in_step:
-            resetting = (
-                np.zeros(self.num_envs, bool) if self._resetting is None else self._resetting
-            )
+            none = np.zeros(self.num_envs, bool)
+            resetting = none if self._resetting is None else self._resetting
             arrays |= {RESETTING: resetting, **read_state(self.env)}
         return arrays
 
     def restore(self, arrays: dict[str, Array]) -> list[int]:
         """Restore the saved environments; without their state, begin new episodes.
 
-        Returns the indices of environments that begin new episodes. Raises `ValueError` or `KeyError` for arrays of other
-        environments.
+        Returns the indices of environments that begin new episodes. Raises `ValueError` or
+        `KeyError` for arrays of other environments.
         """
         index = arrays["episode.index"].reshape(self.num_envs)
         if index.dtype.kind not in "iu" or index.min() < 0:
             raise ValueError("episodes of other environments were saved")
         is_saved = self.why_inexact is None and RESETTING in arrays
-        self.book.index[:] = index if is_saved else index + 1
+        self.tracker.index[:] = index if is_saved else index + 1
         restore_statistics(self, arrays)
         self.reset()
         if not is_saved:
@@ -279,15 +270,18 @@ class VectorEnvironments:
             arrays[name] for name in ("episode.total", "episode.length", RESETTING, "observation")
         ]
         for saved, mine in zip(
-            columns, (self.book.total, self.book.length, index < 0, self.observation), strict=True
+            columns,
+            (self.tracker.total, self.tracker.length, index < 0, self.observation),
+            strict=True,
         ):
             if saved.shape != mine.shape or saved.dtype != mine.dtype or not all_finite(saved):
                 raise ValueError("the state of other environments was saved")
         total, length, resetting, observation = (column.copy() for column in columns)
         if not np.array_equal(write_state(self.env, arrays), observation):
             raise ValueError("the observations are not those of the state")
-        self.book.total, self.book.length, self.observation = total, length, observation
-        self.book.seedless[:] = True
+        self.tracker.total, self.tracker.length = total, length
+        self.observation = observation
+        self.tracker.seedless[:] = True
         self._resetting = resetting if resetting.any() else None
         return []
 
@@ -296,28 +290,10 @@ class VectorEnvironments:
         return None
 
     def reseed(self, stream: str) -> None:
-        """Let the next episodes be those of another stream of seeds, from its first one on."""
-        self.book = EpisodeBook(self.num_envs, self.book.seed, stream)
+        """Take the seeds of the next episodes from another stream, from its beginning."""
+        self.tracker = EpisodeTracker(self.num_envs, self.tracker.seed, stream)
 
     def close(self) -> None:
         """Close the environment, unless it belongs to the user."""
         if self.owned:
             self.env.close()
-
-
-def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    """The autoreset mode that a vector environment declares. Raises `UserError` with a remedy if it declares none."""
-    if not hasattr(env, "single_observation_space") or not hasattr(env, "single_action_space"):
-        raise UserError(
-            f"{type(env).__name__} has no single_observation_space - it follows an older interface than Gymnasium 1.0, as "
-            "SuperSuit's do - wrap it in the class of docs/environments.md#supersuit"
-        )
-    given = (env.metadata or {}).get("autoreset_mode")
-    for mode in AutoresetMode:
-        if given in (mode, mode.value, mode.name):
-            return mode
-    raise UserError(
-        f"the vector environment's metadata['autoreset_mode'] is {given!r} - without it the last transition of an episode "
-        "cannot be told from the first of the next - set it to the environment's gymnasium.vector.AutoresetMode: "
-        "docs/environments.md#vector-environments"
-    )

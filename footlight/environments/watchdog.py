@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from footlight.environments.source import Environments
 from footlight.environments.workers import AsyncEnvironments
 
-MOST_SECONDS = 5.0  # between two looks
+MAX_POLL_SECONDS = 5.0  # between two looks
 
 
 @contextlib.contextmanager
-def watched(environments: Sequence[Environments | None], seconds: float) -> Iterator[None]:
+def warn_if_hanging(environments: Sequence[Environments | None], seconds: float) -> Iterator[None]:
     """Inside of the context, a line on standard error for each call of an environment that takes longer than `seconds` (0: none).
 
     Costs the environments nothing: a thread looks now and then whether the same call is still being made. Those in processes
@@ -27,7 +27,7 @@ def watched(environments: Sequence[Environments | None], seconds: float) -> Iter
         yield
         return
     over = threading.Event()
-    pause = min(MOST_SECONDS, seconds / 4)
+    pause = min(MAX_POLL_SECONDS, seconds / 4)
 
     def look() -> None:
         while not over.wait(pause):
@@ -56,10 +56,10 @@ class Watch:
 
     def look(self, pause: float, seconds: float) -> str | None:
         """What is to be said, once for each call that takes longer than `seconds`; the last look was `pause` seconds ago."""
-        book = self._environments.book
-        called = book.called
+        tracker = self._environments.tracker
+        called = tracker.called
         # Of a step or an episode that is over, another number or a new array; kept here, so that none takes its place in memory
-        now = (called, book, book.length, book.action)
+        now = (called, tracker, tracker.length, tracker.action)
         before, self._seen = self._seen, now
         if (
             called is None
@@ -71,4 +71,5 @@ class Watch:
         self._waited += pause
         if not seconds <= self._waited < seconds + pause:
             return None
-        return f"{book.place(called, f'has not come back for {seconds:g} s')} - waiting for it; Ctrl-C twice leaves at once"
+        where = tracker.describe_position(called, f"has not come back for {seconds:g} s")
+        return f"{where} - waiting for it; press Ctrl-C twice to quit at once"

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from footlight.contexts import default_variables
-from footlight.environments.atari import LIFE_LOST
+from footlight.environments.episodes import LIFE_LOST
 from footlight.environments.faults import as_fault
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError, summarize_error

@@ -139,11 +139,11 @@ def evaluate(
         observation = environments.observation
         steps += num_envs
         ended = list(environments.finished)
-        endless = np.flatnonzero(environments.book.length >= limit).tolist()
+        endless = np.flatnonzero(environments.tracker.length >= limit).tolist()
         for env in endless:
             if len(returns[env]) < share[env]:
                 unfinished += 1
-            ended.append(environments.book.finish(env, False))
+            ended.append(environments.tracker.finish(env, False))
         if endless:
             observation = environments.restart(endless)
         for episode in ended:
@@ -151,7 +151,7 @@ def evaluate(
                 returns[episode.env].append(episode.total)
                 lengths[episode.env].append(episode.length)
         if max_steps is not None and steps >= max_steps:
-            running = (environments.book.length > 0).tolist()
+            running = (environments.tracker.length > 0).tolist()
             share = [
                 min(want, len(got) + on)
                 for want, got, on in zip(share, returns, running, strict=True)

@@ -12,8 +12,9 @@ import gymnasium
 
 from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
-from footlight.environments.determinism import DIFFERENT, LEFT_OUT, NOT_COMPARED, announcement
-from footlight.environments.serial import SerialEnvironments, replayed_steps
+from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, NOT_PROBED, announcement
+from footlight.environments.history import steps_to_restore
+from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.trial import why_different
@@ -58,7 +59,7 @@ class Instances:
         """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
         self._try_object()
         if self.options.probe == "off":
-            return LEFT_OUT
+            return NOT_PROBED
         return self.different or probe(
             self.source, self.environments, self.options.seed, self._supervision
         )
@@ -230,16 +231,16 @@ class Instances:
         return recorder
 
 
-def announce_replay(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:
+def announce_restoration(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:
     """The number of steps it takes to restore the environments, which is announced where it is large."""
-    if (steps := replayed_steps(arrays)) > LONG_REPLAY:
+    if (steps := steps_to_restore(arrays)) > LONG_REPLAY:
         say(
             f"replaying {steps:,} steps to restore the environments; Ctrl-C leaves the run unchanged"
         )
     return steps
 
 
-def judge_replay(
+def check_restoration(
     name: str | None, record: Mapping[str, Any], is_astray: bool, steps: int
 ) -> str | None:
     """Why a run is not known to be resumed in its own environment, where it has another `name` than the record; None where it is.

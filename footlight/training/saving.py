@@ -16,7 +16,7 @@ from footlight.storage.manager import CheckpointManager
 from footlight.streams import Streams, derived_seed
 from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import Stateful
-from footlight.training.instances import announce_replay, judge_replay
+from footlight.training.instances import announce_restoration, check_restoration
 from footlight.training.loop import Step
 from footlight.training.session import Session
 from footlight.types import Array
@@ -195,13 +195,13 @@ class Saver:
         if all(name in arrays for name in _PENDING):
             agent.acted = arrays[_PENDING[0]], arrays[_PENDING[1]]
         action = session.pending.action = arrays.get(_PENDING[0])
-        steps = announce_replay(arrays, session.display.notify)
+        steps = announce_restoration(arrays, session.display.notify)
         with checkpoint.as_user_error(folder):
             if action is not None and len(action) != session.environments.num_envs:
                 raise ValueError(f"{_PENDING[0]} has {len(action)} rows")
             not_restored = session.environments.restore(arrays)
         other, config = self._other_environment, session.run_config
-        if (reason := judge_replay(other, config, bool(not_restored), steps)) is not None:
+        if (reason := check_restoration(other, config, bool(not_restored), steps)) is not None:
             session.mark_not_reproducible(reason)
         if not_restored:
             session.pending.action = None  # It was chosen for observations that no longer exist.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from footlight.contexts import reporting_exit
-from footlight.environments.watchdog import watched
+from footlight.environments.watchdog import warn_if_hanging
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, quoted
 from footlight.machine import describe_machine, describe_process, device_fault
 from footlight.runs.trackers.follower import run_trackers
@@ -62,7 +62,7 @@ class Training:
             both = [session.environments, self.evaluator.environments]
             tracking = run_trackers(folder.path, options.track, notify)
             with (
-                watched(both, options.env_timeout),
+                warn_if_hanging(both, options.env_timeout),
                 reporting_exit(tracking, "tracking", notify) as self.metrics.after_flush,
                 reporting_exit(session.display, "the display", notify),
             ):

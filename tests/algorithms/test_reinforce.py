@@ -42,7 +42,7 @@ def test_training_learns_from_no_older_policy(
         return update(config, networks, state, batch, noise, is_last)
 
     def noted_run(self: Training) -> None:
-        books.append(self.session.environments.book)
+        books.append(self.session.environments.tracker)
         run(self)
 
     monkeypatch.setattr(reinforce, "explore", noted_explore)

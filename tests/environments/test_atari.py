@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight.environments import atari
+from footlight.environments import ale
 from footlight.environments.atari import AtariConfig, AtariGame, AtariVector
 from footlight.environments.make import configured, make, make_for_evaluation, make_one
 from footlight.environments.serial import SerialEnvironments
@@ -224,7 +224,7 @@ def test_unknown_games_and_settings_are_named(
         footlight.train("a2c", "CartPole-v1", noop_max=3, run_dir=tmp_path / "run")
     monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
     with pytest.raises(
-        UserError, match=r"ALE/Breakout-v5 cannot be played - .* - mend .*, or install ale-py anew"
+        UserError, match=r"ALE/Breakout-v5 cannot be played - .* - repair .*, or reinstall ale-py"
     ):
         make_one(BREAKOUT)
 
@@ -277,11 +277,11 @@ def test_games_are_restarted_one_by_one() -> None:
     environments.reset()
     for _ in range(5):
         before = environments.step(np.array([2, 2, 2])).next_observation
-    environments.book.finish(1, False)
+    environments.tracker.finish(1, False)
     after = environments.restart([1])
     assert np.array_equal(after[[0, 2]], before[[0, 2]])
     assert not np.array_equal(after[1], before[1])
-    assert environments.book.length.tolist() == [5, 0, 5]
+    assert environments.tracker.length.tolist() == [5, 0, 5]
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,9 +327,9 @@ class Serving:
 def test_fire_is_pressed_again_where_a_press_cost_a_life(
     num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atari, "make_ale", lambda game, **changes: Serving(num_lost))
+    monkeypatch.setattr(ale, "make_ale", lambda game, **changes: Serving(num_lost))
     game = AtariGame(BREAKOUT, AtariConfig(sticky_actions=0.0, fire_reset=True))
-    games = atari.Games(game, 2)
+    games = ale.Games(game, 2)
     games.reset({0: 0, 1: 1})
     assert [ale.sent for ale in games.ales] == [[1] * presses] * 2
     games.ales[0].lives -= 1  # in the game itself

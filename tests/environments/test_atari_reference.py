@@ -7,7 +7,9 @@ import ale_py
 import numpy as np
 import pytest
 
-from footlight.environments.atari import LIFE_LOST, AtariConfig, AtariGame, make_ale, steps_to_press
+from footlight.environments.ale import make_ale, steps_to_press
+from footlight.environments.atari import AtariConfig, AtariGame
+from footlight.environments.episodes import LIFE_LOST
 from footlight.types import Array
 
 ROMS = {"ALE/Breakout-v5": "breakout", "ALE/Seaquest-v5": "seaquest", "ALE/Freeway-v5": "freeway"}

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from footlight.environments import determinism
-from footlight.environments.determinism import inexactness
+from footlight.environments.budget import JUDGED_STEPS, Budget
+from footlight.environments.determinism import check_determinism
 from footlight.environments.make import configured, make
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.trial import JUDGED_STEPS, Budget
 
 
 def verdict(source: Any, num_envs: int | None = None, kind: str = "sync") -> str | None:
     environments = make(source, 7, num_envs, vectorization=kind)
     try:
-        return inexactness(source, environments, 7)
+        return check_determinism(source, environments, 7)
     finally:
         environments.close()
 
@@ -122,7 +122,7 @@ def test_a_function_that_gives_one_environment_again_and_again_keeps_it_open() -
 
     env = Once()
     environments = make(lambda: env, 7)
-    assert "the training's own" in str(inexactness(lambda: env, environments, 7))
+    assert "the training's own" in str(check_determinism(lambda: env, environments, 7))
     assert not env.closed
 
 
@@ -144,7 +144,7 @@ def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatc
 
     environments = make(Noting, 7, 2)
     assert isinstance(environments, SerialEnvironments)
-    assert inexactness(Noting, environments, 7) is None
+    assert check_determinism(Noting, environments, 7) is None
     assert [env.resets > 0 for env in made] == [False, False, True, True]
     assert [env.closed for env in made] == [0, 0, 1, 1]
     assert made[2].resets > made[3].resets + determinism.STEPS_BETWEEN // faulty.LENGTH

@@ -96,7 +96,7 @@ def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(
     assert not resetting.valid.any()
     assert first.valid is None
     assert np.abs(first.observation).max() <= 0.05
-    assert environments.book.index.tolist() == [2, 2, 2]
+    assert environments.tracker.index.tolist() == [2, 2, 2]
 
 
 def test_transitions_stay_as_they_were() -> None:
@@ -170,7 +170,7 @@ def test_without_a_known_state_new_episodes_begin() -> None:
     }  # as older checkpoints are
     resumed = cartpoles(3)
     assert resumed.restore(old) == [0, 1, 2]
-    assert resumed.book.index.tolist() == [1, 1, 1]
+    assert resumed.tracker.index.tolist() == [1, 1, 1]
     assert not np.array_equal(resumed.observation, straight.observation)
 
 

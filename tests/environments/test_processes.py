@@ -12,9 +12,10 @@ import pytest
 import torch
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from footlight.environments import processes, workers
+from footlight.environments import processes, remote
 from footlight.environments.processes import may_start_processes, why_no_processes
-from footlight.environments.workers import AsyncEnvironments, RemoteEnv, Supervision
+from footlight.environments.remote import RemoteEnv, Supervision
+from footlight.environments.workers import AsyncEnvironments
 from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]
@@ -118,7 +119,7 @@ def test_torch_works_in_workers_though_its_threads_have_run_before(threads: int 
 def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.1)
     message = r"was not made in its process - its process did not answer for 0.2 s and was ended - .* or use vectorization sync"
     with pytest.raises(UserError, match=message):
         AsyncEnvironments(threading.Event().wait, 2, 0, "episode", Supervision(timeout=0.2))  # type: ignore[arg-type]
@@ -151,7 +152,7 @@ def test_a_function_that_cannot_be_sent_is_named(
     monkeypatch: pytest.MonkeyPatch, counting_env: Counting
 ) -> None:
     lock = threading.Lock()
-    monkeypatch.setattr(workers, "start_method", lambda: multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(remote, "start_method", lambda: multiprocessing.get_context("spawn"))
     with pytest.raises(
         UserError,
         match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization",

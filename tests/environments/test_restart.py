@@ -16,7 +16,7 @@ import faulty
 import numpy as np
 import pytest
 
-from footlight.environments import workers
+from footlight.environments import remote
 from footlight.environments.make import make
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
@@ -28,7 +28,7 @@ NUM_STEPS = 25  # two whole episodes and a half
 
 @pytest.fixture(autouse=True)
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.5)
     before = set(multiprocessing.active_children())
     yield
     assert set(multiprocessing.active_children()) <= before
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) ->
             story(environments, lambda at: kill(environments, 1) if at == step else None)
             == straight()
         )
-        seed = environments.book.seed
+        seed = environments.tracker.seed
     assert len(said) == 1
     assert said[0].startswith(f"environment 1, step {step % 10 + 1} of the episode with seed ")
     assert seed == 7
@@ -152,7 +152,7 @@ def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
 def test_an_episode_that_comes_out_elsewhere_is_a_fault() -> None:
     with (
         restarting(faulty.Nondeterministic, []) as environments,
-        pytest.raises(EnvironmentFault, match="came out elsewhere"),
+        pytest.raises(EnvironmentFault, match="came out differently"),
     ):
         story(environments, lambda at: kill(environments, 0) if at == 3 else None)
 
@@ -197,7 +197,7 @@ def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -
 
 
 def test_a_worker_that_cannot_make_its_environment_in_time_is_ended() -> None:
-    with pytest.raises(workers.UserError, match="did not answer"):
+    with pytest.raises(remote.UserError, match="did not answer"):
         AsyncEnvironments(lambda: faulty.hangs(None), 2, 7, "episode", Supervision(0.3))
 
 
@@ -207,9 +207,9 @@ BEGINNING = """
 import sys, time
 from functools import partial
 import numpy as np, faulty
-from footlight.environments import workers
+from footlight.environments import remote
 from footlight.environments.workers import AsyncEnvironments
-workers.CLOSING_SECONDS = workers.LOOKING_SECONDS = 0.2
+remote.CLOSING_SECONDS = remote.POLL_SECONDS = 0.2
 environments = AsyncEnvironments(partial(faulty.Faulty, faulty.hangs, int(sys.argv[1])), 3, 1, "episode")
 print(*(env._process.pid for env in environments.remote), flush=True)
 environments.reset()

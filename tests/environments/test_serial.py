@@ -280,12 +280,12 @@ def test_replay_puts_fresh_environments_where_others_stood() -> None:
     resumed = pendulums(2)
     assert resumed.restore(saved) == []
     assert np.array_equal(resumed.observation, straight.observation)
-    for name, array in resumed.book.arrays().items():
+    for name, array in resumed.tracker.arrays().items():
         assert np.array_equal(array, saved[name]), name
     for action in actions[250:]:
         mine, theirs = resumed.step(action), straight.step(action)
         assert all(np.array_equal(a, b) for a, b in zip(mine[:6], theirs[:6], strict=True))
-    assert resumed.book.total.tolist() == straight.book.total.tolist()
+    assert resumed.tracker.total.tolist() == straight.tracker.total.tolist()
 
 
 @pytest.mark.parametrize(
@@ -315,8 +315,8 @@ def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(
     assert environments.restore(arrays) == [0, 1]
     assert fresh[0].seeds == [derived_seed(7, "episode", 0, episode) for episode in (1, 2)]  # type: ignore[attr-defined]
     assert environments.observation.tolist() == [[1, 1, 0], [3, 1, 0]]
-    assert environments.book.length.tolist() == [0, 0]
-    assert environments.book.total.tolist() == [0, 0]
+    assert environments.tracker.length.tolist() == [0, 0]
+    assert environments.tracker.total.tolist() == [0, 0]
 
 
 # Episodes that are left unfinished
@@ -327,8 +327,8 @@ def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> 
     play(environments, 1)
     environments.abandon([1])
     assert environments.observation.tolist() == [[0, 0, 1], [1, 1, 0]]  # who, episode, step
-    assert environments.book.index.tolist() == [0, 1]
-    assert environments.book.length.tolist() == [1, 0]
+    assert environments.tracker.index.tolist() == [0, 1]
+    assert environments.tracker.length.tolist() == [1, 0]
     assert list(environments.arrays()) == [
         "episode.index",
         "episode.total",

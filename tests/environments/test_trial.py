@@ -21,8 +21,9 @@ from gymnasium.wrappers import (
     vector,
 )
 
-from footlight.environments import trial
-from footlight.environments.trial import Budget, TooLong, why_different
+from footlight.environments import budget
+from footlight.environments.budget import Budget, TooLong
+from footlight.environments.trial import why_different
 
 Change = Callable[[Any], Any]
 
@@ -199,7 +200,7 @@ def seconds_of(*each: float) -> Callable[[], float]:
     ("each", "stopped_after"),
     [
         ([0.02] * 100, None),
-        ([0.2] * 100, trial.JUDGED_STEPS),  # 20 s to come
+        ([0.2] * 100, budget.JUDGED_STEPS),  # 20 s to come
         ([4.0, *[0.001] * 99], None),  # compiles in its first step
         ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
     ],

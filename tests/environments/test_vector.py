@@ -12,9 +12,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 import footlight
 from footlight.environments.episodes import Episode
+from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
-from footlight.environments.workers import RemoteEnv
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 
@@ -250,8 +250,8 @@ def test_reset_begins_anew(counting_env: Counting, mode: AutoresetMode) -> None:
     step = environments.step(np.zeros((2, 1), np.float32))
     assert step.valid is None or step.valid.all()
     assert step.observation[:, 2].tolist() == [0, 0]
-    assert environments.book.length.tolist() == [1, 1]
-    assert environments.book.total.tolist() == step.reward.tolist()
+    assert environments.tracker.length.tolist() == [1, 1]
+    assert environments.tracker.total.tolist() == step.reward.tolist()
 
 
 @pytest.mark.parametrize("mode", [None, "Next", "same_step", 1])
@@ -330,7 +330,7 @@ def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works
         [0, 0, 0],
     ]
     assert [step.truncated.all() for step in steps] == [False, False, False, False, True, False]
-    assert environments.book.index.tolist() == [1, 1, 1]
+    assert environments.tracker.index.tolist() == [1, 1, 1]
     settings: dict[str, Any] = {"steps": 60, "compile": "off", "quiet": True}
     run = footlight.train("a2c", wrapped, run_dir=tmp_path / "run", **settings)
     assert run.result["status"] == "finished"  # type: ignore[index]
@@ -442,7 +442,7 @@ def test_what_is_saved_after_a_fault_is_the_state_before_it(
     ("wrong", "message"),
     [
         ({"reward": np.ones(3)}, r"the rewards have shape \(3,\)"),
-        ({"reward": np.array(["a", "b"])}, "the rewards are no numbers"),
+        ({"reward": np.array(["a", "b"])}, "the rewards are not numbers"),
         (
             {"reward": np.array([1, 1e39])},
             "environment 1 .*reward is 1e",
@@ -499,7 +499,7 @@ def test_restore_begins_new_episodes(counting_env: Counting, mode: AutoresetMode
         SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode), 7, "episode"
     )
     assert resumed.restore(environments.arrays()) == [0, 1]
-    assert environments.book.index.tolist() == [1, 1]
+    assert environments.tracker.index.tolist() == [1, 1]
     assert [env.seeds for env in envs] == [[derived_seed(7, "episode", env, 2)] for env in range(2)]
     assert resumed.observation.tolist() == [[0, 0, 0], [1, 0, 0]]
 
@@ -518,5 +518,5 @@ def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> 
     environments.step(np.zeros((2, 1), np.float32))
     environments.abandon([1])
     assert environments.observation.tolist() == [[0, 0, 1], [1, 1, 0]]  # who, episode, step
-    assert environments.book.index.tolist() == [0, 1]
-    assert environments.book.length.tolist() == [1, 0]
+    assert environments.tracker.index.tolist() == [0, 1]
+    assert environments.tracker.length.tolist() == [1, 0]

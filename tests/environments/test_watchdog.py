@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from footlight.environments.make import make
-from footlight.environments.watchdog import Watch, watched
+from footlight.environments.watchdog import Watch, warn_if_hanging
 
 
 class Waiting(faulty.Walk):
@@ -42,11 +42,11 @@ def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
     environments.reset()
     helper = threading.Thread(target=let_it_go_when_told)
     helper.start()
-    with watched([environments, None], 0.02):
+    with warn_if_hanging([environments, None], 0.02):
         for _ in range(5):
             environments.step(np.zeros((1, 1), np.float32))
     helper.join()
-    seed = environments.book.episode_seed(0)
+    seed = environments.tracker.episode_seed(0)
     assert told == [
         f"warning: environment 0 has not come back for 0.02 s at step 2 of the episode with seed {seed}, action [0.] - "
         "waiting for it; Ctrl-C twice leaves at once"
@@ -57,7 +57,7 @@ def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
 def test_only_a_call_that_is_the_same_at_each_look_counts() -> None:
     environments = make(faulty.Walk(), 7)
     environments.reset()
-    book, watch = environments.book, Watch(environments)
+    book, watch = environments.tracker, Watch(environments)
     looks = []
     for called in (None, None, None, 0, 0, 0, 0, 0):
         book.called = called
@@ -71,7 +71,7 @@ def test_only_a_call_that_is_the_same_at_each_look_counts() -> None:
 def test_learning_may_take_as_long_as_it_likes(capfd: pytest.CaptureFixture[str]) -> None:
     environments = make(faulty.Walk(), 7)
     environments.reset()
-    with watched([environments], 0.01):
+    with warn_if_hanging([environments], 0.01):
         time.sleep(0.1)
     assert capfd.readouterr().err == ""
 
@@ -80,6 +80,6 @@ def test_learning_may_take_as_long_as_it_likes(capfd: pytest.CaptureFixture[str]
 def test_no_thread_where_there_is_nothing_to_watch(kind: str, seconds: float) -> None:
     environments = make(faulty.Walk, 7, 2, vectorization=kind)
     before = threading.active_count()
-    with watched([environments, None], seconds):
+    with warn_if_hanging([environments, None], seconds):
         assert threading.active_count() == before
     environments.close()

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from footlight.environments import workers
+from footlight.environments import remote
 from footlight.environments.make import make
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.workers import AsyncEnvironments
@@ -225,10 +225,10 @@ def test_a_worker_that_does_not_end_is_ended(
         def step(self, action: Any) -> Any:
             threading.Event().wait()
 
-    monkeypatch.setattr(workers, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.1)
     environments = AsyncEnvironments(Stuck, 2, 0, "episode")
     environments.reset()
-    environments._ask_steps(np.zeros((2, 1), np.float32))
+    environments._begin_steps(np.zeros((2, 1), np.float32))
     pids = [env._process.pid for env in environments.remote]
     environments.close()
     for pid in pids:

@@ -115,7 +115,7 @@ def test_interrupted_on_policy_run_equals_straight(
 
     monkeypatch.setattr("footlight.config.options.LOG_EVERY", 100)
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # its instances would count their steps, too
     settings = {
         "hidden_sizes": (8, 8),

@@ -71,7 +71,7 @@ def test_run_that_diverges_rolls_back_twice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "footlight.api.inexactness", lambda *given: None
+        "footlight.api.check_determinism", lambda *given: None
     )  # its instances would count their steps, too
     settings = DDPG | {"quiet": False, "checkpoint_every": 100, "run_dir": "run"}
     run = footlight.train("ddpg", poisoned(2, monkeypatch), **settings)
@@ -120,7 +120,7 @@ def test_rollback_uses_the_newest_intact_checkpoint(
 
     source = poisoned(0, monkeypatch)
     monkeypatch.setattr(Poisoned, "step", poison)
-    monkeypatch.setattr("footlight.api.inexactness", lambda *given: None)
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     settings = DDPG | {
         "quiet": False,
         "checkpoint_every": 100,

@@ -1,0 +1,44 @@
+"""Conventions of vector environments: when they reset, and which seeds they take."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from footlight.errors import UserError
+
+
+@runtime_checkable
+class SeedForEach(Protocol):
+    """A vector environment whose `reset` takes a seed for each environment."""
+
+    takes_seed_for_each: bool
+
+
+@runtime_checkable
+class _HasSingleSpaces(Protocol):
+    single_observation_space: Any
+    single_action_space: Any
+
+
+def has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
+    """Whether it is one of Gymnasium's vector environments made of single environments."""
+    return isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+
+
+def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
+    """The autoreset mode that a vector environment declares. Raises `UserError` if there is none."""
+    if not isinstance(env, _HasSingleSpaces):
+        raise UserError(
+            f"{type(env).__name__} has no single_observation_space - it follows an older interface "
+            "than Gymnasium 1.0, as SuperSuit's do - wrap it in the class of "
+            "docs/environments.md#supersuit"
+        )
+    given = (env.metadata or {}).get("autoreset_mode")
+    for mode in AutoresetMode:
+        if given in (mode, mode.value, mode.name):
+            return mode
+    raise UserError(
+        f"the vector environment's metadata['autoreset_mode'] is {given!r} - without it the last "
+        "transition of an episode cannot be told from the first of the next - set it to the "
+        "environment's gymnasium.vector.AutoresetMode: docs/environments.md#vector-environments"
+    )

@@ -1,0 +1,131 @@
+"""Check and convert observations and rewards that an environment returned."""
+
+from typing import Any
+
+import numpy as np
+
+from footlight.environments.episodes import ALL, FIX_RESUMABLE, EpisodeTracker, WorkerLost
+from footlight.environments.interface import old_interface
+from footlight.errors import EnvironmentFault, describe_error
+from footlight.types import Array
+
+_TEXT = str, bytes
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no number is NaN or infinite."""
+    return np.count_nonzero(np.isfinite(array)) == array.size  # twice as fast as `all`
+
+
+def as_observation(
+    tracker: EpisodeTracker,
+    env: int,
+    observation: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> Array:
+    """One observation in the stored dtype.
+
+    Raises `EnvironmentFault` for another shape, for what the dtype cannot hold, and for NaN.
+    """
+    try:
+        array = np.asarray(observation)
+    except ValueError as error:
+        raise tracker.fault(env, f"the observation is not an array: {error}") from error
+    if array.shape != shape:
+        raise tracker.fault(
+            env,
+            f"the observation has shape {array.shape}, its space says {shape} "
+            f"(dtype {array.dtype})",
+        )
+    stored = as_stored(tracker, env, array, dtype)
+    if dtype.kind == "f" and not all_finite(stored):
+        tracker.check(env, "observation", stored)
+    return stored
+
+
+def as_stored(tracker: EpisodeTracker, env: int, observed: Array, dtype: np.dtype[Any]) -> Array:
+    """A copy in the stored dtype. Raises `EnvironmentFault` for what that dtype cannot hold."""
+    if observed.dtype == dtype:
+        return observed.copy()
+    if observed.dtype.kind not in "biuf":
+        raise tracker.fault(
+            env, f"the observation has dtype {observed.dtype}, its space says {dtype}"
+        )
+    # A number too large for the stored dtype becomes infinite, which is checked elsewhere
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = observed.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(stored, observed):
+        number = observed[stored != observed][0]
+        raise tracker.fault(
+            env,
+            f"the observation has dtype {observed.dtype} and {number} in it, its space says {dtype}",
+        )
+    return stored
+
+
+def as_rewards(tracker: EpisodeTracker, rewards: Any, valid: Array | None) -> tuple[Array, Array]:
+    """The rewards of all environments as float64 and as float32; 0 where not `valid`.
+
+    Raises `EnvironmentFault` for what is not a finite number.
+    """
+    try:
+        given = np.asarray(rewards)
+        if given.dtype.kind in "SUc":  # text would be parsed, complex numbers truncated
+            raise TypeError(f"their dtype is {given.dtype}")
+        exact = np.array(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise tracker.fault(ALL, f"the rewards are not numbers: {error}") from error
+    if exact.shape != tracker.total.shape:
+        wanted = tracker.total.shape
+        raise tracker.fault(ALL, f"the rewards have shape {exact.shape}, wanted is {wanted}")
+    if valid is not None:
+        exact[~valid] = 0
+    if given.dtype == np.float32:
+        rounded = exact.astype(np.float32)
+    else:
+        with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite
+            rounded = exact.astype(np.float32)
+    if not all_finite(rounded):
+        env = int(np.isfinite(rounded).argmin())
+        raise tracker.fault(env, f"reward is {exact[env]}")
+    return exact, rounded
+
+
+def as_reward(tracker: EpisodeTracker, env: int, reward: Any) -> float:
+    """One reward as a number that float32 can hold. Raises `EnvironmentFault`."""
+    try:
+        if isinstance(reward, _TEXT):  # which `float` would parse
+            raise TypeError
+        number = float(reward)
+    except (TypeError, ValueError) as error:
+        raise tracker.fault(env, f"the reward is {reward!r}, which is not a number") from error
+    if not abs(number) <= _LARGEST:
+        raise tracker.fault(env, f"reward is {number}")
+    return number
+
+
+def as_stored_rows(tracker: EpisodeTracker, gathered: Array, dtype: np.dtype[Any]) -> Array:
+    """The observations of all environments in the stored dtype. Raises `EnvironmentFault`."""
+    stored = gathered
+    if gathered.dtype != dtype:
+        with np.errstate(over="ignore"):  # a number too large becomes infinite
+            stored = gathered.astype(dtype)
+    # Checked for all together: checking each would cost as much as its step
+    if dtype.kind == "f" and not all_finite(stored):
+        for env, row in enumerate(stored):
+            tracker.check(env, "observation", row)
+    return stored
+
+
+def fault_of_call(
+    tracker: EpisodeTracker, env: int, method: str, error: BaseException
+) -> EnvironmentFault:
+    """The fault for an exception that `step` or `reset` of an environment raised."""
+    if isinstance(error, WorkerLost):
+        remedy = "look for what ended it, or take on_worker_death restart; the state is saved"
+        return tracker.fault(env, str(error), remedy)
+    if (violation := old_interface(method, error)) is not None:
+        return tracker.fault(env, *violation.args)
+    return tracker.fault(env, f"{method} raised {describe_error(error)}", FIX_RESUMABLE)

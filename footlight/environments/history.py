@@ -1,0 +1,95 @@
+"""The actions of current episodes: all it takes to put a deterministic environment back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from footlight.environments.checks import all_finite
+from footlight.environments.episodes import FailedEpisode
+from footlight.types import Array
+
+_PREFIX = "actions."
+
+
+def steps_to_restore(arrays: Mapping[str, Array]) -> int:
+    """Number of steps that `SerialEnvironments.restore` takes."""
+    saved = (actions for name, actions in arrays.items() if name.startswith(_PREFIX))
+    # An array without dimensions is forged; `restore` refuses it
+    return sum(actions.shape[0] for actions in saved if actions.ndim)
+
+
+def saved_actions(arrays: Mapping[str, Array], env: int, shape: tuple[int, ...]) -> Array:
+    """The actions of environment `env` in the arrays of a checkpoint; `shape` is that of an action.
+
+    Raises `ValueError` for arrays of other environments.
+    """
+    actions = arrays.get(f"{_PREFIX}{env}")
+    if actions is None:
+        return np.empty((0, *shape))
+    if actions.shape[1:] != shape or actions.dtype.kind not in "biuf" or not all_finite(actions):
+        raise ValueError("episodes of other environments were saved")
+    return actions
+
+
+class ActionHistory:
+    """The actions of the current episode of each environment, as bytes side by side.
+
+    An episode may never end, so an action must cost little memory.
+    """
+
+    def __init__(self, num_envs: int, dtype: Any) -> None:
+        self._dtype = dtype
+        self._bytes = [bytearray() for _ in range(num_envs)]
+        self._row = np.zeros(0)  # has the dtype and shape of an action
+
+    def append(self, action: Array) -> None:
+        """Add one action to each environment."""
+        rows = np.ascontiguousarray(action)
+        self._row = rows[0]
+        for taken, row in zip(self._bytes, rows, strict=True):
+            taken += row.tobytes()
+
+    def append_one(self, env: int, action: Array) -> None:
+        """Add one action to environment `env`."""
+        self._bytes[env] += action.tobytes()
+        self._row = action
+
+    def clear(self, env: int) -> None:
+        """Begin a new episode."""
+        self._bytes[env].clear()
+
+    def is_empty(self, env: int) -> bool:
+        """Whether no action was taken in the current episode."""
+        return not self._bytes[env]
+
+    def of(self, env: int) -> Array:
+        """The actions of the current episode [steps, ...], without that of the current step."""
+        return np.frombuffer(bytes(self._bytes[env]), self._row.dtype).reshape(-1, *self._row.shape)
+
+    def attach_to(self, episode: FailedEpisode | None, shape: tuple[int, ...]) -> None:
+        """Add all actions of a failed episode to it, so that it can be reproduced."""
+        if episode is None or episode.env is None:
+            return
+        if episode.action is None:  # the reset failed
+            episode.actions = np.empty((0, *shape), self._dtype)
+            return
+        episode.actions = np.array(episode.action)[None]
+        if not self.is_empty(episode.env):
+            episode.actions = np.concatenate([self.of(episode.env), episode.actions])
+
+    def snapshot(self) -> list[bytearray]:
+        """A copy for `restore`."""
+        return [bytearray(taken) for taken in self._bytes]
+
+    def restore(self, snapshot: list[bytearray]) -> None:
+        """Go back to a snapshot."""
+        self._bytes = snapshot
+
+    def arrays(self) -> dict[str, Array]:
+        """Arrays for a checkpoint."""
+        return {
+            f"{_PREFIX}{env}": self.of(env)
+            for env in range(len(self._bytes))
+            if not self.is_empty(env)
+        }

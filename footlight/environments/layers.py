@@ -1,0 +1,61 @@
+"""The attributes of an environment and its wrappers, layer by layer, for a comparison with a copy."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+
+from footlight.environments.attributes import INCOMPARABLE, plain
+from footlight.environments.remake import SingleRow
+from footlight.environments.wrappers import chain
+
+# Attributes of an object that say nothing about its episodes
+_STATES = {
+    *("render_mode", "metadata", "_metadata", "isopen", "closed"),
+    *(
+        "spec",
+        "_cached_spec",
+        "_saved_kwargs",
+        "_ezpickle_args",
+        "_ezpickle_kwargs",
+    ),  # how it was made, as its copy was
+}
+_TRANSPARENT = (
+    SingleRow,
+    gymnasium.wrappers.common.PassiveEnvChecker,
+    gymnasium.wrappers.common.OrderEnforcing,
+)
+
+
+def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
+    """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
+    layers = [
+        layer
+        for layer in chain(env, row)
+        if not isinstance(layer, _TRANSPARENT)
+        and not isinstance(layer, SyncVectorEnv | AsyncVectorEnv)
+    ]
+    found = []
+    for layer in layers:
+        rows = layer.num_envs if isinstance(layer, VectorEnv) else None
+        values = {
+            name: plain(value)
+            for name, value in getattr(layer, "__dict__", {}).items()
+            if name not in _STATES and not _has_rows(value, rows)
+        }
+        found.append(
+            {"class": type(layer).__name__}
+            | {name: value for name, value in values.items() if value is not INCOMPARABLE}
+        )
+    return found
+
+
+def _has_rows(value: Any, rows: int | None) -> bool:
+    """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
+    return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
+
+
+def same_items(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The items that both have."""
+    return {name: value for name, value in one.items() if name in other and other[name] == value}
