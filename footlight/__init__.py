@@ -3,6 +3,7 @@
     run = footlight.train("sac", "Pendulum-v1", steps=10_000, seed=1)     # -> Run
     policy = footlight.load("runs/Pendulum-v1/sac/001")                   # -> Policy
     agent = footlight.Agent("td3", observation_space, action_space)       # for a loop of your own
+    for step in footlight.steps(agent, environments): ...                 # the loop of `train`
 
 Names are imported when they are first used: `import footlight` costs no torch.
 """
@@ -21,7 +22,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError", "Policy", "Run", "StorageFault",
-    "UserError", "evaluate", "load", "plot", "replay", "resume", "train",
+    "UserError", "evaluate", "load", "make_environments", "plot", "replay", "resume", "steps",
+    "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -37,14 +39,16 @@ _HOMES = {
     "load": "footlight.learning.policy",
     "Run": "footlight.run",
     "evaluate": "footlight.api",
+    "make_environments": "footlight.api",
     "plot": "footlight.api",
     "replay": "footlight.environments.reproduce",
     "resume": "footlight.api",
+    "steps": "footlight.training.loop",
     "train": "footlight.api",
 }
 
 if TYPE_CHECKING:
-    from footlight.api import evaluate, plot, resume, train
+    from footlight.api import evaluate, make_environments, plot, resume, train
     from footlight.environments.reproduce import replay
     from footlight.errors import (
         DeviceFault,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from footlight.learning.policy import Policy, load
     from footlight.run import Run
     from footlight.training.evaluation import Evaluation
+    from footlight.training.loop import steps
 
 
 def __getattr__(name: str) -> Any:

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from gymnasium.vector import VectorEnv
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
-from footlight.environments.atari import AtariGame
 from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, announcement, inexactness
-from footlight.environments.make import (
+from footlight.environments.make import require_allowed
+from footlight.environments.naming import name_of_instance
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.source import (
+    EnvironmentLike,
+    Environments,
     EnvironmentSource,
-    configured,
-    make,
-    make_for_evaluation,
-    require_allowed,
+    Wanted,
 )
-from footlight.environments.naming import name_of
 from footlight.environments.spaces import describe
 from footlight.environments.trial import why_different
 from footlight.environments.wrappers import (
@@ -55,7 +54,7 @@ class Run:
     """A run folder, or one of its checkpoints, with what a file cannot hold: the user's own environment, network or algorithm."""
 
     folder: Path
-    environment: EnvironmentSource | None = None
+    environment: EnvironmentLike | EnvironmentSource | None = None
     network: Any = None
     algorithm: Any = None
     allow_env_import: str | None = None
@@ -88,15 +87,13 @@ class Run:
     @property
     def source(self) -> EnvironmentSource:
         """The environment as `train` was given it. Raises `UserError` where it was an object and is not at hand."""
-        if self.environment is not None and not isinstance(self.environment, str):
-            return self.environment
+        given = None if self.environment is None else EnvironmentSource.of(self.environment)
+        if given is not None and not given.is_plain_id:
+            return given.configured()
         config = self.config
-        if self.environment is not None:
-            return (
-                str(self.environment)
-                if self.environment != config["environment"]
-                else self._configured(config)
-            )
+        if given is not None:
+            is_same = given.name() == config["environment"]
+            return self._configured(config) if is_same else given.configured()
         if config.get("environment_source", "id") != "id":
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
@@ -106,8 +103,8 @@ class Run:
         return self._configured(config)
 
     def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return configured(
-            config["environment"], config.get("environment_config"), config.get("env_kwargs")
+        return EnvironmentSource.of(config["environment"]).configured(
+            config.get("environment_config"), config.get("env_kwargs")
         )
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -130,28 +127,27 @@ class Run:
     def _require_same(self, source: EnvironmentSource) -> None:
         """Raise `UserError` where another instance is not, or not known to be, the environment `source`."""
         config = self.config
-        is_object = isinstance(source, gymnasium.Env | VectorEnv)
         differed = str(config.get("no_evaluations")).startswith(DIFFERENT)
         reason = None
-        if is_object and config.get("probe") == "off":
+        if source.is_object and config.get("probe") == "off":
             reason = NOT_COMPARED
-        elif is_object or differed:
-            if (text := announcement(source, name_of(source), is_resumed=True)) is not None:
+        elif source.is_object or differed:
+            if (text := announcement(source, source.name(), is_resumed=True)) is not None:
                 warn(text)
             reason = why_different(source, config["seed"])
         if reason is None and differed:
-            with closing(make(source, config["seed"])) as made:
+            with closing(source.make(Wanted(config["seed"]))) as made:
                 verdict = inexactness(source, made, config["seed"])
             reason = verdict if verdict is not None and verdict.startswith(DIFFERENT) else None
         if reason is not None:
             remedy = "use footlight.Run(folder, environment=function) with a function that creates the same one on each call"
-            raise UserError(f"{name_of(source)}: {reason} - {remedy}")
+            raise UserError(f"{source.name()}: {reason} - {remedy}")
 
     def _require_spaces(self, env: gymnasium.Env[Any, Any]) -> None:
         spaces = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("spaces")
         if describe(env.observation_space, env.action_space).to_json() != spaces:
             raise UserError(
-                f"{name_of(env)} has other spaces than the environment that {self.folder} was trained on - "
+                f"{name_of_instance(env)} has other spaces than the environment that {self.folder} was trained on - "
                 "give the same environment"
             )
 
@@ -184,8 +180,11 @@ class Run:
             deterministic = not self.config.get("eval_stochastic", False)
         policy = load(self.folder, algorithm=self.algorithm, network=self.network, seed=seed)
         source = self.source
-        whole = source if isinstance(source, AtariGame) else self.make_env()
-        environments = make_for_evaluation(whole, seed, "evaluate", episodes)
+        environments: Environments
+        if source.is_atari:
+            environments = source.make_for_evaluation(seed, "evaluate", episodes)
+        else:
+            environments = SerialEnvironments([self.make_env()], seed, "evaluate")
         limit = episode_limit(int(self.config["steps"]))
         with closing(environments):
             return run_episodes(
@@ -230,7 +229,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps)
             films = (
-                videos.film(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, assessor, most_steps)
                 for each in _seeds(seed, episodes)
             )
             write_video(itertools.chain.from_iterable(films), path, fps)
@@ -256,7 +255,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
             films = (
-                videos.film(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, assessor, most_steps)
                 for each in _seeds(seed, episodes)
             )
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)

@@ -1,4 +1,4 @@
-"""Stop and checkpoint requests (signals, time limit), polled by the loop between steps; and their handlers."""
+"""Stop and checkpoint requests (signals, time limit), polled by the loop between steps."""
 
 import contextlib
 import ctypes
@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_SAVE = getattr(signal, "SIGUSR1", None)  # there is none on Windows
+_SAVE = signal.SIGUSR1 if sys.platform != "win32" else None
 _STRUCT_BYTES = 1024  # larger than `struct sigaction` on any platform
-_FROM_SIGNAL = (
-    "footlight_from_signal"  # attribute of exceptions that a handler of this module raised
-)
-_handlers: dict[int, Any] = {}  # by signal: those of this module that are installed now
+_FROM_SIGNAL = "footlight_from_signal"  # marks the exceptions raised by handlers of this module
+_handlers: dict[int, Any] = {}  # by signal: the handlers of this module that are installed now
 _owns_process = False
 
 
@@ -23,7 +21,8 @@ _owns_process = False
 def owning_process() -> Iterator[None]:
     """Inside the context a second signal ends the process at once instead of raising an exception.
 
-    For the command line. A process that uses footlight as a library, such as a notebook, is never ended.
+    For the command line. A process that uses footlight as a library, such as a notebook, is never
+    ended.
     """
     global _owns_process
     before, _owns_process = _owns_process, True
@@ -34,12 +33,13 @@ def owning_process() -> Iterator[None]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether `error` was raised by a signal handler rather than by the code that was running.
+    """Return whether `error` was raised by a signal handler, not by the code that was running.
 
-    A KeyboardInterrupt or SystemExit may come from another program's handler, but not while this module's are installed, which
-    mark theirs, and not where the signal is ignored, as it is in the processes of environments.
+    A KeyboardInterrupt or SystemExit may come from another program's handler, but not while those
+    of this module are installed, and not where the signal is ignored, as it is in the processes
+    of environments.
     """
-    if getattr(error, _FROM_SIGNAL, False):
+    if _FROM_SIGNAL in vars(error):
         return True
     if not isinstance(error, KeyboardInterrupt | SystemExit):
         return False
@@ -49,54 +49,55 @@ def is_interruption(error: BaseException) -> bool:
 
 
 class Interruption:
-    """SIGINT, SIGTERM and `max_time` ask for a stop, SIGUSR1 for a checkpoint."""
+    """Requests for a stop (SIGINT, SIGTERM, `max_time`) and for a checkpoint (SIGUSR1)."""
 
     def __init__(self, max_time: float | None = None) -> None:
         self.signal: int | None = None
         """The signal that asked for a stop."""
         self.wants_checkpoint = False
-        self.is_looked_at = False
-        """Whether the loop runs, which looks; before it nothing is under way, and a stop is one at once."""
+        self.polling = False
+        """Whether a loop polls `should_stop`. Before that there is nothing to save, and the first
+        signal already raises its exception."""
         self._deadline: float | None = None
-        self.end_after(max_time)
+        self.stop_after(max_time)
 
-    def end_after(self, seconds: float | None) -> None:
-        """Ask for a stop in so many seconds, None for never."""
+    def stop_after(self, seconds: float | None) -> None:
+        """Request a stop in so many seconds; None: no time limit."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
-    def goes_on(self) -> bool:
-        """Whether nothing asks for the training to be saved and left at the next safe point."""
-        return self.signal is None and (self._deadline is None or time.monotonic() < self._deadline)
+    def should_stop(self) -> bool:
+        """Return whether the training is to be saved and left between two steps."""
+        if self.signal is not None:
+            return True
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     @staticmethod
-    def ending(number: int) -> BaseException:
-        """What a program that this signal has ended raises."""
+    def exit_exception(number: int) -> BaseException:
+        """The exception that a program ended by this signal raises."""
         error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-        setattr(error, _FROM_SIGNAL, True)
+        vars(error)[_FROM_SIGNAL] = True
         return error
 
     @contextlib.contextmanager
-    def listening(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Handle the process's signals inside the context. Only possible in the main thread; elsewhere this does nothing.
+    def installed(self, notify: Callable[[str], None]) -> Iterator[None]:
+        """Install the signal handlers inside the context; does nothing outside the main thread.
 
-        The first signal requests a stop. A second one raises the signal's exception at once, without saving; on the command
-        line it ends the process.
+        The first signal requests a stop. A second one raises the signal's exception at once,
+        without saving; on the command line it ends the process.
         """
 
         def stop(number: int, frame: Any) -> None:
-            if not self.is_looked_at:
-                say("stopped")
-                raise self.ending(number)
+            if not self.polling:
+                notify("stopped")
+                raise self.exit_exception(number)
             if self.signal is not None:
                 if not _owns_process:
-                    raise self.ending(number)
-                if sys.stdout.isatty():
-                    os.write(
-                        sys.stdout.fileno(), b"\x1b[?25h\n"
-                    )  # the live display had hidden the cursor
+                    raise self.exit_exception(number)
+                if sys.stdout.isatty():  # show the cursor again that the live display has hidden
+                    os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
                 os._exit(128 + number)
             self.signal = number
-            say("stopping: saving the run (again to quit at once)")
+            notify("stopping: saving the run (again to quit at once)")
 
         def save(number: int, frame: Any) -> None:
             self.wants_checkpoint = True
@@ -104,22 +105,23 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        wanted = {
+        handlers: dict[int, Callable[[int, Any], None]] = {
             signal.SIGINT: stop,
             signal.SIGTERM: stop,
-            **({_SAVE: save} if _SAVE is not None else {}),
         }
-        with contextlib.ExitStack() as installed:
-            for number, handler in wanted.items():
-                installed.enter_context(_handling(number, handler))
+        if _SAVE is not None:
+            handlers[_SAVE] = save
+        with contextlib.ExitStack() as stack:
+            for number, handler in handlers.items():
+                stack.enter_context(_handling(number, handler))
             yield
 
 
 @contextlib.contextmanager
 def _handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Handle a signal inside the context. The previous handler is restored afterwards, even one installed by C code.
+    """Handle a signal inside the context, then restore the previous handler, even one of C code.
 
-    Python can neither read nor set a C handler, so the system's `struct sigaction` is saved as well.
+    Python can neither read nor set a C handler, so the system's `struct sigaction` is saved too.
     """
     in_c = _system_handler(number)
     before, outer = signal.signal(number, handler), _handlers.get(number)
@@ -137,7 +139,7 @@ def _handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None
 
 
 def _system_handler(number: int) -> Any:
-    """A copy of the system's `struct sigaction` of this signal; None where there is no such thing."""
+    """A copy of the system's `struct sigaction` of this signal; None where it does not exist."""
     action = ctypes.create_string_buffer(_STRUCT_BYTES)
     return action if _sigaction(number, None, action) else None
 

@@ -473,7 +473,7 @@ def test_a_hundred_faults_in_a_row_end_the_run(
     monkeypatch.setattr(reproduce, "MAX_KEPT", 5)
     said: list[str] = []
     monkeypatch.setattr(
-        "footlight.instruments.progress.Display.say", lambda self, text: said.append(text)
+        "footlight.instruments.progress.Display.notify", lambda self, text: said.append(text)
     )
     with pytest.raises(EnvironmentFault, match="that was the 100th fault in a row") as raised:
         footlight.train("a2c", source, run_dir="run", **SURVIVING)

@@ -111,7 +111,7 @@ def flip(path: Path) -> None:
         (
             "machine.json",
             lambda path: path.write_text(path.read_text().replace('"cpu"', '"cpv"')),
-            "cpv is no key of it",
+            "cpv is not a known key",
         ),
         ("episodes.jsonl", flip, "changed"),
         ("episodes.jsonl", os.remove, "0 bytes"),
@@ -161,7 +161,7 @@ def test_what_faults_have_left_is_looked_at_too(
     assert f"crash/{place.name}" in [name for name, _ in verify(run)]
     before = (place / "fault.json").read_text()
     (place / "fault.json").write_text(before.replace('"step"', '"stop"'))
-    assert "stop is no key of it" in faults(run)[f"crash/{place.name}"]
+    assert "stop is not a known key" in faults(run)[f"crash/{place.name}"]
     (place / "fault.json").write_text(before)
     header = b'{"actions":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
     (place / "actions.safetensors").write_bytes(

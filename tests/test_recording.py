@@ -13,6 +13,7 @@ import pytest
 
 import footlight
 from footlight.cli.main import main
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
 from footlight.instruments import videos
 from footlight.instruments.critic_probe import Assessor
@@ -277,7 +278,7 @@ def test_a_film_that_fails_harms_nothing(
         FAILING[kind] = 7
         if kind == "make":
             monkeypatch.setattr(
-                videos,
+                EnvironmentSource,
                 "make_another",
                 lambda *given: (_ for _ in ()).throw(OSError("no more files")),
             )

@@ -58,13 +58,13 @@ def test_a_file_is_hashed_without_being_read_at_once(tmp_path: Path) -> None:
         ({"bytes": 1}, "sha256 is missing"),
         ({"bytes": True, "sha256": "x"}, "bytes is True"),
         ({"bytes": 1.0, "sha256": "x"}, "bytes is 1.0"),
-        ({"bytes": 1, "sha256": "x", "y": 2}, "y is no key of it"),
-        ([], r"it is \[\], not an object"),
+        ({"bytes": 1, "sha256": "x", "y": 2}, "y is not a known key"),
+        ([], r"it is \[\] - it must be an object"),
     ],
 )
 def test_forms(value: Any, words: str | None, tmp_path: Path) -> None:
     if words is None:
-        schemas.require(value, schemas.Mark, tmp_path)
+        schemas.require(value, schemas.FileDigest, tmp_path)
     else:
         with pytest.raises(UserError, match=words):
-            schemas.require(value, schemas.Mark, tmp_path)
+            schemas.require(value, schemas.FileDigest, tmp_path)

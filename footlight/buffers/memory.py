@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from footlight.errors import UserError
+from footlight.machine import format_bytes
 from footlight.storage.files import user_path
 from footlight.types import Array
 
@@ -100,15 +101,6 @@ def _reserve(descriptor: int, size: int) -> None:
 def _too_large(needs: str, free: int, bytes_per_item: int) -> str:
     fits = max(0, int(free * 0.9) // max(bytes_per_item, 1))
     return f"{needs} - {format_bytes(free)} are free - the largest that fits is about {fits:,}"
-
-
-def format_bytes(count: float) -> str:
-    """A size in decimal units, as `34.0 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def _meminfo() -> int | None:

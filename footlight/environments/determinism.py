@@ -9,19 +9,13 @@ stand still.
 import contextlib
 import copy
 from dataclasses import replace
-from functools import partial
 from itertools import zip_longest
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import VectorEnv
 
 from footlight.contexts import close_quietly
-from footlight.environments.atari import AtariGame
-from footlight.environments.make import Environments, EnvironmentSource
-from footlight.environments.naming import Registered
-from footlight.environments.remake import make_another, remake
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.trial import PLAY_SECONDS, SECONDS, Budget, TooLong, global_randomness
 from footlight.environments.trial import STEPS as TRIAL_STEPS
 from footlight.environments.vector import VectorEnvironments
@@ -43,7 +37,7 @@ DIFFERENT = "two instances of the environment differ"
 
 
 def inexactness(
-    source: EnvironmentSource,
+    environment: EnvironmentLike | EnvironmentSource,
     environments: Environments,
     seed: int,
     supervision: Supervision = Supervision(),  # noqa: B008
@@ -54,8 +48,9 @@ def inexactness(
     """
     if isinstance(environments, VectorEnvironments):
         return environments.why_inexact
+    source = EnvironmentSource.of(environment)
     try:
-        remake(source)
+        source.remake()
     except UserError as error:
         return str(error).partition(" - give ")[0]
     space = copy.deepcopy(environments.action_space)
@@ -84,9 +79,9 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
 
     is_resumed: the run was begun before, and a given object is only compared with a copy.
     """
-    if _is_simulation(source):
+    if source.is_simulation:
         return None
-    if not isinstance(source, gymnasium.Env | VectorEnv):
+    if not source.is_object:
         where = f"in 2 further instances of {name} ({MOST_STEPS} if they differ)"
         text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
     else:
@@ -99,15 +94,6 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
     return text if is_resumed else f"{text}; probe off leaves it out"
 
 
-def _is_simulation(source: EnvironmentSource) -> bool:
-    """Whether nothing but numbers can move: Gymnasium's own environments and Atari games."""
-    if isinstance(source, AtariGame):
-        return True
-    name = source.id if isinstance(source, Registered) else source
-    spec = gymnasium.registry.get(name) if isinstance(name, str) else getattr(name, "spec", name)
-    return str(getattr(spec, "entry_point", "")).startswith("gymnasium.envs.")
-
-
 def _instance(
     source: EnvironmentSource,
     like: Environments,
@@ -116,7 +102,7 @@ def _instance(
     closing: contextlib.ExitStack,
 ) -> SerialEnvironments:
     """One more, where those it is `like` are. Raises `UserError`."""
-    make_it = partial(make_another, source)
+    make_it = source.make_another
     if isinstance(like, AsyncEnvironments):
         environments: SerialEnvironments = AsyncEnvironments(
             make_it, 1, seed, "trial", replace(supervision, restart=False)

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import CellType, CodeType
 from typing import Any
 
@@ -17,51 +16,46 @@ _NOT_ARGUMENTS = {"render_mode"}  # how an environment is looked at does not mak
 _MAX_CHARACTERS = 100
 
 
-@dataclass(frozen=True)
-class Registered:
-    """An environment's id with the arguments that it is made with."""
+def name_of_function(function: Any, environments: Any = None) -> str:
+    """The name of a function or class that makes an environment.
 
-    id: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-
-def name_of(source: Any, environments: Any = None) -> str:
-    """The name of an environment in files, folders and messages.
-
-    An id is its own name, a function or class has its name, a partial also its arguments. A lambda has no name, and the functions
-    that another function returns share one: these are called after the environment that they made, the first of `environments`,
-    if there is one yet.
+    A partial function's name includes its arguments. A lambda has no name, and the functions that
+    another function returns share one: these are named after the first of the `environments` that
+    they made, if there is one yet.
     """
-    if isinstance(source, str):
-        return source
-    if isinstance(source, Registered):
-        return source.id
-    if isinstance(source, EnvSpec):
-        return _with_arguments(source.id, _own_arguments(source))
-    if isinstance(source, functools.partial):
-        return _name_of_partial(source)
-    if isinstance(source, gymnasium.Env | VectorEnv):
-        return _name_of_instance(source)
-    made = next(iter(getattr(environments, "envs", ())), None)
-    if made is not None and _is_anonymous(source):
-        return str(getattr(made, "name", "")) or _name_of_instance(
-            made
-        )  # `name`: of one in another process
-    return str(getattr(source, "__name__", type(source).__name__)).strip("<>")
+    if isinstance(function, functools.partial):
+        return _name_of_partial(function)
+    made = environments.name_of_first() if environments and _is_anonymous(function) else None
+    if made is not None:
+        return str(made)
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
 
 
-def code_digest(source: Any) -> str | None:
-    """Eight hexadecimal digits of the code and the values of a function without a name of its own; None for anything else.
+def name_of_spec(spec: EnvSpec) -> str:
+    """The id, with the arguments that are not those which it is registered with."""
+    return _with_arguments(spec.id, _own_arguments(spec))
 
-    Environments that two lambdas make may have one name: this tells their runs apart.
+
+def name_of_instance(env: Any) -> str:
+    """The name of an environment or vector environment: its spec's, else that of its class."""
+    if env.spec is None:
+        plain = env.unwrapped
+        return _with_arguments(type(plain).__name__, _constructor_arguments(plain))
+    return str(env.spec.id) if isinstance(env, VectorEnv) else name_of_spec(env.spec)
+
+
+def digest_of_function(function: Any) -> str | None:
+    """Digest of the code and values of a function without a name of its own; None for others.
+
+    Environments that two lambdas make may have the same name: this tells their runs apart.
     """
-    if not _is_anonymous(source):
+    if not _is_anonymous(function):
         return None
-    cells = [_cell_in_short(cell) for cell in source.__closure__ or ()]
+    cells = [_cell_in_short(cell) for cell in function.__closure__ or ()]
     parts = [
-        _code_parts(source.__code__),
+        _code_parts(function.__code__),
         cells,
-        [_in_short(value) for value in source.__defaults__ or ()],
+        [_in_short(value) for value in function.__defaults__ or ()],
     ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
@@ -103,7 +97,7 @@ def _is_anonymous(source: Any) -> bool:
 def _name_of_partial(source: functools.partial[Any]) -> str:
     if source.func in (gymnasium.make, gymnasium.make_vec) and source.args:
         inner, *positional = source.args
-        return _with_arguments(name_of(inner), _numbered(positional) | source.keywords)
+        return _with_arguments(_name_of_target(inner), _numbered(positional) | source.keywords)
     try:
         parameters = list(inspect.signature(source.func).parameters)
     except (TypeError, ValueError):  # of something built in
@@ -111,23 +105,18 @@ def _name_of_partial(source: functools.partial[Any]) -> str:
     named = dict(zip(parameters, source.args, strict=False)) | _numbered(
         source.args[len(parameters) :]
     )
-    return _with_arguments(name_of(source.func), named | source.keywords)
+    return _with_arguments(name_of_function(source.func), named | source.keywords)
+
+
+def _name_of_target(target: Any) -> str:
+    """The name of the first argument of `gymnasium.make`."""
+    if isinstance(target, str):
+        return target
+    return name_of_spec(target) if isinstance(target, EnvSpec) else name_of_function(target)
 
 
 def _numbered(arguments: Sequence[Any]) -> dict[str, Any]:
     return {str(number): value for number, value in enumerate(arguments)}
-
-
-def _name_of_instance(env: Any) -> str:
-    spec = getattr(env, "spec", None)
-    if spec is not None:
-        return (
-            str(spec.id)
-            if isinstance(env, VectorEnv)
-            else _with_arguments(str(spec.id), _own_arguments(spec))
-        )
-    plain = env.unwrapped
-    return _with_arguments(type(plain).__name__, _constructor_arguments(plain))
 
 
 def _own_arguments(spec: EnvSpec) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Environments from Gymnasium's registry: ids, the modules that register them, and arguments."""
 
 import copy
-import dataclasses
-import functools
 import importlib
 import inspect
 import json
@@ -18,7 +16,6 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from footlight.config.fields import plain
 from footlight.config.suggestions import closest
-from footlight.environments.naming import Registered, name_of
 from footlight.errors import UserError, first_line, in_short
 from footlight.signals import is_interruption
 
@@ -89,73 +86,39 @@ def _literal(name: str, value: Any) -> Any:
     )
 
 
-def registered(source: Any, kwargs: Mapping[str, Any] | Sequence[str] | None = None) -> Any:
-    """Combine an id or spec with arguments into a recordable form, or else a function; return other sources unchanged.
-
-    Raises `UserError` for arguments for something that is not an id.
-    """
-    given = arguments(kwargs)
-    if isinstance(source, str):
-        return Registered(source, given) if given else source
-    if isinstance(source, EnvSpec):
-        merged = {**source.kwargs, **given}
-        known = gymnasium.registry.get(source.id)
-        if known is not None and known.kwargs.keys() <= merged.keys():
-            own = {
-                name: value
-                for name, value in merged.items()
-                if name not in known.kwargs or known.kwargs[name] != value
-            }
-            try:
-                is_known = dataclasses.replace(known, kwargs=source.kwargs) == source
-                return (
-                    registered(source.id, own)
-                    if is_known
-                    else functools.partial(gymnasium.make, source, **given)
-                )
-            except UserError:  # arguments that no file can hold
-                pass
-        return functools.partial(gymnasium.make, source, **given)
-    if given and not isinstance(source, Registered):
-        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise UserError(
-            f"env_kwargs {', '.join(given)} - they are for an environment's id, and {name_of(source)} is a Python object - "
-            f"give a function that makes it, such as functools.partial({name_of(source)}, {shown})"
-        )
-    return source
-
-
 def make_registered(
-    source: str | Registered, render_mode: str | None = None
+    name: str, kwargs: Mapping[str, Any], render_mode: str | None = None
 ) -> gymnasium.Env[Any, Any]:
-    """The environment of an id. Raises `UserError` naming the module, the id, the package or the argument that is wrong."""
-    named = source if isinstance(source, Registered) else Registered(source)
-    kwargs = copy.deepcopy(dict(named.kwargs)) | (
-        {} if render_mode is None else {"render_mode": render_mode}
-    )
-    _import_module_of(named.id)
+    """The environment of the id `name`, made with these arguments.
+
+    Raises `UserError` naming the module, the id, the package or the argument that is wrong.
+    """
+    passed = copy.deepcopy(dict(kwargs))
+    if render_mode is not None:
+        passed["render_mode"] = render_mode
+    _import_module_of(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # of old versions of an environment: the user chose the version
-            return gymnasium.make(named.id, disable_env_checker=True, **kwargs)
+            return gymnasium.make(name, disable_env_checker=True, **passed)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         missing = first_line(error).partition(",")[
             0
         ]  # after the comma: how to install it without footlight
         raise UserError(
-            f"{named.id} needs a package that is missing - {missing} - {_remedy(named.id)}"
+            f"{name} needs a package that is missing - {missing} - {_remedy(name)}"
         ) from error
     except gymnasium.error.UnregisteredEnv as error:
-        raise UserError(_unregistered(named.id)) from error
+        raise UserError(_unregistered(name)) from error
     except (
         BaseException
     ) as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):
             raise
-        said = f"{named.id!r} cannot be made - {in_short(error)}"
-        raise UserError(_wrong_argument(named, error) or said) from error
+        said = f"{name!r} cannot be made - {in_short(error)}"
+        raise UserError(_wrong_argument(name, kwargs, error) or said) from error
 
 
 def _import_module_of(name: str) -> None:
@@ -225,19 +188,19 @@ def _module_of(spec: EnvSpec) -> str:
     )
 
 
-def _wrong_argument(named: Registered, error: BaseException) -> str | None:
+def _wrong_argument(name: str, kwargs: Mapping[str, Any], error: BaseException) -> str | None:
     """Describe an unknown or missing argument of the environment; None if the error is something else."""
     if not isinstance(error, TypeError):
         return None
-    takes = _parameters(named.id)
+    takes = _parameters(name)
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    if unknown and unknown[1] in named.kwargs:
+    if unknown and unknown[1] in kwargs:
         there_are = f"it takes {', '.join(takes)}" if takes else "it takes none"
-        return f"env_kwargs has {unknown[1]!r}, which {named.id} does not take{closest(unknown[1], takes)} - {there_are}"
+        return f"env_kwargs has {unknown[1]!r}, which {name} does not take{closest(unknown[1], takes)} - {there_are}"
     missing = re.search(r"missing \d+ required .*?argument.*?: (.+?) was raised", str(error))
     if missing:
         first = next(iter(re.findall(r"'(\w+)'", missing[1])), "key")
-        return f"{named.id} needs the argument {missing[1]} - it has no default - add env_kwargs {first}=VALUE"
+        return f"{name} needs the argument {missing[1]} - it has no default - add env_kwargs {first}=VALUE"
     return None
 
 

@@ -6,85 +6,78 @@ copied; `trial` then checks whether the copy is the same environment.
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from footlight.environments.make import EnvironmentSource, make_one
-from footlight.environments.naming import Registered
+from footlight.environments.naming import name_of_function
+from footlight.environments.user_function import make_env
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
 from footlight.errors import UserError
 from footlight.types import Array
 
-Remake = str | EnvSpec | Registered | Callable[[], gymnasium.Env[Any, Any]]
+Make = Callable[[], gymnasium.Env[Any, Any]]
 
 _REMEDY = "give a function that makes one, or an id"
 _RENDERERS = (*RECORDERS, gymnasium.wrappers.vector.HumanRendering)
 
 
-def remake(source: EnvironmentSource, render_mode: str | None = None) -> Remake:
-    """How to make another environment like `source`. Raises `UserError` if it is impossible."""
-    if isinstance(source, VectorEnv):
-        return _remake_vector(source, render_mode)
-    if isinstance(source, gymnasium.Env):
-        spec = source.spec
-        if spec is None or spec.entry_point is None:
-            raise UserError(
-                f"the environment was given as an object without a spec and cannot be made again - {_REMEDY}"
-            )
-        plain, left_out = _spec_without(spec, "render_mode"), recorders(source)
-        plain.additional_wrappers = tuple(
-            each for each in plain.additional_wrappers if each.name not in left_out
+def remake_env(env: gymnasium.Env[Any, Any], render_mode: str | None) -> Make:
+    """A function that makes another environment like `env`. Raises `UserError` if there is none."""
+    spec = env.spec
+    if spec is None or spec.entry_point is None:
+        raise UserError(
+            "the environment was given as an object without a spec and cannot be made again - "
+            f"{_REMEDY}"
         )
-        forgetful = [
-            wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None
-        ]
-        if forgetful:
-            raise UserError(
-                f"the environment cannot be made again - {forgetful[0]} does not record its arguments - {_REMEDY}"
-            )
-
-        def make_again() -> gymnasium.Env[Any, Any]:
-            return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))
-
-        make_again.__name__ = spec.id
-        return make_again
-    return source
-
-
-def make_another(
-    source: EnvironmentSource, render_mode: str | None = None
-) -> gymnasium.Env[Any, Any]:
-    """Another environment like `source`, without wrappers that write files about its episodes. Raises `UserError`."""
-    return without_recorders(make_one(remake(source, render_mode), render_mode))
-
-
-def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
-    """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
-    return (
-        None
-        if hasattr(source.unwrapped, "env_fns")
-        else _wrapped(source, _base(source, num_envs, None), num_envs)
+    plain, left_out = _spec_without(spec, "render_mode"), recorders(env)
+    plain.additional_wrappers = tuple(
+        each for each in plain.additional_wrappers if each.name not in left_out
     )
+    silent = [wrapper.name for wrapper in plain.additional_wrappers if wrapper.kwargs is None]
+    if silent:
+        raise UserError(
+            f"the environment cannot be made again - {silent[0]} does not record its arguments - "
+            f"{_REMEDY}"
+        )
+
+    def make_again() -> gymnasium.Env[Any, Any]:
+        return gymnasium.make(plain, disable_env_checker=True, **_asked(render_mode))
+
+    make_again.__name__ = spec.id
+    return make_again
 
 
-def _remake_vector(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Remake:
-    """How to make a single environment like the rows of a vector environment."""
+def remake_row(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Make:
+    """A function that makes a single environment like the rows of a vector environment.
+
+    Raises `UserError` if there is none.
+    """
     _base(source, 0, render_mode)  # raises if it is impossible
-    if isinstance(source, VectorWrapper) or not hasattr(source.unwrapped, "env_fns"):
+    if isinstance(source, VectorWrapper) or not has_rows(source):
         return lambda: SingleRow(_wrapped(source, _base(source, 1, render_mode), 1))
     return _row(source.unwrapped, render_mode)
 
 
-def _row(base: Any, render_mode: str | None) -> Callable[[], gymnasium.Env[Any, Any]]:
+def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
+    """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
+    return None if has_rows(source) else _wrapped(source, _base(source, num_envs, None), num_envs)
+
+
+def has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
+    """Whether it is one of Gymnasium's vector environments made of single environments."""
+    return isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+
+
+def _row(base: Any, render_mode: str | None) -> Make:
     """How to make one of the environments of Gymnasium's sync and async vector environments."""
     spec = base.spec
     if render_mode is None or spec is None or spec.entry_point is None:
-        make_row: Callable[[], gymnasium.Env[Any, Any]] = base.env_fns[0]
+        make_row: Make = base.env_fns[0]
         return make_row
     plain = _spec_without(
         spec,
@@ -115,15 +108,15 @@ def _base(
 ) -> VectorEnv[Any, Any, Any]:
     """The innermost environment, with this number of rows; 0 only checks that it can be made. Raises `UserError`."""
     base: Any = source.unwrapped
-    if hasattr(base, "env_fns"):
+    if has_rows(source):
         same_step = base.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
         # Rows are reset from outside, and NEXT_STEP returns the last observation of an episode in its own step
         mode = AutoresetMode.NEXT_STEP if same_step else base.metadata.get("autoreset_mode")
         if num_envs == 0:
             return source
-        makes = [
-            lambda: without_recorders(make_one(_row(base, render_mode), render_mode))
-        ] * num_envs
+        row = _row(base, render_mode)
+        make_row = partial(make_env, row, name_of_function(row), render_mode)
+        makes = [lambda: without_recorders(make_row())] * num_envs
         return SyncVectorEnv(makes, autoreset_mode=mode)
     spec = source.spec
     if spec is None or spec.vector_entry_point is None:

@@ -10,20 +10,18 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import VectorEnv
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from footlight.contexts import closing
 from footlight.environments.episodes import EpisodeBook
-from footlight.environments.make import EnvironmentSource, configured, make_one, require_allowed
+from footlight.environments.make import require_allowed
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.watchdog import watched
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault, FailedEpisode, StorageFault, UserError, counted
@@ -162,7 +160,7 @@ class Replay:
 
 def replay(
     path: str | Path,
-    environment: EnvironmentSource | None = None,
+    environment: EnvironmentLike | EnvironmentSource | None = None,
     *,
     timeout: float = Supervision.timeout,
     allow_env_import: str | None = None,
@@ -176,7 +174,10 @@ def replay(
     """
     folder = user_path(path)
     record = read(folder)
-    source = _source(folder, record, allow_env_import) if environment is None else environment
+    if environment is None:
+        source = _source(folder, record, allow_env_import)
+    else:
+        source = EnvironmentSource.of(environment)
     actions, seed = _episode(folder, record)
     with closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
@@ -206,13 +207,13 @@ class _OneEpisode(EpisodeBook):
 
 
 def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironments:
-    if isinstance(source, VectorEnv):
+    if source.is_vector:
         raise UserError(
             "a vector environment cannot play a single episode - give a function that makes one environment"
         )
-    if isinstance(source, gymnasium.Env):
-        return SerialEnvironments([source], 0, "episode", owned=False)
-    return AsyncEnvironments(partial(make_one, source), 1, 0, "episode", Supervision(timeout))
+    if source.is_object:
+        return SerialEnvironments([source.instance], 0, "episode", owned=False)
+    return AsyncEnvironments(source.make_one, 1, 0, "episode", Supervision(timeout))
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -237,7 +238,9 @@ def _source(
             f"{folder} is of the Python object {name!r}, which no file holds - use footlight.replay(path, environment=...)"
         )
     require_allowed(folder, record, allow_env_import)
-    return configured(name, record.get("environment_config"), record.get("env_kwargs"))
+    return EnvironmentSource.of(name).configured(
+        record.get("environment_config"), record.get("env_kwargs")
+    )
 
 
 def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:

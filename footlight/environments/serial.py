@@ -24,6 +24,7 @@ from footlight.environments.episodes import (
     as_stored,
 )
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
+from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError, in_words
@@ -391,6 +392,10 @@ class SerialEnvironments:
             if terminated or truncated:
                 return True
         return False
+
+    def name_of_first(self) -> str | None:
+        """The name of the first environment."""
+        return name_of_instance(self.envs[0])
 
     def reseed(self, stream: str) -> None:
         """Let the next episodes be those of another stream of seeds, from its first one on."""

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from footlight.contexts import close_quietly
 from footlight.environments.attributes import INCOMPARABLE, differ, plain
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.remake import SingleRow, make_another, remake_rows
+from footlight.environments.remake import SingleRow, has_rows
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.wrappers import (
     chain,
@@ -103,30 +103,29 @@ class _Seen(NamedTuple):
     truncated: Array
 
 
-def why_different(source: EnvironmentSource, seed: int) -> str | None:
+def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -> str | None:
     """Why a copy of the given object is not known to be the same environment; None where it is, and for ids and functions.
 
     Nothing is remembered between calls, as the user may change an attribute of the object at any time. The object is reset
     afterwards by whoever uses it; its running statistics and episode records are put back. Generators of the whole process
     are left as they were.
     """
-    if not isinstance(source, gymnasium.Env | VectorEnv):
+    source = EnvironmentSource.of(environment)
+    instance = source.instance
+    if instance is None:
         return None
     with contextlib.ExitStack() as closing:
         closing.callback(global_randomness())
         try:
-            other: Any = make_another(source)
+            other: Any = source.make_another()
             closing.callback(close_quietly, other)
-            if (
-                isinstance(source, VectorEnv)
-                and (rows := remake_rows(source, source.num_envs)) is not None
-            ):
+            if (rows := source.make_rows()) is not None:
                 other = rows
                 closing.callback(close_quietly, other)
-            given = closing.enter_context(_borrowed(source))
+            given = closing.enter_context(_borrowed(instance))
             fresh = _attributes(other)
             return (
-                _different_spaces(source, other)
+                _different_spaces(instance, other)
                 or _different_statistics(given, other)
                 or _compared(given, other, seed)
                 or _different_settings(given, other, fresh, source)
@@ -199,7 +198,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
         for action in actions:
             if length == EPISODE_STEPS:
                 start: Any = derived_seed(seed, "episode", episode)
-                if is_vector and hasattr(env.unwrapped, "env_fns"):
+                if is_vector and has_rows(env):
                     start = [start] * env.num_envs
                 with budget.step():
                     observation, _ = env.reset(seed=start)
@@ -258,14 +257,14 @@ def _first_difference(one: _Seen, other: _Seen) -> str | None:
 
 
 def _different_settings(
-    given: Any, other: Any, fresh: list[dict[str, Any]], source: Any
+    given: Any, other: Any, fresh: list[dict[str, Any]], source: EnvironmentSource
 ) -> str | None:
     """A setting of the given object that its copy lacks. Such as a goal, it need not show in a short trial.
 
     Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
     """
     settings = [_same_items(*pair) for pair in zip(fresh, _attributes(other), strict=True)]
-    for row in range(source.num_envs if isinstance(source, VectorEnv) else 1):
+    for row in range(source.fixed_num_envs or 1):
         mine = _attributes(given, row)
         if [layer["class"] for layer in mine] != [layer["class"] for layer in settings]:
             continue  # such as rows in processes, which cannot be looked into
@@ -273,7 +272,7 @@ def _different_settings(
             for name, value in wanted.items():
                 if name in has and differ(has[name], value):
                     with contextlib.ExitStack() as closing:
-                        third = make_another(source)
+                        third = source.make_another()
                         closing.callback(close_quietly, third)
                         if _attributes(third)[number].get(name) == value:
                             values = f" ({value!r:.40} in place of {has[name]!r:.40})"
@@ -291,7 +290,8 @@ def _attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
     layers = [
         layer
         for layer in chain(env, row)
-        if not isinstance(layer, _TRANSPARENT) and not hasattr(layer, "env_fns")
+        if not isinstance(layer, _TRANSPARENT)
+        and not isinstance(layer, SyncVectorEnv | AsyncVectorEnv)
     ]
     found = []
     for layer in layers:

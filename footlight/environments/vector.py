@@ -291,6 +291,10 @@ class VectorEnvironments:
         self._resetting = resetting if resetting.any() else None
         return []
 
+    def name_of_first(self) -> str | None:
+        """None: the environments that step together have no names of their own."""
+        return None
+
     def reseed(self, stream: str) -> None:
         """Let the next episodes be those of another stream of seeds, from its first one on."""
         self.book = EpisodeBook(self.num_envs, self.book.seed, stream)

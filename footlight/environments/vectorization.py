@@ -26,14 +26,10 @@ takes. 2 cores of an AMD EPYC, shared with other work, Python 3.11, Gymnasium 1.
 from collections.abc import Callable
 from typing import Literal
 
-import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import VectorEnv
 
-from footlight.environments.atari import AtariGame
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.naming import Registered
 from footlight.environments.processes import why_no_processes
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.errors import UserError
 from footlight.machine import cores
 
@@ -54,29 +50,30 @@ COSTS = {  # of a step, by the start of the entry point; the first that fits cou
 
 
 def choose(
-    source: EnvironmentSource,
+    environment: EnvironmentLike | EnvironmentSource,
     num_envs: int | None,
     asked: Vectorization,
     notice: Callable[[str], None],
 ) -> Vectorization:
-    """The kind in force. "auto" is decided by rule; `notice` is called with the choice and its reason.
+    """The vectorization to use; "auto" is decided by rule.
 
-    One environment is always "sync". A vector environment stays as it is, which is called "auto". Raises `UserError`.
+    `notice` is called with the choice and its reason. One environment is always "sync". A vector
+    environment is used as it is, which is called "auto". Raises `UserError`.
     """
-    if isinstance(source, VectorEnv):
+    source = EnvironmentSource.of(environment)
+    if source.is_vector:
         if asked != "auto":
             raise UserError(
                 f"vectorization is {asked!r} - the given vector environment is used as it is - leave it at auto, "
                 "or give an id or a function"
             )
         return "auto"
-    if isinstance(source, gymnasium.Env) or num_envs in (None, 1):
+    if source.is_object or num_envs in (None, 1):
         return "sync"
     if asked != "auto":
         return asked
-    if isinstance(source, AtariGame):
+    if source.is_atari:
         return "native"
-    assert num_envs is not None
     chosen, why = _rule(source, num_envs)
     notice(f"{num_envs} environments: {chosen} ({why})")
     return chosen
@@ -84,12 +81,9 @@ def choose(
 
 def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]:
     """What "auto" chooses, and why."""
-    spec = _spec(source)
-    is_plain = isinstance(
-        source, str
-    )  # an id without arguments, which another class might not take
+    spec = source.spec
     if (
-        is_plain
+        source.is_plain_id  # the native class might not take arguments
         and spec is not None
         and spec.vector_entry_point == NATIVE
         and not spec.additional_wrappers
@@ -110,14 +104,6 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
     if (reason := why_no_processes()) is not None:
         return "sync", f"one after the other: processes cannot be started here, {reason}"
     return "async", "a step takes long: each has a process"
-
-
-def _spec(source: EnvironmentSource) -> EnvSpec | None:
-    """The spec of an environment in Gymnasium's registry; None if it has none."""
-    if isinstance(source, EnvSpec):
-        return source
-    name = source.id if isinstance(source, Registered) else source
-    return gymnasium.registry.get(name) if isinstance(name, str) else None
 
 
 def _cost(spec: EnvSpec | None) -> str | None:

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from footlight.environments.make import Environments
+from footlight.environments.source import Environments
 from footlight.environments.workers import AsyncEnvironments
 
 MOST_SECONDS = 5.0  # between two looks

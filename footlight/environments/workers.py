@@ -34,7 +34,7 @@ from footlight.environments.interface import (
     reset_answer,
     step_answer,
 )
-from footlight.environments.naming import name_of
+from footlight.environments.naming import name_of_instance
 from footlight.environments.processes import (
     describe_end,
     may_start_processes,
@@ -317,6 +317,10 @@ class AsyncEnvironments(SerialEnvironments):
         for env in envs:
             self.remote[env].ask("reset", self.book.episode_seed(env))
 
+    def name_of_first(self) -> str | None:
+        """The name of the first environment."""
+        return self.remote[0].name
+
     def close(self) -> None:
         """End all processes."""
         _close(self.remote)
@@ -357,7 +361,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         except BaseException as error:  # also sys.exit()
             _send(connection, (False, in_words(error)))
             return
-        _send(connection, (True, (env.observation_space, env.action_space, name_of(env))))
+        _send(connection, (True, (env.observation_space, env.action_space, name_of_instance(env))))
         while True:
             method, given = connection.recv()
             try:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
-from footlight.runs.read import RunRecord
+from footlight.runs.read import RunData
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,7 +71,7 @@ def common_grid(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
     return x, np.stack([np.interp(x, curve.x, curve.y) for curve in curves])
 
 
-def find_log(records: Sequence[RunRecord], metric: str) -> str:
+def find_log(records: Sequence[RunData], metric: str) -> str:
     """The log that has `metric`: "evaluations", "episodes" or "metrics". Raises `UserError` naming the known ones."""
     known: dict[str, str] = {}
     for log in ("metrics", "episodes", "evaluations"):
@@ -89,7 +89,7 @@ def find_log(records: Sequence[RunRecord], metric: str) -> str:
     return known[metric]
 
 
-def curve_of(record: RunRecord, log: str, metric: str, x: str) -> Curve | None:
+def curve_of(record: RunData, log: str, metric: str, x: str) -> Curve | None:
     """The curve of `metric` in a run's log, None if it is empty. Training episodes are shown as a running mean."""
     if log == "evaluations":
         return _evaluation_curve(record, metric, x)
@@ -117,7 +117,7 @@ def curve_of(record: RunRecord, log: str, metric: str, x: str) -> Curve | None:
     )
 
 
-def _evaluation_curve(record: RunRecord, metric: str, x: str) -> Curve | None:
+def _evaluation_curve(record: RunData, metric: str, x: str) -> Curve | None:
     rows = {
         row["step"]: row for row in record.evaluations
     }  # of two at one step, the later one, of a resumed run, counts
@@ -148,7 +148,7 @@ def _last_of_each(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x[last], y[last]
 
 
-def _to_axis(record: RunRecord, axis: str) -> Callable[[Floats], Floats]:
+def _to_axis(record: RunData, axis: str) -> Callable[[Floats], Floats]:
     """The function from environment steps to one of `AXES`. Raises `UserError` if the run has not logged it yet."""
     if axis == "steps":
         return lambda steps: steps

@@ -11,7 +11,7 @@ import numpy as np
 
 from footlight.config.fields import describe_value
 from footlight.errors import UserError, counted
-from footlight.runs.read import RunRecord, read_run
+from footlight.runs.read import RunData, read_run
 from footlight.storage.files import user_path
 
 # Keys of config.json that do not make two runs different experiments: their values may vary within a group of seeds. Keys that
@@ -28,7 +28,7 @@ _IRRELEVANT = {
 class Member:
     """A run in a plot, and the label that the user has given it."""
 
-    record: RunRecord
+    record: RunData
     label: str | None = None
 
     @property
@@ -84,9 +84,7 @@ def find_members(
     return list(members.values()), None if labels is None or per_input is not None else list(labels)
 
 
-def _records(
-    item: Any, index: int, notice: Callable[[str], None]
-) -> Iterator[tuple[Any, RunRecord]]:
+def _records(item: Any, index: int, notice: Callable[[str], None]) -> Iterator[tuple[Any, RunData]]:
     item = getattr(item, "folder", item)
     if isinstance(item, str | os.PathLike):
         folder = user_path(os.fspath(item))
@@ -126,7 +124,7 @@ def _records(
             for episode, value in enumerate(row.tolist(), start=1)
         ]
         config = {"algorithm": f"returns {index + 1}", "environment": "", "seed": number}
-        yield (index, number), RunRecord(Path(f"returns {index + 1}"), config, [], rows, [], None)
+        yield (index, number), RunData(Path(f"returns {index + 1}"), config, [], rows, [], None)
 
 
 def _is_returns(item: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The display of a training: a live one on a terminal, plain lines everywhere else, nothing when quiet."""
+"""The display of a training: live on a terminal, plain lines elsewhere, nothing when quiet."""
 
 import contextlib
 import os
@@ -21,23 +21,17 @@ from footlight.errors import counted, printable
 WINDOW = 30.0  # seconds over which steps/s is measured
 SAMPLE_EVERY = 0.25  # seconds between its measurements
 KNOWN_AFTER = 3.0  # seconds after the first update before the time left is shown
-SHORTEST_PAUSE, LONGEST_PAUSE = (
-    2.0,
-    60.0,
-)  # seconds between plain lines; in between, a tenth of the time so far
+# Seconds between plain lines: a tenth of the time so far, within these limits.
+SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 LINE_WIDTH = 100
 MEAN_OF = 100  # episodes
-COLUMNS = {
-    "steps/s": 9,
-    "time left": 9,
-    "return": 9,
-    f"mean of {MEAN_OF}": 11,
-    "evaluation": 10,
-}  # of plain lines
+MEAN = f"mean of {MEAN_OF}"
+# Of plain lines, with their widths.
+COLUMNS = {"steps/s": 9, "time left": 9, "return": 9, MEAN: 11, "evaluation": 10}
 
 
 class _Console(Console):
-    """A console that goes on in silence when its reader, such as `head`, has left: the run is worth more than its picture."""
+    """A console that stays silent once its reader, such as `head`, has exited: the run continues."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -45,16 +39,18 @@ class _Console(Console):
 
 
 def _discard_output() -> None:
-    """Let what is written from here on, and what waits, go nowhere."""
+    """Discard everything written from here on, and what is still buffered."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Display:
     """Progress of a training run; use it as a context manager.
 
-    `total_steps` and `start_step` (of a resumed run) are environment steps. Without `console` it writes to standard output. On a
-    terminal Rich redraws the display four times a second. Elsewhere it prints a table: a header, then a line every two seconds,
-    less often in long runs, and one at the end. `quiet` prints nothing.
+    total_steps, start_step: environment steps; a resumed run starts at the latter.
+    quiet: print nothing. console: None is standard output.
+
+    On a terminal, Rich redraws the display four times a second. Elsewhere it prints a table: a
+    header, then a line every two seconds, less often in long runs, and one at the end.
     """
 
     _started: float
@@ -118,7 +114,8 @@ class Display:
     ) -> None:
         """Update the display at `step`; values stay until they are replaced. Cheap enough for every step.
 
-        updates: gradient updates so far; None: one per step. returns: of the episodes that have just ended.
+        updates: gradient updates so far; None: one per step.
+        returns: those of the episodes that have just ended.
         """
         self._step = step
         self._stale = True
@@ -126,7 +123,7 @@ class Display:
         self._follow_updates(now, step if updates is None else updates)
         if new := list(returns):
             self.show_returns([*self._returns, *new])
-        # Rich draws from its own thread: dictionaries are replaced, never changed under its eyes.
+        # Rich renders in a thread of its own: dictionaries are replaced, never modified.
         if evaluation_return is not None:
             self._values = {**self._values, "evaluation": evaluation_return}
         if metrics:
@@ -138,23 +135,23 @@ class Display:
         self._returns = deque(returns, maxlen=MEAN_OF)
         if self._returns:
             mean = sum(self._returns) / len(self._returns)
-            self._values = {**self._values, "return": self._returns[-1], f"mean of {MEAN_OF}": mean}
+            self._values = {**self._values, "return": self._returns[-1], MEAN: mean}
 
     @contextlib.contextmanager
     def activity(
-        self, text: str, total: int, goes_on: Callable[[], bool]
+        self, text: str, total: int, should_stop: Callable[[], bool]
     ) -> Iterator[Callable[[int], bool]]:
         """Show `text`, and a count if `total` > 1, during something other than training, such as an evaluation.
 
-        Yields a function to call often with the number of completed parts, which returns `goes_on()`. This time is excluded
-        from steps/s.
+        Yields a function to call often with the number of completed parts, which returns whether to
+        continue. This time is excluded from steps/s.
         """
         began = time.monotonic()
 
         def progress(completed: int) -> bool:
             self._activity = text if total == 1 else f"{text} {min(completed + 1, total)}/{total}"
             self._refresh(time.monotonic())
-            return goes_on()
+            return not should_stop()
 
         try:
             yield progress
@@ -162,7 +159,7 @@ class Display:
             self._activity = ""
             self._paused += time.monotonic() - began
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Print `text` above the live display if there is one, without control characters."""
         if self._quiet:
             return
@@ -181,10 +178,8 @@ class Display:
     def _start_clock(self) -> None:
         self._started = time.monotonic()
         self._paused = 0.0  # seconds of activities, which are not training
-        self._latest = (
-            0.0,
-            self._step,
-        )  # seconds of training, and the step, at which the next sample is taken
+        # Seconds of training, and the step, at which the next sample is taken.
+        self._latest = (0.0, self._step)
         self._samples = deque([self._latest])
         self._next_sample = self._started + SAMPLE_EVERY
         self._next_line = self._started + SHORTEST_PAUSE
@@ -192,8 +187,9 @@ class Display:
     def _follow_updates(self, now: float, updates: int) -> None:
         """Measure from the first update on, and only right after an update.
 
-        Steps before the first one are far faster than those to come, and the first one is far slower. Algorithms that collect
-        many steps for an update alternate between fast steps and slow updates: only whole cycles have a meaningful rate.
+        Steps before the first update are far faster than later ones, and the first update is far
+        slower. Algorithms that collect many steps for an update alternate between fast steps and
+        slow updates: only complete cycles have a meaningful rate.
         """
         is_new = self._updates is not None and updates != self._updates
         if is_new or not self._learning:
@@ -218,7 +214,7 @@ class Display:
         if trained_for <= self._samples[-1][0]:
             return
         self._samples.append(self._latest)
-        # The oldest sample kept is the last one outside the window, so that rare updates still span a whole window.
+        # Keep the last sample outside the window, so that rare updates still span a whole window.
         while len(self._samples) > 2 and trained_for - self._samples[1][0] >= WINDOW:
             self._samples.popleft()
         then, old_step = self._samples[0]
@@ -226,13 +222,10 @@ class Display:
             self._rate = (step - old_step) / (trained_for - then)
 
     def _time_left(self) -> str:
-        """Time that the remaining steps will take, with a share for activities as so far; empty until it is known."""
+        """Time for the remaining steps and activities; empty until it can be estimated."""
         trained_for = self._samples[-1][0]
-        if (
-            not self._learning
-            or self._rate is None
-            or trained_for - self._samples[0][0] < KNOWN_AFTER
-        ):
+        is_known = self._learning and trained_for - self._samples[0][0] >= KNOWN_AFTER
+        if self._rate is None or not is_known:
             return ""
         left = max(self._total - self._step, 0) / self._rate
         return _duration(left * (1 + self._paused / trained_for))
@@ -241,11 +234,8 @@ class Display:
         width = max(len(f"{self._total:,}"), len("step"))
         if not self._has_header:
             self._has_header = True
-            self.say(
-                "  ".join(
-                    [f"{'step':>{width}}", *(f"{name:>{size}}" for name, size in COLUMNS.items())]
-                )
-            )
+            names = [f"{name:>{size}}" for name, size in COLUMNS.items()]
+            self.notify("  ".join([f"{'step':>{width}}", *names]))
         rate = "" if self._rate is None else _number(self._rate)
         cells = {"steps/s": rate, "time left": self._time_left()}
         cells |= {name: _number(value) for name, value in self._values.items()}
@@ -253,14 +243,11 @@ class Display:
             f"{self._step:>{width},}",
             *(f"{cells.get(name) or '-':>{size}}" for name, size in COLUMNS.items()),
         ]
-        for more in (
-            [self._activity]
-            if self._activity
-            else [f"{name} {_number(value)}" for name, value in self._metrics.items()]
-        ):
+        metrics = [f"{name} {_number(value)}" for name, value in self._metrics.items()]
+        for more in [self._activity] if self._activity else metrics:
             if len("  ".join([*row, more])) <= LINE_WIDTH:
                 row.append(more)
-        self.say("  ".join(row))
+        self.notify("  ".join(row))
         self._stale = False
 
     def _render(self) -> RenderableType:
@@ -280,7 +267,7 @@ class Display:
         rows: list[RenderableType] = [head]
         names = {
             "return": "training return",
-            f"mean of {MEAN_OF}": f"mean over {counted(len(self._returns), 'episode')}",
+            MEAN: f"mean over {counted(len(self._returns), 'episode')}",
         }
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):

@@ -1,40 +1,35 @@
-"""Episodes as films, with or without what the critic made of them; and the films of a training."""
+"""Episodes as video frames, with or without a panel of the critic's values."""
 
 import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 
-from footlight.contexts import closing, default_variables
+from footlight.contexts import default_variables
 from footlight.environments.atari import LIFE_LOST
 from footlight.environments.faults import as_fault
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.remake import make_another
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError, in_short
 from footlight.instruments.critic_probe import Assessor
 from footlight.instruments.overlay import Bar, Moment, Overlay
-from footlight.instruments.video import Frame, require_ffmpeg, write_video
+from footlight.instruments.video import Frame
 from footlight.instruments.window import lacks_screen, require_screen
 from footlight.signals import is_interruption
-from footlight.storage.files import make_own_folder
-from footlight.streams import derived_seed
 from footlight.types import Array, Assessment, BoxAction, Spaces
 
-MAX_SECONDS = 600  # playing time of an episode in a film: one that never ends is cut there
-MAX_FAILURES = 3  # in a row; then a training makes no more films
+MAX_SECONDS = 600  # playing time at which the video of an episode that never ends is cut off
 
 Act = Callable[[Any], Any]
 Player = Callable[[int], Act]
-"""Gives what acts in the episode of a seed, and the same for the same seed."""
+"""Returns the policy for the episode of a seed; equal seeds give equal actions."""
 
 
 class Step(NamedTuple):
-    """A state of an episode, and how it came about: `reward` is raw and led here, perhaps at the price of a life."""
+    """A state of an episode, and the raw reward of the transition that led to it."""
 
     observation: Any
     reward: float = 0.0
@@ -44,17 +39,20 @@ class Step(NamedTuple):
 
 
 def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """One more environment like `source`, to look at or to evaluate in. Raises `UserError` where it cannot be made again."""
+    """Create another environment like `source`, to render or to evaluate in.
+
+    Raises `UserError` where it cannot be created again.
+    """
     if render_mode == "human":
         require_screen()
     if render_mode is None or not lacks_screen():
-        return make_another(source, render_mode)
+        return source.make_another(render_mode)
     with _drawing_off_screen():
-        return _OffScreen(make_another(source, render_mode))
+        return _OffScreen(source.make_another(render_mode))
 
 
 def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:
-    """SDL and MuJoCo read these when they first draw, which may be in any call of the environment."""
+    """Variables that SDL and MuJoCo read when they first render, which can be in any call."""
     return default_variables(SDL_VIDEODRIVER="dummy", MUJOCO_GL="egl")
 
 
@@ -80,20 +78,20 @@ class _OffScreen(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:
-    """As the environment says; 30 where it says nothing."""
+    """The frame rate of the environment's metadata; 30 where it has none."""
     return float(env.metadata.get("render_fps") or 30)
 
 
 def play(
-    player: Player, env: gymnasium.Env[Any, Any], seed: int, most_steps: int | None = None
+    player: Player, env: gymnasium.Env[Any, Any], seed: int, max_steps: int | None = None
 ) -> Iterator[Step]:
-    """The states of one episode, the first and the last included; after `most_steps` steps it is cut off."""
+    """Yield the states of one episode, from the first to the last, at most `max_steps` steps."""
     act = player(seed)
     with as_fault("the environment's reset"):
         observation, _ = env.reset(seed=seed)
     step = Step(observation)
     yield step
-    for _ in itertools.islice(itertools.count(), most_steps):
+    for _ in itertools.islice(itertools.count(), max_steps):
         action = act(step.observation)
         with as_fault("the environment's step"):
             observation, reward, terminated, truncated, info = env.step(action)
@@ -109,30 +107,31 @@ def play(
             break
 
 
-def film(
+def render_episode(
     player: Player,
     env: gymnasium.Env[Any, Any],
     seed: int,
     assessor: Assessor | None = None,
-    most_steps: int | None = None,
+    max_steps: int | None = None,
 ) -> Iterator[Frame]:
-    """The pictures of one episode, with a panel beside them where there is an `assessor`. Raises `UserError` where there is none.
+    """Yield the frames of one episode, with a panel beside each of them if there is an `assessor`.
 
-    The return that follows a state is known when the episode is over: for the panel it is played twice from the same seed, and
-    drawn the second time. Where the second differs, the panel says so, and knows no returns from there on.
+    The return that follows a state is known once the episode is over. For the panel, the episode is
+    therefore played twice from the same seed, and rendered the second time. If the second differs,
+    the panel says so and shows no returns from there on. Raises `UserError` if rendering fails.
     """
     if assessor is None:
-        for _ in play(player, env, seed, most_steps):
-            yield picture(env)
+        for _ in play(player, env, seed, max_steps):
+            yield render(env)
         return
     first, assessments = [], []
-    for step in play(player, env, seed, most_steps):
+    for step in play(player, env, seed, max_steps):
         first.append(step[1:])
         assessments.append(assessor(step.observation))
     rewards, terminated, _, life_lost = (list(column) for column in zip(*first, strict=True))
     overlay = overlay_of(assessor, rewards, assessments, terminated[-1], life_lost)
     repeats = True
-    for index, step in enumerate(play(player, env, seed, most_steps)):
+    for index, step in enumerate(play(player, env, seed, max_steps)):
         if repeats and (index >= len(first) or step[1:] != first[index]):
             repeats = False
             overlay = _known_until(overlay, index)
@@ -140,9 +139,8 @@ def film(
         following = overlay.returns[index] if repeats else None
         value = None if step.terminated else finite(assessment.value)
         bars, heading = policy_bars(assessment, assessor.spaces, env)
-        yield overlay.draw(
-            picture(env), index, Moment(value, following, finite(assessment.entropy), heading, bars)
-        )
+        moment = Moment(value, following, finite(assessment.entropy), heading, bars)
+        yield overlay.draw(render(env), index, moment)
 
 
 def overlay_of(
@@ -152,18 +150,18 @@ def overlay_of(
     terminated: bool,
     life_lost: list[bool],
 ) -> Overlay:
-    """The panel of an episode of these rewards and lost lives (the first of each, of the state that nothing led to, is none)."""
+    """The panel of an episode. The first reward and the first lost life belong to no transition."""
     values = [finite(assessment.value) for assessment in assessments]
     followed = assessor.returns(rewards[1:], assessments, terminated, life_lost[1:])
     returns: list[float | None] = [finite(x) for x in followed]
-    if terminated:  # what a critic says of a state that nothing follows is never learned
+    if terminated:  # a critic never learns the value of a terminal state
         values[-1] = returns[-1] = None
         note = ""
     elif assessments[-1].value is None:
         returns[-1] = None
-        note = "cut short: what would have followed is not counted"
+        note = "cut off: later rewards are not counted"
     else:
-        note = "cut short: the return ends in the critic's value"
+        note = "cut off: the return ends in the critic's value"
     bonus = "" if assessments[0].bonus is None else ", with entropy bonus"
     return Overlay(values, returns, f"{assessor.units}{bonus}", note)
 
@@ -175,22 +173,29 @@ def _known_until(overlay: Overlay, index: int) -> Overlay:
     return dataclasses.replace(overlay, values=values, returns=returns, note=note)
 
 
+@runtime_checkable
+class _NamesActions(Protocol):
+    """An environment with a name for each of its actions, as Atari games have."""
+
+    def get_action_meanings(self) -> list[Any]:
+        """Return the names."""
+
+
 def policy_bars(
     assessment: Assessment, spaces: Spaces, env: gymnasium.Env[Any, Any]
 ) -> tuple[list[Bar], str]:
-    """The policy's distribution as rows of the panel, and their heading."""
+    """Return the policy's distribution as bars of the panel, and their heading."""
     if isinstance(spaces.action, BoxAction):
         return _continuous_bars(assessment, spaces.action)
     if assessment.probabilities is None:
         return [], ""
-    names = [str(start + option) for size, start in zip(spaces.action.sizes, spaces.action.starts, strict=True)
-             for option in range(size)]  # fmt: skip
+    ranges = zip(spaces.action.sizes, spaces.action.starts, strict=True)
+    names = [str(start + option) for size, start in ranges for option in range(size)]
     if spaces.action.size > 1:
         choices = [choice for choice, size in enumerate(spaces.action.sizes) for _ in range(size)]
         names = [f"{choice}: {name}" for choice, name in zip(choices, names, strict=True)]
-    meanings: list[Any] = getattr(
-        env.unwrapped, "get_action_meanings", list
-    )()  # Atari has words for its actions
+    unwrapped = env.unwrapped
+    meanings = unwrapped.get_action_meanings() if isinstance(unwrapped, _NamesActions) else []
     if len(meanings) == len(names):
         names = [str(meaning).lower() for meaning in meanings]
     shares = assessment.probabilities.tolist()
@@ -209,117 +214,35 @@ def _continuous_bars(assessment: Assessment, action: BoxAction) -> tuple[list[Ba
     rows = []
     for place, (mean, std) in enumerate(zip(assessment.mean.tolist(), std_A.tolist(), strict=True)):
         half = (high[place] - low[place]) / 2
-        text = f"{low[place] + half * (mean + 1):.2f}" + (
-            "" if assessment.std is None else f" ± {half * std:.2f}"
-        )
-        rows.append(
-            Bar(f"a[{place}]", (mean - std + 1) / 2, (mean + std + 1) / 2, (mean + 1) / 2, text)
-        )
+        text = f"{low[place] + half * (mean + 1):.2f}"
+        if assessment.std is not None:
+            text += f" ± {half * std:.2f}"
+        left, middle, right = (mean - std + 1) / 2, (mean + 1) / 2, (mean + std + 1) / 2
+        rows.append(Bar(f"a[{place}]", left, right, middle, text))
     return rows, "action" if assessment.std is None else "action: mean ± standard deviation"
 
 
 def finite(part: Array | float | None) -> float | None:
-    """The number as one that can be drawn, None where there is none."""
+    """Return the number as a float; None for None, NaN and infinity."""
     return float(part) if part is not None and np.isfinite(part) else None
 
 
-def picture(env: gymnasium.Env[Any, Any]) -> Any:
-    """What the environment looks like now. Raises `UserError` where it cannot be drawn."""
+def render(env: gymnasium.Env[Any, Any]) -> Any:
+    """Return the current frame of the environment. Raises `UserError` where it cannot be rendered."""
     try:
-        shown = env.render()
-    except (
-        BaseException
-    ) as error:  # a driver's, a missing package's: whatever rendering stumbles over
+        frame = env.render()
+    except BaseException as error:  # drivers and missing packages can raise anything
         if is_interruption(error):
             raise
-        is_mujoco = "mujoco" in type(env.unwrapped).__module__
-        remedy = (
-            "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library"
-            if is_mujoco
-            else "mend its render()"
-        )
+        remedy = "fix its render()"
+        if "mujoco" in type(env.unwrapped).__module__:
+            remedy = "MuJoCo needs MUJOCO_GL=egl or osmesa, and that library"
         raise UserError(
-            f"the environment cannot be drawn - {in_short(error)} - {remedy}"
+            f"the environment cannot be rendered - {in_short(error)} - {remedy}"
         ) from error
-    if shown is None:
+    if frame is None:
         raise UserError(
-            "the environment cannot be drawn - its render() returned nothing - "
-            "does it have the render mode rgb_array, and does the function that makes it accept render_mode and pass it on?"
+            "the environment cannot be rendered - its render() returned nothing - does it have the "
+            "render mode rgb_array, and does the function that creates it pass render_mode on?"
         )
-    return shown
-
-
-class _Stopping(Exception):
-    """The training is to end: its film is not waited for."""
-
-
-class Recorder:
-    """Makes films of a policy that is in training, each in an environment of its own; whatever goes wrong harms no training.
-
-    make_env: gives an environment that draws. player: the policy, as evaluations have it. say: where notices go. is_stopping:
-    whether the training was told to end, when a film is given up.
-    """
-
-    def __init__(
-        self, make_env: Callable[[], gymnasium.Env[Any, Any]], player: Player, assessor: Assessor | None, seed: int,
-        say: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self._make_env, self._player, self._assessor, self._say = make_env, player, assessor, say
-        self._seed = derived_seed(
-            seed, "watch", 0
-        )  # the episode that `footlight watch` shows: films of one run begin alike
-        self._failures = 0
-
-    def try_out(self) -> None:
-        """Draw one picture. Raises `UserError` where there can be no films."""
-        require_ffmpeg()
-        with closing(self._make_env(), self._say) as env:
-            try:
-                with as_fault("the environment's reset"):
-                    observation, _ = env.reset(seed=self._seed)
-                if self._assessor is not None:
-                    self._assessor(observation)
-            except Exception as error:  # the user's own code: whatever it stumbles over
-                raise UserError(
-                    f"there can be no videos - {in_short(error)} - mend that, or leave video_every out"
-                ) from error
-            picture(env)
-
-    def record(self, path: Path, is_stopping: Callable[[], bool] = lambda: False) -> None:
-        """Film one episode into the file `path`, whose name is said where it fails."""
-        if self._failures >= MAX_FAILURES:
-            return
-
-        def player(seed: int) -> Act:
-            act = self._player(seed)
-
-            def unless_stopping(observation: Any) -> Any:
-                if is_stopping():
-                    raise _Stopping
-                return act(observation)
-
-            return unless_stopping
-
-        try:
-            make_own_folder(path.parent)
-            for half in path.parent.glob(".step-*.mp4"):  # of a training that was killed
-                half.unlink()
-            with closing(self._make_env(), self._say) as env:
-                fps = frames_per_second(env)
-                write_video(
-                    film(player, env, self._seed, self._assessor, int(MAX_SECONDS * fps)), path, fps
-                )
-        except _Stopping:
-            return
-        except (
-            Exception
-        ) as error:  # drivers, disks, the user's own code: none of it is worth a training
-            self._failures += 1
-            more = (
-                "goes on"
-                if self._failures < MAX_FAILURES
-                else f"goes on without videos after {MAX_FAILURES} failures in a row"
-            )
-            self._say(f"no video {path.name} - {in_short(error)} - the training {more}")
-        else:
-            self._failures = 0
+    return frame

@@ -6,11 +6,11 @@ Format 3 differs from format 2 in names only. Each table maps an old name to the
 from collections.abc import Mapping
 from typing import Any
 
-CONFIG_FIELDS = {"initialization": "initialization"}
+CONFIG_FIELDS = {"initialisation": "initialization"}
 """Fields of an algorithm's config."""
-MANIFEST_KEYS: dict[str, str] = {}
+MANIFEST_KEYS = {"stock_taken_at": "last_evaluation_step"}
 """Keys at the top of a checkpoint's manifest."""
-ARRAYS = {"normalizer": "normalizer"}
+ARRAYS = {"normaliser": "normalizer", "unanswered": "pending"}
 """First parts of array names, up to the first dot, in any group."""
 
 

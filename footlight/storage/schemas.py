@@ -1,40 +1,30 @@
-"""The forms of a run's JSON files: each key that there may be, and what its value has to be. Anything else is refused."""
+"""Schemas of a run's JSON files and of the rows of its logs.
 
-from collections.abc import Iterator
+A file has the keys of its schema and no others; the rows of a log may have more.
+"""
+
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    Required,
-    TypedDict,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Literal, NotRequired, Required, TypedDict, get_type_hints
 
-from footlight.config.fields import Count, CountOrZero, NonNegative, Range
 from footlight.config.options import Options
+from footlight.config.schema import Count, CountOrZero, NonNegative, violations
 from footlight.errors import UserError
 from footlight.storage.files import read_json
-from footlight.streams import MAX_SEED
 
-FAULT, ACTIONS = "fault.json", "actions.safetensors"  # what a folder in `crash` holds
+FAULT, ACTIONS = "fault.json", "actions.safetensors"  # the files of a folder in `crash`
 
 
-class Mark(TypedDict):
-    """Length and content of a file."""
+class FileDigest(TypedDict):
+    """Size and SHA-256 of a file."""
 
     bytes: CountOrZero
     sha256: str
 
 
 class Ring(TypedDict):
-    """A ring of rows that lies in several files, and how many rows will not change until they are overwritten."""
+    """The files of a ring buffer's rows, and how many of them are final until overwritten."""
 
     files: list[str]
     stable: CountOrZero
@@ -47,8 +37,8 @@ class Best(TypedDict):
     mean_return: float
 
 
-class EvaluationRecord(TypedDict):
-    """An evaluation, as in a line of `evaluations.jsonl`."""
+class Evaluation(TypedDict):
+    """An evaluation, as in a row of `evaluations.jsonl`."""
 
     step: NotRequired[CountOrZero]
     mean_return: float
@@ -60,7 +50,7 @@ class EvaluationRecord(TypedDict):
 
 
 class Machine(TypedDict):
-    """What a run was made on: `machine.json`, and in part every checkpoint."""
+    """The machine of a run: `machine.json`, and in part every checkpoint."""
 
     versions: dict[str, str]
     system: str
@@ -82,7 +72,7 @@ class Result(TypedDict):
     seconds: NonNegative
     steps_per_second: NonNegative
     env_faults: NotRequired[CountOrZero]
-    final_evaluation: EvaluationRecord | None
+    final_evaluation: Evaluation | None
 
 
 _CONFIG = get_type_hints(Options, include_extras=True) | {
@@ -103,11 +93,11 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "steps": Required[Count],
 }
 Config = TypedDict("Config", _CONFIG, total=False)  # type: ignore[misc]
-"""`config.json`: options that there were not yet when it was written are missing."""
+"""`config.json`. Options that were added after it was written are missing."""
 
 
 class Fault(TypedDict):
-    """`FAULT`."""
+    """`FAULT`: the episode in which an environment failed."""
 
     format_version: int
     environment: NotRequired[str]
@@ -127,13 +117,13 @@ class Fault(TypedDict):
 
 class _Files(TypedDict):
     format_version: int
-    files: dict[str, Mark]
+    files: dict[str, FileDigest]
     groups: dict[str, str]
     segments: dict[str, dict[str, Ring]]
 
 
 class Manifest(_Files, total=False):
-    """`manifest.json` of a run's checkpoint; a saved agent has fewer keys, and a batch that was kept fewer still."""
+    """`manifest.json` of a checkpoint; a saved agent has fewer keys, a saved batch fewer still."""
 
     message: str
     footlight: str
@@ -155,86 +145,65 @@ class Manifest(_Files, total=False):
     recent_return: float | None
     evaluation_due: bool
     best: Best | None
-    stock_taken_at: int
+    last_evaluation_step: int
     finished_episodes: CountOrZero
     evaluation_steps: CountOrZero
-    evaluation: EvaluationRecord | None
+    evaluation: Evaluation | None
     rollbacks: CountOrZero
     env_faults: CountOrZero
-    logs: dict[str, Mark]
+    logs: dict[str, FileDigest]
     run: Config
     machine: Machine
 
 
-def require(value: Any, form: Any, path: Path) -> None:
-    """Raise `UserError` where the content of the file `path` is not of this form."""
-    if (wrong := next(misfits(value, form), None)) is not None:
-        raise UserError(f"{path} is broken - {wrong} - restore it from a copy")
+class Experiment(TypedDict):
+    """What every reader of a `config.json` needs, whatever version wrote it."""
+
+    algorithm: str
+    environment: str
+    seed: CountOrZero
 
 
-def read(path: Path, form: Any) -> dict[str, Any]:
-    """The object in a file of strict JSON, which has this form. Raises `UserError`."""
+class MetricsRow(TypedDict):
+    """What every row of `metrics.jsonl` has."""
+
+    step: CountOrZero
+
+
+EpisodeRow = TypedDict("EpisodeRow", {"step": CountOrZero, "return": float | None})
+"""What every row of `episodes.jsonl` has. None: the return was not finite."""
+
+
+class EvaluationRow(TypedDict):
+    """What every row of `evaluations.jsonl` has. None: the value was not finite."""
+
+    step: CountOrZero
+    mean_return: float | None
+    std_return: float | None
+
+
+def require(value: Any, schema: Any, path: Path) -> None:
+    """Raise `UserError` if the content of the file `path` does not match the schema."""
+    for violation in violations(value, schema):
+        raise UserError(f"{path} is invalid: {violation} - restore it from a copy")
+
+
+def require_keys(content: Mapping[str, Any], schema: Any, where: str) -> None:
+    """Raise `UserError` if `content` lacks a key of the schema or has a wrong value there.
+
+    Other keys are ignored. NaN and Infinity, which a diverged run has logged, count as none.
+    """
+    known = {key: _finite(content[key]) for key in schema.__annotations__ if key in content}
+    for violation in violations(known, schema):
+        raise UserError(f"{where} is invalid: {violation} - restore the file, or run again")
+
+
+def read(path: Path, schema: Any) -> dict[str, Any]:
+    """Read a strict JSON file whose object matches the schema. Raises `UserError`."""
     content = read_json(path)
-    require(content, form, path)
+    require(content, schema, path)
     return content
 
 
-def misfits(value: Any, form: Any, where: str = "") -> Iterator[str]:
-    """In words, what of a value is not of the form that an annotation says. A tuple is a list there, as JSON has it."""
-    origin, arguments = get_origin(form), get_args(form)
-    if form is Any:
-        return
-    if origin in (Annotated, NotRequired, Required):
-        yield from misfits(value, arguments[0], where)
-        ranges = [limits for limits in arguments[1:] if isinstance(limits, Range)]
-        if isinstance(value, int | float) and any(value not in limits for limits in ranges):
-            yield f"{where} is {_shown(value)}, and should be {ranges[0]}"
-    elif is_typeddict(form):
-        if not isinstance(value, dict):
-            yield f"{where or 'it'} is {_shown(value)}, not an object"
-            return
-        hints = get_type_hints(form, include_extras=True)
-        yield from (
-            f"{_inside(where, name)} is no key of it" for name in value if name not in hints
-        )
-        yield from (
-            f"{_inside(where, name)} is missing"
-            for name in sorted(form.__required_keys__ - {*value})
-        )
-        for name in hints.keys() & value.keys():
-            yield from misfits(value[name], hints[name], _inside(where, name))
-    elif origin is dict and isinstance(value, dict):
-        for name, part in value.items():
-            yield from misfits(part, arguments[1], _inside(where, name))
-    elif origin in (list, tuple) and isinstance(value, list):
-        for part in value:
-            yield from misfits(part, arguments[0], where)
-    elif origin in (Union, UnionType):
-        if all(any(misfits(value, option, where)) for option in arguments):
-            yield f"{where} is {_shown(value)}"
-    elif not (
-        _is_one_of(value, arguments) if origin is Literal else origin is None and _is_a(value, form)
-    ):
-        yield f"{where} is {_shown(value)}"
-
-
-def _is_a(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    if (
-        isinstance(value, int) and abs(value) > MAX_SEED
-    ):  # a number that nothing here comes to, nor numpy can hold
-        return False
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
-
-
-def _is_one_of(value: Any, options: tuple[Any, ...]) -> bool:
-    return isinstance(value, str) and value in options
-
-
-def _inside(where: str, name: str) -> str:
-    return f"{where}.{name:.40}" if where else f"{name:.40}"
-
-
-def _shown(value: Any) -> str:
-    return f"{value!r:.40}"
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

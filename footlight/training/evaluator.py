@@ -1,107 +1,139 @@
-"""The evaluations of a run: when they are due, how many steps they have taken, and which one is the best."""
+"""The evaluations of a run: run and log them, count their steps, and remember the best one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from footlight.config.options import Options
 from footlight.environments.make import Environments
+from footlight.environments.wrappers import share_statistics
 from footlight.errors import EnvironmentFault
-from footlight.instruments.progress import Display
-from footlight.learning.policy import Policy
-from footlight.signals import Interruption
+from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed
 from footlight.training.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
+from footlight.training.hooks import EpisodeLog
+from footlight.training.loop import Step
+from footlight.training.session import Session
 
 
 class Evaluator:
-    """Schedules and runs the evaluations of a run; its counters are saved in every checkpoint.
+    """A hook that evaluates the policy; its counters are saved in every checkpoint.
 
-    environments: those of the evaluations; None: there are no evaluations.
+    environments: the evaluation environments; None: there are no evaluations.
+    episodes: the log that counts the episodes of the training.
     """
 
     def __init__(
-        self,
-        environments: Environments | None,
-        options: Options,
-        display: Display,
-        interruption: Interruption,
+        self, session: Session, environments: Environments | None, episodes: EpisodeLog
     ) -> None:
-        self.environments, self.options = environments, options
-        self.display, self.interruption = display, interruption
-        self.on_fault: Callable[[EnvironmentFault, str], None] | None = None
-        """Called with a fault of the environment, whose evaluation is skipped; None: the fault is raised."""
+        self.environments = environments
         self.due = False
-        """An evaluation began at this step and was interrupted: it is repeated on resume."""
+        """Whether an evaluation began at this step and was interrupted: a resumed run repeats it."""
         self.best: dict[str, float] | None = None
-        """Step and mean return of the best evaluation. All evaluations cut episodes off at the same step, so they compare."""
+        """Step and mean return of the best evaluation. Evaluations are comparable: all of them cut
+        episodes off at the same length."""
+        self._session, self._episodes = session, episodes
+        self._survives_faults = session.options.on_env_fault == "new-episode"
+        self._last_step = -1  # of the last evaluation, also of one that was skipped
         self._latest: Evaluation | None = None
         self._latest_step = -1
         self._steps = 0  # of all evaluations so far
 
-    def run(self, policy: Policy, step: int, finished_episodes: int) -> Evaluation | None:
-        """The evaluation at `step`; None if there is none, or, with `due` set, if the run is to stop."""
-        options, was_due = self.options, self.due
+    def __call__(self, step: Step) -> None:
+        """Evaluate at this step."""
+        self.evaluate_and_log(step.number)
+
+    def evaluate_and_log(self, step: int) -> None:
+        """Evaluate, and log histograms if that is configured; at most once for each step.
+
+        If the run is to stop meanwhile, `due` is set and nothing is logged.
+        """
+        if self._last_step == step:
+            return
+        session = self._session
+        if self.environments is not None:
+            share_statistics(session.environments, self.environments)
+        evaluation = self._evaluate(step)
+        if self.due:
+            return
+        if evaluation is not None:
+            session.folder.append("evaluations", {"step": step, **evaluation.to_json()})
+            session.flush_logs()
+            session.display.update(
+                step,
+                updates=session.agent.num_updates,
+                evaluation_return=evaluation.mean_return,
+            )
+        self._last_step = step
+        if session.options.track_histograms:
+            counts = histograms(session.agent.networks, session.agent.state)
+            session.folder.append("histograms", {"step": step, **counts})
+            session.flush_logs()
+
+    def _evaluate(self, step: int) -> Evaluation | None:
+        """Return the evaluation at `step`; None if there is none, or, with `due` set, on a stop."""
+        options, was_due = self._session.options, self.due
+        display, policy = self._session.display, self._session.agent.policy
         self.due = False
-        plan = plan_evaluation(options, step, finished_episodes, self._steps)
+        plan = plan_evaluation(options, step, self._episodes.count, self._steps)
         if self.environments is None or plan is None:
             return None
-        # Fresh episodes each time, a function of seed and step alone: neither training nor a resumed run can shift them
+        # New episodes each time, determined by seed and step alone: neither the training nor a
+        # resumed run can shift them.
         self.environments.reseed(f"evaluation at step {step}")
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
-        self.due = (
-            not was_due
-        )  # after a fault of the environment it is repeated on resume, but only once
-        how: dict[str, Any] = {**plan._asdict(), "deterministic": not options.eval_stochastic}
+        self.due = not was_due  # After an environment fault it is retried once, on resume.
+        is_deterministic = not options.eval_stochastic
+        should_stop = self._session.interruption.should_stop
         try:
-            with self.display.activity(
-                "evaluating", plan.episodes, self.interruption.goes_on
-            ) as progress:
-                evaluation = evaluate(policy, self.environments, **how, progress=progress)
+            with display.activity("evaluating", plan.episodes, should_stop) as progress:
+                evaluation = evaluate(
+                    policy, self.environments, plan.episodes, is_deterministic,
+                    limit=plan.limit, max_steps=plan.max_steps, progress=progress,
+                )  # fmt: skip
         except Abandoned:
             self.due = True
             return None
         except EnvironmentFault as fault:
-            if self.on_fault is None:
+            if not self._survives_faults:
                 raise
             self.due = False
-            self.on_fault(fault, "this evaluation is skipped")
+            self._session.faults(fault, "this evaluation is skipped")
             for env in range(self.environments.num_envs):
                 self.environments.revive(env)
             return None
         self.due, self._latest, self._latest_step = False, evaluation, step
         self._steps += sum(evaluation.lengths)
         if remark := evaluation.remark(plan.episodes):
-            self.display.say(f"evaluation at step {step:,}: {remark}")
+            display.notify(f"evaluation at step {step:,}: {remark}")
         if self.best is None or evaluation.mean_return > self.best["mean_return"]:
             self.best = {"step": step, "mean_return": evaluation.mean_return}
         return evaluation
 
     def at(self, step: int) -> Evaluation | None:
-        """The evaluation that was made at this step."""
+        """Return the evaluation that was made at this step."""
         return self._latest if self._latest_step == step else None
 
     def is_best(self, step: int) -> bool:
-        """Whether the best evaluation is the one at this step."""
+        """Return whether the best evaluation is the one at this step."""
         return self.best is not None and self.best["step"] == step
 
-    def manifest(self, step: int) -> dict[str, Any]:
-        """Its part of a checkpoint's manifest."""
-        latest = self.at(step)
+    def state(self) -> dict[str, Any]:
+        """The counters, and the evaluation at the agent's current step, for a checkpoint."""
+        latest = self.at(self._session.agent.num_steps)
         return {
             "evaluation": latest.to_json() if latest is not None else None,
             "evaluation_due": self.due,
             "evaluation_steps": self._steps,
+            "last_evaluation_step": self._last_step,
             "best": self.best,
         }
 
-    def restore(self, manifest: Mapping[str, Any]) -> None:
-        """Continue from `manifest()`."""
-        self.due, self.best = manifest["evaluation_due"], manifest["best"]
-        self._steps = manifest.get("evaluation_steps", 0)  # which earlier versions did not count
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned; the agent is at the step of that checkpoint."""
+        self.due, self.best = state["evaluation_due"], state["best"]
+        self._last_step = state["last_evaluation_step"]
+        self._steps = state.get("evaluation_steps", 0)  # missing in early checkpoints
         self._latest, self._latest_step = None, -1
-        if manifest["evaluation"] is not None:
-            self._latest, self._latest_step = (
-                Evaluation.from_json(manifest["evaluation"]),
-                int(manifest["step"]),
-            )
-            self._latest.mean_return  # noqa: B018 - raises where there are no numbers to take the mean of
+        if state["evaluation"] is not None:
+            self._latest = Evaluation.from_json(state["evaluation"])
+            self._latest_step = self._session.agent.num_steps
+            self._latest.mean_return  # noqa: B018 - raises if there are no returns

@@ -9,19 +9,15 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-from gymnasium.vector import VectorEnv
 
 from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
-from footlight.environments.atari import AtariGame
 from footlight.environments.determinism import DIFFERENT, LEFT_OUT, NOT_COMPARED, announcement
-from footlight.environments.make import Environments, EnvironmentSource, make_for_evaluation
-from footlight.environments.naming import name_of
-from footlight.environments.remake import make_another, remake
-from footlight.environments.serial import replayed_steps
+from footlight.environments.serial import SerialEnvironments, replayed_steps
+from footlight.environments.source import Environments, EnvironmentSource
 from footlight.environments.spaces import difference
 from footlight.environments.trial import why_different
-from footlight.environments.workers import Supervision
+from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
     first_instance,
     recorders,
@@ -33,7 +29,8 @@ from footlight.environments.wrappers import (
 )
 from footlight.errors import UserError
 from footlight.instruments.critic_probe import Assessor
-from footlight.instruments.videos import Recorder, make_env
+from footlight.instruments.video_recorder import VideoRecorder
+from footlight.instruments.videos import make_env
 from footlight.learning.agent import Agent
 from footlight.types import Array
 
@@ -57,10 +54,6 @@ class Instances:
         self.different: str | None = None
         """Why another instance is not, or not known to be, the environment that is trained in."""
 
-    @property
-    def _is_object(self) -> bool:
-        return isinstance(self.source, gymnasium.Env | VectorEnv)
-
     def examine(self, probe: Callable[..., str | None]) -> str | None:
         """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
         self._try_object()
@@ -76,7 +69,7 @@ class Instances:
         Raises `UserError` where its spaces say that it is another environment.
         """
         self._try_object(is_resumed=True)
-        name, recorded = name_of(self.source, self.environments), manifest["run"]["environment"]
+        name, recorded = self.source.name(self.environments), manifest["run"]["environment"]
         if manifest["spaces"] != self.environments.spaces.to_json():
             raise UserError(
                 f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
@@ -87,21 +80,21 @@ class Instances:
     def _try_object(self, is_resumed: bool = False) -> None:
         """Find out whether a given object can be made again, before the training begins."""
         if self.options.probe == "off":
-            self.different = NOT_COMPARED if self._is_object else None
+            self.different = NOT_COMPARED if self.source.is_object else None
             return
         try:
-            remake(self.source)
+            self.source.remake()
         except UserError as error:
             self.different = str(error).partition(" - give ")[0]
             return
-        if self._is_object or not is_resumed:
+        if self.source.is_object or not is_resumed:
             self._announce(is_resumed)
         self.different = why_different(self.source, self.options.seed)
 
     def _announce(self, is_resumed: bool) -> None:
         """Say what will be done to an environment that may be more than a simulation, before it is done."""
         if (
-            text := announcement(self.source, name_of(self.source, self.environments), is_resumed)
+            text := announcement(self.source, self.source.name(self.environments), is_resumed)
         ) is not None:
             self._say(text)
 
@@ -132,26 +125,20 @@ class Instances:
     def _make_evaluation_env(self) -> Environments:
         options, source = self.options, self.source
         try:
-            if isinstance(source, AtariGame):
-                return make_for_evaluation(
-                    source, options.seed, "evaluation", options.training_eval_episodes
+            if source.is_atari:
+                episodes = options.training_eval_episodes
+                return source.make_for_evaluation(options.seed, "evaluation", episodes)
+            if options.vectorization == "async":  # it may need a process of its own
+                return AsyncEnvironments(
+                    source.make_another, 1, options.seed, "evaluation", self._supervision
                 )
-            if options.vectorization == "async":  # what trains in processes of its own may need one
-                make_it = partial(make_another, source)
-                return make_for_evaluation(
-                    make_it,
-                    options.seed,
-                    "evaluation",
-                    options.training_eval_episodes,
-                    self._supervision,
-                )
-            made = make_another(source)
+            made = source.make_another()
         except UserError as error:
             raise UserError(
                 f"evaluations need a second environment, and {error} - eval_episodes 0 leaves them out"
             ) from error
         self._require_own(made, "evaluations need one of their own", "eval_episodes 0")
-        return make_for_evaluation(made, options.seed, "evaluation", options.training_eval_episodes)
+        return SerialEnvironments([made], options.seed, "evaluation")
 
     def _compare(self, made: Any) -> str | None:
         """Why what was made is another environment than the training's."""
@@ -166,7 +153,7 @@ class Instances:
         """Raise `UserError` where an environment that was made again is one of the training's."""
         if any(made.unwrapped is env.unwrapped for env in getattr(self.environments, "envs", ())):
             raise UserError(
-                f"{name_of(self.source, self.environments)} returned the environment of the training again - {why} - "
+                f"{self.source.name(self.environments)} returned the environment of the training again - {why} - "
                 f"create a new one on each call, or use {without}"
             )
 
@@ -202,7 +189,7 @@ class Instances:
         """Names of the wrappers that make the rewards of the training from the environment's own; None: it is the own ones."""
         return ", ".join(reward_wrappers(first_instance(self.environments))) or None
 
-    def recorder(self, agent: Agent) -> Recorder | None:
+    def recorder(self, agent: Agent) -> VideoRecorder | None:
         """What makes the videos of a training, after one test frame; None where none are wanted.
 
         Raises `UserError` where there can be none, or none would be of what is trained on.
@@ -238,8 +225,8 @@ class Instances:
         )
         assessor = Assessor(*parts) if options.overlay else None
         player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-        recorder = Recorder(make_drawn, player, assessor, options.seed, self._say)
-        recorder.try_out()
+        recorder = VideoRecorder(make_drawn, player, assessor, options.seed, self._say)
+        recorder.render_test_frame()
         return recorder
 
 

@@ -1,4 +1,4 @@
-"""What a run is, in its own words: the content of `config.json`, which every checkpoint repeats under its checksum."""
+"""The content of `config.json`, which every checkpoint repeats under its checksum."""
 
 import dataclasses
 import json
@@ -10,9 +10,7 @@ import torch
 
 from footlight.config.fields import build, fields
 from footlight.config.options import CHANGEABLE, FIRST_OPTIONS, Options
-from footlight.environments.atari import AtariGame
-from footlight.environments.make import EnvironmentSource
-from footlight.environments.naming import Registered, code_digest
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.runs.folder import FORMAT_VERSION, RunFolder
@@ -29,27 +27,15 @@ def describe(
     options: Options,
     resume: str,
 ) -> dict[str, Any]:
-    """The record of a new run, with the values chosen for "automatic".
+    """Return the config of a new run, with the values chosen for "automatic".
 
-    name: of the environment.
-    resume: "exact", or why an interrupted run could not be resumed exactly.
+    name: of the environment. resume: "exact", or why the run cannot be resumed exactly.
     """
-    record = {
+    run_config = {
         "format_version": FORMAT_VERSION,
         "algorithm": agent.name,
         "environment": name,
-        "environment_source": "id"
-        if isinstance(environment, str | Registered | AtariGame)
-        else "object",
-        **({"env_kwargs": dict(environment.kwargs)} if isinstance(environment, Registered) else {}),
-        **(
-            {"environment_config": dataclasses.asdict(environment.config)}
-            if isinstance(environment, AtariGame)
-            else {}
-        ),
-        **(
-            {"environment_code": digest} if (digest := code_digest(environment)) is not None else {}
-        ),
+        **environment.settings(),
         "network": agent.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
@@ -59,11 +45,11 @@ def describe(
         "config": dataclasses.asdict(agent.config),
         "resume": resume,
     }
-    return parse_json(json.dumps(record).encode())  # as it will be read: tuples are lists
+    return parse_json(json.dumps(run_config).encode())  # as it will be read: tuples are lists
 
 
-def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Write `config.json` anew, and say so, where it is not the record in the checkpoint: that is the one that counts."""
+def repair(run_dir: Path, checked: Mapping[str, Any], notify: Callable[[str], None]) -> None:
+    """Rewrite a `config.json` that differs from the copy in the checkpoint, which takes precedence."""
     try:
         found = upgrade_run_config(schemas.read(run_dir / "config.json", schemas.Config))
         wrong = [name for name in {**checked, **found} if found.get(name) != checked.get(name)]
@@ -71,47 +57,43 @@ def mend(run_dir: Path, checked: Mapping[str, Any], say: Callable[[str], None]) 
     except UserError as error:
         fault = str(error)
     if fault is not None:
-        say(f"{fault}\ngoing on with what the checkpoint says; config.json is written anew")
+        notify(f"{fault}\nusing the values of the checkpoint; config.json is rewritten")
         RunFolder(run_dir).write_json("config.json", checked)
 
 
-def changed(record: Mapping[str, Any], options: Options, names: Iterable[str]) -> dict[str, Any]:
-    """The record with these options."""
-    return parse_json(
-        json.dumps({**record, **{name: getattr(options, name) for name in names}}).encode()
-    )
+def changed(
+    run_config: Mapping[str, Any], options: Options, names: Iterable[str]
+) -> dict[str, Any]:
+    """Return the config with the options of these names replaced."""
+    values = {name: getattr(options, name) for name in names}
+    return parse_json(json.dumps({**run_config, **values}).encode())
 
 
 def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
-    """How the run of a checkpoint is run, as recorded, but for what is to be changed.
+    """The options stored in a checkpoint, with `changes` applied.
 
     Raises `UserError`, also where the checkpoint's manifest is broken.
     """
-    record = manifest["run"]
+    run_config = manifest["run"]
     for name in changes:
         if name not in CHANGEABLE:
+            names = ", ".join(CHANGEABLE)
             raise UserError(
-                f"{name} cannot be changed of a run that has begun - {', '.join(CHANGEABLE)} can - leave it out"
+                f"{name} cannot be changed in a run that has begun - {names} can - leave it out"
             )
-    recorded = {
+    later = {
         name: field.default for name, field in fields(Options).items() if name not in FIRST_OPTIONS
-    } | dict(record)
-    missing = [
-        name
-        for name in (*fields(Options), "algorithm", "environment", "preset", "resume")
-        if name not in recorded
-    ]
-    if missing:
+    }
+    values = later | dict(run_config)
+    required = (*fields(Options), "algorithm", "environment", "preset", "resume")
+    if missing := [name for name in required if name not in values]:
         raise UserError(
-            f"{path} has no {missing[0]!r} in what it says of its run - it is broken - restore it from a copy"
+            f"{path} is broken - its run config has no {missing[0]!r} - restore it from a copy"
         )
-    wrong = [
-        name
-        for name in ("algorithm", "network", "seed", "num_envs", "config")
-        if record.get(name) != manifest.get(name)
-    ]
-    if wrong:
-        raise UserError(
-            f"{path} says two things of its {wrong[0]} - it is broken - restore it from a copy"
-        )
-    return build(Options, {name: recorded[name] for name in fields(Options)} | dict(changes))
+    for name in ("algorithm", "network", "seed", "num_envs", "config"):
+        if run_config.get(name) != manifest.get(name):
+            raise UserError(
+                f"{path} is broken - inconsistent manifest: run.{name} and {name} differ - "
+                "restore it from a copy"
+            )
+    return build(Options, {name: values[name] for name in fields(Options)} | dict(changes))

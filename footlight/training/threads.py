@@ -1,77 +1,84 @@
-"""torch's threads: how many a run has, and whether they get the cores that they need."""
+"""The threads of torch: how many a run has, and whether they get the cores that they need."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from footlight.config.options import Options
 from footlight.errors import counted
 from footlight.learning.agent import Agent
 from footlight.machine import cores
 
-WINDOW = 5.0  # seconds in calls that a judgment is about, at least
-CROWDED = 0.7  # cores in use on average: an undisturbed update keeps at least one thread busy all the time
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WINDOW = 5.0  # seconds of measured calls before the first judgment
+# Cores in use on average. An undisturbed update keeps at least one thread busy all the time.
+CROWDED = 0.7
 
 
 def choose_threads(options: Options, agent: Agent) -> int:
-    """Threads in force: from the configuration alone, so that equal runs are equal on equal machines."""
+    """Return the number of threads, from the configuration alone: equal runs stay equal."""
     if options.threads is not None:
         return options.threads
     multiplications = agent.rows_per_update * agent.num_parameters
-    return (
-        cores() if multiplications >= 20_000_000 else 1
-    )  # below, threads wait for each other longer than they work
+    # Below this size, threads wait for each other longer than they work.
+    return cores() if multiplications >= 20_000_000 else 1
 
 
-class CrowdWatch:
-    """Notices that other programs want the same cores: the CPU time of updates falls far below their wall time.
+class CoreWatch:
+    """Notices that other programs want the same cores: updates get little CPU time for their duration.
 
-    Threads that meet a thousand times a second wait for the one of them that has no core: two runs of two threads each on two
-    cores may get an eighth of the steps that they get with one thread each.
+    Threads that meet a thousand times a second wait for the one of them that has no core: two runs
+    of two threads each on two cores can drop to an eighth of the steps of one thread each.
     """
 
     def __init__(
-        self, threads: int, device: str, say: Callable[[str], None], num_cores: int | None = None,
-        clock: Callable[[], float] = time.perf_counter, processor_clock: Callable[[], float] = time.process_time,
-    ) -> None:  # fmt: skip
-        self._threads, self._say = threads, say
+        self,
+        threads: int,
+        device: str,
+        notify: Callable[[str], None],
+        num_cores: int | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        processor_clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._threads, self._notify = threads, notify
         self._cores = cores() if num_cores is None else num_cores
-        self._watches = (
-            threads > 1 and device == "cpu"
-        )  # one thread waits for no other, and a GPU keeps one waiting
+        # One thread waits for no other, and a GPU keeps one waiting.
+        self._watches = threads > 1 and device == "cpu"
         self._clock, self._processor_clock = clock, processor_clock
         self._wall = self._processor = 0.0
-        self._has_said = False
+        self._has_notified = False
 
-    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """`call`, whose time is counted; `call` itself where there is nothing to watch."""
+    def timed(self, call: Callable[P, T]) -> Callable[P, T]:
+        """Return `call` with its time measured; `call` itself if there is nothing to watch."""
         if not self._watches:
             return call
 
-        def timed_call(*given: Any) -> Any:
+        def timed_call(*args: P.args, **kwargs: P.kwargs) -> T:
             wall, processor = self._clock(), self._processor_clock()
-            result = call(*given)
+            result = call(*args, **kwargs)
             self._wall += self._clock() - wall
             self._processor += self._processor_clock() - processor
             return result
 
         return timed_call
 
-    def look(self) -> None:
-        """Say it, once, where the threads got too little. Call it now and then."""
-        if self._wall < WINDOW or self._has_said:
+    def check(self) -> None:
+        """Print a warning, once, if the threads got too little CPU time. Call it now and then."""
+        if self._wall < WINDOW or self._has_notified:
             return
         if self._threads > self._cores:
-            self._has_said = True
-            self._say(
-                f"{self._threads} threads share {counted(self._cores, 'core')} - they wait for each other - "
-                f"--threads {self._cores} is likely to be faster"
+            self._has_notified = True
+            self._notify(
+                f"{self._threads} threads share {counted(self._cores, 'core')} - they wait for "
+                f"each other - --threads {self._cores} is likely to be faster"
             )
         elif self._processor < CROWDED * self._wall:
-            self._has_said = True
+            self._has_notified = True
             share = 100 * self._processor / (self._wall * self._threads)
-            self._say(
-                f"{self._threads} threads got {share:.0f} % of the CPU time they could use - other programs seem to use "
-                "the same cores - --threads 1 is likely to be faster"
+            self._notify(
+                f"{self._threads} threads got {share:.0f} % of the CPU time they could use - "
+                "other programs seem to use the same cores - --threads 1 is likely to be faster"
             )
         self._wall = self._processor = 0.0

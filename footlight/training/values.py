@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-from gymnasium.vector import VectorEnv
-
 from footlight.config.fields import convert, describe_value, fields
 from footlight.config.options import Options
 from footlight.config.presets import fit_rollout
 from footlight.config.presets import preset as find_preset
 from footlight.config.suggestions import closest
 from footlight.environments.atari import AtariConfig
-from footlight.environments.make import EnvironmentSource, config_class, name_of
 from footlight.environments.naming import identifier
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.errors import UserError, counted
 from footlight.storage.files import user_path
 
@@ -61,7 +58,7 @@ class Values:
 def resolve(
     algorithm: str,
     config: Any,
-    environment: EnvironmentSource,
+    environment: EnvironmentLike | EnvironmentSource,
     preset: bool | str,
     typed: Mapping[str, Any],
 ) -> Values:
@@ -70,15 +67,15 @@ def resolve(
     typed: from the command line, Python or a file, `env_kwargs` among them. n_steps and minibatch_size of a preset follow the
     number of environments where nobody typed them.
     """
-    typed = {**typed}
+    typed, environment = {**typed}, EnvironmentSource.of(environment)
     env_kwargs = typed.pop("env_kwargs", None)
     name, tuned = _preset(algorithm, environment, preset)
     num_envs = _num_envs(environment, {**tuned, **typed})
     usual = {field.name: field.default for field in fields(config).values()}
     fitted = fit_rollout(usual, tuned, _integers(config, typed), num_envs)
-    if isinstance(environment, gymnasium.Env | VectorEnv):
+    if environment.is_object:
         tuned.pop("num_envs", None)  # there are as many as there are
-    classes = (Options, config, config_class(environment))
+    classes = (Options, config, environment.config_class)
     options, config_fields, settings = _split(classes, {**tuned, **fitted, **typed})
     own = {name: value for name, value in tuned.items() if name not in typed and name not in fitted}
     return Values(
@@ -135,14 +132,14 @@ def _preset(
     algorithm: str, environment: EnvironmentSource, wanted: bool | str
 ) -> tuple[str | None, dict[str, Any]]:
     """Name and values of the preset, without those of an Atari game for other environments."""
-    name, tuned = find_preset(algorithm, identifier(name_of(environment)), wanted)
-    useless = set() if config_class(environment) is not None else set(fields(AtariConfig))
+    name, tuned = find_preset(algorithm, identifier(environment.name()), wanted)
+    useless = set() if environment.config_class is not None else set(fields(AtariConfig))
     return name, {field: value for field, value in tuned.items() if field not in useless}
 
 
 def _num_envs(environment: EnvironmentSource, values: Mapping[str, Any]) -> int:
-    if isinstance(environment, gymnasium.Env | VectorEnv):
-        return int(getattr(environment, "num_envs", 1))
+    if environment.fixed_num_envs is not None:
+        return environment.fixed_num_envs
     return int(_integers(Options, values).get("num_envs", 1))
 
 

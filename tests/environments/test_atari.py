@@ -328,7 +328,8 @@ def test_fire_is_pressed_again_where_a_press_cost_a_life(
     num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(atari, "make_ale", lambda game, **changes: Serving(num_lost))
-    games = atari.Games(configured(BREAKOUT, {"sticky_actions": 0.0, "fire_reset": True}), 2)
+    game = AtariGame(BREAKOUT, AtariConfig(sticky_actions=0.0, fire_reset=True))
+    games = atari.Games(game, 2)
     games.reset({0: 0, 1: 1})
     assert [ale.sent for ale in games.ales] == [[1] * presses] * 2
     games.ales[0].lives -= 1  # in the game itself

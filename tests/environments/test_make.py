@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from footlight.environments.make import make, make_one, name_of
+from footlight.environments.make import make, make_one
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.source import EnvironmentSource
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
 from footlight.streams import derived_seed
@@ -252,6 +253,9 @@ def test_environments_of_different_spaces_are_refused(counting_env: Counting) ->
 
 
 def test_name_of(counting_env: Counting) -> None:
+    def name_of(environment: Any) -> str:
+        return EnvironmentSource.of(environment).name()
+
     assert name_of("Pendulum-v1") == "Pendulum-v1"
     assert name_of(gymnasium.make("Pendulum-v1")) == "Pendulum-v1"
     assert name_of(counting_env) == name_of(counting_env()) == "CountingEnv"

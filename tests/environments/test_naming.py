@@ -4,7 +4,6 @@ import functools
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -12,7 +11,10 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
 
-from footlight.environments.naming import Registered, code_digest, identifier, name_of
+from footlight.environments.kinds import IdSource
+from footlight.environments.naming import digest_of_function, identifier
+from footlight.environments.serial import SerialEnvironments
+from footlight.environments.source import EnvironmentSource
 from footlight.environments.workers import AsyncEnvironments, Supervision
 
 
@@ -32,14 +34,18 @@ def make_sized(size: int = 1) -> Sized:
 
 def made(env: gymnasium.Env[Any, Any]) -> Any:
     """As the environments of a training have it."""
-    return SimpleNamespace(envs=[env])
+    return SerialEnvironments([env], 0, "episode")
+
+
+def name_of(source: Any, environments: Any = None) -> str:
+    return EnvironmentSource.of(source).name(environments)
 
 
 @pytest.mark.parametrize(
     ("source", "name"),
     [
         ("ALE/Pong-v5", "ALE/Pong-v5"),
-        (Registered("Pendulum-v1", {"g": 9}), "Pendulum-v1"),
+        (IdSource("Pendulum-v1", {"g": 9}), "Pendulum-v1"),
         (Sized, "Sized"),
         (make_sized, "make_sized"),
         (functools.partial(Sized, 5), "Sized(size=5)"),
@@ -104,10 +110,10 @@ def test_two_lambdas_are_told_apart_by_their_code_and_values() -> None:
     def outer(size: int) -> Any:
         return lambda: Sized(size)
 
-    first, again, other = (code_digest(outer(size)) for size in (3, 3, 4))
+    first, again, other = (digest_of_function(outer(size)) for size in (3, 3, 4))
     assert first == again != other
-    assert code_digest(lambda: Sized(1)) != code_digest(lambda: Sized(2))
-    assert code_digest(Sized) is code_digest(make_sized) is code_digest("Pendulum-v1") is None
+    assert digest_of_function(lambda: Sized(1)) != digest_of_function(lambda: Sized(2))
+    assert digest_of_function(Sized) is digest_of_function(make_sized) is None
 
 
 def test_closures_without_a_value_and_sets_of_constants_are_told_apart() -> None:
@@ -117,8 +123,11 @@ def test_closures_without_a_value_and_sets_of_constants_are_told_apart() -> None
         unset = goal
         return lambda: unset
 
-    assert code_digest(outer("later")) is not None
-    code = "from footlight.environments.naming import code_digest; print(code_digest(lambda: 'x' in {'a', 'b', 'c', 'd', 'e'}))"
+    assert digest_of_function(outer("later")) is not None
+    code = (
+        "from footlight.environments.naming import digest_of_function as digest; "
+        "print(digest(lambda: 'x' in {'a', 'b', 'c', 'd', 'e'}))"
+    )
     digests = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -270,7 +270,7 @@ def test_what_has_no_native_version_names_what_there_is(
 
 def test_a_function_has_no_native_version() -> None:
     with pytest.raises(
-        UserError, match="has no native version, as it is no id - use sync or async"
+        UserError, match="has no native version, as it is not an id - use sync or async"
     ):
         make(lambda: gymnasium.make("CartPole-v1"), 0, 2, vectorization="native")
 

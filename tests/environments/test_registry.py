@@ -9,9 +9,9 @@ import gymnasium
 import numpy as np
 import pytest
 
+from footlight.environments.kinds import IdSource
 from footlight.environments.make import configured, make_one, require_allowed
-from footlight.environments.naming import Registered
-from footlight.environments.registry import arguments, registered
+from footlight.environments.registry import arguments
 from footlight.errors import UserError
 
 MODULE = """
@@ -146,11 +146,11 @@ def test_arguments_are_for_ids() -> None:
 
 def test_a_spec_is_an_environment() -> None:
     spec = copy.deepcopy(gymnasium.spec("Pendulum-v1"))
-    assert registered(spec) == "Pendulum-v1"
+    assert configured(spec) == IdSource("Pendulum-v1")
     spec.kwargs = {"g": 9.0}
-    assert registered(spec) == Registered("Pendulum-v1", {"g": 9.0})
+    assert configured(spec) == IdSource("Pendulum-v1", {"g": 9.0})
     spec.max_episode_steps = 7  # which no argument says
-    made = make_one(registered(spec))
+    made = make_one(configured(spec))
     made.reset(seed=0)
     assert [made.step(made.action_space.sample())[3] for _ in range(7)] == [*[False] * 6, True]
 

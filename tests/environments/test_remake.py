@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import vector
 
 from footlight.environments.make import make_one
-from footlight.environments.remake import SingleRow, make_another, remake
+from footlight.environments.remake import SingleRow
+from footlight.environments.source import EnvironmentSource
 from footlight.environments.wrappers import freeze_statistics
 from footlight.errors import UserError
 
@@ -38,13 +39,13 @@ def test_remake_gives_another_one_like_it(counting_env: Counting, register: Regi
     name = register("Count-v0", counting_env, max_episode_steps=5)
     env = gymnasium.make(name, disable_env_checker=True)
     for source in (name, counting_env, env):
-        again = remake(source)
+        again = EnvironmentSource.of(source).remake()
         assert again is not None
         other = make_one(again)
         assert other is not source
         assert isinstance(other.unwrapped, counting_env)
     with pytest.raises(UserError, match="without a spec"):
-        remake(counting_env())
+        EnvironmentSource.of(counting_env()).remake()
 
 
 def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: Counting) -> None:
@@ -52,7 +53,7 @@ def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: C
     env = gymnasium.wrappers.RescaleAction(
         gymnasium.make(name, who=4), np.float32(-2), np.float32(2)
     )
-    again = remake(env)
+    again = EnvironmentSource.of(env).remake()
     assert again is not None
     other: Any = make_one(again)
     assert other.unwrapped.who == 4
@@ -67,7 +68,7 @@ def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
         vectorization_mode="sync",
         wrappers=[gymnasium.wrappers.FlattenObservation],
     )
-    again = remake(together)
+    again = EnvironmentSource.of(together).remake()
     assert again is not None
     other = make_one(again)
     assert type(other.unwrapped) is type(gymnasium.make("Pendulum-v1").unwrapped)
@@ -80,7 +81,7 @@ def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
 def test_remake_draws_only_when_asked() -> None:
     env = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
     for render_mode in (None, "rgb_array"):
-        again = remake(env, render_mode)
+        again = EnvironmentSource.of(env).remake(render_mode)
         assert again is not None
         assert make_one(again, render_mode).render_mode == render_mode
 
@@ -113,7 +114,7 @@ WRAPPED: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
 @pytest.mark.parametrize("name", WRAPPED)
 def test_wrappers_of_a_vector_environment_are_repeated_around_a_single_one(name: str) -> None:
     given = WRAPPED[name]()
-    other = make_another(given)
+    other = EnvironmentSource.of(given).make_another()
     assert other.observation_space == given.single_observation_space
     assert other.action_space == given.single_action_space
     for env in (given, other):
@@ -131,7 +132,7 @@ def test_wrappers_of_a_vector_environment_are_repeated_around_a_single_one(name:
 
 def test_copy_of_a_wrapper_shares_nothing_that_changes() -> None:
     given = vector.NormalizeObservation(pendulums())
-    other = make_another(given)
+    other = EnvironmentSource.of(given).make_another()
     before = given.obs_rms.mean.copy()
     other.reset(seed=0)
     np.testing.assert_array_equal(given.obs_rms.mean, before)
@@ -141,7 +142,7 @@ def test_environments_of_a_hand_made_vector_are_made_by_their_function(
     counting_env: Counting,
 ) -> None:
     given = SyncVectorEnv([lambda: counting_env(who=4)] * 2)  # type: ignore[call-arg]
-    assert make_another(given).unwrapped.who == 4  # type: ignore[attr-defined]
+    assert EnvironmentSource.of(given).make_another().unwrapped.who == 4  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
@@ -151,7 +152,7 @@ def test_last_observation_of_an_episode_is_its_own(
     given = vector.TransformReward(
         SyncVectorEnv([counting_env] * 2, autoreset_mode=mode), lambda r: r
     )
-    other = make_another(given)
+    other = EnvironmentSource.of(given).make_another()
     assert isinstance(other, SingleRow)
     other.reset(seed=0)
     assert other.step(np.zeros(1))[0].tolist() == [0, 0, 1]
@@ -163,7 +164,7 @@ def test_last_observation_of_an_episode_is_its_own(
 
 def test_native_vector_environment_is_made_with_one_row() -> None:
     given = gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="vector_entry_point")
-    other = make_another(given)
+    other = EnvironmentSource.of(given).make_another()
     assert isinstance(other, SingleRow)
     assert type(other.env) is type(given)
     assert other.reset(seed=0)[0].shape == (4,)
@@ -191,7 +192,7 @@ class Bare(VectorEnv[Any, Any, Any]):
 )
 def test_reason_why_it_cannot_be_made_again(given: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        make_another(given())
+        EnvironmentSource.of(given()).make_another()
 
 
 class RecordVideo(gymnasium.wrappers.RecordVideo):  # type: ignore[type-arg]
@@ -208,4 +209,6 @@ def test_recorders_of_files_are_left_out() -> None:
         return gymnasium.wrappers.FlattenObservation(RecordVideo(env))
 
     for source in (recorded(), recorded, SyncVectorEnv([recorded])):
-        assert re.match("<FlattenObservation<TimeLimit", str(make_another(source)))
+        assert re.match(
+            "<FlattenObservation<TimeLimit", str(EnvironmentSource.of(source).make_another())
+        )

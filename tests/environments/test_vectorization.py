@@ -14,8 +14,8 @@ from gymnasium.vector import SyncVectorEnv
 import footlight
 from footlight.environments import vectorization
 from footlight.environments.atari import AtariGame
+from footlight.environments.kinds import IdSource
 from footlight.environments.make import make
-from footlight.environments.naming import Registered
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import AsyncEnvironments
@@ -89,9 +89,9 @@ def test_id_and_number_decide(name: str, num_envs: int, kind: str) -> None:
 
 
 def test_ids_with_arguments_and_specs_have_the_cost_of_the_id_and_are_not_native() -> None:
-    assert chosen(Registered("CartPole-v1", {"sutton_barto_reward": True}), 8)[0] == "sync"
+    assert chosen(IdSource("CartPole-v1", {"sutton_barto_reward": True}), 8)[0] == "sync"
     assert chosen(gymnasium.spec("CartPole-v1"), 8)[0] == "sync"
-    assert chosen(Registered("CarRacing-v3", {"continuous": False}), 2)[0] == "async"
+    assert chosen(IdSource("CarRacing-v3", {"continuous": False}), 2)[0] == "async"
     assert chosen(gymnasium.spec("Humanoid-v5"), 2)[0] == "async"
 
 

@@ -87,7 +87,7 @@ def test_a_failing_tracker_leaves_the_training_alone(
     )
     monkeypatch.setattr("footlight.runs.trackers.follower.MOMENT", 0.1)
     monkeypatch.setattr(
-        "footlight.instruments.progress.Display.say", lambda display, text: said.append(text)
+        "footlight.instruments.progress.Display.notify", lambda display, text: said.append(text)
     )
     break_tensorboard(tmp_path, monkeypatch, program)
     weights = trained(tmp_path / "run", track="tensorboard")

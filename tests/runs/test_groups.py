@@ -9,7 +9,7 @@ import pytest
 import footlight
 from footlight.errors import UserError
 from footlight.instruments.groups import Member, group
-from footlight.runs.read import RunRecord
+from footlight.runs.read import RunData
 
 MATTERS = {
     "network",
@@ -27,7 +27,7 @@ def test_every_key_of_a_run_is_known_to_matter_or_not(tmp_path: Path) -> None:
     recorded: dict[str, Any] = json.loads((run.folder / "config.json").read_text())
     for key in recorded.keys() - {"config", "algorithm", "environment"}:
         members = [
-            Member(RunRecord(run.folder, recorded | {key: value}, [], [], [], None))
+            Member(RunData(run.folder, recorded | {key: value}, [], [], [], None))
             for value in ("one", "other")
         ]
         assert (len(group(members)) == 2) == (key in MATTERS), key

@@ -195,7 +195,7 @@ def test_a_run_without_progress_has_no_rate(clock: Clock) -> None:
 def test_say_prints_as_is() -> None:
     console = plain()
     with Display(10, console=console) as display:
-        display.say("[bold]no markup[/bold] " + "x" * 200)
+        display.notify("[bold]no markup[/bold] " + "x" * 200)
     assert printed(console) == "[bold]no markup[/bold] " + "x" * 200 + "\n"
 
 
@@ -203,7 +203,7 @@ def test_quiet_prints_nothing() -> None:
     for console in (plain(), terminal()):
         with Display(10, quiet=True, console=console) as display:
             display.update(5, returns=[1.0])
-            display.say("hello")
+            display.notify("hello")
         assert printed(console) == ""
 
 
@@ -220,7 +220,7 @@ def test_live_display(clock: Clock) -> None:
             progress(2)
             assert display._live is not None
             display._live.refresh()
-        display.say("checkpoint saved")
+        display.notify("checkpoint saved")
     text = visible(printed(console))
     assert "checkpoint saved" in text
     assert "4,010/10,000 steps  evaluating 3/5" in text

@@ -72,12 +72,12 @@ def test_line_separators_inside_a_string_do_not_split_it(tmp_path: Path) -> None
         (
             "evaluations.jsonl",
             '{"step": 1, "mean_return": "high", "std_return": 0}\n',
-            "record 1, is broken - mean_return is 'high'",
+            "row 1, is invalid: mean_return is 'high' - it must be a number or none",
         ),
         (
             "episodes.jsonl",
             '{"step": 1, "return": 1}\n{"step": null, "return": 1}\n',
-            "record 2, is broken - step is None",
+            "row 2, is invalid: step is None",
         ),
     ],
 )
@@ -130,9 +130,9 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5}\n')
     with pytest.raises(
-        UserError, match=r"evaluations\.jsonl, record 1, is broken - it lacks std_return"
+        UserError, match=r"evaluations\.jsonl, row 1, is invalid: std_return is missing"
     ):
         read_run(folder)
     (folder / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="it lacks algorithm, environment, seed"):
+    with pytest.raises(UserError, match="algorithm is missing"):
         read_run(folder)

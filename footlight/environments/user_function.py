@@ -1,0 +1,61 @@
+"""Call the function or class that makes a user's environment, and check what it returns."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+from footlight.errors import UserError, in_short
+from footlight.signals import is_interruption
+
+
+def make_env(
+    function: Callable[..., Any], name: str, render_mode: str | None = None
+) -> gymnasium.Env[Any, Any]:
+    """The environment that `function` returns; `name` names the function in messages.
+
+    Raises `UserError` where it fails or returns something else.
+    """
+    try:
+        env: Any = _call(function, render_mode)
+    except UserError:
+        raise
+    except BaseException as error:  # the user's own code may raise anything, SystemExit included
+        if is_interruption(error):
+            raise
+        raise UserError(f"{name} failed to create an environment - {in_short(error)}") from error
+    if not isinstance(env, gymnasium.Env):
+        remedy = gym_remedy(env) or "return a gymnasium.Env"
+        raise UserError(f"{name} returned {type(env).__name__} - {remedy}")
+    return env
+
+
+def gym_remedy(env: Any) -> str | None:
+    """What to do about an environment of the old package gym; None for anything else."""
+    if not any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__):
+        return None
+    return (
+        "it is an environment of Gym, which Gymnasium has replaced - derive it from gymnasium.Env "
+        "instead"
+    )
+
+
+def _call(function: Callable[..., Any], render_mode: str | None) -> Any:
+    """Call the user's function or class; pass `render_mode` if its signature has it."""
+    if render_mode is None:
+        return function()
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return function()
+    named = parameters.get("render_mode")
+    if named is not None and named.kind in (named.KEYWORD_ONLY, named.POSITIONAL_OR_KEYWORD):
+        return function(render_mode=render_mode)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        try:
+            return function(render_mode=render_mode)
+        except TypeError as error:  # what it passes its keywords on to has no such argument
+            if "render_mode" not in str(error):
+                raise
+    return function()

@@ -1,0 +1,86 @@
+"""A run in progress: what its loop, its hooks and its saving share."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from footlight.config.options import Options
+from footlight.environments.make import Environments
+from footlight.environments.reproduce import SurvivedFaults
+from footlight.errors import StorageFault
+from footlight.instruments.progress import Display
+from footlight.learning.agent import Agent
+from footlight.runs.folder import RunFolder
+from footlight.signals import Interruption
+from footlight.training.loop import PendingAction
+
+
+class Session:
+    """The agent in its environments, the folder of the run, and how to talk to the user."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        environments: Environments,
+        options: Options,
+        folder: RunFolder,
+        display: Display,
+        interruption: Interruption,
+        run_config: Mapping[str, Any],
+    ) -> None:
+        self.agent, self.environments, self.options = agent, environments, options
+        self.folder, self.display, self.interruption = folder, display, interruption
+        self.run_config = run_config
+        """The content of `config.json`, which every checkpoint repeats."""
+        self.seconds = 0.0
+        """Duration of the loop, over all sessions of the run."""
+        self.save_failures = 0
+        """Checkpoints in a row that could not be written."""
+        self.pending = PendingAction()
+        self.faults = SurvivedFaults(folder.path, run_config, display.notify)
+        if options.on_env_fault == "new-episode":
+            environments.on_fault = self.faults
+
+    def compile(self) -> float:
+        """Compile the update if that is configured; return the seconds that it took."""
+        is_wanted = self.agent.compiled  # The agent gives it up if there is no compiler.
+        if not is_wanted:
+            return 0.0
+        self.display.notify(
+            "compiling the update (once for each configuration; a new machine takes longest) ..."
+        )
+        started = time.monotonic()
+        self.agent.compile()
+        seconds = time.monotonic() - started
+        if self.agent.compiled:
+            self.display.notify(f"compiled in {seconds:.1f} s")
+        elif self.agent.num_steps:  # Eager numbers are rounded differently.
+            self.mark_not_reproducible("resumed without the compiler that it began with")
+        return seconds
+
+    def mark_not_reproducible(self, reason: str) -> None:
+        """Record and print a reason why the run is no longer reproducible."""
+        known = self.run_config["resume"]
+        if reason not in known:
+            reasons = reason if known == "exact" else f"{known}; {reason}"
+            self.run_config = {**self.run_config, "resume": reasons}
+        self.display.notify(
+            f"not reproducible: {reason} - numbers may differ from an uninterrupted run's"
+        )
+
+    def flush_logs(self) -> None:
+        """Write the log lines. After a failure they wait in memory: saving decides for how long."""
+        try:
+            self.folder.flush()
+        except StorageFault as fault:
+            if not self.save_failures:
+                self.display.notify(f"{fault}\ncontinuing; log lines wait in memory")
+
+    def state(self) -> dict[str, Any]:
+        """The counters of the session, for a checkpoint's manifest."""
+        return {"seconds": self.seconds, "env_faults": self.faults.count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.seconds = float(state["seconds"])
+        self.faults.count = state.get("env_faults", 0)

@@ -1,0 +1,182 @@
+"""A training from its first step to `result.json`, whatever happens in between."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from footlight.contexts import leaving
+from footlight.environments.watchdog import watched
+from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, quoted
+from footlight.machine import describe_machine, describe_process, device_fault
+from footlight.runs.trackers.follower import followed
+from footlight.training.evaluator import Evaluator
+from footlight.training.hooks import Hook, MetricsLog, Videos
+from footlight.training.loop import steps
+from footlight.training.messages import summary
+from footlight.training.saving import Saver
+from footlight.training.session import Session
+
+
+class Training:
+    """Runs the loop with its hooks.
+
+    hooks: called after each step, in this order. observe: called in place of `agent.observe`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        evaluator: Evaluator,
+        saver: Saver,
+        metrics: MetricsLog,
+        videos: Videos,
+        hooks: Sequence[Hook],
+        observe: Callable[..., dict[str, float]],
+    ) -> None:
+        self.session, self.evaluator, self.saver = session, evaluator, saver
+        self.metrics, self.videos, self.hooks = metrics, videos, hooks
+        self.result: dict[str, Any] = {}
+        """The content of `result.json`, once the training has ended."""
+        self._observe = observe
+
+    @contextlib.contextmanager
+    def started(self, known_as: Path) -> Iterator[None]:
+        """Compile the update; watch, track and display what happens in the block; then say how it ended.
+
+        known_as: the run folder as messages name it. A signal's exception is raised at the end.
+        """
+        session, notify = self.session, self.session.display.notify
+        options, folder, agent = session.options, session.folder, session.agent
+        try:
+            seconds = session.compile()
+            self.saver.save_run_config()
+            facts = {
+                "device": str(agent.device),
+                "compiled": agent.compiled,
+                "compile_seconds": round(seconds, 1),
+            }
+            folder.write_json("machine.json", {**describe_machine(), **facts, **describe_process()})
+            both = [session.environments, self.evaluator.environments]
+            tracking = followed(folder.path, options.track, notify)
+            with (
+                watched(both, options.env_timeout),
+                leaving(tracking, "tracking", notify) as self.metrics.after_flush,
+                leaving(session.display, "the display", notify),
+            ):
+                yield
+        finally:
+            folder.close()
+        notify(summary(known_as, self.result))
+        if (number := session.interruption.signal) is not None:
+            raise session.interruption.exit_exception(number)
+
+    def run(self) -> None:
+        """Train until `options.steps`, evaluate, save, and write `result`.
+
+        A signal or the time limit stops it after the current step; a fault or divergence, where it
+        happens. An intact state is saved in each case.
+        """
+        session, agent, interruption = self.session, self.session.agent, self.session.interruption
+        status, before, started = "failed", session.seconds, time.monotonic()
+        interruption.polling = True
+        try:
+            while status == "failed":
+                try:
+                    with self._device_faults(), self._divergence_first():
+                        self._catch_up()
+                        for step in steps(
+                            agent,
+                            session.environments,
+                            session.options.steps,
+                            should_stop=interruption.should_stop,
+                            pending=session.pending,
+                            observe=self._observe,
+                        ):
+                            session.seconds = before + time.monotonic() - started
+                            for hook in self.hooks:
+                                hook(step)
+                        status = self._conclude()
+                except Diverged as error:
+                    self.saver.roll_back(error)
+        except EnvironmentFault:
+            status = "fault"
+            raise
+        finally:
+            try:
+                session.seconds = before + time.monotonic() - started
+                self._save_all(status, sys.exception())
+            finally:
+                interruption.polling = False
+
+    def _catch_up(self) -> None:
+        """Make the evaluation that was interrupted when the run was stopped."""
+        if not self.evaluator.due:
+            return
+        step = self.session.agent.num_steps
+        self.evaluator.evaluate_and_log(step)
+        if self.evaluator.is_best(step) and self.session.options.checkpoint_interval:
+            self.saver.save_or_skip()
+
+    def _conclude(self) -> str:
+        """Evaluate a run that has all its steps; return the status of the run."""
+        agent = self.session.agent
+        agent.require_finite()
+        if agent.num_steps < self.session.options.steps:
+            return "stopped"
+        self.evaluator.evaluate_and_log(agent.num_steps)
+        return "stopped" if self.evaluator.due else "finished"
+
+    @contextlib.contextmanager
+    def _divergence_first(self) -> Iterator[None]:
+        """Raise `Diverged` rather than the fault of an environment that got an action of NaN."""
+        try:
+            yield
+        except EnvironmentFault:
+            self.session.agent.require_finite()
+            raise
+
+    @contextlib.contextmanager
+    def _device_faults(self) -> Iterator[None]:
+        """Turn errors of the device, such as a lack of memory, into `DeviceFault`."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if (what := device_fault(error)) is None:
+                raise
+            newest, folder = self.saver.checkpoints.newest, quoted(self.session.folder.path)
+            remedy = f"make room, then `footlight resume {folder}`"
+            raise DeviceFault(f"{what} - {newest} is the newest checkpoint - {remedy}") from error
+
+    def _save_all(self, status: str, error: BaseException | None) -> None:
+        """Write the last checkpoint, the logs and `result.json`, as far as `error` permits."""
+        session = self.session
+        # After any other error the state may be incomplete or not finite. The newest checkpoint is
+        # intact.
+        if error is None or isinstance(error, EnvironmentFault | StorageFault):
+            self.saver.save_finally()
+        if not isinstance(error, DeviceFault):  # which may have lost the device's metrics
+            # After the checkpoint: a resumed run writes this row where an uninterrupted one would.
+            self.metrics.write()
+        session.folder.flush()
+        self.result = self._result("diverged" if isinstance(error, Diverged) else status)
+        # Last: a run without it has not ended.
+        session.folder.write_json("result.json", self.result)
+        if status == "finished":
+            # When everything is saved: graphics drivers have ended whole processes.
+            self.videos.record(session.agent.num_steps)
+
+    def _result(self, status: str) -> dict[str, Any]:
+        agent, seconds = self.session.agent, self.session.seconds
+        final = self.evaluator.at(agent.num_steps)
+        return {
+            "status": status,
+            "steps": agent.num_steps,
+            "updates": agent.num_updates,
+            "seconds": round(seconds, 3),
+            "steps_per_second": round(agent.num_steps / seconds, 1) if seconds else 0.0,
+            "env_faults": self.session.faults.count,
+            "final_evaluation": {"step": agent.num_steps, **final.to_json()} if final else None,
+        }
