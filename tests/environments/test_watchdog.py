@@ -49,7 +49,7 @@ def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
     seed = environments.tracker.episode_seed(0)
     assert told == [
         f"warning: environment 0 has not come back for 0.02 s at step 2 of the episode with seed {seed}, action [0.] - "
-        "waiting for it; Ctrl-C twice leaves at once"
+        "waiting for it; press Ctrl-C twice to quit at once"
     ]
     assert capfd.readouterr().err == ""
 
