@@ -109,10 +109,10 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "advantage_norm",
     ),
     "normalize_observations": (
-        "norm_obs", "normalize", "obs_norm", "normalize_observations", "norm_observation",
+        "norm_obs", "normalize", "obs_norm", "normalise_observations", "norm_observation",
     ),
     "normalize_rewards": (
-        "norm_reward", "rew_norm", "reward_normalization", "normalize_rewards", "return_norm",
+        "norm_reward", "rew_norm", "reward_normalization", "normalise_rewards", "return_norm",
     ),
     "clip_reward": ("reward_clip", "clip_rewards", "reward_clipping"),
     "optimizer_epsilon": ("adam_eps", "rms_prop_eps", "adam_epsilon", "eps", "rmsprop_eps"),

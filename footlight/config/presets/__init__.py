@@ -25,10 +25,10 @@ def all_presets() -> dict[str, dict[str, Any]]:
 def preset(
     algorithm: str, environment: str, wanted: bool | str = True
 ) -> tuple[str | None, dict[str, Any]]:
-    """Return name and values of the preset for an algorithm and environment; (None, {}) without one.
+    """Return name and values of the preset for an algorithm and environment, or (None, {}).
 
     "ALE/*" applies to all games without a preset of their own.
-    wanted: False for none, or the name of another preset, or of the environment whose preset to use.
+    wanted: False for none, or the name of another preset, or of the environment to take it from.
     Raises `UserError`.
     """
     if wanted is False:

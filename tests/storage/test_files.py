@@ -2,12 +2,10 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from footlight.errors import UserError
-from footlight.storage import schemas
 from footlight.storage.files import hash_file, read_json, user_path
 
 
@@ -49,22 +47,3 @@ def test_a_file_is_hashed_without_being_read_at_once(tmp_path: Path) -> None:
     assert hash_file(tmp_path / "x") == (len(content), hashlib.sha256(content).hexdigest())
     with pytest.raises(UserError, match="a folder"):
         hash_file(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ({"bytes": 1, "sha256": "x"}, None),
-        ({"bytes": 1}, "sha256 is missing"),
-        ({"bytes": True, "sha256": "x"}, "bytes is True"),
-        ({"bytes": 1.0, "sha256": "x"}, "bytes is 1.0"),
-        ({"bytes": 1, "sha256": "x", "y": 2}, "y is not a known key"),
-        ([], r"it is \[\] - it must be an object"),
-    ],
-)
-def test_forms(value: Any, words: str | None, tmp_path: Path) -> None:
-    if words is None:
-        schemas.require(value, schemas.FileDigest, tmp_path)
-    else:
-        with pytest.raises(UserError, match=words):
-            schemas.require(value, schemas.FileDigest, tmp_path)

@@ -1,7 +1,6 @@
 """Learning curves: the statistics against numbers worked out by hand, and the drawings as far as a program can see."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +15,7 @@ from PIL import Image
 
 from footlight.cli.main import main
 from footlight.errors import UserError
-from footlight.instruments import curves
-from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
-from footlight.instruments.panels import step_label
 from footlight.instruments.plot import plot_runs
-from footlight.runs.read import read_run
 
 
 def write_run(
@@ -72,98 +67,6 @@ def lines(axes: Axes, width: float = 2) -> list[list[float]]:
     ]
 
 
-@pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])
-def test_t_quantile_leaves_a_fortieth_above(degrees: int) -> None:
-    # The slow witness: with t = sqrt(v) tan(a) the density becomes cos(a) ** (v - 1), integrated up to the quantile.
-    log_scale = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi)
-    angles = np.linspace(0.0, math.atan(t_quantile(degrees) / math.sqrt(degrees)), 20_001)
-    area = math.exp(log_scale) * np.trapezoid(np.cos(angles) ** (degrees - 1), angles)
-    assert 0.5 + area == pytest.approx(0.975, abs=2e-5)
-
-
-def test_t_quantile_of_the_tables() -> None:
-    assert t_quantile(4) == pytest.approx(2.776, abs=5e-4)
-    assert t_quantile(11) == pytest.approx(2.201, abs=5e-4)
-    assert t_quantile(1_000_000) == pytest.approx(1.96, abs=1e-4)
-
-
-def test_mean_interval_by_hand() -> None:
-    # 1, 2, 3, 4, 5: mean 3, s = sqrt(2.5), s / sqrt(5) = 0.70711, times t(4) = 2.7764 makes 1.9632.
-    values_RP = np.array([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0], [4.0, 7.0], [5.0, 7.0]])
-    mean, half = mean_interval(values_RP)
-    assert mean.tolist() == [3.0, 7.0]
-    assert half == pytest.approx([1.9632, 0.0], abs=1e-4)
-    assert np.isnan(mean_interval(values_RP[:1])[1]).all()
-
-
-def test_common_grid_interpolates_within_the_common_range() -> None:
-    one = Curve(np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 2.0]), None, "")
-    two = Curve(np.array([5.0, 15.0]), np.array([10.0, 20.0]), None, "")
-    steps, returns_RP = common_grid([one, two])
-    assert steps.tolist() == [5.0, 10.0, 15.0]
-    assert returns_RP.tolist() == [[0.5, 1.0, 1.5], [10.0, 15.0, 20.0]]
-    far = Curve(np.array([30.0]), np.array([1.0]), None, "")
-    assert common_grid([one, two, far])[1].shape == (3, 0)
-
-
-def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> None:
-    points = [(20, 2.0), (10, 1.0), (20, 5.0), (30, None), (40, math.nan)]
-    curve = curve_of(
-        read_run(write_run(tmp_path / "run", points)), "evaluations", "mean_return", "steps"
-    )
-    assert curve is not None
-    assert curve.std is not None
-    assert (curve.x.tolist(), curve.y.tolist(), curve.std.tolist()) == ([10, 20], [1, 5], [2, 2])
-
-
-def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
-    # Forty episodes: a twentieth is 2; two environments finish at each step, so each step shows its pair's mean.
-    episodes = [(10 * (index // 2 + 1), float(index)) for index in range(40)]
-    curve = curve_of(
-        read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"
-    )
-    assert curve is not None
-    assert curve.x.tolist() == [10.0 * step for step in range(1, 21)]
-    assert curve.y.tolist() == [2 * pair + 0.5 for pair in range(20)]
-    assert curve.label == "training episodes (running mean of 2)"
-
-
-def test_long_training_curve_is_thinned(tmp_path: Path) -> None:
-    episodes = [(step, 1.0) for step in range(1, 3001)]
-    curve = curve_of(
-        read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"
-    )
-    assert curve is not None
-    assert len(curve.x) == curves.MAX_POINTS
-    assert (curve.x[0], curve.x[-1]) == (1, 3000)
-
-
-@pytest.mark.parametrize(
-    ("x", "at"),
-    [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])],
-)
-def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
-    metrics = [
-        {"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0},
-        {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0},
-    ]
-    run = write_run(
-        tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (15, 1.0), (20, 1.0)], metrics
-    )
-    curve = curve_of(read_run(run), "evaluations", "mean_return", x)
-    assert curve is not None
-    assert curve.x.tolist() == at
-    figure = plot_runs(run, x=x)
-    assert figure.axes[0].get_xlabel() == curves.AXES[x]
-
-
-@pytest.mark.parametrize(
-    ("steps", "label"), [(0, "0"), (500, "500"), (10_000, "10k"), (2_500_000, "2.5M"), (1e9, "1G")]
-)
-def test_step_label(steps: float, label: str) -> None:
-    assert step_label(steps) == label
-
-
 def test_one_run(tmp_path: Path) -> None:
     figure = plot_runs(write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (18, 1.0)]))
     (axes,) = figure.axes
@@ -178,36 +81,6 @@ def test_one_run(tmp_path: Path) -> None:
     (band,) = axes.collections
     heights = band.get_paths()[0].vertices
     assert (np.min(np.asarray(heights)[:, 1]), np.max(np.asarray(heights)[:, 1])) == (-1.0, 4.0)
-
-
-def test_the_vertical_range_follows_the_runs_and_not_the_band(tmp_path: Path) -> None:
-    runs = [
-        write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
-    ]
-    (axes,) = plot_runs(
-        [*runs[:4], write_run(tmp_path / "far", [(10, 100.0), (20, 6.0)], seed=9)]
-    ).axes
-    mean, half = mean_interval(np.array([[1.0], [2.0], [3.0], [4.0], [100.0]]))
-    assert mean[0] - half[0] < -30
-    assert axes.get_ylim() == pytest.approx((1 - 0.06 * 99, 100 + 0.06 * 99))
-
-
-def test_below_five_seeds_the_runs_themselves_are_shown(tmp_path: Path) -> None:
-    runs = [
-        write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
-    ]
-    figure = plot_runs(runs[:4])
-    assert legend(figure) == ["SAC (mean of 4 seeds)", "single runs"]
-    assert lines(figure.axes[0]) == [[2.5, 2.5]]
-    assert lines(figure.axes[0], width=0.8) == [[1, 1], [2, 2], [3, 3], [4, 4]]
-    assert not figure.axes[0].collections
-    figure = plot_runs(runs)
-    assert legend(figure) == ["SAC (mean of 5 seeds)", "95 % interval of the mean"]
-    assert lines(figure.axes[0]) == [[3, 3]]
-    (band,) = figure.axes[0].collections
-    assert np.asarray(band.get_paths()[0].vertices)[:, 1].max() == pytest.approx(
-        3 + 1.9632, abs=1e-4
-    )
 
 
 def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) -> None:
@@ -302,16 +175,6 @@ def test_a_comparison_never_mixes_evaluations_and_training(tmp_path: Path) -> No
     figure = plot_runs([one, two])
     assert figure.axes[0].get_ylabel() == "return of training episodes (running mean)"
     assert lines(figure.axes[0]) == [[2.0, 2.0]]
-
-
-def test_runs_without_a_common_range_have_no_mean(tmp_path: Path) -> None:
-    runs = [
-        write_run(tmp_path / "one", [(10, 1.0), (20, 2.0)]),
-        write_run(tmp_path / "two", [(30, 1.0), (40, 2.0)], seed=2),
-    ]
-    (axes,) = plot_runs(runs).axes
-    assert lines(axes) == [[]]
-    assert lines(axes, width=0.8) == [[1, 2], [1, 2]]
 
 
 def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Manifests: formats, checksum and damage."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from footlight.errors import UserError
+from footlight.storage import checkpoint
+from footlight.storage.manifest import checksum
+
+GROUPS = {
+    "agent": {"actor": np.arange(6, dtype=np.float32), "count": np.array([3])},
+    "buffer": {"rows": np.zeros((2, 3), np.uint8)},
+}
+
+
+def saved(folder: Path, **manifest: Any) -> Path:
+    checkpoint.write(folder, GROUPS, {"step": 5, **manifest})
+    return folder
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """Another manifest, with the checksum that it should have."""
+    manifest = json.loads((folder / checkpoint.MANIFEST).read_text()) | changes
+    del manifest["checksum"]
+    (folder / checkpoint.MANIFEST).write_text(
+        json.dumps({**manifest, "checksum": checksum(manifest)})
+    )
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a")
+    rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
+    newer = checkpoint.FORMAT_VERSION + 1
+    message = rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - upgrade footlight"
+    for read in (
+        lambda: checkpoint.read_manifest(folder),
+        lambda: checkpoint.read_arrays(folder, "agent"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "{}", '{"format_version": "new"}', '{"format_version": null}', "\udcff"],
+)
+def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    folder = saved(tmp_path / "a")
+    (folder / checkpoint.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"manifest\.json is invalid: "):
+        checkpoint.read_manifest(folder)

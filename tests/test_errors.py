@@ -1,0 +1,36 @@
+"""Helpers for messages."""
+
+import pytest
+
+from footlight.errors import (
+    RemoteError,
+    UserError,
+    counted,
+    describe_error,
+    printable,
+    quoted,
+    summarize_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "summary"),
+    [
+        (UserError("a\nb"), "a\nb", "a"),
+        (RemoteError("a"), "a", "a"),
+        (ValueError("a.\nb"), "ValueError: a.\nb", "ValueError: a"),
+        (ValueError(), "ValueError", "ValueError"),
+    ],
+)
+def test_errors_are_described_and_summarized(
+    error: Exception, description: str, summary: str
+) -> None:
+    assert describe_error(error) == description
+    assert summarize_error(error) == summary
+
+
+def test_text_for_messages() -> None:
+    assert (counted(1, "episode"), counted(2000, "episode")) == ("1 episode", "2,000 episodes")
+    assert printable("a\x1b[31mb\nc") == "a?[31mb\nc"
+    assert printable("σ", "ascii") == "?"
+    assert quoted("a b") == "'a b'"
