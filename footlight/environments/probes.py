@@ -31,7 +31,7 @@ Observations name the place where one is: 1 there, 0 elsewhere.
 
 The third group is seen in pictures: `FollowSquare`, 84 x 84 bytes. A bright square wanders along a
 row, and the three choices move a dim one below it; reward 1 for every step at which the two are in
-line. Whoever looks is in line at every step but the first few: `FollowSquare.best` says how.
+line. `FollowSquare.best` is in line at every step but the first few.
 """
 
 from typing import Any, ClassVar
@@ -125,10 +125,7 @@ class FollowObservation(_Probe):
 
 
 class TimeLimit(_Probe):
-    """Reward 1 at every step without end.
-
-    The clock, which is no part of the world, stops after 5 steps and changes no value.
-    """
+    """Reward 1 at every step without end; truncated after 5 steps, which changes no value."""
 
     length: ClassVar[int] = 5
 
@@ -166,8 +163,7 @@ class OneStep(_Places):
     """One step, reward 1. Place 0 terminates, place 1 is truncated, place 2 is both; what is seen at the end is the place again.
 
     1: nothing follows a terminal state. 1 / (1 - 0.9) = 10: after the time limit it would have gone
-    on like this. 1: an end of the world is one, whatever the clock says. To confuse the ends swaps
-    1 and 10.
+    on like this. 1: termination counts, whatever the clock says. Confusing the ends swaps 1 and 10.
     """
 
     num_observations = 3
@@ -207,10 +203,7 @@ class TruncatedRing(TerminatingRing):
 
 
 class BothRing(TerminatingRing):
-    """The ring whose fifth step is the end of the world and of the time limit.
-
-    Nothing follows: values of `TerminatingRing`.
-    """
+    """The ring whose fifth step is both ends at once: values of `TerminatingRing`."""
 
     truncates = True
 
@@ -237,8 +230,7 @@ class LongEpisode(TerminatingRing):
     """The ring with twelve places and steps: longer than a rollout of five steps, which ends here and there in it.
 
     With k steps to go (1 - 0.9^k) / 0.1, at the start 7.1757. A method that takes the end of a
-    rollout for an end of the episode stays below 1 + ... + 0.9^4 = 4.0951. To go on past the end
-    gives 10.
+    rollout for an end of the episode stays below 4.0951. To continue past the end gives 10.
     """
 
     num_observations = 12
