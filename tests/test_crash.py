@@ -76,7 +76,7 @@ def test_every_fault_names_all_five_things_and_is_seen_again(
     )
     assert np.array2string(actions[-1], precision=6) in message
     assert KINDS[kind][0] in message
-    assert message.splitlines()[1] == f"see it again: footlight reproduce {CRASH}"
+    assert message.splitlines()[1] == f"reproduce it: footlight reproduce {CRASH}"
     assert (
         message.splitlines()[2]
         == "continue without this episode: footlight resume run --on-env-fault new-episode"

@@ -1,1 +1,1 @@
-"""Where experience comes from: environments of any kind, one way in; autoreset is understood here and nowhere else."""
+"""Environments of any kind behind one interface; autoreset is handled here and nowhere else."""

@@ -1,9 +1,10 @@
 """Attributes of an environment in a form that can be compared between two instances.
 
-Compared are None, numbers, text, bytes, arrays of any size, lists, tuples, dicts, sets, enums, dataclasses, functions (by
-their code, defaults and closures) and partial functions, in each other down to `MAX_DEPTH`. Everything else, such as a
-simulator, a tensor or an instance of a class without fields, is `INCOMPARABLE` and never a reason to call two instances
-different: a change in it is noticed where it shows in the steps of a trial.
+None, numbers, text, bytes, arrays of any size, lists, tuples, dicts, sets, enums, dataclasses,
+functions (by their code, defaults and closures) and partial functions are compared, nested down to
+`MAX_DEPTH`. Everything else, such as a simulator, a tensor or an instance of a class without
+fields, is `INCOMPARABLE` and never makes two instances different: a change in it is noticed only if
+it shows in the steps of a trial.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ INCOMPARABLE = _Incomparable.VALUE
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """A copy of `value` that compares equal to that of an equal one; `INCOMPARABLE` for what cannot be compared.
+    """A comparable copy of `value`, equal for equal values; `INCOMPARABLE` if there is none.
 
     Scalars stay what they are; everything else is a tuple.
     """

@@ -26,7 +26,10 @@ def has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    """The autoreset mode that a vector environment declares. Raises `UserError` if there is none."""
+    """The autoreset mode that a vector environment declares.
+
+    Raises `UserError` if there is none.
+    """
     if not isinstance(env, _HasSingleSpaces):
         raise UserError(
             f"{type(env).__name__} has no single_observation_space - it follows an older interface "

@@ -1,9 +1,9 @@
-"""Whether an interrupted run can go on exactly: found out by playing episodes again, before the training begins.
+"""Start-up probe: whether an interrupted run can be resumed exactly.
 
-Environments are put back to where they stood by playing their current episode again in a new instance, from its seed. That is
-exact where an episode is a function of its seed and actions alone. Nothing of the training is touched: the instances are made for
-this, and their seeds and actions are of streams of their own. Running statistics of wrappers are part of a checkpoint; here they
-stand still.
+A resumed run restores environments by rerunning their current episodes from their seeds in new
+instances. That is exact if an episode is a function of its seed and actions alone. The probe tests
+this before the training begins, in instances of its own, with seeds and actions from streams of
+their own. Running statistics of wrappers are part of a checkpoint; the probe freezes them.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ MAX_STEPS = 4 * STEPS  # where two instances differ, and both play again
 NOT_PROBED = "unknown: the start-up probe was left out (probe off)"
 NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
-"""How the verdict begins where each instance repeats its own episodes, and another one plays others."""
+"""How the verdict begins if each instance repeats its own episodes, but two instances differ."""
 
 
 def check_determinism(
@@ -43,9 +43,10 @@ def check_determinism(
     seed: int,
     supervision: Supervision = Supervision(),  # noqa: B008
 ) -> str | None:
-    """Why a run in `environments`, which were made from `source`, could not be resumed exactly; None where it can.
+    """Why a run in `environments` could not be resumed exactly; None if it can.
 
-    Two instances are made and looked at, where those of the training are: in this process, or in one each.
+    environment: what `environments` were made from. Two instances are made and compared, in this
+    process or in one each, as those of the training are.
     """
     if isinstance(environments, VectorEnvironments):
         return environments.why_inexact
@@ -76,7 +77,7 @@ def check_determinism(
 
 
 def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False) -> str | None:
-    """What will be done to an environment that may be more than a simulation; None for those that are known to be one.
+    """What the probe will do to an environment; None if it is known to be a simulation.
 
     is_resumed: the run was begun before, and a given object is only compared with a copy.
     """
@@ -89,7 +90,7 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
         given = f"up to {TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
         if is_resumed:
             text = f"comparison with a copy: {given} and {TRIAL_STEPS} in a copy, at most {3 * PLAY_SECONDS:.0f} s"
-        else:  # the third play of a trial is only needed where the copy differs, and then there is no probe
+        else:  # if the copy differs, the trial plays a third time, and there is no probe
             seconds = 2 * PLAY_SECONDS + SECONDS
             text = f"start-up probe: {given} and {TRIAL_STEPS + MAX_STEPS} in copies of it, at most {seconds:.0f} s"
     return text if is_resumed else f"{text}; probe off leaves it out"
@@ -148,7 +149,7 @@ def _compared(
 def _play(
     environments: SerialEnvironments, stream: str, actions: list[Array], budget: Budget
 ) -> list[tuple[int, bytes]]:
-    """All that is seen of the first episodes of a stream of seeds: the step of its episode, and what came to the agent.
+    """Step of the episode and everything the agent receives, for the first episodes of a stream.
 
     Raises `TooLong`.
     """

@@ -10,14 +10,15 @@ from footlight.signals import is_interruption
 
 @contextlib.contextmanager
 def as_fault(what: str) -> Iterator[None]:
-    """Turn any exception in the block into an `EnvironmentFault`, except interruptions by a signal. `what`: the subject."""
+    """Turn exceptions in the block into `EnvironmentFault`, except interruptions by a signal.
+
+    what: the subject of the message.
+    """
     try:
         yield
     except FootlightError:
         raise
-    except (
-        BaseException
-    ) as error:  # sys.exit() in an environment must not end the program, let alone with exit code 0
+    except BaseException as error:  # SystemExit in an environment must not end the program
         if is_interruption(error):
             raise
         raise EnvironmentFault(f"{what} raised {describe_error(error)} - {FIX}") from error

@@ -1,4 +1,4 @@
-"""Validation of what `step` and `reset` return; reports Gym's old interface and common mistakes by name."""
+"""Validate what `step` and `reset` return; name Gym's old interface and common mistakes."""
 
 import re
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def reset_answer(answer: Any) -> tuple[Any, Any]:
 
 
 def as_flag(name: str, value: Any) -> bool:
-    """`terminated` or `truncated` as a bool. Raises `InterfaceError` for what is not a single truth value."""
+    """`terminated` or `truncated` as a bool. Raises `InterfaceError` for anything else."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     array = np.asarray(value)

@@ -29,7 +29,7 @@ _TRANSPARENT = (
 
 
 def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
-    """The attributes of each layer of an environment that `plain` can compare, in a form that can be."""
+    """The attributes of each layer of an environment that can be compared, as `plain` gives them."""
     layers = [
         layer
         for layer in chain(env, row)
@@ -52,7 +52,7 @@ def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
 
 
 def _has_rows(value: Any, rows: int | None) -> bool:
-    """Whether it is an array with something of each environment, of which there are other numbers in a copy."""
+    """Whether it is an array with a row for each environment, of which a copy may have fewer."""
     return rows is not None and isinstance(value, np.ndarray) and value.shape[:1] == (rows,)
 
 

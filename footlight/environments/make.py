@@ -42,7 +42,7 @@ def make(
 def make_one(
     environment: EnvironmentLike | EnvironmentSource, render_mode: str | None = None
 ) -> gymnasium.Env[Any, Any]:
-    """One environment. Raises `UserError` for an unknown id, a missing package or a bad function."""
+    """One environment. Raises `UserError` if it cannot be made."""
     return EnvironmentSource.of(environment).make_one(render_mode)
 
 
@@ -77,7 +77,7 @@ def config_class(environment: str | None) -> Any:
 
 
 def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str | None) -> None:
-    """Raise `UserError` if the environment that a file of `folder` names would import a module that the user has not named.
+    """Raise `UserError` if an environment named in a file would import a module without consent.
 
     Some environments make another one by its id, which is an argument then.
     """
@@ -85,7 +85,8 @@ def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str
         module, colon, rest = name.partition(":")
         if colon and rest and module.replace(".", "").isidentifier() and module != module_allowed:
             raise UserError(
-                f"{folder} names the environment {name!r} - making it would run the module {module!r} - "
+                f"{folder} names the environment {name!r} - making it would run the module "
+                f"{module!r} - "
                 f"if you trust that, say so: --allow-env-import {module}"
             )
 

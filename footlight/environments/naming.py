@@ -1,4 +1,4 @@
-"""Names of environments for files, folders and messages: what they are, and the arguments that they were made with."""
+"""Names of environments in files, folders and messages, with the arguments they were made with."""
 
 import contextlib
 import functools
@@ -131,7 +131,7 @@ def _own_arguments(spec: EnvSpec) -> dict[str, Any]:
 
 
 def _constructor_arguments(env: Any) -> dict[str, Any]:
-    """The arguments that an environment keeps in attributes of the same name, where they are not the defaults."""
+    """Non-default arguments that an environment keeps in attributes of the same name."""
     found = {}
     with contextlib.suppress(TypeError, ValueError):
         for name, parameter in inspect.signature(type(env)).parameters.items():
@@ -155,7 +155,7 @@ def _with_arguments(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _in_short(value: Any) -> str:
-    """A value in a name: literals as they are, of anything else only the type, since its text may hold an address in memory."""
+    """A value in a name: literals as they are, else the type, as its text may hold an address."""
     if value is None or isinstance(value, bool | int | float | str):
         return str(value).replace("/", "-")  # which would be a folder of its own
     if isinstance(value, list | tuple) and all(

@@ -1,4 +1,4 @@
-"""Native vector environments: Gymnasium's own, which step all with one NumPy expression, and EnvPool's, which are C++."""
+"""Native vector environments: Gymnasium's own, in NumPy, and EnvPool's, in C++."""
 
 import importlib
 import warnings
@@ -24,11 +24,12 @@ def make_native(
     num_envs: int,
     kwargs: Mapping[str, Any] = MappingProxyType({}),
 ) -> VectorEnv[Any, Any, Any]:
-    """`num_envs` environments like `single`, the one that the id `name` gives. Raises `UserError` where there are none.
+    """`num_envs` environments like `single`, made from the id `name`. Raises `UserError` if none.
 
     kwargs: the arguments of `single` besides those registered with its id.
 
-    Gymnasium's own come before EnvPool's, so that installing EnvPool changes no run that was possible before.
+    Gymnasium's own come before EnvPool's, so that installing EnvPool changes no run that was
+    possible before.
     """
     spec = gymnasium.registry.get(single.spec.id) if single.spec is not None else None
     if spec is not None and spec.vector_entry_point is not None and not spec.additional_wrappers:
@@ -39,7 +40,8 @@ def make_native(
         except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
             given = f" with {', '.join(kwargs)}" if kwargs else ""
             raise UserError(
-                f"{name} has a native version that cannot be made{given} - {error} - use sync or async"
+                f"{name} has a native version that cannot be made{given} - {error} - use sync or "
+                f"async"
             ) from error
     pool, lacking = _import_envpool()
     if pool is not None and kwargs:
@@ -67,9 +69,10 @@ def make_native(
 class EnvPool(VectorEnv[Array, Array, Array]):
     """EnvPool behind Gymnasium's interface.
 
-    An ended environment resets at its next step (NEXT_STEP). Seeds are given when a pool is made and ignored by its `reset`, so
-    a reset with seeds makes a new pool. Two things that EnvPool does differently: at the time limit it says truncated where the
-    world ended in that very step, and the random numbers behind the first states are not Gymnasium's.
+    An ended environment resets at its next step (NEXT_STEP). Seeds are given when a pool is made
+    and ignored by its `reset`, so a reset with seeds makes a new pool. Two things that EnvPool does
+    differently: at the time limit it says truncated where the world ended in that very step, and
+    the random numbers behind the first states are not Gymnasium's.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as Gymnasium has it
@@ -92,7 +95,8 @@ class EnvPool(VectorEnv[Array, Array, Array]):
             )
         if not _alike(describe(self.single_observation_space, self.single_action_space), like):
             raise UserError(
-                f"EnvPool's {name} has other spaces than gymnasium's - what learns in one cannot act in the other"
+                f"EnvPool's {name} has other spaces than gymnasium's - a policy trained in one "
+                f"cannot act in the other"
             )
         self._pool: Any = None
 
@@ -109,7 +113,7 @@ class EnvPool(VectorEnv[Array, Array, Array]):
         return self._pool.reset()[0], {}
 
     def step(self, actions: Array) -> Step:
-        """One step of each; those that ended with their last step begin their next episode instead."""
+        """Step all; those that ended with their last step begin their next episode instead."""
         observation, reward, terminated, truncated, _ = self._pool.step(
             np.asarray(actions, self.single_action_space.dtype)
         )
@@ -130,7 +134,7 @@ def _import_envpool() -> tuple[ModuleType | None, str]:
         if error.name == "envpool":
             return None, "EnvPool is not installed (pip install 'footlight[envpool]')"
         return None, f"EnvPool cannot be imported ({error})"
-    except Exception as error:  # a library of the system's, a file that is missing: whatever its import stumbles over
+    except Exception as error:  # such as a missing system library
         return None, f"EnvPool cannot be imported ({error})"
 
 

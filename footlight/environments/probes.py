@@ -1,7 +1,7 @@
 """Probe worlds: environments so small that the true values are known, to tell a method that learns from one that nearly does.
 
-All have one continuous action in [-1, 1]; with `discrete` two choices instead, which stand for -0.5 and 0.5. The first group has
-observations of one number. With gamma = 0.9, as the tests use:
+All have one continuous action in [-1, 1]; with `discrete` two choices instead, which stand for -0.5
+and 0.5. The first group has observations of one number. With gamma = 0.9, as the tests use:
 
 | world | what happens | value |
 | --- | --- | --- |
@@ -15,8 +15,9 @@ observations of one number. With gamma = 0.9, as the tests use:
 
 A method that confuses the two ends finds the value of the one world in the other.
 
-The second group is about ends alone: `docs/time-limits.md` has the values, and those that each mistake would give. No reward
-depends on the action, so the values are those of every policy. Observations name the place where one is: 1 there, 0 elsewhere.
+The second group is about ends alone: `docs/time-limits.md` has the values, and those that each
+mistake would give. No reward depends on the action, so the values are those of every policy.
+Observations name the place where one is: 1 there, 0 elsewhere.
 
 | world | what happens | value |
 | --- | --- | --- |
@@ -28,9 +29,9 @@ depends on the action, so the values are those of every policy. Observations nam
 | `LongEpisode` | reward 1, terminated after 12 steps | (1 - 0.9^k) / 0.1 with k steps to go |
 | `Uneven` | reward 1, the fourth step terminates; truncated after 1 to 6 steps, drawn for each episode | 3.439, 2.71, 1.9, 1 |
 
-The third group is seen in pictures: `FollowSquare`, 84 x 84 bytes. A bright square wanders along a row, and the three choices
-move a dim one below it; reward 1 for every step at which the two are in line. Whoever looks is in line at every step but the
-first few: `FollowSquare.best` says how.
+The third group is seen in pictures: `FollowSquare`, 84 x 84 bytes. A bright square wanders along a
+row, and the three choices move a dim one below it; reward 1 for every step at which the two are in
+line. `FollowSquare.best` is in line at every step but the first few.
 """
 
 from typing import Any, ClassVar
@@ -124,7 +125,7 @@ class FollowObservation(_Probe):
 
 
 class TimeLimit(_Probe):
-    """Reward 1 at every step without end. The clock, which is no part of the world, stops after 5 steps and changes no value."""
+    """Reward 1 at every step without end; truncated after 5 steps, which changes no value."""
 
     length: ClassVar[int] = 5
 
@@ -161,8 +162,8 @@ class _Places(_Probe):
 class OneStep(_Places):
     """One step, reward 1. Place 0 terminates, place 1 is truncated, place 2 is both; what is seen at the end is the place again.
 
-    1: nothing follows a terminal state. 1 / (1 - 0.9) = 10: after the time limit it would have gone on like this. 1: an end of
-    the world is one, whatever the clock says. To confuse the ends swaps 1 and 10.
+    1: nothing follows a terminal state. 1 / (1 - 0.9) = 10: after the time limit it would have gone
+    on like this. 1: termination counts, whatever the clock says. Confusing the ends swaps 1 and 10.
     """
 
     num_observations = 3
@@ -177,8 +178,8 @@ class OneStep(_Places):
 class TerminatingRing(_Places):
     """Reward 1 at each of five steps around a ring of five places; the fifth, which comes back to the first place, terminates.
 
-    With five steps to go 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951, then 3.439, 2.71, 1.9, 1. To take this end for a time limit
-    gives 10 everywhere, since the ring then has no end.
+    With five steps to go 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951, then 3.439, 2.71, 1.9, 1. To
+    take this end for a time limit gives 10 everywhere, since the ring then has no end.
     """
 
     num_observations = 5
@@ -202,7 +203,7 @@ class TruncatedRing(TerminatingRing):
 
 
 class BothRing(TerminatingRing):
-    """The ring whose fifth step is the end of the world and of the time limit. Nothing follows: values of `TerminatingRing`."""
+    """The ring whose fifth step is both ends at once: values of `TerminatingRing`."""
 
     truncates = True
 
@@ -210,9 +211,9 @@ class BothRing(TerminatingRing):
 class TwoRooms(_Places):
     """An episode begins in one of two rooms and stays there; it is truncated after three steps. Reward 1, or 0.2.
 
-    1 / (1 - 0.9) = 10 and 0.2 / (1 - 0.9) = 2. A method that bootstraps from the first observation of the next episode, which is
-    in either room, mixes them: V = r + 0.9 (2/3 V + 1/3 mean V) has the solution 7 and 5. Without any bootstrap, with r + 0.9 *
-    2/3 V, it is 2.5 and 0.5.
+    1 / (1 - 0.9) = 10 and 0.2 / (1 - 0.9) = 2. A method that bootstraps from the first observation
+    of the next episode, which is in either room, mixes them: V = r + 0.9 (2/3 V + 1/3 mean V) has
+    the solution 7 and 5. Without any bootstrap, with r + 0.9 * 2/3 V, it is 2.5 and 0.5.
     """
 
     num_observations = 2
@@ -228,8 +229,8 @@ class TwoRooms(_Places):
 class LongEpisode(TerminatingRing):
     """The ring with twelve places and steps: longer than a rollout of five steps, which ends here and there in it.
 
-    With k steps to go (1 - 0.9^k) / 0.1, at the start 7.1757. A method that takes the end of a rollout for an end of the episode
-    stays below 1 + ... + 0.9^4 = 4.0951. To go on past the end gives 10.
+    With k steps to go (1 - 0.9^k) / 0.1, at the start 7.1757. A method that takes the end of a
+    rollout for an end of the episode stays below 4.0951. To continue past the end gives 10.
     """
 
     num_observations = 12
@@ -238,10 +239,11 @@ class LongEpisode(TerminatingRing):
 class Uneven(_Places):
     """Reward 1 at each of four steps, the fourth terminates; but a time limit of 1 to 6 steps, drawn anew, may come first.
 
-    1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9, 1: the limit changes no value, neither before the end nor with it (4 steps).
-    Several of these environments are soon out of phase. To take the limit for an end gives 2.6545 at the start: 5 of 6 episodes
-    go on after the first step, then 4 of 5, then 3 of 4. To let the limit decide where both come at once, a third of all ends,
-    gives 3.439 / (1 - 0.6561 / 3) = 4.4017.
+    1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9, 1: the limit changes no value, neither before
+    the end nor with it (4 steps). Several of these environments are soon out of phase. To take the
+    limit for an end gives 2.6545 at the start: 5 of 6 episodes go on after the first step, then 4
+    of 5, then 3 of 4. To let the limit decide where both come at once, a third of all ends, gives
+    3.439 / (1 - 0.6561 / 3) = 4.4017.
     """
 
     num_observations = 4

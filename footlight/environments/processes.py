@@ -17,9 +17,10 @@ from footlight.errors import describe_error
 def start_method() -> Any:
     """The multiprocessing context that worker processes are started with.
 
-    On Linux this is fork: it takes 8 ms per worker, where spawn and forkserver take 600 ms to import this package again; ids that
-    the user's script has registered are known, the script is not run again, and nothing has to be pickled. Elsewhere it is the
-    default of multiprocessing, with functions pickled by cloudpickle, which supports lambdas and closures.
+    On Linux this is fork: it takes 8 ms per worker, where spawn and forkserver take 600 ms to
+    import this package again; ids that the user's script has registered are known, the script is
+    not run again, and nothing has to be pickled. Elsewhere it is the default of multiprocessing,
+    with functions pickled by cloudpickle, which supports lambdas and closures.
     """
     return multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
 
@@ -28,7 +29,8 @@ def start_method() -> Any:
 def may_start_processes() -> Iterator[None]:
     """Let a daemon, such as a worker of multiprocessing.Pool, start processes inside the context.
 
-    multiprocessing forbids this because children would outlive a terminated daemon; footlight's workers do not.
+    multiprocessing forbids this because children would outlive a terminated daemon; footlight's
+    workers do not.
     """
     this = multiprocessing.current_process()
     is_daemon = this.daemon
@@ -61,8 +63,9 @@ def _nothing() -> None:
 def use_one_thread() -> None:
     """Limit torch and OpenMP to this thread: the other cores belong to other workers, and a fork has no other threads.
 
-    GNU's OpenMP, which ships with torch, waits forever in a fork for threads of the parent if the parent has used it. Disabling
-    parallel regions is the only setting that still holds if the environment requests several threads.
+    GNU's OpenMP, which ships with torch, waits forever in a fork if the parent has used it.
+    Disabling parallel regions is the only setting that still holds if the environment requests
+    several threads.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
     if "torch" in sys.modules:

@@ -34,7 +34,8 @@ _OLD_ATARI = re.compile(
 def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
     """Parse the arguments of an environment: a mapping, or `key=value` strings as on the command line.
 
-    Values are numbers, true and false, none, strings, and lists and tables of these. Raises `UserError`.
+    Values are numbers, true and false, none, strings, and lists and tables of these. Raises
+    `UserError`.
     """
     if given is None:
         return {}
@@ -45,7 +46,8 @@ def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
             raise UserError(
-                f"env_kwargs has the name {name!r} - it is not a valid argument name - write key=value"
+                f"env_kwargs has the name {name!r} - it is not a valid argument name - write "
+                f"key=value"
             )
         if name in _RESERVED:
             raise UserError(
@@ -81,7 +83,8 @@ def _literal(name: str, value: Any) -> Any:
     ):
         return value
     raise UserError(
-        f"env_kwargs {name} is {value!r} - a run records numbers, strings, true, false, none and lists of these - "
+        f"env_kwargs {name} is {value!r} - a run records numbers, strings, true, false, none and "
+        f"lists of these - "
         "give a function that makes the environment instead"
     )
 
@@ -130,7 +133,8 @@ def _import_module_of(name: str) -> None:
         path = Path(module)
         meant = path.stem if path.stem.isidentifier() else "MODULE"
         raise UserError(
-            f"{name!r} names a file - an environment of your own is MODULE:ID, of a module that calls gymnasium.register - "
+            f"{name!r} names a file - an environment of your own is MODULE:ID, of a module that "
+            f"calls gymnasium.register - "
             f"write {meant}:{rest if '-v' in rest else f'{rest}-v0'}{_from_folder(path)}"
         )
     try:
@@ -139,8 +143,10 @@ def _import_module_of(name: str) -> None:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise UserError(_broken(name, module, error)) from error
         raise UserError(
-            f"there is no module {module!r}, which {name!r} names - it is not on Python's path (working directory {Path.cwd()}) "
-            f"- run this in the folder of {module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
+            f"there is no module {module!r}, which {name!r} names - it is not on Python's path "
+            f"(working directory {Path.cwd()}) "
+            f"- run this in the folder of {module.partition('.')[0]}.py, or put that folder into "
+            f"PYTHONPATH"
         ) from error
     except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
         if is_interruption(error):

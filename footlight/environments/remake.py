@@ -1,7 +1,7 @@
 """Another environment like the given one: for evaluations, videos and the start-up probe.
 
-An id is made, or a function called, again. An object is made again from its spec, and a wrapper of a vector environment is
-copied; `trial` then checks whether the copy is the same environment.
+An id is made, or a function called, again. An object is made again from its spec, and a wrapper of
+a vector environment is copied; `trial` then checks whether the copy is the same environment.
 """
 
 import copy
@@ -65,7 +65,7 @@ def remake_row(source: VectorEnv[Any, Any, Any], render_mode: str | None) -> Mak
 
 
 def remake_rows(source: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, Any, Any] | None:
-    """Another vector environment with as many rows if rows cannot be seeded one by one; None if one row is enough."""
+    """Another vector environment with as many rows; None if rows can be seeded one by one."""
     return None if has_rows(source) else _wrapped(source, _base(source, num_envs, None), num_envs)
 
 
@@ -102,11 +102,14 @@ def _row(base: Any, render_mode: str | None) -> Make:
 def _base(
     source: VectorEnv[Any, Any, Any], num_envs: int, render_mode: str | None
 ) -> VectorEnv[Any, Any, Any]:
-    """The innermost environment, with this number of rows; 0 only checks that it can be made. Raises `UserError`."""
+    """The innermost environment with this number of rows; 0 only checks that it can be made.
+
+    Raises `UserError`.
+    """
     base: Any = source.unwrapped
     if has_rows(source):
         same_step = base.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
-        # Rows are reset from outside, and NEXT_STEP returns the last observation of an episode in its own step
+        # Rows are reset from outside; NEXT_STEP returns the last observation in its own step
         mode = AutoresetMode.NEXT_STEP if same_step else base.metadata.get("autoreset_mode")
         if num_envs == 0:
             return source
@@ -139,13 +142,14 @@ def _wrapped(
         return inner
     name = type(source).__name__
     try:
-        # A copy has the state and the arguments of the wrapper, whether or not it records them, around another environment
+        # A copy keeps the wrapper's state and arguments, whether or not it records them
         wrapper: Any = copy.deepcopy(
             source, {id(source.env): inner, id(source.unwrapped): inner.unwrapped}
         )
     except Exception as error:  # locks, files, handles: anything that cannot be copied
         raise UserError(
-            f"the environment cannot be made again - {name} cannot be copied ({type(error).__name__}: {error}) - {_REMEDY}"
+            f"the environment cannot be made again - {name} cannot be copied "
+            f"({type(error).__name__}: {error}) - {_REMEDY}"
         ) from error
     for space in ("observation_space", "action_space"):
         if getattr(wrapper, f"_{space}", None) is not None:
@@ -175,7 +179,7 @@ def _asked(render_mode: str | None) -> dict[str, Any]:
 
 
 class SingleRow(gymnasium.Env[Any, Any]):
-    """A vector environment of one row as a single environment, so that its vector wrappers are kept."""
+    """A vector environment of one row as a single environment, with its vector wrappers."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         self.env = env

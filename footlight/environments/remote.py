@@ -231,7 +231,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
     """Body of a worker: make the environment, then step and reset it until the pipe is closed."""
     multiprocessing.current_process().daemon = False  # so that the environment may start processes
     use_one_thread()
-    # These may reach all processes of a terminal or a job; the main process decides
+    # These may reach all processes of a job
     for name in {"SIGINT", "SIGTERM", "SIGUSR1"} & set(signal.Signals.__members__):
         signal.signal(signal.Signals[name], signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -1,7 +1,8 @@
-"""What an environment that failed leaves behind, and the same episode once more: `footlight reproduce CRASH_DIR`.
+"""Save the episode in which an environment failed, and reproduce it: `footlight reproduce CRASH_DIR`.
 
-A folder holds `fault.json` (which environment, the seed of the episode, the step, the message) and `actions.safetensors` (all
-actions of the episode, the failing one included). Both are data: reading them runs nothing but the environment that they name.
+A folder holds `fault.json` (the environment, the seed of the episode, the step, the message) and
+`actions.safetensors` (all actions of the episode, the failing one included). Both are data: reading
+them runs nothing but the environment that they name.
 """
 
 import contextlib
@@ -39,22 +40,18 @@ from footlight.types import Array
 
 FORMAT_VERSION = 1
 MAX_KEPT = 100  # episodes kept of the faults that a run survives; each of these faults is reported
-SAY_EVERY = 100  # later faults are reported once per this many
-SETTINGS = (
-    "environment",
-    "environment_source",
-    "environment_config",
-    "env_kwargs",
-)  # what config.json and fault.json say alike
+NOTIFY_EVERY = 100  # later faults are reported once per this many
+SETTINGS = "environment", "environment_source", "environment_config", "env_kwargs"
+"""Keys that config.json and fault.json share."""
 
 
 @contextlib.contextmanager
 def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> Iterator[None]:
-    """An environment that fails inside of the context leaves its episode in a folder in `run_dir`/crash.
+    """Save the episode of an environment that fails in the block to a folder in `run_dir`/crash.
 
     config: the content of the run's `config.json`. known_as: the folder as messages name it.
-    The fault's message then names the command that reproduces the episode and the one that continues the run. If the folder
-    cannot be written, the fault is unchanged.
+    The fault's message then names the command that reproduces the episode and the one that resumes
+    the run. If the folder cannot be written, the fault is unchanged.
     """
     try:
         yield
@@ -62,7 +59,7 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
         folder = save_episode(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
             fault.args = (
-                f"{fault}\nsee it again: footlight reproduce {shlex.quote(str(known_as / 'crash' / folder.name))}",
+                f"{fault}\nreproduce it: footlight reproduce {shlex.quote(str(known_as / 'crash' / folder.name))}",
             )
         if config.get("on_env_fault") != "new-episode":
             command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
@@ -71,7 +68,7 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
 
 
 def save_episode(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
-    """Write the episode of a fault into a folder in `run_dir`/crash. Return it; None without an episode or on failure."""
+    """Write the episode of a fault to a folder in `run_dir`/crash; return it, None on failure."""
     if fault.episode is None:
         return None
     folder = run_dir / "crash" / _name(fault.episode)
@@ -98,14 +95,14 @@ class SurvivedFaults:
         where = None
         if self.count <= MAX_KEPT:
             where = save_episode(fault, self._run_dir, self._config)
-        if self.count <= MAX_KEPT or self.count % SAY_EVERY == 0:
+        if self.count <= MAX_KEPT or self.count % NOTIFY_EVERY == 0:
             what = str(fault).rpartition(" - ")[0]
             kept_in = f"crash/{where.name}" if where else "not kept"
             self._say(f"{what} - {instead} (fault {self.count}; {kept_in})")
 
 
 def _name(episode: FailedEpisode) -> str:
-    """Of its folder: `env-3-episode-17`; the stream of seeds comes before it where it is not that of the training."""
+    """Name of its folder: `env-3-episode-17`, after the stream of seeds if not the training's."""
     stream = "" if episode.stream == "episode" else re.sub(r"\W+", "-", episode.stream) + "-"
     return (
         f"{stream}{'all' if episode.env is None else f'env-{episode.env}'}-episode-{episode.index}"
@@ -133,14 +130,14 @@ def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[s
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What happened when the episode of a fault was played again."""
+    """What happened when the episode of a fault was reproduced."""
 
     steps: int
-    """That were made before it failed or ended, or before there were no more actions."""
+    """Taken before it failed or ended, or before the actions ran out."""
     actions: int
-    """That there were, the one included at which it failed before."""
+    """Recorded, including the one at which it failed before."""
     fault: EnvironmentFault | None
-    """What went wrong now; None: nothing did."""
+    """What went wrong this time; None: nothing did."""
 
     def __str__(self) -> str:
         if self.fault is not None and self.fault.episode is not None:
@@ -165,11 +162,12 @@ def reproduce(
     timeout: float = Supervision.timeout,
     allow_env_import: str | None = None,
 ) -> Reproduction:
-    """Play the episode again that a fault left in the folder `path`, with the same seed and the same actions.
+    """Reproduce the episode that a fault left in the folder `path`: same seed, same actions.
 
-    environment: where the recorded one was a Python object; an environment that is given is stepped in this process, any other
-    one in a process of its own, so that it may die. timeout: seconds after which it counts as hanging; 0: never.
-    allow_env_import: the module that an environment's id may import, where it is one like `module:Name-v0`.
+    environment: needed if the recorded one was a Python object. An object is stepped in this
+        process, anything else in a process of its own, which may die.
+    timeout: seconds after which the environment counts as hanging; 0: never.
+    allow_env_import: the module that an id of the form `module:Name-v0` may import.
     Raises `UserError` for a folder that cannot be used.
     """
     folder = user_path(path)
@@ -183,7 +181,8 @@ def reproduce(
         wanted = environments.spaces.action.shape
         if actions.shape[1:] != wanted:
             raise UserError(
-                f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's have {wanted} - "
+                f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's "
+                f"have {wanted} - "
                 "give the environment that failed"
             )
         environments.tracker = _SingleEpisodeTracker(seed)
@@ -197,7 +196,7 @@ def reproduce(
 
 
 class _SingleEpisodeTracker(EpisodeTracker):
-    """That begins with a given seed."""
+    """An episode tracker whose single episode has a fixed seed."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(1, seed, "episode")
@@ -209,7 +208,8 @@ class _SingleEpisodeTracker(EpisodeTracker):
 def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironments:
     if source.is_vector:
         raise UserError(
-            "a vector environment cannot play a single episode - give a function that makes one environment"
+            "a vector environment cannot play a single episode - give a function that makes one "
+            "environment"
         )
     if source.is_object:
         return SerialEnvironments([source.instance], 0, "episode", owned=False)
@@ -217,12 +217,13 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What a fault has left in `folder`, but for the actions. Raises `UserError`."""
+    """The content of `fault.json` in `folder`. Raises `UserError`."""
     record = read_json(folder / FAULT)
     version = record.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
-            f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - upgrade footlight"
+            f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - "
+            f"upgrade footlight"
         )
     schemas.require(record, schemas.Fault, folder / FAULT)
     return record
@@ -235,7 +236,8 @@ def _source(
     name = record.get("environment", "?")
     if record.get("environment_source") != "id":
         raise UserError(
-            f"{folder} is of the Python object {name!r}, which no file holds - use footlight.reproduce(path, environment=...)"
+            f"{folder} is of the Python object {name!r}, which no file holds - use "
+            f"footlight.reproduce(path, environment=...)"
         )
     require_allowed(folder, record, allow_env_import)
     return EnvironmentSource.of(name).configured(
@@ -247,8 +249,9 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
     """Actions and seed. Raises `UserError`."""
     if record["actions"] is None or record["seed"] is None:
         raise UserError(
-            f"{folder} cannot be played again - episodes of a vector environment do not begin with seeds of their own - "
-            "look for it in an environment of its own"
+            f"{folder} cannot be reproduced - episodes of a vector environment do not begin with "
+            f"seeds of their own - "
+            "reproduce it in a single environment"
         )
     try:
         actions = load(read_file(folder / ACTIONS, MAX_BYTES))["actions"]
@@ -256,10 +259,12 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it from a copy"
+            f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it "
+            f"from a copy"
         ) from error
     if actions.dtype.kind not in "biuf":
         raise UserError(
-            f"{folder / ACTIONS} is broken - its actions are {actions.dtype}, no numbers - restore it from a copy"
+            f"{folder / ACTIONS} is broken - its actions are {actions.dtype}, not numbers - "
+            f"restore it from a copy"
         )
     return actions, record["seed"]

@@ -83,7 +83,7 @@ class SerialEnvironments:
         return self.observation.copy()
 
     def abandon(self, envs: Sequence[int]) -> None:
-        """Abandon the current episodes of these environments and begin new ones. Raises `EnvironmentFault`."""
+        """Abandon the current episodes of these and begin new ones. Raises `EnvironmentFault`."""
         before = self.observation.copy()
         snapshot, actions = self.tracker.snapshot, self._history.snapshot()
         try:
@@ -136,7 +136,7 @@ class SerialEnvironments:
             self._begin(env)
 
     def _begin(self, env: int) -> None:
-        """Reset `env` for its current episode; if that fails and faults are survived, the next one."""
+        """Reset `env`; if that fails and faults are survived, begin the next episode instead."""
         while True:
             try:
                 self.observation[env] = self._reset(env)

@@ -1,7 +1,8 @@
 """State of vector environments, as arrays that a checkpoint can hold.
 
-Gymnasium has no interface for this. `LAYOUTS` lists the classes whose state is known, with all of their attributes: an instance
-with any other attribute, as in a later version of Gymnasium, or of a subclass, could have more state than is listed here.
+Gymnasium has no interface for this. `LAYOUTS` lists the classes whose state is known, with all of
+their attributes: an instance with any other attribute, as in a later version of Gymnasium, or of a
+subclass, could have more state than is listed here.
 """
 
 from collections.abc import Callable
@@ -29,8 +30,10 @@ class Layout(NamedTuple):
 
 _CARTPOLE = frozenset(
     "_np_random _np_random_seed _sutton_barto_reward action_space closed force_mag gravity high kinematics_integrator "  # noqa: SIM905
-    "length low masscart masspole max_episode_steps num_envs observation_space polemass_length render_mode screen_height "
-    "screen_width screens single_action_space single_observation_space spec steps_beyond_terminated surf tau "
+    "length low masscart masspole max_episode_steps num_envs observation_space polemass_length "
+    "render_mode screen_height "
+    "screen_width screens single_action_space single_observation_space spec "
+    "steps_beyond_terminated surf tau "
     "theta_threshold_radians total_mass x_threshold".split()
 )
 LAYOUTS = {
@@ -57,7 +60,7 @@ def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
 
 
 def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
-    """The state of an environment that has been reset and for which `why_unknown` returns None; copies."""
+    """A copy of the state of an environment whose state is known and that has been reset."""
     arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
     random = env.np_random.bit_generator.state
     words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
@@ -66,7 +69,7 @@ def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
 
 
 def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Array:
-    """Restore the state that `read_state` returned in an environment that has been reset. Returns its observations.
+    """Restore the state that `read_state` returned, after a reset; return the observations.
 
     Raises `KeyError` or `ValueError` for arrays that are not the state of such an environment.
     """

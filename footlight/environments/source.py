@@ -23,7 +23,7 @@ from footlight.errors import UserError
 
 Env = gymnasium.Env[Any, Any]
 EnvironmentLike = str | EnvSpec | Env | VectorEnv[Any, Any, Any] | Callable[[], Env]
-"""What users may pass as an environment; anything that takes it takes an `EnvironmentSource`, too."""
+"""What users may pass as an environment."""
 Environments = SerialEnvironments | VectorEnvironments
 Arguments = Mapping[str, Any] | Sequence[str] | None
 
@@ -121,7 +121,8 @@ class EnvironmentSource(ABC):
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             name = self.name()
             raise UserError(
-                f"env_kwargs {', '.join(given)} - they are for an environment's id, and {name} is a "
+                f"env_kwargs {', '.join(given)} - they are for an environment's id, and {name} is "
+                f"a "
                 "Python object - give a function that makes it, such as "
                 f"functools.partial({name}, {shown})"
             )

@@ -1,4 +1,4 @@
-"""Spaces of an environment in footlight's own words, and what is said about those that do not fit."""
+"""Describe the spaces of an environment, and refuse those that are not supported."""
 
 from typing import Any
 
@@ -86,7 +86,8 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
         starts = (0,) * len(sizes)
     else:
         raise UserError(
-            f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete and MultiBinary actions"
+            f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete "
+            f"and MultiBinary actions"
         )
     return DiscreteAction(
         sizes=sizes, starts=starts, shape=tuple(space.shape), dtype=str(space.dtype)
@@ -96,18 +97,22 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
 def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     if not np.issubdtype(space.dtype, np.floating):
         raise UserError(
-            f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating point"
+            f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating "
+            f"point"
         )
     infinite = np.argwhere(~(np.isfinite(space.low) & np.isfinite(space.high)))
     if len(infinite):
         where = ", ".join(str(index.tolist()) for index in infinite[:3])
         raise UserError(
-            f"the action space has no finite bounds in dimension {where} - actions are rescaled to the bounds - "
-            "wrap it in gymnasium.wrappers.TransformAction with the identity and a Box that has bounds"
+            f"the action space has no finite bounds in dimension {where} - actions are rescaled to "
+            f"the bounds - "
+            "wrap it in gymnasium.wrappers.TransformAction with the identity and a Box that has "
+            "bounds"
         )
     if not space.low.size or np.any(space.low >= space.high):
         raise UserError(
-            f"the action space {space} leaves nothing to choose - low must be below high in each dimension"
+            f"the action space {space} leaves nothing to choose - low must be below high in each "
+            f"dimension"
         )
     return BoxAction(low=space.low.copy(), high=space.high.copy())
 
@@ -132,7 +137,8 @@ def _to_box(space: Any) -> str:
         )
         if good:
             return (
-                f"{bad} cannot be flattened, so leave that out first: gymnasium.wrappers.FlattenObservation("
+                f"{bad} cannot be flattened, so leave that out first: "
+                f"gymnasium.wrappers.FlattenObservation("
                 f"gymnasium.wrappers.FilterObservation(env, {good}))"
             )
     return (
@@ -142,7 +148,7 @@ def _to_box(space: Any) -> str:
 
 
 def _can_flatten(space: gymnasium.Space[Any]) -> bool:
-    """Whether FlattenObservation turns it into a Box, which it cannot do with text, graphs and sequences."""
+    """Whether FlattenObservation turns it into a Box; text, graphs and sequences it cannot."""
     try:
         return isinstance(gymnasium.spaces.utils.flatten_space(space), gymnasium.spaces.Box)
     except NotImplementedError:  # a class of space that Gymnasium does not know

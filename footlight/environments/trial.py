@@ -1,7 +1,8 @@
-"""Whether another instance is the environment that was given: a short trial in both, before the training begins.
+"""Compare a given environment object with a copy in a short trial, before the training begins.
 
-An object may be anything by now: attributes were set after it was made, wrappers were put around it. So the object and a copy
-play the same short episodes, and only where all that comes back is equal may the copy be evaluated in its place.
+Attributes of an object may have been set after it was made, and wrappers put around it. So the
+object and a copy play the same short episodes, and the copy is evaluated in place of the object
+only if everything they return is equal.
 """
 
 import contextlib
@@ -46,7 +47,7 @@ _HISTORY = (
 )
 
 
-class _Seen(NamedTuple):
+class _Answer(NamedTuple):
     """What came back from one step (or reset), of each row."""
 
     observation: Array
@@ -56,11 +57,11 @@ class _Seen(NamedTuple):
 
 
 def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -> str | None:
-    """Why a copy of the given object is not known to be the same environment; None where it is, and for ids and functions.
+    """Why a copy of the given object is not known to be the same environment; None if it is.
 
-    Nothing is remembered between calls, as the user may change an attribute of the object at any time. The object is reset
-    afterwards by whoever uses it; its running statistics and episode records are put back. Generators of the whole process
-    are left as they were.
+    None for ids and functions as well. Nothing is remembered between calls, as the user may change
+    an attribute of the object at any time. The caller resets the object afterwards; its running
+    statistics and episode records are restored, and so are process-wide random generators.
     """
     source = EnvironmentSource.of(environment)
     instance = source.instance
@@ -110,7 +111,7 @@ def _single(env: Any) -> Any:
 
 
 def _different_statistics(given: Any, other: Any) -> str | None:
-    """Give both the same statistics, frozen. A reason where those of the given object cannot be reached."""
+    """Give both the same statistics, frozen; why that is impossible, or None."""
     if (reason := why_not_shared(given, other)) is None:
         write_statistics(other, read_statistics(given), frozen=True)
     return reason
@@ -137,14 +138,14 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     return f"a copy of the given object differs from it: with the same seed and actions {wrong} differs"
 
 
-def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLong | None]:
+def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], TooLong | None]:
     """What comes back in episodes one after the other, and why there are fewer steps than actions.
 
     All rows of a vector environment do the same where each takes a seed.
     """
     _seed_globally(seed)
     is_vector, budget = isinstance(env, VectorEnv), Budget(STEPS, PLAY_SECONDS)
-    seen: list[_Seen] = []
+    seen: list[_Answer] = []
     episode, length = 0, EPISODE_STEPS
     try:
         for action in actions:
@@ -157,7 +158,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
                 episode, length = episode + 1, 0
                 nothing = np.zeros(env.num_envs if is_vector else 1)
                 seen.append(
-                    _Seen(
+                    _Answer(
                         np.array(observation if is_vector else [observation]),
                         nothing,
                         nothing,
@@ -170,7 +171,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Seen], TooLo
             with budget.step():
                 parts = env.step(taken)[:4]
             length += 1
-            step = _Seen(*(np.array(part if is_vector else [part]) for part in parts))
+            step = _Answer(*(np.array(part if is_vector else [part]) for part in parts))
             if (
                 step.terminated | step.truncated
             ).any():  # what is seen may be of the next episode already
@@ -191,9 +192,9 @@ def _seed_globally(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-def _first_difference(one: _Seen, other: _Seen) -> str | None:
+def _first_difference(one: _Answer, other: _Answer) -> str | None:
     """The name of the first part that differs; a single row stands for each row of the other."""
-    for name, mine, theirs in zip(_Seen._fields, one, other, strict=True):
+    for name, mine, theirs in zip(_Answer._fields, one, other, strict=True):
         if mine.shape[1:] != theirs.shape[1:]:
             return f"the shape of the {name}"
         close = np.isclose(
@@ -211,9 +212,10 @@ def _first_difference(one: _Seen, other: _Seen) -> str | None:
 def _different_settings(
     given: Any, other: Any, fresh: list[dict[str, Any]], source: EnvironmentSource
 ) -> str | None:
-    """A setting of the given object that its copy lacks. Such as a goal, it need not show in a short trial.
+    """A setting of the given object that its copy lacks, such as a goal; a trial may not show it.
 
-    Settings are attributes that no step has changed in the copy since it was `fresh`, and that are alike in all copies.
+    Settings are attributes that no step has changed in the copy since it was `fresh`, and that are
+    equal in all copies.
     """
     settings = [same_items(*pair) for pair in zip(fresh, layer_attributes(other), strict=True)]
     for row in range(source.fixed_num_envs or 1):
@@ -239,7 +241,7 @@ def _different_settings(
 
 @contextlib.contextmanager
 def _borrowed(env: Any) -> Iterator[Any]:
-    """The object for a trial, without recorders of files; statistics and records of episodes are put back afterwards."""
+    """The object for a trial, without recorders; its statistics and records are restored after it."""
     rows = env.num_envs if isinstance(env, VectorEnv) else 1
     seen = [layer for row in range(rows) for layer in chain(env, row)]
     before = [

@@ -53,7 +53,8 @@ class VectorEnvironments:
         self._faults_in_a_row = 0
         self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step, if any
         self.why_inexact = why_unknown(env)  # None: a checkpoint can hold the state
-        # Whether `observation` belongs to the environment's state: not before a reset or after a fault
+        # Whether `observation` belongs to the environment's state: not before a reset or after a
+        # fault
         self._is_in_step = False
         # Gymnasium's interface has one seed for all; some vector environments take one for each
         self._seed_for_each = has_rows(env) or isinstance(env.unwrapped, SeedForEach)
@@ -204,7 +205,7 @@ class VectorEnvironments:
         return array if valid is None else array & valid
 
     def _called(self, method: str, *given: Any, **named: Any) -> Any:
-        """Call the environment: five values for a step, two for a reset. Raises `EnvironmentFault`."""
+        """Call the environment and validate its answer. Raises `EnvironmentFault`."""
         self.tracker.called = ALL
         try:
             answer = getattr(self.env, method)(*given, **named)

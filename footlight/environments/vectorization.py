@@ -1,10 +1,12 @@
-"""How several environments are stepped: sequentially, in processes, or natively; chosen by rule, never by timing.
+"""Choose how several environments are stepped: sequentially, in processes, or natively.
 
-`sync` and `async` give the same numbers, `native` has numbers of its own. So whether a run is native depends on the id and the
-number of environments alone; only between sync and async do the cores count. The same command gives the same run everywhere.
+`sync` and `async` give the same numbers, `native` has numbers of its own. So whether a run is
+native depends on the id and the number of environments alone; only between sync and async do the
+cores count. The same command gives the same run everywhere.
 
-Environment steps per second under random actions, each the best of 7 alternating rounds of 0.25 s; in parentheses what the rule
-takes. 2 cores of an AMD EPYC, shared with other work, Python 3.11, Gymnasium 1.4, 2026-11-26:
+Environment steps per second under random actions, each the best of 7 alternating rounds of 0.25 s;
+in parentheses what the rule takes. 2 cores of an AMD EPYC, shared with other work, Python 3.11,
+Gymnasium 1.4, 2026-11-26:
 
     environment      envs     sync    async     native
     CartPole-v1         2  106,442   18,086     55,070   (sync)
@@ -35,11 +37,9 @@ from footlight.machine import cores
 
 Vectorization = Literal["auto", "sync", "async", "native"]
 
-NATIVE_ENVS = (
-    6  # from this many on, Gymnasium's CartPoleVectorEnv is faster than as many single environments
-)
+NATIVE_ENVS = 6  # from this many on, CartPoleVectorEnv is faster than single environments
 NATIVE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
-ASYNC_CORES = 4  # from this many on, processes pay off for slow environments: one core is busy with the policy
+ASYNC_CORES = 4  # processes pay off for slow environments: one core is for the policy
 COSTS = {  # of a step, by the start of the entry point; the first that fits counts
     "gymnasium.envs.box2d.car_racing": "slow",  # 9 ms
     "gymnasium.envs.mujoco.humanoid": "slow",  # 0.3 ms
@@ -64,7 +64,8 @@ def choose(
     if source.is_vector:
         if asked != "auto":
             raise UserError(
-                f"vectorization is {asked!r} - the given vector environment is used as it is - leave it at auto, "
+                f"vectorization is {asked!r} - the given vector environment is used as it is - "
+                f"leave it at auto, "
                 "or give an id or a function"
             )
         return "auto"

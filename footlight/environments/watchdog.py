@@ -1,4 +1,4 @@
-"""Says which environment does not come back. One in this process cannot be interrupted, so saying is all that can be done."""
+"""Warn about environment calls that exceed a timeout. In-process calls cannot be interrupted."""
 
 import contextlib
 import sys
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from footlight.environments.source import Environments
 from footlight.environments.workers import AsyncEnvironments
 
-MAX_POLL_SECONDS = 5.0  # between two looks
+MAX_POLL_SECONDS = 5.0  # between two polls
 
 
 @contextlib.contextmanager
 def warn_if_hanging(environments: Sequence[Environments | None], seconds: float) -> Iterator[None]:
-    """Inside of the context, a line on standard error for each call of an environment that takes longer than `seconds` (0: none).
+    """Print a warning for each call of an environment that takes longer than `seconds` (0: none).
 
-    Costs the environments nothing: a thread looks now and then whether the same call is still being made. Those in processes
-    of their own are left out, as they are ended.
+    It costs the environments nothing: a thread polls whether the same call is still running. Those
+    in processes of their own are left out: they are ended after the timeout.
     """
     watches = [
         Watch(each)
@@ -29,13 +29,13 @@ def warn_if_hanging(environments: Sequence[Environments | None], seconds: float)
     over = threading.Event()
     pause = min(MAX_POLL_SECONDS, seconds / 4)
 
-    def look() -> None:
+    def poll_all() -> None:
         while not over.wait(pause):
             for watch in watches:
-                if (words := watch.look(pause, seconds)) is not None:
+                if (words := watch.poll(pause, seconds)) is not None:
                     print(f"warning: {words}", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=poll_all, daemon=True)
     thread.start()
     try:
         yield
@@ -45,31 +45,32 @@ def warn_if_hanging(environments: Sequence[Environments | None], seconds: float)
 
 
 class Watch:
-    """Looks at one set of environments."""
+    """Polls one set of environments."""
 
     def __init__(self, environments: Environments) -> None:
         self._environments = environments
-        self._waited = (
-            0.0  # counted in looks: while this process is stopped, as by Ctrl-Z, nobody waits
-        )
-        self._seen: tuple[object, ...] = ()
+        self._waited = 0.0  # counted in polls, so that time while this process is stopped is not
+        self._last: tuple[object, ...] = ()
 
-    def look(self, pause: float, seconds: float) -> str | None:
-        """What is to be said, once for each call that takes longer than `seconds`; the last look was `pause` seconds ago."""
+    def poll(self, pause: float, seconds: float) -> str | None:
+        """The warning about a call that takes longer than `seconds`, once for each call.
+
+        pause: seconds since the last poll.
+        """
         tracker = self._environments.tracker
         called = tracker.called
-        # Of a step or an episode that is over, another number or a new array; kept here, so that none takes its place in memory
+        # After a step or an episode these are other objects; kept, so that no id is reused
         now = (called, tracker, tracker.length, tracker.action)
-        before, self._seen = self._seen, now
+        before, self._last = self._last, now
         if (
             called is None
             or not before
-            or any(mine is not theirs for mine, theirs in zip(now, before, strict=True))
+            or any(new is not old for new, old in zip(now, before, strict=True))
         ):
             self._waited = 0.0
             return None
         self._waited += pause
         if not seconds <= self._waited < seconds + pause:
             return None
-        where = tracker.describe_position(called, f"has not come back for {seconds:g} s")
-        return f"{where} - waiting for it; press Ctrl-C twice to quit at once"
+        position = tracker.describe_position(called, f"has not come back for {seconds:g} s")
+        return f"{position} - waiting for it; Ctrl-C twice leaves at once"

@@ -1,4 +1,4 @@
-"""Environments in processes of their own, for those whose steps take long: all step at the same time.
+"""Environments in processes of their own, for slow steps: all step at the same time.
 
 Everything else is as in `SerialEnvironments`: the same seeds, checks and transitions, and the same
 way to resume. Gymnasium's `AsyncVectorEnv` is not used: closing it fails after a worker has died,
@@ -29,8 +29,8 @@ MAX_LOSSES = 3  # of workers at the same step
 class AsyncEnvironments(SerialEnvironments):
     """E environments with a process each. Raises `UserError` if they cannot be made.
 
-    If `supervision` says restart, losing a worker changes nothing: a new one reruns the episode from
-    its seed, the last observation is compared, and the interrupted call is repeated.
+    If `supervision` says restart, losing a worker changes nothing: a new one reruns the episode
+    from its seed, the last observation is compared, and the interrupted call is repeated.
     """
 
     def __init__(

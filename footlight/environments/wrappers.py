@@ -1,7 +1,8 @@
 """Wrappers around an environment: running statistics, changed rewards, recorders of files.
 
-A wrapper such as `NormalizeObservation` changes what an observation means while training goes on. A second instance is the
-environment that was trained in only with the same statistics, and those must not move while it is evaluated.
+A wrapper such as `NormalizeObservation` changes what an observation means while training goes on. A
+second instance is the environment that was trained in only with the same statistics, and those must
+not move while it is evaluated.
 """
 
 import copy
@@ -28,7 +29,7 @@ _PREFIX = "statistics."
 
 
 def chain(env: Any, row: int = 0) -> Iterator[Any]:
-    """Yield an environment's wrappers, outermost first, and what they wrap; of a vector environment those of one row."""
+    """Yield an environment and what it wraps, outermost first; of a vector environment one row."""
     seen: set[int] = set()
     while id(env) not in seen:  # an environment may refer back to its wrapper
         seen.add(id(env))
@@ -63,20 +64,22 @@ def remedy(names: str) -> str:
 
 
 def why_not_shared(training: Any, other: Any) -> str | None:
-    """Why the running statistics of an environment cannot be given to another instance; None where they can."""
+    """Why running statistics cannot be shared with another instance; None if they can."""
     if set(read_statistics(training)) == set(read_statistics(other)):
         return None
     names = ", ".join(statistics_wrappers(other) or statistics_wrappers(training)) or "its wrappers"
     return (
-        f"the running statistics of {names} cannot be shared with another instance - leave the wrapper out and use "
+        f"the running statistics of {names} cannot be shared with another instance - leave the "
+        f"wrapper out and use "
         f"{remedy(names)}"
     )
 
 
 def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
-    """Running statistics of all wrappers as arrays, and the other arrays that these wrappers keep; empty where there are none.
+    """Running statistics of all wrappers, and the other arrays that these wrappers have.
 
-    Wrappers are told apart by their position: two instances made in the same way have the same names.
+    Wrappers are told apart by their position: two instances made in the same way have the same
+    names.
     """
     if hasattr(env, "call_remote"):
         return dict(env.call_remote("read_statistics"))
@@ -93,9 +96,10 @@ def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
 def write_statistics(
     env: Any, statistics: Mapping[str, Array], row: int = 0, frozen: bool = False
 ) -> None:
-    """Give the wrappers these statistics, those of `read_statistics`. Frozen ones are used and no longer updated.
+    """Write statistics of `read_statistics` to the wrappers. Frozen ones are no longer updated.
 
-    Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance no longer do.
+    Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance
+    no longer do.
     """
     if hasattr(env, "call_remote"):
         env.call_remote("write_statistics", dict(statistics), row, frozen)
@@ -156,7 +160,7 @@ def restore_statistics(
 
 
 def share_statistics(training: Any, other: Any) -> None:
-    """Give an instance (or environments) that are evaluated the statistics of the training's first one, frozen."""
+    """Copy the statistics of the training's first environment to `other`, frozen."""
     if statistics_wrappers(first_instance(other)):
         statistics = read_statistics(first_instance(training))
         for instance, row in _instances(other):
@@ -169,7 +173,7 @@ def first_instance(environments: Any) -> Any:
 
 
 def without_recorders(env: Any) -> Any:
-    """The environment without wrappers that write files of its episodes: those files are about the training."""
+    """The environment without wrappers that write files of its (training) episodes."""
     outside, inside = None, env
     while isinstance(inside, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
         if _is_recorder(inside):
@@ -189,14 +193,14 @@ def recorders(env: Any) -> list[str]:
 
 
 def _is_recorder(layer: Any) -> bool:
-    """Gymnasium's `RecordVideo`, and the `Monitor` of Stable-Baselines3, which is not imported for this."""
+    """Whether it is Gymnasium's `RecordVideo` or the `Monitor` of Stable-Baselines3."""
     return isinstance(layer, RECORDERS) or (
         type(layer).__name__ == "Monitor" and hasattr(layer, "results_writer")
     )
 
 
 def _with_moments(env: Any, row: int = 0) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Wrappers with running statistics: objects that have a mean, a variance, a count and an update, whoever wrote them."""
+    """Wrappers with running statistics: any that have a mean, a variance, a count and an update."""
     for layer in chain(env, row):
         if isinstance(layer, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
             moments = {name: value for name, value in vars(layer).items() if _is_moments(value)}
@@ -231,7 +235,7 @@ def _arrays(layer: Any) -> dict[str, Array]:
 
 
 def _instances(environments: Any) -> Iterator[tuple[Any, int]]:
-    """The instances behind serial or vector environments, and which of its rows each environment is."""
+    """The instances behind serial or vector environments, with the row of each environment."""
     if isinstance(environments, gymnasium.Env):
         yield environments, 0
     elif hasattr(environments, "envs"):

@@ -61,11 +61,11 @@ def test_only_a_call_that_is_the_same_at_each_look_counts() -> None:
     looks = []
     for called in (None, None, None, 0, 0, 0, 0, 0):
         book.called = called
-        looks.append(watch.look(1, 2))
+        looks.append(watch.poll(1, 2))
     assert [look is not None for look in looks] == [False] * 5 + [True, False, False]
     environments.step(np.zeros((1, 1), np.float32))
     book.called = 0  # as in the step after it
-    assert [watch.look(1, 2) is not None for _ in range(4)] == [False, False, True, False]
+    assert [watch.poll(1, 2) is not None for _ in range(4)] == [False, False, True, False]
 
 
 def test_learning_may_take_as_long_as_it_likes(capfd: pytest.CaptureFixture[str]) -> None:
