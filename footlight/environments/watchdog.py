@@ -73,4 +73,4 @@ class Watch:
         if not seconds <= self._waited < seconds + pause:
             return None
         position = tracker.describe_position(called, f"has not come back for {seconds:g} s")
-        return f"{position} - waiting for it; Ctrl-C twice leaves at once"
+        return f"{position} - waiting for it; press Ctrl-C twice to quit at once"
