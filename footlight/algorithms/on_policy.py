@@ -1,7 +1,7 @@
 """What the on-policy methods share besides equations: one network for policy and values, acting, and the optimizer's step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ class Networks:
     """Whether the values are computed from the parameters of parts called `critic`, and the policy from none of them."""
     pixels: bool
     """Whether observations are pictures, whose forward pass is what an update costs."""
+    trains: dict[str, Tensor] = field(default_factory=dict)
+    """By loss, 1 for the parameters that it depends on and 0 for others, [P], where two optimizers
+    share the parameters."""
 
 
 def build_networks(
@@ -66,12 +69,12 @@ def build_networks(
         networks = Networks(
             Network([ours], precision=config.precision), head, not config.shared_torso, pixels
         )
-        networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
+        networks.actor_critic.keep_outputs_in_fp32(example(spaces))
         return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
     networks = Networks(Network([theirs], precision=config.precision), head, False, pixels)
     _try_out(networks, spaces, ours.num_values)
-    return replace(networks, separate=_are_separate(networks.actor_critic, _example(spaces)))
+    return replace(networks, separate=_are_separate(networks.actor_critic, example(spaces)))
 
 
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
@@ -150,8 +153,14 @@ def descend(
     gradient_P: Tensor,
     optimizer: Memory,
     progress: Tensor,
+    trained_P: Tensor | None = None,
 ) -> Tensor:
-    """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
+    """One clipped step against the gradient, in place, with the learning rate that the schedule has
+    reached. Return the gradient's norm.
+
+    trained_P: 1 for the parameters that the loss depends on, 0 for others, which weight decay then
+    leaves alone; None: all.
+    """
     gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
     rate: float | Tensor = step_sizes(config, networks.actor_critic)
     if isinstance(rate, Tensor):
@@ -159,10 +168,13 @@ def descend(
     if config.learning_rate_schedule == "linear":
         rate = rate * (1 - progress)
     is_decoupled = config.optimizer == "adamw"
+    weight_decay = config.weight_decay
+    if weight_decay and trained_P is not None:
+        weight_decay = weight_decay * trained_P.to(parameters_P)
     if config.weight_decay and not is_decoupled:
-        gradient_P = gradient_P + config.weight_decay * parameters_P
+        gradient_P = gradient_P + weight_decay * parameters_P
     if isinstance(optimizer, Adam):
-        decay = config.weight_decay if is_decoupled else 0.0
+        decay = weight_decay if is_decoupled else 0.0
         adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, decay)
     elif isinstance(optimizer, SGD):
         sgd_step(parameters_P, gradient_P, optimizer, rate)
@@ -257,14 +269,14 @@ def _are_separate(network: Network, observation: Tensor) -> bool:
     )
 
 
-def _example(spaces: Spaces) -> Tensor:
+def example(spaces: Spaces) -> Tensor:
     """A batch of two observations, for shapes."""
     return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
 
 
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
-    observation = _example(spaces)
+    observation = example(spaces)
     try:
         networks.actor_critic.keep_outputs_in_fp32(observation)
         with torch.no_grad():

@@ -13,7 +13,7 @@ clipped gradients muted the errors of terminal steps.
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from footlight.algorithms.on_policy import (
     descend,
     entropy_weight,
     episode_ended,
+    example,
     new_optimizer,
 )  # fmt: skip
 from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalization
@@ -50,7 +51,7 @@ from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError
 from footlight.networks.bodies import Activation
-from footlight.types import Array, Assessment, MixedBatch, Spaces
+from footlight.types import Array, Assessment, DiscreteAction, MixedBatch, Spaces
 
 __all__ = ["act", "episode_ended"]  # shared with the other on-policy methods
 
@@ -146,7 +147,12 @@ class State:
 
 def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
     """Policy and values of all actions: ours, or the user's own."""
-    return build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))  # type: ignore[union-attr]
+    assert isinstance(spaces.action, DiscreteAction)
+    networks = build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))
+    if networks.actor_critic.initial.is_meta:
+        return networks
+    policy_P, value_P = networks.actor_critic.dependencies(example(spaces))
+    return replace(networks, trains={"actor": policy_P, "critic": value_P})
 
 
 def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
@@ -246,8 +252,9 @@ def update_critic(
 
     gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
     norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress
-    )
+        config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress,
+        networks.trains["critic"],
+    )  # fmt: skip
     if state.target is not None and config.tau is not None:
         polyak_(state.target, state.actor_critic, config.tau)
     loss_now = (q_B - target_B).square().mean()
@@ -283,8 +290,9 @@ def update_actor(
 
     gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
     norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress
-    )
+        config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress,
+        networks.trains["actor"],
+    )  # fmt: skip
     return {**metrics, "actor_gradient_norm": norm}
 
 

@@ -55,6 +55,7 @@ class FrameReplay:
     ) -> None:
         require_batch(settings)
         self.settings, self.num_envs = settings, num_envs
+        self.sums_rewards = settings.n_steps > 1
         self.stack = frames_per_observation(spaces)
         self.slots = settings.buffer_size // num_envs
         shortest = (

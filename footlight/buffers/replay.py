@@ -65,6 +65,7 @@ class Replay:
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
         require_batch(settings)
         self.settings = settings
+        self.sums_rewards = settings.n_steps > 1
         self.capacity = settings.buffer_size
         self.row_bytes = row_bytes(spaces)
         waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0

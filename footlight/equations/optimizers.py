@@ -35,7 +35,7 @@ class Adam:
 
 def adam_step(
     parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8,
-    weight_decay: float = 0.0,
+    weight_decay: float | Tensor = 0.0,
 ) -> Tensor:  # fmt: skip
     """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Return the gradient's norm.
 
@@ -49,9 +49,9 @@ def adam_step(
     second_moment = (memory.second_moment * 0.999).addcmul(gradient_P, gradient_P, value=0.001)
     step_size = learning_rate / (1 - first_bias)
     root = (second_moment / (1 - second_bias)).sqrt()
-    kept_P = (
-        parameters_P - learning_rate * weight_decay * parameters_P if weight_decay else parameters_P
-    )
+    kept_P = parameters_P
+    if isinstance(weight_decay, Tensor) or weight_decay:
+        kept_P = parameters_P - learning_rate * weight_decay * parameters_P
     _take(norm, parameters_P, kept_P - first_moment * step_size / (root + epsilon))
     _take(norm, memory.first_moment, first_moment)
     _take(norm, memory.second_moment, second_moment)
