@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight.algorithms import Algorithm, find, name_of
+from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms.protocol import AlgorithmClass
 from footlight.ambient import process_restored
 from footlight.buffers.memory import format_bytes
 from footlight.config.fields import build, describe_value
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str | Algorithm,
+    algorithm: str | AlgorithmClass,
     environment: EnvironmentSource,
     *,
     config: str | Path | None = None,
@@ -65,7 +66,7 @@ def train(
 ) -> Run:
     """Train an algorithm on an environment; what `footlight train` does.
 
-    algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
+    algorithm: a name, or a class with the protocol of `footlight.algorithms.protocol`.
     environment: an id or `EnvSpec`, a gymnasium environment or vector environment, or a function that makes one.
     config: a TOML file with values. preset: the tuned values for this pair (True), none (False), or those of another name.
     run_dir: a folder that holds no run yet; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
@@ -78,11 +79,13 @@ def train(
     `KeyboardInterrupt` after Ctrl-C, when the run is saved and can be resumed.
     """
     method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
-    resolved = resolve(name, method.Config, environment, preset, read_toml(config) | values)
+    resolved = resolve(name, config_class(method), environment, preset, read_toml(config) | values)
     options = build(Options, resolved.options)
     require_trackers(options.track)
     environment = configured(environment, resolved.environment, resolved.env_kwargs)
-    build(method.Config, resolved.fields)  # wrong values are reported before an environment is made
+    build(
+        config_class(method), resolved.fields
+    )  # wrong values are reported before an environment is made
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     num_envs = options.num_envs if "num_envs" in resolved.options else None
     said = [*resolved.notes]  # printed once it is certain that there will be a run
@@ -102,7 +105,7 @@ def train(
                 algorithm,
                 environments,
                 options,
-                build(method.Config, resolved.fields),
+                build(config_class(method), resolved.fields),
                 network,
                 display,
             )
@@ -154,7 +157,7 @@ def resume(
     steps: int | None = None,
     environment: EnvironmentSource | None = None,
     network: Any = None,
-    algorithm: Algorithm | None = None,
+    algorithm: AlgorithmClass | None = None,
     allow_env_import: str | None = None,
     quiet: bool = False,
     **changes: Any,
@@ -346,7 +349,7 @@ def _go(run: Run, training: Training, path: Path) -> Run:
 
 
 def _make_agent(
-    algorithm: str | Algorithm,
+    algorithm: str | AlgorithmClass,
     environments: Environments,
     options: Options,
     config: Any,

@@ -33,7 +33,7 @@ from footlight.environments.wrappers import (
 )
 from footlight.errors import UserError, warn
 from footlight.instruments import videos
-from footlight.instruments.critic_probe import Assessor, load_assessor
+from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
 from footlight.instruments.export import Export, export
 from footlight.instruments.overlay import enlarged
 from footlight.instruments.video import write_video
@@ -224,14 +224,13 @@ class Run:
         `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
         """
         seed = self._checked(episodes, seed)
-        player, assessor = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._assessor(overlay)
         path = user_path(output).absolute()  # an environment may change the working directory
         with closing(self.make_env("rgb_array")) as env:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps)
             films = (
-                videos.film(player, env, each, assessor, most_steps)
-                for each in _seeds(seed, episodes)
+                videos.film(player, env, each, probe, most_steps) for each in _seeds(seed, episodes)
             )
             write_video(itertools.chain.from_iterable(films), path, fps)
         return user_path(output)
@@ -243,7 +242,7 @@ class Run:
         """
         require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
-        player, assessor = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._assessor(overlay)
         title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
         with closing(
             self.make_env("rgb_array" if overlay or not self._has_window() else "human")
@@ -256,8 +255,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
             films = (
-                videos.film(player, env, each, assessor, most_steps)
-                for each in _seeds(seed, episodes)
+                videos.film(player, env, each, probe, most_steps) for each in _seeds(seed, episodes)
             )
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
 
@@ -272,9 +270,9 @@ class Run:
             self.policy.player, deterministic=not self.config.get("eval_stochastic", False)
         )
 
-    def _assessor(self, overlay: bool) -> Assessor | None:
+    def _assessor(self, overlay: bool) -> CriticProbe | None:
         return (
-            load_assessor(self.folder, algorithm=self.algorithm, network=self.network)
+            load_critic_probe(self.folder, algorithm=self.algorithm, network=self.network)
             if overlay
             else None
         )

@@ -364,7 +364,8 @@ def _train(arguments: list[str]) -> int:
 
 def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     """All options of a training. With an algorithm, its config's fields are among them, with preset values as defaults."""
-    from footlight.algorithms import ALGORITHMS, find
+    from footlight.algorithms import ALGORITHMS
+    from footlight.algorithms import config_class as algorithm_config
     from footlight.config.fields import describe_type, describe_value, fields
     from footlight.config.options import Options
     from footlight.config.presets import preset
@@ -388,7 +389,7 @@ def _train_parser(algorithm: str | None, environment: str | None) -> _Parser:
     sections: list[tuple[str, Any]] = [("run", fields(Options))]
     tuned: dict[str, Any] = {}
     if algorithm is not None:
-        sections.append((f"config of {algorithm}", fields(find(algorithm).Config)))
+        sections.append((f"config of {algorithm}", fields(algorithm_config(algorithm))))
         tuned = preset(algorithm, environment or "")[1]
     if (settings := config_class(environment or "")) is not None:
         sections.append((f"config of {environment}", fields(settings)))

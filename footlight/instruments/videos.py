@@ -16,14 +16,14 @@ from footlight.environments.faults import as_fault
 from footlight.environments.make import EnvironmentSource
 from footlight.environments.remake import make_another
 from footlight.errors import UserError, in_short
-from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.overlay import Bar, Moment, Overlay
 from footlight.instruments.video import Frame, require_ffmpeg, write_video
 from footlight.instruments.window import lacks_screen, require_screen
 from footlight.signals import is_interruption
 from footlight.storage.files import make_own_folder
 from footlight.streams import derived_seed
-from footlight.types import Array, Assessment, BoxAction, Spaces
+from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
 MAX_SECONDS = 600  # playing time of an episode in a film: one that never ends is cut there
 MAX_FAILURES = 3  # in a row; then a training makes no more films
@@ -113,59 +113,59 @@ def film(
     player: Player,
     env: gymnasium.Env[Any, Any],
     seed: int,
-    assessor: Assessor | None = None,
+    probe: CriticProbe | None = None,
     most_steps: int | None = None,
 ) -> Iterator[Frame]:
-    """The pictures of one episode, with a panel beside them where there is an `assessor`. Raises `UserError` where there is none.
+    """The pictures of one episode, with a panel beside them where there is an `probe`. Raises `UserError` where there is none.
 
     The return that follows a state is known when the episode is over: for the panel it is played twice from the same seed, and
     drawn the second time. Where the second differs, the panel says so, and knows no returns from there on.
     """
-    if assessor is None:
+    if probe is None:
         for _ in play(player, env, seed, most_steps):
             yield picture(env)
         return
-    first, assessments = [], []
+    first, diagnoses = [], []
     for step in play(player, env, seed, most_steps):
         first.append(step[1:])
-        assessments.append(assessor(step.observation))
+        diagnoses.append(probe(step.observation))
     rewards, terminated, _, life_lost = (list(column) for column in zip(*first, strict=True))
-    overlay = overlay_of(assessor, rewards, assessments, terminated[-1], life_lost)
+    overlay = overlay_of(probe, rewards, diagnoses, terminated[-1], life_lost)
     repeats = True
     for index, step in enumerate(play(player, env, seed, most_steps)):
         if repeats and (index >= len(first) or step[1:] != first[index]):
             repeats = False
             overlay = _known_until(overlay, index)
-        assessment = assessor(step.observation)
+        diagnosis = probe(step.observation)
         following = overlay.returns[index] if repeats else None
-        value = None if step.terminated else finite(assessment.value)
-        bars, heading = policy_bars(assessment, assessor.spaces, env)
+        value = None if step.terminated else finite(diagnosis.value)
+        bars, heading = policy_bars(diagnosis, probe.spaces, env)
         yield overlay.draw(
-            picture(env), index, Moment(value, following, finite(assessment.entropy), heading, bars)
+            picture(env), index, Moment(value, following, finite(diagnosis.entropy), heading, bars)
         )
 
 
 def overlay_of(
-    assessor: Assessor,
+    probe: CriticProbe,
     rewards: list[float],
-    assessments: list[Assessment],
+    diagnoses: list[Diagnosis],
     terminated: bool,
     life_lost: list[bool],
 ) -> Overlay:
     """The panel of an episode of these rewards and lost lives (the first of each, of the state that nothing led to, is none)."""
-    values = [finite(assessment.value) for assessment in assessments]
-    followed = assessor.returns(rewards[1:], assessments, terminated, life_lost[1:])
+    values = [finite(diagnosis.value) for diagnosis in diagnoses]
+    followed = probe.returns(rewards[1:], diagnoses, terminated, life_lost[1:])
     returns: list[float | None] = [finite(x) for x in followed]
     if terminated:  # what a critic says of a state that nothing follows is never learned
         values[-1] = returns[-1] = None
         note = ""
-    elif assessments[-1].value is None:
+    elif diagnoses[-1].value is None:
         returns[-1] = None
         note = "cut short: what would have followed is not counted"
     else:
         note = "cut short: the return ends in the critic's value"
-    bonus = "" if assessments[0].bonus is None else ", with entropy bonus"
-    return Overlay(values, returns, f"{assessor.units}{bonus}", note)
+    bonus = "" if diagnoses[0].bonus is None else ", with entropy bonus"
+    return Overlay(values, returns, f"{probe.units}{bonus}", note)
 
 
 def _known_until(overlay: Overlay, index: int) -> Overlay:
@@ -176,12 +176,12 @@ def _known_until(overlay: Overlay, index: int) -> Overlay:
 
 
 def policy_bars(
-    assessment: Assessment, spaces: Spaces, env: gymnasium.Env[Any, Any]
+    diagnosis: Diagnosis, spaces: Spaces, env: gymnasium.Env[Any, Any]
 ) -> tuple[list[Bar], str]:
     """The policy's distribution as rows of the panel, and their heading."""
     if isinstance(spaces.action, BoxAction):
-        return _continuous_bars(assessment, spaces.action)
-    if assessment.probabilities is None:
+        return _continuous_bars(diagnosis, spaces.action)
+    if diagnosis.probabilities is None:
         return [], ""
     names = [str(start + option) for size, start in zip(spaces.action.sizes, spaces.action.starts, strict=True)
              for option in range(size)]  # fmt: skip
@@ -193,7 +193,7 @@ def policy_bars(
     )()  # Atari has words for its actions
     if len(meanings) == len(names):
         names = [str(meaning).lower() for meaning in meanings]
-    shares = assessment.probabilities.tolist()
+    shares = diagnosis.probabilities.tolist()
     rows = [
         Bar(name, 0.0, share, None, f"{share:.2f}")
         for name, share in zip(names, shares, strict=True)
@@ -201,21 +201,21 @@ def policy_bars(
     return rows, "action probabilities"
 
 
-def _continuous_bars(assessment: Assessment, action: BoxAction) -> tuple[list[Bar], str]:
-    if assessment.mean is None:
+def _continuous_bars(diagnosis: Diagnosis, action: BoxAction) -> tuple[list[Bar], str]:
+    if diagnosis.mean is None:
         return [], ""
     low, high = action.low.astype(float).flatten(), action.high.astype(float).flatten()
-    std_A = np.zeros(action.size) if assessment.std is None else assessment.std
+    std_A = np.zeros(action.size) if diagnosis.std is None else diagnosis.std
     rows = []
-    for place, (mean, std) in enumerate(zip(assessment.mean.tolist(), std_A.tolist(), strict=True)):
+    for place, (mean, std) in enumerate(zip(diagnosis.mean.tolist(), std_A.tolist(), strict=True)):
         half = (high[place] - low[place]) / 2
         text = f"{low[place] + half * (mean + 1):.2f}" + (
-            "" if assessment.std is None else f" ± {half * std:.2f}"
+            "" if diagnosis.std is None else f" ± {half * std:.2f}"
         )
         rows.append(
             Bar(f"a[{place}]", (mean - std + 1) / 2, (mean + std + 1) / 2, (mean + 1) / 2, text)
         )
-    return rows, "action" if assessment.std is None else "action: mean ± standard deviation"
+    return rows, "action" if diagnosis.std is None else "action: mean ± standard deviation"
 
 
 def finite(part: Array | float | None) -> float | None:
@@ -261,10 +261,10 @@ class Recorder:
     """
 
     def __init__(
-        self, make_env: Callable[[], gymnasium.Env[Any, Any]], player: Player, assessor: Assessor | None, seed: int,
+        self, make_env: Callable[[], gymnasium.Env[Any, Any]], player: Player, probe: CriticProbe | None, seed: int,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._make_env, self._player, self._assessor, self._say = make_env, player, assessor, say
+        self._make_env, self._player, self._assessor, self._say = make_env, player, probe, say
         self._seed = derived_seed(
             seed, "watch", 0
         )  # the episode that `footlight watch` shows: films of one run begin alike

@@ -374,7 +374,7 @@ def read_arrays(folder: Path, group: str, most_bytes: int = MOST_BYTES) -> dict[
         folder / manifest["groups"][group], records, most_bytes + HEADER_BYTES
     )
     if version < 3:
-        arrays = {migration.array_name(name): array for name, array in arrays.items()}
+        arrays = migration.upgrade_arrays(arrays, group, manifest["algorithm"])
     segments = manifest["segments"].get(group, {})
     return arrays | {
         name: Segments(folder, ring["files"], records) for name, ring in segments.items()

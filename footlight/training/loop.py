@@ -41,10 +41,8 @@ from footlight.types import Array
 
 MOST_ROLLBACKS = 2  # of a run that diverges, to its last good state
 MOST_FAILURES = 3  # checkpoints in a row that could not be written
-_ACTED = (
-    "unanswered.action",
-    "unanswered.drawn",
-)  # arrays of a checkpoint that was written after a fault
+# Array of a checkpoint that was written after a fault; the agent has the decision behind it
+_UNANSWERED = "unanswered.action"
 LAST_PAUSES = (1.0, 5.0)  # seconds before the last one is tried again
 
 
@@ -381,11 +379,7 @@ class Training:
             "machine": describe_machine(),
         }
         require_held(self.folder.path)
-        acted = (
-            dict(zip(_ACTED, self.agent.acted, strict=True))
-            if self._unanswered is not None and self.agent.acted
-            else {}
-        )
+        acted = {} if self._unanswered is None else {_UNANSWERED: self._unanswered}
         groups = {**self.agent.groups(), "environments": {**self.environments.arrays(), **acted}}
         spans = {
             name: checkpoint.Span(*span)
@@ -435,13 +429,11 @@ class Training:
         self._last_step = self.agent.num_steps
         self.checkpoints.go_on_from(folder)
         arrays = checkpoint.read_arrays(folder, "environments")
-        if all(name in arrays for name in _ACTED):
-            self.agent.acted = arrays[_ACTED[0]], arrays[_ACTED[1]]
-        self._unanswered = arrays.get(_ACTED[0])
+        self._unanswered = arrays.get(_UNANSWERED)
         steps = announce_replay(arrays, self.display.say)
         with checkpoint.fitting(folder):
             if self._unanswered is not None and len(self._unanswered) != self.environments.num_envs:
-                raise ValueError(f"{_ACTED[0]} has {len(self._unanswered)} rows")
+                raise ValueError(f"{_UNANSWERED} has {len(self._unanswered)} rows")
             astray = self.environments.restore(arrays)
         if (
             reason := judge_replay(self._other_environment, self.record, bool(astray), steps)

@@ -50,7 +50,7 @@ def describe(
         **(
             {"environment_code": digest} if (digest := code_digest(environment)) is not None else {}
         ),
-        "network": agent.network_name,
+        "network": agent.blueprint.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
         "checkpoint_every": options.checkpoint_interval,
