@@ -19,7 +19,7 @@ from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.storage import checkpoint
 from footlight.storage.manager import CheckpointManager
-from footlight.types import BoxAction, DiscreteAction, Spaces, Transition
+from footlight.types import BoxAction, Decision, DiscreteAction, Spaces, Transition
 
 MUST_SHARE, MUST_SECONDS = 0.03, 2.0
 NEW = 10_000  # transitions between two checkpoints
@@ -77,7 +77,7 @@ def fill(replay: Any, spaces: Spaces, count: int, draws: np.random.Generator) ->
             Transition(
                 seen, actions, np.ones(1, np.float32), after, np.zeros(1, bool), np.zeros(1, bool)
             ),
-            actions,
+            Decision(actions),
         )
 
 

@@ -19,7 +19,7 @@ from report import HERE, progress, provenance, publish, run_json, table
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.memory import format_bytes
 from footlight.buffers.replay import Replay, ReplayPlan, row_bytes
-from footlight.types import DiscreteAction, Spaces, Transition
+from footlight.types import Decision, DiscreteAction, Spaces, Transition
 
 STACK, SIDE, ENVS, BATCH = 4, 84, 8, 32
 SPACES = Spaces(
@@ -85,7 +85,7 @@ def main() -> int:
     before = kilobytes("VmRSS")
     frames = FrameReplay(SPACES, ENVS, settings)
     for step, transition in zip(range(steps), world, strict=False):
-        frames.add(transition, transition.action)
+        frames.add(transition, Decision(transition.action))
         if step % (steps // 10) == 0:
             progress(f"{step:,} of {steps:,} steps of {ENVS} environments")
     frames.draw(np.random.default_rng(0))
@@ -96,7 +96,7 @@ def main() -> int:
         ReplayPlan(gamma=0.99, batch_size=BATCH, buffer_size=arguments.whole, learning_starts=0),
     )
     for _, transition in zip(range(arguments.whole // ENVS + 1), world, strict=False):
-        whole.add(transition, transition.action)
+        whole.add(transition, Decision(transition.action))
     naive = arguments.frames * row_bytes(SPACES)
     rows = [
         ["", "bytes", "", "per frame"],

@@ -7,7 +7,7 @@ may change what footlight computes, and nothing that footlight changes may outli
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -35,19 +35,32 @@ def computes(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        flushing = flushes_denormals()
-        if not flushing:
-            torch.set_flush_denormal(True)
-        try:
-            if _is_default():
-                return function(*args, **kwargs)
-            with _defaults():
-                return function(*args, **kwargs)
-        finally:
-            if not flushing:
-                torch.set_flush_denormal(False)
+        with computing():
+            return function(*args, **kwargs)
 
     return call
+
+
+class computing:
+    """Context with torch's own defaults and denormal numbers flushed, as `computes` has them."""
+
+    __slots__ = ("_defaults", "_flushing")
+
+    def __enter__(self) -> None:
+        self._flushing = flushes_denormals()
+        if not self._flushing:
+            torch.set_flush_denormal(True)
+        self._defaults = None if _is_default() else _defaults()
+        if self._defaults is not None:
+            self._defaults.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if self._defaults is not None:
+                self._defaults.__exit__(*error)
+        finally:
+            if not self._flushing:
+                torch.set_flush_denormal(False)
 
 
 @contextlib.contextmanager

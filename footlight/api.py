@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight.algorithms import Algorithm, find, name_of
+from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms.protocol import AlgorithmClass
 from footlight.ambient import process_restored
 from footlight.config.fields import build
 from footlight.config.options import Options
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str | Algorithm,
+    algorithm: str | AlgorithmClass,
     environment: EnvironmentLike,
     *,
     config: str | Path | None = None,
@@ -60,7 +61,7 @@ def train(
 ) -> Run:
     """Train an algorithm on an environment, as `footlight train` does.
 
-    algorithm: a name, or an object with the protocol of `footlight.algorithms.Algorithm`.
+    algorithm: a name, or a class with the protocol of `footlight.algorithms.protocol`.
     environment: an id, `EnvSpec`, (vector) environment, or function that creates an environment.
     config: a TOML file. preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
@@ -72,8 +73,9 @@ def train(
     """
     method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
     source = EnvironmentSource.of(environment)
-    found = resolve(name, method.Config, source, preset, read_toml(config) | values)
-    options, fields = build(Options, found.options), build(method.Config, found.fields)
+    config_type = config_class(method)
+    found = resolve(name, config_type, source, preset, read_toml(config) | values)
+    options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
     source = source.configured(found.environment, found.env_kwargs)
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
@@ -116,7 +118,7 @@ def resume(
     steps: int | None = None,
     environment: EnvironmentLike | None = None,
     network: Any = None,
-    algorithm: Algorithm | None = None,
+    algorithm: AlgorithmClass | None = None,
     allow_env_import: str | None = None,
     quiet: bool = False,
     **changes: Any,
@@ -277,7 +279,7 @@ def _vectorized(
 
 
 def _make_agent(
-    algorithm: str | Algorithm, environments: Environments, options: Options, config: Any,
+    algorithm: str | AlgorithmClass, environments: Environments, options: Options, config: Any,
     network: Any, display: Display,
 ) -> Agent:  # fmt: skip
     torch.set_num_threads(1)  # initial weights must not depend on the number of threads

@@ -37,7 +37,7 @@ from footlight.environments.wrappers import (
 )
 from footlight.errors import UserError, warn
 from footlight.instruments import videos
-from footlight.instruments.critic_probe import Assessor, load_assessor
+from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
 from footlight.instruments.export import Export, export
 from footlight.instruments.overlay import enlarged
 from footlight.instruments.video import write_video
@@ -228,13 +228,13 @@ class Run:
         `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
         """
         seed = self._checked(episodes, seed)
-        player, assessor = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._critic_probe(overlay)
         path = user_path(output).absolute()  # an environment may change the working directory
         with closing(self.make_env("rgb_array")) as env:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps)
             films = (
-                videos.render_episode(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, probe, most_steps)
                 for each in _seeds(seed, episodes)
             )
             write_video(itertools.chain.from_iterable(films), path, fps)
@@ -247,7 +247,7 @@ class Run:
         """
         require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
-        player, assessor = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._critic_probe(overlay)
         title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
         with closing(
             self.make_env("rgb_array" if overlay or not self._has_window() else "human")
@@ -260,7 +260,7 @@ class Run:
             fps = videos.frames_per_second(env)
             most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
             films = (
-                videos.render_episode(player, env, each, assessor, most_steps)
+                videos.render_episode(player, env, each, probe, most_steps)
                 for each in _seeds(seed, episodes)
             )
             show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
@@ -276,9 +276,9 @@ class Run:
             self.policy.player, deterministic=not self.config.get("eval_stochastic", False)
         )
 
-    def _assessor(self, overlay: bool) -> Assessor | None:
+    def _critic_probe(self, overlay: bool) -> CriticProbe | None:
         return (
-            load_assessor(self.folder, algorithm=self.algorithm, network=self.network)
+            load_critic_probe(self.folder, algorithm=self.algorithm, network=self.network)
             if overlay
             else None
         )

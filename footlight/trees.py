@@ -1,28 +1,43 @@
-"""Trees of dataclasses, such as the state of an algorithm: their leaves by name."""
+"""Trees of dataclasses and mappings, such as the state of an algorithm: their leaves by name."""
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+TreeT = TypeVar("TreeT")
 
 
-def tree_items(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a dataclass tree by dotted name, in field order: what a checkpoint has to hold, nothing forgotten."""
-    leaves = {}
-    for field in fields(tree):
-        value, name = getattr(tree, field.name), prefix + field.name
-        if hasattr(value, "__dataclass_fields__"):
-            leaves.update(tree_items(value, name + "."))
+def tree_items(tree: object, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a tree by dotted name, in order: what a checkpoint has to hold, nothing
+    forgotten. None is no leaf, and has none."""
+    leaves: dict[str, Any] = {}
+    for name, value in _parts(tree):
+        if _is_branch(value):
+            leaves.update(tree_items(value, f"{prefix}{name}."))
         elif value is not None:
-            leaves[name] = value
+            leaves[prefix + name] = value
     return leaves
 
 
-def tree_rebuilt(tree: Any, leaves: dict[str, Any], prefix: str = "") -> Any:
-    """A copy of the dataclass tree with these leaves (by dotted name) in the place of its own."""
+def tree_rebuilt(tree: TreeT, leaves: Mapping[str, Any], prefix: str = "") -> TreeT:
+    """A copy of the tree with these leaves (by dotted name) in the place of its own."""
     changes = {}
-    for field in fields(tree):
-        value, name = getattr(tree, field.name), prefix + field.name
-        if hasattr(value, "__dataclass_fields__"):
-            changes[field.name] = tree_rebuilt(value, leaves, name + ".")
-        elif name in leaves:
-            changes[field.name] = leaves[name]
-    return replace(tree, **changes)
+    for name, value in _parts(tree):
+        if _is_branch(value):
+            changes[name] = tree_rebuilt(value, leaves, f"{prefix}{name}.")
+        elif prefix + name in leaves:
+            changes[name] = leaves[prefix + name]
+    if isinstance(tree, Mapping):
+        return {**tree, **changes}  # type: ignore[return-value]
+    return replace(tree, **changes) if is_dataclass(tree) else tree  # type: ignore[type-var]
+
+
+def _is_branch(value: object) -> bool:
+    return isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type))
+
+
+def _parts(tree: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping):
+        yield from tree.items()
+    elif is_dataclass(tree):
+        yield from ((field.name, getattr(tree, field.name)) for field in fields(tree))

@@ -5,8 +5,11 @@ B batch, N critics of an ensemble, A action dimensions or choices, O observation
 H outputs of a network that describe a distribution over actions, P parameters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,68 @@ class Transition(NamedTuple):
     )
 
 
+class Decision(NamedTuple):
+    """What an algorithm has decided for E environments: travels with the step into the buffer."""
+
+    action: Array  # [E, A], as drawn
+    extras: Mapping[str, Array] = {}
+    """By name, what else was known at that moment and is learned from, [E, ...]: the
+    log-probability, the policy's hidden state, ..."""
+
+
+class Role(Enum):
+    """What a field of a batch is, where normalization has to know it."""
+
+    OBSERVATION = "observation"
+    REWARD = "reward"
+
+
+Observations = Annotated[Any, Role.OBSERVATION]
+Rewards = Annotated[Any, Role.REWARD]
+
+
+def roles(batch: NamedTuple) -> dict[str, Role]:
+    """The roles of a batch's fields, by name, as their annotations say."""
+    return _roles(type(batch))
+
+
+@cache
+def _roles(batch: Any) -> dict[str, Role]:
+    hints = get_type_hints(batch, include_extras=True)
+    return {
+        name: role
+        for name, hint in hints.items()
+        for role in get_args(hint)[1:]
+        if isinstance(role, Role)
+    }
+
+
+class Minibatch(NamedTuple):
+    """Due: a minibatch; of replay the `number`th ever drawn, of a rollout its `number`th."""
+
+    number: int
+
+
+class WholeRollout(NamedTuple):
+    """Due: a full rollout."""
+
+    is_linked: bool
+    """Whether what follows a step is the next row's observation, wherever it counts."""
+
+
+class Chunk(NamedTuple):
+    """Due: steps of finished episodes, a part of what one update learns from."""
+
+    is_last: bool
+
+
+class Part(Enum):
+    """Due: one of the two parts of a `MixedBatch`."""
+
+    REPLAY = "replay"
+    ROLLOUT = "rollout"
+
+
 class Batch(NamedTuple):
     """A minibatch of transitions as torch tensors (NumPy arrays inside the buffer).
 
@@ -40,20 +105,20 @@ class Batch(NamedTuple):
     gamma ** steps, and 0 where the episode terminated within these steps.
     """
 
-    observation: Any  # [B, *observation shape], in the dtype it is stored in
+    observation: Observations  # [B, *observation shape], in the dtype it is stored in
     action: Any  # [B, A] in [-1, 1], or choices counted from 0
-    reward: Any  # [B] float32
-    next_observation: Any  # [B, *observation shape]
+    reward: Rewards  # [B] float32
+    next_observation: Observations  # [B, *observation shape]
     discount: Any  # [B] float32
 
 
 class RolloutBatch(NamedTuple):
     """T consecutive steps of E environments as torch tensors (NumPy arrays inside the buffer), in the order they happened."""
 
-    observation: Any  # [T, E, *observation shape]
+    observation: Observations  # [T, E, *observation shape]
     action: Any  # [T, E, A], as the policy drew it
-    reward: Any  # [T, E] float32
-    next_observation: Any  # [T, E, *observation shape], the true successor
+    reward: Rewards  # [T, E] float32
+    next_observation: Observations  # [T, E, *observation shape], the true successor
     discount: Any  # [T, E], gamma, and 0 where the episode terminated: what the next value is multiplied with
     continues: Any  # [T, E], 1 where the next row is the next step of the same episode, 0 at either kind of end
     weight: Any  # [T, E], 1, and 0 for rows that are no transitions
@@ -63,12 +128,12 @@ class RolloutBatch(NamedTuple):
 class MixedBatch(NamedTuple):
     """A minibatch from replay, and the current rollout beside it."""
 
-    observation: Any  # [B, *observation shape] to discount: as in `Batch`
+    observation: Observations  # [B, *observation shape] to discount: as in `Batch`
     action: Any
-    reward: Any
-    next_observation: Any
+    reward: Rewards
+    next_observation: Observations
     discount: Any
-    rollout_observation: Any  # [T, E, *observation shape]
+    rollout_observation: Observations  # [T, E, *observation shape]
     rollout_action: Any  # [T, E, A], as the policy drew it
     rollout_weight: Any  # [T, E], 1, and 0 for rows that are no transitions
 
@@ -80,15 +145,15 @@ class EpisodeBatch(NamedTuple):
     `discount` what its value is multiplied with: gamma to the number of steps, and 0 where the episode terminated.
     """
 
-    observation: Any  # [B, *observation shape]
+    observation: Observations  # [B, *observation shape]
     action: Any  # [B, A], as the policy drew it
-    reward: Any  # [B] float32
-    next_observation: Any  # [B, *observation shape]
+    reward: Rewards  # [B] float32
+    next_observation: Observations  # [B, *observation shape]
     discount: Any  # [B] float32
     weight: Any  # [B], 1, and 0 for rows that are none
 
 
-class Assessment(NamedTuple):
+class Diagnosis(NamedTuple):
     """What an agent makes of E observations, as torch tensors (arrays outside of the algorithms); None: there is no such thing.
 
     `value` and `bonus` are in units of the reward that the critic learns from, discounted. A value is that of the state under the

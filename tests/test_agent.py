@@ -1,6 +1,6 @@
 """The agent and a user's own algorithm: what it is told where the two do not fit."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from footlight.algorithms import ddpg
+from footlight.algorithms.protocol import Outcome
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 
@@ -21,12 +22,19 @@ OBSERVATIONS, ACTIONS = (
 def own_algorithm(metrics: tuple[str, ...]) -> Any:
     """DDPG whose update also returns a metric `surprise`, of which these are named."""
 
-    def update(*given: Any) -> dict[str, torch.Tensor]:
-        return {**ddpg.update(*given), "surprise": torch.ones(())}
+    @dataclass(frozen=True)
+    class Mine(ddpg.DDPG):  # type: ignore[misc]
+        METRICS = ddpg.DDPG.METRICS + metrics
 
-    return SimpleNamespace(
-        **{**vars(ddpg), "update": update, "METRICS": ddpg.METRICS + metrics, "__name__": "mine"}
-    )
+        @property
+        def updates(self) -> Any:
+            return {"surprising": self.update}
+
+        def update(self, *given: Any) -> Outcome:
+            outcome = self.update_critic_and_actor(*given)
+            return Outcome({**outcome.metrics, "surprise": torch.ones(())})
+
+    return Mine
 
 
 def learn(algorithm: Any, compile: str) -> Agent:
@@ -41,7 +49,7 @@ def learn(algorithm: Any, compile: str) -> Agent:
 def test_metric_that_the_algorithm_does_not_name_is_refused(compile: str) -> None:
     with pytest.raises(
         UserError,
-        match=r"update returned a metric 'surprise' that METRICS does not name - add it there",
+        match=r"update 'surprising' returned a metric 'surprise' that METRICS does not name - add it there",
     ):
         learn(own_algorithm(()), compile)
 

@@ -4,8 +4,8 @@ import importlib
 import itertools
 import json
 import sys
-import types
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 import footlight
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, a2c, config_class
 from footlight.cli.main import main
 from footlight.errors import StorageFault, UserError
 from footlight.instruments.export import BATCHES, DeterministicPolicy, export
 from footlight.learning.agent import Agent
+from footlight.types import Decision
 from tolerance import largest_intermediate, longest_sum, rounding_error
 
 NUMBERS, PICTURES, COUNTS = (
@@ -45,19 +46,19 @@ OFF_POLICY, ON_POLICY = (
 
 def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> Agent:
     """An agent whose parameters and statistics are those of no beginning."""
-    known = find(algorithm).Config.__dataclass_fields__
+    known = config_class(algorithm).__dataclass_fields__
     if "buffer_size" in known:
         fields = {"buffer_size": 100, "batch_size": 16, "learning_starts": 0, **fields}
     agent = Agent(
         algorithm, seen, action, seed=1, compile="off", **{"hidden_sizes": (8, 8), **fields}
     )
     generator = torch.Generator().manual_seed(2)
-    parameters_P = getattr(agent.state, agent.algorithm.POLICY)
+    parameters_P = agent.policy.state.parameters
     gain = (
         3 if len(agent.spaces.observation_shape) > 1 else 1.5
     )  # convolutions see images that resemble each other
     noise_P = torch.randn(parameters_P.shape, generator=generator)
-    for view in getattr(agent.networks, agent.algorithm.POLICY).named(noise_P).values():
+    for view in agent.networks.policy.named(noise_P).values():
         view *= (
             gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
         )  # no layer's output is much larger than its input
@@ -443,13 +444,14 @@ def test_a_network_that_is_no_graph_is_refused(
 
 @pytest.mark.parametrize("action", [CHOICE, BOX])
 def test_a_method_that_acts_otherwise_is_refused(action: Any, saved: Path) -> None:
-    module = find("a2c")
+    @dataclass(frozen=True)
+    class Mine(a2c.A2C):  # type: ignore[misc]
+        def act(self, *given: Any) -> Any:
+            drawn_EA = a2c.A2C.act(self, *given)[0].action
+            moved_EA = (drawn_EA + 1) % 3 if action is CHOICE else drawn_EA + 0.001
+            return Decision(moved_EA), None
 
-    def act(config: Any, networks: Any, parameters_P: Any, observation: Any, stream: Any) -> Any:
-        drawn_EA = module.act(config, networks, parameters_P, observation, stream)
-        return (drawn_EA + 1) % 3 if action is CHOICE else drawn_EA + 0.001
-
-    mine = types.SimpleNamespace(**{**vars(module), "act": act})
+    mine = Mine
     learner(mine, action).save("agent")
     words = ["of 1,000 choices differ"] if action is CHOICE else ["of their range", "of rounding"]
     require_refused(["policy.onnx is not written", *words], algorithm=mine)
@@ -468,8 +470,8 @@ def test_choices_may_fall_either_way_where_logits_are_equal(
     agent = learner("a2c", CHOICE)
     agent.state.actor_critic.zero_()
     agent.save("agent")
-    act = find("a2c").act
-    monkeypatch.setattr(find("a2c"), "act", lambda *given: act(*given) + 1)
+    act = a2c.A2C.act
+    monkeypatch.setattr(a2c.A2C, "act", lambda *given: (Decision(act(*given)[0].action + 1), None))
     found = export("agent", "policy.onnx")
     assert (found.num_differing, found.num_choices, found.difference) == (1_000, 1_000, 0)
     assert "1,000 of 1,000 choices differ, by logits at most 0.0e+00 apart" in str(found)

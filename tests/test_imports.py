@@ -121,9 +121,9 @@ def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: P
 
 LOADING = """
 import itertools, sys
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class, find
 from footlight.config.fields import build
-from footlight.learning.policy import describe_networks
+from footlight.learning.blueprint import Blueprint, networks_of
 from footlight.types import BoxAction, DiscreteAction, Spaces
 import numpy as np
 
@@ -138,12 +138,11 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
 ):
     method = find(name)
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
-        config = build(method.Config, {"initialization": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
+        config = build(config_class(name), {"initialization": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
-        built, described = (make(config, where) for make in (method.build, lambda *given: describe_networks(method, *given)))
-        for network, value in vars(built).items():
-            if hasattr(value, "initial"):
-                assert vars(described)[network].initial.shape == value.initial.shape, (name, network)
+        blueprint = Blueprint(name, method, config, where, None, 0)
+        shapes = [{n: v.initial.shape for n, v in networks_of(made)} for made in (blueprint.build(), blueprint.build_shapes())]
+        assert shapes[0] == shapes[1], name
 print("torch._dynamo" in sys.modules)
 """
 

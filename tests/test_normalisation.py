@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class, find
 from footlight.environments.spaces import describe
 from footlight.errors import Diverged
 from footlight.learning.agent import Agent
@@ -225,7 +225,7 @@ def test_reward_scale_by_hand(
 
 def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
     assert {
-        name for name in ALGORITHMS if getattr(find(name).Config, "return_restarts_at_end", False)
+        name for name in ALGORITHMS if getattr(config_class(name), "return_restarts_at_end", False)
     } == {"stream-ac"}
 
 
@@ -418,17 +418,10 @@ def test_a_saved_policy_has_the_statistics_of_its_moment(tmp_path: Path) -> None
         agent.normalizer.observation(observations.astype(np.float32)) if agent.normalizer else None
     )
     assert normal is not None
-    drawn = agent.algorithm.act(
-        agent.config, agent.networks, getattr(agent.state, agent.algorithm.POLICY), normal, None
-    )
+    drawn = agent.algorithm.act(agent.policy.state, None, normal, None)[0].action
     assert_close(policy.act(observations), np.clip(drawn, -1, 1), terms=64, depth=3)
-    raw = agent.algorithm.act(
-        agent.config,
-        agent.networks,
-        getattr(agent.state, agent.algorithm.POLICY),
-        observations.astype(np.float32),
-        None,
-    )
+    plain = observations.astype(np.float32)
+    raw = agent.algorithm.act(agent.policy.state, None, plain, None)[0].action
     assert not np.allclose(raw, drawn)  # it does make a difference
     again = load(tmp_path / "agent").act(observations)
     for _ in range(5):
@@ -485,7 +478,7 @@ def test_a_divergence_names_the_scale_that_explains_it(
     seen, earned = np.full((4, 2), observation, np.float32), np.full(4, reward, np.float32)
     normalizer = Normalizer(tiny_spaces, 1, GAMMA, *normalizes)
     found = divergence_cause(
-        {"batch.observation": seen, "batch.next_observation": seen, "batch.reward": earned},
+        Batch(seen, seen, earned, seen, earned),
         normalizer,
     )
     assert re.search(message.replace("1e+12", r"1e\+12"), found)

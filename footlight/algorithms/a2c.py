@@ -6,8 +6,11 @@ generalized (Schulman et al. 2016). At a time limit the value of the true last s
 Shape letters: T steps, E environments, B = T * E rows, A action dimensions or choices, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -16,26 +19,25 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
-    assess,
     build_networks,
-    descend,
+    diagnose,
+    entropy_draws,
     entropy_weight,
-    episode_ended,
-    explore,
-    new_optimizer,
+    optimizer_step,
     sees_pixels,
-)  # fmt: skip
+)
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     ActorCriticNetwork,
     ContinuousActions,
-    Descent,
     Entropy,
     Normalization,
-    Optimizer,
+    OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import Count, Fraction, NonNegative, Positive, check
-from footlight.equations.optimizers import Memory
+from footlight.equations.draws import Draw
+from footlight.equations.optimizers import Kind, Memory
 from footlight.equations.returns import (
     explained_variance,
     generalized_advantage,
@@ -43,27 +45,11 @@ from footlight.equations.returns import (
     weighted_mean,
 )
 from footlight.errors import UserError
-from footlight.types import RolloutBatch, Spaces
-
-__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
-
-ACTIONS = ("box", "discrete")
-POLICY = "actor_critic"
-METRICS = (
-    "policy_loss",
-    "value_loss",
-    "entropy",
-    "value_mean",
-    "explained_variance",
-    "gradient_norm",
-)
-"""policy_loss: -advantage * log pi; value_loss: squared error of V(s) against its target; entropy: nats per action; value_mean:
-V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains; gradient_norm: before
-clipping."""
+from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces, WholeRollout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Hyperparameters of A2C."""
 
     gamma: Fraction = 0.99
@@ -78,7 +64,7 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Desc
     """Normalize the advantages of each update to mean 0 and standard deviation 1."""
     learning_rate: Positive = 7e-4
     """Learning rate of the optimizer."""
-    optimizer: Optimizer = "rmsprop"
+    optimizer: Kind = "rmsprop"
     """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
     form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
     descent, no momentum)."""
@@ -96,94 +82,138 @@ class State:
     progress: Tensor  # [1], share of the run that is over
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own."""
-    return build_networks(config, spaces, network)
+@final
+@dataclass(frozen=True)
+class A2C:
+    """The algorithm, bound to its config and networks."""
 
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    parameters_P = networks.actor_critic.initial.clone()
-    return State(parameters_P, new_optimizer(config, parameters_P), torch.zeros(1))
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "policy_loss", "value_loss", "entropy", "value_mean", "explained_variance",
+        "gradient_norm",
+    )  # fmt: skip
+    """policy_loss: -advantage * log pi; value_loss: squared error of V(s) against its target;
+    entropy: nats per action; value_mean: V(s) in units of discounted return;
+    explained_variance: share of the targets' variance that V(s) explains; gradient_norm: before
+    clipping."""
 
+    @classmethod
+    def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "A2C":
+        """Policy and values: ours, or the user's own."""
+        return cls(config, build_networks(config, spaces, network), spaces)
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalize."""
-    if config.normalize_advantage and config.n_steps * num_envs == 1:
-        raise UserError(
-            "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2"
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        parameters_P = self.networks.actor_critic.initial.clone()
+        optimizer = self.config.make_optimizer().init(parameters_P)
+        return State(parameters_P, optimizer, torch.zeros(1))
+
+    def buffer(self, num_envs: int) -> Rollout:
+        """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalize."""
+        config = self.config
+        if config.normalize_advantage and config.n_steps * num_envs == 1:
+            raise UserError(
+                "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2"
+            )
+        is_linked = sees_pixels(config, self.spaces)
+        return Rollout(self.spaces, num_envs, config.gamma, config.n_steps, tell_linked=is_linked)
+
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
+
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
+
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """V(s), and the policy's distribution."""
+        return diagnose(self.networks, state, observation)
+
+    def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
+        """For entropies without a closed form."""
+        return entropy_draws(self.networks, batch.reward.size)
+
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
+        """In a linked rollout what follows a step is the next row, whose value is known."""
+        return {"rollout": self.update_rollout, "linked_rollout": self.update_linked_rollout}
+
+    @property
+    def eager(self) -> frozenset[str]:
+        """Of images most rollouts are linked; of other observations none is taken to be."""
+        return frozenset({"rollout" if self.networks.actor_critic.on_images else "linked_rollout"})
+
+    def update_for(self, due: WholeRollout) -> str:
+        """The update of this kind of rollout."""
+        return "linked_rollout" if due.is_linked else "rollout"
+
+    def update_rollout(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """One gradient step; the values of all successors are computed."""
+        next_observation = batch.next_observation.flatten(0, 1)
+        _, next_value_B = self.networks.actor_critic(state.actor_critic, next_observation)
+        return self._update(state, batch, noise, lambda value_TE: next_value_B.view_as(value_TE))
+
+    def update_linked_rollout(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """One gradient step; only the values of the last row's successors are computed."""
+        _, last_E = self.networks.actor_critic(state.actor_critic, batch.next_observation[-1])
+        return self._update(
+            state, batch, noise, lambda value_TE: torch.cat([value_TE[1:], last_E[None]])
         )
-    return Rollout(
-        spaces, num_envs, config.gamma, config.n_steps, tell_linked=sees_pixels(config, spaces)
-    )
 
+    def _update(
+        self, state: State, batch: RolloutBatch, noise: Noise,
+        successors: Callable[[Tensor], Tensor],
+    ) -> Outcome:  # fmt: skip
+        """One step; `successors` are the values of what followed, given those of the rollout."""
+        config, networks = self.config, self.networks
+        weight_B = batch.weight.flatten()
 
-def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
-    """Standard normal numbers that one update takes: for entropies without a closed form."""
-    return (batch.reward.size, networks.head.noise_size)
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            output_BH, value_B = networks.actor_critic(
+                actor_critic_P, batch.observation.flatten(0, 1)
+            )
+            value_TE = value_B.detach().view_as(batch.reward)
+            next_value_TE = successors(value_TE)
+            advantage_B = generalized_advantage(
+                batch.reward,
+                batch.discount,
+                batch.continues,
+                value_TE,
+                next_value_TE,
+                config.gamma * config.gae_lambda,
+            ).flatten()
+            target_B = value_B.detach() + advantage_B
+            if config.normalize_advantage:
+                advantage_B = standardized(advantage_B, weight_B)
+            log_prob_B = networks.head.log_prob(output_BH, batch.action.flatten(0, 1))
 
+            policy_loss = -weighted_mean(advantage_B * log_prob_B, weight_B)
+            value_loss = weighted_mean((target_B - value_B).square(), weight_B)
+            entropy = weighted_mean(networks.head.entropy(output_BH, noise["entropy"]), weight_B)
+            total = (
+                policy_loss
+                + config.value_coef * value_loss
+                - entropy_weight(config, state.progress) * entropy
+            )
+            return total, {
+                "policy_loss": policy_loss,
+                "value_loss": value_loss,
+                "entropy": entropy,
+                "value_mean": weighted_mean(value_B, weight_B),
+                "explained_variance": explained_variance(value_B, target_B, weight_B),
+            }
 
-def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
-    """The form that updates usually take."""
-    return (networks.pixels,)
-
-
-def variant(config: Config, index: int) -> bool:
-    """Whether all successors but the last are observations of the rollout themselves."""
-    return index == 1
-
-
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: RolloutBatch,
-    noise_BA: Tensor,
-    is_linked: bool,
-) -> dict[str, Tensor]:
-    """One gradient step. Changes `state` in place and nothing else."""
-    weight_B = batch.weight.flatten()
-    successors = batch.next_observation[-1] if is_linked else batch.next_observation.flatten(0, 1)
-    _, successor_value = networks.actor_critic(state.actor_critic, successors)
-
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation.flatten(0, 1))
-        value_TE = value_B.detach().view_as(batch.reward)
-        if is_linked:  # what follows a step was observed at the next one: its value is known
-            next_value_TE = torch.cat([value_TE[1:], successor_value[None]])
-        else:
-            next_value_TE = successor_value.view_as(batch.reward)
-        advantage_B = generalized_advantage(
-            batch.reward,
-            batch.discount,
-            batch.continues,
-            value_TE,
-            next_value_TE,
-            config.gamma * config.gae_lambda,
-        ).flatten()
-        target_B = value_B.detach() + advantage_B
-        if config.normalize_advantage:
-            advantage_B = standardized(advantage_B, weight_B)
-        log_prob_B = networks.head.log_prob(output_BH, batch.action.flatten(0, 1))
-
-        policy_loss = -weighted_mean(advantage_B * log_prob_B, weight_B)
-        value_loss = weighted_mean((target_B - value_B).square(), weight_B)
-        entropy = weighted_mean(networks.head.entropy(output_BH, noise_BA), weight_B)
-        total = (
-            policy_loss
-            + config.value_coef * value_loss
-            - entropy_weight(config, state.progress) * entropy
-        )
-        return total, {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "value_mean": weighted_mean(value_B, weight_B),
-            "explained_variance": explained_variance(value_B, target_B, weight_B),
-        }
-
-    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
-    )
-    return {**metrics, "gradient_norm": norm}
+        gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+        norm = optimizer_step(config, networks, state, gradient_P)
+        return Outcome({**metrics, "gradient_norm": norm})

@@ -7,8 +7,11 @@ step, as in nearly all implementations. With several environments an update is t
 Shape letters: E environments, A action dimensions or choices, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -17,38 +20,30 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
-    assess,
     build_networks,
-    descend,
+    diagnose,
+    entropy_draws,
     entropy_weight,
-    episode_ended,
-    explore,
-    new_optimizer,
-)  # fmt: skip
+    optimizer_step,
+)
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     ActorCriticNetwork,
     ContinuousActions,
-    Descent,
     Entropy,
     Normalization,
+    OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import Fraction, NonNegative, OptionalPositive, check
+from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
-from footlight.types import RolloutBatch, Spaces
-
-__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
-
-ACTIONS = ("box", "discrete")
-POLICY = "actor_critic"
-METRICS = ("policy_loss", "value_loss", "entropy", "value_mean", "td_error", "gradient_norm")
-"""policy_loss: -TD error * log pi; value_loss: squared TD error; entropy: nats per action; value_mean: V(s) in units of
-discounted return; td_error: its mean, which is near 0 when values are right; gradient_norm: before clipping."""
+from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Hyperparameters of the one-step actor-critic."""
 
     gamma: Fraction = 0.99
@@ -79,74 +74,97 @@ class State:
     progress: Tensor  # [1], share of the run that is over
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own."""
-    return build_networks(config, spaces, network)
+@final
+@dataclass(frozen=True)
+class ActorCritic:
+    """The algorithm, bound to its config and networks."""
 
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    parameters_P = networks.actor_critic.initial.clone()
-    return State(parameters_P, new_optimizer(config, parameters_P), torch.zeros(1))
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "policy_loss", "value_loss", "entropy", "value_mean", "td_error", "gradient_norm",
+    )  # fmt: skip
+    """policy_loss: -TD error * log pi; value_loss: squared TD error; entropy: nats per action;
+    value_mean: V(s) in units of discounted return; td_error: its mean, which is near 0 when
+    values are right; gradient_norm: before clipping."""
 
+    @classmethod
+    def create(
+        cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
+    ) -> "ActorCritic":
+        """Policy and values: ours, or the user's own."""
+        return cls(config, build_networks(config, spaces, network), spaces)
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """A rollout of one step."""
-    return Rollout(spaces, num_envs, config.gamma, n_steps=1)
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        parameters_P = self.networks.actor_critic.initial.clone()
+        optimizer = self.config.make_optimizer().init(parameters_P)
+        return State(parameters_P, optimizer, torch.zeros(1))
 
+    def buffer(self, num_envs: int) -> Rollout:
+        """A rollout of one step."""
+        return Rollout(self.spaces, num_envs, self.config.gamma, n_steps=1)
 
-def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
-    """Standard normal numbers that one update takes: for entropies without a closed form."""
-    return (batch.reward.size, networks.head.noise_size)
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
 
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
 
-def variants(config: Config, networks: Networks) -> tuple[None]:
-    """All updates have the same form."""
-    return (None,)
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """V(s), and the policy's distribution."""
+        return diagnose(self.networks, state, observation)
 
+    def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
+        """For entropies without a closed form."""
+        return entropy_draws(self.networks, batch.reward.size)
 
-def variant(config: Config, index: int) -> None:
-    """All updates have the same form."""
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
+        """All updates are alike."""
+        return {"step": self.update}
 
-
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: RolloutBatch,
-    noise_EA: Tensor,
-    form: None,
-) -> dict[str, Tensor]:
-    """One gradient step. Changes `state` in place and nothing else."""
-    observation, action_EA, reward_E, next_observation, discount_E, _, weight_E = (
-        array[0] for array in batch[:-1]
-    )
-    _, next_value_E = networks.actor_critic(state.actor_critic, next_observation)
-    target_E = td_target(reward_E, discount_E, next_value_E)
-
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        output_EH, value_E = networks.actor_critic(actor_critic_P, observation)
-        td_error_E = target_E - value_E
-        log_prob_E = networks.head.log_prob(output_EH, action_EA)
-
-        policy_loss = -weighted_mean(td_error_E.detach() * log_prob_E, weight_E)
-        value_loss = weighted_mean(td_error_E.square(), weight_E)
-        entropy = weighted_mean(networks.head.entropy(output_EH, noise_EA), weight_E)
-        total = (
-            policy_loss
-            + config.value_coef * value_loss
-            - entropy_weight(config, state.progress) * entropy
+    def update(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """One gradient step."""
+        config, networks = self.config, self.networks
+        observation, action_EA, reward_E, next_observation, discount_E, _, weight_E = (
+            array[0] for array in batch[:-1]
         )
-        return total, {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "value_mean": weighted_mean(value_E, weight_E),
-            "td_error": weighted_mean(td_error_E, weight_E),
-        }
+        _, next_value_E = networks.actor_critic(state.actor_critic, next_observation)
+        target_E = td_target(reward_E, discount_E, next_value_E)
 
-    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
-    )
-    return {**metrics, "gradient_norm": norm}
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            output_EH, value_E = networks.actor_critic(actor_critic_P, observation)
+            td_error_E = target_E - value_E
+            log_prob_E = networks.head.log_prob(output_EH, action_EA)
+
+            policy_loss = -weighted_mean(td_error_E.detach() * log_prob_E, weight_E)
+            value_loss = weighted_mean(td_error_E.square(), weight_E)
+            entropy = weighted_mean(networks.head.entropy(output_EH, noise["entropy"]), weight_E)
+            total = (
+                policy_loss
+                + config.value_coef * value_loss
+                - entropy_weight(config, state.progress) * entropy
+            )
+            return total, {
+                "policy_loss": policy_loss,
+                "value_loss": value_loss,
+                "entropy": entropy,
+                "value_mean": weighted_mean(value_E, weight_E),
+                "td_error": weighted_mean(td_error_E, weight_E),
+            }
+
+        gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+        norm = optimizer_step(config, networks, state, gradient_P)
+        return Outcome({**metrics, "gradient_norm": norm})

@@ -1,23 +1,48 @@
-"""The two networks of an off-policy actor-critic, ours or the user's own."""
+"""What the off-policy algorithms share besides equations: networks, ours or the user's own, and the
+plumbing of a deterministic policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from footlight.algorithms.exploration import NOISES, ExplorationNoise, uniform
+from footlight.algorithms.protocol import PolicyState
+from footlight.algorithms.settings import (
+    Normalization,
+    OffPolicyNetworks,
+    OffPolicyOptimizer,
+    OffPolicyReplay,
+)
+from footlight.config.fields import Fraction
+from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import Architecture, QCritic
 from footlight.networks.flat import Network
-from footlight.types import Array, Assessment, BoxAction, DiscreteAction, Spaces
+from footlight.networks.heads import ActionHead
+from footlight.types import (
+    Array,
+    BoxAction,
+    Decision,
+    Diagnosis,
+    DiscreteAction,
+    FloatArray,
+    Spaces,
+)
 
+ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
 """Called with observation space and action space, gives a module with the parts `actor` and `critic`, or only one of them (the
 other is ours). For SAC `actor(observation)` gives mean and raw log standard deviation [B, A]; for TD3 and DDPG actions [B, A] in
 [-1, 1]. `critic(observation, action)` gives values [B]; the source is called once per critic, for weights of its own."""
+
+
+Memory = Mapping[str, FloatArray]
+"""Acting memory of the off-policy algorithms: "walk" [E, A], the last value of the noise."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +52,22 @@ class Networks:
     actor: Network
     critic: Network
     num_actions: int
+    head: ActionHead
+
+    @property
+    def policy(self) -> Network:
+        """The actor."""
+        return self.actor
 
 
 def build_networks(
-    spaces: Spaces,
-    actor_class: Callable[[tuple[int, ...], int, Architecture], nn.Module],
-    num_critics: int,
-    architecture: Architecture,
-    network: NetworkSource | None,
-) -> Networks:
-    """An actor and an ensemble of critics. Raises `UserError` for a module of the user's that does not fit."""
+    config: OffPolicyNetworks, spaces: Spaces, actor_class: ActorClass, head: ActionHead,
+    num_critics: int, network: NetworkSource | None,
+) -> Networks:  # fmt: skip
+    """An actor and an ensemble of critics. Raises `UserError` for a user's module that does not fit."""
+    architecture = Architecture(
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
+    )
     shape, num_actions = spaces.observation_shape, spaces.action.size
     own = [] if network is None else [call_source(network, spaces) for _ in range(num_critics)]
     for module in own:
@@ -54,6 +85,7 @@ def build_networks(
             ensemble=True,
         ),
         num_actions=num_actions,
+        head=head,
     )
     if own:
         _try_out(networks, spaces)
@@ -114,18 +146,79 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
         )
 
 
-def uniform_warmup(
-    config: Any, networks: Networks, num_envs: int, stream: np.random.Generator, num_steps: int
-) -> Array | None:
-    """Uniformly random actions [E, A] before `learning_starts`, where that is how the replay is first filled; None otherwise."""
-    if config.warmup != "uniform" or num_steps >= config.learning_starts:
-        return None
-    return stream.uniform(-1, 1, (num_envs, networks.num_actions)).astype(np.float32)
+def new_memory(networks: Networks, num_envs: int) -> Memory:
+    """The acting memory at the start of an episode: the exploration noise's last value."""
+    return {"walk": np.zeros((num_envs, networks.num_actions), np.float32)}
 
 
-def assess(config: Any, networks: Networks, state: Any, observation: Tensor) -> Assessment:
-    """min_N Q(s, mu(s)) of a deterministic actor, and its action."""
+# What the two algorithms with a deterministic policy share
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeterministicConfig(
+    Normalization, OffPolicyOptimizer, ExplorationNoise, OffPolicyReplay, OffPolicyNetworks
+):
+    """Hyperparameters of a deterministic policy gradient."""
+
+    gamma: Fraction = 0.99
+    """Discount per environment step."""
+    warmup: Literal["uniform", "policy"] = "uniform"
+    """Actions before learning_starts: uniform (random), or policy (of the untrained policy)."""
+
+
+@dataclass
+class DeterministicState:
+    """Everything that changes while a deterministic policy gradient learns."""
+
+    actor: Tensor  # [P]
+    critic: Tensor  # [P], all N critics
+    target_actor: Tensor
+    target_critic: Tensor
+    actor_optimizer: OptimizerMemory
+    critic_optimizer: OptimizerMemory
+    progress: Tensor  # [1], share of the run that is over
+
+
+def new_deterministic_state(config: DeterministicConfig, networks: Networks) -> DeterministicState:
+    """The state before the first step."""
+    optimizer = config.make_optimizer()
+    actor, critic = networks.actor.initial.clone(), networks.critic.initial.clone()
+    return DeterministicState(
+        actor=actor,
+        critic=critic,
+        target_actor=actor.clone(),
+        target_critic=critic.clone(),
+        actor_optimizer=optimizer.init(actor),
+        critic_optimizer=optimizer.init(critic),
+        progress=torch.zeros(1),
+    )
+
+
+def act_deterministically(
+    networks: Networks, policy: PolicyState, memory: Memory, observation: Array
+) -> tuple[Decision, Memory]:
+    """Actions [E, A] in [-1, 1]."""
+    return Decision(networks.actor.infer(policy.parameters, observation)), memory
+
+
+def explore_with_noise(
+    config: DeterministicConfig, networks: Networks, policy: PolicyState, memory: Memory,
+    observation: Array, stream: np.random.Generator, num_steps: int,
+) -> tuple[Decision, Memory]:  # fmt: skip
+    """Actions for collecting experience: the policy's plus noise, within the bounds."""
+    if config.warmup == "uniform" and num_steps < config.learning_starts:
+        return Decision(uniform((len(observation), networks.num_actions), stream)), memory
+    noise_EA = NOISES[config.exploration](config).step(memory["walk"], stream)
+    action_EA = networks.actor.infer(policy.parameters, observation)
+    noisy_EA = np.minimum(np.maximum(action_EA + noise_EA, -1), 1)
+    return Decision(noisy_EA), {"walk": noise_EA}
+
+
+def diagnose_deterministic(
+    networks: Networks, state: DeterministicState, observation: Tensor
+) -> Diagnosis:
+    """min_N Q(s, mu(s)), and the action mu(s)."""
     action_EA = networks.actor(state.actor, observation)
-    return Assessment(
+    return Diagnosis(
         value=networks.critic(state.critic, observation, action_EA).amin(0), mean=action_EA
     )

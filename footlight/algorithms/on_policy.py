@@ -1,30 +1,25 @@
-"""What the on-policy methods share besides equations: one network for policy and values, acting, and the optimizer's step."""
+"""What the on-policy algorithms share besides equations: one network for policy and values, acting,
+and the optimizer's step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from footlight.algorithms.off_policy import call_source
-from footlight.equations.optimizers import (
-    SGD,
-    Adam,
-    Memory,
-    RMSprop,
-    adam_step,
-    clipped,
-    rmsprop_step,
-    sgd_step,
-)
+from footlight.algorithms.protocol import PolicyState
+from footlight.algorithms.settings import Entropy, OptimizerSettings
+from footlight.equations.draws import Draw, Normal
+from footlight.equations.optimizers import Memory
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.cnn import choose_torso
 from footlight.networks.flat import Network
 from footlight.networks.heads import Head, head_for
-from footlight.types import Array, Assessment, BoxAction, Spaces
+from footlight.types import Array, BoxAction, Decision, Diagnosis, Spaces
 
 NetworkSource = Callable[[Any, Any], nn.Module]
 """Called with observation space and action space. Either its `forward(observation)` gives `(output, value)`, or it has the parts
@@ -41,8 +36,22 @@ class Networks:
     head: Head
     separate: bool
     """Whether the values are computed from the parameters of parts called `critic`, and the policy from none of them."""
-    pixels: bool
-    """Whether observations are pictures, whose forward pass is what an update costs."""
+    trains: dict[str, Tensor] = field(default_factory=dict)
+    """By loss, 1 for the parameters that it depends on and 0 for others, [P], where two optimizers
+    share the parameters."""
+
+    @property
+    def policy(self) -> Network:
+        """Policy and values in one."""
+        return self.actor_critic
+
+
+class ActorCriticState(Protocol):
+    """What the states of the on-policy algorithms with one optimizer have in common."""
+
+    actor_critic: Tensor  # [P]
+    optimizer: Memory
+    progress: Tensor  # [1], share of the run that is over
 
 
 def build_networks(
@@ -64,14 +73,17 @@ def build_networks(
     pixels = sees_pixels(config, spaces)
     if network is None:
         networks = Networks(
-            Network([ours], precision=config.precision), head, not config.shared_torso, pixels
+            Network([ours], precision=config.precision, on_images=pixels),
+            head,
+            not config.shared_torso,
         )
-        networks.actor_critic.keep_outputs_in_fp32(_example(spaces))
+        networks.actor_critic.keep_outputs_in_fp32(example(spaces))
         return networks
     theirs = _UsersOwn(call_source(network, spaces), ours)
-    networks = Networks(Network([theirs], precision=config.precision), head, False, pixels)
+    own = Network([theirs], precision=config.precision, on_images=pixels)
+    networks = Networks(own, head, separate=False)
     _try_out(networks, spaces, ours.num_values)
-    return replace(networks, separate=_are_separate(networks.actor_critic, _example(spaces)))
+    return replace(networks, separate=_are_separate(networks.actor_critic, example(spaces)))
 
 
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
@@ -94,92 +106,39 @@ def sees_pixels(config: Any, spaces: Spaces) -> bool:
 
 
 def act(
-    config: Any,
-    networks: Networks,
-    actor_critic_P: Tensor,
-    observation: Array,
-    stream: np.random.Generator | None,
-) -> Array:
+    networks: Networks, policy: PolicyState, observation: Array, stream: np.random.Generator | None
+) -> tuple[Decision, None]:
     """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
-    output = networks.actor_critic.infer(actor_critic_P, observation)
+    output = networks.actor_critic.infer(policy.parameters, observation)
     output_EH = output[0] if isinstance(output, tuple) else output
-    return (
-        networks.head.mode(output_EH) if stream is None else networks.head.sample(output_EH, stream)
-    )
+    head = networks.head
+    return Decision(
+        head.mode(output_EH) if stream is None else head.sample(output_EH, stream)
+    ), None
 
 
-def explore(
-    config: Any,
-    networks: Networks,
-    state: Any,
-    observation: Array,
-    stream: np.random.Generator,
-    num_steps: int,
-) -> Array:
-    """Actions for collecting experience: samples of the policy."""
-    return act(config, networks, state.actor_critic, observation, stream)
-
-
-def assess(config: Any, networks: Networks, state: Any, observation: Tensor) -> Assessment:
+def diagnose(networks: Networks, state: ActorCriticState, observation: Tensor) -> Diagnosis:
     """V(s), and the policy's distribution."""
     output_EH, value_E = networks.actor_critic(state.actor_critic, observation)
-    return networks.head.assess(output_EH)._replace(value=value_E)
+    return networks.head.diagnose(output_EH)._replace(value=value_E)
 
 
-def episode_ended(state: Any, ended_E: Array) -> None:
-    """Nothing is remembered from step to step."""
+def entropy_draws(networks: Networks, num_rows: int) -> dict[str, Draw]:
+    """Standard normal numbers for entropies without a closed form."""
+    return {"entropy": Normal((num_rows, networks.head.noise_size))}
 
 
-def new_optimizer(config: Any, parameters_P: Tensor) -> Memory:
-    """The optimizer's memory before the first step."""
-    if config.optimizer in ("adam", "adamw"):
-        return Adam.zeros_like(parameters_P)
-    if config.optimizer == "sgd":
-        return SGD.zeros_like(parameters_P)
-    return (
-        RMSprop.ones_like(parameters_P)
-        if config.optimizer == "rmsprop-tf"
-        else RMSprop.zeros_like(parameters_P)
+def optimizer_step(
+    config: OptimizerSettings, networks: Networks, state: ActorCriticState, gradient_P: Tensor
+) -> Tensor:
+    """One step of the state's optimizer against the gradient, in place. Return the gradient's norm."""
+    rate = step_sizes(config, networks.actor_critic)
+    return config.make_optimizer().step(
+        state.actor_critic, gradient_P, state.optimizer, rate, state.progress
     )
 
 
-def descend(
-    config: Any,
-    networks: Networks,
-    parameters_P: Tensor,
-    gradient_P: Tensor,
-    optimizer: Memory,
-    progress: Tensor,
-) -> Tensor:
-    """One step against the gradient, in place: clipped, at this point of the schedule. Gives the gradient's norm."""
-    gradient_P, norm = clipped(gradient_P, config.max_grad_norm)
-    rate: float | Tensor = step_sizes(config, networks.actor_critic)
-    if isinstance(rate, Tensor):
-        rate = rate.to(parameters_P.device)
-    if config.learning_rate_schedule == "linear":
-        rate = rate * (1 - progress)
-    is_decoupled = config.optimizer == "adamw"
-    if config.weight_decay and not is_decoupled:
-        gradient_P = gradient_P + config.weight_decay * parameters_P
-    if isinstance(optimizer, Adam):
-        decay = config.weight_decay if is_decoupled else 0.0
-        adam_step(parameters_P, gradient_P, optimizer, rate, config.optimizer_epsilon, decay)
-    elif isinstance(optimizer, SGD):
-        sgd_step(parameters_P, gradient_P, optimizer, rate)
-    else:
-        inside = config.optimizer == "rmsprop-tf"
-        rmsprop_step(
-            parameters_P,
-            gradient_P,
-            optimizer,
-            rate,
-            config.optimizer_epsilon,
-            epsilon_inside=inside,
-        )
-    return norm
-
-
-def step_sizes(config: Any, network: Network) -> float | Tensor:
+def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
     """One step size for all parameters, or [P] where actor and critic have their own."""
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return float(config.learning_rate)
@@ -198,7 +157,7 @@ def step_sizes(config: Any, network: Network) -> float | Tensor:
     )  # fmt: skip
 
 
-def entropy_weight(config: Any, progress: Tensor) -> float | Tensor:
+def entropy_weight(config: Entropy, progress: Tensor) -> float | Tensor:
     """The entropy's weight at this point of the run."""
     start, end = config.entropy_coef, config.final_entropy_coef
     return float(start) if end is None else start + (end - start) * progress.squeeze()
@@ -257,14 +216,14 @@ def _are_separate(network: Network, observation: Tensor) -> bool:
     )
 
 
-def _example(spaces: Spaces) -> Tensor:
+def example(spaces: Spaces) -> Tensor:
     """A batch of two observations, for shapes."""
     return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
 
 
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
-    observation = _example(spaces)
+    observation = example(spaces)
     try:
         networks.actor_critic.keep_outputs_in_fp32(observation)
         with torch.no_grad():

@@ -8,9 +8,11 @@ skipped once the policy has moved that far. At a time limit the value of the tru
 Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A action dimensions or choices, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -19,23 +21,23 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
-    assess,
     build_networks,
-    descend,
+    diagnose,
+    entropy_draws,
     entropy_weight,
-    episode_ended,
-    explore,
-    new_optimizer,
-)  # fmt: skip
+    optimizer_step,
+)
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     ActorCriticNetwork,
     ContinuousActions,
-    Descent,
     Entropy,
     Normalization,
+    OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import (
     explained_variance,
@@ -45,23 +47,11 @@ from footlight.equations.returns import (
 )
 from footlight.errors import UserError
 from footlight.trees import tree_items
-from footlight.types import RolloutBatch, Spaces
-
-__all__ = ["act", "assess", "episode_ended", "explore"]  # shared with the other on-policy methods
-
-ACTIONS = ("box", "discrete")
-POLICY = "actor_critic"
-METRICS = (
-    "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "value_mean", "explained_variance", "gradient_norm",
-)  # fmt: skip
-"""policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per action; approx_kl: mean of (r - 1) - log
-r, an estimate of the divergence from the policy that collected the rollout; clip_fraction: share of ratios outside of the clip
-range; value_mean: V(s) in units of discounted return; explained_variance: share of the targets' variance that V(s) explains;
-gradient_norm: before clipping."""
+from footlight.types import Array, Decision, Diagnosis, Minibatch, RolloutBatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Hyperparameters of PPO."""
 
     gamma: Fraction = 0.99
@@ -106,135 +96,171 @@ class State:
     advantage: Tensor  # [B]
     value: Tensor  # [B], by the old parameters
     log_prob: Tensor  # [B], by the old parameters
-    far: Tensor  # [1], 1 where the policy has moved by more than target_kl
+    kl_exceeded: Tensor  # [1], 1 where the policy has moved by more than target_kl
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: ours, or the user's own."""
-    return build_networks(config, spaces, network)
+@final
+@dataclass(frozen=True)
+class PPO:
+    """The algorithm, bound to its config and networks."""
 
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    parameters_P = networks.actor_critic.initial.clone()
-    advantage, value, log_prob = (torch.zeros(config.n_steps * num_envs) for _ in range(3))
-    return State(
-        parameters_P, new_optimizer(config, parameters_P), torch.zeros(1), advantage, value, log_prob, torch.zeros(1)
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "value_mean",
+        "explained_variance", "gradient_norm",
     )  # fmt: skip
+    """policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per
+    action; approx_kl: mean of (r - 1) - log r, an estimate of the divergence from the policy
+    that collected the rollout; clip_fraction: share of ratios outside of the clip range;
+    value_mean: V(s) in units of discounted return; explained_variance: share of the targets'
+    variance that V(s) explains; gradient_norm: before clipping."""
 
+    @classmethod
+    def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "PPO":
+        """Policy and values: ours, or the user's own."""
+        return cls(config, build_networks(config, spaces, network), spaces)
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """Where steps wait until the rollout is full, and from where minibatches are drawn."""
-    return Rollout(
-        spaces, num_envs, config.gamma, config.n_steps, config.num_epochs, config.minibatch_size
-    )
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        parameters_P = self.networks.actor_critic.initial.clone()
+        optimizer = self.config.make_optimizer().init(parameters_P)
+        advantage, value, log_prob = (torch.zeros(self.config.n_steps * num_envs) for _ in range(3))
+        progress, kl_exceeded = torch.zeros(1), torch.zeros(1)
+        return State(parameters_P, optimizer, progress, advantage, value, log_prob, kl_exceeded)
 
+    def buffer(self, num_envs: int) -> Rollout:
+        """Where steps wait until the rollout is full, and from where minibatches are drawn."""
+        config = self.config
+        return Rollout(
+            self.spaces, num_envs, config.gamma, config.n_steps, config.num_epochs,
+            config.minibatch_size,
+        )  # fmt: skip
 
-def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
-    """Standard normal numbers that one update takes: for entropies without a closed form."""
-    return (config.minibatch_size, networks.head.noise_size)
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
 
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
 
-def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
-    """The forms that an update can take."""
-    return (True, False)
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """V(s), and the policy's distribution."""
+        return diagnose(self.networks, state, observation)
 
+    def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
+        """For entropies without a closed form."""
+        return entropy_draws(self.networks, self.config.minibatch_size)
 
-def variant(config: Config, index: int) -> bool:
-    """Whether this minibatch is the first of its rollout."""
-    return index == 0
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
+        """The first minibatch of a rollout begins with what is computed once per rollout."""
+        return {"first_minibatch": self.update_first_minibatch, "minibatch": self.update_minibatch}
 
+    def update_for(self, due: Minibatch) -> str:
+        """Minibatches are numbered within the rollout."""
+        return "minibatch" if due.number else "first_minibatch"
 
-def assess_rollout(config: Config, networks: Networks, state: State, batch: RolloutBatch) -> None:
-    """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
-    output_BH, value_B = networks.actor_critic(state.actor_critic, batch.observation.flatten(0, 1))
-    _, next_value_B = networks.actor_critic(
-        state.actor_critic, batch.next_observation.flatten(0, 1)
-    )
-    value_TE, next_value_TE = value_B.view_as(batch.reward), next_value_B.view_as(batch.reward)
-    advantage_TE = generalized_advantage(
-        batch.reward,
-        batch.discount,
-        batch.continues,
-        value_TE,
-        next_value_TE,
-        config.gamma * config.gae_lambda,
-    )
-    state.advantage.copy_(advantage_TE.flatten())
-    state.value.copy_(value_B)
-    state.log_prob.copy_(networks.head.log_prob(output_BH, batch.action.flatten(0, 1)))
-    state.far.zero_()
-
-
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: RolloutBatch,
-    noise_MA: Tensor,
-    is_first: bool,
-) -> dict[str, Tensor]:
-    """One gradient step on one minibatch. Changes `state` in place and nothing else."""
-    if is_first:
-        assess_rollout(config, networks, state, batch)
-    observation, action_MA = (
-        x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action)
-    )
-    old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
-    advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]
-    target_M = old_value_M + advantage_M
-    if config.normalize_advantage:
-        advantage_M = standardized(advantage_M, weight_M)
-    clip: Any = config.clip_range
-    if config.final_clip_range is not None:
-        clip = clip + (config.final_clip_range - clip) * state.progress.squeeze()
-
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        output_MH, value_M = networks.actor_critic(actor_critic_P, observation)
-
-        # Clipped surrogate, eq. 7
-        log_ratio_M = networks.head.log_prob(output_MH, action_MA) - old_log_prob_M
-        ratio_M = log_ratio_M.exp()
-        surrogate_M = torch.minimum(
-            advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip)
+    def compute_advantages(self, state: State, batch: RolloutBatch) -> None:
+        """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
+        config, networks = self.config, self.networks
+        output_BH, value_B = networks.actor_critic(
+            state.actor_critic, batch.observation.flatten(0, 1)
         )
-        policy_loss = -weighted_mean(surrogate_M, weight_M)
+        _, next_value_B = networks.actor_critic(
+            state.actor_critic, batch.next_observation.flatten(0, 1)
+        )
+        value_TE, next_value_TE = value_B.view_as(batch.reward), next_value_B.view_as(batch.reward)
+        advantage_TE = generalized_advantage(
+            batch.reward,
+            batch.discount,
+            batch.continues,
+            value_TE,
+            next_value_TE,
+            config.gamma * config.gae_lambda,
+        )
+        state.advantage.copy_(advantage_TE.flatten())
+        state.value.copy_(value_B)
+        state.log_prob.copy_(networks.head.log_prob(output_BH, batch.action.flatten(0, 1)))
+        state.kl_exceeded.zero_()
 
-        counted_value_M = value_M
-        if config.value_clip_range is not None:
-            move_M = (value_M - old_value_M).clamp(
-                -config.value_clip_range, config.value_clip_range
+    def update_first_minibatch(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """Advantages of the rollout, then one gradient step on its first minibatch."""
+        self.compute_advantages(state, batch)
+        return self.update_minibatch(state, batch, noise)
+
+    def update_minibatch(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """One gradient step on one minibatch."""
+        config, networks = self.config, self.networks
+        observation, action_MA = (
+            x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action)
+        )
+        old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
+        advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]
+        target_M = old_value_M + advantage_M
+        if config.normalize_advantage:
+            advantage_M = standardized(advantage_M, weight_M)
+        clip: Any = config.clip_range
+        if config.final_clip_range is not None:
+            clip = clip + (config.final_clip_range - clip) * state.progress.squeeze()
+
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            output_MH, value_M = networks.actor_critic(actor_critic_P, observation)
+
+            # Clipped surrogate, eq. 7
+            log_ratio_M = networks.head.log_prob(output_MH, action_MA) - old_log_prob_M
+            ratio_M = log_ratio_M.exp()
+            surrogate_M = torch.minimum(
+                advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip)
             )
-            counted_value_M = old_value_M + move_M
-        value_loss = weighted_mean((target_M - counted_value_M).square(), weight_M)
-        entropy = weighted_mean(networks.head.entropy(output_MH, noise_MA), weight_M)
-        total = (
-            policy_loss
-            + config.value_coef * value_loss
-            - entropy_weight(config, state.progress) * entropy
-        )
-        return total, {
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": entropy,
-            "approx_kl": weighted_mean(ratio_M - 1 - log_ratio_M, weight_M),
-            "clip_fraction": weighted_mean(((ratio_M - 1).abs() > clip).float(), weight_M),
-            "value_mean": weighted_mean(value_M, weight_M),
-            "explained_variance": explained_variance(old_value_M, target_M, weight_M),
-        }
+            policy_loss = -weighted_mean(surrogate_M, weight_M)
 
-    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    if config.target_kl is not None:
-        state.far.copy_(
-            torch.maximum(state.far, (metrics["approx_kl"] > 1.5 * config.target_kl).float())
-        )
-    before = [
-        (leaf, leaf.clone()) for leaf in (state.actor_critic, *tree_items(state.optimizer).values())
-    ]
-    norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.optimizer, state.progress
-    )
-    if config.target_kl is not None:  # too far: the step is taken back
-        for leaf, old in before:
-            leaf.copy_(torch.where(state.far > 0, old, leaf))
-    return {**metrics, "gradient_norm": norm}
+            counted_value_M = value_M
+            if config.value_clip_range is not None:
+                move_M = (value_M - old_value_M).clamp(
+                    -config.value_clip_range, config.value_clip_range
+                )
+                counted_value_M = old_value_M + move_M
+            value_loss = weighted_mean((target_M - counted_value_M).square(), weight_M)
+            entropy = weighted_mean(networks.head.entropy(output_MH, noise["entropy"]), weight_M)
+            total = (
+                policy_loss
+                + config.value_coef * value_loss
+                - entropy_weight(config, state.progress) * entropy
+            )
+            return total, {
+                "policy_loss": policy_loss,
+                "value_loss": value_loss,
+                "entropy": entropy,
+                "approx_kl": weighted_mean(ratio_M - 1 - log_ratio_M, weight_M),
+                "clip_fraction": weighted_mean(((ratio_M - 1).abs() > clip).float(), weight_M),
+                "value_mean": weighted_mean(value_M, weight_M),
+                "explained_variance": explained_variance(old_value_M, target_M, weight_M),
+            }
+
+        gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+        if config.target_kl is not None:
+            state.kl_exceeded.copy_(
+                torch.maximum(
+                    state.kl_exceeded, (metrics["approx_kl"] > 1.5 * config.target_kl).float()
+                )
+            )
+        before = [
+            (leaf, leaf.clone())
+            for leaf in (state.actor_critic, *tree_items(state.optimizer).values())
+        ]
+        norm = optimizer_step(config, networks, state, gradient_P)
+        if config.target_kl is not None:  # too far: the step is taken back
+            for leaf, old in before:
+                leaf.copy_(torch.where(state.kl_exceeded > 0, old, leaf))
+        return Outcome({**metrics, "gradient_norm": norm})

@@ -11,50 +11,45 @@ without one the rest is missing, and returns near the limit are too small. That 
 Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
 
-from footlight.algorithms import on_policy
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
     build_networks,
-    descend,
+    diagnose,
+    entropy_draws,
     entropy_weight,
-    episode_ended,
-    explore,
-    new_optimizer,
-)  # fmt: skip
+    optimizer_step,
+)
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     ActorCriticNetwork,
     ContinuousActions,
-    Descent,
     Entropy,
     Normalization,
+    OptimizerSettings,
 )
 from footlight.buffers.episodes import Episodes
 from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
-from footlight.types import Assessment, EpisodeBatch, Spaces
-
-__all__ = ["act", "episode_ended", "explore"]  # shared with the other on-policy methods
-
-ACTIONS = ("box", "discrete")
-POLICY = "actor_critic"
-METRICS = ("policy_loss", "value_loss", "entropy", "return_mean", "gradient_norm")
-"""policy_loss: -(return - baseline) * log pi; value_loss: squared error of the baseline; entropy: nats per action; return_mean:
-discounted return from a step on; gradient_norm: before clipping."""
+from footlight.types import Array, Chunk, Decision, Diagnosis, EpisodeBatch, Spaces
 
 CHUNK_SIZE = 256  # steps per call: large enough to be worth it, small enough not to be padding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Hyperparameters of REINFORCE."""
 
     gamma: Fraction = 0.99
@@ -85,80 +80,109 @@ class State:
     progress: Tensor  # [1], share of the run that is over
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and baseline: ours, or the user's own."""
-    return build_networks(config, spaces, network)
+@final
+@dataclass(frozen=True)
+class REINFORCE:
+    """The algorithm, bound to its config and networks."""
 
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    parameters_P = networks.actor_critic.initial.clone()
-    gradient_P, optimizer = torch.zeros_like(parameters_P), new_optimizer(config, parameters_P)
-    return State(parameters_P, gradient_P, torch.zeros(1), optimizer, torch.zeros(1))
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "policy_loss", "value_loss", "entropy", "return_mean", "gradient_norm",
+    )  # fmt: skip
+    """policy_loss: -(return - baseline) * log pi; value_loss: squared error of the baseline;
+    entropy: nats per action; return_mean: discounted return from a step on; gradient_norm:
+    before clipping."""
 
+    @classmethod
+    def create(
+        cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
+    ) -> "REINFORCE":
+        """Policy and baseline: ours, or the user's own."""
+        return cls(config, build_networks(config, spaces, network), spaces)
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Episodes:
-    """Where steps wait for the end of their episode."""
-    return Episodes(spaces, num_envs, config.gamma, config.episodes_per_update, CHUNK_SIZE)
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        parameters_P = self.networks.actor_critic.initial.clone()
+        gradient_P = torch.zeros_like(parameters_P)
+        optimizer = self.config.make_optimizer().init(parameters_P)
+        return State(parameters_P, gradient_P, torch.zeros(1), optimizer, torch.zeros(1))
 
+    def buffer(self, num_envs: int) -> Episodes:
+        """Where steps wait for the end of their episode."""
+        config = self.config
+        return Episodes(self.spaces, num_envs, config.gamma, config.episodes_per_update, CHUNK_SIZE)
 
-def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
-    """The baseline V(s), where there is one, and the policy's distribution."""
-    assessment = on_policy.assess(config, networks, state, observation)
-    return assessment if config.baseline else assessment._replace(value=None)
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
 
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
 
-def noise_shape(config: Config, networks: Networks, batch: EpisodeBatch) -> tuple[int, ...]:
-    """Standard normal numbers that one call takes: for entropies without a closed form."""
-    return (CHUNK_SIZE, networks.head.noise_size)
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """The baseline V(s), where there is one, and the policy's distribution."""
+        diagnosis = diagnose(self.networks, state, observation)
+        return diagnosis if self.config.baseline else diagnosis._replace(value=None)
 
+    def draws(self, batch: EpisodeBatch) -> Mapping[str, Draw]:
+        """For entropies without a closed form."""
+        return entropy_draws(self.networks, CHUNK_SIZE)
 
-def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
-    """The forms that an update can take."""
-    return (True, False)
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, EpisodeBatch, Noise], Outcome]]:
+        """The gradient is gathered chunk by chunk; the step follows the last one."""
+        return {"accumulate_and_step": self.accumulate_and_step, "accumulate": self.accumulate}
 
+    def update_for(self, due: Chunk) -> str:
+        """The last chunk of an update brings the step."""
+        return "accumulate_and_step" if due.is_last else "accumulate"
 
-def variant(config: Config, index: int) -> bool:
-    """Whether this is the last chunk of an update, which takes the step."""
-    return index == 1
+    def accumulate(self, state: State, batch: EpisodeBatch, noise: Noise) -> Outcome:
+        """Add the gradient of one chunk."""
+        config, networks = self.config, self.networks
+        _, last_value_B = networks.actor_critic(state.actor_critic, batch.next_observation)
+        return_B = (
+            td_target(batch.reward, batch.discount, last_value_B)
+            if config.baseline
+            else batch.reward
+        )
 
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation)
+            log_prob_B = networks.head.log_prob(output_BH, batch.action)
+            entropy_B = networks.head.entropy(output_BH, noise["entropy"])
+            gain_B = return_B - value_B.detach() if config.baseline else return_B
+            total_B = -gain_B * log_prob_B - entropy_weight(config, state.progress) * entropy_B
+            if config.baseline:
+                total_B = total_B + config.value_coef * (return_B - value_B).square()
+            return (batch.weight * total_B).sum(), {
+                "policy_loss": -weighted_mean(gain_B * log_prob_B, batch.weight),
+                "value_loss": weighted_mean((return_B - value_B).square(), batch.weight),
+                "entropy": weighted_mean(entropy_B, batch.weight),
+                "return_mean": weighted_mean(return_B, batch.weight),
+            }
 
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: EpisodeBatch,
-    noise_BA: Tensor,
-    is_last: bool,
-) -> dict[str, Tensor]:
-    """The gradient of one chunk, and with the last one the step. Changes `state` in place and nothing else."""
-    _, last_value_B = networks.actor_critic(state.actor_critic, batch.next_observation)
-    return_B = (
-        td_target(batch.reward, batch.discount, last_value_B) if config.baseline else batch.reward
-    )
+        gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+        state.gradient.add_(gradient_P)
+        state.num_rows.add_(batch.weight.sum())
+        return Outcome(metrics)
 
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        output_BH, value_B = networks.actor_critic(actor_critic_P, batch.observation)
-        log_prob_B = networks.head.log_prob(output_BH, batch.action)
-        entropy_B = networks.head.entropy(output_BH, noise_BA)
-        gain_B = return_B - value_B.detach() if config.baseline else return_B
-        total_B = -gain_B * log_prob_B - entropy_weight(config, state.progress) * entropy_B
-        if config.baseline:
-            total_B = total_B + config.value_coef * (return_B - value_B).square()
-        return (batch.weight * total_B).sum(), {
-            "policy_loss": -weighted_mean(gain_B * log_prob_B, batch.weight),
-            "value_loss": weighted_mean((return_B - value_B).square(), batch.weight),
-            "entropy": weighted_mean(entropy_B, batch.weight),
-            "return_mean": weighted_mean(return_B, batch.weight),
-        }
-
-    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    state.gradient.add_(gradient_P)
-    state.num_rows.add_(batch.weight.sum())
-    if not is_last:
-        return metrics
-    mean_P = state.gradient / state.num_rows
-    norm = descend(config, networks, state.actor_critic, mean_P, state.optimizer, state.progress)
-    state.gradient.zero_()
-    state.num_rows.zero_()
-    return {**metrics, "gradient_norm": norm}
+    def accumulate_and_step(self, state: State, batch: EpisodeBatch, noise: Noise) -> Outcome:
+        """Add the gradient of the last chunk, and take the step."""
+        metrics = self.accumulate(state, batch, noise).metrics
+        mean_P = state.gradient / state.num_rows
+        norm = optimizer_step(self.config, self.networks, state, mean_P)
+        state.gradient.zero_()
+        state.num_rows.zero_()
+        return Outcome({**metrics, "gradient_norm": norm})

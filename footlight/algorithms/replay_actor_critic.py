@@ -13,8 +13,9 @@ clipped gradients muted the errors of terminal steps.
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -26,12 +27,17 @@ from footlight.algorithms.on_policy import (
     NetworkSource,
     act,
     build_networks,
-    descend,
     entropy_weight,
-    episode_ended,
-    new_optimizer,
-)  # fmt: skip
-from footlight.algorithms.settings import ActorCriticNetwork, Descent, Entropy, Normalization
+    example,
+    step_sizes,
+)
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
+from footlight.algorithms.settings import (
+    ActorCriticNetwork,
+    Entropy,
+    Normalization,
+    OptimizerSettings,
+)
 from footlight.ambient import computes
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
@@ -50,22 +56,19 @@ from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError
 from footlight.networks.bodies import Activation
-from footlight.types import Array, Assessment, MixedBatch, Spaces
-
-__all__ = ["act", "episode_ended"]  # shared with the other on-policy methods
-
-ACTIONS = ("single",)
-POLICY = "actor_critic"
-METRICS = (
-    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "entropy", "advantage_std", "actor_gradient_norm",
-)  # fmt: skip
-"""critic_loss: squared TD error; the gradients' norms, before clipping; q_mean, target_q_mean: Q(s, a) and its
-target in units of discounted return (of its symlog with symlog_values); entropy: nats per action;
-advantage_std: spread of A over actions, the actor's signal."""
+from footlight.types import (
+    Array,
+    Decision,
+    Diagnosis,
+    DiscreteAction,
+    MixedBatch,
+    Part,
+    Spaces,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ActorCriticNetwork, Entropy, Descent):
+class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Hyperparameters of the actor-critic with replay."""
 
     gamma: Fraction = 0.99
@@ -138,50 +141,185 @@ class State:
     actor_critic: Tensor  # [P]
     target: Tensor | None  # [P]
     actor_optimizer: (
-        Memory  # two memories for one vector: the losses have gradients of their own size and pace
+        Memory  # two for one vector: the losses have gradients of their own size and pace
     )
     critic_optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values of all actions: ours, or the user's own."""
-    return build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))  # type: ignore[union-attr]
+@final
+@dataclass(frozen=True)
+class ReplayActorCritic:
+    """The algorithm, bound to its config and networks."""
 
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    parameters_P = networks.actor_critic.initial.clone()
-    target_P = None if config.tau is None else parameters_P.clone()
-    memories = new_optimizer(config, parameters_P), new_optimizer(config, parameters_P)
-    return State(parameters_P, target_P, *memories, torch.zeros(1))
-
-
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> ReplayAndRollout:
-    """Replay for the critic, the rollout for the actor."""
-    plan = ReplayPlan(
-        gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size,
-        learning_starts=config.learning_starts, buffer_dir=config.buffer_dir,
-        sample_with_replacement=config.sample_with_replacement,
+    ACTIONS: ClassVar[tuple[str, ...]] = ("single",)
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "entropy",
+        "advantage_std", "actor_gradient_norm",
     )  # fmt: skip
-    return ReplayAndRollout(spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor)
+    """critic_loss: squared TD error; the gradients' norms, before clipping; q_mean,
+    target_q_mean: Q(s, a) and its target in units of discounted return (of its symlog with
+    symlog_values); entropy: nats per action; advantage_std: spread of A over actions, the
+    actor's signal."""
 
+    @classmethod
+    def create(
+        cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
+    ) -> "ReplayActorCritic":
+        """Policy and values of all actions: ours, or the user's own."""
+        assert isinstance(spaces.action, DiscreteAction)
+        networks = build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))
+        if not networks.actor_critic.initial.is_meta:
+            policy_P, value_P = networks.actor_critic.dependencies(example(spaces))
+            networks = replace(networks, trains={"actor": policy_P, "critic": value_P})
+        return cls(config, networks, spaces)
 
-def explore(
-    config: Config,
-    networks: Networks,
-    state: State,
-    observation: Array,
-    stream: np.random.Generator,
-    num_steps: int,
-) -> Array:
-    """Actions [E, 1] for collecting experience: sampled from the policy, or epsilon-greedy with respect to Q."""
-    if config.exploration_epsilon is None:
-        return act(config, networks, state.actor_critic, observation, stream)
-    q_EA = _values(networks, state.actor_critic, observation)
-    is_random_E = stream.random(len(observation)) < config.exploration_epsilon
-    uniform_E = stream.integers(0, q_EA.shape[-1], len(observation))
-    return np.where(is_random_E, uniform_E, q_EA.argmax(-1).numpy())[:, None]
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        parameters_P = self.networks.actor_critic.initial.clone()
+        target_P = None if self.config.tau is None else parameters_P.clone()
+        optimizer = self.config.make_optimizer()
+        memories = optimizer.init(parameters_P), optimizer.init(parameters_P)
+        return State(parameters_P, target_P, *memories, torch.zeros(1))
+
+    def buffer(self, num_envs: int) -> ReplayAndRollout:
+        """Replay for the critic, the rollout for the actor."""
+        config, spaces = self.config, self.spaces
+        plan = ReplayPlan(
+            gamma=config.gamma, batch_size=config.batch_size, buffer_size=config.buffer_size,
+            learning_starts=config.learning_starts, buffer_dir=config.buffer_dir,
+            sample_with_replacement=config.sample_with_replacement,
+        )  # fmt: skip
+        return ReplayAndRollout(
+            spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor
+        )
+
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
+
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
+
+    def explore(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator,
+        num_steps: int,
+    ) -> tuple[Decision, None]:
+        """Actions [E, 1]: sampled from the policy, or epsilon-greedy with respect to Q."""
+        epsilon = self.config.exploration_epsilon
+        if epsilon is None:
+            return self.act(policy, memory, observation, stream)
+        q_EA = _values(self.networks, policy.parameters, observation)
+        is_random_E = stream.random(len(observation)) < epsilon
+        uniform_E = stream.integers(0, q_EA.shape[-1], len(observation))
+        return Decision(np.where(is_random_E, uniform_E, q_EA.argmax(-1).numpy())[:, None]), None
+
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """V(s) = sum_a pi(a|s) Q(s, a), and the policy's probabilities."""
+        config, networks = self.config, self.networks
+        logits_EA, q_EA = networks.actor_critic(state.actor_critic, observation)
+        diagnosis = networks.head.diagnose(logits_EA)
+        q_EA = symexp(q_EA) if config.symlog_values else q_EA
+        return diagnosis._replace(value=(diagnosis.probabilities * q_EA).sum(-1))
+
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, MixedBatch, Noise], Outcome]]:
+        """The critic learns from replay, the actor from the rollout."""
+        return {"critic": self.update_critic, "actor": self.update_actor}
+
+    def update_for(self, due: Part) -> str:
+        """Who learns from this part."""
+        return "critic" if due is Part.REPLAY else "actor"
+
+    def update_critic(self, state: State, batch: MixedBatch, noise: Noise) -> Outcome:
+        """One step towards the targets of expected Sarsa, or of Q-learning, on a minibatch from replay."""
+        config, networks = self.config, self.networks
+        target_P = state.actor_critic if state.target is None else state.target
+        _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
+        next_q_BA = symexp(next_q_BA) if config.symlog_values else next_q_BA
+        if config.bootstrap == "max":
+            next_value_B = next_q_BA.amax(-1)
+        else:
+            logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
+            next_value_B = (logits_BA.softmax(-1) * next_q_BA).sum(-1)
+        target_B = td_target(batch.reward, batch.discount, next_value_B)
+        if config.symlog_values:
+            target_B = symlog(target_B)
+
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
+            _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
+            q_B = gather_q(q_BA, batch.action)
+            penalty = config.q_regularizer * q_B.square().mean() + config.q_mean_coef * q_B.mean()
+            return (q_B - target_B).square().mean() + penalty, q_B
+
+        gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
+        norm = self._step(state, gradient_P, state.critic_optimizer, "critic")
+        if state.target is not None and config.tau is not None:
+            polyak_(state.target, state.actor_critic, config.tau)
+        loss_now = (q_B - target_B).square().mean()
+        return Outcome(
+            {
+                "critic_loss": loss_now,
+                "critic_gradient_norm": norm,
+                "q_mean": q_B.mean(),
+                "target_q_mean": target_B.mean(),
+            }
+        )
+
+    def update_actor(self, state: State, batch: MixedBatch, noise: Noise) -> Outcome:
+        """One step of the policy gradient on the current rollout."""
+        config, networks = self.config, self.networks
+        observation, weight_B = (
+            batch.rollout_observation.flatten(0, 1),
+            batch.rollout_weight.flatten(),
+        )
+
+        def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            logits_BA, q_BA = networks.actor_critic(actor_critic_P, observation)
+            q_BA = symexp(q_BA.detach()) if config.symlog_values else q_BA.detach()
+            probability_BA = logits_BA.softmax(-1)
+            advantage_BA = q_BA - (probability_BA.detach() * q_BA).sum(-1, keepdim=True)
+            if config.actor_signal == "advantage":
+                climbed_B = (probability_BA * advantage_BA).sum(-1)
+            else:
+                action_BA = batch.rollout_action.flatten(0, 1)
+                climbed_B = networks.head.log_prob(logits_BA, action_BA) * gather_q(q_BA, action_BA)
+            entropy = weighted_mean(networks.head.entropy(logits_BA, logits_BA), weight_B)
+            policy_loss = -weighted_mean(climbed_B, weight_B)
+            spread = weighted_mean(
+                (probability_BA * advantage_BA.square()).sum(-1), weight_B
+            ).sqrt()
+            aux = {"entropy": entropy, "advantage_std": spread.detach()}
+            return policy_loss - entropy_weight(config, state.progress) * entropy, aux
+
+        gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
+        norm = self._step(state, gradient_P, state.actor_optimizer, "actor")
+        return Outcome({**metrics, "actor_gradient_norm": norm})
+
+    def _step(
+        self, state: State, gradient_P: Tensor, memory: Memory, loss: Literal["critic", "actor"]
+    ) -> Tensor:
+        """One step for this loss, which leaves the other's own layers alone."""
+        return self.config.make_optimizer().step(
+            state.actor_critic, gradient_P, memory,
+            step_sizes(self.config, self.networks.actor_critic), state.progress,
+            self.networks.trains[loss],
+        )  # fmt: skip
 
 
 @computes
@@ -192,103 +330,7 @@ def _values(networks: Networks, parameters_P: Tensor, observation: Array) -> Ten
         return networks.actor_critic(parameters_P, seen)[1].cpu()
 
 
-def assess(config: Config, networks: Networks, state: State, observation: Tensor) -> Assessment:
-    """V(s) = sum_a pi(a|s) Q(s, a), and the policy's probabilities."""
-    logits_EA, q_EA = networks.actor_critic(state.actor_critic, observation)
-    assessment = networks.head.assess(logits_EA)
-    q_EA = symexp(q_EA) if config.symlog_values else q_EA
-    return assessment._replace(value=(assessment.probabilities * q_EA).sum(-1))
-
-
-def noise_shape(config: Config, networks: Networks, batch: MixedBatch) -> tuple[int, ...]:
-    """An update takes no random numbers."""
-    return (0,)
-
-
-def variants(config: Config, networks: Networks) -> tuple[str, ...]:
-    """The forms that an update can take."""
-    return ("critic", "actor")
-
-
-def variant(config: Config, index: int) -> str:
-    """Whose turn it is."""
-    return ("critic", "actor")[index]
-
-
-def update(
-    config: Config, networks: Networks, state: State, batch: MixedBatch, noise: Tensor, whose: str
-) -> dict[str, Tensor]:
-    """One gradient step of critic or actor. Changes `state` in place and nothing else."""
-    return (update_critic if whose == "critic" else update_actor)(config, networks, state, batch)
-
-
-def update_critic(
-    config: Config, networks: Networks, state: State, batch: MixedBatch
-) -> dict[str, Tensor]:
-    """One step towards the targets of expected Sarsa, or of Q-learning, on a minibatch from replay."""
-    target_P = state.actor_critic if state.target is None else state.target
-    _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
-    next_q_BA = symexp(next_q_BA) if config.symlog_values else next_q_BA
-    if config.bootstrap == "max":
-        next_value_B = next_q_BA.amax(-1)
-    else:
-        logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
-        next_value_B = (logits_BA.softmax(-1) * next_q_BA).sum(-1)
-    target_B = td_target(batch.reward, batch.discount, next_value_B)
-    if config.symlog_values:
-        target_B = symlog(target_B)
-
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
-        _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
-        q_B = taken(q_BA, batch.action)
-        penalty = config.q_regularizer * q_B.square().mean() + config.q_mean_coef * q_B.mean()
-        return (q_B - target_B).square().mean() + penalty, q_B
-
-    gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.critic_optimizer, state.progress
-    )
-    if state.target is not None and config.tau is not None:
-        polyak_(state.target, state.actor_critic, config.tau)
-    loss_now = (q_B - target_B).square().mean()
-    return {
-        "critic_loss": loss_now,
-        "critic_gradient_norm": norm,
-        "q_mean": q_B.mean(),
-        "target_q_mean": target_B.mean(),
-    }
-
-
-def update_actor(
-    config: Config, networks: Networks, state: State, batch: MixedBatch
-) -> dict[str, Tensor]:
-    """One step of the policy gradient on the current rollout."""
-    observation, weight_B = batch.rollout_observation.flatten(0, 1), batch.rollout_weight.flatten()
-
-    def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        logits_BA, q_BA = networks.actor_critic(actor_critic_P, observation)
-        q_BA = symexp(q_BA.detach()) if config.symlog_values else q_BA.detach()
-        probability_BA = logits_BA.softmax(-1)
-        advantage_BA = q_BA - (probability_BA.detach() * q_BA).sum(-1, keepdim=True)
-        if config.actor_signal == "advantage":
-            climbed_B = (probability_BA * advantage_BA).sum(-1)
-        else:
-            action_BA = batch.rollout_action.flatten(0, 1)
-            climbed_B = networks.head.log_prob(logits_BA, action_BA) * taken(q_BA, action_BA)
-        entropy = weighted_mean(networks.head.entropy(logits_BA, logits_BA), weight_B)
-        policy_loss = -weighted_mean(climbed_B, weight_B)
-        spread = weighted_mean((probability_BA * advantage_BA.square()).sum(-1), weight_B).sqrt()
-        aux = {"entropy": entropy, "advantage_std": spread.detach()}
-        return policy_loss - entropy_weight(config, state.progress) * entropy, aux
-
-    gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-    norm = descend(
-        config, networks, state.actor_critic, gradient_P, state.actor_optimizer, state.progress
-    )
-    return {**metrics, "actor_gradient_norm": norm}
-
-
-def taken(q_BA: Tensor, action_B1: Tensor) -> Tensor:
+def gather_q(q_BA: Tensor, action_B1: Tensor) -> Tensor:
     """Q(s, a) of the actions that were taken, [B]."""
     return torch.where(
         action_B1 == torch.arange(q_BA.shape[-1], device=q_BA.device), q_BA, 0.0

@@ -1,16 +1,27 @@
-"""Groups of hyperparameters that methods share. A method's `Config` names its groups, sets its own defaults, and adds its own."""
+"""Groups of hyperparameters that algorithms share. A `Config` names its groups, sets its own
+defaults, and adds its own."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
-from footlight.config.fields import LayerSizes, NonNegative, OptionalPositive, Positive, Range
+from footlight.config.fields import (
+    Count,
+    CountOrZero,
+    Fraction,
+    LayerSizes,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    Range,
+)
+from footlight.equations.optimizers import Kind, Optimizer, Schedule
 from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.flat import Precision
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialization import Initialization
 
-Optimizer = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
+Decay = Annotated[float, Range(0, 1, open_high=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +37,7 @@ class Normalization:
     none: off."""
     clip_reward: OptionalPositive = None
     """Clip rewards to plus and minus this; none: off."""
+    return_restarts_at_end: ClassVar[bool] = False  # no field: see `stream_ac.py`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +79,8 @@ class ContinuousActions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descent:
-    """How an on-policy method follows its gradient."""
+class OptimizerSettings:
+    """How parameters follow their gradient."""
 
     learning_rate: Positive = 3e-4
     """Learning rate of the optimizer."""
@@ -76,24 +88,88 @@ class Descent:
     """Learning rate of the actor's own layers; none: automatic, learning_rate."""
     critic_learning_rate: OptionalPositive = None
     """Learning rate of the critic's own layers; none: automatic, learning_rate."""
-    learning_rate_schedule: Literal["constant", "linear"] = "constant"
-    """constant, or linear: decays to 0 over the run."""
-    optimizer: Optimizer = "adam"
-    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
-    form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
-    descent, no momentum)."""
+    learning_rate_schedule: Schedule = "constant"
+    """constant, linear (decays to 0 over the run) or cosine (the same along half a cosine)."""
+    optimizer: Kind = "adam"
+    """adam, adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf
+    (TensorFlow's form, which published values for Atari are for: epsilon under the root, and a
+    memory that begins at 1), or sgd (plain gradient descent, no momentum)."""
+    adam_beta1: Decay = 0.9
+    """Decay rate of the first moment of adam and adamw."""
+    adam_beta2: Decay = 0.999
+    """Decay rate of the second moment of adam and adamw."""
     optimizer_epsilon: Positive = 1e-5
     """Added to the root of the second moment; sgd has none."""
     weight_decay: NonNegative = 0.0
-    """Shrinks the parameters: weight_decay times each is added to its clipped gradient (an L2 penalty, as torch.optim.Adam has
-    it), or, with adamw, learning_rate times weight_decay of each is subtracted beside the step."""
+    """Shrinks the parameters: weight_decay times each is added to its clipped gradient (an L2
+    penalty, as torch.optim.Adam has it), or, with adamw, learning_rate times weight_decay of each
+    is subtracted beside the step."""
     max_grad_norm: OptionalPositive = 0.5
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
+
+    def make_optimizer(self) -> Optimizer:
+        """The optimizer that these settings describe."""
+        return Optimizer(
+            kind=self.optimizer, betas=(self.adam_beta1, self.adam_beta2),
+            epsilon=self.optimizer_epsilon, weight_decay=self.weight_decay,
+            max_grad_norm=self.max_grad_norm, schedule=self.learning_rate_schedule,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyOptimizer(OptimizerSettings):
+    """The optimizers of an off-policy algorithm: one for the actor, one for the critics."""
+
+    learning_rate: Positive = 3e-4
+    """Learning rate of actor and critics, and of whatever else is learned."""
+    actor_learning_rate: OptionalPositive = None
+    """Learning rate of the actor; none: automatic, learning_rate."""
+    critic_learning_rate: OptionalPositive = None
+    """Learning rate of the critics; none: automatic, learning_rate."""
+    optimizer_epsilon: Positive = 1e-8
+    """Added to the root of the second moment; sgd has none."""
+    max_grad_norm: OptionalPositive = None
+    """Maximum norm of a gradient; a larger one is scaled down to it. none: off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyReplay:
+    """Replay of an off-policy algorithm, and how much is learned from it."""
+
+    n_steps: Count = 1
+    """Steps of n-step returns: rewards summed before bootstrapping."""
+    batch_size: Count = 256
+    """Transitions per minibatch."""
+    buffer_size: Count = 1_000_000
+    """Capacity of the replay buffer in transitions; for images, in frames over all environments."""
+    sample_with_replacement: bool = True
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample
+    draws them."""
+    learning_starts: CountOrZero = 1_000
+    """Environment steps before the first update."""
+    updates_per_step: NonNegative = 1.0
+    """Gradient updates per environment step, counting the steps of all environments."""
+    tau: Fraction = 0.005
+    """Fraction of the online network moved into the target network at each update."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyNetworks:
+    """The actor and the critics of an off-policy algorithm."""
+
+    hidden_sizes: LayerSizes = (256, 256)
+    """Widths of the hidden layers of actor and critics; none: no hidden layers."""
+    activation: Activation = "relu"
+    """Activation after each hidden layer."""
+    layer_norm: bool = False
+    """Layer normalization before each activation."""
+    initialization: Initialization = "pytorch"
+    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entropy:
-    """What a policy is paid for staying undecided."""
+    """Entropy bonus."""
 
     entropy_coef: NonNegative = 0.0
     """Weight of the entropy bonus in the loss."""

@@ -10,8 +10,11 @@ variances are divided by n, and that of the discounted return is taken around it
 Shape letters: A action dimensions or choices, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -20,10 +23,10 @@ from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
-    assess,
     build_networks,
-    explore,
+    entropy_draws,
 )
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import Normalization
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import (
@@ -34,6 +37,7 @@ from footlight.config.fields import (
     Positive,
     check,
 )
+from footlight.equations.draws import Draw
 from footlight.equations.optimizers import bounded_step_size
 from footlight.equations.returns import td_target
 from footlight.errors import UserError
@@ -41,16 +45,7 @@ from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialization import Initialization
-from footlight.types import Array, RolloutBatch, Spaces
-
-__all__ = ["act", "assess", "explore"]  # shared with the other on-policy methods
-
-ACTIONS = ("box", "discrete")
-POLICY = "actor_critic"
-METRICS = ("td_error", "value_mean", "entropy", "actor_step", "critic_step")
-"""td_error: its absolute value, in units of scaled reward; value_mean: V(s) in these units; entropy: nats per action; actor_step,
-critic_step: the step sizes that the bound left, at most actor_step_size and critic_step_size."""
-
+from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
 
 LOG_SOFTPLUS_0 = -0.3665  # log(softplus(0)) = log(log 2): a standard deviation of 0.693
 
@@ -101,7 +96,7 @@ class Config(Normalization):
     deviation of softplus(0), which the paper's network begins with."""
     shared_torso = layer_norm_affine = False
     precision = "fp32"
-    return_restarts_at_end = True
+    return_restarts_at_end: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check(self)
@@ -115,98 +110,131 @@ class State:
     trace: Tensor  # [P], of both
 
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Policy and values: the default network or the user's. Raises `UserError` if the user's share a parameter."""
-    networks = build_networks(config, spaces, network)
-    if not networks.separate:
-        raise UserError(
-            "stream-ac updates actor and critic separately - in this network they share parameters, or their names do not tell "
-            "them apart - give it parts called `actor` and `critic` with no layer in common"
+@final
+@dataclass(frozen=True)
+class StreamAC:
+    """The algorithm, bound to its config and networks."""
+
+    config: Config
+    networks: Networks
+    spaces: Spaces
+
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "td_error", "value_mean", "entropy", "actor_step", "critic_step",
+    )  # fmt: skip
+    """td_error: its absolute value, in units of scaled reward; value_mean: V(s) in these units;
+    entropy: nats per action; actor_step, critic_step: the step sizes that the bound left, at
+    most actor_step_size and critic_step_size."""
+
+    @classmethod
+    def create(
+        cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
+    ) -> "StreamAC":
+        """Policy and values: the default network or the user's. Raises `UserError` if the user's share a parameter."""
+        networks = build_networks(config, spaces, network)
+        if not networks.separate:
+            raise UserError(
+                "stream-ac updates actor and critic separately - in this network they share "
+                "parameters, or their names do not tell them apart - give it parts called `actor` "
+                "and `critic` with no layer in common"
+            )
+        return cls(config, networks, spaces)
+
+    def init(self, num_envs: int) -> State:
+        """The state before the first step. Raises `UserError` for several environments: a stream is one."""
+        if num_envs != 1:
+            raise UserError(
+                f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c"
+            )
+        parameters_P = self.networks.actor_critic.initial.clone()
+        return State(parameters_P, torch.zeros_like(parameters_P))
+
+    def buffer(self, num_envs: int) -> Rollout:
+        """The last transition."""
+        return Rollout(self.spaces, num_envs, self.config.gamma, n_steps=1)
+
+    def policy(self, state: State) -> PolicyState:
+        """The network that policy and values are in."""
+        return PolicyState(state.actor_critic)
+
+    def act(
+        self,
+        policy: PolicyState,
+        memory: None,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, None]:
+        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        return act(self.networks, policy, observation, stream)
+
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """V(s), and the policy's distribution."""
+        output_EH, value_E = self.networks.actor_critic(state.actor_critic, observation)
+        return self.networks.head.diagnose(output_EH)._replace(value=value_E)
+
+    def episode_ended(self, state: State, ended_E: Array) -> None:
+        """Reset the trace: what follows does not depend on earlier steps."""
+        if ended_E.any():
+            state.trace.zero_()
+
+    def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
+        """For entropies without a closed form."""
+        return entropy_draws(self.networks, 1)
+
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
+        """All updates are alike."""
+        return {"step": self.update}
+
+    def update(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
+        """One step of actor and critic."""
+        config, networks = self.config, self.networks
+        observation, action_1A, reward, next_observation, discount = (
+            array[0] for array in batch[:5]
         )
-    return networks
+        _, next_value = networks.actor_critic(state.actor_critic, next_observation)
+        _, value = networks.actor_critic(state.actor_critic, observation)
+        td_error = (td_target(reward, discount, next_value) - value).squeeze()
 
+        # The two gradients of algorithm 2 in one: actor and critic share no parameter, so a sum
+        # mixes nothing. The entropy's part has the sign of the error, with which the trace is
+        # multiplied, so that entropy is always climbed.
+        def climbed(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
+            output_1H, value_1 = networks.actor_critic(actor_critic_P, observation)
+            log_prob, entropy = (
+                networks.head.log_prob(output_1H, action_1A),
+                networks.head.entropy(output_1H, noise["entropy"]),
+            )
+            return (
+                value_1 + log_prob + config.entropy_coef * td_error.sign() * entropy
+            ).squeeze(), entropy.squeeze()
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step. Raises `UserError` for several environments: a stream is one."""
-    if num_envs != 1:
-        raise UserError(
-            f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c"
+        gradient_P, entropy = grad(climbed, has_aux=True)(state.actor_critic)
+        trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
+
+        # ObGD, algorithm 3, for each of the two on its own
+        critic_P = networks.actor_critic.marked("critic").to(trace_P.device)
+        actor_norm, critic_norm = (
+            (trace_P * (1 - critic_P)).abs().sum(),
+            (trace_P * critic_P).abs().sum(),
         )
-    parameters_P = networks.actor_critic.initial.clone()
-    return State(parameters_P, torch.zeros_like(parameters_P))
-
-
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Rollout:
-    """The last transition."""
-    return Rollout(spaces, num_envs, config.gamma, n_steps=1)
-
-
-def episode_ended(state: State, ended_E: Array) -> None:
-    """Reset the trace: what follows does not depend on earlier steps."""
-    if ended_E.any():
-        state.trace.zero_()
-
-
-def noise_shape(config: Config, networks: Networks, batch: RolloutBatch) -> tuple[int, ...]:
-    """Standard normal numbers that one update takes: for entropies without a closed form."""
-    return (1, networks.head.noise_size)
-
-
-def variants(config: Config, networks: Networks) -> tuple[None]:
-    """All updates have the same form."""
-    return (None,)
-
-
-def variant(config: Config, index: int) -> None:
-    """All updates have the same form."""
-
-
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: RolloutBatch,
-    noise_1A: Tensor,
-    form: None,
-) -> dict[str, Tensor]:
-    """One step of both. Changes `state` in place and nothing else."""
-    observation, action_1A, reward, next_observation, discount = (array[0] for array in batch[:5])
-    _, next_value = networks.actor_critic(state.actor_critic, next_observation)
-    _, value = networks.actor_critic(state.actor_critic, observation)
-    td_error = (td_target(reward, discount, next_value) - value).squeeze()
-
-    # The two gradients of algorithm 2 in one: the parameters of actor and critic are apart, so a sum mixes nothing. The entropy's
-    # part has the sign of the error, with which the trace is multiplied, so that entropy is always climbed.
-    def climbed(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
-        output_1H, value_1 = networks.actor_critic(actor_critic_P, observation)
-        log_prob, entropy = (
-            networks.head.log_prob(output_1H, action_1A),
-            networks.head.entropy(output_1H, noise_1A),
+        actor_step = bounded_step_size(
+            config.actor_step_size, config.actor_kappa, td_error, actor_norm
         )
-        return (
-            value_1 + log_prob + config.entropy_coef * td_error.sign() * entropy
-        ).squeeze(), entropy.squeeze()
-
-    gradient_P, entropy = grad(climbed, has_aux=True)(state.actor_critic)
-    trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
-
-    # ObGD, algorithm 3, for each of the two on its own
-    critic_P = networks.actor_critic.marked("critic").to(trace_P.device)
-    actor_norm, critic_norm = (
-        (trace_P * (1 - critic_P)).abs().sum(),
-        (trace_P * critic_P).abs().sum(),
-    )
-    actor_step = bounded_step_size(config.actor_step_size, config.actor_kappa, td_error, actor_norm)
-    critic_step = bounded_step_size(
-        config.critic_step_size, config.critic_kappa, td_error, critic_norm
-    )
-    step_P = td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P
-    is_finite = (td_error + actor_norm + critic_norm).isfinite()  # otherwise the step is not taken
-    state.actor_critic.copy_(
-        torch.where(is_finite, state.actor_critic + step_P, state.actor_critic)
-    )
-    state.trace.copy_(torch.where(is_finite, trace_P, state.trace))
-    return {
-        "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,
-        "actor_step": actor_step, "critic_step": critic_step,
-    }  # fmt: skip
+        critic_step = bounded_step_size(
+            config.critic_step_size, config.critic_kappa, td_error, critic_norm
+        )
+        step_P = td_error * (actor_step * (1 - critic_P) + critic_step * critic_P) * trace_P
+        is_finite = (
+            td_error + actor_norm + critic_norm
+        ).isfinite()  # otherwise the step is not taken
+        state.actor_critic.copy_(
+            torch.where(is_finite, state.actor_critic + step_P, state.actor_critic)
+        )
+        state.trace.copy_(torch.where(is_finite, trace_P, state.trace))
+        metrics = {
+            "td_error": td_error.abs(), "value_mean": value.squeeze(), "entropy": entropy,
+            "actor_step": actor_step, "critic_step": critic_step,
+        }  # fmt: skip
+        return Outcome(metrics)

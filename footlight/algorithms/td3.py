@@ -6,71 +6,43 @@ Departures from the paper: none in the equations. Noise is measured in units of 
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, final
 
 import numpy as np
 from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.off_policy import (
+    DeterministicConfig,
+    Memory,
     Networks,
     NetworkSource,
-    assess,
+    act_deterministically,
     build_networks,
-    uniform_warmup,
+    diagnose_deterministic,
+    explore_with_noise,
+    new_deterministic_state,
+    new_memory,
 )
-from footlight.algorithms.settings import Normalization
+from footlight.algorithms.off_policy import DeterministicState as State
+from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay
-from footlight.config.fields import (
-    Count,
-    CountOrZero,
-    Fraction,
-    LayerSizes,
-    NonNegative,
-    OptionalPositive,
-    Positive,
-    check,
-)
-from footlight.equations.exploration import ornstein_uhlenbeck
-from footlight.equations.optimizers import Adam, adam_step, polyak_
+from footlight.config.fields import Count, NonNegative, check
+from footlight.equations.draws import Draw, Normal
+from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target
-from footlight.networks.bodies import Activation, Architecture, DeterministicActor
-from footlight.networks.initialization import Initialization
-from footlight.types import Array, Batch, Spaces
-
-__all__ = ["assess"]  # shared with the other deterministic method
-
-ACTIONS = ("box",)
-POLICY = "actor"
-METRICS = (
-    "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss", "actor_gradient_norm",
-)  # fmt: skip
-"""critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean, target_q_mean: Q(s, a) and its
-target, both in units of discounted return; actor_loss: minus the first critic's value of the actor's actions."""
+from footlight.networks.bodies import DeterministicActor
+from footlight.networks.heads import Bounded
+from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization):
+class Config(DeterministicConfig):
     """Hyperparameters of TD3."""
 
-    gamma: Fraction = 0.99
-    """Discount per environment step."""
-    tau: Fraction = 0.005
-    """Fraction of the online network moved into the target at each update."""
-    learning_rate: Positive = 3e-4
-    """Learning rate of actor and critics."""
-    actor_learning_rate: OptionalPositive = None
-    """Adam's step size for the actor; none: automatic, learning_rate."""
-    critic_learning_rate: OptionalPositive = None
-    """Adam's step size for the critics; none: automatic, learning_rate."""
-    exploration: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
-    """Noise added to the actor's actions in training: independent at each step, or a mean-reverting walk."""
-    exploration_noise: NonNegative = 0.1
-    """Standard deviation of what is added to that noise per step (Gaussian: of the noise), in units of half an action range."""
-    ou_theta: Fraction = 0.15
-    """Pull of the Ornstein-Uhlenbeck walk towards 0, per environment step."""
     target_policy_noise: NonNegative = 0.2
     """Standard deviation of the noise on target actions (target policy smoothing), in units of
     half the action range."""
@@ -80,183 +52,142 @@ class Config(Normalization):
     """Critic updates per update of the actor and the target networks."""
     num_critics: Count = 2
     """Number of critics, whose minimum is the target; the actor follows the first one."""
-    n_steps: Count = 1
-    """Rewards summed before bootstrapping, in environment steps."""
-    batch_size: Count = 256
-    """Transitions per update."""
-    buffer_size: Count = 1_000_000
-    """Transitions kept for replay; of images, frames over all environments."""
-    sample_with_replacement: bool = True
-    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
-    learning_starts: CountOrZero = 1_000
-    """Environment steps before the first update."""
-    warmup: Literal["uniform", "policy"] = "uniform"
-    """Who acts before learning_starts: uniformly random actions, or the untrained policy."""
-    updates_per_step: NonNegative = 1.0
-    """Updates per environment step, whatever num_envs is."""
-    hidden_sizes: LayerSizes = (256, 256)
-    """Widths of the hidden layers of actor and critics."""
-    activation: Activation = "relu"
-    """Activation after each hidden layer."""
-    layer_norm: bool = False
-    """Layer normalization before each activation."""
-    initialization: Initialization = "pytorch"
-    """Initial weights: pytorch, kaiming (normal, last layer uniform in ±3e-3) or orthogonal."""
 
     def __post_init__(self) -> None:
         check(self)
 
 
-@dataclass
-class State:
-    """Everything that changes while TD3 learns."""
+@final
+@dataclass(frozen=True)
+class TD3:
+    """The algorithm, bound to its config and networks."""
 
-    actor: Tensor  # [P]
-    critic: Tensor  # [P], all N critics
-    target_actor: Tensor
-    target_critic: Tensor
-    actor_adam: Adam
-    critic_adam: Adam
-    exploration_noise: Array  # [E, A], where the walks stand
+    config: Config
+    networks: Networks
+    spaces: Spaces
 
+    ACTIONS: ClassVar[tuple[str, ...]] = ("box",)
+    METRICS: ClassVar[tuple[str, ...]] = (
+        "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss",
+        "actor_gradient_norm",
+    )  # fmt: skip
+    """critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean,
+    target_q_mean: Q(s, a) and its target, both in units of discounted return; actor_loss: minus the
+    first critic's value of the actor's actions."""
 
-def build(config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Networks:
-    """Actor and critics: ours, or the user's own."""
-    architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
-    )
-    return build_networks(spaces, DeterministicActor, config.num_critics, architecture, network)
+    @classmethod
+    def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "TD3":
+        """Actor and critics: ours, or the user's own."""
+        networks = build_networks(
+            config, spaces, DeterministicActor, Bounded(), config.num_critics, network
+        )
+        return cls(config, networks, spaces)
 
+    def init(self, num_envs: int) -> State:
+        """The state before the first step."""
+        return new_deterministic_state(self.config, self.networks)
 
-def init(config: Config, networks: Networks, spaces: Spaces, num_envs: int) -> State:
-    """The state before the first step."""
-    actor, critic = networks.actor.initial.clone(), networks.critic.initial.clone()
-    return State(
-        actor=actor,
-        critic=critic,
-        target_actor=actor.clone(),
-        target_critic=critic.clone(),
-        actor_adam=Adam.zeros_like(actor),
-        critic_adam=Adam.zeros_like(critic),
-        exploration_noise=np.zeros((num_envs, spaces.action.size), np.float32),
-    )
+    def buffer(self, num_envs: int) -> Replay | FrameReplay:
+        """Where transitions wait for their updates."""
+        return replay_for(self.spaces, num_envs, self.config)
 
+    def memory(self, num_envs: int) -> Memory:
+        """Where the exploration noise stands."""
+        return new_memory(self.networks, num_envs)
 
-def buffer(config: Config, spaces: Spaces, num_envs: int) -> Replay | FrameReplay:
-    """Where transitions wait for their updates."""
-    return replay_for(spaces, num_envs, config)
+    def policy(self, state: State) -> PolicyState:
+        """The actor."""
+        return PolicyState(state.actor)
 
+    def act(
+        self,
+        policy: PolicyState,
+        memory: Memory,
+        observation: Array,
+        stream: np.random.Generator | None,
+    ) -> tuple[Decision, Memory]:
+        """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
+        return act_deterministically(self.networks, policy, memory, observation)
 
-def act(
-    config: Config,
-    networks: Networks,
-    actor_P: Tensor,
-    observation: Array,
-    stream: np.random.Generator | None,
-) -> Array:
-    """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
-    action_EA: Array = networks.actor.infer(actor_P, observation)
-    return action_EA
+    def explore(
+        self,
+        policy: PolicyState,
+        memory: Memory,
+        observation: Array,
+        stream: np.random.Generator,
+        num_steps: int,
+    ) -> tuple[Decision, Memory]:
+        """The policy's actions plus noise; before `learning_starts`, what `warmup` says."""
+        return explore_with_noise(
+            self.config, self.networks, policy, memory, observation, stream, num_steps
+        )
 
+    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
+        """The critics' value of the policy's action, and the action."""
+        return diagnose_deterministic(self.networks, state, observation)
 
-def explore(
-    config: Config,
-    networks: Networks,
-    state: State,
-    observation: Array,
-    stream: np.random.Generator,
-    num_steps: int,
-) -> Array:
-    """Actions for collecting experience: the policy's, plus noise, within the bounds."""
-    random_EA = uniform_warmup(config, networks, len(observation), stream, num_steps)
-    if random_EA is not None:
-        return random_EA
-    theta = (
-        config.ou_theta if config.exploration == "ornstein-uhlenbeck" else 1.0
-    )  # 1: a walk without memory is Gaussian noise
-    normal_EA = stream.standard_normal(state.exploration_noise.shape, dtype=np.float32)
-    state.exploration_noise[:] = ornstein_uhlenbeck(
-        state.exploration_noise, normal_EA, theta, config.exploration_noise
-    )
-    action_EA = act(config, networks, state.actor, observation, None)
-    return np.minimum(np.maximum(action_EA + state.exploration_noise, -1), 1)
+    def draws(self, batch: Batch) -> Mapping[str, Draw]:
+        """For target policy smoothing."""
+        return {"next_action": Normal(batch.action.shape)}
 
+    @property
+    def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
+        """With or without the actor and the target networks."""
+        both: Mapping[str, Callable[[State, Batch, Noise], Outcome]]
+        both = {"critic_and_actor": self.update_critic_and_actor, "critic": self.update_critic}
+        return (
+            both if self.config.policy_delay > 1 else {"critic_and_actor": both["critic_and_actor"]}
+        )
 
-def episode_ended(state: State, ended_E: Array) -> None:
-    """A new episode's exploration noise starts at 0."""
-    state.exploration_noise[ended_E] = 0
+    def update_for(self, due: Minibatch) -> str:
+        """Actor and targets move in every `policy_delay`th update."""
+        moves = due.number % self.config.policy_delay == 0
+        return "critic_and_actor" if moves else "critic"
 
+    def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
+        """Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')."""
+        config, critic = self.config, self.networks.critic
+        # Target policy smoothing, eq. 14
+        smoothing_BA = (config.target_policy_noise * noise["next_action"]).clamp(
+            -config.target_noise_clip, config.target_noise_clip
+        )
+        next_action_BA = self.networks.actor(state.target_actor, batch.next_observation)
+        next_action_BA = (next_action_BA + smoothing_BA).clamp(-1, 1)
+        next_q_NB = critic(state.target_critic, batch.next_observation, next_action_BA)
+        target_q_B = td_target(batch.reward, batch.discount, next_q_NB.amin(0))
 
-def noise_shape(config: Config, networks: Networks, batch: Batch) -> tuple[int, ...]:
-    """Standard normal numbers that one update takes: for target policy smoothing."""
-    shape: tuple[int, ...] = batch.action.shape
-    return shape
+        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
+            q_NB = critic(critic_P, batch.observation, batch.action)
+            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
 
+        gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
+        norm = config.make_optimizer().step(
+            state.critic, gradient_P, state.critic_optimizer,
+            config.critic_learning_rate or config.learning_rate, state.progress,
+        )  # fmt: skip
+        metrics = {
+            "critic_loss": loss,
+            "critic_gradient_norm": norm,
+            "q_mean": q_NB.mean(),
+            "target_q_mean": target_q_B.mean(),
+        }
+        return Outcome(metrics)
 
-def variants(config: Config, networks: Networks) -> tuple[bool, ...]:
-    """The forms that an update can take."""
-    return (True, False) if config.policy_delay > 1 else (True,)
+    def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
+        """One step of everything (algorithm 1)."""
+        config, networks = self.config, self.networks
+        critic_metrics = self.update_critic(state, batch, noise).metrics
 
+        # Deterministic policy gradient, eq. 1, through the first critic
+        def actor_loss(actor_P: Tensor) -> Tensor:
+            action_BA = networks.actor(actor_P, batch.observation)
+            return -networks.critic.first(state.critic, batch.observation, action_BA).mean()
 
-def variant(config: Config, update_index: int) -> bool:
-    """Whether actor and targets move in this update."""
-    return update_index % config.policy_delay == 0
-
-
-def update(
-    config: Config,
-    networks: Networks,
-    state: State,
-    batch: Batch,
-    noise_BA: Tensor,
-    policy_too: bool,
-) -> dict[str, Tensor]:
-    """One gradient step (algorithm 1). Changes `state` in place and nothing else."""
-    # Target policy smoothing, eq. 14
-    smoothing_BA = (config.target_policy_noise * noise_BA).clamp(
-        -config.target_noise_clip, config.target_noise_clip
-    )
-    next_action_BA = (
-        networks.actor(state.target_actor, batch.next_observation) + smoothing_BA
-    ).clamp(-1, 1)
-
-    # Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')
-    next_q_NB = networks.critic(state.target_critic, batch.next_observation, next_action_BA)
-    target_q_B = td_target(batch.reward, batch.discount, next_q_NB.amin(0))
-
-    def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
-        q_NB = networks.critic(critic_P, batch.observation, batch.action)
-        return (q_NB - target_q_B).square().mean(1).sum(), q_NB
-
-    gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
-    norm = adam_step(
-        state.critic,
-        gradient_P,
-        state.critic_adam,
-        config.critic_learning_rate or config.learning_rate,
-    )
-    metrics = {
-        "critic_loss": loss,
-        "critic_gradient_norm": norm,
-        "q_mean": q_NB.mean(),
-        "target_q_mean": target_q_B.mean(),
-    }
-    if not policy_too:
-        return metrics
-
-    # Deterministic policy gradient, eq. 1, through the first critic
-    def actor_loss(actor_P: Tensor) -> Tensor:
-        action_BA = networks.actor(actor_P, batch.observation)
-        return -networks.critic.first(state.critic, batch.observation, action_BA).mean()
-
-    gradient_P, loss = grad_and_value(actor_loss)(state.actor)
-    norm = adam_step(
-        state.actor,
-        gradient_P,
-        state.actor_adam,
-        config.actor_learning_rate or config.learning_rate,
-    )
-
-    polyak_(state.target_critic, state.critic, config.tau)
-    polyak_(state.target_actor, state.actor, config.tau)
-    return {**metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        gradient_P, loss = grad_and_value(actor_loss)(state.actor)
+        norm = config.make_optimizer().step(
+            state.actor, gradient_P, state.actor_optimizer,
+            config.actor_learning_rate or config.learning_rate, state.progress,
+        )  # fmt: skip
+        polyak_(state.target_critic, state.critic, config.tau)
+        polyak_(state.target_actor, state.actor, config.tau)
+        return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})

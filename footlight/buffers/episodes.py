@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from footlight.buffers.memory import fill
-from footlight.types import Array, EpisodeBatch, Spaces, Transition
+from footlight.types import Array, Chunk, Decision, EpisodeBatch, Spaces, Transition
 
 
 class Episodes:
     """Finished episodes, due once there are `episodes_per_update` of them, in chunks of `chunk_size` steps.
 
-    Episodes differ in length and a compiled update does not, so an update's gradient is gathered chunk by chunk: `due` yields 1
-    for the last chunk of an update, and 0 for those before. What is kept grows with the longest episode.
+    Episodes differ in length and a compiled update does not, so an update's gradient is gathered chunk by chunk: `due` says
+    of each chunk whether it is the last one of its update. What is kept grows with the longest episode.
 
     An update learns only from episodes that began after the one before, so that each was played by one policy. It uses the
     first `share` of them from each environment, with `share` * E >= `episodes_per_update`: using whichever end first would
@@ -55,8 +55,9 @@ class Episodes:
         """Updates that this many environment steps will bring, if episodes are short; how long they are is not known."""
         return steps // 50
 
-    def add(self, transition: Transition, action_EA: Array) -> None:
-        """Keep one step of each environment. `action_EA` are its actions as drawn."""
+    def add(self, transition: Transition, decision: Decision) -> None:
+        """Keep one step of each environment."""
+        action_EA = decision.action
         for env, steps in enumerate(self._running):
             if transition.valid is not None and not transition.valid[env]:
                 continue
@@ -111,7 +112,7 @@ class Episodes:
             )
         )
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Chunk]:
         """Chunks of the finished episodes, as `batch` in reused memory, once there are enough; `final` asks for fewer, too."""
         group = [episode for finished in self._finished for episode in finished]
         if not group or not (final or len(group) == self.share * len(self._finished)):
@@ -130,7 +131,7 @@ class Episodes:
                     out[filled : filled + count] = array[at : at + count]
                 at, filled, left = at + count, filled + count, left - count
                 if filled == self.capacity or left == 0:
-                    yield int(left == 0)
+                    yield Chunk(is_last=left == 0)
                     filled = 0
                     self.batch.weight[:] = 0
 

@@ -27,7 +27,7 @@ from footlight.buffers.replay import (
     zero_rows,
 )
 from footlight.errors import UserError
-from footlight.types import Array, Spaces, Transition
+from footlight.types import Array, Decision, Minibatch, Spaces, Transition
 
 
 class Rows(NamedTuple):
@@ -55,6 +55,7 @@ class FrameReplay:
     ) -> None:
         require_batch(settings)
         self.settings, self.num_envs = settings, num_envs
+        self.sums_rewards = settings.n_steps > 1
         self.stack = frames_per_observation(spaces)
         self.slots = settings.buffer_size // num_envs
         shortest = (
@@ -100,8 +101,9 @@ class FrameReplay:
         """Rows ever completed."""
         return int(self._complete.sum())
 
-    def add(self, transition: Transition, action_EA: Array) -> None:
-        """Keep one step of each environment. `action_EA` are its actions in [-1, 1], or choices."""
+    def add(self, transition: Transition, decision: Decision) -> None:
+        """Keep one step of each environment."""
+        action_EA = decision.action
         envs = (
             np.arange(self.num_envs)
             if transition.valid is None
@@ -174,7 +176,7 @@ class FrameReplay:
         """Updates that this many environment steps will bring."""
         return expected_draws(self.settings, steps)
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Minibatch]:
         """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`, as of `Replay`."""
         return due_draws(self, stream)
 

@@ -8,13 +8,13 @@ import numpy as np
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplayPlan, fewest_rows
 from footlight.buffers.rollout import Rollout
-from footlight.types import Array, MixedBatch, Spaces, Transition
+from footlight.types import Array, Decision, MixedBatch, Part, Spaces, Transition
 
 
 class ReplayAndRollout:
     """When a rollout of `n_steps` is full, `draws` minibatches from replay are due, and then the rollout.
 
-    `due` yields 0 for a minibatch and 1 for the rollout. Before `learning_starts` steps rollouts are thrown away unused.
+    Before `learning_starts` steps rollouts are thrown away unused.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class ReplayAndRollout:
         learning = max(0, steps - self.replay.settings.learning_starts)
         return self.rollout.expected_updates(learning) * (self.draws + 1)
 
-    def add(self, transition: Transition, action_EA: Array) -> None:
+    def add(self, transition: Transition, decision: Decision) -> None:
         """Keep one step of each environment in both."""
-        self.replay.add(transition, action_EA)
-        self.rollout.add(transition, action_EA)
+        self.replay.add(transition, decision)
+        self.rollout.add(transition, decision)
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Part]:
         """What there is to learn from, in `batch`."""
         for _ in self.rollout.due(stream, final):
             if (
@@ -54,8 +54,8 @@ class ReplayAndRollout:
                 continue
             for _ in range(self.draws):
                 self.replay.draw(stream)
-                yield 0
-            yield 1
+                yield Part.REPLAY
+            yield Part.ROLLOUT
 
     def forget_pending(self, envs_E: Array) -> None:
         """A new episode begins in the environments of this mask, without an end of the old one."""

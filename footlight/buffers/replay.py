@@ -12,7 +12,7 @@ import numpy as np
 
 from footlight.buffers.memory import fill, require_bytes
 from footlight.errors import UserError
-from footlight.types import Array, Batch, Spaces, Transition
+from footlight.types import Array, Batch, Decision, Minibatch, Spaces, Transition
 
 
 class ReplaySettings(Protocol):
@@ -65,6 +65,7 @@ class Replay:
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
         require_batch(settings)
         self.settings = settings
+        self.sums_rewards = settings.n_steps > 1
         self.capacity = settings.buffer_size
         self.row_bytes = row_bytes(spaces)
         waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0
@@ -88,8 +89,9 @@ class Replay:
     def __len__(self) -> int:
         return min(self.num_rows, self.capacity)
 
-    def add(self, transition: Transition, action_EA: Array) -> None:
-        """Keep one step of each environment. `action_EA` are its actions in [-1, 1]."""
+    def add(self, transition: Transition, decision: Decision) -> None:
+        """Keep one step of each environment."""
+        action_EA = decision.action
         valid = transition.valid
         self.num_steps += len(action_EA) if valid is None else int(valid.sum())
         if self.settings.n_steps == 1 and valid is None:
@@ -111,7 +113,7 @@ class Replay:
         """Updates that this many environment steps will bring."""
         return expected_draws(self.settings, steps)
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Minibatch]:
         """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`.
 
         Each is in `batch` when its number is yielded, in reused memory: it is gone when the next one is asked for. `final`,
@@ -221,14 +223,14 @@ def expected_draws(settings: ReplaySettings, steps: int) -> int:
     return int(settings.updates_per_step * max(0, steps - settings.learning_starts) + 1e-6)
 
 
-def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[int]:
+def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[Minibatch]:
     """Draw until there are `updates_per_step` minibatches for each step since `learning_starts`, and yield the number of each."""
     earned = replay.settings.updates_per_step * (replay.num_steps - replay.settings.learning_starts)
     while replay.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
         if len(replay) < fewest_rows(replay.settings):
             return
         replay.draw(stream)
-        yield replay.num_drawn - 1
+        yield Minibatch(replay.num_drawn - 1)
 
 
 def fewest_rows(settings: ReplaySettings) -> int:

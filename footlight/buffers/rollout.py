@@ -8,15 +8,22 @@ import numpy as np
 from footlight.buffers.memory import fill, require_bytes
 from footlight.config.fields import closest_divisor
 from footlight.errors import UserError
-from footlight.types import Array, RolloutBatch, Spaces, Transition
+from footlight.types import (
+    Array,
+    Decision,
+    Minibatch,
+    RolloutBatch,
+    Spaces,
+    Transition,
+    WholeRollout,
+)
 
 
 class Rollout:
     """`n_steps` consecutive steps of each environment: due as a whole when full.
 
     With `minibatch_size` each rollout is due `num_epochs` times over, in minibatches of that many of its rows, drawn anew for
-    each epoch. `due` yields the number of the minibatch within the rollout, 0 for the first. Without, and with `tell_linked`, it
-    yields 1 for a rollout in which what follows a step is the next row's observation, wherever it counts, and 0 for others.
+    each epoch, and numbered within the rollout. Without, `tell_linked` finds out whether it is linked (see `WholeRollout`).
     """
 
     def __init__(
@@ -64,11 +71,11 @@ class Rollout:
         """Updates that this many environment steps will bring."""
         return -(-steps // self.capacity) * self.updates_per_rollout
 
-    def add(self, transition: Transition, action_EA: Array) -> None:
-        """Keep one step of each environment. `action_EA` are its actions as drawn."""
+    def add(self, transition: Transition, decision: Decision) -> None:
+        """Keep one step of each environment."""
         batch, row, valid = self.batch, self._filled, transition.valid
         batch.observation[row] = transition.observation
-        batch.action[row] = action_EA
+        batch.action[row] = decision.action
         batch.reward[row] = transition.reward
         batch.next_observation[row] = transition.next_observation
         np.multiply(self.gamma, ~transition.terminated, out=batch.discount[row])
@@ -81,7 +88,9 @@ class Rollout:
         self.num_steps += self.num_envs if valid is None else int(valid.sum())
         self._filled += 1
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[int]:
+    def due(
+        self, stream: np.random.Generator, final: bool = False
+    ) -> Iterator[Minibatch | WholeRollout]:
         """The rollout, as `batch` in reused memory, once it is full; `final` asks for what there is of it."""
         if self._filled < self.n_steps and not (final and self._filled):
             return
@@ -93,7 +102,7 @@ class Rollout:
             return
         size = len(self.batch.rows)
         if not size:
-            yield int(self._tell_linked and self._is_linked())
+            yield WholeRollout(is_linked=self._tell_linked and self._is_linked())
             return
         is_step = self.batch.weight.flatten() > 0
         count = -(-int(is_step.sum()) // size)  # minibatches that have a step in them
@@ -104,7 +113,7 @@ class Rollout:
             ]  # rows that are no transitions come last
             for index in range(count):
                 self.batch.rows[:] = order[index * size : (index + 1) * size]
-                yield epoch * count + index
+                yield Minibatch(epoch * count + index)
 
     def _is_linked(self) -> bool:
         """Whether no step but those of the last row counts a successor that is not the next row's observation."""

@@ -129,7 +129,7 @@ def _describe(algorithm: str | None, algorithms: Mapping[str, str]) -> str:
 
 def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None:
     """Add the options of a run and the fields of the algorithm's and the environment's configs."""
-    from footlight.algorithms import find
+    from footlight.algorithms import config_class as algorithm_config
     from footlight.config.fields import fields
     from footlight.config.options import Options
     from footlight.config.presets import preset
@@ -138,7 +138,7 @@ def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None
     sections: list[tuple[str, Any]] = [("run", fields(Options))]
     tuned: dict[str, Any] = {}
     if algorithm is not None:
-        sections.append((f"config of {algorithm}", fields(find(algorithm).Config)))
+        sections.append((f"config of {algorithm}", fields(algorithm_config(algorithm))))
         tuned = preset(algorithm, environment)[1]
     if (settings := config_class(environment)) is not None:
         sections.append((f"config of {environment}", fields(settings)))

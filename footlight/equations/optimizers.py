@@ -5,15 +5,85 @@ says so.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 StepSize = float | Tensor
 """One number, or a tensor that broadcasts to [P]: a schedule's value, a step size for each parameter."""
+Kind = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """How parameters follow their gradient: clipping, weight decay, step, and learning rate over
+    the run. A value: what it remembers is in a `Memory`, which is part of the learner's state."""
+
+    kind: Kind = "adam"
+    """Adam, Adam with decoupled weight decay, RMSprop, RMSprop in TensorFlow's form (epsilon under
+    the root, a memory that begins at 1), or plain gradient descent."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's two moments."""
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = None
+    schedule: Schedule = "constant"
+
+    def init(self, parameters_P: Tensor) -> "Memory":
+        """The memory before the first step."""
+        if self.kind in ("adam", "adamw"):
+            return Adam.zeros_like(parameters_P)
+        if self.kind == "sgd":
+            return SGD.zeros_like(parameters_P)
+        is_tf = self.kind == "rmsprop-tf"
+        return RMSprop.ones_like(parameters_P) if is_tf else RMSprop.zeros_like(parameters_P)
+
+    def step(
+        self, parameters_P: Tensor, gradient_P: Tensor, memory: "Memory", learning_rate: StepSize,
+        progress: Tensor, trained_P: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """One step against the gradient, in place. Return the gradient's norm, before clipping.
+
+        progress: share of the run that is over, for the schedule. trained_P: 1 for the parameters
+        that the loss depends on, 0 for others, which weight decay then leaves alone; None: all.
+        """
+        gradient_P, norm = clipped(gradient_P, self.max_grad_norm)
+        if isinstance(learning_rate, Tensor):
+            learning_rate = learning_rate.to(parameters_P.device)
+        learning_rate = scheduled(learning_rate, self.schedule, progress)
+        weight_decay: float | Tensor = self.weight_decay
+        if self.weight_decay and trained_P is not None:
+            weight_decay = self.weight_decay * trained_P.to(parameters_P)
+        if self.weight_decay and self.kind != "adamw":
+            gradient_P = gradient_P + weight_decay * parameters_P
+        if isinstance(memory, Adam):
+            decay = weight_decay if self.kind == "adamw" else 0.0
+            adam_step(
+                parameters_P, gradient_P, memory, learning_rate, self.epsilon, decay, self.betas
+            )
+        elif isinstance(memory, SGD):
+            sgd_step(parameters_P, gradient_P, memory, learning_rate)
+        else:
+            is_tf = self.kind == "rmsprop-tf"
+            rmsprop_step(
+                parameters_P, gradient_P, memory, learning_rate, self.epsilon, epsilon_inside=is_tf
+            )
+        return norm
+
+
+def scheduled(learning_rate: StepSize, schedule: Schedule, progress: Tensor) -> StepSize:
+    """The learning rate at this point of the run: constant, falling to 0 linearly, or along half a
+    cosine (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+    if schedule == "linear":
+        return learning_rate * (1 - progress)
+    if schedule == "cosine":
+        return learning_rate * (0.5 * (1 + (math.pi * progress).cos()))
+    return learning_rate
 
 
 @dataclass
@@ -22,8 +92,8 @@ class Adam:
 
     first_moment: Tensor  # [P]
     second_moment: Tensor  # [P]
-    first_bias: Tensor  # [1], 0.9 ** steps taken
-    second_bias: Tensor  # [1], 0.999 ** steps taken
+    first_bias: Tensor  # [1], beta_1 ** steps taken
+    second_bias: Tensor  # [1], beta_2 ** steps taken
     gradient: Tensor | None = None  # [P], the last one, where it is to be looked at
 
     @staticmethod
@@ -35,23 +105,24 @@ class Adam:
 
 def adam_step(
     parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8,
-    weight_decay: float = 0.0,
+    weight_decay: float | Tensor = 0.0, betas: tuple[float, float] = (0.9, 0.999),
 ) -> Tensor:  # fmt: skip
-    """One Adam step, in place (Kingma & Ba 2015, algorithm 1, with betas 0.9 and 0.999). Return the gradient's norm.
+    """One Adam step, in place (Kingma & Ba 2015, algorithm 1). Return the gradient's norm.
 
     `weight_decay` is decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2, AdamW): the parameters also shrink by
     learning_rate * weight_decay of themselves. The powers of the bias corrections are stored, not computed: a compiler would
     recompute them for every few parameters.
     """
     norm = gradient_norm(gradient_P)
-    first_bias, second_bias = memory.first_bias * 0.9, memory.second_bias * 0.999
-    first_moment = (memory.first_moment * 0.9).add(gradient_P, alpha=0.1)
-    second_moment = (memory.second_moment * 0.999).addcmul(gradient_P, gradient_P, value=0.001)
+    (beta_1, beta_2), (rest_1, rest_2) = betas, (_one_minus(beta) for beta in betas)
+    first_bias, second_bias = memory.first_bias * beta_1, memory.second_bias * beta_2
+    first_moment = (memory.first_moment * beta_1).add(gradient_P, alpha=rest_1)
+    second_moment = (memory.second_moment * beta_2).addcmul(gradient_P, gradient_P, value=rest_2)
     step_size = learning_rate / (1 - first_bias)
     root = (second_moment / (1 - second_bias)).sqrt()
-    kept_P = (
-        parameters_P - learning_rate * weight_decay * parameters_P if weight_decay else parameters_P
-    )
+    kept_P = parameters_P
+    if isinstance(weight_decay, Tensor) or weight_decay:
+        kept_P = parameters_P - learning_rate * weight_decay * parameters_P
     _take(norm, parameters_P, kept_P - first_moment * step_size / (root + epsilon))
     _take(norm, memory.first_moment, first_moment)
     _take(norm, memory.second_moment, second_moment)
@@ -60,6 +131,11 @@ def adam_step(
     if memory.gradient is not None:
         memory.gradient.copy_(gradient_P)
     return norm
+
+
+def _one_minus(beta: float) -> float:
+    """1 - beta as a person writes it: 0.1, not 0.09999999999999998."""
+    return round(1 - beta, 12)
 
 
 def gradient_norm(gradient_P: Tensor) -> Tensor:

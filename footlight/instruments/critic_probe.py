@@ -6,63 +6,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from footlight.algorithms import Algorithm
+from footlight.algorithms.protocol import AnyAlgorithm, Diagnosable, Discounting
+from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import UserError, warn
-from footlight.learning.normalization import Normalizer
-from footlight.learning.policy import as_batch, make_normalizer, rebuild
+from footlight.learning.blueprint import read_blueprint
+from footlight.learning.normalization import Normalizer, make_normalizer
+from footlight.learning.policy import as_batch
+from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
 from footlight.storage.files import MAX_BYTES
 from footlight.trees import tree_items
-from footlight.types import Array, Assessment, Spaces
+from footlight.types import Array, Diagnosis, Spaces
 
 
-class Assessor:
-    """Asks a method's `assess` about one observation at a time; `state` and `normalizer` may go on changing.
+class CriticProbe:
+    """Asks an algorithm's `diagnose` about one observation at a time; `state` and `normalizer` may
+    go on changing.
 
-    Raises `UserError` for a method that has no `assess`.
+    Raises `UserError` for an algorithm that has no `diagnose`.
     """
 
     def __init__(
-        self,
-        algorithm: Algorithm,
-        config: Any,
-        networks: Any,
-        spaces: Spaces,
-        state: Any,
-        normalizer: Normalizer | None,
+        self, algorithm: AnyAlgorithm, spaces: Spaces, state: Any, normalizer: Normalizer | None
     ) -> None:
-        if not hasattr(algorithm, "assess"):
+        if not isinstance(algorithm, Diagnosable) or not isinstance(algorithm.config, Discounting):
             raise UserError(
-                f"{algorithm!r} has no values to overlay - it lacks the function assess - see footlight.algorithms.Assessing, "
-                "or leave the overlay out"
+                f"{type(algorithm).__name__} has no values to overlay - it lacks diagnose(), or its "
+                "config a gamma - see Diagnosable in footlight/algorithms/protocol.py, or leave the "
+                "overlay out"
             )
-        self.spaces, self.gamma = spaces, float(config.gamma)
-        self._algorithm: Any = algorithm
-        self._config, self._networks, self._state, self._normalizer = (
-            config,
-            networks,
-            state,
-            normalizer,
-        )
-        self._device = getattr(state, algorithm.POLICY).device
-        self._clip = getattr(config, "clip_reward", None)
+        self.spaces, self.gamma = spaces, float(algorithm.config.gamma)
+        self._diagnose, self._state, self._normalizer = algorithm.diagnose, state, normalizer
+        self._device = algorithm.policy(state).parameters.device
+        config = algorithm.config
+        self._clip = config.clip_reward if isinstance(config, Normalization) else None
 
     @computes
-    def __call__(self, observation: Any) -> Assessment:
-        """The assessment of one observation, as arrays without the axis E."""
+    def __call__(self, observation: Any) -> Diagnosis:
+        """The diagnosis of one observation, as arrays without the axis E."""
         batch = as_batch(observation, self.spaces)
         if self._normalizer is not None:
             batch = self._normalizer.observation(batch)
         with torch.no_grad():
             tensor = torch.tensor(np.ascontiguousarray(batch), device=self._device)
-            found: Assessment = self._algorithm.assess(
-                self._config, self._networks, self._state, tensor
-            )
-        return Assessment(*(None if part is None else part[0].cpu().numpy() for part in found))
+            found = self._diagnose(self._state, tensor)
+        return Diagnosis(*(None if part is None else part[0].cpu().numpy() for part in found))
 
     @property
     def units(self) -> str:
@@ -78,7 +69,7 @@ class Assessor:
     def returns(
         self,
         rewards: Sequence[float],
-        assessments: Sequence[Assessment],
+        diagnoses: Sequence[Diagnosis],
         terminated: bool,
         life_lost: Sequence[bool] | None = None,
     ) -> list[float]:
@@ -90,51 +81,47 @@ class Assessor:
         the critic: nothing follows it.
         """
         ends = reversed(life_lost or [False] * len(rewards))
-        last = assessments[-1]
+        last = diagnoses[-1]
         following = 0.0 if terminated else _number(last.value)
         bonus = 0.0 if terminated else _number(last.bonus)
         returns = [following]
-        for reward, assessment, ended in zip(
-            reversed(rewards), reversed(assessments[:-1]), ends, strict=True
+        for reward, diagnosis, ended in zip(
+            reversed(rewards), reversed(diagnoses[:-1]), ends, strict=True
         ):
             clipped = reward if self._clip is None else min(max(reward, -self._clip), self._clip)
             returns.append(
                 clipped * self._reward_scale
                 + (0.0 if ended else self.gamma * (bonus + returns[-1]))
             )
-            bonus = _number(assessment.bonus)
+            bonus = _number(diagnosis.bonus)
         return returns[::-1]
 
 
 @computes
-def load_assessor(path: str | Path, *, algorithm: Any = None, network: Any = None) -> Assessor:
-    """The assessor of what was saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
+def load_critic_probe(
+    path: str | Path, *, algorithm: Any = None, network: Any = None
+) -> CriticProbe:
+    """The probe of what was saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
 
     Reads the state and the running statistics, no buffer. Arguments and errors are those of `footlight.load`.
     """
     folder = checkpoint.find(Path(path), warn, ["agent"])
     manifest = checkpoint.read_manifest(folder)
     with checkpoint.as_user_error(folder):
-        method, config, spaces, networks = rebuild(manifest, algorithm, network)
-        num_envs = manifest["num_envs"]
-        state, normalizer = (
-            method.init(config, networks, spaces, num_envs),
-            make_normalizer(config, spaces, num_envs),
-        )
+        blueprint = read_blueprint(manifest, algorithm, network)
+        bound, num_envs = blueprint.build(), manifest["num_envs"]
+        state = bound.init(num_envs)
+        normalizer = make_normalizer(blueprint.config, blueprint.spaces, num_envs)
     if manifest.get("keep_gradients"):
         make_room_for_gradients(state)
-    leaves: dict[str, Array] = {
-        name: leaf.numpy() if isinstance(leaf, Tensor) else leaf
-        for name, leaf in tree_items(state).items()
-    } | (normalizer.arrays() if normalizer else {})
+    leaves: dict[str, Array] = {name: as_array(leaf) for name, leaf in tree_items(state).items()}
+    leaves |= normalizer.arrays() if normalizer else {}
     max_bytes = sum(array.nbytes for array in leaves.values()) + MAX_BYTES  # and the metrics
     saved = checkpoint.read_arrays(folder, "agent", max_bytes)
-    checkpoint.copy_into(
-        leaves,
-        {name: array for name, array in saved.items() if not name.startswith("metrics.")},
-        folder,
-    )
-    return Assessor(method, config, networks, spaces, state, normalizer)
+    others = ("metrics.", "memory.", "pending.")
+    wanted = {name: array for name, array in saved.items() if not name.startswith(others)}
+    checkpoint.copy_into(leaves, wanted, folder)
+    return CriticProbe(bound, blueprint.spaces, state, normalizer)
 
 
 def _number(part: Array | None) -> float:

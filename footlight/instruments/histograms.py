@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from footlight.equations.optimizers import memories
+from footlight.networks.flat import Network
 
 NUM_BINS = 32
 
@@ -18,7 +19,7 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
     weights: dict[str, Any] = {}
     gradients: dict[str, Any] = {}
     for name, network in vars(networks).items():
-        if hasattr(network, "named"):
+        if isinstance(network, Network):
             parameters_P = getattr(state, name)
             weights |= _of_parts(name, network.named(parameters_P))
             kept = _gradients(state, name, parameters_P)

@@ -9,7 +9,7 @@ import gymnasium
 from footlight.contexts import closing
 from footlight.environments.faults import as_fault
 from footlight.errors import UserError, summarize_error
-from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.video import require_ffmpeg, write_video
 from footlight.instruments.videos import (
     MAX_SECONDS,
@@ -40,11 +40,11 @@ class VideoRecorder:
         self,
         make_env: Callable[[], gymnasium.Env[Any, Any]],
         player: Player,
-        assessor: Assessor | None,
+        probe: CriticProbe | None,
         seed: int,
         notify: Callable[[str], None],
     ) -> None:
-        self._make_env, self._player, self._assessor = make_env, player, assessor
+        self._make_env, self._player, self._critic_probe = make_env, player, probe
         self._notify = notify
         # The episode that `footlight watch` shows: all videos of a run begin in the same state.
         self._seed = derived_seed(seed, "watch", 0)
@@ -57,8 +57,8 @@ class VideoRecorder:
             try:
                 with as_fault("the environment's reset"):
                     observation, _ = env.reset(seed=self._seed)
-                if self._assessor is not None:
-                    self._assessor(observation)
+                if self._critic_probe is not None:
+                    self._critic_probe(observation)
             except Exception as error:  # the user's own code can raise anything
                 raise UserError(
                     f"there can be no videos - {summarize_error(error)} - fix that, or leave out "
@@ -88,7 +88,7 @@ class VideoRecorder:
             with closing(self._make_env(), self._notify) as env:
                 fps = frames_per_second(env)
                 max_steps = int(MAX_SECONDS * fps)
-                frames = render_episode(player, env, self._seed, self._assessor, max_steps)
+                frames = render_episode(player, env, self._seed, self._critic_probe, max_steps)
                 write_video(frames, path, fps)
         except _Stopping:
             return

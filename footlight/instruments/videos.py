@@ -14,12 +14,12 @@ from footlight.environments.episodes import LIFE_LOST
 from footlight.environments.faults import as_fault
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError, summarize_error
-from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.overlay import Bar, Moment, Overlay
 from footlight.instruments.video import Frame
 from footlight.instruments.window import lacks_screen, require_screen
 from footlight.signals import is_interruption
-from footlight.types import Array, Assessment, BoxAction, Spaces
+from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
 MAX_SECONDS = 600  # playing time at which the video of an episode that never ends is cut off
 
@@ -111,59 +111,59 @@ def render_episode(
     player: Player,
     env: gymnasium.Env[Any, Any],
     seed: int,
-    assessor: Assessor | None = None,
+    probe: CriticProbe | None = None,
     max_steps: int | None = None,
 ) -> Iterator[Frame]:
-    """Yield the frames of one episode, with a panel beside each of them if there is an `assessor`.
+    """Yield the frames of one episode, with a panel beside each of them if there is an `probe`.
 
     The return that follows a state is known once the episode is over. For the panel, the episode is
     therefore played twice from the same seed, and rendered the second time. If the second differs,
     the panel says so and shows no returns from there on. Raises `UserError` if rendering fails.
     """
-    if assessor is None:
+    if probe is None:
         for _ in play(player, env, seed, max_steps):
             yield render(env)
         return
-    first, assessments = [], []
+    first, diagnoses = [], []
     for step in play(player, env, seed, max_steps):
         first.append(step[1:])
-        assessments.append(assessor(step.observation))
+        diagnoses.append(probe(step.observation))
     rewards, terminated, _, life_lost = (list(column) for column in zip(*first, strict=True))
-    overlay = overlay_of(assessor, rewards, assessments, terminated[-1], life_lost)
+    overlay = overlay_of(probe, rewards, diagnoses, terminated[-1], life_lost)
     repeats = True
     for index, step in enumerate(play(player, env, seed, max_steps)):
         if repeats and (index >= len(first) or step[1:] != first[index]):
             repeats = False
             overlay = _known_until(overlay, index)
-        assessment = assessor(step.observation)
+        diagnosis = probe(step.observation)
         following = overlay.returns[index] if repeats else None
-        value = None if step.terminated else finite(assessment.value)
-        bars, heading = policy_bars(assessment, assessor.spaces, env)
-        moment = Moment(value, following, finite(assessment.entropy), heading, bars)
+        value = None if step.terminated else finite(diagnosis.value)
+        bars, heading = policy_bars(diagnosis, probe.spaces, env)
+        moment = Moment(value, following, finite(diagnosis.entropy), heading, bars)
         yield overlay.draw(render(env), index, moment)
 
 
 def overlay_of(
-    assessor: Assessor,
+    probe: CriticProbe,
     rewards: list[float],
-    assessments: list[Assessment],
+    diagnoses: list[Diagnosis],
     terminated: bool,
     life_lost: list[bool],
 ) -> Overlay:
     """The panel of an episode. The first reward and the first lost life belong to no transition."""
-    values = [finite(assessment.value) for assessment in assessments]
-    followed = assessor.returns(rewards[1:], assessments, terminated, life_lost[1:])
+    values = [finite(diagnosis.value) for diagnosis in diagnoses]
+    followed = probe.returns(rewards[1:], diagnoses, terminated, life_lost[1:])
     returns: list[float | None] = [finite(x) for x in followed]
     if terminated:  # a critic never learns the value of a terminal state
         values[-1] = returns[-1] = None
         note = ""
-    elif assessments[-1].value is None:
+    elif diagnoses[-1].value is None:
         returns[-1] = None
         note = "cut off: later rewards are not counted"
     else:
         note = "cut off: the return ends in the critic's value"
-    bonus = "" if assessments[0].bonus is None else ", with entropy bonus"
-    return Overlay(values, returns, f"{assessor.units}{bonus}", note)
+    bonus = "" if diagnoses[0].bonus is None else ", with entropy bonus"
+    return Overlay(values, returns, f"{probe.units}{bonus}", note)
 
 
 def _known_until(overlay: Overlay, index: int) -> Overlay:
@@ -182,12 +182,12 @@ class _NamesActions(Protocol):
 
 
 def policy_bars(
-    assessment: Assessment, spaces: Spaces, env: gymnasium.Env[Any, Any]
+    diagnosis: Diagnosis, spaces: Spaces, env: gymnasium.Env[Any, Any]
 ) -> tuple[list[Bar], str]:
     """Return the policy's distribution as bars of the panel, and their heading."""
     if isinstance(spaces.action, BoxAction):
-        return _continuous_bars(assessment, spaces.action)
-    if assessment.probabilities is None:
+        return _continuous_bars(diagnosis, spaces.action)
+    if diagnosis.probabilities is None:
         return [], ""
     ranges = zip(spaces.action.sizes, spaces.action.starts, strict=True)
     names = [str(start + option) for size, start in ranges for option in range(size)]
@@ -198,7 +198,7 @@ def policy_bars(
     meanings = unwrapped.get_action_meanings() if isinstance(unwrapped, _NamesActions) else []
     if len(meanings) == len(names):
         names = [str(meaning).lower() for meaning in meanings]
-    shares = assessment.probabilities.tolist()
+    shares = diagnosis.probabilities.tolist()
     rows = [
         Bar(name, 0.0, share, None, f"{share:.2f}")
         for name, share in zip(names, shares, strict=True)
@@ -206,20 +206,20 @@ def policy_bars(
     return rows, "action probabilities"
 
 
-def _continuous_bars(assessment: Assessment, action: BoxAction) -> tuple[list[Bar], str]:
-    if assessment.mean is None:
+def _continuous_bars(diagnosis: Diagnosis, action: BoxAction) -> tuple[list[Bar], str]:
+    if diagnosis.mean is None:
         return [], ""
     low, high = action.low.astype(float).flatten(), action.high.astype(float).flatten()
-    std_A = np.zeros(action.size) if assessment.std is None else assessment.std
+    std_A = np.zeros(action.size) if diagnosis.std is None else diagnosis.std
     rows = []
-    for place, (mean, std) in enumerate(zip(assessment.mean.tolist(), std_A.tolist(), strict=True)):
+    for place, (mean, std) in enumerate(zip(diagnosis.mean.tolist(), std_A.tolist(), strict=True)):
         half = (high[place] - low[place]) / 2
         text = f"{low[place] + half * (mean + 1):.2f}"
-        if assessment.std is not None:
+        if diagnosis.std is not None:
             text += f" ± {half * std:.2f}"
         left, middle, right = (mean - std + 1) / 2, (mean + 1) / 2, (mean + std + 1) / 2
         rows.append(Bar(f"a[{place}]", left, right, middle, text))
-    return rows, "action" if assessment.std is None else "action: mean ± standard deviation"
+    return rows, "action" if diagnosis.std is None else "action: mean ± standard deviation"
 
 
 def finite(part: Array | float | None) -> float | None:

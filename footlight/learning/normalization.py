@@ -4,14 +4,16 @@ What is stored stays raw; batches are normalized on their way into an update, ob
 the statistics of that moment.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.types import Array, FloatArray, Spaces, Transition
+from footlight.algorithms.protocol import Discounting
+from footlight.algorithms.settings import Normalization
+from footlight.errors import UserError
+from footlight.types import Array, FloatArray, Role, Spaces, Transition, roles
 
 CUT_OFF = 10.0
 _EPSILON = 1e-8
@@ -117,15 +119,14 @@ class Normalizer:
     def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
         """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""
         mean, scale, reward_scale = tensors
+        bound = None if self.sums_rewards else self.reward_bound
         changes = {}
-        for name, value in batch._asdict().items():
-            if self.observations and name.endswith("observation"):
+        for name, role in roles(batch).items():
+            value = getattr(batch, name)
+            if self.observations and role is Role.OBSERVATION:
                 changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
-            if self.rewards and name.endswith("reward"):
-                scaled, bound = (
-                    value * reward_scale,
-                    None if self.sums_rewards else self.reward_bound,
-                )
+            if self.rewards and role is Role.REWARD:
+                scaled = value * reward_scale
                 changes[name] = scaled if bound is None else scaled.clamp(-bound, bound)
         return batch._replace(**changes)
 
@@ -159,14 +160,34 @@ class Normalizer:
         }
 
 
-def divergence_cause(batch: Mapping[str, Array], normalizer: Normalizer | None) -> str:
+def make_normalizer(
+    config: object, spaces: Spaces, num_envs: int, sums_rewards: bool = False
+) -> Normalizer | None:
+    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normalizer`.
+
+    Raises `UserError` for a config without a discount, by which rewards are normalized.
+    """
+    if not isinstance(config, Normalization):
+        return None
+    if not (config.normalize_observations or config.normalize_rewards):
+        return None
+    if not isinstance(config, Discounting):
+        raise UserError("normalization needs a discount - the config has no field gamma - add one")
+    return Normalizer(
+        spaces, num_envs, config.gamma, config.normalize_observations, config.normalize_rewards,
+        config.clip_normalized_reward, sums_rewards, config.return_restarts_at_end,
+    )  # fmt: skip
+
+
+def divergence_cause(batch: Any, normalizer: Normalizer | None) -> str:
     """Why an agent has probably diverged on this batch, and the remedy, judged by the scale of observations and rewards."""
     findings = []
-    for what, ending, is_normalized in (
-        ("observations", "observation", normalizer is not None and normalizer.observations),
-        ("rewards", "reward", normalizer is not None and normalizer.rewards),
+    for what, wanted, is_normalized in (
+        ("observations", Role.OBSERVATION, normalizer is not None and normalizer.observations),
+        ("rewards", Role.REWARD, normalizer is not None and normalizer.rewards),
     ):
-        parts = [array for name, array in batch.items() if name.endswith(ending) and array.size]
+        names = [name for name, role in roles(batch).items() if role is wanted]
+        parts = [array for array in (getattr(batch, name) for name in names) if array.size]
         largest = max((float(np.abs(part.astype(np.float64)).max()) for part in parts), default=0.0)
         if largest >= LARGE and not is_normalized:
             findings.append((f"{what} as large as {largest:.3g}", f"use normalize_{what} true"))

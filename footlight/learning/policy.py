@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.algorithms import Algorithm, find
+from footlight.algorithms.protocol import AnyAlgorithm, PolicyState, Remembering
 from footlight.ambient import computes
-from footlight.config.fields import build as build_config
 from footlight.errors import UserError, warn
 from footlight.learning import transport
-from footlight.learning.normalization import Normalizer
-from footlight.networks.flat import Network
+from footlight.learning.blueprint import Blueprint, read_blueprint
+from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.storage import checkpoint
-from footlight.streams import derived_seed
+from footlight.trees import tree_items, tree_rebuilt
 from footlight.types import Array, Spaces
 
 
@@ -28,37 +26,77 @@ class Policy:
     """Observations in, actions in the environment's own units out."""
 
     def __init__(
-        self, algorithm: Algorithm, config: Any, networks: Any, spaces: Spaces, policy_P: Tensor,
-        normalizer: Normalizer | None = None, seed: int = 0, *, network: Any = None, network_seed: int = 0,
+        self, algorithm: AnyAlgorithm, blueprint: Blueprint, state: PolicyState,
+        normalizer: Normalizer | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.spaces = spaces
-        self.network, self.network_seed = (
-            network,
-            network_seed,
-        )  # the user's class and its seed, to rebuild it in another process
-        self._algorithm, self._config, self._networks, self._parameters = (
-            algorithm,
-            config,
-            networks,
-            policy_P,
-        )
-        self.normalizer, self.head = normalizer, getattr(networks, "head", None)
+        self.algorithm, self.blueprint, self.state = algorithm, blueprint, state
+        self.spaces, self.normalizer = blueprint.spaces, normalizer
+        self.head = algorithm.networks.head
         self.stream = np.random.default_rng(seed)
+        self._remembering = algorithm if isinstance(algorithm, Remembering) else None
+        self._memory: tuple[int, Any] = 0, None  # for how many environments, and what
 
     def act(self, observation: Any, deterministic: bool = True) -> Any:
         """The action for one observation, or actions for a batch of them ([E, ...] in, [E, ...] out).
 
-        `deterministic` takes the policy's mode, otherwise an action is sampled. Raises `UserError` for an observation of
-        another shape than the policy was trained on.
+        `deterministic` takes the policy's mode, otherwise an action is sampled. A policy with a
+        memory remembers from call to call: `reset` it where episodes begin. Raises `UserError` for
+        an observation of another shape than the policy was trained on.
         """
-        batch = as_batch(observation, self.spaces)
-        if self.normalizer is not None:
-            batch = self.normalizer.observation(batch)
-        stream = None if deterministic else self.stream
-        actions = self.to_environment(
-            self._algorithm.act(self._config, self._networks, self._parameters, batch, stream)
-        )
+        batch = self._batch(observation)
+        if self._remembering is not None and self._memory[0] != len(batch):
+            self._memory = len(batch), self._remembering.memory(len(batch))
+        actions, memory = self._act(batch, self._memory[1], deterministic)
+        self._memory = self._memory[0], memory
         return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+
+    def _batch(self, observation: Any) -> Array:
+        batch = as_batch(observation, self.spaces)
+        return batch if self.normalizer is None else self.normalizer.observation(batch)
+
+    def _act(self, batch: Array, memory: Any, deterministic: bool) -> tuple[Array, Any]:
+        stream = None if deterministic else self.stream
+        decision, memory = self.algorithm.act(self.state, memory, batch, stream)
+        return self.to_environment(decision.action), memory
+
+    def reset(self, episode_start: Array | None = None) -> None:
+        """Forget what was remembered of earlier episodes: in the environments of the mask [E], or
+        everywhere."""
+        if self._remembering is None:
+            return
+        num_envs, memory = self._memory
+        if episode_start is None:
+            self._memory = 0, None
+        elif memory is not None:
+            self._memory = num_envs, self._begun(memory, num_envs, episode_start)
+
+    def _begun(self, memory: Any, num_envs: int, episode_start: Array) -> Any:
+        """The memory, as it is at the beginning of an episode in the environments of the mask."""
+        assert self._remembering is not None
+        fresh, leaves = tree_items(self._remembering.memory(num_envs)), tree_items(memory)
+        for name, leaf in leaves.items():
+            mask = np.reshape(episode_start, (-1, *[1] * (leaf.ndim - 1)))
+            leaves[name] = np.where(mask, fresh[name], leaf)
+        return tree_rebuilt(memory, leaves)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """`(action, state)`: the signature that Stable-Baselines3's tools call. `state` is the
+        memory of a policy that has one, and passed through by others."""
+        if self._remembering is None:
+            return self.act(observation, deterministic), state
+        batch = self._batch(observation)
+        memory = self._remembering.memory(len(batch)) if state is None else state
+        if episode_start is not None:
+            memory = self._begun(memory, len(batch), np.asarray(episode_start, bool).reshape(-1))
+        actions, memory = self._act(batch, memory, deterministic)
+        is_batch = np.ndim(observation) > len(self.spaces.observation_shape)
+        return actions if is_batch else actions[0], memory
 
     def reseed(self, seed: int) -> None:
         """Draw samples from here on as a policy of this seed does."""
@@ -67,13 +105,12 @@ class Policy:
     def player(self, seed: int, deterministic: bool = True) -> Callable[[Any], Any]:
         """What acts in one episode. Where it samples, the same seed gives the same actions for the same observations."""
         self.reseed(seed)
+        self.reset()
         return partial(self.act, deterministic=deterministic)
 
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""
-        return self.spaces.action.to_environment(
-            drawn_EA if self.head is None else self.head.to_unit(drawn_EA)
-        )
+        return self.spaces.action.to_environment(self.head.to_unit(drawn_EA))
 
     @computes
     def module(self) -> nn.Module:
@@ -89,42 +126,30 @@ class Policy:
 
     def acting_module(self) -> nn.Module:
         """Like `module`, with what footlight adds: its outputs are those that the action head expects."""
-        network: Network = getattr(self._networks, self._algorithm.POLICY)
-        return network.filled(self._parameters)
+        return self.algorithm.networks.policy.filled(*self.state)
+
+    def arrays(self) -> dict[str, Array]:
+        """What a checkpoint has to hold, by the names of the module's `state_dict`."""
+        views = self.algorithm.networks.policy.named_state(*self.state)
+        arrays = {name: transport.as_array(view) for name, view in views.items()}
+        return arrays | (self.normalizer.policy_arrays() if self.normalizer else {})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles hold only names and arrays; networks are rebuilt, your own from the class that you passed."""
-        return _rebuild_policy, (
-            transport.by_name(self._algorithm), asdict(self._config), self.spaces, self.network, self.network_seed,
-            self._parameters.cpu().numpy(), self.normalizer, self.stream,
-        )  # fmt: skip
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """`(action, state)`: the signature that Stable-Baselines3's tools call; `state` is passed through."""
-        return self.act(observation, deterministic), state
+        state = [None if part is None else part.cpu().numpy() for part in self.state]
+        return _rebuild_policy, (self.blueprint, state, self.normalizer, self.stream)
 
 
 def _rebuild_policy(
-    algorithm: Any, config: dict[str, Any], spaces: Spaces, network: Any, network_seed: int, parameters_P: Array,
-    normalizer: Normalizer | None, stream: np.random.Generator,
+    blueprint: Blueprint, state: list[Array | None], normalizer: Normalizer | None,
+    stream: np.random.Generator,
 ) -> Policy:  # fmt: skip
     """The inverse of `Policy.__reduce__`."""
-    method = transport.from_name(algorithm)
-    settings = build_config(method.Config, config)
-    networks = build_networks(method, settings, spaces, network, network_seed)
-    own = (
-        copy.deepcopy(normalizer),
-        copy.deepcopy(stream),
-    )  # `copy.copy` passes those of the original
-    built = {"network": network, "network_seed": network_seed}
-    policy = Policy(method, settings, networks, spaces, torch.tensor(parameters_P), own[0], **built)
-    policy.stream = own[1]
+    transport.after_fork()
+    tensors: list[Any] = [None if part is None else torch.tensor(part) for part in state]
+    # `copy.copy` passes those of the original
+    policy = Policy(blueprint.build(), blueprint, PolicyState(*tensors), copy.deepcopy(normalizer))
+    policy.stream = copy.deepcopy(stream)
     return policy
 
 
@@ -203,11 +228,14 @@ def restore(
 ) -> Policy:
     """The policy of what was saved in `folder` with this manifest. Raises `UserError`."""
     with checkpoint.as_user_error(folder):
-        method, config, spaces, networks = rebuild(manifest, algorithm, network)
-    normalizer = make_normalizer(config, spaces, 1)
+        blueprint = read_blueprint(manifest, algorithm, network)
+        bound = blueprint.build()
+    normalizer = make_normalizer(blueprint.config, blueprint.spaces, 1)
     mine = normalizer.policy_arrays() if normalizer is not None else {}
-    acting = getattr(networks, method.POLICY)
-    max_bytes = acting.initial.nbytes + sum(array.nbytes for array in mine.values())
+    acting = bound.networks.policy
+    state = acting.initial, acting.initial_statistics
+    max_bytes = sum(part.nbytes for part in state if part is not None)
+    max_bytes += sum(array.nbytes for array in mine.values())
     arrays = checkpoint.read_arrays(folder, "policy", max_bytes)
     if normalizer is not None:
         checkpoint.copy_into(
@@ -217,85 +245,5 @@ def restore(
         raise UserError(
             f"{folder}: {wrong[0]} is {arrays[wrong[0]].dtype} - parameters are float32 - restore it from a copy"
         )
-    parameters_P = acting.flatten({name: torch.from_numpy(value) for name, value in arrays.items()})
-    built = {"network": network, "network_seed": int(manifest["seed"])}
-    return Policy(method, config, networks, spaces, parameters_P, normalizer, seed, **built)
-
-
-def rebuild(
-    manifest: dict[str, Any], algorithm: Any, network: Any
-) -> tuple[Algorithm, Any, Spaces, Any]:
-    """Method, config, spaces and networks (with initial weights) of what was saved with this manifest. Raises `UserError`."""
-    method, config, spaces = described(manifest, algorithm, network)
-    return (
-        method,
-        config,
-        spaces,
-        build_networks(method, config, spaces, network, int(manifest["seed"])),
-    )
-
-
-def described(
-    manifest: dict[str, Any], algorithm: Any, network: Any
-) -> tuple[Algorithm, Any, Spaces]:
-    """Method, config and spaces of what was saved with this manifest. Raises `UserError`, also where its networks would have
-    more parameters than its files hold: what a stranger has written is not given the memory that it asks for."""
-    method = find(manifest["algorithm"] if algorithm is None else algorithm)
-    config, spaces = (
-        build_config(method.Config, manifest["config"]),
-        Spaces.from_json(manifest["spaces"]),
-    )
-    require_network(manifest, network)
-    if network is None and algorithm is None:
-        networks = describe_networks(method, config, spaces)
-        wanted = sum(
-            4 * value.initial.numel()
-            for value in vars(networks).values()
-            if hasattr(value, "initial")
-        )
-        if wanted > manifest["files"][manifest["groups"]["agent"]]["bytes"]:
-            raise UserError(
-                f"its config describes networks of {wanted:,} bytes - its files hold fewer - restore it from a copy"
-            )
-    return method, config, spaces
-
-
-def describe_networks(method: Algorithm, config: Any, spaces: Spaces) -> Any:
-    """Build the networks on the meta device, for their shapes."""
-    with torch.device("meta"):
-        return method.build(config, spaces)
-
-
-def make_normalizer(
-    config: Any, spaces: Spaces, num_envs: int, sums_rewards: bool = False
-) -> Normalizer | None:
-    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normalizer`."""
-    observations, rewards = (
-        bool(getattr(config, f"normalize_{name}", False)) for name in ("observations", "rewards")
-    )
-    if not (observations or rewards):
-        return None
-    return Normalizer(
-        spaces, num_envs, config.gamma, observations, rewards, getattr(config, "clip_normalized_reward", None), sums_rewards,
-        getattr(config, "return_restarts_at_end", False),
-    )  # fmt: skip
-
-
-def build_networks(method: Algorithm, config: Any, spaces: Spaces, network: Any, seed: int) -> Any:
-    """The networks with the initial weights of this seed; constants that a user's module draws are those of its training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derived_seed(seed, "networks"))  # and no GPU's
-        try:
-            return method.build(config, spaces, network)
-        except RuntimeError as error:
-            if "allocate" not in str(error):
-                raise
-            raise UserError("the networks do not fit into memory - lower hidden_sizes") from error
-
-
-def require_network(manifest: dict[str, Any], network: Any) -> None:
-    """Raise `UserError` where a saved agent was made with the user's own network and none is given now."""
-    if manifest.get("network") and network is None:
-        raise UserError(
-            f"this was trained with the network {manifest['network']!r} - pass it again as network=..."
-        )
+    named: dict[str, Tensor] = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    return Policy(bound, blueprint, PolicyState(*acting.flatten_state(named)), normalizer, seed)

@@ -5,17 +5,14 @@ policy is passed as the content of a checkpoint: names, numbers and arrays.
 """
 
 import copy
-import importlib
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.algorithms import Algorithm
 from footlight.errors import warn
 from footlight.trees import tree_items, tree_rebuilt
 from footlight.types import Array
@@ -34,13 +31,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 
 
-def by_name(algorithm: Algorithm) -> Any:
-    """The name of an algorithm that is a module, since modules cannot be pickled; any other object unchanged."""
-    return algorithm.__name__ if isinstance(algorithm, ModuleType) else algorithm
-
-
-def from_name(algorithm: Any) -> Algorithm:
-    """The inverse of `by_name`, and the first step of every rebuilding.
+def after_fork() -> None:
+    """The first step of every rebuilding in another process.
 
     A forked process has inherited torch's threads in name only, and would wait for them forever: it continues with one, unless
     it has set another number than it inherited. Whatever it sets later holds.
@@ -50,46 +42,28 @@ def from_name(algorithm: Any) -> Algorithm:
         if torch.get_num_threads() == _threads_at_fork > 1:
             torch.set_num_threads(1)
         _threads_at_fork = None
-    method: Algorithm = (
-        importlib.import_module(algorithm) if isinstance(algorithm, str) else algorithm
-    )
-    return method
 
 
 def reduce_agent(agent: Any) -> tuple[Any, ...]:
     """What `Agent.__reduce__` returns."""
-    parts = (
-        by_name(agent.algorithm),
-        agent.config,
-        agent.spaces,
-        agent.policy.network,
-        str(agent.device),
-    )
-    rest = {"_total_steps": agent._total_steps, "acted": agent.acted}
-    return _rebuild_agent, (
-        type(agent),
-        agent.manifest(),
-        agent.groups(),
-        *parts,
-        agent.policy.stream,
-        rest,
-    )
+    rest = agent.learner.total_steps, agent.policy.stream
+    parts = type(agent), agent.blueprint, agent.manifest(), agent.groups(), str(agent.device)
+    return _rebuild_agent, (*parts, *rest)
 
 
 def _rebuild_agent(
-    kind: Any, manifest: dict[str, Any], groups: dict[str, Any], algorithm: Any, config: Any, spaces: Any, network: Any,
-    device: str, stream: np.random.Generator, rest: dict[str, Any],
+    kind: Any, blueprint: Any, manifest: dict[str, Any], groups: dict[str, Any], device: str,
+    total_steps: int | None, stream: np.random.Generator,
 ) -> Any:  # fmt: skip
     """The inverse of `reduce_agent`. Messages go to standard error."""
-    agent = kind.__new__(kind)
-    agent._set_up(
-        manifest["algorithm"], from_name(algorithm), config, spaces, manifest["seed"], manifest["num_envs"], device, network,
-        manifest["keep_gradients"], warn,
-    )  # fmt: skip
-    agent.compiled, agent._compile_later = manifest["compiled"], manifest["compile_later"]
-    agent.restore_from(manifest, lambda group, max_bytes: groups[group], Path("a copied agent"))
-    agent.policy.stream = copy.deepcopy(stream)  # `copy.copy` passes that of the original
-    vars(agent).update(copy.deepcopy(rest))
+    after_fork()
+    agent = kind.from_blueprint(blueprint, manifest, device, warn)
+    agent.learner.total_steps = total_steps
+    # `copy.copy` passes what is the original's
+    agent.restore_from(
+        manifest, lambda group, max_bytes: copy.deepcopy(groups[group]), Path("a copied agent")
+    )
+    agent.policy.stream = copy.deepcopy(stream)
     return agent
 
 

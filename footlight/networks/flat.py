@@ -29,8 +29,10 @@ class Network:
     """One module, or an ensemble of N equal ones, called with the parameters as first argument."""
 
     def __init__(
-        self, modules: Sequence[nn.Module], ensemble: bool = False, precision: Precision = "fp32"
-    ) -> None:
+        self, modules: Sequence[nn.Module], ensemble: bool = False, precision: Precision = "fp32",
+        on_images: bool = False,
+    ) -> None:  # fmt: skip
+        self.on_images = on_images  # its forward pass is then worth compiling for acting, too
         for module in modules:
             _refuse_hidden_state(module)
         self.module = modules[0]
@@ -67,6 +69,7 @@ class Network:
             self.initial = torch.empty(sum(self._sizes), device="meta")
         else:
             self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
+        self.initial_statistics: Tensor | None = None
         self._lock = (
             threading.RLock()
         )  # while a call has its parameters in the module, where another thread would find them
@@ -160,8 +163,18 @@ class Network:
             )
         return torch.cat(parts)
 
-    def filled(self, parameters_P: Tensor) -> nn.Module:
-        """A copy of the module with these parameters in it."""
+    def named_state(
+        self, parameters_P: Tensor, statistics_Q: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Views of both vectors by the names of the module's `state_dict`."""
+        return self.named(parameters_P)
+
+    def flatten_state(self, named: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The inverse of `named_state`."""
+        return self.flatten(named), None
+
+    def filled(self, parameters_P: Tensor, statistics_Q: Tensor | None = None) -> nn.Module:
+        """A copy of the module with these parameters, and these statistics, in it."""
         module = copy.deepcopy(self.module)
         restore_forward(module)
         views = self.named(parameters_P)

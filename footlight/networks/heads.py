@@ -21,7 +21,7 @@ from footlight.equations.distributions import (
     log_tanh_slope,
     squashed_gaussian_entropy,
 )  # fmt: skip
-from footlight.types import Array, Assessment, BoxAction, DiscreteAction
+from footlight.types import Array, BoxAction, Diagnosis, DiscreteAction
 
 ContinuousHead = Literal["gaussian", "state-dependent-gaussian", "squashed-gaussian"]
 
@@ -31,8 +31,21 @@ _ALMOST_ONE = (
 )  # an action from elsewhere may lie on a bound, where tanh has no finite inverse
 
 
-class Head(Protocol):
-    """The meaning of the H outputs of a policy network."""
+class ActionHead(Protocol):
+    """How a policy network's outputs become actions in [-1, 1], or choices counted from 0."""
+
+    def to_unit(self, drawn_EA: Array) -> Array:
+        """Actions as drawn -> what is rescaled for the environment: in [-1, 1], or choices counted from 0."""
+
+    def from_unit(self, unit_EA: Array) -> Array:
+        """The inverse of `to_unit`, for actions that came from elsewhere."""
+
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """The most likely actions [B, A], as `to_unit` returns them, in torch."""
+
+
+class Head(ActionHead, Protocol):
+    """The meaning of the H outputs of a policy network that has a density."""
 
     @property
     def num_outputs(self) -> int:
@@ -48,20 +61,40 @@ class Head(Protocol):
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
         """Actions [E, A], as drawn."""
 
-    def to_unit(self, drawn_EA: Array) -> Array:
-        """Actions as drawn -> what is rescaled for the environment: in [-1, 1], or choices counted from 0."""
-
-    def from_unit(self, unit_EA: Array) -> Array:
-        """The inverse of `to_unit`, for actions that came from elsewhere."""
-
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
         """Log-probability (density for continuous actions) [B]."""
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
         """Entropy in nats [B]."""
 
-    def assess(self, output_BH: Tensor) -> Assessment:
+    def diagnose(self, output_BH: Tensor) -> Diagnosis:
         """The policy in numbers to look at: its entropy, and probabilities, or mean and standard deviation."""
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Actions that networks give in [-1, 1] already."""
+
+    def to_unit(self, drawn_EA: Array) -> Array:
+        """Nothing to do."""
+        return drawn_EA
+
+    def from_unit(self, unit_EA: Array) -> Array:
+        """Nothing to do."""
+        return unit_EA
+
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return output_BH
+
+
+@dataclass(frozen=True)
+class Squashed(Bounded):
+    """Actions in [-1, 1] from a network whose first output is their mean before tanh."""
+
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """tanh(mean)."""
+        return output_BH.tanh()
 
 
 @dataclass(frozen=True)
@@ -109,6 +142,11 @@ class Categorical:
         """Nothing to do."""
         return unit_EA
 
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """The most likely choices."""
+        parts = torch.split(output_BH, list(self.sizes), 1)
+        return torch.stack([logits.argmax(1) for logits in parts], 1)
+
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
         """log pi, summed over the choices."""
         return categorical_log_prob(output_BH, drawn_BA, self.sizes)
@@ -117,10 +155,10 @@ class Categorical:
         """Exact."""
         return categorical_entropy(output_BH, self.sizes)
 
-    def assess(self, output_BH: Tensor) -> Assessment:
+    def diagnose(self, output_BH: Tensor) -> Diagnosis:
         """Probabilities of all options of all choices side by side."""
         parts = [logits.softmax(-1) for logits in torch.split(output_BH, list(self.sizes), -1)]
-        return Assessment(
+        return Diagnosis(
             entropy=categorical_entropy(output_BH, self.sizes), probabilities=torch.cat(parts, -1)
         )
 
@@ -163,6 +201,10 @@ class Gaussian:
         """As it is."""
         return unit_EA
 
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """The mean, cut off at the bounds."""
+        return output_BH[:, : self.num_actions].clamp(-1, 1)
+
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
         """log N(u; mean, sigma)."""
         mean, raw_log_std = output_BH.chunk(2, -1)
@@ -172,11 +214,11 @@ class Gaussian:
         """Exact."""
         return gaussian_entropy(clamped_log_std(output_BH.chunk(2, -1)[1]))
 
-    def assess(self, output_BH: Tensor) -> Assessment:
+    def diagnose(self, output_BH: Tensor) -> Diagnosis:
         """Mean and standard deviation before anything is cut off at the bounds."""
         mean, raw_log_std = output_BH.chunk(2, -1)
         log_std = clamped_log_std(raw_log_std)
-        return Assessment(entropy=gaussian_entropy(log_std), mean=mean, std=log_std.exp())
+        return Diagnosis(entropy=gaussian_entropy(log_std), mean=mean, std=log_std.exp())
 
 
 @dataclass(frozen=True)
@@ -196,6 +238,10 @@ class SquashedGaussian(Gaussian):
         """artanh(a)."""
         return np.arctanh(unit_EA * _ALMOST_ONE)
 
+    def unit_mode(self, output_BH: Tensor) -> Tensor:
+        """tanh(mean)."""
+        return output_BH[:, : self.num_actions].tanh()
+
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
         """log N(u) - log(1 - tanh(u)^2)."""
         return super().log_prob(output_BH, drawn_BA) - log_tanh_slope(drawn_BA).sum(-1)
@@ -206,17 +252,17 @@ class SquashedGaussian(Gaussian):
         log_std = clamped_log_std(raw_log_std)
         return gaussian_entropy(log_std) + log_tanh_slope(mean + log_std.exp() * noise_BA).sum(-1)
 
-    def assess(self, output_BH: Tensor) -> Assessment:
+    def diagnose(self, output_BH: Tensor) -> Diagnosis:
         """The squashed mean, and half the width of what one standard deviation to each side becomes."""
         mean, raw_log_std = output_BH.chunk(2, -1)
-        return squashed_assessment(mean, clamped_log_std(raw_log_std))
+        return squashed_diagnosis(mean, clamped_log_std(raw_log_std))
 
 
-def squashed_assessment(mean_BA: Tensor, log_std_BA: Tensor) -> Assessment:
+def squashed_diagnosis(mean_BA: Tensor, log_std_BA: Tensor) -> Diagnosis:
     """The policy a = tanh(u), u from N(mean, sigma), in numbers to look at."""
     low_BA, high_BA = (mean_BA - log_std_BA.exp()).tanh(), (mean_BA + log_std_BA.exp()).tanh()
     entropy_B = squashed_gaussian_entropy(mean_BA, log_std_BA)
-    return Assessment(entropy=entropy_B, mean=mean_BA.tanh(), std=(high_BA - low_BA) / 2)
+    return Diagnosis(entropy=entropy_B, mean=mean_BA.tanh(), std=(high_BA - low_BA) / 2)
 
 
 def head_for(action: BoxAction | DiscreteAction, continuous: ContinuousHead) -> Head:

@@ -188,7 +188,7 @@ def read_arrays(folder: Path, group: str, max_bytes: int = MAX_BYTES) -> dict[st
     file = folder / manifest["groups"][group]
     arrays: dict[str, Any] = _read(file, digests, max_bytes + HEADER_BYTES)
     if version < 3:
-        arrays = {migration.array_name(name): array for name, array in arrays.items()}
+        arrays = migration.upgrade_arrays(arrays, group, manifest["algorithm"])
     segments = manifest["segments"].get(group, {})
     return arrays | {
         name: Segments(folder, ring["files"], digests) for name, ring in segments.items()

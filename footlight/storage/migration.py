@@ -1,16 +1,30 @@
 """Files of earlier formats, read as today's: renamed keys of manifests and configs, and names of arrays.
 
-Format 3 differs from format 2 in names only. Each table maps an old name to the one of today.
+Format 3 differs from format 2 in names, and in one array that is 0 at first. Each table maps an old
+name to the one of today.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from footlight.types import Array
+
 CONFIG_FIELDS = {"initialisation": "initialization"}
 """Fields of an algorithm's config."""
 MANIFEST_KEYS = {"stock_taken_at": "last_evaluation_step"}
 """Keys at the top of a checkpoint's manifest."""
-ARRAYS = {"normaliser": "normalizer", "unanswered": "pending"}
+ARRAYS = {
+    "normaliser": "normalizer",
+    "unanswered": "pending",
+    "actor_adam": "actor_optimizer",
+    "critic_adam": "critic_optimizer",
+    "alpha_adam": "alpha_optimizer",
+    "walk": "memory.walk",
+    "exploration_noise": "memory.walk",
+    "far": "kl_exceeded",
+}
 """First parts of array names, up to the first dot, in any group."""
 
 
@@ -28,6 +42,14 @@ def upgrade_run_config(run_config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(run_config.get("config"), dict):
         return run_config
     return {**run_config, "config": _renamed(run_config["config"], CONFIG_FIELDS)}
+
+
+def upgrade_arrays(arrays: Mapping[str, Array], group: str, algorithm: str) -> dict[str, Array]:
+    """The arrays of a group of format 2 as those of format 3."""
+    renamed = {array_name(name): array for name, array in arrays.items()}
+    if group == "agent" and algorithm in ("ddpg", "sac", "td3"):
+        renamed["progress"] = np.zeros(1, np.float32)  # their learning rates had no schedule
+    return renamed
 
 
 def array_name(name: str) -> str:

@@ -29,7 +29,7 @@ from footlight.environments.wrappers import (
     why_not_shared,
 )
 from footlight.errors import UserError
-from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.instruments.videos import make_env
 from footlight.learning.agent import Agent
@@ -216,17 +216,10 @@ class Instances:
             share_statistics(self.environments, env)
             return env
 
-        parts = (
-            agent.algorithm,
-            agent.config,
-            agent.networks,
-            agent.spaces,
-            agent.state,
-            agent.normalizer,
-        )
-        assessor = Assessor(*parts) if options.overlay else None
+        parts = agent.algorithm, agent.spaces, agent.state, agent.normalizer
+        probe = CriticProbe(*parts) if options.overlay else None
         player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-        recorder = VideoRecorder(make_drawn, player, assessor, options.seed, self._say)
+        recorder = VideoRecorder(make_drawn, player, probe, options.seed, self._say)
         recorder.render_test_frame()
         return recorder
 

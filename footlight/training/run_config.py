@@ -36,7 +36,7 @@ def describe(
         "algorithm": agent.name,
         "environment": name,
         **environment.settings(),
-        "network": agent.network_name,
+        "network": agent.blueprint.network_name,
         "preset": preset,
         **dataclasses.asdict(options),
         "checkpoint_every": options.checkpoint_interval,

@@ -25,7 +25,7 @@ MAX_ROLLBACKS = 2  # of a run that diverges, each to the newest checkpoint
 MAX_FAILURES = 3  # checkpoints in a row that could not be written
 FINAL_SAVE_RETRIES = (1.0, 5.0)  # seconds before each further attempt to write the last one
 # Arrays of a checkpoint whose step has failed: the action that is pending, and how it was drawn.
-_PENDING = ("pending.action", "pending.drawn")
+_PENDING = "pending.action"
 
 
 @runtime_checkable
@@ -192,13 +192,11 @@ class Saver:
     def _restore_environments(self, folder: Path, step: int) -> None:
         session, agent = self.session, self.session.agent
         arrays = checkpoint.read_arrays(folder, "environments")
-        if all(name in arrays for name in _PENDING):
-            agent.acted = arrays[_PENDING[0]], arrays[_PENDING[1]]
-        action = session.pending.action = arrays.get(_PENDING[0])
+        action = session.pending.action = arrays.get(_PENDING)
         steps = announce_restoration(arrays, session.display.notify)
         with checkpoint.as_user_error(folder):
             if action is not None and len(action) != session.environments.num_envs:
-                raise ValueError(f"{_PENDING[0]} has {len(action)} rows")
+                raise ValueError(f"{_PENDING} has {len(action)} rows")
             not_restored = session.environments.restore(arrays)
         other, config = self._other_environment, session.run_config
         if (reason := check_restoration(other, config, bool(not_restored), steps)) is not None:
@@ -216,7 +214,5 @@ class Saver:
             )
 
     def _pending_arrays(self) -> dict[str, Array]:
-        acted = self.session.agent.acted
-        if self.session.pending.action is None or acted is None:
-            return {}
-        return dict(zip(_PENDING, acted, strict=True))
+        action = self.session.pending.action
+        return {} if action is None else {_PENDING: action}

@@ -43,17 +43,17 @@ def fed(steps: int, terminated_at: int, truncated_at: int, **fields: Any) -> Age
 def test_values_of_the_next_row_stand_for_those_of_successors(
     terminated_at: int, truncated_at: int, is_linked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forms: list[bool] = []
-    update = a2c.update
+    names: list[str] = []
+    update_for = a2c.A2C.update_for
 
-    def noted(config: Any, networks: Any, state: Any, batch: Any, noise: Any, form: bool) -> Any:
-        forms.append(form)
-        return update(config, networks, state, batch, noise, form)
+    def noted(self: a2c.A2C, due: Any) -> str:
+        names.append(update_for(self, due))
+        return names[-1]
 
-    monkeypatch.setattr(a2c, "update", noted)
+    monkeypatch.setattr(a2c.A2C, "update_for", noted)
     agent = fed(4, terminated_at, truncated_at)
-    assert forms == [is_linked]
-    monkeypatch.setattr(a2c, "update", lambda *given: update(*given[:-1], False))
+    assert names == ["linked_rollout" if is_linked else "rollout"]
+    monkeypatch.setattr(a2c.A2C, "update_for", lambda self, due: "rollout")
     plain = fed(4, terminated_at, truncated_at)
     assert_close(
         agent.state.actor_critic, plain.state.actor_critic, terms=64, depth=6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.algorithms.on_policy import descend, step_sizes
+from footlight.algorithms.on_policy import optimizer_step, step_sizes
 from footlight.learning.agent import Agent
 
 OBSERVATIONS, ACTIONS = (
@@ -141,14 +141,7 @@ def stepped(optimizer: str, weight_decay: float) -> tuple[torch.Tensor, torch.Te
     generator = torch.Generator().manual_seed(0)
     for _ in range(5):
         gradient_P = torch.randn(ours_P.shape, generator=generator)
-        descend(
-            agent.config,
-            agent.networks,
-            ours_P,
-            gradient_P,
-            agent.state.optimizer,
-            agent.state.progress,
-        )
+        optimizer_step(agent.config, agent.networks, agent.state, gradient_P)
         peer_P.grad = gradient_P.clone()
         torch.nn.utils.clip_grad_norm_([peer_P], agent.config.max_grad_norm)
         peer.step()

@@ -22,31 +22,38 @@ def test_training_learns_from_no_older_policy(
 ) -> None:
     policy_of: dict[bytes, int] = {}  # which one acted, by observation
     num_policies, num_rows = 0, 0
-    explore, update, run = reinforce.explore, reinforce.update, Training.run
+    act, accumulate = reinforce.REINFORCE.act, reinforce.REINFORCE.accumulate
+    accumulate_and_step = reinforce.REINFORCE.accumulate_and_step
+    run = Training.run
     abandoned: list[bool] = []
     books: list[Any] = []
 
-    def noted_explore(config: Any, networks: Any, state: Any, observation: Any, *given: Any) -> Any:
+    def noted_act(self: Any, policy: Any, memory: Any, observation: Any, *given: Any) -> Any:
         if len(abandoned) < num_policies:
             abandoned.append(not books[-1].length.any())
         policy_of.update({row.tobytes(): num_policies for row in observation})
-        return explore(config, networks, state, observation, *given)
+        return act(self, policy, memory, observation, *given)
 
-    def noted_update(
-        config: Any, networks: Any, state: Any, batch: Any, noise: Any, is_last: bool
-    ) -> Any:
-        nonlocal num_policies, num_rows
+    def noted_accumulate(self: Any, state: Any, batch: Any, noise: Any) -> Any:
+        nonlocal num_rows
         rows = batch.observation[batch.weight > 0].numpy()
         assert {policy_of[row.tobytes()] for row in rows} == {num_policies}
-        num_policies, num_rows = num_policies + is_last, num_rows + len(rows)
-        return update(config, networks, state, batch, noise, is_last)
+        num_rows += len(rows)
+        return accumulate(self, state, batch, noise)
+
+    def noted_step(*given: Any) -> Any:
+        nonlocal num_policies
+        outcome = accumulate_and_step(*given)
+        num_policies += 1
+        return outcome
 
     def noted_run(self: Training) -> None:
         books.append(self.session.environments.tracker)
         run(self)
 
-    monkeypatch.setattr(reinforce, "explore", noted_explore)
-    monkeypatch.setattr(reinforce, "update", noted_update)
+    monkeypatch.setattr(reinforce.REINFORCE, "act", noted_act)
+    monkeypatch.setattr(reinforce.REINFORCE, "accumulate", noted_accumulate)
+    monkeypatch.setattr(reinforce.REINFORCE, "accumulate_and_step", noted_step)
     monkeypatch.setattr(Training, "run", noted_run)
     environment: Any = "CartPole-v1"
     if vectorization == "vector":
@@ -122,4 +129,4 @@ def test_a_fault_while_an_episode_is_abandoned_loses_nothing_of_the_step_before(
 
 
 def policy_bytes(folder: Path) -> bytes:
-    return footlight.load(folder)._parameters.numpy().tobytes()
+    return footlight.load(folder).state.parameters.numpy().tobytes()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.algorithms import replay_actor_critic
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.types import MixedBatch
@@ -53,7 +52,7 @@ def critic_step(**fields: Any) -> tuple[list[float], dict[str, float]]:
         zeros, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2), zeros, torch.tensor([0.5, 0.0]),
         zeros[None], torch.zeros(1, 2, 1, dtype=torch.int64), torch.ones(1, 2),
     )  # fmt: skip
-    metrics = replay_actor_critic.update_critic(agent.config, agent.networks, agent.state, batch)
+    metrics = agent.algorithm.update_critic(agent.state, batch, {}).metrics
     q = agent.networks.actor_critic.named(agent.state.actor_critic)["network.q"]
     return q.tolist(), {name: value.item() for name, value in metrics.items()}
 

@@ -65,7 +65,8 @@ def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
         seen, after = world.uniform(-1, 1, (2, 1, 3)).astype(np.float32)
         reward, terminated, truncated = float(world.normal(0, 3)), step % 9 == 8, step % 7 == 6
         given = agent.act(seen, explore=True)
-        drawn = torch.as_tensor(agent._drawn(given))
+        assert agent.pending is not None
+        drawn = torch.as_tensor(agent.pending.decision.action)
         agent.observe(seen, given, reward, after, terminated, truncated)
         before, behind = torch.as_tensor(seen), torch.as_tensor(after)
         ended = terminated or truncated
@@ -301,6 +302,6 @@ def test_first_standard_deviation_is_softplus_of_zero(head: str) -> None:
     actions = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
     agent = Agent("stream-ac", OBSERVATIONS, actions, action_head=head)
     output, _ = agent.networks.actor_critic(agent.state.actor_critic, torch.zeros(1, 3))
-    assert agent.networks.head.assess(output).std[0].tolist() == pytest.approx(
+    assert agent.networks.head.diagnose(output).std[0].tolist() == pytest.approx(
         [np.log(2), np.log(2)], rel=1e-3
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from footlight.buffers.episodes import Episodes
-from footlight.types import Spaces, Transition
+from footlight.types import Decision, Spaces, Transition
 
 STREAM = np.random.default_rng(0)  # of which nothing is drawn
 
@@ -26,17 +26,17 @@ class Feed:
         reward, never = np.ones(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
         self.buffer.add(
             Transition(observation, observation, reward, observation, ended, never),
-            np.zeros((self.num_envs, 1)),
+            Decision(np.zeros((self.num_envs, 1))),
         )
         self.tick += 1
         return list(self.updates())
 
     def updates(self, final: bool = False) -> Iterator[list[int]]:
         learned: list[int] = []
-        for is_last in self.buffer.due(STREAM, final):
+        for chunk in self.buffer.due(STREAM, final):
             weight = self.buffer.batch.weight > 0
             learned += self.buffer.batch.observation[weight][:, 0].astype(int).tolist()
-            if is_last:
+            if chunk.is_last:
                 yield learned
                 learned = []
 

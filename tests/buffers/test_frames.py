@@ -19,7 +19,7 @@ from footlight.buffers.frames import FrameReplay, frames_per_observation, is_ima
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
-from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
+from footlight.types import Array, Batch, Decision, DiscreteAction, Spaces, Transition
 
 ACTION = DiscreteAction(sizes=(2**40,), starts=(0,))
 
@@ -99,7 +99,7 @@ def play(num_steps: int, num_envs: int, stack: int, seed: int) -> Iterator[Event
 
 def fill(replay: Replay | FrameReplay, events: list[Event]) -> None:
     for step, action_EA, forgotten_E in events:
-        replay.add(step, action_EA)
+        replay.add(step, Decision(action_EA))
         replay.forget_pending(forgotten_E)
 
 
@@ -177,7 +177,7 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
             )
             replay.add(
                 Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never),
-                np.full((1, 1), time),
+                Decision(np.full((1, 1), time)),
             )
         assert len(replay) == held
         assert kept(replay).action[:, 0].tolist() == list(
@@ -216,9 +216,9 @@ def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
             step = Transition(
                 now, np.zeros((1, 1), int), np.zeros(1), later, terminated, np.zeros(1, bool)
             )
-            replay.add(step, step.action)
+            replay.add(step, Decision(step.action))
     assert len(replay) == 50  # one slot more and the first row would be gone
-    replay.add(step, step.action)
+    replay.add(step, Decision(step.action))
     assert len(replay) < 51
 
 
@@ -329,7 +329,7 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
     never = np.zeros(1, bool)
     replay.add(
         Transition(seen, np.zeros((1, 1), int), np.zeros(1), after, never, never),
-        np.zeros((1, 1), int),
+        Decision(np.zeros((1, 1), int)),
     )
     replay.draw(np.random.default_rng(0))
     assert np.array_equal(replay.batch.observation, seen)
@@ -347,7 +347,7 @@ def test_planes_of_several_colors_are_shared_too() -> None:
         now, later = planes[:, 3 * time : 3 * time + 6], planes[:, 3 * time + 3 : 3 * time + 9]
         replay.add(
             Transition(now, np.full((1, 1), time), np.zeros(1), later, never, never),
-            np.full((1, 1), time),
+            Decision(np.full((1, 1), time)),
         )
     assert np.array_equal(
         kept(replay).observation, [planes[0, 3 * time : 3 * time + 6] for time in range(28)]

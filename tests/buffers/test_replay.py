@@ -10,7 +10,7 @@ import pytest
 
 from footlight.buffers.replay import Replay
 from footlight.errors import UserError
-from footlight.types import Array, Batch, DiscreteAction, Spaces, Transition
+from footlight.types import Array, Batch, Decision, DiscreteAction, Minibatch, Spaces, Transition
 from tolerance import assert_close
 
 
@@ -42,7 +42,7 @@ def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
 
 def fill(replay: Replay, steps: list[Transition]) -> None:
     for step in steps:
-        replay.add(step, step.action)
+        replay.add(step, Decision(step.action))
 
 
 def batches(replay: Replay, stream: np.random.Generator) -> Iterator[Batch]:
@@ -96,7 +96,9 @@ def test_n_step_returns_by_hand(tiny_spaces: Spaces) -> None:
     ):
         now, later = np.full((1, 2), time, np.float32), np.full((1, 2), time + 1, np.float32)
         ends = np.array([terminated], bool), np.array([truncated], bool)
-        replay.add(Transition(now, now[:, :1], np.array([time + 1.0]), later, *ends), now[:, :1])
+        replay.add(
+            Transition(now, now[:, :1], np.array([time + 1.0]), later, *ends), Decision(now[:, :1])
+        )
     stored = rows(replay)
     assert stored["observation"][:, 0].tolist() == [
         0,
@@ -121,7 +123,7 @@ def test_both_ends_at_once_is_terminated(tiny_spaces: Spaces) -> None:
     step = walk(1, 1)[0]._replace(terminated=np.array([True]), truncated=np.array([True]))
     for n_steps in (1, 3):
         replay = Replay(tiny_spaces, 1, Settings(n_steps=n_steps))
-        replay.add(step, step.action)
+        replay.add(step, Decision(step.action))
         assert rows(replay)["discount"].tolist() == [0]
 
 
@@ -172,7 +174,8 @@ def test_float64_becomes_float32(tiny_spaces: Spaces) -> None:
     third = np.full((1, 2), 1 / 3)
     never = np.zeros(1, bool)
     replay.add(
-        Transition(third, third[:, :1], np.array([1 / 3]), third, never, never), third[:, :1]
+        Transition(third, third[:, :1], np.array([1 / 3]), third, never, never),
+        Decision(third[:, :1]),
     )
     for name, array in rows(replay).items():
         assert array.dtype == np.float32
@@ -186,7 +189,7 @@ def test_the_world_may_reuse_its_arrays(tiny_spaces: Spaces) -> None:
         fill(again, steps)
         for step in steps:
             arrays = [array.copy() for array in step[:6]]
-            replay.add(Transition(*arrays), arrays[1])
+            replay.add(Transition(*arrays), Decision(arrays[1]))
             for array in arrays:
                 array[:] = 1
         for name, array in rows(replay).items():
@@ -233,8 +236,8 @@ def test_updates_are_numbered_throughout(tiny_spaces: Spaces) -> None:
     replay, stream = Replay(tiny_spaces, 1, Settings(updates_per_step=3)), np.random.default_rng(0)
     numbers = []
     for step in walk(3, 1):
-        replay.add(step, step.action)
-        numbers.append(list(replay.due(stream)))
+        replay.add(step, Decision(step.action))
+        numbers.append([due.number for due in replay.due(stream)])
     assert numbers == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
 
@@ -246,7 +249,7 @@ def test_the_end_of_a_run_makes_nothing_due(tiny_spaces: Spaces) -> None:
     fill(replay, walk(4, 1))
     assert list(replay.due(stream, final=True)) == []
     fill(replay, walk(4, 1))
-    assert list(replay.due(stream)) == [0]  # half of three
+    assert list(replay.due(stream)) == [Minibatch(0)]  # half of three
     assert list(replay.due(stream, final=True)) == []
 
 
@@ -270,7 +273,7 @@ def test_choices_are_stored_as_integers(tiny_spaces: Spaces, kind: str) -> None:
     )
     replay, never = Replay(spaces, 1, Settings(batch_size=1)), np.zeros(1, bool)
     seen, choice_EA = np.zeros((1, 2), np.float32), np.array([[size - 1 for size in sizes]])
-    replay.add(Transition(seen, choice_EA, np.zeros(1), seen, never, never), choice_EA)
+    replay.add(Transition(seen, choice_EA, np.zeros(1), seen, never, never), Decision(choice_EA))
     batch = next(batches(replay, np.random.default_rng(0)))
     assert batch.action.dtype == np.int64
     assert batch.action.tolist() == choice_EA.tolist()
@@ -280,7 +283,7 @@ def drawn_each_step(spaces: Spaces, settings: Settings, num_envs: int, num_steps
     replay, stream = Replay(spaces, num_envs, settings), np.random.default_rng(0)
     counts = []
     for step in walk(num_steps, num_envs):
-        replay.add(step, step.action)
+        replay.add(step, Decision(step.action))
         counts.append(sum(1 for _ in replay.due(stream)))
     return counts
 
@@ -323,7 +326,7 @@ def test_nothing_is_due_before_there_is_a_row(tiny_spaces: Spaces) -> None:
     replay, stream = Replay(tiny_spaces, 1, settings), np.random.default_rng(0)
     counts = []
     for step in steps:
-        replay.add(step, step.action)
+        replay.add(step, Decision(step.action))
         counts.append(sum(1 for _ in replay.due(stream)))
     assert counts == [
         0,
@@ -348,8 +351,8 @@ def test_steps_that_are_resets_are_left_out(tiny_spaces: Spaces, n_steps: int) -
                 np.where(valid.reshape(-1, *[1] * (a.ndim - 1)), a, np.asarray(1, a.dtype))
                 for a in step[:6]
             ]
-            masked.add(Transition(*nonsense, valid), nonsense[1])
-        masked.add(step._replace(valid=np.zeros(2, bool)), step.action)
+            masked.add(Transition(*nonsense, valid), Decision(nonsense[1]))
+        masked.add(step._replace(valid=np.zeros(2, bool)), Decision(step.action))
     assert masked.counters() == plain.counters()
     for name, array in rows(masked).items():
         assert np.array_equal(array, rows(plain)[name])
@@ -373,8 +376,8 @@ def test_goes_on_from_a_checkpoint(tiny_spaces: Spaces, capacity: int, n_steps: 
     other.bit_generator.state = position
     assert len(resumed) == len(straight)
     for step in steps[35:]:
-        straight.add(step, step.action)
-        resumed.add(step, step.action)
+        straight.add(step, Decision(step.action))
+        resumed.add(step, Decision(step.action))
         count = 0
         for mine, theirs in zip(straight.due(stream), resumed.due(other), strict=True):
             assert mine == theirs
@@ -420,6 +423,6 @@ def test_minibatch_without_replacement_waits_for_enough_transitions(tiny_spaces:
     replay = Replay(tiny_spaces, 1, Settings(batch_size=6, sample_with_replacement=False))
     stream, due = np.random.default_rng(0), []
     for step in walk(8, 1):
-        replay.add(step, step.action)
+        replay.add(step, Decision(step.action))
         due.append(len(list(replay.due(stream))))
     assert due == [0, 0, 0, 0, 0, 6, 1, 1]

@@ -9,9 +9,18 @@ import pytest
 
 from footlight.buffers.rollout import Rollout
 from footlight.errors import UserError
-from footlight.types import Array, DiscreteAction, Spaces, Transition
+from footlight.types import (
+    Array,
+    Decision,
+    DiscreteAction,
+    Minibatch,
+    Spaces,
+    Transition,
+    WholeRollout,
+)
 from tolerance import assert_close
 
+WHOLE = WholeRollout(is_linked=False)
 GAMMA = 0.9
 
 
@@ -40,7 +49,7 @@ def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition
 
 def fill(rollout: Rollout, steps: list[Transition]) -> None:
     for step in steps:
-        rollout.add(step, step.action)
+        rollout.add(step, Decision(step.action))
 
 
 def calm(num_steps: int, num_envs: int) -> list[Transition]:
@@ -81,8 +90,8 @@ def test_ends_by_hand(tiny_spaces: Spaces) -> None:
         step = walk(1, 1)[0]._replace(
             terminated=np.array([terminated], bool), truncated=np.array([truncated], bool)
         )
-        rollout.add(step, step.action)
-    assert list(rollout.due(stream())) == [0]
+        rollout.add(step, Decision(step.action))
+    assert list(rollout.due(stream())) == [WHOLE]
     assert rollout.batch.discount.tolist() == [[0.5], [0], [0.5], [0], [0.5]]
     assert rollout.batch.continues[:4].tolist() == [[1], [0], [0], [0]]
     assert rollout.batch.weight.tolist() == [[1]] * 5
@@ -93,7 +102,7 @@ def test_ends_by_hand(tiny_spaces: Spaces) -> None:
 def test_holds_what_came(tiny_spaces: Spaces, num_envs: int, resets: bool) -> None:
     rollout, steps = Rollout(tiny_spaces, num_envs, GAMMA, 30), walk(30, num_envs, resets)
     fill(rollout, steps)
-    assert list(rollout.due(stream())) == [0]
+    assert list(rollout.due(stream())) == [WHOLE]
     assert_holds(rollout, steps)
     valid = sum(num_envs if step.valid is None else int(step.valid.sum()) for step in steps)
     assert rollout.num_steps == valid
@@ -104,13 +113,13 @@ def test_holds_what_came(tiny_spaces: Spaces, num_envs: int, resets: bool) -> No
 def test_is_due_whenever_it_is_full(tiny_spaces: Spaces) -> None:
     rollout, steps, counts = Rollout(tiny_spaces, 2, GAMMA, 3), walk(7, 2), []
     for step in steps:
-        rollout.add(step, step.action)
+        rollout.add(step, Decision(step.action))
         counts.append(list(rollout.due(stream())))
-    assert counts == [[], [], [0], [], [], [0], []]
+    assert counts == [[], [], [WHOLE], [], [], [WHOLE], []]
     assert rollout.num_steps == 14
     assert rollout.expected_updates(12) == 2
     assert rollout.expected_updates(14) == 3  # the last one is what is left at the end
-    assert list(rollout.due(stream(), final=True)) == [0]
+    assert list(rollout.due(stream(), final=True)) == [WHOLE]
     assert list(rollout.due(stream(), final=True)) == []  # once
 
 
@@ -134,7 +143,7 @@ def test_the_rest_at_the_end_of_a_run(tiny_spaces: Spaces, filled: int) -> None:
     fill(rollout, steps[:filled])
     assert list(rollout.due(stream())) == []
     assert rollout.batch.weight[:filled].all()
-    assert list(rollout.due(stream(), final=True)) == [0]
+    assert list(rollout.due(stream(), final=True)) == [WHOLE]
     assert_holds(rollout, steps[:filled])
     assert not rollout.batch.weight[filled:].any()
     assert rollout.batch.continues[:, 0].tolist()[:filled] == [1] * (filled - 1) + [
@@ -146,11 +155,11 @@ def test_nothing_is_due_of_nothing(tiny_spaces: Spaces) -> None:
     rollout = Rollout(tiny_spaces, 2, GAMMA, 2)
     assert list(rollout.due(stream(), final=True)) == []
     for step in walk(2, 2):  # a rollout of resets alone: its means would be 0 / 0
-        rollout.add(step._replace(valid=np.zeros(2, bool)), step.action)
+        rollout.add(step._replace(valid=np.zeros(2, bool)), Decision(step.action))
     assert list(rollout.due(stream())) == []
     assert rollout.num_steps == 0
     fill(rollout, walk(2, 2))
-    assert list(rollout.due(stream())) == [0]
+    assert list(rollout.due(stream())) == [WHOLE]
 
 
 def test_a_new_episode_that_does_not_follow_cuts_the_sums(tiny_spaces: Spaces) -> None:
@@ -174,7 +183,7 @@ def test_observations_keep_their_dtype(tiny_spaces: Spaces, dtype: str) -> None:
 def test_choices_are_integers(tiny_spaces: Spaces) -> None:
     action = DiscreteAction(sizes=(5, 2**40), starts=(0, 0), shape=(2,))
     rollout = Rollout(replace(tiny_spaces, action=action), 1, GAMMA, 1)
-    rollout.add(walk(1, 1)[0], np.array([[4, 2**40 - 1]]))
+    rollout.add(walk(1, 1)[0], Decision(np.array([[4, 2**40 - 1]])))
     assert rollout.batch.action.dtype == np.int64
     assert rollout.batch.action.tolist() == [[[4, 2**40 - 1]]]
 
@@ -183,7 +192,7 @@ def test_the_world_may_reuse_its_arrays(tiny_spaces: Spaces) -> None:
     rollout, steps = Rollout(tiny_spaces, 2, GAMMA, 6), walk(6, 2, resets=True)
     for step in steps:
         arrays: list[Any] = [np.array(array) for array in step]
-        rollout.add(Transition._make(arrays), arrays[1])
+        rollout.add(Transition._make(arrays), Decision(arrays[1]))
         for array in arrays:
             array[:] = 1
     assert_holds(rollout, steps)
@@ -196,7 +205,7 @@ def drawn(rollout: Rollout, generator: np.random.Generator, final: bool = False)
     """The rows of each minibatch, and that they are numbered from 0."""
     found = []
     for number, index in enumerate(rollout.due(generator, final)):
-        assert index == number
+        assert index == Minibatch(number)
         found.append(rollout.batch.rows.tolist())
     return found
 
@@ -312,7 +321,7 @@ def test_goes_on_from_a_checkpoint(
 
     steps, straight, generator = walk(30, 2, resets=True), made(), stream()
     for step in steps[: 6 + filled]:
-        straight.add(step, step.action)
+        straight.add(step, Decision(step.action))
         list(straight.due(generator))
     saved, counters = copies(straight.arrays()), json.loads(json.dumps(straight.counters()))
     resumed, other = made(), np.random.default_rng(99)
@@ -320,8 +329,8 @@ def test_goes_on_from_a_checkpoint(
     other.bit_generator.state = generator.bit_generator.state
     compared = 0
     for step in steps[6 + filled :]:
-        straight.add(step, step.action)
-        resumed.add(step, step.action)
+        straight.add(step, Decision(step.action))
+        resumed.add(step, Decision(step.action))
         for mine, theirs in zip(straight.due(generator), resumed.due(other), strict=True):
             assert mine == theirs
             for a, b in zip(straight.batch, resumed.batch, strict=True):

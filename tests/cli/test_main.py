@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class
 from footlight.cli.commands import COMMANDS
 from footlight.cli.main import main
 from footlight.config.fields import fields
@@ -339,7 +339,7 @@ def test_no_help_page_shows_an_escape(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_each_help_says_what_none_means() -> None:
-    classes = [Options, AtariConfig, *(find(name).Config for name in ALGORITHMS)]
+    classes = [Options, AtariConfig, *(config_class(name) for name in ALGORITHMS)]
     silent = {
         field.name
         for one in classes
@@ -351,7 +351,7 @@ def test_each_help_says_what_none_means() -> None:
 
 
 def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    from footlight.algorithms import ALGORITHMS, find
+    from footlight.algorithms import ALGORITHMS, config_class
     from footlight.config.fields import fields
 
     for algorithm in ALGORITHMS:
@@ -359,7 +359,7 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
             main(["train", algorithm, "--help"])
         assert stopped.value.code == 0
         shown = capsys.readouterr().out
-        for field in fields(find(algorithm).Config).values():
+        for field in fields(config_class(algorithm)).values():
             assert f"--{field.name.replace('_', '-')} VALUE" in shown.replace(
                 "[VALUE]", "VALUE"
             ).replace("VALUE [VALUE ...]", "VALUE")

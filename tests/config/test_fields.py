@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import (
     Count,
     CountOrZero,
@@ -310,7 +310,7 @@ def test_inherited_fields_are_built_and_checked() -> None:
 
 def test_every_field_of_every_algorithm_says_what_it_means() -> None:
     for name in ALGORITHMS:
-        for field in fields(find(name).Config).values():
+        for field in fields(config_class(name)).values():
             assert field.help, f"{name}: {field.name}"
 
 

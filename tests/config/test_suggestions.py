@@ -2,7 +2,7 @@
 
 import pytest
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import fields
 from footlight.config.options import Options
 from footlight.config.suggestions import _OTHERS, closest
@@ -12,7 +12,7 @@ OTHER_KEYWORDS = {"run_dir", "env_kwargs"}  # of `train`, besides fields
 
 
 def known(algorithm: str) -> list[str]:
-    return [*fields(Options), *fields(find(algorithm).Config), "run_dir", "help"]
+    return [*fields(Options), *fields(config_class(algorithm)), "run_dir", "help"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_environments_are_found_in_other_letters() -> None:
 
 def test_every_entry_leads_to_a_name_that_exists() -> None:
     names = {*fields(Options), *fields(AtariConfig), *OTHER_KEYWORDS}
-    names |= {name for algorithm in ALGORITHMS for name in fields(find(algorithm).Config)}
+    names |= {name for algorithm in ALGORITHMS for name in fields(config_class(algorithm))}
     assert _OTHERS.keys() <= names
     for ours, others in _OTHERS.items():
         assert not {*others} & {ours}

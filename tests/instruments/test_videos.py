@@ -16,7 +16,7 @@ from footlight.cli.main import main
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
 from footlight.instruments import videos
-from footlight.instruments.critic_probe import Assessor
+from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.overlay import Moment, Overlay
 from footlight.instruments.video import Frame, require_ffmpeg
 from footlight.instruments.video_recorder import VideoRecorder
@@ -385,10 +385,8 @@ def shown(
         hidden_sizes=(8,),
         **fields,
     )
-    assessor = Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
-    )
-    frames = list(videos.render_episode(agent.policy.player, env, 3, assessor))
+    probe = CriticProbe(agent.algorithm, agent.spaces, agent.state, agent.normalizer)
+    frames = list(videos.render_episode(agent.policy.player, env, 3, probe))
     assert len(frames) == len(seen) == 13
     return agent, seen
 
@@ -402,16 +400,10 @@ def test_the_panel_shows_the_return_that_followed(
     observation, _ = env.reset(seed=3)
     rewards, values = [], []
     for _ in range(12):
-        values.append(
-            agent.algorithm.assess(
-                agent.config, agent.networks, agent.state, as_tensor(observation)
-            ).value.item()
-        )  # type: ignore[attr-defined]
+        values.append(agent.algorithm.diagnose(agent.state, as_tensor(observation)).value.item())  # type: ignore[attr-defined]
         observation, reward, *_ = env.step(0)
         rewards.append(min(reward, 6.0))
-    last = agent.algorithm.assess(
-        agent.config, agent.networks, agent.state, as_tensor(observation)
-    ).value.item()  # type: ignore[attr-defined]
+    last = agent.algorithm.diagnose(agent.state, as_tensor(observation)).value.item()  # type: ignore[attr-defined]
     for index, (overlay, moment) in enumerate(seen[:-1]):
         total = sum(0.9 ** (at - index) * rewards[at] for at in range(index, 12))
         if not terminates:
@@ -445,11 +437,9 @@ def test_bars_of_continuous_actions_are_in_the_environments_units() -> None:
     agent = Agent(
         "ppo", env.observation_space, env.action_space, seed=1, compile="off", initial_log_std=-1.0
     )
-    assessor = Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
-    )
+    probe = CriticProbe(agent.algorithm, agent.spaces, agent.state, agent.normalizer)
     observation = np.array([0.5, 0.5, 3.0], np.float32)
-    (bar,), heading = videos.policy_bars(assessor(observation), agent.spaces, env)
+    (bar,), heading = videos.policy_bars(probe(observation), agent.spaces, env)
     action, std = agent.act(observation)[0], np.exp(-1)
     assert bar.text == f"{action:.2f} ± {2 * std:.2f}"
     assert (bar.low, bar.mark, bar.high) == close(

@@ -40,20 +40,10 @@ ACTION_SPACES: dict[str, gymnasium.Space[Any]] = {
 }
 OBSERVATION_SIZE = 3
 
-_NAMES: dict[tuple[str, Any], str] = {
-    ("sac", False): "critic",
-    ("td3", False): "critic",
-    ("sac", True): "critic_and_actor",
-    ("td3", True): "critic_and_actor",
-    ("ddpg", True): "critic_and_actor",
-    ("a2c", True): "linked",
-    ("ppo", True): "first_minibatch",
-    ("ppo", False): "minibatch",
-    ("reinforce", False): "chunk",
-    ("reinforce", True): "last_chunk",
-    ("replay-actor-critic", "critic"): "critic",
-    ("replay-actor-critic", "actor"): "actor",
-}
+_NAMES = {
+    "linked_rollout": "linked", "accumulate": "chunk", "accumulate_and_step": "last_chunk",
+    "rollout": "update", "step": "update",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,8 +154,8 @@ def record(
     with _float64_functions() if double else contextlib.nullcontext():
         for _ in range(num_steps):
             action = agent.act(world.observation, explore=True)
-            assert agent.acted is not None
-            drawn = agent.acted[1].astype(agent.spaces.action.stored_dtype)
+            assert agent.pending is not None
+            drawn = agent.pending.decision.action.astype(agent.spaces.action.stored_dtype)
             step = world.step(drawn)
             recording.steps.append(step)
             agent.observe(
@@ -179,44 +169,48 @@ def record(
 
 def _record_updates(agent: Any, recording: Recording) -> None:
     """Have the agent append to `recording` whatever it updates."""
-    update = agent._update
+    learner = agent.learner
+    update = learner.update
 
-    def recorded(variant: Any) -> None:
+    def recorded(due: Any, stream: np.random.Generator) -> None:
         before = _parameters(agent)
         batch = {name: _tensor(array) for name, array in agent.buffer.batch._asdict().items()}
-        update(variant)
+        update(due, stream)
+        name = learner._name(due)
+        noise = [_tensor(numbers) for _, numbers in learner._draws]
         progress = getattr(agent.state, "progress", None)
         recording.updates.append(
             Update(
-                name=_NAMES.get((agent.name, variant), "update"),
+                name=_NAMES.get(name, name),
                 num_steps=len(recording.steps),
                 batch=batch,
-                noise=_tensor(agent._noise),
+                noise=torch.stack(noise) if len(noise) > 1 else (*noise, torch.zeros(0))[0],
                 before=before,
                 after=_parameters(agent),
                 progress=0.0 if progress is None else float(progress),
-                metrics=dict(zip(agent.algorithm.METRICS, agent._latest.tolist(), strict=True)),
+                metrics=dict(zip(agent.algorithm.METRICS, learner._latest.tolist(), strict=True)),
             )
         )
 
-    agent._update = recorded
+    learner.update = recorded
 
 
 def _compute_in_double(agent: Any) -> None:
     """Replace the agent's tensors by copies in float64, before its first update."""
+    learner = agent.learner
     leaves = {name: _doubled(leaf) for name, leaf in tree_items(agent.state).items()}
-    agent.state = tree_rebuilt(agent.state, leaves)
-    agent.policy._parameters = getattr(agent.state, agent.algorithm.POLICY)
+    learner.state = tree_rebuilt(agent.state, leaves)
+    agent.policy.state = agent.algorithm.policy(learner.state)
     for network in vars(agent.networks).values():
         if isinstance(network, Network):  # masks, which learning rates are multiplied with
             network.marked = lambda part, found=network.marked: found(part).double()
     if (statistics := agent.normalizer) is not None:
         for name in ("mean", "scale", "reward_scale"):
             setattr(statistics, name, getattr(statistics, name).astype(np.float64))
-        agent._host_batch[-3:] = statistics.tensors()
+        learner._host[-3:] = statistics.tensors()
     # Being another list than the host's, it is copied from the host's before each update
-    agent._batch = [_doubled(tensor.clone()) for tensor in agent._host_batch]
-    agent._totals, agent._latest = _doubled(agent._totals), _doubled(agent._latest)
+    learner._inputs = [_doubled(tensor.clone()) for tensor in learner._host]
+    learner._totals, learner._latest = _doubled(learner._totals), _doubled(learner._latest)
 
 
 def _scale_parameters(agent: Any, factor: float) -> None:
@@ -259,7 +253,7 @@ def _parameters(agent: Any) -> Parameters:
     networks = {k: v for k, v in vars(agent.networks).items() if isinstance(v, Network)}
     found: Parameters = {}
     for leaf, value in tree_items(agent.state).items():
-        if "." in leaf or not isinstance(value, Tensor):
+        if "." in leaf or not isinstance(value, Tensor) or leaf == "progress":
             continue
         own = [name for name in networks if leaf.endswith(name)] or list(networks)
         network = networks[own[0]]

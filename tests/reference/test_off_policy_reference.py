@@ -13,7 +13,7 @@ import torch
 from off_policy import DDPG, REFERENCES, SAC, TD3, OffPolicy, q_value
 from recorder import Parameters, Recording, Step, record
 from torch import Tensor
-from transitions import Row, as_batch, n_step_rows, normalized, rows_of
+from transitions import Row, as_batch, n_step_rows, normalized, reward_bounds, rows_of
 
 from tolerance import assert_close
 
@@ -48,6 +48,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("td3", "n-step returns, one environment", {"n_steps": 4, "num_envs": 1, "num_steps": 40}),
     ("td3", "small buffer", {"n_steps": 3, "buffer_size": 9, "sample_with_replacement": False}),
     ("td3", "normalized n-step returns", {"n_steps": 3, **NORMALIZATION}),  # none is clipped
+    (
+        "td3",
+        "clipped n-step returns",
+        {"n_steps": 3, **NORMALIZATION, "clip_normalized_reward": 0.5},
+    ),
     ("td3", "reset steps", {"num_envs": 3, "reset_steps": True, "clip_reward": 1.0}),
     ("sac", "defaults", {}),
     ("sac", "fixed temperature", {"learn_alpha": False, "initial_alpha": 0.25}),
@@ -104,7 +109,8 @@ def minibatches(recording: Recording, config: Any = None) -> Iterator[dict[str, 
     config = recording.config if config is None else config
     for update in recording.updates:
         steps = recording.steps[: update.num_steps]
-        rows = n_step_rows(steps, config.gamma, config.n_steps, config.clip_reward)
+        bounds = reward_bounds(config, steps)
+        rows = n_step_rows(steps, config.gamma, config.n_steps, config.clip_reward, bounds)
         yield as_batch(rows_of(update.batch, rows[-config.buffer_size :]))
 
 

@@ -109,10 +109,6 @@ def test_replayed_rows_are_transitions_of_the_run() -> None:
             assert batch["next_observation"].tolist() == following
 
 
-DECAYS_BOTH = "each step of one loss also decays the layers that only the other loss trains"
-
-
-@pytest.mark.xfail(strict=True, reason=DECAYS_BOTH)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_weight_decay_of_replay_actor_critic(optimizer: str) -> None:
     options = {"weight_decay": 2**-10, "optimizer": optimizer}

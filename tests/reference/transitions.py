@@ -25,12 +25,18 @@ class Row(NamedTuple):
     discount: float
 
 
-def n_step_rows(steps: Sequence[Step], gamma: float, n: int, clip: float | None) -> list[Row]:
+def n_step_rows(
+    steps: Sequence[Step], gamma: float, n: int, clip: float | None,
+    bounds: Sequence[float] | None = None,
+) -> list[Row]:  # fmt: skip
     """All transitions that are complete after these steps, in the order in which they became so.
 
     G = r_t + gamma r_{t+1} + ... + gamma^(m-1) r_{t+m-1} (Sutton & Barto 2018, eq. 7.1), where m is
     n, or the number of steps to the end of the episode if that is smaller. What follows counts with
     gamma^m times its value, and not at all after a termination.
+
+    Each reward is clipped at `clip` and, where there are any, at the bound of its time. Sums are
+    those of float32, in which the library stores them.
     """
     complete = []
     for env in range(len(steps[0].reward)):
@@ -39,7 +45,9 @@ def n_step_rows(steps: Sequence[Step], gamma: float, n: int, clip: float | None)
             total = 0.0
             for count, time in enumerate(times[start : start + n], 1):
                 step = steps[time]
-                total += gamma ** (count - 1) * clipped(float(step.reward[env]), clip)
+                reward = clipped(float(step.reward[env]), clip)
+                reward = reward if bounds is None else clipped(reward, bounds[time])
+                total = float(np.float32(total + gamma ** (count - 1) * reward))
                 terminated, truncated = step.terminated[env], step.truncated[env]
                 if count == n or terminated or truncated:
                     row = Row(
@@ -78,7 +86,8 @@ def normalized(config: Any, batch: dict[str, Tensor], steps: Sequence[Step]) -> 
     if config.normalize_rewards:
         deviations = batch["reward"] * reward_scale(config, steps)
         bound = config.clip_normalized_reward
-        found["reward"] = deviations if bound is None else deviations.clamp(-bound, bound)
+        is_clipped = bound is not None and config.n_steps == 1  # sums: see `reward_bounds`
+        found["reward"] = deviations.clamp(-bound, bound) if is_clipped else deviations
     return found
 
 
@@ -87,6 +96,15 @@ def observation_statistics(steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
     seen = np.concatenate([step.observation[step.valid] for step in steps]).astype(np.float64)
     variance = seen.var(0) if len(seen) > 1 else np.ones(seen.shape[1])
     return torch.from_numpy(seen.mean(0)), torch.from_numpy(1 / np.sqrt(variance + EPSILON))
+
+
+def reward_bounds(config: Any, steps: Sequence[Step]) -> list[float] | None:
+    """By time, where the rewards of n-step returns are clipped: before they are added up, by the
+    statistics of that time; None: nowhere."""
+    bound = config.clip_normalized_reward
+    if not config.normalize_rewards or bound is None or config.n_steps == 1:
+        return None
+    return [bound / reward_scale(config, steps[: time + 1]) for time in range(len(steps))]
 
 
 def reward_scale(config: Any, steps: Sequence[Step]) -> float:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, config_class, find
 from footlight.config.fields import fields
 from footlight.errors import FootlightError, UserError
 from footlight.learning.agent import Agent
@@ -89,7 +89,7 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
 @RANDOM
 @given(observations, actions, st.integers(1, 3), st.booleans())
 def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool) -> None:
-    known = fields(find(algorithm).Config)
+    known = fields(config_class(algorithm))
     given_fields = {name: value for name, value in SMALL.items() if name in known}
     given_fields |= (
         {"normalize_observations": normalized} if "normalize_observations" in known else {}
@@ -138,7 +138,7 @@ def values(field: Any) -> st.SearchStrategy[Any]:
 @RANDOM
 @given(st.data())
 def test_any_config(algorithm: str, data: Any) -> None:
-    known = fields(find(algorithm).Config)
+    known = fields(config_class(algorithm))
     small = {name: value for name, value in SMALL.items() if name in known}
     names = data.draw(st.lists(st.sampled_from(sorted(known)), max_size=3, unique=True))
     chosen = {name: data.draw(values(known[name]), label=name) for name in names}

@@ -8,13 +8,13 @@ import gymnasium
 import pytest
 
 import footlight
-from footlight.algorithms import find
+from footlight.algorithms import config_class
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.training.values import Values, read_toml, resolve, update_warnings
 
 PENDULUM = gymnasium.make("Pendulum-v1")
-PPO = find("ppo").Config
+PPO = config_class("ppo")
 
 
 def ppo(environment: Any = "CartPole-v1", preset: bool | str = True, **typed: Any) -> Values:
@@ -49,7 +49,7 @@ def test_a_preset_is_found_whatever_the_arguments_of_the_environment() -> None:
 
 
 def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> None:
-    found = resolve("sac", find("sac").Config, "Pendulum-v1", True, {"buffer_size": 100})
+    found = resolve("sac", config_class("sac"), "Pendulum-v1", True, {"buffer_size": 100})
     with (
         pytest.raises(
             UserError,

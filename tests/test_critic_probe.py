@@ -1,6 +1,6 @@
 """Values, policies and returns as films show them, against worlds of known values, NumPy, and a slow obvious loop."""
 
-import types
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS, a2c, config_class
 from footlight.environments import probes
 from footlight.environments.serial import SerialEnvironments
 from footlight.errors import UserError
 from footlight.instruments import videos
-from footlight.instruments.critic_probe import Assessor, load_assessor
+from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
 from footlight.learning.agent import Agent
-from footlight.types import Assessment
+from footlight.types import Diagnosis
 from tolerance import assert_close, close
 
 SEEN, BOX, CHOICE = (
@@ -28,14 +28,12 @@ CONTINUOUS = ("sac", "td3", "ddpg")
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 
-def assessor_of(agent: Agent) -> Assessor:
-    return Assessor(
-        agent.algorithm, agent.config, agent.networks, agent.spaces, agent.state, agent.normalizer
-    )
+def assessor_of(agent: Agent) -> CriticProbe:
+    return CriticProbe(agent.algorithm, agent.spaces, agent.state, agent.normalizer)
 
 
 def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields: Any) -> Agent:
-    if "buffer_size" in find(algorithm).Config.__dataclass_fields__:
+    if "buffer_size" in config_class(algorithm).__dataclass_fields__:
         fields = {"buffer_size": 500, "batch_size": 16, "learning_starts": 0, **fields}
     action = action or (BOX if algorithm in CONTINUOUS else CHOICE)
     return Agent(algorithm, SEEN, action, seed=1, compile="off", hidden_sizes=(8, 8), **fields)
@@ -61,7 +59,7 @@ def test_every_method_gives_what_it_has_and_the_same_when_loaded(
             -(found.probabilities * np.log(found.probabilities)).sum(), terms=4
         )
     agent.save(tmp_path / "agent")
-    again = load_assessor(tmp_path / "agent")(OBSERVATION)
+    again = load_critic_probe(tmp_path / "agent")(OBSERVATION)
     for mine, loaded in zip(found, again, strict=True):
         np.testing.assert_array_equal(mine, loaded)
 
@@ -106,9 +104,7 @@ def test_continuous_policies_against_samples(head: str) -> None:
     found = assessor_of(agent)(OBSERVATION)
     stream = np.random.default_rng(0)
     many = np.repeat(OBSERVATION[None], 40_000, 0)
-    drawn = agent.algorithm.act(
-        agent.config, agent.networks, agent.state.actor_critic, many, stream
-    )
+    drawn = agent.algorithm.act(agent.policy.state, None, many, stream)[0].action
     unit = np.tanh(drawn) if head == "squashed-gaussian" else drawn
     with torch.no_grad():
         output = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(many))[0]
@@ -141,22 +137,20 @@ def test_a_users_own_network_is_asked(tmp_path: Path) -> None:
     agent = learner("a2c", network=Parts)
     assert assessor_of(agent)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
     agent.save(tmp_path / "agent")
-    assert load_assessor(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(
+    assert load_critic_probe(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(
         OBSERVATION.sum(), terms=OBSERVATION.size
     )
     with pytest.raises(UserError, match="pass it again as network"):
-        load_assessor(tmp_path / "agent")
+        load_critic_probe(tmp_path / "agent")
 
 
 def test_a_users_own_method_without_assess_is_named() -> None:
-    module = find("a2c")
-    names = {
-        name: getattr(module, name)
-        for name in dir(module)
-        if not name.startswith("_") and name != "assess"
-    }
-    agent = Agent(types.SimpleNamespace(**names, __name__="mine"), SEEN, CHOICE)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="lacks the function assess"):
+    @dataclass(frozen=True)
+    class Mine(a2c.A2C):  # type: ignore[misc]
+        diagnose = None
+
+    agent = Agent(Mine, SEEN, CHOICE)
+    with pytest.raises(UserError, match=r"Mine has no values to overlay - it lacks diagnose\(\)"):
         assessor_of(agent)
 
 
@@ -189,7 +183,7 @@ def test_returns_against_a_slow_loop(
     rewards, bonus = [1.0, -3.0, 0.5, 2.0], [0.7, 0.1, -0.2, 0.4, 0.3] if with_bonus else [0.0] * 5
     marks = [np.array(float(n)) for n in (9, 8, 7, 6, 5)]
     seen = [
-        Assessment(value=value, bonus=np.array(b) if with_bonus else None)
+        Diagnosis(value=value, bonus=np.array(b) if with_bonus else None)
         for value, b in zip(marks, bonus, strict=True)
     ]
     found = assessor_of(agent).returns(rewards, seen, terminated)
@@ -200,9 +194,9 @@ def test_returns_against_a_slow_loop(
 
 
 def test_nothing_follows_the_loss_of_a_life() -> None:
-    assessor = assessor_of(learner("a2c", gamma=0.5))
-    seen = [Assessment(value=np.array(9.0))] * 4
-    assert assessor.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx(
+    probe = assessor_of(learner("a2c", gamma=0.5))
+    seen = [Diagnosis(value=np.array(9.0))] * 4
+    assert probe.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx(
         [1 + 0.5 * 2, 2, 4 + 0.5 * 9, 9]
     )
 
@@ -221,16 +215,14 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
     assert agent.normalizer is not None
     scale = float(agent.normalizer.reward_scale[0])
     assert scale != 1
-    seen = [Assessment(value=np.array(0.0))] * 3
+    seen = [Diagnosis(value=np.array(0.0))] * 3
     agent.save(tmp_path / "agent")
-    for assessor in (assessor_of(agent), load_assessor(tmp_path / "agent")):
-        assert assessor.returns([10.0, 4.0], seen, True) == pytest.approx(
-            [scale * 12, scale * 4, 0]
-        )
-        assert f"× {scale:.3g}" in assessor.units
+    for probe in (assessor_of(agent), load_critic_probe(tmp_path / "agent")):
+        assert probe.returns([10.0, 4.0], seen, True) == pytest.approx([scale * 12, scale * 4, 0])
+        assert f"× {scale:.3g}" in probe.units
         normal = agent.normalizer.observation(OBSERVATION[None])
         _, value = agent.networks.actor_critic(agent.state.actor_critic, torch.from_numpy(normal))
-        assert assessor(OBSERVATION).value == close(value.item())
+        assert probe(OBSERVATION).value == close(value.item())
 
 
 @pytest.mark.parametrize(
@@ -252,11 +244,11 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
     environments.reset()
     for _ in range(6_000):
         agent.observe(*environments.step(agent.act(environments.observation, explore=True)))
-    assessor, env = assessor_of(agent), environment(discrete=True)
+    probe, env = assessor_of(agent), environment(discrete=True)
     step = videos.play(agent.policy.player, env, seed=3)
     steps = list(step)
-    seen = [assessor(s.observation) for s in steps]
-    found = assessor.returns([s.reward for s in steps[1:]], seen, steps[-1].terminated)
+    seen = [probe(s.observation) for s in steps]
+    found = probe.returns([s.reward for s in steps[1:]], seen, steps[-1].terminated)
     assert found[: len(wanted)] == pytest.approx(wanted, abs=0.35)
     assert [float(a.value) for a in seen][: len(wanted)] == pytest.approx(wanted, abs=0.35)
 
@@ -265,6 +257,6 @@ def test_an_agent_that_keeps_gradients_is_assessed_like_any_other(tmp_path: Path
     agent = learner("a2c", keep_gradients=True)
     agent.save(tmp_path / "agent")
     assert (
-        load_assessor(tmp_path / "agent")(OBSERVATION).value
+        load_critic_probe(tmp_path / "agent")(OBSERVATION).value
         == assessor_of(agent)(OBSERVATION).value
     )

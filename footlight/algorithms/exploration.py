@@ -1,0 +1,74 @@
+"""Exploration of the off-policy algorithms, as values: a new noise is a class and a line in `NOISES`.
+
+Noise is measured in units of half an action range, as actions lie in [-1, 1].
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from footlight.config.fields import Fraction, NonNegative
+from footlight.equations.exploration import ornstein_uhlenbeck
+from footlight.types import FloatArray
+
+NoiseName = Literal["gaussian", "ornstein-uhlenbeck"]
+
+
+class Noise(Protocol):
+    """What is added to the actions of a deterministic policy."""
+
+    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
+        """The noise of this step, from that of the step before: 0 at the start of an episode."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent at each step."""
+
+    sigma: float
+
+    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
+        """sigma w, w ~ N(0, 1)."""
+        return self.sigma * stream.standard_normal(previous_EA.shape, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class OrnsteinUhlenbeck:
+    """A mean-reverting walk, which keeps a direction for a while."""
+
+    theta: float
+    sigma: float
+
+    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
+        """x - theta x + sigma w, w ~ N(0, 1)."""
+        normal_EA = stream.standard_normal(previous_EA.shape, dtype=np.float32)
+        return ornstein_uhlenbeck(previous_EA, normal_EA, self.theta, self.sigma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplorationNoise:
+    """The noise that a deterministic policy explores with."""
+
+    exploration: NoiseName = "gaussian"
+    """Exploration noise added to the actor's actions: independent at each step (gaussian), or an
+    Ornstein-Uhlenbeck process."""
+    exploration_noise: NonNegative = 0.1
+    """Standard deviation of the noise (of its increments for ornstein-uhlenbeck), in units of half
+    the action range."""
+    ou_theta: Fraction = 0.15
+    """Rate at which the Ornstein-Uhlenbeck process reverts to 0, per environment step."""
+
+
+NOISES: dict[NoiseName, Callable[[ExplorationNoise], Noise]] = {
+    "gaussian": lambda config: Gaussian(config.exploration_noise),
+    "ornstein-uhlenbeck": lambda config: OrnsteinUhlenbeck(
+        config.ou_theta, config.exploration_noise
+    ),
+}
+
+
+def uniform(shape: tuple[int, ...], stream: np.random.Generator) -> FloatArray:
+    """Uniformly random actions, which replay is first filled with."""
+    return stream.uniform(-1, 1, shape).astype(np.float32)

@@ -1,0 +1,229 @@
+"""What learns: the state's tensors, the compiled updates, the batch on its device, and sums of metrics."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight.algorithms.protocol import (
+    AnyAlgorithm,
+    Buffer,
+    Choosing,
+    Noise,
+    Outcome,
+    PartlyEager,
+    Randomized,
+    Reprioritized,
+    Scheduled,
+)
+from footlight.ambient import computes, computing
+from footlight.equations.optimizers import make_room_for_gradients
+from footlight.errors import Diverged, UserError, warn
+from footlight.learning.compilation import CompilerMissing, compile_in_place, keep_freed_memory
+from footlight.learning.normalization import Normalizer, divergence_cause
+from footlight.learning.transport import as_array, to_device
+from footlight.trees import tree_items, tree_rebuilt
+from footlight.types import Array
+
+UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
+
+keep_freed_memory()
+
+
+@dataclass
+class Compilation:
+    """Whether updates are compiled."""
+
+    enabled: bool = False
+    later: bool = False
+    """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
+    steps: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """The compiled updates, by name."""
+
+
+class Learner:
+    """Makes the updates of an algorithm on batches of a buffer.
+
+    Everything that an update reads or changes lies in tensors that are allocated once, so that it
+    can be compiled into a call without arguments. On the CPU the batch's tensors are the buffer's
+    arrays. keep_gradients: keep each optimizer's last gradient in the state.
+    """
+
+    def __init__(
+        self, algorithm: AnyAlgorithm, buffer: Buffer[Any], num_envs: int, device: torch.device,
+        normalizer: Normalizer | None, keep_gradients: bool, notify: Callable[[str], None] = warn,
+    ) -> None:  # fmt: skip
+        self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
+        self.device, self.notify = device, notify
+        state = algorithm.init(num_envs)
+        if keep_gradients:
+            make_room_for_gradients(state)
+        self.state = to_device(state, device)
+        self.num_updates = 0
+        self.learned_at = 0  # environment steps at the last update
+        self.total_steps: int | None = None  # of the run, for schedules
+        self.compilation = Compilation()
+        self._updates = dict(algorithm.updates)
+        only = next(iter(self._updates))
+        self._name = algorithm.update_for if isinstance(algorithm, Choosing) else lambda due: only
+        self._is_scheduled = isinstance(self.state, Scheduled)
+        self._reprioritize = buffer.reprioritize if isinstance(buffer, Reprioritized) else None
+        self._eager = algorithm.eager if isinstance(algorithm, PartlyEager) else frozenset()
+        draws = algorithm.draws(buffer.batch) if isinstance(algorithm, Randomized) else {}
+        self._draws = [(draw, draw.empty()) for draw in draws.values()]
+        self._noise_names = list(draws)
+        host = [*buffer.batch, *(numbers for _, numbers in self._draws)]
+        self._host = [torch.from_numpy(array) for array in host]
+        self._host += normalizer.tensors() if normalizer else []
+        on_cpu = device.type == "cpu"
+        self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
+        count = len(algorithm.METRICS)
+        self._latest = torch.zeros(count, device=device)
+        self._totals = torch.zeros(count, device=device)  # sums since the last reading,
+        self._counts = np.zeros(count, np.float32)  # and how many were summed
+        self._given: dict[str, Array] = {}  # which metrics each update returns, as 0 and 1
+        self._priorities = torch.zeros(self.rows_per_update, device=device)
+        self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
+
+    @property
+    def rows_per_update(self) -> int:
+        """Transitions that one update learns from."""
+        batch = self.buffer.batch
+        rows = batch.rows if "rows" in batch._fields else ()
+        return len(rows) or int(batch.reward.size)
+
+    def update(self, due: object, stream: np.random.Generator) -> None:
+        """Make the update that is due, on what is in the buffer's batch."""
+        name = self._name(due)
+        with computing():
+            self._prepare(name, stream)
+            if name in self.compilation.steps:
+                self.compilation.steps[name]()
+            else:
+                with torch.no_grad():
+                    outcome = self._updates[name](self.state, *self._given_to_update(self._inputs))
+                    self._collect(name, outcome, self._totals, self._latest, self._priorities)
+        self._counts += self._given[name]
+        self.num_updates += 1
+        if self._reprioritize is not None and self._prioritizes[name]:
+            self._reprioritize(self._priorities.cpu().numpy())
+
+    def _prepare(self, name: str, stream: np.random.Generator) -> None:
+        """Draw the update's random numbers, bring everything to the device, compile if it is time."""
+        if self.compilation.later and self.num_updates == UPDATES_WORTH_COMPILING:
+            self.compilation.enabled = True
+        if self.compilation.enabled:
+            self._compile(name)
+        if self.total_steps and self._is_scheduled:
+            # Where what is learned from began
+            self.state.progress.fill_(min(1.0, self.learned_at / self.total_steps))
+        for draw, numbers in self._draws:
+            draw.fill(numbers, stream)
+        if self._inputs is not self._host:
+            for there, here in zip(self._inputs, self._host, strict=True):
+                there.copy_(here)
+
+    def _given_to_update(self, inputs: Sequence[Tensor]) -> tuple[Any, Noise]:
+        """The batch, normalized, and the noise."""
+        batch, width = self.buffer.batch, len(self.buffer.batch)
+        end = width + len(self._noise_names)
+        seen = type(batch)(*inputs[:width])
+        if self.normalizer is not None:
+            seen = self.normalizer.batch(seen, tuple(inputs[end:]))
+        return seen, dict(zip(self._noise_names, inputs[width:end], strict=True))
+
+    def _collect(
+        self, name: str, outcome: Outcome, totals: Tensor, latest: Tensor, priorities: Tensor
+    ) -> None:
+        """Put what an update returned where it is read from."""
+        metrics, names = outcome.metrics, self.algorithm.METRICS
+        if unnamed := sorted(metrics.keys() - set(names)):
+            raise UserError(
+                f"update {name!r} returned a metric {unnamed[0]!r} that METRICS does not name - add it there"
+            )
+        self._given[name] = np.array([each in metrics for each in names], np.float32)
+        zero = torch.zeros_like(latest[0])
+        totals.add_(torch.stack([metrics.get(each, zero) for each in names]))
+        latest.copy_(
+            torch.stack([metrics.get(each, latest[index]) for index, each in enumerate(names)])
+        )
+        self._prioritizes[name] = outcome.priorities is not None
+        if outcome.priorities is not None:
+            priorities.copy_(outcome.priorities)
+
+    @computes
+    def compile(self) -> None:
+        """Compile all updates now, rather than when they are needed. Nothing happens without
+        `compilation.enabled`."""
+        for name in self._updates:
+            if self.compilation.enabled:
+                self._compile(name)
+
+    def _compile(self, name: str) -> None:
+        """Compile this update, bound to the tensors that it reads and changes."""
+        if name in self.compilation.steps or name in self._eager:
+            return
+        leaves = tree_items(self.state)
+        num_leaves = len(leaves)
+
+        def update(*tensors: Tensor) -> None:
+            state = tree_rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
+            *inputs, totals, latest, priorities = tensors[num_leaves:]
+            outcome = self._updates[name](state, *self._given_to_update(inputs))
+            self._collect(name, outcome, totals, latest, priorities)
+
+        tensors = [*leaves.values(), *self._inputs, self._totals, self._latest, self._priorities]
+        try:
+            self.compilation.steps[name] = compile_in_place(update, tensors)
+        except CompilerMissing as reason:
+            self.notify(
+                f"not compiled: {reason} - continuing with the eager update, which is slower"
+            )
+            self.compilation.enabled = False
+
+    def latest(self) -> dict[str, float]:
+        """The metrics of the last update. Raises `Diverged` where one is not finite."""
+        found = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
+        if not math.isfinite(sum(found.values())):
+            wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
+            wrong += [name for name, value in found.items() if not math.isfinite(value)]
+            raise self._diverged(wrong[0])
+        return found
+
+    def metrics(self) -> dict[str, float]:
+        """Means of the metrics over the updates since this was last called; {} if there were none."""
+        sums, counts = self._totals.tolist(), self._counts.tolist()
+        self._totals.zero_()
+        self._counts[:] = 0
+        names = self.algorithm.METRICS
+        return {n: s / c for n, s, c in zip(names, sums, counts, strict=True) if c}
+
+    def batch(self) -> dict[str, Array]:
+        """What the last update has learned from, and its noise, by name."""
+        found = {f"batch.{name}": array for name, array in self.buffer.batch._asdict().items()}
+        noise = zip(self._noise_names, self._draws, strict=True)
+        return found | {f"noise.{name}": numbers for name, (_, numbers) in noise}
+
+    def require_finite(self) -> None:
+        """Raise `Diverged` where a number of the state is not finite: metrics are of the moment
+        before an update."""
+        for name, leaf in tree_items(self.state).items():
+            if not np.isfinite(as_array(leaf)).all():
+                raise self._diverged(name)
+
+    def _diverged(self, name: str) -> Diverged:
+        cause = divergence_cause(self.buffer.batch, self.normalizer)
+        where = f"after update {self.num_updates} (step {self.buffer.num_steps})"
+        return Diverged(f"{name} is not finite {where} - {cause}")
+
+    def leaves(self) -> Mapping[str, Tensor | Array]:
+        """Everything that changes in place, by name: the state, and the metrics not yet read."""
+        metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
+        return {
+            **tree_items(self.state),
+            **{f"metrics.{name}": leaf for name, leaf in metrics.items()},
+        }
