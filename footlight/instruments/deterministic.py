@@ -34,7 +34,7 @@ class DeterministicPolicy(nn.Module):
         self.action = policy.spaces.action
         if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
             raise UserError(
-                f"cannot export the head {type(self.head).__name__} - it is not one of footlight's - "
+                f"cannot export the head {type(self.head).__name__} - it is not footlight's - "
                 "use a built-in action head"
             )
         buffers: dict[str, Any] = {}

@@ -210,7 +210,7 @@ def _require_packages() -> Any:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`, which replaces it at the end, or is removed on error."""
+    """Yield a temporary file, which replaces `path` at the end, or is removed on an error."""
     partial = path.absolute().with_name(f".{path.stem}.{os.getpid()}.onnx")
     try:
         partial.touch()  # tried before the work, not after it
