@@ -283,7 +283,8 @@ def test_rule_finds_a_violation(
     [
         (
             wrong_arrows,
-                    "from footlight import __version__, learning\nfrom ..runs import write",
+            "training/loop.py",
+            "from footlight import __version__, learning\nfrom ..runs import write",
         ),
         (
             wrong_arrows,
