@@ -190,7 +190,7 @@ def test_checkpoints_behind_a_symbolic_link_are_not_removed(
         Path("run/checkpoints").symlink_to("../larger-disk")
 
     monkeypatch.setattr("footlight.training.saving.FINAL_SAVE_RETRIES", (0.01,))
-    with pytest.raises(StorageFault, match="run/checkpoints is a link"):
+    with pytest.raises(StorageFault, match="run/checkpoints is a symbolic link"):
         footlight.train(
             "ddpg", acting(monkeypatch, 150, move), run_dir="run", checkpoint_every=100, **DDPG
         )
