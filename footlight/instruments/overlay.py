@@ -49,7 +49,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlay:
-    """The panel of one episode. `values` and `returns` have one entry per state; None if unknown."""
+    """The panel of an episode. `values` and `returns` have an entry per state; None if unknown."""
 
     values: Sequence[float | None]
     returns: Sequence[float | None]

@@ -44,7 +44,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: float) -> Path:
         raise UserError(
             f"{path} was not written - there was no frame to show - record at least one step"
         )
-    # Absolute, as ffmpeg takes a name such as "a:b.mp4" for a protocol; hidden until it is complete.
+    # Absolute: ffmpeg takes a name such as "a:b.mp4" for a protocol. Hidden until it is complete.
     partial = path.absolute().with_name(f".{path.stem}.{os.getpid()}{path.suffix.lower()}")
     try:
         write(itertools.chain([first], checked), partial, first.shape, float(fps))

@@ -1,4 +1,4 @@
-"""Files of earlier formats, read as today's: renamed keys of manifests and configs, and names of arrays.
+"""Files of earlier formats, read as today's: keys of manifests and configs, names of arrays.
 
 Format 3 differs from format 2 in names, and in one array that is 0 at first. Each table maps an old
 name to the one of today.

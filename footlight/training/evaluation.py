@@ -12,8 +12,8 @@ from footlight.environments.make import Environments
 from footlight.errors import counted
 from footlight.learning.policy import Policy
 
-# Episodes that never end must not stall an evaluation. All evaluations of a run have the same limit,
-# so that the returns of episodes that are cut off there are comparable.
+# Episodes that never end must not stall an evaluation. All evaluations of a run have the same
+# limit, so that the returns of episodes that are cut off there are comparable.
 MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
 
 
@@ -119,7 +119,7 @@ def evaluate(
     max_steps: int | None = None,
     progress: Callable[[int], bool] = lambda count: True,
 ) -> Evaluation:
-    """Run complete episodes, `episodes / num_envs` in each environment: short ones get no advantage.
+    """Run complete episodes, equally many in each environment: short ones get no advantage.
 
     limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
     max_steps: after so many steps, the current episodes are completed and no further one begins.

@@ -22,7 +22,7 @@ from footlight.storage.files import user_path
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a run by what they configure, with the origin of those not given by the user."""
+    """Values by what they configure, with the origin of those the user did not give."""
 
     options: dict[str, Any]
     fields: dict[str, Any]
