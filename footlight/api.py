@@ -122,13 +122,12 @@ def resume(
 ) -> Run:
     """Continue a stopped run from its newest intact checkpoint, up to `steps` steps in all.
 
-    steps: by default as before. changes: new values for `footlight.config.options.CHANGEABLE`;
-        a `max_time` of "none" removes the limit.
+    steps: by default as before. changes: other options; a `max_time` of "none" removes the limit.
     environment, network, algorithm: needed if the run was given objects that no file can hold.
     allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
     """
-    known_as = user_path(run_dir)
-    path = known_as.absolute()  # an environment may change the working directory
+    # Absolute, as an environment may change the working directory.
+    known_as, path = user_path(run_dir), user_path(run_dir).absolute()
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
     resuming.require_run_folder(known_as)
@@ -150,12 +149,11 @@ def resume(
             saved, algorithm=algorithm, network=network, device=options.device,
             total_steps=options.steps, notice=display.notify,
         )  # fmt: skip
-        recorder = instances.recorder(agent)
         interruption.stop_after(options.max_time)
         folder = RunFolder(path)
         run_config = changed(recorded, options, changes) | instances.record
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        training = _assemble(session, evaluation_env, recorder, other)
+        training = _assemble(session, evaluation_env, instances.recorder(agent), other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
         for reason in resuming.changes_since(manifest, source):

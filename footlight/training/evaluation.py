@@ -119,8 +119,7 @@ def evaluate(
     max_steps: int | None = None,
     progress: Callable[[int], bool] = lambda count: True,
 ) -> Evaluation:
-    """Run complete episodes, the same number in each environment, so that short ones do not count
-    more often.
+    """Run complete episodes, equally many in each environment: short ones get no advantage.
 
     limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
     max_steps: after so many steps, the current episodes are completed and no further one begins.
