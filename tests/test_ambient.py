@@ -1,4 +1,4 @@
-"""What a program has set in torch and in the process changes nothing in footlight, and is the same afterwards."""
+"""Settings of torch and of the process have no effect on footlight, and are restored."""
 
 import contextlib
 import ctypes
@@ -183,7 +183,7 @@ class Ends(gymnasium.Env[Any, Any]):
 
     observation_space, action_space = SEEN, ACTED
     end: Any = None
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 - as Gymnasium has it
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.render_mode, self.count = render_mode, 0
@@ -265,7 +265,8 @@ def test_the_process_is_left_as_it_was(
     before = snapshot()
     with contextlib.nullcontext() if raised is None else pytest.raises(raised):
         run = footlight.train(
-            "ddpg", Ends, steps=60, preset=False, learning_starts=10, hidden_sizes=(8,), compile="off", quiet=True, threads=1,
+            "ddpg", Ends, steps=60, preset=False, learning_starts=10, hidden_sizes=(8,),
+            compile="off", quiet=True, threads=1,
             eval_episodes=1, video_every=20 if raised is None else 0, run_dir="run",
         )  # fmt: skip
         run.evaluate(1)

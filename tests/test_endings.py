@@ -1,4 +1,4 @@
-"""However an environment ends, the run is saved, the exit code is true, and a finished run keeps its result."""
+"""Environments that end the program: the run is saved, and exit code and result are correct."""
 
 import json
 import os
@@ -31,7 +31,8 @@ FAST = [
     "1",
 ]
 DDPG: dict[str, Any] = {
-    "preset": False, "learning_starts": 20, "steps": 60, "hidden_sizes": (8,), "compile": "off", "quiet": True,
+    "preset": False, "learning_starts": 20, "steps": 60, "hidden_sizes": (8,), "compile": "off",
+    "quiet": True,
     "eval_episodes": 1, "eval_every": 0, "run_dir": "run",
 }  # fmt: skip
 
@@ -277,7 +278,8 @@ def test_what_is_given_is_not_closed() -> None:
 
 def test_the_exit_code_is_that_of_the_process() -> None:
     Path("ends.py").write_text(
-        "import gymnasium, sys\nfrom test_endings import Ends\ngymnasium.register('Ends-v0', lambda: Ends(sys.exit, 'step'))\n"
+        "import gymnasium, sys\nfrom test_endings import Ends\n"
+        "gymnasium.register('Ends-v0', lambda: Ends(sys.exit, 'step'))\n"
     )
     command = [
         sys.executable,

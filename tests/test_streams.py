@@ -1,4 +1,4 @@
-"""Randomness as a value: seeds that never change between versions, streams that know nothing of each other."""
+"""Random streams: seeds that never change between versions, and independent streams."""
 
 import json
 from itertools import product

@@ -1,4 +1,4 @@
-"""The tolerance of all tests: it lets rounding pass in any order of summation, and no error a hundred times larger."""
+"""The tolerance of all tests: it allows rounding in any order of summation, and little more."""
 
 import math
 from typing import Any
@@ -12,7 +12,10 @@ from tolerance import assert_close, close, largest_intermediate, longest_sum, ro
 
 
 def sums(values: Any) -> list[float]:
-    """One sum in four orders, each operation rounded to the dtype of `values`: forwards, backwards, in lanes, in pairs."""
+    """One sum in four orders: forwards, backwards, in lanes, in pairs.
+
+    Each operation is rounded to the dtype of `values`.
+    """
     lanes = np.zeros(8, values.dtype)
     for start in range(0, len(values), 8):
         lanes = lanes + values[start : start + 8]

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.errors import UserError
 from footlight.learning.normalization import CUT_OFF
 from footlight.learning.policy import Policy
-from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.types import DiscreteAction
 
 
@@ -32,11 +30,6 @@ class DeterministicPolicy(nn.Module):
         super().__init__()
         self.network, self.head = policy.acting_module(), policy.head
         self.action = policy.spaces.action
-        if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
-            raise UserError(
-                f"cannot export the head {type(self.head).__name__} - it is not footlight's - "
-                "use a built-in action head"
-            )
         buffers: dict[str, Any] = {}
         if policy.normalizer is not None and policy.normalizer.observations:
             buffers = {"mean": policy.normalizer.mean, "scale": policy.normalizer.scale}
@@ -59,29 +52,16 @@ class DeterministicPolicy(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the actions for a batch of observations."""
-        output_BH = self.output(observation)
-        if isinstance(self.head, Categorical):
-            unit_BA = torch.stack(
-                [logits.argmax(1) for logits in torch.split(output_BH, list(self.head.sizes), 1)], 1
-            )
-        elif isinstance(self.head, Gaussian):
-            mean_BA = output_BH[:, : self.head.num_actions]
-            unit_BA = (
-                mean_BA.tanh() if isinstance(self.head, SquashedGaussian) else mean_BA.clamp(-1, 1)
-            )
-        else:
-            unit_BA = output_BH
+        unit_BA = self.head.unit_mode(self.output(observation))
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
     def output(self, observation: Tensor) -> Tensor:
-        """The input of the head [B, H]; without a head, actions [B, A] in [-1, 1]."""
+        """The input of the head [B, H]."""
         if self.normalizes:
             observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
         output = self.network(observation)
-        if not isinstance(output, tuple):
-            return output
-        first: Tensor = output[0]  # without the values; or SAC's mean, before it is squashed
-        return first.tanh() if self.head is None else first
+        # On-policy networks also return values.
+        return output[0] if isinstance(output, tuple) else output
 
     def _to_environment(self, unit: Tensor) -> Tensor:
         """Map [-1, 1], or choices counted from 0, to environment actions within their bounds."""

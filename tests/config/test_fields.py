@@ -267,7 +267,8 @@ def test_config_without_source_code_works(module: str) -> None:
     words: dict[str, Any] = {"__name__": module}
     exec(  # the test is about code without a file
         "from dataclasses import dataclass\nfrom footlight.config.fields import Fraction, check\n"
-        "@dataclass(frozen=True, kw_only=True)\nclass Typed:\n    gamma: Fraction = 0.9\n    'Discount.'\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Typed:\n"
+        "    gamma: Fraction = 0.9\n    'Discount.'\n"
         "    def __post_init__(self): check(self)\n",
         words,
     )

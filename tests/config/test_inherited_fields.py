@@ -37,7 +37,7 @@ class Other:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared(Other, Group):
-    """A config that takes two groups, sets a default of its own in one, and its own text in another."""
+    """A config of two groups, with a default and a help text of its own."""
 
     decay: Fraction = 0.5
     """Decay."""

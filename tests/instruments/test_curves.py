@@ -53,7 +53,7 @@ def write_run(
 
 @pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])
 def test_t_quantile_leaves_a_fortieth_above(degrees: int) -> None:
-    # The slow witness: with t = sqrt(v) tan(a) the density becomes cos(a) ** (v - 1), integrated up to the quantile.
+    # By numerical integration: with t = sqrt(v) tan(a) the density becomes cos(a) ** (v - 1).
     log_scale = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi)
     angles = np.linspace(0.0, math.atan(t_quantile(degrees) / math.sqrt(degrees)), 20_001)
     area = math.exp(log_scale) * np.trapezoid(np.cos(angles) ** (degrees - 1), angles)
@@ -96,7 +96,8 @@ def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> No
 
 
 def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
-    # Forty episodes: a twentieth is 2; two environments finish at each step, so each step shows its pair's mean.
+    # A twentieth of forty episodes is 2, and two environments finish at each step: each step shows
+    # the mean of its pair.
     episodes = [(10 * (index // 2 + 1), float(index)) for index in range(40)]
     curve = curve_of(
         read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"

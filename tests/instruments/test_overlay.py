@@ -1,4 +1,4 @@
-"""The panel, read back from its pixels: what is marked is where it belongs, and nothing leaves its place."""
+"""The panel, read back from its pixels: every mark is in its place."""
 
 import numpy as np
 import pytest

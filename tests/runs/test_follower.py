@@ -131,7 +131,8 @@ def test_a_follower_that_cannot_be_started_is_no_error(
 
 def test_a_killed_training_is_followed_to_its_last_line(run_folder: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from footlight.runs.trackers.follower import TrackerProcess\n"
+        "import os, sys; from pathlib import Path\n"
+        "from footlight.runs.trackers.follower import TrackerProcess\n"
         "tracker = TrackerProcess(Path(sys.argv[1]), 'tensorboard', print); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(

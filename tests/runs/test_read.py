@@ -1,4 +1,4 @@
-"""The readers of the run folder: what they forgive (a kill) and what they refuse (a broken file)."""
+"""Readers of the run folder: lines cut off by a kill are skipped, invalid files are rejected."""
 
 import json
 from pathlib import Path

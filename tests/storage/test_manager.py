@@ -1,4 +1,4 @@
-"""The checkpoints of a run folder: what is kept, what is pointed at, what is cleaned up, in which order things reach the disk."""
+"""The checkpoints of a run folder: which are kept, the pointers, and the order of writes."""
 
 import os
 from pathlib import Path
@@ -45,7 +45,8 @@ def test_the_newest_and_the_best_are_kept(rotation: CheckpointManager) -> None:
 
 def test_a_step_that_is_saved_again_gets_a_name_of_its_own(rotation: CheckpointManager) -> None:
     assert [save(rotation, step) for step in (5, 5, 5, 6, 5)] == [
-        "step-000000005", "step-000000005-1", "step-000000005-2", "step-000000006", "step-000000005-3",
+        "step-000000005", "step-000000005-1", "step-000000005-2", "step-000000006",
+        "step-000000005-3",
     ]  # fmt: skip
     assert checkpoint.find(rotation.folder.parent).name == "step-000000006"
 
@@ -87,7 +88,7 @@ def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: CheckpointMan
 def test_nothing_is_removed_before_the_new_one_is_safe(
     rotation: CheckpointManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call that could fail fails once: before and after each of them, there is a whole checkpoint to find."""
+    """Every call that can fail fails once; there is an intact checkpoint before and after each."""
     for step in (1, 2):
         save(rotation, step)
     calls = 0

@@ -35,7 +35,10 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
     newer = checkpoint.FORMAT_VERSION + 1
-    message = rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - upgrade footlight"
+    message = (
+        rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - "
+        "upgrade footlight"
+    )
     for read in (
         lambda: checkpoint.read_manifest(folder),
         lambda: checkpoint.read_arrays(folder, "agent"),

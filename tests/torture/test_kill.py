@@ -1,4 +1,4 @@
-"""A short form of benchmarks/kill.py: a run that is killed and resumed ends as one left alone; what is not alike is noticed."""
+"""A short form of benchmarks/kill.py: a killed and resumed run equals an uninterrupted one."""
 
 import json
 import random
@@ -14,11 +14,14 @@ from sessions import Forked, Session
 
 SMALL = {"hidden_sizes": (8, 8)}
 REPLAY = Case(
-    algorithm="ddpg", environment="Pendulum-v1", steps=320, checkpoints=8, controls=("streams", "buffer"),
-    options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8, "learning_starts": 100, "updates_per_step": 0.25},
+    algorithm="ddpg", environment="Pendulum-v1", steps=320, checkpoints=8, controls=("streams",
+    "buffer"),
+    options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8,
+    "learning_starts": 100, "updates_per_step": 0.25},
 )  # fmt: skip
 WORKERS = Case(
-    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normalizer", "logs"),
+    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normalizer",
+    "logs"),
     options=SMALL | {"num_envs": 2, "vectorization": "async", "normalize_observations": True},
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Spaces and configs drawn at random: either it works, and comes back from the disk bit for bit, or it is refused in words."""
+"""Random spaces and configs: the agent works and is restored bit for bit, or is rejected."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,8 @@ RANDOM = settings(
     max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 SMALL: dict[str, Any] = {
-    "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2, "num_epochs": 1,
+    "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2,
+    "num_epochs": 1,
     "minibatch_size": 2, "episodes_per_update": 1, "chunk_size": 8,
 }  # fmt: skip
 
@@ -36,10 +37,12 @@ observations = st.one_of(
 )
 actions = st.one_of(
     st.builds(
-        lambda shape, dtype, low, width: gymnasium.spaces.Box(dtype(low), dtype(low + width), shape, dtype),
+        lambda shape, dtype, low, width: gymnasium.spaces.Box(dtype(low), dtype(low + width),
+        shape, dtype),
         shapes, floats, st.integers(-50, 50), st.integers(0, 100),
     ),
-    st.builds(lambda count, start: gymnasium.spaces.Discrete(count, start=start), st.integers(1, 5), st.integers(-3, 3)),
+    st.builds(lambda count, start: gymnasium.spaces.Discrete(count, start=start), st.integers(1,
+    5), st.integers(-3, 3)),
     st.builds(gymnasium.spaces.MultiDiscrete, st.lists(st.integers(1, 4), min_size=1, max_size=3)),
     st.builds(gymnasium.spaces.MultiBinary, st.integers(1, 4)),
 )  # fmt: skip

@@ -120,7 +120,7 @@ def test_progress_counts_completed_episodes_and_can_stop() -> None:
 
 
 def test_evaluations_take_at_most_as_many_steps_as_the_training() -> None:
-    # Pendulum-v1 with its preset: episodes of 200 steps, so that 5 of them are due every 1,000 steps, not every 500.
+    # Pendulum-v1 with its preset has episodes of 200 steps: 5 of them every 1,000 steps, not 500.
     options, evaluated, at = Options(steps=10_000), 0, []
     for step in range(500, 10_000, 500):
         if (plan := plan_evaluation(options, step, step // 200, evaluated)) is not None:
@@ -165,7 +165,10 @@ def test_a_run_in_an_endless_environment_says_what_was_cut_off(
     (row,) = rows("run")
     assert (row["step"], row["lengths"], row["unfinished"]) == (1_500, [1_000, 1_000], 2)
     said = capsys.readouterr().out
-    remark = "2 of 20 episodes: stopped after as many steps as the run has; 2 episodes cut off after 1,000 steps"
+    remark = (
+        "2 of 20 episodes: stopped after as many steps as the run has; "
+        "2 episodes cut off after 1,000 steps"
+    )
     assert f"evaluation at step 1,500: {remark}" in said
     assert (
         "final evaluation 1000.0 ± 0.0 over 2 episodes (2 episodes cut off after 1,000 steps)"
@@ -194,6 +197,6 @@ def test_the_command_reports_progress_and_says_what_was_cut_off(
     out, err = capsys.readouterr()
     assert err.splitlines() == ["evaluating 1/2"] * 1_000 + ["evaluating 2/2"] * 1_000
     assert (
-        out.splitlines()[-1]
-        == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
+        out.splitlines()[-1] == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic "
+        "(2 episodes cut off after 1,000 steps)"
     )

@@ -25,7 +25,8 @@ def test_presets_follow_the_number_of_environments_and_say_so() -> None:
     found = ppo(num_envs="12")
     assert (found.fields["n_steps"], found.fields["minibatch_size"]) == (21, 252)
     assert found.notes == (
-        "n_steps 21 instead of 32, minibatch_size 252 instead of 256: the preset ppo/CartPole-v1 fitted to 12 environments",
+        "n_steps 21 instead of 32, minibatch_size 252 instead of 256: "
+        "the preset ppo/CartPole-v1 fitted to 12 environments",
     )
     assert ppo().notes == ()
     assert (
@@ -53,12 +54,13 @@ def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> N
     with (
         pytest.raises(
             UserError,
-            match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pendulum-v1",
+            match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pend",
         ),
         found.blamed(),
     ):
         raise UserError(
-            "batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - lower it"
+            "batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - "
+            "lower it"
         )
     with pytest.raises(UserError) as other, found.blamed():
         raise UserError(
@@ -83,7 +85,8 @@ def test_a_run_without_updates_is_named_with_its_cause() -> None:
     for steps in (900, 1_000):
         (warning,) = update_warnings(sac(), steps)
         assert warning.startswith(
-            f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - nothing"
+            f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - "
+            "nothing"
         )
     (warning,) = update_warnings(sac(updates_per_step=0.0), 2_000)
     assert warning.startswith("warning: no updates - updates_per_step is 0, ")
