@@ -1,4 +1,4 @@
-"""One training put to the test: left alone, killed again and again and resumed, and resumed from a state that was falsified."""
+"""Test of a training: uninterrupted, killed and resumed repeatedly, and with a falsified state."""
 
 import json
 import random
@@ -56,7 +56,7 @@ class Case:
 
     @property
     def eval_every(self) -> int:
-        """Environment steps between two evaluations: some lie where checkpoints do, some between."""
+        """Environment steps between evaluations, of which some coincide with checkpoints."""
         return self.checkpoint_every * 7 // 2
 
     def train(self, run_dir: Path, seed: int) -> list[str]:
@@ -151,7 +151,8 @@ class Examination:
         session.expect(0)
         if unequal := differences(first, again):
             raise Failure(
-                f"two runs of seed {self.seed} differ, so the comparison would mean nothing: {unequal[0]}"
+                f"two runs of seed {self.seed} differ, so the comparison would mean nothing: "
+                f"{unequal[0]}"
             )
         self._start(None, self.case.train(other, self.seed + 1)).expect(0)
         self.outcome.digest = digest(checkpoint.find(first))
@@ -160,14 +161,14 @@ class Examination:
         return Measure(first, startup, session.pulse.operations, session.pulse.saves + 1)
 
     def killed(self, measure: Measure, targets: Sequence[str]) -> list[str]:
-        """The run with kills, and what is wrong at its end. Raises `Failure` where it does not come to one."""
+        """The run with kills, and its faults. Raises `Failure` if it does not finish."""
         run_dir, fruitless, failures = self.folder / "killed", 0, list[str]()
         aims = cycle(AIMS)
         for number, target in enumerate(targets):
             at = step_of(run_dir)
             if at == self.case.steps:
                 break
-            # How much of the run this start may do: such that all of them together come to its end, more or less
+            # The part of the run for this start: all of them together roughly reach its end.
             share = self.random.uniform(
                 0, 2 * (1 - (at or 0) / self.case.steps) / (len(targets) - number + 1)
             )
@@ -195,7 +196,7 @@ class Examination:
             self.outcome.fruitless = max(self.outcome.fruitless, fruitless)
             if fruitless >= MOST_FRUITLESS:
                 raise Failure(
-                    f"{fruitless} starts in a row came to no newer checkpoint than that of step {at}"
+                    f"{fruitless} starts in a row have not got beyond the checkpoint of step {at}"
                 )
         self._finish(run_dir)
         failures += [f"killed, then R0 - {line}" for line in differences(run_dir, measure.run_dir)]
@@ -205,7 +206,8 @@ class Examination:
             if path.name != ".lock"
         ]:
             failures.append(
-                f"left behind in the run folder: {len(left)} hidden files or folders, such as {left[0]}"
+                f"left behind in the run folder: {len(left)} hidden files or folders, such as "
+                f"{left[0]}"
             )
         return failures
 
@@ -225,7 +227,10 @@ class Examination:
             self.outcome.operations[OPERATIONS[session.pulse.last_operation]] += 1
 
     def every_operation(self, measure: Measure, stride: int = 1) -> list[str]:
-        """A resume that saves, killed at each `stride`-th file operation, then resumed; what is wrong after one of them."""
+        """Kill a resume that saves at each `stride`-th file operation, then resume it.
+
+        Returns the faults after any of them.
+        """
         run_dir, more, failures = (
             self.folder / "operation",
             ["--steps", str(self.case.steps + 1)],
@@ -266,10 +271,13 @@ class Examination:
         return self.folder / name
 
     def control(self, measure: Measure, name: str, is_first: bool) -> list[str]:
-        """One kill late in the run, and a resume that goes on from another state than was saved: it has to differ from R0."""
+        """Kill late in the run, and resume from another state than was saved.
+
+        The result has to differ from R0.
+        """
         original = self.folder / "control"
         if is_first:
-            # Where a log has grown since the newest checkpoint, or there would be nothing to cut off
+            # Once a log has grown since the newest checkpoint, so that there is a part to truncate.
             for save in range(measure.saves - 2, 0, -1):
                 shutil.rmtree(original, ignore_errors=True)
                 plan = Plan(run_dir=str(original), pulse="", dies_at=1, in_save=save)
@@ -309,7 +317,10 @@ class Examination:
         return self._start(plan, ["resume", str(run_dir), *more])
 
     def _verify(self, run_dir: Path, at_least: int, session: Session) -> list[str]:
-        """What `footlight verify` says after a kill. Raises `Failure` where a checkpoint of step `at_least` or later is lost."""
+        """The output of `footlight verify` after a kill.
+
+        Raises `Failure` if a checkpoint of step `at_least` or later is lost.
+        """
         if at_least < 0:
             return []
         where = f"after {session}"
@@ -322,7 +333,8 @@ class Examination:
             raise Failure(f"lost {where}: {error}") from None
         if step < at_least:
             raise Failure(
-                f"lost {where}: the newest checkpoint is of step {step}, and there was one of step {at_least}"
+                f"lost {where}: the newest checkpoint is of step {step}, and there was one of step "
+                f"{at_least}"
             )
         code, said = call("verify", str(run_dir)) if has_verify() else (0, "")
         return (

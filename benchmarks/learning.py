@@ -1,12 +1,15 @@
-"""Algorithm x environment x seeds: every seed's final evaluation, the mean and its 95 % interval; peers beside it.
+"""Algorithm x environment x seeds: every final evaluation, mean and 95 % interval, and peers.
 
     python benchmarks/learning.py sac Pendulum-v1 --steps 10000 --seeds 5 --must -200 [--jobs 2]
-    python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 --peer-python peers/bin/python
+    python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 \
+        --peer-python peers/bin/python
 
-    python benchmarks/learning.py ppo ALE/Breakout-v5 --steps 2000000 --seeds 2 --runs runs/seed-1 runs/seed-2
+    python benchmarks/learning.py ppo ALE/Breakout-v5 --steps 2000000 --seeds 2 \
+        --runs runs/seed-1 runs/seed-2
 
-What follows `--` goes to `footlight train` as it stands. `--runs` reads runs that were made by hand, with the options that a run
-here has: those of hours, which are stopped and resumed. A peer gets the hyperparameters in the run's config.json.
+Arguments after `--` are passed on to `footlight train`. `--runs` reads runs that were started by
+hand with the options that a run here has, such as runs of hours that are stopped and resumed. A
+peer gets the hyperparameters in the run's config.json.
 """
 
 import argparse
@@ -97,7 +100,8 @@ def read_arguments() -> argparse.Namespace:
     if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
         has = ", ".join(PEERS[arguments.peer])
         parser.error(
-            f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone"
+            f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to "
+            "train footlight alone"
         )
     if arguments.peer and arguments.environment.startswith("ALE/"):
         parser.error("peers are not evaluated on Atari games here - leave out --peer")
@@ -150,7 +154,8 @@ def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
     }
     if told != wanted or (found.result or {}).get("status") != "finished":
         raise Failure(
-            f"{run_dir} is {told}, {(found.result or {}).get('status')} - wanted is {wanted}, finished"
+            f"{run_dir} is {told}, {(found.result or {}).get('status')} - "
+            f"expected {wanted}, finished"
         )
     return read_outcome(arguments, run_dir, found.result["seconds"])
 
@@ -267,7 +272,7 @@ def curve_table(columns: dict[str, Column]) -> list[str]:
 
 
 def notes_on(columns: dict[str, Column], arguments: argparse.Namespace) -> list[str]:
-    """Why seeds failed, which of our hyperparameters a peer has no word for, and whether it trained for longer."""
+    """Notes: failed seeds, hyperparameters that a peer lacks, and peers that trained for longer."""
     notes = []
     for name, column in columns.items():
         failures = [
@@ -308,7 +313,8 @@ def main() -> int:
     work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
     lines = [
         f"{work}, {preset}{arguments.seeds} seeds:",
-        f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds (Student t).",
+        f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds "
+        "(Student t).",
     ]
     tables = (seed_table(columns, arguments.numbers, arguments.must), curve_table(columns))
     for block in (*tables, notes_on(columns, arguments), provenance(versions)):

@@ -1,9 +1,11 @@
-"""Environment steps per second of footlight and of the installed peers, in turn on the same work, and their ratios.
+"""Environment steps per second of footlight and the installed peers on the same work, and ratios.
 
-    python benchmarks/speed.py [WORK ...] --peer-python peers/bin/python --output benchmarks/results/speed.txt
+    python benchmarks/speed.py [WORK ...] --peer-python peers/bin/python \
+        --output benchmarks/results/speed.txt
 
-Every measurement is a fresh process that trains past its warm-up (learning has started, everything is compiled) and
-then times the steps that follow. Rounds alternate the libraries, so that a machine that drifts drifts for all of them.
+Every measurement is a new process that trains past its warm-up (learning has started, everything is
+compiled) and then times the following steps. Each round measures all libraries in turn, so that a
+drift of the machine affects all of them.
 """
 
 import argparse
@@ -35,7 +37,7 @@ class Work:
     algorithm: str
     environment: str
     fields: dict[str, Any]
-    """The hyperparameters, the same for every library; all others are immaterial to speed, or equal by default."""
+    """The hyperparameters, the same for every library; others are equal or do not affect speed."""
     threads: int
     warmup: int
     """Steps before the clock starts."""
@@ -59,7 +61,10 @@ class Work:
         return max(1, math.ceil(steps / unit)) * unit
 
     def has(self, library: str) -> bool:
-        """Whether `library` can do it: a peer has the method, in fp32; the hand-written loop is one for one environment."""
+        """Return whether `library` can do it.
+
+        A peer needs the algorithm, and fp32; the hand-written loop is for one environment.
+        """
         if library in LIMITS:
             return self.environment.startswith("ALE/")
         if library == "agent":
@@ -111,7 +116,7 @@ def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) ->
 
 
 def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
-    """10 epochs of minibatches of 64 on each of 4 rollouts of 2048 steps of each environment, after 2 rollouts."""
+    """10 epochs of minibatches of 64 on 4 rollouts of 2048 steps per environment, after 2."""
     rollout = 2048 * num_envs
     fields = {
         "hidden_sizes": (64, 64),
@@ -235,7 +240,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def times_of(work: Work, arguments: argparse.Namespace) -> tuple[int, int]:
-    """Warm-up and window in steps, in whole rollouts; 2 before the clock starts, for a peer updates after its last step."""
+    """Warm-up and window in steps, in whole rollouts; peers update after a rollout's last step."""
     warmup = arguments.warmup or work.warmup / (2 if arguments.quick else 1)
     window = arguments.window or work.window / (5 if arguments.quick else 1)
     return work.whole(max(warmup, 2 * work.rollout)), work.whole(window)
@@ -249,7 +254,7 @@ def command_of(library: str, peer_python: str) -> list[str | Path]:
 
 
 def measure(library: str, work: Work, threads: int, arguments: argparse.Namespace) -> float:
-    """Steps per second of one fresh process. Raises `Failure`, also where another amount of work was done."""
+    """Steps per second of one new process. Raises `Failure`, also for another amount of work."""
     warmup, window = times_of(work, arguments)
     job = {
         "algorithm": work.algorithm,
@@ -266,14 +271,16 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
     if library == "stepping":
         return float(answer["steps"] / answer["seconds"])
     expected = window // work.rollout * work.updates
-    # The rows in which a native vector environment resets fill rollouts and are no steps: updates a step differ by up to 3 %
+    # Rows in which a native vector environment resets fill rollouts but are not steps: updates per
+    # step differ by up to 3 %.
     due = expected * answer["steps"] / window
     if (
         abs(answer["steps"] - window) > 0.001 * window
         or not 0.97 * due - 1 <= answer["updates"] <= 1.03 * due + 1
     ):
         raise Failure(
-            f"it made {answer['updates']} updates in {answer['steps']} steps, and not {expected} in {window}"
+            f"it made {answer['updates']} updates in {answer['steps']} steps, not {expected} in "
+            f"{window}"
         )
     return float(answer["steps"] / answer["seconds"])
 
@@ -281,7 +288,7 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
 def measure_rounds(
     name: str, threads: int, libraries: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[Rates, list[str]]:
-    """All rounds of one work, the libraries in turn; a library that fails is left out from then on, and said so."""
+    """All rounds of one work, the libraries in turn; one that fails is skipped from then on."""
     rates: Rates = {library: [] for library in libraries if WORKS[name].has(library)}
     failures: dict[str, str] = {}
     for number in range(1, arguments.rounds + 1):
@@ -294,7 +301,8 @@ def measure_rounds(
             except Failure as failure:
                 failures[library] = outcome = f"failed: {failure}"
             progress(
-                f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: {outcome}"
+                f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: "
+                f"{outcome}"
             )
     whole = {library: values for library, values in rates.items() if library not in failures}
     return whole, [
@@ -319,7 +327,7 @@ def verdict(target: float | None, reached: float) -> str:
 
 
 def ratio_rows(work: Work, threads: str, rates: Rates, judge: bool) -> list[list[str]]:
-    """A row for each peer: median and range of the ratios within a round, and the targets where `judge` is set."""
+    """A row per peer: median and range of the ratios within a round, and targets if `judge`."""
     rows = []
     for peer in PEERS:
         if "footlight" not in rates or peer not in rates:
@@ -341,7 +349,7 @@ def ratio_rows(work: Work, threads: str, rates: Rates, judge: bool) -> list[list
 
 
 def installed(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Versions by library, and what is to be said about libraries that are asked for and not there."""
+    """Versions by library, and notes about requested libraries that are missing."""
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     notes = []
     try:
@@ -384,11 +392,15 @@ def main() -> int:
                 work, threads_label, rates, judge=threads_label == "best" or not sweep
             )
     lines = [
-        "Whole training loop, equal updates; evaluation, checkpoints and video off. Median (min..max) over rounds.",
-        f"Rounds: {arguments.rounds}, each of so many steps after a warm-up. Batch: 1 update a step.",
-        "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around footlight.Agent.",
+        "Whole training loop, equal updates; evaluation, checkpoints and video off. Median "
+        "(min..max) over rounds.",
+        f"Rounds: {arguments.rounds}, each of that many steps after a warm-up. Batch: 1 update per "
+        "step.",
+        "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around "
+        "footlight.Agent.",
         "stepping, network: the games alone under random actions, and acting and updates alone.",
-        "-: not there (SBX has no A2C), or not meant (the hand-written loop is for one environment).",
+        "-: missing (SBX has no A2C), or not applicable (the hand-written loop is for one "
+        "environment).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):
         lines += ["", *block] if block else []

@@ -146,9 +146,9 @@ def test_any_config(algorithm: str, data: Any) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(known)), max_size=3, unique=True))
     chosen = {name: data.draw(values(known[name]), label=name) for name in names}
     seen = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
-    acted = gymnasium.spaces.Discrete(3) if "discrete" in find(algorithm).ACTIONS or "single" in find(algorithm).ACTIONS else (
-        gymnasium.spaces.Box(-2, 2, (2,), np.float32)
-    )  # fmt: skip
+    is_discrete = bool({"discrete", "single"} & set(find(algorithm).ACTIONS))
+    box = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+    acted = gymnasium.spaces.Discrete(3) if is_discrete else box
     try:
         agent = Agent(algorithm, seen, acted, num_envs=1, compile="off", **small | chosen)
         live(agent, seen, 0, 12)
