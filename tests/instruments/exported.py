@@ -7,11 +7,11 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from footlight.algorithms import config_class
-from footlight.instruments.export import DeterministicPolicy
+from footlight.instruments.deterministic import DeterministicPolicy
 from footlight.learning.agent import Agent
 from tolerance import largest_intermediate, longest_sum, rounding_error
 
-NUMBERS, PICTURES, COUNTS = (
+NUMBERS, IMAGES, COUNTS = (
     Box(-np.inf, np.inf, (3,), np.float32),
     Box(0, 255, (4, 36, 36), np.uint8),
     Box(0, 9, (3,), np.int64),
@@ -26,7 +26,7 @@ CHOICE, CHOICES, SWITCHES = (
 
 
 def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> Agent:
-    """An agent whose parameters and statistics are those of no beginning."""
+    """An agent with parameters and statistics unlike those of a new one."""
     known = config_class(algorithm).__dataclass_fields__
     if "buffer_size" in known:
         fields = {"buffer_size": 100, "batch_size": 16, "learning_starts": 0, **fields}
@@ -35,14 +35,12 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
     )
     generator = torch.Generator().manual_seed(2)
     parameters_P = agent.policy.state.parameters
-    gain = (
-        3 if len(agent.spaces.observation_shape) > 1 else 1.5
-    )  # convolutions see images that resemble each other
+    # Images resemble each other to convolutions.
+    gain = 3 if len(agent.spaces.observation_shape) > 1 else 1.5
     noise_P = torch.randn(parameters_P.shape, generator=generator)
     for view in agent.networks.policy.named(noise_P).values():
-        view *= (
-            gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
-        )  # no layer's output is much larger than its input
+        # No output of a layer is much larger than its input.
+        view *= gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
     parameters_P += noise_P
     if agent.normalizer is not None and agent.normalizer.observations:
         stream = np.random.default_rng(3)
@@ -51,7 +49,7 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
     return agent
 
 
-def seen_by(agent: Agent, number: int) -> Any:
+def observations_of(agent: Agent, number: int) -> Any:
     stream, spaces = np.random.default_rng(number), agent.spaces
     drawn = stream.normal(0, 5, (number, *spaces.observation_shape))
     if spaces.observation_dtype == "uint8":

@@ -10,7 +10,8 @@ from exported import BOX, CHOICE, Parts, learner
 
 from footlight.algorithms import a2c
 from footlight.errors import UserError
-from footlight.instruments.export import BATCHES, export
+from footlight.instruments.comparison import BATCHES
+from footlight.instruments.export import export
 from footlight.types import Decision
 
 

@@ -21,7 +21,7 @@ from exported import (
 from gymnasium.spaces import Box
 
 from footlight.algorithms import ALGORITHMS
-from footlight.instruments.export import DeterministicPolicy
+from footlight.instruments.deterministic import DeterministicPolicy
 
 HEADS = ("gaussian", "state-dependent-gaussian", "squashed-gaussian")
 ACTIVATIONS = ("relu", "tanh", "elu", "gelu", "silu", "leaky-relu")
