@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from examination import Case, Examination, Outcome
+from examination import Examination
+from examination_cases import Case, Outcome
 from killable import PHASES
 from report import HERE, progress, provenance, publish, run_json, table
 from sessions import Forked, Launch, fresh
 
 TARGETS = ("saving", "group", "parent", "worker")  # in turn: half of all kills take the whole group
-MOST_LINES = 12  # of one case's failures in the report
+MAX_LINES = 12  # of one case's failures in the report
 
 CASES = {
     "sac": Case(
@@ -182,8 +183,8 @@ def report(outcomes: Sequence[Outcome]) -> list[str]:
         )
         controls += [[name, str(outcome.case), found] for name, found in outcome.controls.items()]
         operations += outcome.operations
-        notes += [f"{outcome.case}: {failure}" for failure in outcome.failures[:MOST_LINES]]
-        more = len(outcome.failures) - MOST_LINES
+        notes += [f"{outcome.case}: {failure}" for failure in outcome.failures[:MAX_LINES]]
+        more = len(outcome.failures) - MAX_LINES
         notes += [f"{outcome.case}: and {more} more"] if more > 0 else []
     shown = ", ".join(
         f"{name.removeprefix('os.')} {count}" for name, count in operations.most_common()

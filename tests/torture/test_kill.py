@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import sessions
-from examination import Case, Examination, Measure
+from examination import Examination
+from examination_cases import Case, Measure
 from report import Failure
 from sameness import differences
 from sessions import Forked, Session
