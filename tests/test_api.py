@@ -65,7 +65,7 @@ def test_environment_that_cannot_be_created_leaves_nothing_behind(
     assert not Path("runs").exists()
 
 
-def test_same_environment_twice_is_refused() -> None:
+def test_same_environment_twice_is_rejected() -> None:
     env = gymnasium.make("Pendulum-v1")
     with pytest.raises(UserError, match="returned the environment of the training again"):
         footlight.train("td3", lambda: env, steps=50, **SMALL)
@@ -109,7 +109,7 @@ def test_run_killed_before_its_first_checkpoint_can_be_started_again(
         footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
 
 
-def test_folder_with_other_content_is_refused() -> None:
+def test_folder_with_other_content_is_rejected() -> None:
     for name, inside in (
         ("empty", []),
         ("mine", ["config.json"]),
@@ -148,7 +148,7 @@ def test_folder_that_another_process_has_started_in_is_left_alone(
     assert footlight.Run(Path("run")).config["seed"] == 0
 
 
-def test_module_of_an_environment_is_not_imported_without_consent(
+def test_module_of_an_environment_is_imported_only_if_allowed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("stranger.py").write_text("raise SystemExit('it ran')")

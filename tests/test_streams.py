@@ -63,7 +63,7 @@ def test_streams_go_on_where_they_stood() -> None:
         assert mine.standard_normal(20).tolist() == theirs.standard_normal(20).tolist()
 
 
-def test_a_position_is_a_copy() -> None:
+def test_position_is_a_copy() -> None:
     streams = Streams(3)
     position = streams.positions()
     first = streams.update.random()

@@ -45,7 +45,7 @@ def test_orders_of_summation_pass_and_an_error_a_hundred_times_larger_does_not(
         assert_close(np.array(1 + 100 * max(errors)), np.array(1.0), terms=terms, dtype=dtype)
 
 
-def test_a_network_in_another_order_passes_and_an_error_a_hundred_times_larger_does_not() -> None:
+def test_tolerance_allows_rounding_but_not_a_hundred_times_more() -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(
         nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 8)
@@ -92,7 +92,7 @@ def test_everything_that_holds_numbers_is_compared(wanted: Any) -> None:
         assert_close(moved(wanted, 1e-5), wanted, dtype=np.float32)
 
 
-def test_what_is_not_close() -> None:
+def test_larger_differences_are_not_close() -> None:
     assert close(1) == 1 + 3e-7
     assert close(1) != 1 + 1e-6
     assert close(1, np.float64) != 1 + 3e-7
@@ -107,7 +107,7 @@ def test_what_is_not_close() -> None:
             assert_close(found, wanted, dtype=np.float32)
 
 
-def test_a_layer_is_measured_by_its_longest_sum_and_largest_output() -> None:
+def test_layer_is_measured_by_its_longest_sum_and_largest_output() -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 5), nn.Flatten(), nn.Linear(3 * 4 * 4, 1))
     assert longest_sum(network) == 7  # 2 * 5 * 5 in eight lanes
     with torch.no_grad():

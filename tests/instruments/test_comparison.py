@@ -96,5 +96,5 @@ def test_choices_between_equal_logits_may_differ(
     assert "1,000 of 1,000 choices differ, by logits at most 0.0e+00 apart" in str(found)
 
 
-def test_a_thousand_observations_are_compared() -> None:
+def test_batches_hold_a_thousand_observations() -> None:
     assert sum(BATCHES) == 1_000

@@ -122,7 +122,7 @@ def test_long_training_curve_is_thinned(tmp_path: Path) -> None:
     ("x", "at"),
     [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])],
 )
-def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
+def test_horizontal_axes(tmp_path: Path, x: str, at: list[float]) -> None:
     metrics = [
         {"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0},
         {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0},

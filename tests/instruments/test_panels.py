@@ -71,7 +71,7 @@ def test_step_label(steps: float, label: str) -> None:
     assert step_label(steps) == label
 
 
-def test_the_vertical_range_follows_the_runs_and_not_the_band(tmp_path: Path) -> None:
+def test_vertical_range_covers_the_runs_but_not_the_band(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
     ]

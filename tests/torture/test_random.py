@@ -91,7 +91,9 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @RANDOM
 @given(observations, actions, st.integers(1, 3), st.booleans())
-def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool) -> None:
+def test_random_spaces(
+    algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool
+) -> None:
     known = fields(config_class(algorithm))
     given_fields = {name: value for name, value in SMALL.items() if name in known}
     given_fields |= (
@@ -140,7 +142,7 @@ def values(field: Any) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @RANDOM
 @given(st.data())
-def test_any_config(algorithm: str, data: Any) -> None:
+def test_random_configs(algorithm: str, data: Any) -> None:
     known = fields(config_class(algorithm))
     small = {name: value for name, value in SMALL.items() if name in known}
     names = data.draw(st.lists(st.sampled_from(sorted(known)), max_size=3, unique=True))

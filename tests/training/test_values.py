@@ -48,13 +48,13 @@ def test_presets_follow_a_given_object(environment: Any, num_envs: int) -> None:
     assert found.fields["n_steps"] * num_envs == found.fields["minibatch_size"] == 256
 
 
-def test_a_preset_is_found_whatever_the_arguments_of_the_environment() -> None:
+def test_preset_is_found_for_any_arguments_of_the_environment() -> None:
     found = ppo(gymnasium.make("CartPole-v1", sutton_barto_reward=True))
     assert found.preset == "ppo/CartPole-v1"
     assert ppo(env_kwargs={"sutton_barto_reward": True}).env_kwargs == {"sutton_barto_reward": True}
 
 
-def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> None:
+def test_error_about_a_value_of_the_preset_names_the_preset() -> None:
     found = resolve("sac", config_class("sac"), "Pendulum-v1", True, {"buffer_size": 100})
     with (
         pytest.raises(
@@ -85,7 +85,7 @@ def sac(**fields: Any) -> Agent:
     )
 
 
-def test_a_run_without_updates_is_named_with_its_cause() -> None:
+def test_run_without_updates_is_warned_about() -> None:
     assert update_warnings(sac(), 1_001) == []
     for steps in (900, 1_000):
         (warning,) = update_warnings(sac(), steps)
@@ -97,7 +97,7 @@ def test_a_run_without_updates_is_named_with_its_cause() -> None:
     assert warning.startswith("warning: no updates - updates_per_step is 0, ")
 
 
-def test_a_run_shorter_than_a_rollout_is_named() -> None:
+def test_run_shorter_than_a_rollout_is_warned_about() -> None:
     agent = Agent(
         "a2c",
         PENDULUM.observation_space,
@@ -113,7 +113,7 @@ def test_a_run_shorter_than_a_rollout_is_named() -> None:
     )
 
 
-def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
+def test_buffers_of_unknown_kind_cause_no_warning() -> None:
     assert (
         update_warnings(
             SimpleNamespace(num_updates=0, buffer=SimpleNamespace(), config=SimpleNamespace()), 1
@@ -122,7 +122,7 @@ def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
     )
 
 
-def test_a_config_file_may_lie_in_the_home_directory(
+def test_config_file_in_the_home_directory_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -130,7 +130,7 @@ def test_a_config_file_may_lie_in_the_home_directory(
     assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
 
 
-def test_a_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
+def test_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "compile": "off",
         "eval_episodes": 0,
