@@ -1,54 +1,16 @@
 """Curves, means and intervals, by hand."""
 
-import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from plotted_runs import write_run
 
 from footlight.instruments import curves
 from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
 from footlight.instruments.plot import plot_runs
 from footlight.runs.read import read_run
-
-
-def write_run(
-    folder: Path,
-    evaluations: Sequence[tuple[int, float | None]] = (),
-    episodes: Sequence[tuple[int, float]] = (),
-    metrics: Sequence[dict[str, Any]] = (),
-    algorithm: str = "sac",
-    environment: str = "Pendulum-v1",
-    seed: int = 1,
-    fields: dict[str, Any] | None = None,
-    **options: Any,
-) -> Path:
-    folder.mkdir(parents=True)
-    config = {
-        "format_version": 1,
-        "algorithm": algorithm,
-        "environment": environment,
-        "seed": seed,
-        "config": fields or {},
-    }
-    (folder / "config.json").write_text(json.dumps(config | options))
-    lines = [
-        {
-            "step": step,
-            "mean_return": mean,
-            "std_return": 2.0,
-            "returns": [mean, mean],
-            "lengths": [9, 9],
-        }
-        for step, mean in evaluations
-    ]
-    ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
-    for name, rows in (("evaluations", lines), ("episodes", ends), ("metrics", metrics)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])

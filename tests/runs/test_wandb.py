@@ -57,44 +57,20 @@ def test_offline_run_has_every_row_once_and_no_secret(run_folder: Path, tmp_path
         server.settimeout(0)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
-        homes = {
-            f"WANDB_{name}_DIR": str(tmp_path / name)
-            for name in ("CONFIG", "CACHE", "DATA", "ARTIFACT")
-        }
-        env = (
-            os.environ
-            | proxies
-            | homes
-            | {"WANDB_BASE_URL": address, "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path / "no")}
-        )
-        options = [
-            "--wandb-mode",
-            "offline",
-            "--wandb-project",
-            "p",
-            "--wandb-group",
-            "g",
-            "--wandb-tags",
-            "x",
-            "y",
-        ]
+        kinds = ("CONFIG", "CACHE", "DATA", "ARTIFACT")
+        homes = {f"WANDB_{name}_DIR": str(tmp_path / name) for name in kinds}
+        own = {"WANDB_BASE_URL": address, "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path / "no")}
+        env = os.environ | proxies | homes | own
+        line = "--wandb-mode offline --wandb-project p --wandb-group g --wandb-tags x y"
+        words = ["track", str(run_folder), "--track", "wandb", *line.split()]
         for _ in range(2):
-            command = [
-                sys.executable,
-                "-m",
-                "footlight",
-                "track",
-                str(run_folder),
-                "--track",
-                "wandb",
-                *options,
-            ]
+            command = [sys.executable, "-m", "footlight", *words]
             done = subprocess.run(
                 command, env=env, capture_output=True, text=True, timeout=120, check=False
             )
             assert done.returncode == 0, done.stderr
         with pytest.raises(BlockingIOError):
-            server.accept()  # nobody has called
+            server.accept()  # no connection was made
     (path,) = (run_folder / "wandb").glob("offline-run-*/*.wandb")  # the second replaced the first
     records = offline_records(path)
     (run,) = (record.run for record in records if record.HasField("run"))
