@@ -39,7 +39,7 @@ from footlight.cli.main import main
 heavy, found = json.loads(sys.argv[1]), []
 for line in sys.argv[2:]:
     try:
-        if line == "load":
+        if line.split()[0] == "load":
             code = int(__import__("footlight").load("run") is None)
         else:
             code = main(line.split())

@@ -93,6 +93,7 @@ def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, An
     for name in ("algorithm", "network", "seed", "num_envs", "config"):
         if run_config.get(name) != manifest.get(name):
             raise UserError(
-                f"{path} is invalid: run.{name} and {name} differ - restore it from a copy"
+                f"{path} has an inconsistent manifest: run.{name} and {name} differ - "
+                "restore it from a copy"
             )
     return build(Options, {name: values[name] for name in fields(Options)} | dict(changes))
