@@ -26,6 +26,8 @@ from documentation.pages import (
 
 import footlight
 from footlight.cli import main as command_line
+from footlight.cli.parser import build_parser
+from footlight.cli.train import build_train_parser
 
 MAX_COLUMNS = 100
 LARGE = re.compile(r"\b\d{1,3}(?:_\d{3})+\b")
@@ -147,12 +149,12 @@ def options_of_commands() -> dict[str, set[str]]:
     """The options of each command; those of `train` for all algorithms and for Atari games."""
     from footlight.algorithms import ALGORITHMS
 
-    subparsers = command_line._parser()._subparsers
+    subparsers = build_parser()._subparsers
     assert subparsers is not None
     choices: Any = subparsers._group_actions[0].choices
     options = {name: set(parser._option_string_actions) for name, parser in choices.items()}
     for algorithm in ALGORITHMS:
-        parser = command_line._train_parser(algorithm, "ALE/Pong-v5")
+        parser = build_train_parser(algorithm, "ALE/Pong-v5")
         options["train"] |= parser._option_string_actions.keys()
     return options
 
