@@ -10,7 +10,7 @@ import pytest
 
 from footlight.buffers.replay import Replay
 from footlight.errors import UserError
-from footlight.types import Minibatch, Array, Batch, Decision, DiscreteAction, Spaces, Transition
+from footlight.types import Array, Batch, Decision, DiscreteAction, Minibatch, Spaces, Transition
 from tolerance import assert_close
 
 
