@@ -26,7 +26,6 @@ from footlight.ambient import computes
 from footlight.errors import StorageFault, UserError, warn
 from footlight.learning.normalization import CUT_OFF, Normalizer
 from footlight.learning.policy import Policy, restore
-from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.storage import checkpoint
 from footlight.storage.files import user_path
 from footlight.types import Array, BoxAction, DiscreteAction, Spaces
@@ -115,10 +114,6 @@ class DeterministicPolicy(nn.Module):
             policy.head,
             policy.spaces.action,
         )
-        if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
-            raise UserError(
-                f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported"
-            )
         buffers: dict[str, Any] = {}
         if policy.normalizer is not None and policy.normalizer.observations:
             buffers = {"mean": policy.normalizer.mean, "scale": policy.normalizer.scale}
@@ -141,31 +136,15 @@ class DeterministicPolicy(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """See the class."""
-        output_BH = self.output(observation)
-        if isinstance(self.head, Categorical):
-            unit_BA = torch.stack(
-                [logits.argmax(1) for logits in torch.split(output_BH, list(self.head.sizes), 1)], 1
-            )
-        elif isinstance(self.head, Gaussian):
-            mean_BA = output_BH[:, : self.head.num_actions]
-            unit_BA = (
-                mean_BA.tanh() if isinstance(self.head, SquashedGaussian) else mean_BA.clamp(-1, 1)
-            )
-        else:
-            unit_BA = output_BH
+        unit_BA = self.head.unit_mode(self.output(observation))
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
     def output(self, observation: Tensor) -> Tensor:
-        """What the head is asked about [B, H]; without a head, actions [B, A] in [-1, 1]."""
+        """What the head is asked about [B, H]."""
         if self.normalizes:
             observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
         output = self.network(observation)
-        if not isinstance(output, tuple):
-            return output
-        first: Tensor = output[
-            0
-        ]  # besides the values; or, without a head, SAC's mean before it is squashed
-        return first.tanh() if self.head is None else first
+        return output[0] if isinstance(output, tuple) else output
 
     def _to_environment(self, unit: Tensor) -> Tensor:
         """In [-1, 1], or choices counted from 0 -> the environment's own numbers, never outside of its bounds."""
