@@ -73,7 +73,7 @@ class Evaluation:
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:
-        """Say how many of `episodes` there are and how many were cut off; may be empty."""
+        """How many of `episodes` there are, and how many were cut off, as text; may be empty."""
         count = len(self.returns)
         few = (
             ""
@@ -88,7 +88,7 @@ class Evaluation:
         return "; ".join(filter(None, [few, cut]))
 
     def summary(self) -> str:
-        """Mean, standard deviation and number of episodes, in words."""
+        """Mean, standard deviation and number of episodes, as text."""
         remark = f" ({self.remark()})" if self.unfinished else ""
         episodes = counted(len(self.returns), "episode")
         return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {episodes}{remark}"
