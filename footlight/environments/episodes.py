@@ -130,7 +130,7 @@ class EpisodeTracker:
         self.index, self.total, self.length = before
 
     def check(self, env: int, name: str, value: Any) -> None:
-        """Raise `EnvironmentFault` naming the first component of `value` that is NaN or infinite."""
+        """Raise `EnvironmentFault` if `value` is not finite, naming its first NaN or infinity."""
         bad = np.argwhere(~np.isfinite(value))
         if len(bad):
             component = f"[{', '.join(map(str, bad[0]))}]" if bad.shape[1] else ""

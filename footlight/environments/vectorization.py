@@ -65,8 +65,7 @@ def choose(
         if asked != "auto":
             raise UserError(
                 f"vectorization is {asked!r} - the given vector environment is used as it is - "
-                f"leave it at auto, "
-                "or give an id or a function"
+                "leave it at auto, or give an id or a function"
             )
         return "auto"
     if source.is_object or num_envs in (None, 1):

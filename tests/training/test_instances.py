@@ -313,7 +313,7 @@ def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     with pytest.raises(
         UserError,
-        match="Drifting is not the environment Walk that the run was trained in - replaying the last episode",
+        match="Drifting is not the environment Walk that the run was trained in - repeating the last episode",
     ):
         footlight.resume(run.folder, environment=Drifting, steps=80, quiet=True)
     with pytest.raises(UserError, match="the environment Wider has other spaces than Walk"):
@@ -380,7 +380,7 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("name", "is_astray", "steps", "verdict"),
+    ("name", "not_restored", "steps", "verdict"),
     [
         (
             None,
@@ -394,10 +394,10 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
     ],
 )
 def test_few_steps_do_not_show_that_an_environment_is_the_same(
-    name: str | None, is_astray: bool, steps: int, verdict: str | None
+    name: str | None, not_restored: bool, steps: int, verdict: str | None
 ) -> None:
     assert (
-        check_restoration(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps)
+        check_restoration(name, {"environment": "Walk", "resume": "exact"}, not_restored, steps)
         == verdict
     )
 
@@ -410,7 +410,7 @@ def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
     )
 
 
-@pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["replaying 5,001 steps"])])
+@pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["repeating 5,001 steps"])])
 def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
     lines: list[str] = []
     arrays = {
@@ -419,4 +419,4 @@ def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
         "observation": np.zeros((2, 3)),
     }
     assert announce_restoration(arrays, lines.append) == steps
-    assert [line[: len("replaying 5,001 steps")] for line in lines] == said
+    assert [line[: len("repeating 5,001 steps")] for line in lines] == said
