@@ -224,7 +224,7 @@ class Run:
         `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
         """
         seed = self._checked(episodes, seed)
-        player, probe = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._probe(overlay)
         path = user_path(output).absolute()  # an environment may change the working directory
         with closing(self.make_env("rgb_array")) as env:
             fps = videos.frames_per_second(env)
@@ -242,7 +242,7 @@ class Run:
         """
         require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
-        player, probe = self._player(), self._assessor(overlay)
+        player, probe = self._player(), self._probe(overlay)
         title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
         with closing(
             self.make_env("rgb_array" if overlay or not self._has_window() else "human")
@@ -270,7 +270,7 @@ class Run:
             self.policy.player, deterministic=not self.config.get("eval_stochastic", False)
         )
 
-    def _assessor(self, overlay: bool) -> CriticProbe | None:
+    def _probe(self, overlay: bool) -> CriticProbe | None:
         return (
             load_critic_probe(self.folder, algorithm=self.algorithm, network=self.network)
             if overlay

@@ -30,7 +30,8 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
 
 
 def _gradients(state: Any, name: str, parameters_P: Tensor) -> dict[str, Tensor]:
-    """The gradients kept for the parameters `name`, by their memory's name: `actor_adam` is the actor's, `optimizer` anyone's."""
+    """The gradients kept for the parameters `name`, by their memory's name: `actor_optimizer` is
+    the actor's, `optimizer` anyone's."""
     fitting = {
         field: memory.gradient
         for field, memory in memories(state)

@@ -264,7 +264,7 @@ class Recorder:
         self, make_env: Callable[[], gymnasium.Env[Any, Any]], player: Player, probe: CriticProbe | None, seed: int,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._make_env, self._player, self._assessor, self._say = make_env, player, probe, say
+        self._make_env, self._player, self._probe, self._say = make_env, player, probe, say
         self._seed = derived_seed(
             seed, "watch", 0
         )  # the episode that `footlight watch` shows: films of one run begin alike
@@ -277,8 +277,8 @@ class Recorder:
             try:
                 with as_fault("the environment's reset"):
                     observation, _ = env.reset(seed=self._seed)
-                if self._assessor is not None:
-                    self._assessor(observation)
+                if self._probe is not None:
+                    self._probe(observation)
             except Exception as error:  # the user's own code: whatever it stumbles over
                 raise UserError(
                     f"there can be no videos - {in_short(error)} - mend that, or leave video_every out"
@@ -307,7 +307,7 @@ class Recorder:
             with closing(self._make_env(), self._say) as env:
                 fps = frames_per_second(env)
                 write_video(
-                    film(player, env, self._seed, self._assessor, int(MAX_SECONDS * fps)), path, fps
+                    film(player, env, self._seed, self._probe, int(MAX_SECONDS * fps)), path, fps
                 )
         except _Stopping:
             return
