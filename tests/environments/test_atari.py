@@ -1,9 +1,7 @@
 """Atari games: what is seen and earned, lives, seeds, whole games in evaluation, and what is said where a game is missing."""
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ale_py
@@ -12,8 +10,7 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight.environments import ale
-from footlight.environments.atari import AtariConfig, AtariGame, AtariVector
+from footlight.environments.atari import AtariConfig, AtariGame
 from footlight.environments.make import configured, make, make_for_evaluation, make_one
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
@@ -282,61 +279,3 @@ def test_games_are_restarted_one_by_one() -> None:
     assert np.array_equal(after[[0, 2]], before[[0, 2]])
     assert not np.array_equal(after[1], before[1])
     assert environments.tracker.length.tolist() == [5, 0, 5]
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ale_py", None)
-    with pytest.raises(
-        UserError, match=r"needs the package ale-py - .* - pip install 'footlight\[atari\]'"
-    ):
-        AtariVector(AtariGame(BREAKOUT), 2)
-
-
-class Serving:
-    """Stands for an emulator: the first `num_lost` presses of fire cost a life each."""
-
-    def __init__(self, num_lost: int) -> None:
-        self.lives, self.num_lost, self.sent = 5, num_lost, list[int]()
-        self.single_observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
-        self.ale = SimpleNamespace(
-            get_action_set=lambda: [SimpleNamespace(name=name) for name in ("NOOP", "FIRE")]
-        )
-
-    def _answer(self) -> dict[str, Any]:
-        return {"lives": np.array([self.lives])}
-
-    def reset(self, seed: Any) -> tuple[Any, dict[str, Any]]:
-        return np.zeros((1, 4, 84, 84), np.uint8), self._answer()
-
-    def send(self, actions: Any) -> None:
-        self.sent.append(int(actions[0]))
-        if actions[0] == 1 and self.num_lost:
-            self.lives, self.num_lost = self.lives - 1, self.num_lost - 1
-
-    def recv(self) -> tuple[Any, ...]:
-        return (
-            np.zeros((1, 4, 84, 84), np.uint8),
-            np.zeros(1),
-            np.zeros(1, bool),
-            np.zeros(1, bool),
-            self._answer(),
-        )
-
-
-@pytest.mark.parametrize(("num_lost", "presses"), [(0, 1), (2, 3)])
-def test_fire_is_pressed_again_where_a_press_cost_a_life(
-    num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ale, "make_ale", lambda game, **changes: Serving(num_lost))
-    game = AtariGame(BREAKOUT, AtariConfig(sticky_actions=0.0, fire_reset=True))
-    games = ale.Games(game, 2)
-    games.reset({0: 0, 1: 1})
-    assert [ale.sent for ale in games.ales] == [[1] * presses] * 2
-    games.ales[0].lives -= 1  # in the game itself
-    games.ales[0].num_lost = num_lost
-    games.step(np.zeros(2, np.int64))
-    assert [ale.sent for ale in games.ales] == [
-        [1] * presses + [0] + [1] * presses,
-        [1] * presses + [0],
-    ]
-    assert games.life_lost.tolist() == [True, False]

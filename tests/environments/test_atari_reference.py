@@ -7,7 +7,7 @@ import ale_py
 import numpy as np
 import pytest
 
-from footlight.environments.ale import make_ale, steps_to_press
+from footlight.environments.ale import make_ale
 from footlight.environments.atari import AtariConfig, AtariGame
 from footlight.environments.episodes import LIFE_LOST
 from footlight.types import Array
@@ -132,26 +132,6 @@ def test_a_game_is_the_reference(game: str, presses: int, changed: dict[str, Any
             break
         assert_pictures_equal(observation, expected)
     assert lives_lost >= 1 or presses == 0
-
-
-@pytest.mark.parametrize("noop_max", [0, 3, 30])
-def test_noops_are_any_number_up_to_noop_max(noop_max: int) -> None:
-    ale = make_ale(AtariGame("ALE/Breakout-v5", AtariConfig(noop_max=noop_max)))
-    ale.reset(seed=np.array([0]))
-    counts = {int(ale.reset()[1]["episode_frame_number"][0]) for _ in range(8 * noop_max + 10)}
-    assert counts == set(range(noop_max + 1))
-
-
-@pytest.mark.parametrize(
-    ("sticky_actions", "frame_skip", "steps"),
-    [(0.0, 4, 1), (0.25, 4, 3), (0.25, 1, 10), (0.5, 4, 5), (0.99, 4, 15), (1.0, 4, 15)],
-)
-def test_fire_is_held_until_sticky_actions_cannot_have_ignored_it(
-    sticky_actions: float, frame_skip: int, steps: int
-) -> None:
-    assert steps_to_press(sticky_actions, frame_skip) == steps
-    if sticky_actions <= 0.5:
-        assert sticky_actions ** (steps * frame_skip) < 1e-6
 
 
 @pytest.mark.parametrize("num_envs", [1, 6])

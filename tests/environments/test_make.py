@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from footlight.environments.make import make, make_one
+from footlight.environments.make import make
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.source import EnvironmentSource
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
 from footlight.streams import derived_seed
@@ -178,68 +176,6 @@ def test_a_missing_package_of_the_users(register: Register) -> None:
 # Functions that take a render mode
 
 
-class Drawn(gymnasium.Env[Any, Any]):
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, size: int = 1, render_mode: str | None = None) -> None:
-        self.size, self.render_mode = size, render_mode
-
-
-class Handing(Drawn):
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-
-
-def plain() -> Drawn:
-    return Drawn()
-
-
-def narrow(**more: Any) -> Drawn:
-    def takes(size: int = 1) -> Drawn:
-        return Drawn(size)
-
-    return takes(**more)
-
-
-def only_position(render_mode: str = "human", /) -> Drawn:
-    return Drawn(render_mode=render_mode)
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        (Drawn, "rgb_array"),
-        (Handing, "rgb_array"),
-        (partial(Drawn, 3), "rgb_array"),
-        (partial(Drawn, size=3, render_mode="human"), "rgb_array"),
-        (lambda render_mode=None: Drawn(render_mode=render_mode), "rgb_array"),
-        (lambda **more: Drawn(**more), "rgb_array"),
-        (plain, None),
-        (narrow, None),
-        (only_position, "human"),
-    ],
-)
-def test_render_mode_is_passed_where_the_signature_has_it(
-    source: Any, expected: str | None
-) -> None:
-    assert make_one(source, "rgb_array").render_mode == expected
-
-
-def test_no_render_mode_is_passed_for_training() -> None:
-    assert make_one(lambda render_mode="ansi": Drawn(render_mode=render_mode)).render_mode == "ansi"
-
-
-def test_type_error_of_the_function_itself_is_reported() -> None:
-    def broken(**more: Any) -> Any:
-        raise TypeError("2 + 'a'")
-
-    with pytest.raises(
-        UserError, match=r"broken failed to create an environment - TypeError: 2 \+ 'a'"
-    ):
-        make_one(broken, "rgb_array")
-
-
 def test_environments_of_different_spaces_are_refused(counting_env: Counting) -> None:
     class Other(counting_env):  # type: ignore[misc, valid-type]
         action_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
@@ -250,13 +186,3 @@ def test_environments_of_different_spaces_are_refused(counting_env: Counting) ->
         match=r"the environments differ: actions are Box\(-1.0, 1.0, .* in one and Box\(-2.0, 2.0",
     ):
         make(lambda: next(made)(), 0, 2)
-
-
-def test_name_of(counting_env: Counting) -> None:
-    def name_of(environment: Any) -> str:
-        return EnvironmentSource.of(environment).name()
-
-    assert name_of("Pendulum-v1") == "Pendulum-v1"
-    assert name_of(gymnasium.make("Pendulum-v1")) == "Pendulum-v1"
-    assert name_of(counting_env) == name_of(counting_env()) == "CountingEnv"
-    assert name_of(lambda: counting_env()) == "lambda"

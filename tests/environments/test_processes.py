@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import threading
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -12,11 +11,10 @@ import pytest
 import torch
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from footlight.environments import processes, remote
-from footlight.environments.processes import may_start_processes, why_no_processes
-from footlight.environments.remote import RemoteEnv, Supervision
+from footlight.environments import processes
+from footlight.environments.processes import may_start_processes
+from footlight.environments.remote import Supervision
 from footlight.environments.workers import AsyncEnvironments
-from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]
 ZEROS = np.zeros((2, 1), np.float32)
@@ -116,49 +114,12 @@ def test_torch_works_in_workers_though_its_threads_have_run_before(threads: int 
     assert torch.get_num_threads() == 2  # here
 
 
-def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.1)
-    message = r"was not made in its process - its process did not answer for 0.2 s and was ended - .* or use vectorization sync"
-    with pytest.raises(UserError, match=message):
-        AsyncEnvironments(threading.Event().wait, 2, 0, "episode", Supervision(timeout=0.2))  # type: ignore[arg-type]
-
-
-def test_what_cannot_be_started_is_the_users_error(
-    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
-) -> None:
-    def refuse(process: Any) -> None:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    assert why_no_processes() is None
-    monkeypatch.setattr(multiprocessing.get_context("fork").Process, "start", refuse)
-    assert why_no_processes() == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
-    with pytest.raises(
-        UserError, match=r"no process can be started .* unavailable - use vectorization sync"
-    ):
-        RemoteEnv(counting_env)
-
-
 def test_functions_without_a_name_can_be_sent_to_a_process_that_is_not_a_fork(
     counting_env: Counting,
 ) -> None:
     who = 3
     sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: counting_env(who)))  # type: ignore[call-arg]
     assert ForkingPickler.loads(sent)().who == 3
-
-
-def test_a_function_that_cannot_be_sent_is_named(
-    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
-) -> None:
-    lock = threading.Lock()
-    monkeypatch.setattr(remote, "start_method", lambda: multiprocessing.get_context("spawn"))
-    with pytest.raises(
-        UserError,
-        match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization",
-    ):
-        RemoteEnv(lambda: (lock, counting_env())[1])
-    assert not multiprocessing.active_children()
 
 
 def test_a_daemon_is_one_again_after_an_error() -> None:

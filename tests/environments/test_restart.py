@@ -4,8 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -202,88 +200,3 @@ def test_a_worker_that_cannot_make_its_environment_in_time_is_ended() -> None:
 
 
 # The end of the process that began them
-
-BEGINNING = """
-import sys, time
-from functools import partial
-import numpy as np, faulty
-from footlight.environments import remote
-from footlight.environments.workers import AsyncEnvironments
-remote.CLOSING_SECONDS = remote.POLL_SECONDS = 0.2
-environments = AsyncEnvironments(partial(faulty.Faulty, faulty.hangs, int(sys.argv[1])), 3, 1, "episode")
-print(*(env._process.pid for env in environments.remote), flush=True)
-environments.reset()
-for _ in range(int(sys.argv[2])):
-    environments.step(np.zeros((3, 1), np.float32))
-print("ready", flush=True)
-time.sleep(float(sys.argv[3]))
-"""
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"  # of another parent, which is in no hurry
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true()
-
-
-def begin(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
-    path = os.pathsep.join([str(Path(faulty.__file__).parent), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", BEGINNING, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    assert process.stdout is not None
-    return process, [int(pid) for pid in process.stdout.readline().split()]
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("where", ["between steps", "in a step without end"])
-def test_workers_end_when_the_process_that_began_them_is_killed(where: str) -> None:
-    # Step 99 never comes; all three hang in step 1 of episodes whose seed is a multiple of 3, the others wait for their next step
-    process, pids = begin("99", "3", "60") if where == "between steps" else begin("1", "9", "60")
-    assert process.stdout is not None
-    if where == "between steps":
-        assert process.stdout.readline() == "ready\n"
-    else:
-        time.sleep(0.5)  # an episode that hangs has begun, or will never begin
-    assert len(pids) == 3
-    assert all(is_alive(pid) for pid in pids)
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    assert wait_until(lambda: not any(is_alive(pid) for pid in pids)), (
-        "a worker outlives the process that began it"
-    )
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() -> None:
-    process, pids = begin("99", "3", "0")
-    assert process.wait(60) == 0
-    assert process.stdout is not None
-    process.stdout.close()
-    assert not any(is_alive(pid) for pid in pids)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(
-    number: signal.Signals,
-) -> None:
-    with contextlib.closing(make("Pendulum-v1", 7, 2, vectorization="async")) as environments:
-        assert isinstance(environments, AsyncEnvironments)
-        environments.reset()
-        for env in environments.remote:
-            assert env._process.pid is not None
-            os.kill(env._process.pid, number)
-        environments.step(np.zeros((2, 1), np.float32))

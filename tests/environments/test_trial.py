@@ -21,8 +21,6 @@ from gymnasium.wrappers import (
     vector,
 )
 
-from footlight.environments import budget
-from footlight.environments.budget import Budget, TooLong
 from footlight.environments.trial import why_different
 
 Change = Callable[[Any], Any]
@@ -188,32 +186,3 @@ def test_recorders_in_all_rows_are_put_back() -> None:
     assert why_different(env, 0) is None
     assert [str(row) for row in env.envs] == before
     assert all("Monitor" in row for row in before)
-
-
-def seconds_of(*each: float) -> Callable[[], float]:
-    """A clock on which the steps of a budget take so long."""
-    return iter([time for before, after in itertools.pairwise(itertools.accumulate(each, initial=0.0))
-                 for time in (before, after)]).__next__  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("each", "stopped_after"),
-    [
-        ([0.02] * 100, None),
-        ([0.2] * 100, budget.JUDGED_STEPS),  # 20 s to come
-        ([4.0, *[0.001] * 99], None),  # compiles in its first step
-        ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
-    ],
-)
-def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(
-    each: list[float], stopped_after: int | None
-) -> None:
-    budget, stopped = Budget(100, 10.0, seconds_of(*each)), None
-    for number in range(1, 101):
-        try:
-            with budget.step():
-                pass
-        except TooLong:
-            stopped = number
-            break
-    assert stopped == stopped_after

@@ -106,16 +106,6 @@ def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
             np.testing.assert_array_equal(other[name], array, err_msg=name)
 
 
-def test_folder_without_the_statistics_is_not_evaluated(tmp_path: Path) -> None:
-    run = trained(faulty.Walk, tmp_path, quiet=True)
-    other = footlight.Run(run.folder, environment=lambda: NormalizeObservation(faulty.Walk()))
-    with pytest.raises(
-        UserError,
-        match=r"does not hold the running statistics of NormalizeObservation .* normalize_observations",
-    ):
-        other.evaluate()
-
-
 def test_what_returns_are_of_is_recorded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
