@@ -1,4 +1,4 @@
-"""A run folder as an object: how its path is given, and what its environments are checked against."""
+"""A run folder as an object: its path, configuration, result and evaluation."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path / "run"
 
 
-def test_folder_is_a_string_or_begins_with_the_home_directory(
+def test_folder_may_be_a_string_or_start_with_the_home_directory(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))

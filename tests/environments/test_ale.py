@@ -16,7 +16,7 @@ from footlight.errors import UserError
 BREAKOUT = "ALE/Breakout-v5"
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(
         UserError, match=r"needs the package ale-py - .* - pip install 'footlight\[atari\]'"
@@ -56,7 +56,7 @@ class Serving:
 
 
 @pytest.mark.parametrize(("num_lost", "presses"), [(0, 1), (2, 3)])
-def test_fire_is_pressed_again_where_a_press_cost_a_life(
+def test_fire_is_pressed_again_after_a_press_that_cost_a_life(
     num_lost: int, presses: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ale, "make_ale", lambda game, **changes: Serving(num_lost))
@@ -75,7 +75,7 @@ def test_fire_is_pressed_again_where_a_press_cost_a_life(
 
 
 @pytest.mark.parametrize("noop_max", [0, 3, 30])
-def test_noops_are_any_number_up_to_noop_max(noop_max: int) -> None:
+def test_noops_are_drawn_from_zero_to_noop_max(noop_max: int) -> None:
     ale = make_ale(AtariGame("ALE/Breakout-v5", AtariConfig(noop_max=noop_max)))
     ale.reset(seed=np.array([0]))
     counts = {int(ale.reset()[1]["episode_frame_number"][0]) for _ in range(8 * noop_max + 10)}
@@ -86,7 +86,7 @@ def test_noops_are_any_number_up_to_noop_max(noop_max: int) -> None:
     ("sticky_actions", "frame_skip", "steps"),
     [(0.0, 4, 1), (0.25, 4, 3), (0.25, 1, 10), (0.5, 4, 5), (0.99, 4, 15), (1.0, 4, 15)],
 )
-def test_fire_is_held_until_sticky_actions_cannot_have_ignored_it(
+def test_fire_is_held_long_enough_for_sticky_actions(
     sticky_actions: float, frame_skip: int, steps: int
 ) -> None:
     assert steps_to_press(sticky_actions, frame_skip) == steps

@@ -19,10 +19,13 @@ MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLE
 
 
 @pytest.mark.parametrize("mode", [None, "Next", "same_step", 1])
-def test_an_unknown_mode_is_refused(counting_env: Counting, mode: Any) -> None:
+def test_unknown_mode_is_refused(counting_env: Counting, mode: Any) -> None:
     env = SyncVectorEnv([counting_env])
     env.metadata = {**env.metadata, "autoreset_mode": mode}
-    remedy = r"set it to the environment's gymnasium\.vector\.AutoresetMode: docs/environments\.md#vector-environments"
+    remedy = (
+        r"set it to the environment's gymnasium\.vector\.AutoresetMode: "
+        r"docs/environments\.md#vector-environments"
+    )
     with pytest.raises(UserError, match=rf"autoreset_mode'\] is {mode!r} - .* - {remedy}"):
         VectorEnvironments(env, 0, "episode")
     env.metadata.pop("autoreset_mode")
@@ -31,7 +34,7 @@ def test_an_unknown_mode_is_refused(counting_env: Counting, mode: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_mode_may_be_its_name(counting_env: Counting, mode: AutoresetMode) -> None:
+def test_mode_may_be_given_by_name(counting_env: Counting, mode: AutoresetMode) -> None:
     env = SyncVectorEnv([counting_env], autoreset_mode=mode)
     for word in (mode.name, mode.value):
         env.metadata = {**env.metadata, "autoreset_mode": word}
@@ -39,7 +42,7 @@ def test_a_mode_may_be_its_name(counting_env: Counting, mode: AutoresetMode) -> 
 
 
 class Agents(VectorEnv[Any, Any, Any]):
-    """Three agents of one world as SuperSuit makes them a vector environment: the interface is that of an older Gymnasium."""
+    """Three agents as SuperSuit makes them a vector environment: an older Gymnasium's interface."""
 
     metadata = {"render_modes": ["human"]}  # noqa: RUF012
     num_envs = 3
@@ -65,7 +68,7 @@ class Agents(VectorEnv[Any, Any, Any]):
         return np.stack([np.arange(3), np.full(3, self.steps)], 1).astype(np.float32)
 
 
-def test_environments_of_an_older_interface_are_refused_with_a_recipe_that_works(
+def test_older_interface_is_refused_and_the_documented_wrapper_works(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(

@@ -14,8 +14,8 @@ from footlight.environments.budget import Budget, TooLong, global_randomness
 
 def seconds_of(*each: float) -> Callable[[], float]:
     """A clock on which the steps of a budget take so long."""
-    return iter([time for before, after in itertools.pairwise(itertools.accumulate(each, initial=0.0))
-                 for time in (before, after)]).__next__  # fmt: skip
+    ticks = itertools.accumulate(each, initial=0.0)
+    return itertools.chain.from_iterable(itertools.pairwise(ticks)).__next__
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def seconds_of(*each: float) -> Callable[[], float]:
         ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
     ],
 )
-def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(
+def test_budget_stops_as_soon_as_it_will_be_exceeded(
     each: list[float], stopped_after: int | None
 ) -> None:
     budget, stopped = Budget(100, 10.0, seconds_of(*each)), None

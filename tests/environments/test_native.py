@@ -1,4 +1,4 @@
-"""Native vector environments: Gymnasium's CartPole does what the single one does, and EnvPool is wrapped as what it is."""
+"""Native vector environments: Gymnasium's CartPole equals the single one; the EnvPool wrapper."""
 
 import sys
 from itertools import pairwise
@@ -46,13 +46,13 @@ def play(
     return steps
 
 
-def test_cartpole_is_gymnasiums_own() -> None:
+def test_cartpole_uses_gymnasiums_vector_class() -> None:
     environments = cartpoles(5)
     assert type(environments.env).__name__ == "CartPoleVectorEnv"
     assert environments.mode == AutoresetMode.NEXT_STEP
 
 
-def test_cartpole_moves_as_the_single_one_does() -> None:
+def test_cartpole_equals_the_single_environment() -> None:
     single: Any = gymnasium.make("CartPole-v1").unwrapped
     single.reset()
     ends = 0
@@ -96,7 +96,7 @@ def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(
     assert environments.tracker.index.tolist() == [2, 2, 2]
 
 
-def test_transitions_stay_as_they_were() -> None:
+def test_transitions_are_not_changed_by_later_steps() -> None:
     environments = cartpoles(4)
     kept = [(step, [np.array(array) for array in step[:6]]) for step in play(environments, 40)]
     for step, copies in kept:
@@ -110,7 +110,7 @@ def test_transitions_stay_as_they_were() -> None:
         assert np.array_equal(before.next_observation[continues], after.observation[continues])
 
 
-def test_the_seed_decides() -> None:
+def test_seed_determines_the_episodes() -> None:
     one, same, other = (play(cartpoles(3, seed), 30) for seed in (7, 7, 8))
     assert all(
         np.array_equal(a.next_observation, b.next_observation)
@@ -120,7 +120,7 @@ def test_the_seed_decides() -> None:
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_what_has_no_native_version_names_what_there_is(
+def test_missing_native_version_lists_the_alternatives(
     monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     pool = SimpleNamespace(list_all_envs=lambda: ["CartPole-v1"]) if installed else None
@@ -132,26 +132,29 @@ def test_what_has_no_native_version_names_what_there_is(
     )
     with pytest.raises(
         UserError,
-        match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or async",
+        match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or "
+        rf"async",
     ):
         make("Pendulum-v1", 0, 2, vectorization="native")
 
 
-def test_a_function_has_no_native_version() -> None:
+def test_native_version_of_a_function_is_refused() -> None:
     with pytest.raises(
         UserError, match="has no native version, as it is not an id - use sync or async"
     ):
         make(lambda: gymnasium.make("CartPole-v1"), 0, 2, vectorization="native")
 
 
-def test_a_wrong_id_is_named_as_ever() -> None:
+def test_native_version_of_an_unknown_id() -> None:
     with pytest.raises(
         UserError, match="unknown environment 'CartPol-v1' - did you mean 'CartPole-v1'"
     ):
         make("CartPol-v1", 0, 2, vectorization="native")
 
 
-def test_one_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_version_that_cannot_be_made_reports_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def entry(**given: Any) -> Any:
         raise ImportError("No module named 'jax'")
 
@@ -168,7 +171,10 @@ def test_one_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class FakePool:
-    """Counts steps from each environment's seed; the step after an end only resets, and a seed given to reset is refused."""
+    """Counts steps from each environment's seed; the step after an end only resets.
+
+    A seed given to `reset` is refused.
+    """
 
     def __init__(self, seed: list[int], max_episode_steps: int) -> None:
         self.seed, self.limit = np.array(seed), max_episode_steps
@@ -232,7 +238,7 @@ def fake_envpool(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_envpool_is_used_where_gymnasium_has_none(fake_envpool: Any) -> None:
+def test_envpool_is_used_if_gymnasium_has_no_native_version(fake_envpool: Any) -> None:
     environments = make("Pendulum-v1", 7, 2, vectorization="native")
     assert isinstance(environments, VectorEnvironments)
     assert isinstance(environments.env, native.EnvPool)
@@ -258,18 +264,18 @@ def test_envpool_is_seeded_when_it_is_made(fake_envpool: Any) -> None:
     assert not set(fake_envpool.pools[-1].seed) & set(first.seed)
 
 
-def test_envpools_with_other_spaces_are_refused(fake_envpool: Any) -> None:
+def test_envpool_with_other_spaces_is_refused(fake_envpool: Any) -> None:
     fake_envpool.high = 1.0
     with pytest.raises(UserError, match="EnvPool's Pendulum-v1 has other spaces than gymnasium's"):
         make("Pendulum-v1", 7, 2, vectorization="native")
 
 
-def test_gymnasiums_own_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gymnasium_is_preferred_to_envpool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envpool", None)  # type: ignore[arg-type]
     assert type(cartpoles(2).env).__name__ == "CartPoleVectorEnv"
 
 
-def test_envpool_itself() -> None:
+def test_installed_envpool() -> None:
     pytest.importorskip("envpool")
     environments, same = (make("Pendulum-v1", 7, 2, vectorization="native") for _ in range(2))
     for one in (environments, same):

@@ -1,4 +1,4 @@
-"""How workers start: in daemons, after OpenMP, with functions that have no name, and within the user's time."""
+"""How workers start: in daemons, after OpenMP, with unnamed functions, within the timeout."""
 
 import multiprocessing
 import os
@@ -51,7 +51,7 @@ def test_workers_start_in_a_daemon(counting_env: Counting) -> None:
 
 
 @pytest.mark.parametrize("daemon", [True, False])
-def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(
+def test_unclosed_workers_do_not_keep_a_process_from_ending(
     counting_env: Counting, daemon: bool
 ) -> None:
     kept: list[Any] = []
@@ -66,7 +66,7 @@ def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(
         os.kill(in_child(work, daemon), 0)
 
 
-def test_a_fork_leaves_the_workers_of_its_parent_alone(counting_env: Counting) -> None:
+def test_closing_in_a_fork_does_not_end_the_workers_of_its_parent(counting_env: Counting) -> None:
     environments = AsyncEnvironments(counting_env, 1, 7, "episode")
     environments.reset()
     in_child(lambda: environments.close(), daemon=False)
@@ -74,7 +74,7 @@ def test_a_fork_leaves_the_workers_of_its_parent_alone(counting_env: Counting) -
     environments.close()
 
 
-def test_an_environment_may_have_processes_of_its_own(counting_env: Counting) -> None:
+def test_environment_may_start_processes(counting_env: Counting) -> None:
     class Parent(counting_env):  # type: ignore[misc, valid-type]
         def step(self, action: Any) -> Any:
             child = multiprocessing.get_context("fork").Process(target=int)
@@ -107,22 +107,25 @@ class Learned(gymnasium.Env[Any, Any]):
 
 
 @pytest.mark.parametrize("threads", [None, 2])
-def test_torch_works_in_workers_though_its_threads_have_run_before(threads: int | None) -> None:
+def test_torch_works_in_workers_after_its_threads_have_run_in_the_parent(
+    threads: int | None,
+) -> None:
     torch.set_num_threads(2)
     assert torch.zeros(40, 256, 256).exp().sum() > 0  # in two threads, of which a fork has one
     assert stepped(lambda: Learned(threads), 1) == [[1, 1]]
     assert torch.get_num_threads() == 2  # here
 
 
-def test_functions_without_a_name_can_be_sent_to_a_process_that_is_not_a_fork(
+def test_lambdas_can_be_sent_to_a_spawned_process(
     counting_env: Counting,
 ) -> None:
     who = 3
-    sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: counting_env(who)))  # type: ignore[call-arg]
+    make: Any = counting_env
+    sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: make(who)))
     assert ForkingPickler.loads(sent)().who == 3
 
 
-def test_a_daemon_is_one_again_after_an_error() -> None:
+def test_process_is_a_daemon_again_after_an_error() -> None:
     def work() -> bool:
         try:
             with may_start_processes():
@@ -133,7 +136,9 @@ def test_a_daemon_is_one_again_after_an_error() -> None:
     assert in_child(work, daemon=True) is True
 
 
-def test_linux_forks_and_others_do_as_multiprocessing_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_method_is_fork_on_linux_and_the_default_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for platform, method in (
         ("linux", "fork"),
         ("darwin", multiprocessing.get_context().get_start_method()),

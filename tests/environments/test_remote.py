@@ -34,7 +34,8 @@ import numpy as np, faulty
 from footlight.environments import remote
 from footlight.environments.workers import AsyncEnvironments
 remote.CLOSING_SECONDS = remote.POLL_SECONDS = 0.2
-environments = AsyncEnvironments(partial(faulty.Faulty, faulty.hangs, int(sys.argv[1])), 3, 1, "episode")
+make_it = partial(faulty.Faulty, faulty.hangs, int(sys.argv[1]))
+environments = AsyncEnvironments(make_it, 3, 1, "episode")
 print(*(env._process.pid for env in environments.remote), flush=True)
 environments.reset()
 for _ in range(int(sys.argv[2])):
@@ -73,8 +74,9 @@ def begin(*arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("where", ["between steps", "in a step without end"])
-def test_workers_end_when_the_process_that_began_them_is_killed(where: str) -> None:
-    # Step 99 never comes; all three hang in step 1 of episodes whose seed is a multiple of 3, the others wait for their next step
+def test_workers_end_when_their_parent_is_killed(where: str) -> None:
+    # Step 99 never comes. All three hang in step 1 of episodes whose seed is a multiple of 3; the
+    # others wait for their next step.
     process, pids = begin("99", "3", "60") if where == "between steps" else begin("1", "9", "60")
     assert process.stdout is not None
     if where == "between steps":
@@ -92,7 +94,7 @@ def test_workers_end_when_the_process_that_began_them_is_killed(where: str) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() -> None:
+def test_process_that_does_not_close_its_environments_ends() -> None:
     process, pids = begin("99", "3", "0")
     assert process.wait(60) == 0
     assert process.stdout is not None
@@ -101,7 +103,7 @@ def test_a_process_that_forgets_to_close_its_environments_ends_all_the_same() ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(
+def test_workers_ignore_signals_to_all_processes_of_a_job(
     number: signal.Signals,
 ) -> None:
     with contextlib.closing(make("Pendulum-v1", 7, 2, vectorization="async")) as environments:
@@ -113,16 +115,20 @@ def test_a_signal_to_all_processes_of_a_job_is_left_to_the_first_one(
         environments.step(np.zeros((2, 1), np.float32))
 
 
-def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(
+def test_environment_that_hangs_while_it_is_made_is_ended_after_the_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.1)
-    message = r"was not made in its process - its process did not answer for 0.2 s and was ended - .* or use vectorization sync"
+    never: Any = threading.Event().wait
+    message = (
+        r"was not made in its process - its process did not answer for 0.2 s and was ended - .* "
+        r"or use vectorization sync"
+    )
     with pytest.raises(UserError, match=message):
-        AsyncEnvironments(threading.Event().wait, 2, 0, "episode", Supervision(timeout=0.2))  # type: ignore[arg-type]
+        AsyncEnvironments(never, 2, 0, "episode", Supervision(timeout=0.2))
 
 
-def test_what_cannot_be_started_is_the_users_error(
+def test_failed_start_of_a_process_is_a_user_error(
     monkeypatch: pytest.MonkeyPatch, counting_env: Counting
 ) -> None:
     def refuse(process: Any) -> None:
@@ -137,14 +143,15 @@ def test_what_cannot_be_started_is_the_users_error(
         RemoteEnv(counting_env)
 
 
-def test_a_function_that_cannot_be_sent_is_named(
+def test_function_that_cannot_be_sent_is_reported(
     monkeypatch: pytest.MonkeyPatch, counting_env: Counting
 ) -> None:
     lock = threading.Lock()
     monkeypatch.setattr(remote, "start_method", lambda: multiprocessing.get_context("spawn"))
     with pytest.raises(
         UserError,
-        match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization",
+        match=r"no process can be started for an environment - TypeError: .*lock.* - use "
+        r"vectorization",
     ):
         RemoteEnv(lambda: (lock, counting_env())[1])
     assert not multiprocessing.active_children()

@@ -1,4 +1,4 @@
-"""Workers that die or hang: a new one takes their place and nobody can tell; and nothing outlives the process that began it."""
+"""Workers that die or hang are replaced without changing any number."""
 
 import contextlib
 import multiprocessing
@@ -68,9 +68,7 @@ def kill(environments: AsyncEnvironments, env: int) -> None:
 
 # The calls of an instance: 1 is the first reset, 12 the second, 23 the third
 @pytest.mark.parametrize("call", [1, 2, 3, 6, 11, 12, 13, 23, 28])
-def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(
-    call: int, tmp_path: Path
-) -> None:
+def test_worker_killed_during_a_call_changes_no_number(call: int, tmp_path: Path) -> None:
     said: list[str] = []
     with restarting(partial(faulty.Once, tmp_path / "marker", call), said) as environments:
         assert story(environments) == straight()
@@ -83,7 +81,7 @@ def test_a_worker_that_is_killed_in_a_step_or_a_reset_changes_nothing(
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 10, 11, 24])
-def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) -> None:
+def test_worker_killed_between_steps_changes_no_number(step: int) -> None:
     said: list[str] = []
     with restarting(faulty.Walk, said) as environments:
         assert (
@@ -96,7 +94,7 @@ def test_a_worker_that_is_killed_between_two_steps_changes_nothing(step: int) ->
     assert seed == 7
 
 
-def test_all_workers_at_once() -> None:
+def test_all_workers_killed_at_once_change_no_number() -> None:
     said: list[str] = []
     with restarting(faulty.Walk, said) as environments:
         assert (
@@ -109,7 +107,7 @@ def test_all_workers_at_once() -> None:
     assert len(said) == 3
 
 
-def test_a_worker_that_hangs_is_ended_and_changes_nothing(tmp_path: Path) -> None:
+def test_hanging_worker_is_replaced_and_changes_no_number(tmp_path: Path) -> None:
     said: list[str] = []
     with restarting(
         partial(faulty.Once, tmp_path / "marker", 7, faulty.hangs), said, timeout=1
@@ -121,7 +119,7 @@ def test_a_worker_that_hangs_is_ended_and_changes_nothing(tmp_path: Path) -> Non
     assert said
 
 
-def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(
+def test_worker_killed_while_episodes_are_restored_changes_no_number(
     tmp_path: Path,
 ) -> None:
     saved = SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode")
@@ -136,10 +134,13 @@ def test_a_worker_that_is_killed_while_episodes_are_restored_changes_nothing(
     assert said
 
 
-def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
+def test_worker_that_dies_repeatedly_at_the_same_step_is_a_fault() -> None:
     said: list[str] = []
     with restarting(partial(faulty.Faulty, faulty.leaves), said) as environments:
-        message = r"at step 4 of .* action .*: its process exited by itself \(exit code 7\); that was the 3rd time in a row"
+        message = (
+            r"at step 4 of .* action .*: its process exited by itself \(exit code 7\); that was "
+            r"the 3rd time in a row"
+        )
         with pytest.raises(EnvironmentFault, match=message) as raised:
             story(environments)
     assert len(said) == 2
@@ -147,7 +148,7 @@ def test_one_that_dies_at_the_same_step_again_and_again_is_a_fault() -> None:
     assert len(raised.value.episode.actions) == 4
 
 
-def test_an_episode_that_comes_out_elsewhere_is_a_fault() -> None:
+def test_nondeterministic_episode_cannot_be_restarted() -> None:
     with (
         restarting(faulty.Nondeterministic, []) as environments,
         pytest.raises(EnvironmentFault, match="came out differently"),
@@ -155,7 +156,7 @@ def test_an_episode_that_comes_out_elsewhere_is_a_fault() -> None:
         story(environments, lambda at: kill(environments, 0) if at == 3 else None)
 
 
-def test_what_an_environment_raises_is_never_a_reason_to_restart() -> None:
+def test_exception_of_an_environment_restarts_no_worker() -> None:
     said: list[str] = []
     environments = restarting(partial(faulty.Faulty, faulty.raises), said)
     with environments as opened, pytest.raises(EnvironmentFault, match="the joint broke"):
@@ -163,7 +164,7 @@ def test_what_an_environment_raises_is_never_a_reason_to_restart() -> None:
     assert not said
 
 
-def test_without_restart_a_hanging_worker_is_a_fault() -> None:
+def test_hanging_worker_is_a_fault_without_restart() -> None:
     environments = make(
         partial(faulty.Faulty, faulty.hangs),
         7,
@@ -178,7 +179,7 @@ def test_without_restart_a_hanging_worker_is_a_fault() -> None:
         story(environments)  # type: ignore[arg-type]
 
 
-def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -> None:
+def test_worker_is_lost_even_if_its_child_holds_the_pipe_open() -> None:
     def leaves_a_process_behind(given: Any) -> None:
         if os.fork() == 0:
             time.sleep(3)
@@ -194,7 +195,7 @@ def test_a_worker_whose_own_process_holds_its_pipe_open_is_lost_all_the_same() -
         story(environments)  # type: ignore[arg-type]
 
 
-def test_a_worker_that_cannot_make_its_environment_in_time_is_ended() -> None:
+def test_worker_that_does_not_make_its_environment_in_time_is_ended() -> None:
     with pytest.raises(remote.UserError, match="did not answer"):
         AsyncEnvironments(lambda: faulty.hangs(None), 2, 7, "episode", Supervision(0.3))
 

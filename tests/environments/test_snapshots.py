@@ -1,4 +1,4 @@
-"""State of the vector CartPole in checkpoints: restored bit for bit; the state of others is refused."""
+"""State of the vector CartPole in checkpoints: restored bit for bit; other states are refused."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_restored_environments_continue_bit_for_bit(num_steps: int) -> None:
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_states_with_an_episode_that_is_about_to_begin_are_restored() -> None:
+def test_restore_before_the_first_step_of_an_episode() -> None:
     straight = cartpoles(6)
     while not (straight.env.prev_done.any() and not straight.env.prev_done.all()):
         play(straight, 1)
@@ -68,7 +68,7 @@ def test_states_with_an_episode_that_is_about_to_begin_are_restored() -> None:
     )  # drawn by the restored generator
 
 
-def test_without_a_known_state_new_episodes_begin() -> None:
+def test_restore_without_a_state_begins_new_episodes() -> None:
     straight = cartpoles(3)
     known = ("episode.index", "episode.total", "episode.length", "observation")
     old = {
@@ -80,7 +80,7 @@ def test_without_a_known_state_new_episodes_begin() -> None:
     assert not np.array_equal(resumed.observation, straight.observation)
 
 
-def test_the_state_behind_a_fault_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_after_a_fault_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     environments = cartpoles(3)
     step = environments.env.step
     monkeypatch.setattr(
@@ -121,7 +121,7 @@ def test_the_state_behind_a_fault_is_not_saved(monkeypatch: pytest.MonkeyPatch) 
         ("observation", lambda array: array * np.float32(np.nan)),
     ],
 )
-def test_states_of_something_else_are_refused(name: str, change: Any) -> None:
+def test_states_of_other_environments_are_refused(name: str, change: Any) -> None:
     environments = cartpoles(3)
     play(environments, 12)
     arrays = saved(environments)
@@ -135,7 +135,7 @@ def test_states_of_something_else_are_refused(name: str, change: Any) -> None:
         )
 
 
-def test_subclasses_and_changed_instances_are_not_taken_for_known_ones() -> None:
+def test_state_of_subclasses_and_changed_instances_is_unknown() -> None:
     class Shaped(CartPoleVectorEnv):
         """Could hold anything."""
 

@@ -16,7 +16,7 @@ from footlight.errors import UserError
 Counting = type[gymnasium.Env[Any, Any]]
 
 
-def test_name_of(counting_env: Counting) -> None:
+def test_name_of_each_kind(counting_env: Counting) -> None:
     def name_of(environment: Any) -> str:
         return EnvironmentSource.of(environment).name()
 

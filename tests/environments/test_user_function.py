@@ -55,9 +55,7 @@ def only_position(render_mode: str = "human", /) -> Drawn:
         (only_position, "human"),
     ],
 )
-def test_render_mode_is_passed_where_the_signature_has_it(
-    source: Any, expected: str | None
-) -> None:
+def test_render_mode_is_passed_if_the_signature_has_it(source: Any, expected: str | None) -> None:
     assert make_one(source, "rgb_array").render_mode == expected
 
 

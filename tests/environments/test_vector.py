@@ -1,4 +1,4 @@
-"""Vector environments: three autoreset modes, one story."""
+"""Vector environments: the three autoreset modes give the same transitions."""
 
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,7 @@ def plain_story(env: Any, num_transitions: int) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_tells_the_same_story(counting_env: Counting, mode: AutoresetMode) -> None:
+def test_every_mode_gives_the_same_transitions(counting_env: Counting, mode: AutoresetMode) -> None:
     environments = vector(mode, *(counting_env(who) for who in range(3)))
     story, finished = tell(environments, NUM_STEPS)
     reference, episodes = tell(serial_of(counting_env), NUM_STEPS)
@@ -90,13 +90,14 @@ def test_every_mode_tells_the_same_story(counting_env: Counting, mode: Autoreset
 
 
 def serial_of(counting_env: Counting) -> SerialEnvironments:
-    environments = SerialEnvironments([counting_env(who) for who in range(3)], 7, "episode")  # type: ignore[call-arg]
+    make_it: Any = counting_env
+    environments = SerialEnvironments([make_it(who) for who in range(3)], 7, "episode")
     environments.reset()
     return environments
 
 
 class Scripted(gymnasium.Env[Any, Any]):
-    """Ends as the script says, one episode after the other; what it observes and pays depends on all actions since the reset."""
+    """Episodes end as the script says; observations and rewards depend on all their actions."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -136,7 +137,10 @@ class Scripted(gymnasium.Env[Any, Any]):
 
 
 def policy_story(environments: VectorEnvironments | SerialEnvironments, num_steps: int) -> Story:
-    """The valid transitions of each environment under a policy that looks, so that steps which only reset change no action."""
+    """The valid transitions of each environment under a policy that depends on observations.
+
+    Steps that only reset thus change no action.
+    """
     story: Story = [[] for _ in range(environments.num_envs)]
     for _ in range(num_steps):
         action = np.sin(environments.observation.sum(1, keepdims=True)).astype(np.float32)
@@ -184,7 +188,7 @@ def test_all_modes_give_the_same_transitions_whatever_the_ends(kind: Any) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_environment_may_reuse_its_arrays(mode: AutoresetMode) -> None:
+def test_environment_may_reuse_its_arrays(mode: AutoresetMode) -> None:
     def modes(copy: bool) -> VectorEnvironments:
         made = SyncVectorEnv(
             [lambda who=who: Scripted(who) for who in range(3)], copy=copy, autoreset_mode=mode
@@ -205,7 +209,7 @@ def test_an_environment_may_reuse_its_arrays(mode: AutoresetMode) -> None:
 def test_next_step_by_hand(counting_env: Counting) -> None:
     environments = vector(AutoresetMode.NEXT_STEP, counting_env(0), counting_env(1))
     steps = [environments.step(np.zeros((2, 1), np.float32)) for _ in range(5)]
-    # Environment 0 terminates at its step 2, so step 3 is its reset; environment 1 at its step 3, so step 4
+    # Environment 0 terminates at its step 2, so step 3 is its reset; environment 1 at step 3
     valid = [None if step.valid is None else step.valid.tolist() for step in steps]
     assert valid == [None, None, [False, True], [True, False], None]
     assert [step.terminated.tolist() for step in steps[1:4]] == [
@@ -232,7 +236,7 @@ def test_first_episodes_are_seeded_and_under_disabled_all(
         ]
 
 
-def test_disabled_tells_what_serial_environments_tell_of_a_random_world() -> None:
+def test_disabled_mode_equals_serial_environments() -> None:
     def pendulum() -> gymnasium.Env[Any, Any]:
         return gymnasium.make("Pendulum-v1", max_episode_steps=7)
 
@@ -242,7 +246,7 @@ def test_disabled_tells_what_serial_environments_tell_of_a_random_world() -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_reset_begins_anew(counting_env: Counting, mode: AutoresetMode) -> None:
+def test_reset_discards_the_current_episode(counting_env: Counting, mode: AutoresetMode) -> None:
     environments = vector(mode, counting_env(0), counting_env(1))
     tell(environments, 2)  # environment 0 has just ended; environment 1 stands in the midst
     environments.reset()
@@ -254,7 +258,7 @@ def test_reset_begins_anew(counting_env: Counting, mode: AutoresetMode) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["a2c", "ppo"])
-def test_what_make_vec_makes_trains_with_evaluations(algorithm: str, tmp_path: Path) -> None:
+def test_make_vec_environment_trains_with_evaluations(algorithm: str, tmp_path: Path) -> None:
     environment = gymnasium.make_vec("CartPole-v1", 4, max_episode_steps=7)
     settings: dict[str, Any] = {
         "steps": 128,
@@ -301,7 +305,7 @@ def failing(counting_env: Counting, episode: int, step: int, **wrong: Any) -> An
         (1, 0),
     ],  # in the midst, at the end, and the first observation of the next episode
 )
-def test_a_bad_observation_is_named(
+def test_invalid_observation_is_reported(
     counting_env: Counting, mode: AutoresetMode, episode: int, step: int
 ) -> None:
     environments = vector(
@@ -315,18 +319,21 @@ def test_a_bad_observation_is_named(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_bad_reward_is_named(counting_env: Counting, mode: AutoresetMode, step: int) -> None:
+def test_invalid_reward_is_reported(counting_env: Counting, mode: AutoresetMode, step: int) -> None:
     environments = vector(mode, counting_env(3), failing(counting_env, 0, step, reward=np.inf))
     seed = derived_seed(7, "episode", 1, 0)
     with pytest.raises(
         EnvironmentFault,
-        match=rf"environment 1 failed at step {step} .* seed {seed}, action \[0\.\d*\]: reward is inf",
+        match=rf"environment 1 failed at step {step} .* seed {seed}, action \[0\.\d*\]: reward is "
+        rf"inf",
     ):
         tell(environments, 4)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_environment_that_raises_is_a_fault(counting_env: Counting, mode: AutoresetMode) -> None:
+def test_exception_of_the_environment_is_a_fault(
+    counting_env: Counting, mode: AutoresetMode
+) -> None:
     environments = vector(
         mode, counting_env(3), failing(counting_env, 0, 2, raises=RuntimeError("the joint broke"))
     )
@@ -336,7 +343,7 @@ def test_an_environment_that_raises_is_a_fault(counting_env: Counting, mode: Aut
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("episode", "step"), [(0, 1), (0, 2), (1, 0), (1, 2)])
-def test_what_is_saved_after_a_fault_is_the_state_before_it(
+def test_state_saved_after_a_fault_is_the_one_before_it(
     counting_env: Counting, mode: AutoresetMode, episode: int, step: int
 ) -> None:
     environments = vector(
@@ -370,7 +377,7 @@ def test_what_is_saved_after_a_fault_is_the_state_before_it(
         ({"truncated": np.zeros((2, 1), bool)}, r"terminated and truncated have shape \(2, 1\)"),
     ],
 )
-def test_what_has_a_wrong_shape_or_is_too_large_is_a_fault(
+def test_wrong_shape_or_overflow_is_a_fault(
     counting_env: Counting, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any], message: str
 ) -> None:
     environments = vector(AutoresetMode.NEXT_STEP, counting_env(0), counting_env(1))
@@ -386,7 +393,7 @@ def test_what_has_a_wrong_shape_or_is_too_large_is_a_fault(
         environments.step(np.zeros((2, 1), np.float32))
 
 
-def test_one_seed_for_all_where_gymnasiums_interface_is_all_there_is() -> None:
+def test_one_seed_for_all_without_a_seed_for_each() -> None:
     given: list[Any] = []
 
     class Plain(VectorEnv[Any, Any, Any]):
@@ -424,7 +431,7 @@ def test_restore_begins_new_episodes(counting_env: Counting, mode: AutoresetMode
 # Episodes that are left unfinished
 
 
-def test_disabled_alone_can_abandon_episodes(counting_env: Counting) -> None:
+def test_only_disabled_mode_can_abandon_episodes(counting_env: Counting) -> None:
     assert [vector(mode, counting_env(0)).can_abandon for mode in MODES] == [
         mode == AutoresetMode.DISABLED for mode in MODES
     ]
