@@ -1,4 +1,4 @@
-"""The kinds of environments that can be given, one final class each; `kind_of` tells them apart."""
+"""The kinds of environments that can be given, one final class each; `kind_of` chooses."""
 
 import contextlib
 import dataclasses

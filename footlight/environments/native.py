@@ -63,9 +63,9 @@ class EnvPool(VectorEnv[Array, Array, Array]):
     """EnvPool behind Gymnasium's interface.
 
     An ended environment resets at its next step (NEXT_STEP). Seeds are given when a pool is made
-    and ignored by its `reset`, so a reset with seeds makes a new pool. Two things that EnvPool does
-    differently: at the time limit it says truncated where the world ended in that very step, and
-    the random numbers behind the first states are not Gymnasium's.
+    and ignored by its `reset`, so a reset with seeds makes a new pool. EnvPool
+    differs from Gymnasium in two ways: at the time limit it says truncated even if that step also
+    terminates, and the random numbers behind the first states are others.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as Gymnasium has it

@@ -164,12 +164,12 @@ def reproduce(
     Raises `UserError` for a folder that cannot be used.
     """
     folder = user_path(path)
-    record = read(folder)
+    content = read(folder)
     if environment is None:
-        source = _source(folder, record, allow_env_import)
+        source = _source(folder, content, allow_env_import)
     else:
         source = EnvironmentSource.of(environment)
-    actions, seed = _episode(folder, record)
+    actions, seed = _episode(folder, content)
     with closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
         if actions.shape[1:] != wanted:
@@ -210,36 +210,36 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
 
 def read(folder: Path) -> dict[str, Any]:
     """The content of `fault.json` in `folder`. Raises `UserError`."""
-    record = read_json(folder / FAULT)
-    version = record.get("format_version")
+    content = read_json(folder / FAULT)
+    version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
             f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - "
             "upgrade footlight"
         )
-    schemas.require(record, schemas.Fault, folder / FAULT)
-    return record
+    schemas.require(content, schemas.Fault, folder / FAULT)
+    return content
 
 
 def _source(
-    folder: Path, record: Mapping[str, Any], allow_env_import: str | None
+    folder: Path, content: Mapping[str, Any], allow_env_import: str | None
 ) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
-    name = record.get("environment", "?")
-    if record.get("environment_source") != "id":
+    name = content.get("environment", "?")
+    if content.get("environment_source") != "id":
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use "
             "footlight.reproduce(path, environment=...)"
         )
-    require_allowed(folder, record, allow_env_import)
+    require_allowed(folder, content, allow_env_import)
     return EnvironmentSource.of(name).configured(
-        record.get("environment_config"), record.get("env_kwargs")
+        content.get("environment_config"), content.get("env_kwargs")
     )
 
 
-def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
+def _episode(folder: Path, content: Mapping[str, Any]) -> tuple[Array, int]:
     """Actions and seed. Raises `UserError`."""
-    if record["actions"] is None or record["seed"] is None:
+    if content["actions"] is None or content["seed"] is None:
         raise UserError(
             f"{folder} cannot be reproduced - episodes of a vector environment do not begin with "
             "seeds of their own - reproduce it in a single environment"
@@ -258,4 +258,4 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
             f"{folder / ACTIONS} is invalid - its actions are {actions.dtype}, not numbers - "
             "restore it from a copy"
         )
-    return actions, record["seed"]
+    return actions, content["seed"]

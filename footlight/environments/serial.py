@@ -1,7 +1,7 @@
 """Environments stepped one after the other in this process: fastest for one or a few cheap ones.
 
 The seed of every episode is derived from the run's seed, the environment's index and the episode's
-index. With the actions of the current episode, which are kept, it is all it takes to put a new
+index. This seed and the recorded actions of the current episode are all it takes to put a new
 deterministic environment into the state of an interrupted one.
 """
 

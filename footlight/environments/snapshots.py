@@ -48,7 +48,7 @@ LAYOUTS = {
 
 
 def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
-    """Why the state of a vector environment cannot be saved; None where it can."""
+    """Why the state of a vector environment cannot be saved; None if it can."""
     kind = type(env)
     name = f"the state of a vector environment of class {kind.__name__} cannot be saved"
     layout = LAYOUTS.get((kind.__module__, kind.__qualname__))

@@ -52,7 +52,7 @@ def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | N
 
 
 def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> None:
-    """Raise `UserError` where `algorithm` acts in other kinds of action space."""
+    """Raise `UserError` if `algorithm` does not support the kind of action space."""
     if isinstance(spaces.action, BoxAction):
         have, shown = "box", f"continuous (Box of {spaces.action.size})"
     else:

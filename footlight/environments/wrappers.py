@@ -1,6 +1,6 @@
 """Wrappers around an environment: running statistics, changed rewards, recorders of files.
 
-A wrapper such as `NormalizeObservation` changes what an observation means while training goes on. A
+A wrapper such as `NormalizeObservation` changes what an observation means as training proceeds. A
 second instance is the training environment only if it has the same statistics, and those must not
 change during evaluation.
 """
@@ -89,7 +89,7 @@ def why_not_shared(training: Any, other: Any) -> str | None:
 def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
     """Running statistics of all wrappers, and the other arrays that these wrappers have.
 
-    Wrappers are told apart by their position: two instances made in the same way have the same
+    Wrappers are identified by their position: two instances made in the same way have the same
     names.
     """
     if isinstance(env, _InWorker):
