@@ -56,11 +56,10 @@ class DeterministicPolicy(nn.Module):
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
     def output(self, observation: Tensor) -> Tensor:
-        """The input of the head [B, H]."""
+        """The input of the head [B, H], without the values."""
         if self.normalizes:
             observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
         output = self.network(observation)
-        # On-policy networks also return values.
         return output[0] if isinstance(output, tuple) else output
 
     def _to_environment(self, unit: Tensor) -> Tensor:
