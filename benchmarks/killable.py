@@ -237,11 +237,11 @@ def _new_episodes(happened: Callable[[], None]) -> None:
 def _whole_logs(happened: Callable[[], None]) -> None:
     from footlight.runs.folder import RunFolder
 
-    def cut(folder: RunFolder, *given: Any) -> list[str]:
+    def truncate(folder: RunFolder, *given: Any) -> list[str]:
         happened()
         return []
 
-    RunFolder.cut = cut
+    RunFolder.truncate = truncate
 
 
 TAMPERINGS = {
