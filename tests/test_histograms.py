@@ -82,7 +82,7 @@ def test_a_resumed_run_has_the_histograms_of_a_straight_one(tmp_path: Path) -> N
 def test_a_histogram_counts_each_number_once() -> None:
     agent = Agent("td3", SEEN, ACTED, hidden_sizes=(4,), keep_gradients=True)
     agent.state.actor.copy_(torch.linspace(-1, 1, len(agent.state.actor)))
-    agent.state.actor_adam.gradient.fill_(3)
+    agent.state.actor_optimizer.gradient.fill_(3)
     made = histograms(agent.networks, agent.state)
     parts = agent.networks.actor.named(agent.state.actor)
     for name, part in parts.items():

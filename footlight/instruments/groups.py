@@ -15,7 +15,7 @@ from footlight.runs.read import RunData, read_run
 from footlight.storage.files import user_path
 
 # Keys of config.json that may vary within a group of seeds. All others, such as those of later
-# versions, make a different experiment, so that runs that differ are never averaged unnotifyd.
+# versions, make a different experiment, so that runs that differ are never averaged unnoticed.
 _IRRELEVANT = {
     "format_version", "algorithm", "environment", "environment_source", "seed", "steps", "preset",
     "resume", "config", "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints",

@@ -191,7 +191,8 @@ def test_films_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_episode_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(videos, "MAX_SECONDS", 0.25)  # of 20 frames a second
+    for module in ("video_recorder", "videos"):  # at 20 frames per second
+        monkeypatch.setattr(f"footlight.instruments.{module}.MAX_SECONDS", 0.25)
     run = footlight.train(
         "a2c",
         "TestCorridor-v0",

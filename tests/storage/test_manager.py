@@ -73,7 +73,7 @@ def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: CheckpointMan
     for step in (1, 2):
         save(rotation, step)
     (rotation.folder / "step-000000002" / "agent.safetensors").write_bytes(b"")
-    rotation.go_on_from(checkpoint.find(rotation.folder.parent))
+    rotation.resume_from(checkpoint.find(rotation.folder.parent))
     save(rotation, 2)
     kept = names(rotation)
     assert [name for name in kept if not name.startswith("damaged")] == [

@@ -1,4 +1,4 @@
-"""Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
+"""Runs that go wrong, from Python: messages, saved states, and what is refused at once."""
 
 import json
 import os
@@ -10,13 +10,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from small_runs import SMALL
+import torch
+from small_runs import DDPG, SMALL, step_of
 
 import footlight
 from footlight.config.options import Options
-from footlight.errors import Diverged, StorageFault, UserError
+from footlight.errors import DeviceFault, Diverged, StorageFault, UserError
 from footlight.learning.agent import Agent
 from footlight.runs.folder import RunFolder
+from footlight.storage import checkpoint
 from footlight.trees import tree_items
 from tolerance import assert_close
 
@@ -214,7 +216,8 @@ def test_lines_wait_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_reader_that_leaves_ends_no_run() -> None:
-    command = f"{sys.executable} -m footlight train td3 Pendulum-v1 --no-preset --steps 2000 --learning-starts 5000 --run-dir run"
+    settings = "--no-preset --steps 2000 --learning-starts 5000 --run-dir run"
+    command = f"{sys.executable} -m footlight train td3 Pendulum-v1 {settings}"
     subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
 
@@ -230,3 +233,54 @@ def test_an_output_that_is_full_ends_no_run() -> None:
     with Path("/dev/full").open("w") as full:
         assert subprocess.run(command, stdout=full, timeout=100, check=False).returncode == 0
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_fault"),
+    [
+        (ValueError("a bug"), False),
+        (MemoryError("no room for this update"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+            ),
+            True,
+        ),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+    ],
+    ids=["bug", "memory", "cuda memory", "cpu memory", "cuda"],
+)
+def test_incomplete_state_is_not_saved(
+    error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, count = Agent._update, iter(range(1_000))
+
+    def failing(agent: Agent, variant: Any) -> None:
+        if next(count) == 150:
+            if is_fault:  # what has failed once gives nothing any more
+                broken.setattr(Agent, "metrics", failing_again)
+            raise error
+        update(agent, variant)
+
+    def failing_again(agent: Agent) -> Any:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Agent, "_update", failing)
+        with pytest.raises(DeviceFault if is_fault else ValueError) as caught:
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
+    if is_fault:
+        assert caught.value.exit_code == 3
+        run = Path("run").absolute()
+        newest = f"{run}/checkpoints/step-000000100 is the newest checkpoint"
+        words = f"{newest} - make room, then `footlight resume {run}`"
+        assert words in str(caught.value)
+    assert step_of("run") == 100
+    assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
+    footlight.resume("run", quiet=True)
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", checkpoint_every=100, **DDPG)
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
