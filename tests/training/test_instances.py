@@ -345,7 +345,7 @@ def test_unrestored_environment_is_recorded_in_an_inexact_run(
     other = type("Walk", (Drifting,), {"__qualname__": "Walk"})
     footlight.resume(run.folder, environment=other, steps=60, quiet=True)
     assert re.search(
-        r"^unknown: .*; an environment could not be put where it stood at step 58",
+        r"^unknown: .*; an environment could not be restored to its state at step 58",
         config(run)["resume"],
     )
 
