@@ -25,6 +25,7 @@ from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import freeze_statistics
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
+from footlight.trees import leaves_of
 from footlight.types import Array
 
 STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
@@ -155,7 +156,7 @@ def _play(
     """
     environments.reseed(stream)
     with budget.step():
-        seen = [(0, environments.reset().tobytes())]
+        seen = [(0, _bytes(environments.reset()))]
     for action in actions:
         step = int(environments.tracker.length[0]) + 1
         with budget.step():
@@ -166,10 +167,15 @@ def _play(
             transition.terminated,
             transition.truncated,
         )
-        seen.append((step, b"".join(part.tobytes() for part in parts)))
+        seen.append((step, b"".join(map(_bytes, parts))))
         if environments.finished:
-            seen.append((0, environments.observation.tobytes()))
+            seen.append((0, _bytes(environments.observation)))
     return seen
+
+
+def _bytes(array: Array) -> bytes:
+    """Of records those of their leaves, without what lies between them."""
+    return b"".join(leaf.tobytes() for leaf in leaves_of(array).values())
 
 
 def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]]) -> int:
