@@ -24,12 +24,15 @@ from torch import Tensor, nn
 from footlight import __version__
 from footlight.ambient import computes
 from footlight.errors import StorageFault, UserError, warn
-from footlight.learning.normalization import CUT_OFF, Normalizer
+from footlight.instruments.random_observations import draw_observations
+from footlight.learning.normalization import CUT_OFF
 from footlight.learning.policy import Policy, restore
+from footlight.networks.flat import as_tensors
 from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.storage import checkpoint
 from footlight.storage.files import user_path
-from footlight.types import Array, BoxAction, DiscreteAction, Spaces
+from footlight.trees import leaves_of, map_leaves, rebuilt
+from footlight.types import BoxAction, DiscreteAction, Spaces
 
 BATCHES = (
     1,
@@ -70,9 +73,11 @@ def export(
 ) -> Export:
     """Write the policy saved at `path` (a run folder, a checkpoint, or an agent's folder) into the file `output`, an .onnx.
 
-    Input `observation` [batch, *observation shape], raw, in the dtype that the policy stores; output `action` [batch, *action
-    shape], what `Policy.act` gives: deterministic, in the environment's own units and dtype. A policy trained in bf16 becomes
-    one in fp32. The environment is not made. `algorithm` and `network` are the user's own, where the run was made with one.
+    Input `observation` [batch, *observation shape], raw, in the dtype that the policy stores; of a
+    Dict or Tuple space an input `observation.LEAF` for each leaf, by its dotted name. Output
+    `action` [batch, *action shape], what `Policy.act` gives: deterministic, in the environment's own
+    units and dtype. A policy trained in bf16 becomes one in fp32. The environment is not made.
+    `algorithm` and `network` are the user's own, where the run was made with one.
 
     Raises `UserError` for what cannot be exported, and where the file would not act as the policy does: it does not appear then.
     Raises `StorageFault` where it cannot be written.
@@ -98,10 +103,11 @@ def export(
 
 
 class DeterministicPolicy(nn.Module):
-    """`Policy.act` as one graph: raw observations [B, ...] -> the environment's actions [B, ...]."""
+    """`Policy.act` as one graph: raw observations [B, ...] -> the environment's actions [B, ...].
 
-    mean: Tensor
-    scale: Tensor
+    Observations of a Dict are dicts of tensors by leaf.
+    """
+
     middle: Tensor
     half_range: Tensor
     low: Tensor
@@ -120,9 +126,12 @@ class DeterministicPolicy(nn.Module):
                 f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported"
             )
         buffers: dict[str, Any] = {}
+        self.normalized: dict[str, str] = {}  # by leaf, what its buffers' names end in
         if policy.normalizer is not None and policy.normalizer.observations:
-            buffers = {"mean": policy.normalizer.mean, "scale": policy.normalizer.scale}
-        self.normalizes = bool(buffers)
+            for index, name in enumerate(policy.normalizer.means):
+                self.normalized[name] = suffix = f"_{index}" if name else ""
+                buffers[f"mean{suffix}"] = policy.normalizer.means[name]
+                buffers[f"scale{suffix}"] = policy.normalizer.scales[name]
         if isinstance(self.action, DiscreteAction):
             buffers["starts"] = np.reshape(self.action.starts, self.action.shape)
         else:
@@ -139,7 +148,7 @@ class DeterministicPolicy(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, torch.tensor(value))
 
-    def forward(self, observation: Tensor) -> Tensor:
+    def forward(self, observation: Any) -> Tensor:
         """See the class."""
         output_BH = self.output(observation)
         if isinstance(self.head, Categorical):
@@ -155,11 +164,13 @@ class DeterministicPolicy(nn.Module):
             unit_BA = output_BH
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
-    def output(self, observation: Tensor) -> Tensor:
+    def output(self, observation: Any) -> Tensor:
         """What the head is asked about [B, H]; without a head, actions [B, A] in [-1, 1]."""
-        if self.normalizes:
-            observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
-        output = self.network(observation)
+        leaves = leaves_of(observation)
+        for name, suffix in self.normalized.items():
+            mean, scale = self.get_buffer(f"mean{suffix}"), self.get_buffer(f"scale{suffix}")
+            leaves[name] = ((leaves[name].float() - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+        output = self.network(rebuilt(leaves))
         if not isinstance(output, tuple):
             return output
         first: Tensor = output[
@@ -201,10 +212,15 @@ def _said_plainly() -> Iterator[None]:
 
 def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str]) -> bytes:
     """The file's content."""
-    example = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    batch = torch.export.Dim("batch")
+    example = map_leaves(
+        lambda leaf: torch.zeros((2, *leaf.shape), dtype=getattr(torch, leaf.dtype)),
+        rebuilt(spaces.observation),
+    )
     program: Any = torch.onnx.export(
-        acting, (example,), dynamo=True, verbose=False, input_names=["observation"], output_names=["action"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        acting, (example,), dynamo=True, verbose=False,
+        input_names=[_input_name(leaf) for leaf in spaces.observation], output_names=["action"],
+        dynamic_shapes=(map_leaves(lambda leaf: {0: batch}, example),),
     )  # fmt: skip
     model = program.model_proto
     graph = model.graph
@@ -229,6 +245,10 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
     return content
 
 
+def _input_name(leaf: str) -> str:
+    return f"observation.{leaf}" if leaf else "observation"
+
+
 def _metadata(manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
     """What the file says of itself, all in text."""
     action = spaces.action
@@ -242,7 +262,10 @@ def _metadata(manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
         "footlight": __version__,
         "algorithm": str(manifest["algorithm"]),
         "step": str(manifest["buffer"]["num_steps"]),
-        "observation": f"{spaces.observation_dtype} {list(spaces.observation_shape)}, raw, as the environment gives it",
+        **{
+            _input_name(name): f"{leaf.dtype} {list(leaf.shape)}, raw, as the environment gives it"
+            for name, leaf in spaces.observation.items()
+        },
         "action": f"{dtype} {list(action.shape)}, deterministic, as the environment takes it: {kind}",
         "spaces": json.dumps(spaces.to_json()),
     }
@@ -263,16 +286,19 @@ def _compared(
     differences, num_differing, num_choices = [], 0, 0
     largest = _watch_intermediates(acting.network)
     for size in BATCHES:
-        observations = _observations(stream, size, policy.spaces, policy.normalizer)
+        observations = draw_observations(stream, size, policy.spaces, policy.normalizer)
         wanted = policy.act(observations)
         with _said_plainly():
-            found = session.run(["action"], {"observation": observations})[0]
+            leaves = leaves_of(observations).items()
+            found = session.run(
+                ["action"], {_input_name(name): np.ascontiguousarray(leaf) for name, leaf in leaves}
+            )[0]
         if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
             raise UserError(
                 f"{path} is not written - its actions are {found.dtype} {found.shape} - {_OUTSIDE}"
             )
         with torch.no_grad():
-            output_EH = acting.output(torch.from_numpy(observations)).numpy()
+            output_EH = acting.output(as_tensors(observations, torch.device("cpu"))).numpy()
         if isinstance(action, BoxAction):
             differences.append(
                 np.abs(found.astype(np.float64) - wanted)
@@ -332,24 +358,6 @@ def _rounding_error(acting: DeterministicPolicy, scale: float) -> float:
             (coarsest * np.maximum(np.abs(low), np.abs(high)) / (high - low)).max()
         )
     return float(allowed)
-
-
-def _observations(
-    stream: np.random.Generator, number: int, spaces: Spaces, normalizer: Normalizer | None
-) -> Array:
-    """Bytes: noise, darker in some places than in others, for even noise looks always the same to convolutions. Other numbers:
-    around what was seen, or 0, spread by a tenth to ten times its standard deviation, or 1."""
-    shape, dtype = (number, *spaces.observation_shape), np.dtype(spaces.observation_dtype)
-    rest = [1] * (len(spaces.observation_shape) - 1)
-    if dtype == np.uint8:
-        drawn = stream.integers(0, 256, shape) * stream.uniform(0, 1, (*shape[:2], *rest))
-    else:
-        drawn = stream.standard_normal(shape) * 10 ** stream.uniform(-1, 1, (number, 1, *rest))
-        if normalizer is not None and normalizer.observations:
-            drawn = drawn / normalizer.scale + normalizer.mean
-    if dtype.kind in "iu":
-        drawn = np.clip(np.rint(drawn), np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return drawn.astype(dtype)
 
 
 def _require_place(path: Path) -> None:
