@@ -37,10 +37,10 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
     for name, part in found.items():
         is_box = isinstance(part, gymnasium.spaces.Box)
         if not is_box and not (is_tree and isinstance(part, _CHOICES)):
-            where = f", in which {name!r} is {_kind(part)}" if is_tree else ""
+            found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
             raise UserError(
-                f"the observation space is {_kind(space)}{where} - footlight takes Box observations, "
-                f"and Dict and Tuple of Box, Discrete, MultiDiscrete and MultiBinary - "
+                f"the observation space is {found_in}{_kind(part)} - footlight takes Box "
+                "observations, and Dict and Tuple of Box, Discrete, MultiDiscrete and MultiBinary - "
                 f"{_to_box(space)}"
             )
     if not found or len(found) != _num_leaves(space) or ("" in found and is_tree):

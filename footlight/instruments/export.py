@@ -28,7 +28,6 @@ from footlight.instruments.random_observations import draw_observations
 from footlight.learning.normalization import CUT_OFF
 from footlight.learning.policy import Policy, restore
 from footlight.networks.flat import as_tensors
-from footlight.networks.heads import Categorical, Gaussian, SquashedGaussian
 from footlight.storage import checkpoint
 from footlight.storage.files import user_path
 from footlight.trees import leaves_of, map_leaves, rebuilt
@@ -121,10 +120,6 @@ class DeterministicPolicy(nn.Module):
             policy.head,
             policy.spaces.action,
         )
-        if not (self.head is None or isinstance(self.head, Categorical | Gaussian)):
-            raise UserError(
-                f"the policy's head {type(self.head).__name__} is not footlight's - only those can be exported"
-            )
         buffers: dict[str, Any] = {}
         self.normalized: dict[str, str] = {}  # by leaf, what its buffers' names end in
         if policy.normalizer is not None and policy.normalizer.observations:
@@ -150,33 +145,17 @@ class DeterministicPolicy(nn.Module):
 
     def forward(self, observation: Any) -> Tensor:
         """See the class."""
-        output_BH = self.output(observation)
-        if isinstance(self.head, Categorical):
-            unit_BA = torch.stack(
-                [logits.argmax(1) for logits in torch.split(output_BH, list(self.head.sizes), 1)], 1
-            )
-        elif isinstance(self.head, Gaussian):
-            mean_BA = output_BH[:, : self.head.num_actions]
-            unit_BA = (
-                mean_BA.tanh() if isinstance(self.head, SquashedGaussian) else mean_BA.clamp(-1, 1)
-            )
-        else:
-            unit_BA = output_BH
+        unit_BA = self.head.unit_mode(self.output(observation))
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
     def output(self, observation: Any) -> Tensor:
-        """What the head is asked about [B, H]; without a head, actions [B, A] in [-1, 1]."""
+        """What the head is asked about [B, H]."""
         leaves = leaves_of(observation)
         for name, suffix in self.normalized.items():
             mean, scale = self.get_buffer(f"mean{suffix}"), self.get_buffer(f"scale{suffix}")
             leaves[name] = ((leaves[name].float() - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
         output = self.network(rebuilt(leaves))
-        if not isinstance(output, tuple):
-            return output
-        first: Tensor = output[
-            0
-        ]  # besides the values; or, without a head, SAC's mean before it is squashed
-        return first.tanh() if self.head is None else first
+        return output[0] if isinstance(output, tuple) else output
 
     def _to_environment(self, unit: Tensor) -> Tensor:
         """In [-1, 1], or choices counted from 0 -> the environment's own numbers, never outside of its bounds."""
@@ -217,10 +196,11 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
         lambda leaf: torch.zeros((2, *leaf.shape), dtype=getattr(torch, leaf.dtype)),
         rebuilt(spaces.observation),
     )
+    # As a keyword, because a dict at the end of the arguments would be taken for keywords
     program: Any = torch.onnx.export(
-        acting, (example,), dynamo=True, verbose=False,
+        acting, (), kwargs={"observation": example}, dynamo=True, verbose=False,
         input_names=[_input_name(leaf) for leaf in spaces.observation], output_names=["action"],
-        dynamic_shapes=(map_leaves(lambda leaf: {0: batch}, example),),
+        dynamic_shapes={"observation": map_leaves(lambda leaf: {0: batch}, example)},
     )  # fmt: skip
     model = program.model_proto
     graph = model.graph

@@ -71,7 +71,7 @@ def leaf_torso(torso: Torso, leaf: Leaf) -> Torso:
 
 
 def _flat(values: Tensor, leaf: Leaf) -> Tensor:
-    rows = values.reshape(len(values), -1)
+    rows = values[:, None] if values.dim() == 1 else values.flatten(1)
     if leaf.choices:
         one_hot = [
             rows[:, index, None] == torch.arange(each.start, each.stop, device=rows.device)

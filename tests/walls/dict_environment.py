@@ -10,11 +10,11 @@ SIZE = 36  # of the image's sides, the smallest that the convolutions of "nature
 LENGTH = 8
 
 
-class Corners(gymnasium.Env[Any, Any]):
-    """Name what is shown: an image that is bright at one side, a vector with a sign, a mode.
+class Vote(gymnasium.Env[Any, Any]):
+    """Take a vote: an image that is bright at one side, a vector with a sign, a mode.
 
-    The best action is 1 (or +1) where the bright side, the sign and the mode agree, 0 (or -1)
-    elsewhere: no leaf alone tells. The reward is 1 for it, and 0 (or less) otherwise.
+    The best action is 1 (or +1) where at least two of the three say so, 0 (or -1) elsewhere. The
+    reward is 1 for it, 0 (or less) otherwise. One leaf alone is right in three of four steps.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
@@ -40,7 +40,7 @@ class Corners(gymnasium.Env[Any, Any]):
         camera[:, : SIZE // 2] = 255 * (1 - right)
         position = self.np_random.normal(100, 1, 3)
         position[0] = 100 + (2 if positive else -2)
-        self._target = int(right == positive == mode)
+        self._target = int(right + positive + mode >= 2)
         return {"camera": camera, "body": {"position": position}, "mode": np.int64(1 + mode)}
 
     def reset(
