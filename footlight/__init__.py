@@ -1,11 +1,11 @@
-"""footlight: actor-critic reinforcement learning, readable, fast and dependable.
+"""footlight: actor-critic reinforcement learning in PyTorch.
 
     run = footlight.train("sac", "Pendulum-v1", steps=10_000, seed=1)     # -> Run
     policy = footlight.load("runs/Pendulum-v1/sac/001")                   # -> Policy
     agent = footlight.Agent("td3", observation_space, action_space)       # for a loop of your own
     for step in footlight.steps(agent, environments): ...                 # the loop of `train`
 
-Names are imported when they are first used: `import footlight` costs no torch.
+Names are imported when they are first used: `import footlight` does not import torch.
 """
 
 import importlib
@@ -13,17 +13,19 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
-# Read by the thread pools when NumPy and torch are loaded; what the user has set wins. NumPy multiplies single observations here:
-# a pool of its own would fight torch's for the cores. torch's threads meet a thousand times a second: they wait awake, for about
-# a millisecond. Where another program wants the cores too, longer waits would take from it, and from us, all of a time slice.
+# Read by the thread pools when NumPy and torch are loaded; values that the user has set take
+# precedence. NumPy multiplies single observations here: a pool of its own would compete with
+# torch's for the cores. torch's threads synchronize a thousand times a second, so they spin for
+# about a millisecond. If another program needs the cores too, longer spinning would waste whole
+# time slices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError", "Policy", "Run", "StorageFault",
-    "UserError", "evaluate", "load", "make_environments", "plot", "reproduce", "resume", "steps",
-    "train",
+    "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError",
+    "Policy", "Run", "StorageFault", "UserError", "evaluate", "load", "make_environments", "plot",
+    "reproduce", "resume", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {

@@ -1,7 +1,8 @@
-"""Process-wide and per-thread settings of torch: set aside while footlight computes, restored afterwards.
+"""torch's process-wide and per-thread settings: defaults while footlight computes, then restored.
 
-A program may have changed torch's default dtype or device, or be inside `torch.autocast` or `torch.inference_mode`. None of it
-may change what footlight computes, and nothing that footlight changes may outlive its calls.
+A program may have changed torch's default dtype or device, or be inside `torch.autocast` or
+`torch.inference_mode`. None of this may change what footlight computes, and nothing that footlight
+changes may outlive its calls.
 """
 
 import contextlib
@@ -15,22 +16,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SMALLEST, _ONE = 5e-324, 1.0  # a denormal float64, and what it is multiplied by
-_default_dtype, _num_modes, _is_inference = (
-    torch.get_default_dtype,
-    torch._C._len_torch_function_stack,
-    torch.is_inference_mode_enabled,
-)
-_any_autocast, _product_precision = (
-    torch._C._is_any_autocast_enabled,
-    torch._C._get_float32_matmul_precision,
-)
+# Looked up once, as every call that computes asks them.
+_default_dtype = torch.get_default_dtype
+_num_modes = torch._C._len_torch_function_stack
+_is_inference = torch.is_inference_mode_enabled
+_any_autocast = torch._C._is_any_autocast_enabled
+_product_precision = torch._C._get_float32_matmul_precision
 
 
 def computes(function: Callable[P, T]) -> Callable[P, T]:
     """Decorator: call `function` under torch's own defaults, with denormal numbers flushed to zero.
 
-    An optimizer's memory of a unit that has died decays into denormals, which slow updates down by a third. If nothing has
-    to be set aside, the overhead is half a microsecond.
+    The optimizer's moments of a dead unit decay into denormals, which slow updates down by a third.
+    If all settings have their defaults, the overhead is half a microsecond.
     """
 
     @functools.wraps(function)
@@ -42,7 +40,7 @@ def computes(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class computing:
-    """Context with torch's own defaults and denormal numbers flushed, as `computes` has them."""
+    """Context manager with torch's own defaults and denormal numbers flushed, like `computes`."""
 
     __slots__ = ("_defaults", "_flushing")
 
@@ -65,9 +63,9 @@ class computing:
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Flush denormals inside the context; restore that setting and torch's number of threads afterwards.
+    """Flush denormals inside the context; restore this and torch's number of threads afterwards.
 
-    torch's worker threads inherit the setting when they start, so it has to be in force before that.
+    torch's worker threads inherit the setting when they start, so it must be in force before that.
     """
     flushing, threads = flushes_denormals(), torch.get_num_threads()
     torch.set_flush_denormal(True)
@@ -79,7 +77,10 @@ def process_restored() -> Iterator[None]:
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread flushes denormal numbers to zero. torch can set this mode but not query it."""
+    """Return whether this thread flushes denormal numbers to zero.
+
+    torch can set this mode but not query it.
+    """
     return _SMALLEST * _ONE == 0.0
 
 
@@ -102,7 +103,8 @@ def _multiplies_in_float32() -> bool:
 
 @contextlib.contextmanager
 def _defaults() -> Iterator[None]:
-    dtype, products = torch.get_default_dtype(), torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    dtype = torch.get_default_dtype()
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     precision = products.fp32_precision
     torch.set_default_dtype(torch.float32)
     products.fp32_precision = "ieee"

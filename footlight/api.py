@@ -29,7 +29,6 @@ from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
 from footlight.runs.lock import locked
 from footlight.runs.trackers.track import require_trackers
 from footlight.signals import Interruption
-from footlight.storage import checkpoint
 from footlight.storage.files import user_path
 from footlight.training import resuming
 from footlight.training.evaluation import Evaluation
@@ -37,7 +36,7 @@ from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import EpisodeLog, Hook, MetricsLog, Progress, Videos, every, stateful
 from footlight.training.instances import Instances
 from footlight.training.messages import header
-from footlight.training.run_config import changed, describe, options_of, repair
+from footlight.training.run_config import changed, describe
 from footlight.training.saving import Saver
 from footlight.training.session import Session
 from footlight.training.threads import CoreWatch, choose_threads
@@ -79,7 +78,7 @@ def train(
     require_trackers(options.track)
     source = source.configured(found.environment, found.env_kwargs)
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
-    notices = [*found.notes]  # printed once it is certain that there will be a run
+    notices = [*found.notes]  # printed once nothing can prevent the run
     options, num_envs = _vectorized(options, found.options, source, notices)
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
@@ -94,16 +93,14 @@ def train(
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
         environments.reset()
-        environment_id = source.name(environments)
-        folder = RunFolder(stack.enter_context(_new_folder(run_dir, environment_id, name, start)))
-        run_config = describe(
-            agent, source, environment_id, found.preset, options, reason or "exact"
-        ) | instances.record  # fmt: skip
+        env_name = source.name(environments)
+        folder = RunFolder(stack.enter_context(_new_folder(run_dir, env_name, name, start)))
+        run_config = describe(agent, source, env_name, found.preset, options, reason or "exact")
+        run_config |= instances.record
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
-        warnings = update_warnings(agent, options.steps)
-        display.notify("\n".join([*warnings, header(run_config, agent), *notices]))
+        display.notify("\n".join([*_first_lines(run_config, agent), *notices]))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
         training = _assemble(session, evaluation_env, recorder)
         training.saver.begin()
@@ -125,13 +122,12 @@ def resume(
 ) -> Run:
     """Continue a stopped run from its newest intact checkpoint, up to `steps` steps in all.
 
-    steps: by default as before. changes: new values for `footlight.config.options.CHANGEABLE`;
-        a `max_time` of "none" removes the limit.
+    steps: by default as before. changes: other options; a `max_time` of "none" removes the limit.
     environment, network, algorithm: needed if the run was given objects that no file can hold.
     allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
     """
-    known_as = user_path(run_dir)
-    path = known_as.absolute()  # an environment may change the working directory
+    # Absolute, as an environment may change the working directory.
+    known_as, path = user_path(run_dir), user_path(run_dir).absolute()
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
     resuming.require_run_folder(known_as)
@@ -139,14 +135,8 @@ def resume(
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
         stack.enter_context(locked(path))
-        saved = checkpoint.find(path, display.notify)
-        manifest = checkpoint.read_manifest(saved)
-        with checkpoint.as_user_error(saved):
-            recorded, at, machine = manifest["run"], manifest["step"], manifest["machine"]
-            options = options_of(saved, manifest, changes)
-        require_trackers(options.track if "track" in changes else ())
-        repair(path, recorded, display.notify)
-        resuming.require_steps_left(path, run_dir, at, options.steps)
+        saved, manifest, options = resuming.read_run(path, run_dir, changes, display.notify)
+        recorded, at = manifest["run"], manifest["step"]
         display = Display(options.steps, start_step=at, quiet=quiet)
         source, num_envs, supervision = run.source, options.num_envs, _supervision(options, display)
         environments = stack.enter_context(_environments(source, options, num_envs, display))
@@ -159,15 +149,14 @@ def resume(
             saved, algorithm=algorithm, network=network, device=options.device,
             total_steps=options.steps, notice=display.notify,
         )  # fmt: skip
-        recorder = instances.recorder(agent)
         interruption.stop_after(options.max_time)
-        folder, run_config = RunFolder(path), changed(recorded, options, changes) | instances.record
+        folder = RunFolder(path)
+        run_config = changed(recorded, options, changes) | instances.record
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        training = _assemble(session, evaluation_env, recorder, other)
-        notices[:0] = [header(run_config, agent), *update_warnings(agent, options.steps)]
-        notices += resuming.tracker_notices(options, changes)
-        display.notify("\n".join([f"resuming {run_dir} at step {at:,}", *notices]))
-        for reason in resuming.changes_since(machine, recorded, source):
+        training = _assemble(session, evaluation_env, instances.recorder(agent), other)
+        notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
+        display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
+        for reason in resuming.changes_since(manifest, source):
             session.mark_not_reproducible(reason)
         stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)
@@ -182,9 +171,8 @@ def _assemble(
     recorder: VideoRecorder | None,
     other_environment: str | None = None,
 ) -> Training:
-    """Everything that happens between two steps, in its order."""
-    options = session.options
-    run_config = session.run_config
+    """Assemble a training: everything that happens between two steps, in this order."""
+    options, run_config = session.options, session.run_config
     cores = CoreWatch(run_config["threads"], run_config["device"], session.display.notify)
     episodes = EpisodeLog(session.folder)
     metrics = MetricsLog(session, cores)
@@ -201,6 +189,10 @@ def _assemble(
     return Training(session, evaluator, saver, metrics, videos, [*logs, *later], observe)
 
 
+def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:
+    return [*update_warnings(agent, run_config["steps"]), header(run_config, agent)]
+
+
 @contextlib.contextmanager
 def _new_folder(
     run_dir: str | Path | None, environment: str, algorithm: str, start: Path
@@ -208,7 +200,7 @@ def _new_folder(
     """Create and lock the folder of a new run."""
     path = new_folder(run_dir, environment, algorithm, start)
     with locked(path):
-        require_unused(path)  # still: another process may have used it meanwhile
+        require_unused(path)  # Another process may have used it before it was locked.
         yield path
 
 
@@ -230,11 +222,11 @@ def plot(
     metric: str | None = None,
     x: str | None = None,
 ) -> "Figure":
-    """Plot learning curves as a Matplotlib figure, and write it to `output` if that is given.
+    """Plot learning curves as a Matplotlib figure, and write it to `output` if given.
 
     See `footlight.instruments.plot.plot_runs`.
     """
-    from footlight.instruments.plot import plot_runs  # matplotlib is for those who plot
+    from footlight.instruments.plot import plot_runs  # only plots need Matplotlib
 
     return plot_runs(runs, output, labels=labels, metric=metric, x=x)
 

@@ -1,6 +1,6 @@
 """Description of the machine: versions, processor, threads.
 
-Runs on machines with equal descriptions give equal numbers.
+Runs on machines with equal descriptions produce equal numbers.
 """
 
 import os

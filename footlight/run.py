@@ -1,7 +1,7 @@
-"""A finished or stopped run, to look at and take along: evaluate, watch, plot, export."""
+"""A finished or stopped run: evaluate, plot, track, export, record videos, watch."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,31 +11,10 @@ import gymnasium
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
-from footlight.environments.determinism import (
-    DIFFERENT,
-    NOT_COMPARED,
-    announcement,
-    check_determinism,
-)
 from footlight.environments.make import require_allowed
-from footlight.environments.naming import name_of_instance
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.source import (
-    EnvironmentLike,
-    Environments,
-    EnvironmentSource,
-    Wanted,
-)
-from footlight.environments.spaces import describe
-from footlight.environments.trial import why_different
-from footlight.environments.wrappers import (
-    read_statistics,
-    remedy,
-    statistics_of,
-    statistics_wrappers,
-    write_statistics,
-)
-from footlight.errors import UserError, warn
+from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
+from footlight.errors import UserError
 from footlight.instruments import videos
 from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
 from footlight.instruments.export import Export, export
@@ -49,6 +28,8 @@ from footlight.storage.files import user_path
 from footlight.streams import MAX_SEED, derived_seed
 from footlight.training.evaluation import Evaluation, episode_limit
 from footlight.training.evaluation import evaluate as run_episodes
+from footlight.training.run_env import make_run_env
+from footlight.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,31 +37,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, or one of its checkpoints, with what a file cannot hold: the user's own environment, network or algorithm."""
+    """A run folder or one of its checkpoints.
+
+    With it goes what no file can hold: an environment, network or algorithm of the user's own.
+    """
 
     folder: Path
     environment: EnvironmentLike | EnvironmentSource | None = None
     network: Any = None
     algorithm: Any = None
     allow_env_import: str | None = None
-    """The module that an environment id of the form `module:Env-v0` in the folder's own files may import: its name, repeated."""
+    """Name of the module that an environment id `module:Env-v0` of the folder may import."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", user_path(self.folder))
 
     @property
     def config(self) -> dict[str, Any]:
-        """The content of `config.json`, as the newest checkpoint repeats it under its checksum. Raises `UserError`."""
-        record = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
-        if record is None:
-            raise UserError(
-                f"{self.folder} is not a run folder - it is an agent that was saved by itself - use footlight.load"
-            )
-        return dict(record)
+        """The content of `config.json`, from the checksummed manifest of the newest checkpoint.
+
+        Raises `UserError`.
+        """
+        config = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
+        if config is None:
+            what = "it is an agent that was saved by itself"
+            raise UserError(f"{self.folder} is not a run folder - {what} - use footlight.load")
+        return dict(config)
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The content of `result.json`: status, steps, seconds, final evaluation; None before the run has stopped."""
+        """The content of `result.json`: status, steps, seconds, final evaluation.
+
+        None before the run has stopped.
+        """
         path = self.folder / "result.json"
         return schemas.read(path, schemas.Result) if path.exists() else None
 
@@ -91,7 +80,10 @@ class Run:
 
     @property
     def source(self) -> EnvironmentSource:
-        """The environment as `train` was given it. Raises `UserError` where it was an object and is not at hand."""
+        """The environment that was passed to `train`.
+
+        Raises `UserError` if it was a Python object and is not passed again.
+        """
         given = None if self.environment is None else EnvironmentSource.of(self.environment)
         if given is not None and not given.is_plain_id:
             return given.configured()
@@ -101,8 +93,9 @@ class Run:
             return self._configured(config) if is_same else given.configured()
         if config.get("environment_source", "id") != "id":
             raise UserError(
-                f"{self.folder} was trained on the Python object {config['environment']!r}, which no file holds - "
-                "use footlight.Run(folder, environment=...) or footlight.resume(folder, environment=...)"
+                f"{self.folder} was trained on the Python object {config['environment']!r}, which "
+                "no file holds - use footlight.Run(folder, environment=...) or "
+                "footlight.resume(folder, environment=...)"
             )
         require_allowed(self.folder, config, self.allow_env_import)
         return self._configured(config)
@@ -113,72 +106,27 @@ class Run:
         )
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """One environment as it was trained on. Raises `UserError` where none can be made that is.
+        """Another instance of the training environment. Raises `UserError` if there can be none.
 
-        Running statistics of its wrappers are those of the newest checkpoint, and are not updated. Rewards are the environment's
-        own, but for wrappers of the user's that change them (`returns_of` in `config.json`).
+        Running statistics of its wrappers are those of the newest checkpoint, and are not updated.
+        Rewards are the environment's own, unless a wrapper of the user's changes them (`returns_of`
+        in `config.json`).
         """
-        source = self.source
-        self._require_same(source)
-        env = videos.make_env(source, render_mode)
-        try:
-            self._require_spaces(env)
-            self._use_statistics(env)
-        except BaseException:
-            env.close()
-            raise
-        return env
-
-    def _require_same(self, source: EnvironmentSource) -> None:
-        """Raise `UserError` where another instance is not, or not known to be, the environment `source`."""
-        config = self.config
-        differed = str(config.get("no_evaluations")).startswith(DIFFERENT)
-        reason = None
-        if source.is_object and config.get("probe") == "off":
-            reason = NOT_COMPARED
-        elif source.is_object or differed:
-            if (text := announcement(source, source.name(), is_resumed=True)) is not None:
-                warn(text)
-            reason = why_different(source, config["seed"])
-        if reason is None and differed:
-            with closing(source.make(Wanted(config["seed"]))) as made:
-                verdict = check_determinism(source, made, config["seed"])
-            reason = verdict if verdict is not None and verdict.startswith(DIFFERENT) else None
-        if reason is not None:
-            remedy = "use footlight.Run(folder, environment=function) with a function that creates the same one on each call"
-            raise UserError(f"{source.name()}: {reason} - {remedy}")
-
-    def _require_spaces(self, env: gymnasium.Env[Any, Any]) -> None:
-        spaces = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("spaces")
-        if describe(env.observation_space, env.action_space).to_json() != spaces:
-            raise UserError(
-                f"{name_of_instance(env)} has other spaces than the environment that {self.folder} was trained on - "
-                "give the same environment"
-            )
-
-    def _use_statistics(self, env: gymnasium.Env[Any, Any]) -> None:
-        """Give the wrappers the statistics of the training's first environment. Raises `UserError` where none are saved."""
-        if not (names := statistics_wrappers(env)):
-            return
-        saved = statistics_of(
-            checkpoint.read_arrays(checkpoint.find(self.folder), "environments"), 0
-        )
-        if set(saved) != set(read_statistics(env)):
-            raise UserError(
-                f"{self.folder} does not hold the running statistics of {', '.join(names)} - without them the environment is "
-                f"another one - train with {remedy(', '.join(names))} in place of the wrapper"
-            )
-        write_statistics(env, saved, frozen=True)
+        return make_run_env(self.folder, self.config, self.source, render_mode)
 
     def evaluate(
         self, episodes: int = 20, seed: int | None = None, deterministic: bool | None = None, *,
         progress: Callable[[int], bool] = lambda completed: True,
     ) -> Evaluation:  # fmt: skip
-        """Raw returns of whole episodes of the newest checkpoint. `seed` decides how the episodes start.
+        """Raw returns of whole episodes played by the policy of the newest checkpoint.
 
-        `deterministic` takes the policy's mode, otherwise actions are sampled; None: as in the run's own evaluations. Episodes
-        are cut off where those are, and counted as `unfinished`. `progress` is called at every step with the number of completed
-        episodes.
+        seed: determines how the episodes start; None: the run's seed.
+        deterministic: act by the policy's mode instead of sampling; None: as in the run's own
+            evaluations.
+        progress: called at every step with the number of completed episodes.
+
+        Episodes are cut off at the same length as in the run's own evaluations, and then counted as
+        `unfinished`.
         """
         seed = self._checked(episodes, seed)
         if deterministic is None:
@@ -199,71 +147,76 @@ class Run:
     def plot(
         self, output: str | Path | None = None, *, metric: str | None = None, x: str | None = None
     ) -> "Figure":
-        """Write the learning curve to `output`, by default `curve.png` in the run's folder, and return the Matplotlib figure.
+        """Write the learning curve to a file and return the Matplotlib figure.
 
+        output: by default `curve.png` in the run's folder.
         metric, x: as in `footlight.plot`.
         """
-        from footlight.instruments.plot import plot_runs  # matplotlib is for those who plot
+        from footlight.instruments.plot import plot_runs  # Matplotlib is optional
 
         return plot_runs(
             self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x
         )
 
     def export(self, output: str | Path) -> Export:
-        """Write the policy of the newest checkpoint into one ONNX file. Gives its path, and how it compared with the policy."""
+        """Write the policy of the newest checkpoint to an ONNX file.
+
+        Returns its path and how its outputs compare with those of the policy.
+        """
         return export(self.folder, output, algorithm=self.algorithm, network=self.network)
 
     def track(self, *trackers: str, **options: Any) -> None:
-        """Send the run to "tensorboard" or "wandb", or what is missing there.
+        """Send the run to "tensorboard" or "wandb"; only what is missing there is sent.
 
-        options: `wandb_project`, `wandb_group`, `wandb_tags`, `wandb_mode` where they differ from those it was trained with.
+        options: `wandb_project`, `wandb_group`, `wandb_tags` and `wandb_mode`, if they differ from
+            those that the run was trained with.
         """
         track(self.folder, trackers, **options)
 
     def video(
         self, output: str | Path, episodes: int = 1, seed: int | None = None, overlay: bool = False
     ) -> Path:
-        """Record episodes of the newest checkpoint as .mp4 or .gif, each cut off after ten minutes. Gives the file.
+        """Record episodes of the newest checkpoint as .mp4 or .gif and return the path.
 
-        `overlay` adds a panel: the critic's values beside the discounted returns that followed, and the policy's distribution.
+        overlay: add a panel with the critic's values beside the discounted returns that followed,
+            and the policy's distribution.
+
+        Each episode is cut off after ten minutes.
         """
         seed = self._checked(episodes, seed)
         player, probe = self._player(), self._critic_probe(overlay)
-        path = user_path(output).absolute()  # an environment may change the working directory
+        # Absolute, since an environment may change the working directory
+        path = user_path(output).absolute()
         with closing(self.make_env("rgb_array")) as env:
             fps = videos.frames_per_second(env)
-            most_steps = int(videos.MAX_SECONDS * fps)
-            films = (
-                videos.render_episode(player, env, each, probe, most_steps)
-                for each in _seeds(seed, episodes)
-            )
-            write_video(itertools.chain.from_iterable(films), path, fps)
+            max_steps = int(videos.MAX_SECONDS * fps)
+            images = _images(player, probe, env, _seeds(seed, episodes), max_steps)
+            write_video(images, path, fps)
         return user_path(output)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
-        """Show episodes in a window, with the panel of `video` where `overlay` is True. Raises `UserError` without a screen.
+        """Show episodes in a window. Raises `UserError` without a screen.
 
-        The window is the environment's own where it has one and there is no overlay, otherwise ours.
+        overlay: add the panel of `video`.
+
+        The window is the environment's own if it has one and there is no overlay.
         """
         require_screen()  # before anything is loaded
         seed = self._checked(episodes, seed)
         player, probe = self._player(), self._critic_probe(overlay)
-        title = f"{self.config['algorithm']} on {self.config['environment']}"  # an environment may change the directory
-        with closing(
-            self.make_env("rgb_array" if overlay or not self._has_window() else "human")
-        ) as env:
+        # Read first: an environment may change the working directory
+        title = f"{self.config['algorithm']} on {self.config['environment']}"
+        render_mode = "rgb_array" if overlay or not self._has_window() else "human"
+        with closing(self.make_env(render_mode)) as env:
             if env.render_mode == "human":
                 for each in _seeds(seed, episodes):
                     for _ in videos.play(player, env, each):
                         pass  # the environment draws by itself
                 return
             fps = videos.frames_per_second(env)
-            most_steps = int(videos.MAX_SECONDS * fps) if overlay else None
-            films = (
-                videos.render_episode(player, env, each, probe, most_steps)
-                for each in _seeds(seed, episodes)
-            )
-            show(map(enlarged, itertools.chain.from_iterable(films)), fps, title)
+            max_steps = int(videos.MAX_SECONDS * fps) if overlay else None
+            images = _images(player, probe, env, _seeds(seed, episodes), max_steps)
+            show(map(enlarged, images), fps, title)
 
     def _has_window(self) -> bool:
         """Whether the environment draws into a window of its own."""
@@ -271,17 +224,14 @@ class Run:
             return "human" in env.metadata.get("render_modes", ())
 
     def _player(self) -> videos.Player:
-        """The policy as the run's own evaluations have it."""
-        return partial(
-            self.policy.player, deterministic=not self.config.get("eval_stochastic", False)
-        )
+        """The policy, acting as in the run's own evaluations."""
+        deterministic = not self.config.get("eval_stochastic", False)
+        return partial(self.policy.player, deterministic=deterministic)
 
     def _critic_probe(self, overlay: bool) -> CriticProbe | None:
-        return (
-            load_critic_probe(self.folder, algorithm=self.algorithm, network=self.network)
-            if overlay
-            else None
-        )
+        if not overlay:
+            return None
+        return load_critic_probe(self.folder, algorithm=self.algorithm, network=self.network)
 
     def _checked(self, episodes: int, seed: int | None) -> int:
         seed = self.config["seed"] if seed is None else seed
@@ -289,6 +239,18 @@ class Run:
         return integer("seed", seed, Range(0, MAX_SEED))
 
 
+def _images(
+    player: videos.Player,
+    probe: CriticProbe | None,
+    env: gymnasium.Env[Any, Any],
+    seeds: list[int],
+    max_steps: int | None,
+) -> Iterator[Array]:
+    """The images of consecutive episodes."""
+    episodes = (videos.render_episode(player, env, seed, probe, max_steps) for seed in seeds)
+    return itertools.chain.from_iterable(episodes)
+
+
 def _seeds(seed: int, episodes: int) -> list[int]:
-    """How the episodes begin that are shown."""
+    """The seeds of the episodes to show."""
     return [derived_seed(seed, "watch", episode) for episode in range(episodes)]

@@ -16,9 +16,8 @@ MAX_SEED = 2**63 - 1
 def derived_seed(seed: int, name: str, *indices: int) -> int:
     """Return a seed in [0, 2**31) for `name`, such as "episode", and its indices.
 
-    Different names and indices give unrelated seeds.
-
-    31 bits, because many simulators store the seed passed to `reset` in a C int.
+    Different names and indices give independent seeds. They have 31 bits, because many simulators
+    store the seed that is passed to `reset` in a C int.
     """
     key = (zlib.crc32(name.encode()), *indices)
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]) & (2**31 - 1)

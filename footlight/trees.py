@@ -17,8 +17,7 @@ TreeT = TypeVar("TreeT")
 
 
 def tree_items(tree: object, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree by dotted name, in order: what a checkpoint has to hold, nothing
-    forgotten. None is no leaf, and has none."""
+    """Return the leaves of a tree by dotted name, in order. None is skipped."""
     leaves: dict[str, Any] = {}
     for name, value in _parts(tree):
         if _is_branch(value):
@@ -29,7 +28,7 @@ def tree_items(tree: object, prefix: str = "") -> dict[str, Any]:
 
 
 def tree_rebuilt(tree: TreeT, leaves: Mapping[str, Any], prefix: str = "") -> TreeT:
-    """A copy of the tree with these leaves (by dotted name) in the place of its own."""
+    """Return a copy of the tree with these leaves, by dotted name, in place of its own."""
     changes = {}
     for name, value in _parts(tree):
         if _is_branch(value):

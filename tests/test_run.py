@@ -1,14 +1,11 @@
-"""A run folder as an object: how its path is given, and what its environments are checked against."""
+"""A run folder as an object: its path, configuration, result and evaluation."""
 
 from pathlib import Path
 from typing import Any
 
-import faulty
 import pytest
-from gymnasium.spaces import Box
 
 import footlight
-from footlight.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path / "run"
 
 
-def test_folder_is_a_string_or_begins_with_the_home_directory(
+def test_folder_may_be_a_string_or_start_with_the_home_directory(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
@@ -37,14 +34,3 @@ def test_folder_is_a_string_or_begins_with_the_home_directory(
         assert run.result["steps"] == 30
         assert run.make_env().observation_space.shape == (3,)
     assert footlight.Run(str(folder)).evaluate(1).lengths == (200,)
-
-
-class Other(faulty.Walk):
-    action_space = Box(-2, 2, (1,), "float32")
-
-
-def test_environment_with_other_spaces_is_refused(folder: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"Other has other spaces than the environment that .* was trained on"
-    ):
-        footlight.Run(folder, environment=Other).evaluate(1)

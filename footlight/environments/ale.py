@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from footlight.environments.atari import AtariGame
 
 PREFIX = "ALE/"
-MISSED_PRESS = 1e-6  # probability at most that sticky actions ignore every frame of a press of fire
+MISSED_PRESS = 1e-6  # at most, the probability that sticky actions ignore a whole press of fire
 MAX_SERVES = 8  # presses in a row that each cost a life
 MAX_PRESS_FRAMES = 60  # one second of the game
 
@@ -87,8 +87,8 @@ def _rom(ale_py: Any, name: str) -> str:
         raise UserError(what) from error
     if found is None:
         raise UserError(
-            f"{name} cannot be played - {folder} has no ROM {rom}.bin - put it there, or reinstall "
-            "ale-py"
+            f"{name} cannot be played - {folder} has no ROM {rom}.bin - put it there, or "
+            "reinstall ale-py"
         )
     return rom
 
@@ -106,16 +106,18 @@ class Games:
         if game.config.fire_reset and "FIRE" in buttons:
             self.fire = buttons.index("FIRE")
             self._presses = steps_to_press(game.config.sticky_actions, game.config.frame_skip)
-        self.observation = np.zeros(
-            (num_envs, *self.ales[0].single_observation_space.shape), np.uint8
-        )
+        shape = self.ales[0].single_observation_space.shape
+        self.observation = np.zeros((num_envs, *shape), np.uint8)
         self.reward = np.zeros(num_envs)
         self.terminated, self.truncated = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
         self.lives = np.zeros(num_envs, np.int64)
         self.life_lost = np.zeros(num_envs, bool)
 
     def reset(self, seeds: dict[int, int | None]) -> None:
-        """Begin a game in each of these, with its seed; without one the emulator continues its random numbers."""
+        """Begin a game in each of these, with its seed.
+
+        Without a seed the emulator continues its sequence of random numbers.
+        """
 
         def begin(game: int) -> Any:
             seed = seeds[game]
@@ -169,9 +171,7 @@ def steps_to_press(sticky_actions: float, frame_skip: int) -> int:
     """
     if sticky_actions == 0:
         return 1
-    frames = (
-        math.log(MISSED_PRESS) / math.log(sticky_actions)
-        if sticky_actions < 1
-        else MAX_PRESS_FRAMES
-    )
+    frames: float = MAX_PRESS_FRAMES
+    if sticky_actions < 1:
+        frames = math.log(MISSED_PRESS) / math.log(sticky_actions)
     return math.ceil(min(frames, MAX_PRESS_FRAMES) / frame_skip)

@@ -1,4 +1,4 @@
-"""Atari games by their `ALE/...-v5` ids, emulated and preprocessed in C++ by ale-py's vector environment.
+"""Atari games by their `ALE/...-v5` ids, emulated and preprocessed in C++ by ale-py.
 
 Preprocessing is that of Mnih et al. 2015 (frames skipped, the maximum of the last two, grayscale,
 84 x 84, four stacked, up to 30 no-ops at the start) with the sticky actions of Machado et al. 2018
@@ -41,8 +41,8 @@ class AtariConfig:
     grayscale: bool = True
     """Grayscale images instead of color."""
     noop_max: Annotated[int, Range(0, 10_000)] = 30
-    """Largest number of frames without action at the start of a game; drawn uniformly from 0 to this
-    for each game."""
+    """Largest number of frames without action at the start of a game; drawn uniformly from 0 to
+    this for each game."""
     fire_reset: bool = True
     """Press fire at the start of a game and after each lost life, in games with that button, until
     sticky actions cannot have ignored it. Many games wait for it."""
@@ -120,9 +120,9 @@ class AtariVector(VectorEnv[Array, Array, Array]):
         """Step all; those that ended with their last step begin their next game instead."""
         games = self._games
         games.step(np.asarray(actions))
-        info = (
-            {LIFE_LOST: games.life_lost} if self._life_loss_ends and games.life_lost.any() else {}
-        )
+        info: dict[str, Any] = {}
+        if self._life_loss_ends and games.life_lost.any():
+            info[LIFE_LOST] = games.life_lost
         return (
             games.observation.copy(),
             games.reward.copy(),

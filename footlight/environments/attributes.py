@@ -70,7 +70,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 def differ(one: Any, other: Any) -> bool:
     """Whether two values of `plain` differ in what can be compared.
 
-    What holds something incomparable may have been made late, such as pictures by a first `render`.
+    What holds something incomparable may have been made late, such as images by a first `render`.
     """
     if isinstance(one, tuple) and isinstance(other, tuple) and len(one) == len(other):
         return any(map(differ, one, other))

@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from footlight.environments.episodes import ALL, FIX_RESUMABLE, EpisodeTracker, WorkerLost
-from footlight.environments.interface import old_interface
-from footlight.errors import EnvironmentFault, describe_error
+from footlight.environments.episodes import ALL, EpisodeTracker
 from footlight.trees import named_leaves
 from footlight.types import Array
 
@@ -99,7 +97,8 @@ def as_stored(tracker: EpisodeTracker, env: int, observed: Array, dtype: np.dtyp
         number = observed[stored != observed][0]
         raise tracker.fault(
             env,
-            f"the observation has dtype {observed.dtype} and {number} in it, its space says {dtype}",
+            f"the observation has dtype {observed.dtype} and {number} in it, its space says "
+            f"{dtype}",
         )
     return stored
 
@@ -156,15 +155,3 @@ def as_stored_rows(tracker: EpisodeTracker, gathered: Array, dtype: np.dtype[Any
         for env, row in enumerate(stored):
             tracker.check(env, "observation", row)
     return stored
-
-
-def fault_of_call(
-    tracker: EpisodeTracker, env: int, method: str, error: BaseException
-) -> EnvironmentFault:
-    """The fault for an exception that `step` or `reset` of an environment raised."""
-    if isinstance(error, WorkerLost):
-        remedy = "look for what ended it, or take on_worker_death restart; the state is saved"
-        return tracker.fault(env, str(error), remedy)
-    if (violation := old_interface(method, error)) is not None:
-        return tracker.fault(env, *violation.args)
-    return tracker.fault(env, f"{method} raised {describe_error(error)}", FIX_RESUMABLE)

@@ -22,16 +22,16 @@ from footlight.environments.trial import STEPS as TRIAL_STEPS
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.environments.wrappers import freeze_statistics
+from footlight.environments.wrappers import freeze_statistics, single_envs
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 from footlight.trees import leaves_of
 from footlight.types import Array
 
-STEPS = 100  # that are compared: of episodes one after the other, the last one cut off
-STEPS_BETWEEN = 50  # of other episodes that an instance lives through before it is asked again
+STEPS = 100  # compared: of consecutive episodes, of which the last is cut off
+STEPS_BETWEEN = 50  # of other episodes before the first ones are played again
 ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
-MAX_STEPS = 4 * STEPS  # where two instances differ, and both play again
+MAX_STEPS = 4 * STEPS  # if two instances differ, both play again
 NOT_PROBED = "unknown: the start-up probe was left out (probe off)"
 NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
@@ -72,15 +72,17 @@ def check_determinism(
         except TooLong as long:
             return f"unknown: the start-up probe was stopped: {long}"
         except UserError as error:
-            return f"unknown: a second instance cannot be created for the probe ({str(error).partition(' - give ')[0]})"
+            reason = str(error).partition(" - give ")[0]
+            return f"unknown: a second instance cannot be created for the probe ({reason})"
         except EnvironmentFault as fault:  # the training's own error will say more
-            return f"an episode on trial failed{f' at step {fault.episode.step}' if fault.episode else ''}"
+            where = f" at step {fault.episode.step}" if fault.episode else ""
+            return f"an episode on trial failed{where}"
 
 
 def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False) -> str | None:
-    """What the probe will do to an environment; None if it is known to be a simulation.
+    """Describe what the probe does to an environment; None if it is known to be a simulation.
 
-    is_resumed: the run was begun before, and a given object is only compared with a copy.
+    is_resumed: the run is resumed, so that a given object is only compared with a copy.
     """
     if source.is_simulation:
         return None
@@ -88,12 +90,15 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
         where = f"in 2 further instances of {name} ({MAX_STEPS} if they differ)"
         text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
     else:
-        given = f"up to {TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
+        steps = f"{TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
         if is_resumed:
-            text = f"comparison with a copy: {given} and {TRIAL_STEPS} in a copy, at most {3 * PLAY_SECONDS:.0f} s"
+            seconds = 3 * PLAY_SECONDS
+            copies = f"{TRIAL_STEPS} in a copy, at most {seconds:.0f} s"
+            text = f"comparison with a copy: up to {steps} and {copies}"
         else:  # if the copy differs, the trial plays a third time, and there is no probe
             seconds = 2 * PLAY_SECONDS + SECONDS
-            text = f"start-up probe: {given} and {TRIAL_STEPS + MAX_STEPS} in copies of it, at most {seconds:.0f} s"
+            copies = f"{TRIAL_STEPS + MAX_STEPS} in copies of it, at most {seconds:.0f} s"
+            text = f"start-up probe: up to {steps} and {copies}"
     return text if is_resumed else f"{text}; probe off leaves it out"
 
 
@@ -104,7 +109,7 @@ def _instance(
     supervision: Supervision,
     closing: contextlib.ExitStack,
 ) -> SerialEnvironments:
-    """One more, where those it is `like` are. Raises `UserError`."""
+    """Another instance, in a process of its own if those of `like` are. Raises `UserError`."""
     make_it = source.make_another
     if isinstance(like, AsyncEnvironments):
         environments: SerialEnvironments = AsyncEnvironments(
@@ -112,12 +117,11 @@ def _instance(
         )
     else:
         env = make_it()
-        if any(env.unwrapped is theirs.unwrapped for theirs in getattr(like, "envs", ())):
+        if any(env.unwrapped is used.unwrapped for used in single_envs(like)):
             raise UserError("it is the training's own that is given again")
         environments = SerialEnvironments([env], seed, "trial")
-    closing.callback(
-        close_quietly, environments
-    )  # the training will close some of these, too, and say so
+    # Quietly, since the training closes some of these as well, and reports errors
+    closing.callback(close_quietly, environments)
     freeze_statistics(environments.envs[0])
     return environments
 
@@ -143,7 +147,10 @@ def _compared(
     third = _play(used, "trial", actions[:STEPS], budget)
     if third != second:
         step = _first_difference(third, second)
-        return f"history-dependent: an episode differs at step {step} in an instance that has lived through others"
+        return (
+            f"history-dependent: an episode differs at step {step} in an instance that has lived "
+            "through others"
+        )
     return None
 
 
@@ -156,7 +163,7 @@ def _play(
     """
     environments.reseed(stream)
     with budget.step():
-        seen = [(0, _bytes(environments.reset()))]
+        received = [(0, _bytes(environments.reset()))]
     for action in actions:
         step = int(environments.tracker.length[0]) + 1
         with budget.step():
@@ -167,16 +174,17 @@ def _play(
             transition.terminated,
             transition.truncated,
         )
-        seen.append((step, b"".join(map(_bytes, parts))))
+        received.append((step, b"".join(map(_bytes, parts))))
         if environments.finished:
-            seen.append((0, _bytes(environments.observation)))
-    return seen
+            received.append((0, _bytes(environments.observation)))
+    return received
 
 
 def _bytes(array: Array) -> bytes:
-    """Of records those of their leaves, without what lies between them."""
+    """The bytes of an array, or of the leaves of records without the padding between them."""
     return b"".join(leaf.tobytes() for leaf in leaves_of(array).values())
 
 
 def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]]) -> int:
-    return next((mine or theirs)[0] for mine, theirs in zip_longest(one, other) if mine != theirs)
+    pairs = zip_longest(one, other)
+    return next((first or second)[0] for first, second in pairs if first != second)

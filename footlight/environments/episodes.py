@@ -10,7 +10,7 @@ from footlight.streams import derived_seed
 from footlight.types import Array
 
 LIFE_LOST = "footlight.life_lost"
-"""Key of an info: an episode ends here for learning, while the game goes on."""
+"""Key of an info: an episode ends here for learning, while the game continues."""
 ALL = -1  # as the index of an environment: all of them together
 FIX = "fix the environment"
 MAX_FAULTS = 100  # consecutive faults of one environment, without a step between them
@@ -54,7 +54,7 @@ class FailedEpisode:
     action: Any = None
     """Of that step."""
     actions: Any = None
-    """Array [steps, *action shape] of the whole episode with the failing step; None: unknown."""
+    """Array [steps, *action shape] of the episode, including the failing step; None: unknown."""
 
 
 def without_failed_step(episode: Episode, failed: list[int]) -> Episode:
@@ -130,7 +130,7 @@ class EpisodeTracker:
         self.index, self.total, self.length = before
 
     def check(self, env: int, name: str, value: Any) -> None:
-        """Raise `EnvironmentFault` naming the first component of `value` that is NaN or infinite."""
+        """Raise `EnvironmentFault` if `value` is not finite, naming its first NaN or infinity."""
         bad = np.argwhere(~np.isfinite(value))
         if len(bad):
             component = f"[{', '.join(map(str, bad[0]))}]" if bad.shape[1] else ""

@@ -47,9 +47,8 @@ def reset_answer(answer: Any) -> tuple[Any, Any]:
     if isinstance(answer, tuple | list) and len(answer) == 2:
         if isinstance(answer[1], Mapping):
             return answer[0], answer[1]
-        if not isinstance(
-            answer[1], int | float | np.number
-        ):  # a pair of numbers is an observation
+        # A pair of numbers is an observation
+        if not isinstance(answer[1], int | float | np.number):
             raise InterfaceError(
                 f"reset returned {_kind(answer[1])} as its info", "return a dict, {} if it is empty"
             )
@@ -75,12 +74,12 @@ def old_interface(method: str, error: BaseException) -> InterfaceError | None:
     if isinstance(error, TypeError) and re.search(
         r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)
     ):
-        remedy = "define reset(self, *, seed=None, options=None), and call super().reset(seed=seed) in it"
+        signature = "reset(self, *, seed=None, options=None)"
+        remedy = f"define {signature}, and call super().reset(seed=seed) in it"
         return InterfaceError(f"reset takes no seed, {_OLD}", remedy)
     unpacking = re.match(r"(?:not enough|too many) values to unpack \(expected (\d)", str(error))
-    if (
-        isinstance(error, ValueError) and unpacking and _in_gymnasium(error)
-    ):  # by a wrapper, such as TimeLimit
+    # Raised by a wrapper, such as TimeLimit
+    if isinstance(error, ValueError) and unpacking and _in_gymnasium(error):
         if method == "step" and unpacking[1] == "5":
             got = re.search(r"got (\d+)", str(error))
             return InterfaceError(
@@ -88,9 +87,8 @@ def old_interface(method: str, error: BaseException) -> InterfaceError | None:
                 f"{_STEP}: five values",
             )
         if method == "reset" and unpacking[1] == "2":
-            return InterfaceError(
-                f"reset returned an observation alone, {_OLD}", f"{_RESET}: two values"
-            )
+            what = f"reset returned an observation alone, {_OLD}"
+            return InterfaceError(what, f"{_RESET}: two values")
     return None
 
 

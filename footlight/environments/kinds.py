@@ -1,4 +1,4 @@
-"""The kinds of environments that can be given, one final class each; `kind_of` tells them apart."""
+"""The kinds of environments that can be given, one final class each; `kind_of` chooses."""
 
 import contextlib
 import dataclasses
@@ -239,8 +239,7 @@ class InstanceSource(EnvironmentSource):
         if wanted.num_envs not in (None, 1):
             raise UserError(
                 f"num_envs is {wanted.num_envs} - one environment was given - give a function that "
-                f"makes "
-                "one, or an id"
+                "makes one, or an id"
             )
         return SerialEnvironments([self.env], wanted.seed, wanted.stream, owned=False)
 

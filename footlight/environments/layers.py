@@ -1,4 +1,4 @@
-"""The attributes of an environment and its wrappers, layer by layer, for a comparison with a copy."""
+"""Attributes of an environment and its wrappers, layer by layer, to compare with a copy."""
 
 from typing import Any
 
@@ -13,13 +13,8 @@ from footlight.environments.wrappers import chain
 # Attributes of an object that say nothing about its episodes
 _STATES = {
     *("render_mode", "metadata", "_metadata", "isopen", "closed"),
-    *(
-        "spec",
-        "_cached_spec",
-        "_saved_kwargs",
-        "_ezpickle_args",
-        "_ezpickle_kwargs",
-    ),  # how it was made, as its copy was
+    # How it was made, which is how its copy was made
+    *("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"),
 }
 _TRANSPARENT = (
     SingleRow,
@@ -29,7 +24,7 @@ _TRANSPARENT = (
 
 
 def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
-    """The attributes of each layer of an environment that can be compared, as `plain` gives them."""
+    """The comparable attributes of each layer of an environment, in the form of `plain`."""
     layers = [
         layer
         for layer in chain(env, row)

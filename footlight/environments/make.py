@@ -86,8 +86,7 @@ def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str
         if colon and rest and module.replace(".", "").isidentifier() and module != module_allowed:
             raise UserError(
                 f"{folder} names the environment {name!r} - making it would run the module "
-                f"{module!r} - "
-                f"if you trust that, say so: --allow-env-import {module}"
+                f"{module!r} - if you trust that, say so: --allow-env-import {module}"
             )
 
 

@@ -47,7 +47,7 @@ def name_of_instance(env: Any) -> str:
 def digest_of_function(function: Any) -> str | None:
     """Digest of the code and values of a function without a name of its own; None for others.
 
-    Environments that two lambdas make may have the same name: this tells their runs apart.
+    Environments that two lambdas make may have the same name: this distinguishes their runs.
     """
     if not _is_anonymous(function):
         return None
@@ -149,8 +149,8 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _with_arguments(name: str, arguments: Mapping[str, Any]) -> str:
-    told = {key: value for key, value in arguments.items() if key not in _NOT_ARGUMENTS}
-    shown = ", ".join(f"{key}={_in_short(value)}" for key, value in told.items())
+    listed = {key: value for key, value in arguments.items() if key not in _NOT_ARGUMENTS}
+    shown = ", ".join(f"{key}={_in_short(value)}" for key, value in listed.items())
     return f"{name}({shown})"[:_MAX_CHARACTERS] if shown else name
 
 

@@ -41,25 +41,18 @@ def make_native(
             given = f" with {', '.join(kwargs)}" if kwargs else ""
             raise UserError(
                 f"{name} has a native version that cannot be made{given} - {error} - use sync or "
-                f"async"
+                "async"
             ) from error
     pool, lacking = _import_envpool()
     if pool is not None and kwargs:
         lacking = "EnvPool does not take the arguments of Gymnasium's"
     elif pool is not None and spec is not None:
         if spec.id in pool.list_all_envs():
-            settings = (
-                {}
-                if spec.max_episode_steps is None
-                else {"max_episode_steps": spec.max_episode_steps}
-            )
-            return EnvPool(
-                pool,
-                spec.id,
-                num_envs,
-                describe(single.observation_space, single.action_space),
-                settings,
-            )
+            settings: dict[str, Any] = {}
+            if spec.max_episode_steps is not None:
+                settings["max_episode_steps"] = spec.max_episode_steps
+            spaces = describe(single.observation_space, single.action_space)
+            return EnvPool(pool, spec.id, num_envs, spaces, settings)
         lacking = "EnvPool does not know it"
     raise UserError(
         f"{name} has no native version - gymnasium has none, and {lacking} - use sync or async"
@@ -70,9 +63,9 @@ class EnvPool(VectorEnv[Array, Array, Array]):
     """EnvPool behind Gymnasium's interface.
 
     An ended environment resets at its next step (NEXT_STEP). Seeds are given when a pool is made
-    and ignored by its `reset`, so a reset with seeds makes a new pool. Two things that EnvPool does
-    differently: at the time limit it says truncated where the world ended in that very step, and
-    the random numbers behind the first states are not Gymnasium's.
+    and ignored by its `reset`, so a reset with seeds makes a new pool. EnvPool
+    differs from Gymnasium in two ways: at the time limit it says truncated even if that step also
+    terminates, and the random numbers behind the first states are others.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 - as Gymnasium has it
@@ -96,7 +89,7 @@ class EnvPool(VectorEnv[Array, Array, Array]):
         if not _alike(describe(self.single_observation_space, self.single_action_space), like):
             raise UserError(
                 f"EnvPool's {name} has other spaces than gymnasium's - a policy trained in one "
-                f"cannot act in the other"
+                "cannot act in the other"
             )
         self._pool: Any = None
 
@@ -126,7 +119,7 @@ class EnvPool(VectorEnv[Array, Array, Array]):
 
 
 def _import_envpool() -> tuple[ModuleType | None, str]:
-    """The module, or why there is none."""
+    """Import EnvPool: the module, or why there is none."""
     try:
         with _no_warnings():
             return importlib.import_module("envpool"), ""

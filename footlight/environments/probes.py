@@ -1,76 +1,68 @@
-"""Probe worlds: environments so small that the true values are known, to tell a method that learns from one that nearly does.
+"""Probe environments: so small that the true values are known, to test what an algorithm learns.
 
 All have one continuous action in [-1, 1]; with `discrete` two choices instead, which stand for -0.5
 and 0.5. The first group has observations of one number. With gamma = 0.9, as the tests use:
 
-| world | what happens | value |
+| environment | what happens | value |
 | --- | --- | --- |
 | `ConstantReward` | one step, reward 1 | 1 |
 | `ObservedReward` | one step, reward = observation (-1 or 1) | the observation |
 | `DelayedReward` | two steps, reward 1 at the end | 0.9, then 1 |
 | `BestAction` | one step, reward -(action - 0.5)^2 | 0, at action 0.5 |
-| `FollowObservation` | one step, reward -(action - 0.6 observation)^2 | 0, at action 0.6 observation |
-| `TimeLimit` | reward 1 at every step, truncated after 5, never terminated | 1 / (1 - 0.9) = 10 |
-| `Terminating` | the same, but the fifth step terminates, and the clock is seen | 1 + ... + 0.9^4 = 4.0951 at the start |
+| `FollowObservation` | one step, reward -(action - 0.6 obs.)^2 | 0, at action 0.6 obs. |
+| `TimeLimit` | reward 1 per step, truncated after 5, never terminated | 1 / (1 - 0.9) = 10 |
+| `Terminating` | the same, but terminated by the fifth step; clock observed | at first 4.0951 |
 
-A method that confuses the two ends finds the value of the one world in the other.
+An algorithm that confuses the two ends finds the value of one environment in the other.
 
 The second group is about ends alone: `docs/time-limits.md` has the values, and those that each
 mistake would give. No reward depends on the action, so the values are those of every policy.
-Observations name the place where one is: 1 there, 0 elsewhere.
+Observations are one-hot vectors of the position.
 
-| world | what happens | value |
+| environment | what happens | value |
 | --- | --- | --- |
-| `OneStep` | one step, reward 1; the place says how it ends: terminated, truncated, both at once | 1; 10; 1 |
-| `TerminatingRing` | reward 1, five places in a ring, the fifth step terminates | 4.0951, 3.439, 2.71, 1.9, 1 |
+| `OneStep` | one step, reward 1; terminated, truncated or both, by position | 1; 10; 1 |
+| `TerminatingRing` | reward 1, ring of five, fifth step terminates | 4.0951, 3.439, 2.71, 1.9, 1 |
 | `TruncatedRing` | the same, but the fifth step is truncated | 10 everywhere |
-| `BothRing` | the same, but the fifth step is terminated and truncated at once | as `TerminatingRing` |
-| `TwoRooms` | an episode stays where it began, truncated after 3 steps; reward 1 in the one room, 0.2 in the other | 10; 2 |
-| `LongEpisode` | reward 1, terminated after 12 steps | (1 - 0.9^k) / 0.1 with k steps to go |
-| `Uneven` | reward 1, the fourth step terminates; truncated after 1 to 6 steps, drawn for each episode | 3.439, 2.71, 1.9, 1 |
-
-The third group is seen in pictures: `FollowSquare`, 84 x 84 bytes. A bright square wanders along a
-row, and the three choices move a dim one below it; reward 1 for every step at which the two are in
-line. `FollowSquare.best` is in line at every step but the first few.
+| `BothRing` | the same, but the fifth step is both | as `TerminatingRing` |
+| `TwoRooms` | truncated after 3 steps in one room; rewards 1 or 0.2 | 10; 2 |
+| `LongEpisode` | reward 1, terminated after 12 steps | (1 - 0.9^k) / 0.1, k steps to go |
+| `Uneven` | reward 1, the fourth step terminates; random time limit | 3.439, 2.71, 1.9, 1 |
 """
 
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from footlight.types import FloatArray
 
 Step = tuple[FloatArray, float, bool, bool, dict[str, Any]]
 
 CHOICES = (-0.5, 0.5)
-"""The actions that the choices of a discrete world stand for."""
+"""The actions that the two choices of a discrete environment stand for."""
 
 
 class _Probe(gymnasium.Env[FloatArray, Any]):
-    """What the worlds share: spaces, and where the clock stands."""
+    """Base of the probe environments: spaces, clock and current observation."""
 
     num_observations: ClassVar[int] = 1
 
     def __init__(self, discrete: bool = False) -> None:
         self.observation_space = gymnasium.spaces.Box(-1, 1, (self.num_observations,), np.float32)
-        self.action_space = (
-            gymnasium.spaces.Discrete(2)
-            if discrete
-            else gymnasium.spaces.Box(-1, 1, (1,), np.float32)
-        )
+        box = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(2) if discrete else box
         self.discrete = discrete
         self.clock = 0
-        self.seen = np.zeros(self.num_observations, np.float32)
+        self.observation = np.zeros(self.num_observations, np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         super().reset(seed=seed)
         self.clock = 0
-        self.seen = self.first()
-        return self.seen, {}
+        self.observation = self.first()
+        return self.observation, {}
 
     def first(self) -> FloatArray:
         """The first observation of an episode."""
@@ -85,17 +77,17 @@ class ConstantReward(_Probe):
     """One step, reward 1: the critic has to learn a constant."""
 
     def step(self, action: Any) -> Step:
-        return self.seen, 1.0, True, False, {}
+        return self.observation, 1.0, True, False, {}
 
 
 class ObservedReward(_Probe):
-    """One step, reward = observation: the critic has to look."""
+    """One step, reward = observation: the critic has to use the observation."""
 
     def first(self) -> FloatArray:
         return np.array([self.np_random.choice([-1, 1])], np.float32)
 
     def step(self, action: Any) -> Step:
-        return self.seen, float(self.seen[0]), True, False, {}
+        return self.observation, float(self.observation[0]), True, False, {}
 
 
 class DelayedReward(_Probe):
@@ -103,67 +95,75 @@ class DelayedReward(_Probe):
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        self.seen = np.ones(1, np.float32)
-        return self.seen, float(self.clock == 2), self.clock == 2, False, {}
+        self.observation = np.ones(1, np.float32)
+        return self.observation, float(self.clock == 2), self.clock == 2, False, {}
 
 
 class BestAction(_Probe):
-    """One step, reward -(action - 0.5)^2: the actor has to climb the critic."""
+    """One step, reward -(action - 0.5)^2: the actor has to maximize the critic."""
 
     def step(self, action: Any) -> Step:
-        return self.seen, -((self.number(action) - 0.5) ** 2), True, False, {}
+        return self.observation, -((self.number(action) - 0.5) ** 2), True, False, {}
 
 
 class FollowObservation(_Probe):
-    """One step, reward -(action - 0.6 observation)^2: the actor has to look, too."""
+    """One step, reward -(action - 0.6 observation)^2: the actor has to use it, too."""
 
     def first(self) -> FloatArray:
         return self.np_random.uniform(-1, 1, 1).astype(np.float32)
 
     def step(self, action: Any) -> Step:
-        return self.seen, -((self.number(action) - 0.6 * float(self.seen[0])) ** 2), True, False, {}
+        return (
+            self.observation,
+            -((self.number(action) - 0.6 * float(self.observation[0])) ** 2),
+            True,
+            False,
+            {},
+        )
 
 
 class TimeLimit(_Probe):
-    """Reward 1 at every step without end; truncated after 5 steps, which changes no value."""
+    """Reward 1 at every step, never terminated; truncated after 5, which changes no value."""
 
     length: ClassVar[int] = 5
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        return self.seen, 1.0, False, self.clock == self.length, {}
+        return self.observation, 1.0, False, self.clock == self.length, {}
 
 
 class Terminating(_Probe):
-    """Reward 1 at every step until the world ends with the fifth: nothing follows."""
+    """Reward 1 at every step; the fifth terminates, and nothing follows."""
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        self.seen = np.array([self.clock / 5], np.float32)
-        return self.seen, 1.0, self.clock == 5, False, {}
+        self.observation = np.array([self.clock / 5], np.float32)
+        return self.observation, 1.0, self.clock == 5, False, {}
 
 
-class _Places(_Probe):
-    """Places that are seen as a 1 in a row of zeros, so that what is learned of one says nothing about the others."""
+class _Positions(_Probe):
+    """Observations are one-hot, so that learning about one position changes no other's value."""
 
     @property
-    def place(self) -> int:
-        """Where one is."""
-        return int(self.seen.argmax())
+    def position(self) -> int:
+        """The current position."""
+        return int(self.observation.argmax())
 
-    def at(self, place: int) -> FloatArray:
-        """What is seen there."""
-        return np.eye(self.num_observations, dtype=np.float32)[place]
+    def at(self, position: int) -> FloatArray:
+        """The observation at a position."""
+        return np.eye(self.num_observations, dtype=np.float32)[position]
 
     def first(self) -> FloatArray:
         return self.at(0)
 
 
-class OneStep(_Places):
-    """One step, reward 1. Place 0 terminates, place 1 is truncated, place 2 is both; what is seen at the end is the place again.
+class OneStep(_Positions):
+    """One step, reward 1. Position 0 terminates, position 1 is truncated, position 2 is both.
 
-    1: nothing follows a terminal state. 1 / (1 - 0.9) = 10: after the time limit it would have gone
-    on like this. 1: termination counts, whatever the clock says. Confusing the ends swaps 1 and 10.
+    The last observation is the position again. The values: 1, since nothing follows a terminal
+    state; 1 / (1 - 0.9) = 10, since without the time limit the same reward would follow forever; 1,
+    since termination counts, whether or not there is a time limit. Confusing the ends swaps 1
+    and 10.
     """
 
     num_observations = 3
@@ -172,14 +172,14 @@ class OneStep(_Places):
         return self.at(int(self.np_random.integers(3)))
 
     def step(self, action: Any) -> Step:
-        return self.seen, 1.0, self.place != 1, self.place != 0, {}
+        return self.observation, 1.0, self.position != 1, self.position != 0, {}
 
 
-class TerminatingRing(_Places):
-    """Reward 1 at each of five steps around a ring of five places; the fifth, which comes back to the first place, terminates.
+class TerminatingRing(_Positions):
+    """Reward 1 at each of five steps around a ring; the fifth returns to the start and terminates.
 
-    With five steps to go 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951, then 3.439, 2.71, 1.9, 1. To
-    take this end for a time limit gives 10 everywhere, since the ring then has no end.
+    With five steps to go 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951, then 3.439, 2.71, 1.9, 1. Taking
+    this end for a time limit gives 10 everywhere, since the ring then has no end.
     """
 
     num_observations = 5
@@ -188,32 +188,34 @@ class TerminatingRing(_Places):
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        self.seen = self.at(self.clock % self.num_observations)
+        self.observation = self.at(self.clock % self.num_observations)
         last = self.clock == self.num_observations
-        return self.seen, 1.0, last and self.terminates, last and self.truncates, {}
+        return self.observation, 1.0, last and self.terminates, last and self.truncates, {}
 
 
 class TruncatedRing(TerminatingRing):
-    """The ring without an end of its own: the clock stops after five steps, which changes no value. 1 / (1 - 0.9) = 10.
+    """The ring without a terminal state, truncated after five steps, which changes no value.
 
-    To take the time limit for an end gives the values of `TerminatingRing`.
+    Everywhere 1 / (1 - 0.9) = 10. Taking the time limit for a termination gives the values of
+    `TerminatingRing`.
     """
 
     terminates, truncates = False, True
 
 
 class BothRing(TerminatingRing):
-    """The ring whose fifth step is both ends at once: values of `TerminatingRing`."""
+    """The ring whose fifth step is terminated and truncated: values of `TerminatingRing`."""
 
     truncates = True
 
 
-class TwoRooms(_Places):
-    """An episode begins in one of two rooms and stays there; it is truncated after three steps. Reward 1, or 0.2.
+class TwoRooms(_Positions):
+    """An episode begins in one of two rooms, stays there, and is truncated after three steps.
 
-    1 / (1 - 0.9) = 10 and 0.2 / (1 - 0.9) = 2. A method that bootstraps from the first observation
-    of the next episode, which is in either room, mixes them: V = r + 0.9 (2/3 V + 1/3 mean V) has
-    the solution 7 and 5. Without any bootstrap, with r + 0.9 * 2/3 V, it is 2.5 and 0.5.
+    Rewards are 1 and 0.2, so values are 1 / (1 - 0.9) = 10 and 0.2 / (1 - 0.9) = 2. An algorithm
+    that bootstraps from the first observation of the next episode, which is in either room, mixes
+    them: V = r + 0.9 (2/3 V + 1/3 mean V) has the solution 7 and 5. Without bootstrapping, with
+    r + 0.9 * 2/3 V, it is 2.5 and 0.5.
     """
 
     num_observations = 2
@@ -223,27 +225,27 @@ class TwoRooms(_Places):
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        return self.seen, (1.0, 0.2)[self.place], False, self.clock == 3, {}
+        return self.observation, (1.0, 0.2)[self.position], False, self.clock == 3, {}
 
 
 class LongEpisode(TerminatingRing):
-    """The ring with twelve places and steps: longer than a rollout of five steps, which ends here and there in it.
+    """The ring with twelve positions and steps: longer than a rollout of five steps.
 
-    With k steps to go (1 - 0.9^k) / 0.1, at the start 7.1757. A method that takes the end of a
-    rollout for an end of the episode stays below 4.0951. To continue past the end gives 10.
+    With k steps to go (1 - 0.9^k) / 0.1, at the start 7.1757. An algorithm that takes the end of a
+    rollout for the end of an episode stays below 4.0951. Continuing past the end gives 10.
     """
 
     num_observations = 12
 
 
-class Uneven(_Places):
-    """Reward 1 at each of four steps, the fourth terminates; but a time limit of 1 to 6 steps, drawn anew, may come first.
+class Uneven(_Positions):
+    """Reward 1, the fourth step terminates; a random time limit of 1 to 6 steps may come first.
 
-    1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9, 1: the limit changes no value, neither before
-    the end nor with it (4 steps). Several of these environments are soon out of phase. To take the
-    limit for an end gives 2.6545 at the start: 5 of 6 episodes go on after the first step, then 4
-    of 5, then 3 of 4. To let the limit decide where both come at once, a third of all ends, gives
-    3.439 / (1 - 0.6561 / 3) = 4.4017.
+    1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9, 1: the limit, drawn for each episode, changes no
+    value, neither before the end nor at it (4 steps). Several of these environments are soon out of
+    phase. Taking the limit for a termination gives 2.6545 at the start: 5 of 6 episodes continue
+    after the first step, then 4 of 5, then 3 of 4. Letting the limit decide where both come at
+    once, a third of all ends, gives 3.439 / (1 - 0.6561 / 3) = 4.4017.
     """
 
     num_observations = 4
@@ -258,45 +260,5 @@ class Uneven(_Places):
 
     def step(self, action: Any) -> Step:
         self.clock += 1
-        self.seen = self.at(self.clock % 4)
-        return self.seen, 1.0, self.clock == 4, self.clock == self.limit, {}
-
-
-class FollowSquare(gymnasium.Env[NDArray[np.uint8], Any]):
-    """Keep the dim square below the bright one, which moves by one place or none at every step."""
-
-    places, steps, size = 7, 32, 84
-
-    def __init__(self) -> None:
-        self.observation_space = gymnasium.spaces.Box(0, 255, (self.size, self.size, 1), np.uint8)
-        self.action_space = gymnasium.spaces.Discrete(3)  # left, stay, right
-        self.clock = self.bright = self.dim = 0
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        super().reset(seed=seed)
-        self.clock = 0
-        self.bright, self.dim = self.np_random.integers(self.places, size=2).tolist()
-        return self.picture(), {}
-
-    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        self.clock += 1
-        self.dim = min(max(self.dim + int(action) - 1, 0), self.places - 1)
-        reward = float(self.dim == self.bright)
-        self.bright = min(
-            max(self.bright + int(self.np_random.integers(-1, 2)), 0), self.places - 1
-        )
-        return self.picture(), reward, False, self.clock == self.steps, {}
-
-    def best(self) -> int:
-        """What is right to do now."""
-        return 1 + (self.bright > self.dim) - (self.bright < self.dim)
-
-    def picture(self) -> NDArray[np.uint8]:
-        """What is seen."""
-        side = self.size // self.places
-        seen = np.zeros((self.size, self.size, 1), np.uint8)
-        seen[2 * side : 3 * side, self.bright * side : (self.bright + 1) * side] = 255
-        seen[4 * side : 5 * side, self.dim * side : (self.dim + 1) * side] = 128
-        return seen
+        self.observation = self.at(self.clock % 4)
+        return self.observation, 1.0, self.clock == 4, self.clock == self.limit, {}

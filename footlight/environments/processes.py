@@ -44,7 +44,7 @@ def may_start_processes() -> Iterator[None]:
 
 
 def why_no_processes() -> str | None:
-    """Why workers cannot be started here; None if a trial process has started and ended normally."""
+    """Why workers cannot be started here; None if a trial process started and ended normally."""
     try:
         process = start_method().Process(target=_nothing, daemon=True)
         with may_start_processes(), warnings.catch_warnings():
@@ -61,7 +61,9 @@ def _nothing() -> None:
 
 
 def use_one_thread() -> None:
-    """Limit torch and OpenMP to this thread: the other cores belong to other workers, and a fork has no other threads.
+    """Limit torch and OpenMP to this thread.
+
+    The other cores belong to other workers, and a fork has no other threads.
 
     GNU's OpenMP, which ships with torch, waits forever in a fork if the parent has used it.
     Disabling parallel regions is the only setting that still holds if the environment requests
@@ -88,5 +90,5 @@ def describe_end(exit_code: int | None) -> str:
         name = f" ({signal.Signals(-exit_code).name})"
     except ValueError:  # a real-time signal
         name = ""
-    want = ", perhaps out of memory" if exit_code == -9 else ""
-    return f"its process was killed by signal {-exit_code}{name}{want}"
+    guess = ", perhaps out of memory" if exit_code == -9 else ""
+    return f"its process was killed by signal {-exit_code}{name}{guess}"

@@ -20,19 +20,15 @@ from footlight.errors import UserError, first_line, summarize_error
 from footlight.signals import is_interruption
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "classic_control": ""}
-_RESERVED = (
-    "render_mode",
-    "disable_env_checker",
-    "id",
-)  # arguments of `gymnasium.make` that footlight passes
+# Arguments of `gymnasium.make` that footlight passes
+_RESERVED = "render_mode", "disable_env_checker", "id"
 _WORDS = {"none": None, "None": None, "True": True, "False": False}  # besides those of JSON
-_OLD_ATARI = re.compile(
-    r"(\w+?)(NoFrameskip|Deterministic)?-v[04]"
-)  # what Atari games were called until v5
+# Names of Atari games before v5
+_OLD_ATARI = re.compile(r"(\w+?)(NoFrameskip|Deterministic)?-v[04]")
 
 
 def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """Parse the arguments of an environment: a mapping, or `key=value` strings as on the command line.
+    """Parse the arguments of an environment: a mapping, or `key=value` strings as in the shell.
 
     Values are numbers, true and false, none, strings, and lists and tables of these. Raises
     `UserError`.
@@ -47,7 +43,7 @@ def arguments(given: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]
         if not isinstance(name, str) or not name.isidentifier():
             raise UserError(
                 f"env_kwargs has the name {name!r} - it is not a valid argument name - write "
-                f"key=value"
+                "key=value"
             )
         if name in _RESERVED:
             raise UserError(
@@ -84,8 +80,7 @@ def _literal(name: str, value: Any) -> Any:
         return value
     raise UserError(
         f"env_kwargs {name} is {value!r} - a run records numbers, strings, true, false, none and "
-        f"lists of these - "
-        "give a function that makes the environment instead"
+        "lists of these - give a function that makes the environment instead"
     )
 
 
@@ -102,26 +97,22 @@ def make_registered(
     _import_module_of(name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of old versions of an environment: the user chose the version
+            # About old versions of an environment: the user chose the version
+            warnings.simplefilter("ignore", DeprecationWarning)
             return gymnasium.make(name, disable_env_checker=True, **passed)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        missing = first_line(error).partition(",")[
-            0
-        ]  # after the comma: how to install it without footlight
+        # After the comma Gymnasium says how to install it without footlight
+        missing = first_line(error).partition(",")[0]
         raise UserError(
             f"{name} needs a package that is missing - {missing} - {_remedy(name)}"
         ) from error
     except gymnasium.error.UnregisteredEnv as error:
         raise UserError(_unregistered(name)) from error
-    except (
-        BaseException
-    ) as error:  # an environment's own code: whatever it stumbles over, and sys.exit()
+    except BaseException as error:  # an environment's own code may raise anything, even SystemExit
         if is_interruption(error):
             raise
-        said = f"{name!r} cannot be made - {summarize_error(error)}"
-        raise UserError(_wrong_argument(name, kwargs, error) or said) from error
+        what = f"{name!r} cannot be made - {summarize_error(error)}"
+        raise UserError(_wrong_argument(name, kwargs, error) or what) from error
 
 
 def _import_module_of(name: str) -> None:
@@ -132,10 +123,10 @@ def _import_module_of(name: str) -> None:
     if module.endswith(".py") or "/" in module or "\\" in module:
         path = Path(module)
         meant = path.stem if path.stem.isidentifier() else "MODULE"
+        env_id = rest if "-v" in rest else f"{rest}-v0"
         raise UserError(
             f"{name!r} names a file - an environment of your own is MODULE:ID, of a module that "
-            f"calls gymnasium.register - "
-            f"write {meant}:{rest if '-v' in rest else f'{rest}-v0'}{_from_folder(path)}"
+            f"calls gymnasium.register - write {meant}:{env_id}{_from_folder(path)}"
         )
     try:
         importlib.import_module(module)
@@ -144,11 +135,10 @@ def _import_module_of(name: str) -> None:
             raise UserError(_broken(name, module, error)) from error
         raise UserError(
             f"there is no module {module!r}, which {name!r} names - it is not on Python's path "
-            f"(working directory {Path.cwd()}) "
-            f"- run this in the folder of {module.partition('.')[0]}.py, or put that folder into "
-            f"PYTHONPATH"
+            f"(working directory {Path.cwd()}) - run this in the folder of "
+            f"{module.partition('.')[0]}.py, or put that folder into PYTHONPATH"
         ) from error
-    except BaseException as error:  # the user's own code: whatever it stumbles over, and sys.exit()
+    except BaseException as error:  # the user's own code may raise anything, even SystemExit
         if is_interruption(error):
             raise
         raise UserError(_broken(name, module, error)) from error
@@ -160,7 +150,7 @@ def _from_folder(path: Path) -> str:
 
 def _broken(name: str, module: str, error: BaseException) -> str:
     where, traceback = "", error.__traceback__
-    while traceback is not None:  # the innermost line of what is not Python's own import machinery
+    while traceback is not None:  # to the innermost line outside Python's import machinery
         file = traceback.tb_frame.f_code.co_filename
         if not file.startswith("<frozen") and file not in (__file__, importlib.__file__):
             where = f" ({Path(file).name}, line {traceback.tb_lineno})"
@@ -168,7 +158,8 @@ def _broken(name: str, module: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         where = f" ({Path(error.filename or '?').name}, line {error.lineno})"
     remedy = f"install {error.name}" if isinstance(error, ModuleNotFoundError) else "fix it"
-    return f"the module {module!r} of {name!r} cannot be imported - {summarize_error(error)}{where} - {remedy}"
+    what = f"the module {module!r} of {name!r} cannot be imported"
+    return f"{what} - {summarize_error(error)}{where} - {remedy}"
 
 
 def _unregistered(name: str) -> str:
@@ -176,37 +167,42 @@ def _unregistered(name: str) -> str:
     if colon:
         own = [spec.id for spec in gymnasium.registry.values() if _module_of(spec) == module]
         found = f"it registers {', '.join(own)}" if own else "it registers none"
-        write = (
-            f"write {module}:{own[0]}" if own else f"call gymnasium.register({short!r}, ...) in it"
-        )
+        write = f"call gymnasium.register({short!r}, ...) in it"
+        if own:
+            write = f"write {module}:{own[0]}"
         return f"the module {module!r} registers no environment {short!r} - {found} - {write}"
     game = _OLD_ATARI.fullmatch(name)
     if game and game[2]:
         return f"unknown environment {name!r} - did you mean 'ALE/{game[1]}-v5'?"
-    otherwise = f" - see `footlight list environments`, or write MODULE:{name} if a module of your own registers it"
+    otherwise = (
+        f" - see `footlight list environments`, or write MODULE:{name} if a module of your own "
+        "registers it"
+    )
     return f"unknown environment {name!r}{closest(name, gymnasium.registry) or otherwise}"
 
 
 def _module_of(spec: EnvSpec) -> str:
     entry: Any = spec.entry_point
-    return (
-        entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
-    )
+    if isinstance(entry, str):
+        return entry.partition(":")[0]
+    return str(getattr(entry, "__module__", ""))
 
 
 def _wrong_argument(name: str, kwargs: Mapping[str, Any], error: BaseException) -> str | None:
-    """Describe an unknown or missing argument of the environment; None if the error is something else."""
+    """Describe an unknown or missing argument of the environment; None for any other error."""
     if not isinstance(error, TypeError):
         return None
     takes = _parameters(name)
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if unknown and unknown[1] in kwargs:
         there_are = f"it takes {', '.join(takes)}" if takes else "it takes none"
-        return f"env_kwargs has {unknown[1]!r}, which {name} does not take{closest(unknown[1], takes)} - {there_are}"
+        what = f"env_kwargs has {unknown[1]!r}, which {name} does not take"
+        return f"{what}{closest(unknown[1], takes)} - {there_are}"
     missing = re.search(r"missing \d+ required .*?argument.*?: (.+?) was raised", str(error))
     if missing:
         first = next(iter(re.findall(r"'(\w+)'", missing[1])), "key")
-        return f"{name} needs the argument {missing[1]} - it has no default - add env_kwargs {first}=VALUE"
+        what = f"{name} needs the argument {missing[1]} - it has no default"
+        return f"{what} - add env_kwargs {first}=VALUE"
     return None
 
 
@@ -233,8 +229,6 @@ def _remedy(source: str) -> str:
     spec = gymnasium.registry.get(source.split(":")[-1])
     entry = str(spec.entry_point) if spec else source
     extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
-    return (
-        f"pip install 'footlight[{extra}]'"
-        if extra
-        else "install the package that the message names"
-    )
+    if extra:
+        return f"pip install 'footlight[{extra}]'"
+    return "install the package that the message names"

@@ -75,15 +75,8 @@ def _row(base: Any, render_mode: str | None) -> Make:
     if render_mode is None or spec is None or spec.entry_point is None:
         make_row: Make = base.env_fns[0]
         return make_row
-    plain = _spec_without(
-        spec,
-        "wrappers",
-        "num_envs",
-        "vectorization_mode",
-        "vector_kwargs",
-        "render_mode",
-        "max_episode_steps",
-    )
+    left_out = "wrappers", "num_envs", "vectorization_mode", "vector_kwargs"
+    plain = _spec_without(spec, *left_out, "render_mode", "max_episode_steps")
     wrappers = spec.kwargs.get("wrappers") or ()
     # `make_vec` may repeat the time limit among the arguments of the class
     asked = _asked(render_mode) | {
@@ -154,9 +147,8 @@ def _wrapped(
     for space in ("observation_space", "action_space"):
         if getattr(wrapper, f"_{space}", None) is not None:
             setattr(wrapper, space, batch_space(getattr(source, f"single_{space}"), num_envs))
-    if type(source).__module__.startswith(
-        "gymnasium."
-    ):  # whose arrays have a row for each environment
+    # Arrays of Gymnasium's own wrappers have a row for each environment
+    if type(source).__module__.startswith("gymnasium."):
         for attribute, value in vars(wrapper).items():
             if isinstance(value, np.ndarray) and value.ndim and len(value) == source.num_envs:
                 setattr(wrapper, attribute, value[:num_envs].copy())
@@ -173,9 +165,8 @@ def _spec_without(spec: Any, *names: str) -> Any:
 
 
 def _asked(render_mode: str | None) -> dict[str, Any]:
-    return (
-        {} if render_mode is None else {"render_mode": render_mode}
-    )  # not every environment takes the argument
+    # Left out if None, since not every environment takes the argument
+    return {} if render_mode is None else {"render_mode": render_mode}
 
 
 class SingleRow(gymnasium.Env[Any, Any]):
@@ -183,10 +174,8 @@ class SingleRow(gymnasium.Env[Any, Any]):
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         self.env = env
-        self.observation_space, self.action_space = (
-            env.single_observation_space,
-            env.single_action_space,
-        )
+        self.observation_space = env.single_observation_space
+        self.action_space = env.single_action_space
         self.metadata, self.render_mode, self.spec = env.metadata, env.render_mode, env.spec
 
     def reset(

@@ -18,14 +18,9 @@ import gymnasium
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.contexts import close
+from footlight.environments import interface
 from footlight.environments.episodes import LIFE_LOST, WorkerLost
-from footlight.environments.interface import (
-    InterfaceError,
-    as_flag,
-    old_interface,
-    reset_answer,
-    step_answer,
-)
+from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
 from footlight.environments.processes import (
     describe_end,
@@ -56,7 +51,7 @@ class Supervision:
     """Seconds after which a worker counts as hanging and is ended; 0: never."""
     restart: bool = False
     """Replace a worker that is lost."""
-    say: Callable[[str], None] = lambda text: None
+    notify: Callable[[str], None] = lambda text: None
 
 
 class RemoteEnv(gymnasium.Env[Any, Any]):
@@ -250,8 +245,8 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
             try:
                 answer = True, _ANSWERS[method](env, *given)
             except BaseException as error:
-                slip = old_interface(method, error)
-                answer = False, describe_error(error) if slip is None else slip.args
+                violation = interface.old_interface(method, error)
+                answer = False, describe_error(error) if violation is None else violation.args
             _send(connection, answer)
     except (EOFError, OSError):
         pass  # the other end is closed
@@ -281,13 +276,15 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
 
 
 def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
-    observed, reward, terminated, truncated, info = step_answer(env.step(action))
-    ends = as_flag("terminated", terminated), as_flag("truncated", truncated)
-    return observed, reward, *ends, bool(info.get(LIFE_LOST))  # other infos may be large
+    observed, reward, terminated, truncated, info = interface.step_answer(env.step(action))
+    terminated = interface.as_flag("terminated", terminated)
+    truncated = interface.as_flag("truncated", truncated)
+    # The whole info is not sent, since it may be large
+    return observed, reward, terminated, truncated, bool(info.get(LIFE_LOST))
 
 
 def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:
-    observation, _ = reset_answer(env.reset(seed=seed))
+    observation, _ = interface.reset_answer(env.reset(seed=seed))
     return observation
 
 

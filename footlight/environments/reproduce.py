@@ -1,4 +1,4 @@
-"""Save the episode in which an environment failed, and reproduce it: `footlight reproduce CRASH_DIR`.
+"""Save and reproduce episodes in which an environment failed: `footlight reproduce CRASH_DIR`.
 
 A folder holds `fault.json` (the environment, the seed of the episode, the step, the message) and
 `actions.safetensors` (all actions of the episode, the failing one included). Both are data: reading
@@ -58,9 +58,8 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
     except EnvironmentFault as fault:
         folder = save_episode(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
-            fault.args = (
-                f"{fault}\nreproduce it: footlight reproduce {shlex.quote(str(known_as / 'crash' / folder.name))}",
-            )
+            path = shlex.quote(str(known_as / "crash" / folder.name))
+            fault.args = (f"{fault}\nreproduce it: footlight reproduce {path}",)
         if config.get("on_env_fault") != "new-episode":
             command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
             fault.args = (f"{fault}\ncontinue without this episode: {command}",)
@@ -81,13 +80,13 @@ def save_episode(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, An
 
 
 class SurvivedFaults:
-    """Counts and reports the environment faults that a run survives, and keeps the first of them."""
+    """Counts and reports the environment faults that a run survives, and saves the first ones."""
 
     def __init__(
-        self, run_dir: Path, config: Mapping[str, Any], say: Callable[[str], None]
+        self, run_dir: Path, config: Mapping[str, Any], notify: Callable[[str], None]
     ) -> None:
         self.count = 0
-        self._run_dir, self._config, self._say = run_dir, config, say
+        self._run_dir, self._config, self._notify = run_dir, config, notify
 
     def __call__(self, fault: EnvironmentFault, instead: str = "a new episode begins") -> None:
         """Record a fault. `instead`: what happens in place of what failed."""
@@ -98,34 +97,32 @@ class SurvivedFaults:
         if self.count <= MAX_KEPT or self.count % NOTIFY_EVERY == 0:
             what = str(fault).rpartition(" - ")[0]
             kept_in = f"crash/{where.name}" if where else "not kept"
-            self._say(f"{what} - {instead} (fault {self.count}; {kept_in})")
+            self._notify(f"{what} - {instead} (fault {self.count}; {kept_in})")
 
 
 def _name(episode: FailedEpisode) -> str:
     """Name of its folder: `env-3-episode-17`, after the stream of seeds if not the training's."""
     stream = "" if episode.stream == "episode" else re.sub(r"\W+", "-", episode.stream) + "-"
-    return (
-        f"{stream}{'all' if episode.env is None else f'env-{episode.env}'}-episode-{episode.index}"
-    )
+    which = "all" if episode.env is None else f"env-{episode.env}"
+    return f"{stream}{which}-episode-{episode.index}"
 
 
 def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[str, Any]) -> None:
     actions = episode.actions
     known = {name: config[name] for name in SETTINGS if name in config}
-    place = asdict(episode) | {
-        "action": None if episode.action is None else np.asarray(episode.action).tolist()
-    }
-    record = {
+    action = None if episode.action is None else np.asarray(episode.action).tolist()
+    content = {
         "format_version": FORMAT_VERSION,
         **known,
-        **place,
+        **asdict(episode),
+        "action": action,
         "actions": None if actions is None else ACTIONS,
         "message": message,
     }
     make_own_folder(folder)
     if actions is not None:
         save_file({"actions": np.array(actions, order="C")}, folder / ACTIONS)
-    replace_text(folder / FAULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    replace_text(folder / FAULT, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -141,17 +138,13 @@ class Reproduction:
 
     def __str__(self) -> str:
         if self.fault is not None and self.fault.episode is not None:
-            what = (
-                "the fault happened again"
-                if self.steps == self.actions
-                else f"a fault happened (it was at step {self.actions})"
-            )
+            what = f"a fault happened (it was at step {self.actions})"
+            if self.steps == self.actions:
+                what = "the fault happened again"
             return f"{what} at step {self.steps}: {self.fault.episode.what}"
-        end = (
-            f", where the episode ended ({self.actions} were recorded)"
-            if self.steps < self.actions
-            else ""
-        )
+        end = ""
+        if self.steps < self.actions:
+            end = f", where the episode ended ({self.actions} were recorded)"
         return f"played {counted(self.steps, 'step')}{end}, and nothing happened"
 
 
@@ -171,19 +164,18 @@ def reproduce(
     Raises `UserError` for a folder that cannot be used.
     """
     folder = user_path(path)
-    record = read(folder)
+    content = read(folder)
     if environment is None:
-        source = _source(folder, record, allow_env_import)
+        source = _source(folder, content, allow_env_import)
     else:
         source = EnvironmentSource.of(environment)
-    actions, seed = _episode(folder, record)
+    actions, seed = _episode(folder, content)
     with closing(_environments(source, timeout)) as environments:
         wanted = environments.spaces.action.shape
         if actions.shape[1:] != wanted:
             raise UserError(
                 f"{folder / ACTIONS} has actions of shape {actions.shape[1:]} - this environment's "
-                f"have {wanted} - "
-                "give the environment that failed"
+                f"have {wanted} - give the environment that failed"
             )
         environments.tracker = _SingleEpisodeTracker(seed)
         fault = None
@@ -218,40 +210,39 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
 
 def read(folder: Path) -> dict[str, Any]:
     """The content of `fault.json` in `folder`. Raises `UserError`."""
-    record = read_json(folder / FAULT)
-    version = record.get("format_version")
+    content = read_json(folder / FAULT)
+    version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(
             f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - "
-            f"upgrade footlight"
+            "upgrade footlight"
         )
-    schemas.require(record, schemas.Fault, folder / FAULT)
-    return record
+    schemas.require(content, schemas.Fault, folder / FAULT)
+    return content
 
 
 def _source(
-    folder: Path, record: Mapping[str, Any], allow_env_import: str | None
+    folder: Path, content: Mapping[str, Any], allow_env_import: str | None
 ) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
-    name = record.get("environment", "?")
-    if record.get("environment_source") != "id":
+    name = content.get("environment", "?")
+    if content.get("environment_source") != "id":
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use "
-            f"footlight.reproduce(path, environment=...)"
+            "footlight.reproduce(path, environment=...)"
         )
-    require_allowed(folder, record, allow_env_import)
+    require_allowed(folder, content, allow_env_import)
     return EnvironmentSource.of(name).configured(
-        record.get("environment_config"), record.get("env_kwargs")
+        content.get("environment_config"), content.get("env_kwargs")
     )
 
 
-def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
+def _episode(folder: Path, content: Mapping[str, Any]) -> tuple[Array, int]:
     """Actions and seed. Raises `UserError`."""
-    if record["actions"] is None or record["seed"] is None:
+    if content["actions"] is None or content["seed"] is None:
         raise UserError(
             f"{folder} cannot be reproduced - episodes of a vector environment do not begin with "
-            f"seeds of their own - "
-            "reproduce it in a single environment"
+            "seeds of their own - reproduce it in a single environment"
         )
     try:
         actions = load(read_file(folder / ACTIONS, MAX_BYTES))["actions"]
@@ -260,11 +251,11 @@ def _episode(folder: Path, record: Mapping[str, Any]) -> tuple[Array, int]:
             raise
         raise UserError(
             f"{folder / ACTIONS} cannot be read - {type(error).__name__}: {error} - restore it "
-            f"from a copy"
+            "from a copy"
         ) from error
     if actions.dtype.kind not in "biuf":
         raise UserError(
-            f"{folder / ACTIONS} is broken - its actions are {actions.dtype}, not numbers - "
-            f"restore it from a copy"
+            f"{folder / ACTIONS} is invalid - its actions are {actions.dtype}, not numbers - "
+            "restore it from a copy"
         )
-    return actions, record["seed"]
+    return actions, content["seed"]

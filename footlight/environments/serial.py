@@ -1,7 +1,7 @@
 """Environments stepped one after the other in this process: fastest for one or a few cheap ones.
 
 The seed of every episode is derived from the run's seed, the environment's index and the episode's
-index. With the actions of the current episode, which are kept, it is all it takes to put a new
+index. This seed and the recorded actions of the current episode are all it takes to put a new
 deterministic environment into the state of an interrupted one.
 """
 
@@ -12,27 +12,19 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.environments.checks import (
-    as_observation,
-    as_reward,
-    as_stored,
-    as_stored_rows,
-    fault_of_call,
-)
+from footlight.environments import calls
+from footlight.environments.checks import as_observation, as_reward, as_stored, as_stored_rows
 from footlight.environments.episodes import (
-    LIFE_LOST,
     MAX_FAULTS,
     Episode,
     EpisodeTracker,
     without_failed_step,
 )
 from footlight.environments.history import ActionHistory, saved_actions
-from footlight.environments.interface import as_flag, reset_answer, step_answer
 from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, UserError
-from footlight.signals import is_interruption
 from footlight.types import Array, DiscreteAction, Transition
 
 
@@ -173,12 +165,12 @@ class SerialEnvironments:
         self._begin_steps(action)
         for env in range(num_envs):
             try:
-                observed, paid, terminates, truncates, life_lost = self._step(env, action[env])
+                observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
                 is_array = type(observed) is np.ndarray
                 if not is_array or observed.dtype != dtype or observed.shape != shape:
                     observed = as_observation(self.tracker, env, observed, shape, self._dtype)
                 gathered[env] = observed
-                reward[env] = as_reward(self.tracker, env, paid)
+                reward[env] = as_reward(self.tracker, env, earned)
                 if self.on_fault is not None and self._dtype.kind == "f":
                     stored = as_stored(self.tracker, env, gathered[env], self._dtype)
                     self.tracker.check(env, "observation", stored)
@@ -192,49 +184,18 @@ class SerialEnvironments:
                 ended.append(env)
             elif life_lost:
                 terminated[env] = True
-        return (
-            as_stored_rows(self.tracker, gathered, self._dtype),
-            reward,
-            terminated,
-            truncated,
-            ended,
-        )
+        stored = as_stored_rows(self.tracker, gathered, self._dtype)
+        return stored, reward, terminated, truncated, ended
 
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
-        self.tracker.called = env
-        try:
-            answer: Any = self.envs[env].step(self.given(action))
-            # Checked here, since calling `step_answer` would cost more
-            if type(answer) is not tuple or len(answer) != 5 or type(answer[4]) is not dict:
-                answer = step_answer(answer)
-            observed, reward, terminated, truncated, info = answer
-            if type(terminated) is not bool or type(truncated) is not bool:
-                terminated = as_flag("terminated", terminated)
-                truncated = as_flag("truncated", truncated)
-            life_lost = LIFE_LOST in info and bool(info[LIFE_LOST])
-            return observed, reward, terminated, truncated, life_lost
-        except BaseException as error:  # SystemExit included, which would end the program
-            if is_interruption(error):
-                raise
-            raise fault_of_call(self.tracker, env, "step", error) from error
-        finally:
-            self.tracker.called = None
+        return calls.step(self.tracker, env, self.envs[env], self.given(action))
 
     def given(self, action: Array) -> Any:
         """A copy of an action with the dtype and shape of `action_space.sample()`."""
         return self._scalar(action) if self._discrete else np.array(action, self.action_space.dtype)
 
     def _reset(self, env: int) -> Array:
-        self.tracker.begin(env)
-        self.tracker.called = env
-        try:
-            observation, _ = reset_answer(self.envs[env].reset(seed=self.tracker.episode_seed(env)))
-        except BaseException as error:
-            if is_interruption(error):
-                raise
-            raise fault_of_call(self.tracker, env, "reset", error) from error
-        finally:
-            self.tracker.called = None
+        observation = calls.reset(self.tracker, env, self.envs[env])
         return as_observation(self.tracker, env, observation, self._shape, self._dtype)
 
     def _begin_steps(self, action: Array) -> None:

@@ -29,12 +29,14 @@ class Layout(NamedTuple):
 
 
 _CARTPOLE = frozenset(
-    "_np_random _np_random_seed _sutton_barto_reward action_space closed force_mag gravity high kinematics_integrator "  # noqa: SIM905
-    "length low masscart masspole max_episode_steps num_envs observation_space polemass_length "
-    "render_mode screen_height "
-    "screen_width screens single_action_space single_observation_space spec "
-    "steps_beyond_terminated surf tau "
-    "theta_threshold_radians total_mass x_threshold".split()
+    {
+        *("_np_random", "_np_random_seed", "_sutton_barto_reward", "action_space", "closed"),
+        *("force_mag", "gravity", "high", "kinematics_integrator", "length", "low", "masscart"),
+        *("masspole", "max_episode_steps", "num_envs", "observation_space", "polemass_length"),
+        *("render_mode", "screen_height", "screen_width", "screens", "single_action_space"),
+        *("single_observation_space", "spec", "steps_beyond_terminated", "surf", "tau"),
+        *("theta_threshold_radians", "total_mass", "x_threshold"),
+    }
 )
 LAYOUTS = {
     ("gymnasium.envs.classic_control.cartpole", "CartPoleVectorEnv"): Layout(
@@ -46,7 +48,7 @@ LAYOUTS = {
 
 
 def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
-    """Why the state of a vector environment cannot be saved; None where it can."""
+    """Why the state of a vector environment cannot be saved; None if it can."""
     kind = type(env)
     name = f"the state of a vector environment of class {kind.__name__} cannot be saved"
     layout = LAYOUTS.get((kind.__module__, kind.__qualname__))

@@ -122,8 +122,7 @@ class EnvironmentSource(ABC):
             name = self.name()
             raise UserError(
                 f"env_kwargs {', '.join(given)} - they are for an environment's id, and {name} is "
-                f"a "
-                "Python object - give a function that makes it, such as "
+                "a Python object - give a function that makes it, such as "
                 f"functools.partial({name}, {shown})"
             )
         return self

@@ -10,7 +10,7 @@ from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
 _FITTING = {
-    "box": "any method but replay-actor-critic",
+    "box": "any algorithm but replay-actor-critic",
     "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic or stream-ac",
     "several": "actor-critic, a2c, ppo, reinforce or stream-ac",
 }
@@ -30,8 +30,8 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
     found = _named_spaces(space)
     if isinstance(space, gymnasium.spaces.Box) and space.shape == ():
         raise UserError(
-            "observations are single numbers, of shape () - footlight takes arrays - "
-            "wrap the environment in gymnasium.wrappers.ReshapeObservation with shape (1,)"
+            "observations are single numbers, of shape () - footlight takes arrays - wrap the "
+            "environment in gymnasium.wrappers.ReshapeObservation with shape (1,)"
         )
     is_tree = isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple)
     for name, part in found.items():
@@ -96,7 +96,7 @@ def _leaf(space: gymnasium.Space[Any]) -> Leaf:
 
 
 def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | None:
-    """Describe how the spaces of two environments differ (shape, dtype, bounds); None if they do not.
+    """Describe how two environments' spaces differ (shape, dtype, bounds); None if they do not.
 
     observation_bounds: whether to compare the bounds of observations, which nothing is rescaled to.
     """
@@ -111,16 +111,14 @@ def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | N
 
 
 def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> None:
-    """Raise `UserError` where `algorithm` acts in other kinds of action space."""
+    """Raise `UserError` if `algorithm` does not support the kind of action space."""
     if isinstance(spaces.action, BoxAction):
         have, shown = "box", f"continuous (Box of {spaces.action.size})"
     else:
         sizes = spaces.action.sizes
-        have, shown = (
-            ("discrete", f"Discrete({sizes[0]})")
-            if len(sizes) == 1
-            else ("several", f"{len(sizes)} discrete choices")
-        )
+        have, shown = "several", f"{len(sizes)} discrete choices"
+        if len(sizes) == 1:
+            have, shown = "discrete", f"Discrete({sizes[0]})"
     fitting = {"box": ("box",), "discrete": ("discrete", "single"), "several": ("discrete",)}[have]
     if not set(fitting) & set(kinds):
         wanted = "continuous actions" if "box" in kinds else "one discrete choice a step"
@@ -137,16 +135,14 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
             sizes=(int(space.n),), starts=(int(space.start),), dtype=str(space.dtype)
         )
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        sizes, starts = (
-            tuple(int(n) for n in array.flatten()) for array in (space.nvec, space.start)
-        )
+        sizes, starts = (tuple(map(int, array.flatten())) for array in (space.nvec, space.start))
     elif isinstance(space, gymnasium.spaces.MultiBinary):
         sizes = (2,) * int(np.prod(space.shape))
         starts = (0,) * len(sizes)
     else:
         raise UserError(
             f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete "
-            f"and MultiBinary actions"
+            "and MultiBinary actions"
         )
     return DiscreteAction(
         sizes=sizes, starts=starts, shape=tuple(space.shape), dtype=str(space.dtype)
@@ -157,21 +153,20 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     if not np.issubdtype(space.dtype, np.floating):
         raise UserError(
             f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating "
-            f"point"
+            "point"
         )
     infinite = np.argwhere(~(np.isfinite(space.low) & np.isfinite(space.high)))
     if len(infinite):
         where = ", ".join(str(index.tolist()) for index in infinite[:3])
         raise UserError(
             f"the action space has no finite bounds in dimension {where} - actions are rescaled to "
-            f"the bounds - "
-            "wrap it in gymnasium.wrappers.TransformAction with the identity and a Box that has "
-            "bounds"
+            "the bounds - wrap it in gymnasium.wrappers.TransformAction with the identity and a "
+            "Box that has bounds"
         )
     if not space.low.size or np.any(space.low >= space.high):
         raise UserError(
             f"the action space {space} leaves nothing to choose - low must be below high in each "
-            f"dimension"
+            "dimension"
         )
     return BoxAction(low=space.low.copy(), high=space.high.copy())
 
@@ -195,10 +190,10 @@ def _to_box(space: Any) -> str:
             f"{name!r} ({type(part).__name__})" for name, part in space.items() if name not in good
         )
         if good:
+            filtered = f"gymnasium.wrappers.FilterObservation(env, {good})"
             return (
                 f"{bad} cannot be flattened, so leave that out first: "
-                f"gymnasium.wrappers.FlattenObservation("
-                f"gymnasium.wrappers.FilterObservation(env, {good}))"
+                f"gymnasium.wrappers.FlattenObservation({filtered})"
             )
     return (
         "it cannot be flattened to a fixed size: turn it into an array with "
@@ -214,9 +209,7 @@ def _can_flatten(space: gymnasium.Space[Any]) -> bool:
         return False
 
 
-def _kind(space: gymnasium.Space[Any]) -> str:
-    return (
-        f"a {type(space).__name__}"
-        if isinstance(space, gymnasium.Space)
-        else f"not a Gymnasium space ({space!r:.80})"
-    )
+def _kind(space: Any) -> str:
+    if isinstance(space, gymnasium.Space):
+        return f"a {type(space).__name__}"
+    return f"not a Gymnasium space ({space!r:.80})"

@@ -37,10 +37,10 @@ from footlight.streams import derived_seed
 from footlight.trees import named_leaves
 from footlight.types import Array
 
-STEPS = 100  # that are compared, of episodes one after the other
-ENOUGH_STEPS = 8  # that have to be equal where the budget ends the trial
+STEPS = 100  # compared, of consecutive episodes
+ENOUGH_STEPS = 8  # that have to be equal if the budget ends the trial
 EPISODE_STEPS = 40  # after which the next episode begins
-PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again where they differ
+PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again if they differ
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 _HISTORY = (
     gymnasium.wrappers.RecordEpisodeStatistics,
@@ -49,7 +49,7 @@ _HISTORY = (
 
 
 class _Answer(NamedTuple):
-    """What came back from one step (or reset), of each row."""
+    """What one step (or reset) returned, for each row."""
 
     observation: Array
     reward: Array
@@ -86,12 +86,11 @@ def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -
             )
         except UserError as error:
             return str(error).partition(" - give ")[0]
-        except (
-            BaseException
-        ) as error:  # the user's own code, in a copy that was made without the user
+        except BaseException as error:  # the user's own code may raise anything, even SystemExit
             if is_interruption(error):
                 raise
-            return f"a trial in the given object and in a copy failed with {type(error).__name__}: {error}"
+            what = "a trial in the given object and in a copy failed"
+            return f"{what} with {type(error).__name__}: {error}"
 
 
 def _different_spaces(source: Any, other: Any) -> str | None:
@@ -103,10 +102,8 @@ def _single(env: Any) -> Any:
     """Something with the spaces of a single environment."""
     if isinstance(env, VectorEnv):
         single = gymnasium.Env[Any, Any]()
-        single.observation_space, single.action_space = (
-            env.single_observation_space,
-            env.single_action_space,
-        )
+        single.observation_space = env.single_observation_space
+        single.action_space = env.single_action_space
         return single
     return env
 
@@ -128,25 +125,25 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     )
     wrong = next(filter(None, map(_first_difference, first, second)), None)
     if wrong is None:
-        if (why := too_long or also_too_long) is not None and min(
-            len(first), len(second)
-        ) < ENOUGH_STEPS:
+        why = too_long or also_too_long
+        if why is not None and min(len(first), len(second)) < ENOUGH_STEPS:
             return f"the comparison of the given object with a copy was stopped: {why}"
         return None
     again, _ = _play(given, start, actions)
     if any(map(_first_difference, first, again)):
         return "the given object is not deterministic, so it cannot be compared with a copy"
-    return f"a copy of the given object differs from it: with the same seed and actions {wrong} differs"
+    what = "a copy of the given object differs from it"
+    return f"{what}: with the same seed and actions {wrong} differs"
 
 
 def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], TooLong | None]:
-    """What comes back in episodes one after the other, and why there are fewer steps than actions.
+    """The answers in consecutive episodes, and why there are fewer steps than actions, if so.
 
-    All rows of a vector environment do the same where each takes a seed.
+    All rows of a vector environment play the same if each takes a seed.
     """
     _seed_globally(seed)
     is_vector, budget = isinstance(env, VectorEnv), Budget(STEPS, PLAY_SECONDS)
-    seen: list[_Answer] = []
+    answers: list[_Answer] = []
     episode, length = 0, EPISODE_STEPS
     try:
         for action in actions:
@@ -158,14 +155,7 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], Too
                     observation, _ = env.reset(seed=start)
                 episode, length = episode + 1, 0
                 nothing = np.zeros(env.num_envs if is_vector else 1)
-                seen.append(
-                    _Answer(
-                        _rows(env, observation),
-                        nothing,
-                        nothing,
-                        nothing,
-                    )
-                )
+                answers.append(_Answer(_rows(env, observation), nothing, nothing, nothing))
             taken: Any = np.array([action] * env.num_envs) if is_vector else action.copy()
             if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
                 taken = int(action)
@@ -174,21 +164,18 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], Too
             length += 1
             rest = (np.array(part if is_vector else [part]) for part in parts)
             step = _Answer(_rows(env, observation), *rest)
-            if (
-                step.terminated | step.truncated
-            ).any():  # what is seen may be of the next episode already
-                length, step = (
-                    EPISODE_STEPS,
-                    step._replace(observation=np.zeros_like(step.observation)),
-                )
-            seen.append(step)
+            if (step.terminated | step.truncated).any():
+                length = EPISODE_STEPS
+                # The observation may belong to the next episode already
+                step = step._replace(observation=np.zeros_like(step.observation))
+            answers.append(step)
     except TooLong as too_long:
-        return seen, too_long
-    return seen, None
+        return answers, too_long
+    return answers, None
 
 
 def _rows(env: Any, observation: Any) -> Array:
-    """What is seen, by row; the leaves of a Dict or Tuple side by side."""
+    """Observations by row; the leaves of a Dict or Tuple are concatenated."""
     is_vector = isinstance(env, VectorEnv)
     space = env.single_observation_space if is_vector else env.observation_space
     if isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
@@ -199,7 +186,7 @@ def _rows(env: Any, observation: Any) -> Array:
 
 
 def _seed_globally(seed: int) -> None:
-    """Let what draws from the generators of the process draw the same in each play."""
+    """Seed the generators of the process, so that each play draws the same from them."""
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
     torch.default_generator.manual_seed(seed)
@@ -207,17 +194,11 @@ def _seed_globally(seed: int) -> None:
 
 def _first_difference(one: _Answer, other: _Answer) -> str | None:
     """The name of the first part that differs; a single row stands for each row of the other."""
-    for name, mine, theirs in zip(_Answer._fields, one, other, strict=True):
-        if mine.shape[1:] != theirs.shape[1:]:
+    for name, first, second in zip(_Answer._fields, one, other, strict=True):
+        if first.shape[1:] != second.shape[1:]:
             return f"the shape of the {name}"
-        close = np.isclose(
-            mine.astype(np.float64),
-            theirs.astype(np.float64),
-            _CLOSE,
-            _CLOSE * _CLOSE,
-            equal_nan=True,
-        )
-        if not close.all():
+        pair = first.astype(np.float64), second.astype(np.float64)
+        if not np.isclose(*pair, _CLOSE, _CLOSE * _CLOSE, equal_nan=True).all():
             return f"the {name}" if name in ("observation", "reward") else name
     return None
 
@@ -232,41 +213,41 @@ def _different_settings(
     """
     settings = [same_items(*pair) for pair in zip(fresh, layer_attributes(other), strict=True)]
     for row in range(source.fixed_num_envs or 1):
-        mine = layer_attributes(given, row)
-        if [layer["class"] for layer in mine] != [layer["class"] for layer in settings]:
-            continue  # such as rows in processes, which cannot be looked into
-        for number, (has, wanted) in enumerate(zip(mine, settings, strict=True)):
+        layers = layer_attributes(given, row)
+        if [layer["class"] for layer in layers] != [layer["class"] for layer in settings]:
+            continue  # such as rows in processes, whose attributes are out of reach
+        for number, (has, wanted) in enumerate(zip(layers, settings, strict=True)):
             for name, value in wanted.items():
-                if name in has and differ(has[name], value):
-                    with contextlib.ExitStack() as closing:
-                        third = source.make_another()
-                        closing.callback(close_quietly, third)
-                        if layer_attributes(third)[number].get(name) == value:
-                            values = f" ({value!r:.40} in place of {has[name]!r:.40})"
-                            values = (
-                                ""
-                                if any(isinstance(each, tuple) for each in (value, has[name]))
-                                else values
-                            )
-                            return f"a copy of the given object differs from it in {has['class']}.{name}{values}"
+                if name not in has or not differ(has[name], value):
+                    continue
+                with contextlib.ExitStack() as closing:
+                    third = source.make_another()
+                    closing.callback(close_quietly, third)
+                    is_setting = layer_attributes(third)[number].get(name) == value
+                if is_setting:
+                    values = ""
+                    if not any(isinstance(each, tuple) for each in (value, has[name])):
+                        values = f" ({value!r:.40} in place of {has[name]!r:.40})"
+                    attribute = f"{has['class']}.{name}{values}"
+                    return f"a copy of the given object differs from it in {attribute}"
     return None
 
 
 @contextlib.contextmanager
 def _borrowed(env: Any) -> Iterator[Any]:
-    """The object for a trial, without recorders; its statistics and records are restored after it."""
+    """The object for a trial, without recorders; its statistics and records are restored."""
     rows = env.num_envs if isinstance(env, VectorEnv) else 1
-    seen = [layer for row in range(rows) for layer in chain(env, row)]
+    layers = [layer for row in range(rows) for layer in chain(env, row)]
     before = [
         (layer, dict(vars(layer)))
-        for layer in seen
+        for layer in layers
         if isinstance(layer, _HISTORY) or statistics_wrappers(layer)
     ]
-    for _, kept in before:
-        for name, value in kept.items():
+    for _, values in before:
+        for name, value in values.items():
             if isinstance(value, np.ndarray) or type(value).__name__ == "deque":
-                kept[name] = copy.copy(value)
-    inner = [(layer, "env", layer.env) for layer in seen if "env" in vars(layer)]
+                values[name] = copy.copy(value)
+    inner = [(layer, "env", layer.env) for layer in layers if "env" in vars(layer)]
     inner += [
         (layer, "envs", layer.envs) for layer in chain(env) if isinstance(layer, SyncVectorEnv)
     ]
@@ -280,5 +261,5 @@ def _borrowed(env: Any) -> Iterator[Any]:
     finally:
         for layer, name, wrapped in inner:
             setattr(layer, name, wrapped)
-        for layer, kept in before:
-            vars(layer).update(kept)
+        for layer, values in before:
+            vars(layer).update(values)

@@ -34,8 +34,8 @@ class VectorEnvironments:
     """E environments that step together.
 
     NEXT_STEP: the step after an end only resets; its row is not a transition (`Transition.valid`).
-    SAME_STEP: the true successor is in `info["final_obs"]`. DISABLED: environments whose episode has
-    ended are reset here, from derived seeds.
+    SAME_STEP: the true successor is in `info["final_obs"]`. DISABLED: environments whose episode
+    has ended are reset here, from derived seeds.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class VectorEnvironments:
         self._faults_in_a_row = 0
         self._resetting: Array | None = None  # NEXT_STEP: which ended at the last step, if any
         self.why_inexact = why_unknown(env)  # None: a checkpoint can hold the state
-        # Whether `observation` belongs to the environment's state: not before a reset or after a
-        # fault
+        # Whether `observation` belongs to the environment's state: not before a reset or after
+        # a fault
         self._is_in_step = False
         # Gymnasium's interface has one seed for all; some vector environments take one for each
         self._seed_for_each = has_rows(env) or isinstance(env.unwrapped, SeedForEach)
@@ -203,9 +203,8 @@ class VectorEnvironments:
         try:
             array = np.array(flags, bool)  # a copy: the environment may reuse its own
         except ValueError as error:
-            raise self.tracker.fault(
-                ALL, f"terminated or truncated is no array: {error}"
-            ) from error
+            what = f"terminated or truncated is not an array: {error}"
+            raise self.tracker.fault(ALL, what) from error
         if array.shape != (self.num_envs,):
             raise self._misshapen("terminated and truncated", array, (self.num_envs,))
         return array if valid is None else array & valid
@@ -219,8 +218,8 @@ class VectorEnvironments:
         except BaseException as error:  # SystemExit included, which would end the program
             if is_interruption(error):
                 raise
-            if (slip := old_interface(method, error)) is not None:
-                raise self.tracker.fault(ALL, *slip.args) from error
+            if (violation := old_interface(method, error)) is not None:
+                raise self.tracker.fault(ALL, *violation.args) from error
             raise self.tracker.fault(ALL, f"{method} raised {describe_error(error)}") from error
         finally:
             self.tracker.called = None
@@ -244,9 +243,8 @@ class VectorEnvironments:
         return array
 
     def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
-        return self.tracker.fault(
-            ALL, f"the {what} have shape {array.shape}, it should be {wanted}"
-        )
+        what = f"the {what} have shape {array.shape}, it should be {wanted}"
+        return self.tracker.fault(ALL, what)
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint, including the state of the environments if it is known."""
@@ -276,15 +274,11 @@ class VectorEnvironments:
         self.reset()
         if not is_saved:
             return list(range(self.num_envs))
-        columns = [
-            arrays[name] for name in ("episode.total", "episode.length", RESETTING, "observation")
-        ]
-        for saved, mine in zip(
-            columns,
-            (self.tracker.total, self.tracker.length, index < 0, self.observation),
-            strict=True,
-        ):
-            if saved.shape != mine.shape or saved.dtype != mine.dtype or not all_finite(saved):
+        names = "episode.total", "episode.length", RESETTING, "observation"
+        columns = [arrays[name] for name in names]
+        present = self.tracker.total, self.tracker.length, index < 0, self.observation
+        for saved, like in zip(columns, present, strict=True):
+            if saved.shape != like.shape or saved.dtype != like.dtype or not all_finite(saved):
                 raise ValueError("the state of other environments was saved")
         total, length, resetting, observation = (column.copy() for column in columns)
         if not np.array_equal(write_state(self.env, arrays), observation):

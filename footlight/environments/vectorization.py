@@ -40,7 +40,8 @@ Vectorization = Literal["auto", "sync", "async", "native"]
 NATIVE_ENVS = 6  # from this many on, CartPoleVectorEnv is faster than single environments
 NATIVE = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
 ASYNC_CORES = 4  # processes pay off for slow environments: one core is for the policy
-COSTS = {  # of a step, by the start of the entry point; the first that fits counts
+# Cost of a step by the start of the entry point; the first that matches counts
+COSTS = {
     "gymnasium.envs.box2d.car_racing": "slow",  # 9 ms
     "gymnasium.envs.mujoco.humanoid": "slow",  # 0.3 ms
     "gymnasium.envs.box2d.": "cheap",
@@ -53,11 +54,11 @@ def choose(
     environment: EnvironmentLike | EnvironmentSource,
     num_envs: int | None,
     asked: Vectorization,
-    notice: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Vectorization:
     """The vectorization to use; "auto" is decided by rule.
 
-    `notice` is called with the choice and its reason. One environment is always "sync". A vector
+    `notify` is called with the choice and its reason. One environment is always "sync". A vector
     environment is used as it is, which is called "auto". Raises `UserError`.
     """
     source = EnvironmentSource.of(environment)
@@ -65,8 +66,7 @@ def choose(
         if asked != "auto":
             raise UserError(
                 f"vectorization is {asked!r} - the given vector environment is used as it is - "
-                f"leave it at auto, "
-                "or give an id or a function"
+                "leave it at auto, or give an id or a function"
             )
         return "auto"
     if source.is_object or num_envs in (None, 1):
@@ -76,7 +76,7 @@ def choose(
     if source.is_atari:
         return "native"
     chosen, why = _rule(source, num_envs)
-    notice(f"{num_envs} environments: {chosen} ({why})")
+    notify(f"{num_envs} environments: {chosen} ({why})")
     return chosen
 
 
@@ -108,7 +108,7 @@ def _rule(source: EnvironmentSource, num_envs: int) -> tuple[Vectorization, str]
 
 
 def _cost(spec: EnvSpec | None) -> str | None:
-    """The cost class of a step, None where it is not known."""
+    """The cost class of a step; None if it is unknown."""
     entry = spec.entry_point if spec is not None else None
     if callable(entry):
         entry = f"{entry.__module__}:{getattr(entry, '__qualname__', '')}"

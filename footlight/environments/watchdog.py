@@ -32,8 +32,8 @@ def warn_if_hanging(environments: Sequence[Environments | None], seconds: float)
     def poll_all() -> None:
         while not over.wait(pause):
             for watch in watches:
-                if (words := watch.poll(pause, seconds)) is not None:
-                    print(f"warning: {words}", file=sys.stderr, flush=True)
+                if (text := watch.poll(pause, seconds)) is not None:
+                    print(f"warning: {text}", file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=poll_all, daemon=True)
     thread.start()

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from footlight.environments.checks import as_observation, fault_of_call
+from footlight.environments.calls import fault_of_call
+from footlight.environments.checks import as_observation
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.remote import Make, RemoteEnv, close_all
 from footlight.environments.remote import Supervision as Supervision
@@ -76,7 +77,7 @@ class AsyncEnvironments(SerialEnvironments):
                     raise self.tracker.fault(env, what) from lost
                 step, seed = self.tracker.length[env], self.tracker.episode_seed(env)
                 where = f"step {step} of the episode with seed {seed}"
-                self._supervision.say(f"environment {env}, {where}: {lost} - restarted")
+                self._supervision.notify(f"environment {env}, {where}: {lost} - restarted")
 
     def _replace(self, env: int) -> None:
         """Start a new worker for `env`. Raises `EnvironmentFault`."""

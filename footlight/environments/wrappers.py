@@ -1,13 +1,13 @@
 """Wrappers around an environment: running statistics, changed rewards, recorders of files.
 
-A wrapper such as `NormalizeObservation` changes what an observation means while training goes on. A
-second instance is the environment that was trained in only with the same statistics, and those must
-not move while it is evaluated.
+A wrapper such as `NormalizeObservation` changes what an observation means as training proceeds. A
+second instance is the training environment only if it has the same statistics, and those must not
+change during evaluation.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -28,11 +28,23 @@ _UPDATES = "update", "update_from_moments"
 _PREFIX = "statistics."
 
 
+@runtime_checkable
+class _InWorker(Protocol):
+    """An environment in a process of its own, which calls functions of this module there."""
+
+    def call_remote(self, name: str, *given: Any) -> Any: ...
+
+
+@runtime_checkable
+class _HasEnvs(Protocol):
+    envs: Sequence[Any]
+
+
 def chain(env: Any, row: int = 0) -> Iterator[Any]:
     """Yield an environment and what it wraps, outermost first; of a vector environment one row."""
-    seen: set[int] = set()
-    while id(env) not in seen:  # an environment may refer back to its wrapper
-        seen.add(id(env))
+    visited: set[int] = set()
+    while id(env) not in visited:  # an environment may refer back to its wrapper
+        visited.add(id(env))
         yield env
         inner = getattr(env, "__dict__", {}).get("env")
         rows = getattr(env, "envs", None)
@@ -46,20 +58,20 @@ def chain(env: Any, row: int = 0) -> Iterator[Any]:
 
 def reward_wrappers(env: Any) -> list[str]:
     """Names of the wrappers that change rewards."""
-    if hasattr(env, "call_remote"):
+    if isinstance(env, _InWorker):
         return list(env.call_remote("reward_wrappers"))
     return [type(layer).__name__ for layer in chain(env) if isinstance(layer, REWARD_WRAPPERS)]
 
 
 def statistics_wrappers(env: Any) -> list[str]:
     """Names of the wrappers that have running statistics."""
-    if hasattr(env, "call_remote"):
+    if isinstance(env, _InWorker):
         return list(env.call_remote("statistics_wrappers"))
     return [type(layer).__name__ for layer, _ in _with_moments(env)]
 
 
 def remedy(names: str) -> str:
-    """What footlight has in place of wrappers of these names."""
+    """The option of footlight that replaces wrappers of these names."""
     return "normalize_rewards true" if names == "NormalizeReward" else "normalize_observations true"
 
 
@@ -70,18 +82,17 @@ def why_not_shared(training: Any, other: Any) -> str | None:
     names = ", ".join(statistics_wrappers(other) or statistics_wrappers(training)) or "its wrappers"
     return (
         f"the running statistics of {names} cannot be shared with another instance - leave the "
-        f"wrapper out and use "
-        f"{remedy(names)}"
+        f"wrapper out and use {remedy(names)}"
     )
 
 
 def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
     """Running statistics of all wrappers, and the other arrays that these wrappers have.
 
-    Wrappers are told apart by their position: two instances made in the same way have the same
+    Wrappers are identified by their position: two instances made in the same way have the same
     names.
     """
-    if hasattr(env, "call_remote"):
+    if isinstance(env, _InWorker):
         return dict(env.call_remote("read_statistics"))
     found: dict[str, Array] = {}
     for position, (layer, moments) in enumerate(_with_moments(env, row)):
@@ -101,20 +112,20 @@ def write_statistics(
     Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance
     no longer do.
     """
-    if hasattr(env, "call_remote"):
+    if isinstance(env, _InWorker):
         env.call_remote("write_statistics", dict(statistics), row, frozen)
         return
     for position, (layer, moments) in enumerate(_with_moments(env, row)):
         for name, value in moments.items():
-            mine = copy.deepcopy(value)
+            own = copy.deepcopy(value)
             for update in _UPDATES:
-                vars(mine).pop(update, None)
-                if frozen and hasattr(mine, update):
-                    setattr(mine, update, _ignore)
+                vars(own).pop(update, None)
+                if frozen and hasattr(own, update):
+                    setattr(own, update, _ignore)
             for part in _MOMENTS:
                 if (saved := statistics.get(f"{position}.{name}.{part}")) is not None:
-                    setattr(mine, part, _like(getattr(mine, part), saved))
-            setattr(layer, name, mine)
+                    setattr(own, part, _like(getattr(own, part), saved))
+            setattr(layer, name, own)
         for name in _arrays(layer):
             if (saved := statistics.get(f"{position}.{name}")) is not None:
                 setattr(layer, name, np.array(saved))
@@ -165,6 +176,11 @@ def share_statistics(training: Any, other: Any) -> None:
         statistics = read_statistics(first_instance(training))
         for instance, row in _instances(other):
             write_statistics(instance, statistics, row, frozen=True)
+
+
+def single_envs(environments: Any) -> Sequence[Any]:
+    """The environment objects behind serial environments; none behind a vector environment."""
+    return environments.envs if isinstance(environments, _HasEnvs) else ()
 
 
 def first_instance(environments: Any) -> Any:
@@ -220,7 +236,7 @@ def _is_moments(value: Any) -> bool:
 
 
 def _like(value: Any, saved: Array) -> Any:
-    """The saved number or array as what it was: a Python number, a NumPy one or an array."""
+    """The saved value in the type of `value`: a Python number, a NumPy number or an array."""
     if isinstance(value, np.ndarray):
         return np.array(saved)
     return saved[()] if isinstance(value, np.generic) else saved.item()
@@ -238,11 +254,11 @@ def _instances(environments: Any) -> Iterator[tuple[Any, int]]:
     """The instances behind serial or vector environments, with the row of each environment."""
     if isinstance(environments, gymnasium.Env):
         yield environments, 0
-    elif hasattr(environments, "envs"):
-        yield from ((env, 0) for env in environments.envs)
+    elif envs := single_envs(environments):
+        yield from ((env, 0) for env in envs)
     else:
         yield from ((environments.env, row) for row in range(environments.num_envs))
 
 
 def _ignore(*given: Any, **named: Any) -> None:
-    """What takes the place of an update."""
+    """Replaces an update method that is frozen."""

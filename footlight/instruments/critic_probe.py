@@ -1,4 +1,4 @@
-"""What an agent makes of the states of an episode: its critic's values and its policy; and the returns to compare with."""
+"""The critic's value and the policy's distribution at a state, and the returns that followed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ from footlight.types import Array, Diagnosis, Spaces
 
 
 class CriticProbe:
-    """Asks an algorithm's `diagnose` about one observation at a time; `state` and `normalizer` may
-    go on changing.
+    """Diagnoses one observation at a time with an algorithm's `diagnose`.
 
-    Raises `UserError` for an algorithm that has no `diagnose`.
+    `state` and `normalizer` may change between calls. Raises `UserError` if the algorithm has no
+    `diagnose`, or its config no `gamma`.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class CriticProbe:
     ) -> None:
         if not isinstance(algorithm, Diagnosable) or not isinstance(algorithm.config, Discounting):
             raise UserError(
-                f"{type(algorithm).__name__} has no values to overlay - it lacks diagnose(), or its "
-                "config a gamma - see Diagnosable in footlight/algorithms/protocol.py, or leave the "
-                "overlay out"
+                f"{type(algorithm).__name__} has no values to overlay - it lacks diagnose(), or "
+                "its config lacks gamma - see Diagnosable in footlight/algorithms/protocol.py, or "
+                "leave out the overlay"
             )
         self.spaces, self.gamma = spaces, float(algorithm.config.gamma)
         self._diagnose, self._state, self._normalizer = algorithm.diagnose, state, normalizer
@@ -46,7 +46,7 @@ class CriticProbe:
 
     @computes
     def __call__(self, observation: Any) -> Diagnosis:
-        """The diagnosis of one observation, as arrays without the axis E."""
+        """Return the diagnosis of one observation, as arrays without the axis E."""
         batch = as_batch(observation, self.spaces)
         if self._normalizer is not None:
             batch = self._normalizer.observation(batch)
@@ -56,8 +56,8 @@ class CriticProbe:
 
     @property
     def units(self) -> str:
-        """Of values and returns, in words."""
-        clip = "" if self._clip is None else f" cut off at ±{self._clip:g},"
+        """The units of values and returns, as text."""
+        clip = "" if self._clip is None else f" clipped to ±{self._clip:g},"
         scale = "" if self._reward_scale == 1 else f" × {self._reward_scale:.3g},"
         return f"rewards{clip}{scale} discounted by γ = {self.gamma:g}"
 
@@ -72,12 +72,13 @@ class CriticProbe:
         terminated: bool,
         life_lost: Sequence[bool] | None = None,
     ) -> list[float]:
-        """The discounted return that followed each of T + 1 states, from T raw rewards, in the units of the critic's values.
+        """Return the discounted return after each of T + 1 states, from T raw rewards.
 
-        G_t = r_t + gamma * (bonus_{t+1} + G_{t+1}) with rewards cut off and scaled as the critic learns from them. After the last
-        state nothing follows where the episode `terminated`; where it was cut short the critic's value stands for what would have
-        followed (0 without a critic). `life_lost` says of each reward whether it came with the loss of a life that was an end for
-        the critic: nothing follows it.
+        G_t = r_t + gamma * (bonus_{t+1} + G_{t+1}), in the units of the critic's values: rewards
+        are clipped and scaled as in training. The return of the last state is 0 if the episode
+        `terminated`, and otherwise the critic's value (0 without a critic).
+
+        life_lost: for each reward, whether a life was lost that ended the episode for the critic.
         """
         ends = reversed(life_lost or [False] * len(rewards))
         last = diagnoses[-1]
@@ -100,9 +101,10 @@ class CriticProbe:
 def load_critic_probe(
     path: str | Path, *, algorithm: Any = None, network: Any = None
 ) -> CriticProbe:
-    """The probe of what was saved in a run folder (its newest checkpoint), a checkpoint, or an agent's folder.
+    """Return the probe for a run folder (its newest checkpoint), a checkpoint or a saved agent.
 
-    Reads the state and the running statistics, no buffer. Arguments and errors are those of `footlight.load`.
+    Reads the state and the running statistics, but no buffer. Arguments and errors are those of
+    `footlight.load`.
     """
     folder = checkpoint.find(Path(path), warn, ["agent"])
     manifest = checkpoint.read_manifest(folder)
@@ -115,7 +117,8 @@ def load_critic_probe(
         make_room_for_gradients(state)
     leaves: dict[str, Array] = {name: as_array(leaf) for name, leaf in tree_items(state).items()}
     leaves |= normalizer.arrays() if normalizer else {}
-    max_bytes = sum(array.nbytes for array in leaves.values()) + MAX_BYTES  # and the metrics
+    # The file also holds metrics, and the memory of acting.
+    max_bytes = sum(array.nbytes for array in leaves.values()) + MAX_BYTES
     saved = checkpoint.read_arrays(folder, "agent", max_bytes)
     others = ("metrics.", "memory.", "pending.")
     wanted = {name: array for name, array in saved.items() if not name.startswith(others)}

@@ -1,4 +1,4 @@
-"""Histograms of an agent's weights and of its optimizers' last gradients, by the parameters' own names."""
+"""Histograms of weights and last gradients, by the names of the parameters."""
 
 from typing import Any
 
@@ -12,9 +12,11 @@ NUM_BINS = 32
 
 
 def histograms(networks: Any, state: Any) -> dict[str, Any]:
-    """`weights` and `gradients`: for each parameter the `counts` of its values in bins of one width between `low` and `high`.
+    """Return histograms of `weights` and `gradients` by parameter name.
 
-    Gradients are there where optimizers keep them. An optimizer's name is part of a gradient's where two share parameters.
+    Each has the `counts` of the values in bins of equal width between `low` and `high`. Gradients
+    are present if optimizers keep them; if two optimizers share parameters, the name of a gradient
+    begins with that of its optimizer.
     """
     weights: dict[str, Any] = {}
     gradients: dict[str, Any] = {}
@@ -30,15 +32,18 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
 
 
 def _gradients(state: Any, name: str, parameters_P: Tensor) -> dict[str, Tensor]:
-    """The gradients kept for the parameters `name`, by their memory's name: `actor_adam` is the actor's, `optimizer` anyone's."""
-    fitting = {
+    """The gradients kept for the parameters `name`, by the field of their optimizer's state.
+
+    `actor_optimizer` belongs to the actor, `optimizer` to all parameters.
+    """
+    matching = {
         field: memory.gradient
         for field, memory in memories(state)
         if memory.gradient is not None and memory.gradient.shape == parameters_P.shape
     }
     return {
-        field: gradient_P for field, gradient_P in fitting.items() if field.startswith(name)
-    } or fitting
+        field: gradient_P for field, gradient_P in matching.items() if field.startswith(name)
+    } or matching
 
 
 def _of_parts(prefix: str, parts: dict[str, Tensor]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Bar(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What is shown of one state; None for what is not known."""
+    """The numbers and bars that are shown for one state; None if unknown."""
 
     value: float | None
     following: float | None
@@ -49,7 +49,10 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlay:
-    """The panel of one episode. `values` and `returns` have one entry per state; None if unknown."""
+    """The panel of one episode.
+
+    `values` and `returns` have one entry per state; None if unknown.
+    """
 
     values: Sequence[float | None]
     returns: Sequence[float | None]
@@ -77,7 +80,7 @@ class Overlay:
 
     @functools.cached_property
     def _background(self) -> Image.Image:
-        """What stays the same over the episode: axes, both lines, words."""
+        """The part that is the same for all states: axes, both lines, text."""
         panel = self._lines()
         draw = ImageDraw.Draw(panel)
         left, top, right, bottom = _PLOT
@@ -89,7 +92,7 @@ class Overlay:
         for row, line in enumerate([*textwrap.wrap(self.units, _WORDS_WIDTH)[:2], self.note]):
             draw.text(
                 (_MARGIN, _WORDS_TOP + 15 * row),
-                _fitting(line, WIDTH - 2 * _MARGIN, 11),
+                _shortened(line, WIDTH - 2 * _MARGIN, 11),
                 _PALE,
                 _font(11),
                 "la",
@@ -177,8 +180,10 @@ def _draw_policy(draw: ImageDraw.ImageDraw, moment: Moment) -> None:
             _MARGIN + place // rows * (width + _MARGIN),
             _ROWS_TOP + place % rows * _ROW + _ROW // 2,
         )
-        draw.text((left, middle), _fitting(bar.name, names - 6, 11), _INK, _font(11), "lm")
-        draw.text((left + width, middle), _fitting(bar.text, texts - 6, 11), _INK, _font(11), "rm")
+        draw.text((left, middle), _shortened(bar.name, names - 6, 11), _INK, _font(11), "lm")
+        draw.text(
+            (left + width, middle), _shortened(bar.text, texts - 6, 11), _INK, _font(11), "rm"
+        )
         _draw_track(draw, bar, left + names, left + width - texts, middle)
     if len(shown) < len(moment.bars):
         left, middle = _MARGIN + width + _MARGIN, _ROWS_TOP + (rows - 1) * _ROW + _ROW // 2
@@ -202,13 +207,13 @@ def _known(value: float | None) -> TypeGuard[float]:
 
 
 def enlarged(frame: Frame) -> Frame:
-    """The frame, each pixel repeated as often as it goes into `LARGEST_FRAME`."""
+    """Enlarge a frame by the largest integer factor with which it fits into `LARGEST_FRAME`."""
     factor = max(1, min(LARGEST_FRAME[0] // frame.shape[1], LARGEST_FRAME[1] // frame.shape[0]))
     return frame if factor == 1 else frame.repeat(factor, 0).repeat(factor, 1)
 
 
 def number(value: float) -> str:
-    """A number as short as it can be read: 1,235 12.3 0.0412 1.23e6."""
+    """Format a number with three significant digits: 1,235 12.3 0.0412 1.23e6."""
     if 99.95 <= abs(value) < 1e6:
         return f"{value:,.0f}"
     return f"{value:#.3g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
@@ -216,15 +221,15 @@ def number(value: float) -> str:
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # whose font is there on every machine, with ± in it
+    import matplotlib  # comes with a font that has ±
 
     return ImageFont.truetype(
         str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size
     )
 
 
-def _fitting(text: str, width: float, size: int) -> str:
-    """The text, cut off with an ellipsis where it is too wide."""
+def _shortened(text: str, width: float, size: int) -> str:
+    """Shorten the text with an ellipsis if it is too wide."""
     font = _font(size)
     if font.getlength(text) <= width:
         return text

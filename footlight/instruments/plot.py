@@ -174,9 +174,8 @@ def _panels(
     environments: dict[str, list[Member]] = {}
     for member in members:
         environments.setdefault(str(member.run.config["environment"]), []).append(member)
-    if (
-        len(environments) == 2 and "" in environments
-    ):  # returns from elsewhere are compared with the runs
+    if len(environments) == 2 and "" in environments:
+        # Sequences of returns have no environment; they are compared with the runs.
         environments = {next(filter(None, environments)): list(members)}
     panels = {environment: group(own) for environment, own in environments.items()}
     if labels is None:

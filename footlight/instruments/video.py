@@ -29,7 +29,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: float) -> Path:
     An .mp4 is written frame by frame, so its length costs no memory; odd heights and widths are
     padded, as H.264 requires. A .gif of more than 50 frames per second skips frames to keep its
     speed. `path` appears only when the video is complete.
-    Raises `UserError` (suffix, folder, fps, frames, missing ffmpeg), and `StorageFault` where the
+    Raises `UserError` (suffix, folder, fps, frames, missing ffmpeg), and `StorageFault` if the
     file cannot be written.
     """
     write = _writer(path)
@@ -44,7 +44,7 @@ def write_video(frames: Iterable[Frame], path: Path, fps: float) -> Path:
         raise UserError(
             f"{path} was not written - there was no frame to show - record at least one step"
         )
-    # Absolute, as ffmpeg takes a name such as "a:b.mp4" for a protocol; hidden until it is complete.
+    # Absolute, as ffmpeg takes a name such as "a:b.mp4" for a protocol; hidden until complete.
     partial = path.absolute().with_name(f".{path.stem}.{os.getpid()}{path.suffix.lower()}")
     try:
         write(itertools.chain([first], checked), partial, first.shape, float(fps))
@@ -58,7 +58,7 @@ _Writer = Callable[[Iterator[Frame], Path, tuple[int, ...], float], None]
 
 
 def _writer(path: Path) -> _Writer:
-    """Return the writer for this suffix. Raises `UserError` for all that needs no frame to tell."""
+    """Return the writer for this suffix. Raises `UserError` for a wrong path or without ffmpeg."""
     suffix = path.suffix.lower()
     if suffix not in (".mp4", ".gif"):
         raise UserError(
@@ -75,7 +75,7 @@ def _writer(path: Path) -> _Writer:
 
 
 def require_ffmpeg() -> str:
-    """The path of ffmpeg. Raises UserError where it is missing."""
+    """Return the path of ffmpeg. Raises `UserError` if it is missing."""
     try:
         program: str = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
     except (ImportError, RuntimeError):
@@ -113,6 +113,11 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
 def _write_mp4(
     program: str, frames: Iterator[Frame], path: Path, shape: tuple[int, ...], fps: float
 ) -> None:
+    """Pipe the frames to ffmpeg.
+
+    Not `imageio_ffmpeg.write_frames`, which ignores ffmpeg's exit code and its messages: a full
+    disk would leave half a video.
+    """
     odd_rows, odd_columns = shape[0] % 2, shape[1] % 2
     size = f"{shape[1] + odd_columns}x{shape[0] + odd_rows}"
     rate = str(Fraction(fps).limit_denominator(100_000))

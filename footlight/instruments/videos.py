@@ -114,7 +114,7 @@ def render_episode(
     probe: CriticProbe | None = None,
     max_steps: int | None = None,
 ) -> Iterator[Frame]:
-    """Yield the frames of one episode, with a panel beside each of them if there is an `probe`.
+    """Yield the frames of one episode, with a panel beside each of them if there is a `probe`.
 
     The return that follows a state is known once the episode is over. For the panel, the episode is
     therefore played twice from the same seed, and rendered the second time. If the second differs,

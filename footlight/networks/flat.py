@@ -40,11 +40,11 @@ class Network:
 
     def __init__(
         self, modules: Sequence[nn.Module], ensemble: bool = False, precision: Precision = "fp32",
-        on_images: bool = False,
+        on_images: bool = False, keeps_statistics: bool = False,
     ) -> None:  # fmt: skip
         self.on_images = on_images  # its forward pass is then worth compiling for acting, too
         for module in modules:
-            _refuse_hidden_state(module)
+            _refuse_hidden_state(module, keeps_statistics)
         self.module = modules[0]
         self.num_copies = len(modules) if ensemble else None
         named = [dict(module.named_parameters()) for module in modules]
@@ -79,7 +79,8 @@ class Network:
             self.initial = torch.empty(sum(self._sizes), device="meta")
         else:
             self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
-        self.initial_statistics: Tensor | None = None
+        self._statistics = Statistics(modules, ensemble) if keeps_statistics else None
+        self.initial_statistics = self._statistics.initial if self._statistics else None
         self._lock = (
             threading.RLock()
         )  # while a call has its parameters in the module, where another thread would find them
@@ -88,6 +89,8 @@ class Network:
 
     def __call__(self, parameters_P: Tensor, *inputs: Observed) -> Any:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
+        if self._statistics is not None:
+            raise TypeError("this network keeps statistics - call with_statistics() instead")
         if self.num_copies is None:
             if self._precision == "fp32":
                 return self._call(self.named(parameters_P), inputs)
@@ -101,6 +104,24 @@ class Network:
                 else output.float()
             )
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
+
+    def with_statistics(
+        self, parameters_P: Tensor, statistics_Q: Tensor, *inputs: Observed, training: bool = False
+    ) -> tuple[Any, Tensor]:
+        """The output of a module with running statistics, such as BatchNorm's, and the statistics
+        after the call. With `training` they are those of the inputs and the running ones move on;
+        otherwise the running ones are used, and stay."""
+        assert self._statistics is not None
+
+        def call(named: dict[str, Tensor], buffers: dict[str, Tensor]) -> Any:
+            with self._lock:
+                self.module.train(training)
+                output = self._call({**named, **buffers}, inputs)  # buffers are changed in place
+            return output, buffers
+
+        named, buffers = self.named(parameters_P), self._statistics.named(statistics_Q.clone())
+        output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
+        return output, self._statistics.flatten(after)
 
     def keep_outputs_in_fp32(self, *inputs: Observed) -> None:
         """Compute the last layers in float32 whatever the precision; a call with these inputs finds them."""
@@ -177,11 +198,20 @@ class Network:
         self, parameters_P: Tensor, statistics_Q: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Views of both vectors by the names of the module's `state_dict`."""
-        return self.named(parameters_P)
+        if self._statistics is None or statistics_Q is None:
+            return self.named(parameters_P)
+        return {**self.named(parameters_P), **self._statistics.named(statistics_Q)}
 
     def flatten_state(self, named: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """The inverse of `named_state`."""
-        return self.flatten(named), None
+        """The inverse of `named_state`. Raises `UserError` where names or shapes are others."""
+        if self._statistics is None:
+            return self.flatten(named), None
+        of = self._statistics.shapes
+        parameters = {name: value for name, value in named.items() if name not in of}
+        buffers = {name: value for name, value in named.items() if name in of}
+        if {name: tuple(value.shape) for name, value in buffers.items()} != of:
+            raise UserError("its running statistics do not fit this network - load it with its own")
+        return self.flatten(parameters), self._statistics.flatten(buffers)
 
     def filled(self, parameters_P: Tensor, statistics_Q: Tensor | None = None) -> nn.Module:
         """A copy of the module with these parameters, and these statistics, in it."""
@@ -195,6 +225,11 @@ class Network:
             module.named_parameters()
         ):  # one name for what is used in several places, so all are filled
             parameter.data = views[name].clone(memory_format=torch.contiguous_format)
+        if self._statistics is not None and statistics_Q is not None:
+            own = dict(module.named_buffers())
+            for name, view in self._statistics.named(statistics_Q).items():
+                own[name].copy_(view)
+            module.eval()
         return module.requires_grad_(False)
 
     def marked(self, part: str) -> Tensor:
@@ -241,7 +276,9 @@ class Network:
         )
         self._compiled = parameters_P.data_ptr(), observation, output, run
 
-    def infer(self, parameters_P: Tensor, observation: Array) -> Any:
+    def infer(
+        self, parameters_P: Tensor, observation: Array, statistics_Q: Tensor | None = None
+    ) -> Any:
         """The forward pass for acting, without gradients: observations [E, ...] to NumPy arrays.
 
         Small batches on a CPU go through NumPy on views of the parameters where all layers are known, which takes a quarter of
@@ -251,6 +288,7 @@ class Network:
             parameters_P.device.type == "cpu"
             and len(observation) <= 64
             and self._precision == "fp32"
+            and self._statistics is None
         ):
             if self._numpy is None or self._numpy[0] != parameters_P.data_ptr():
                 self._numpy = (
@@ -259,10 +297,12 @@ class Network:
                 )
             if self._numpy[1] is not None:
                 return self._numpy[1](observation)
-        return self._infer_with_torch(parameters_P, observation)
+        return self._infer_with_torch(parameters_P, observation, statistics_Q)
 
     @computes
-    def _infer_with_torch(self, parameters_P: Tensor, observation: Array) -> Any:
+    def _infer_with_torch(
+        self, parameters_P: Tensor, observation: Array, statistics_Q: Tensor | None
+    ) -> Any:
         if self._compiled is not None:
             compiled_P, seen, output, run = self._compiled
             here = seen.numpy()
@@ -275,7 +315,11 @@ class Network:
                 run()
                 return output.numpy().copy()
         with torch.no_grad():
-            output = self(parameters_P, as_tensors(observation, parameters_P.device))
+            seen = as_tensors(observation, parameters_P.device)
+            if statistics_Q is None:
+                output = self(parameters_P, seen)
+            else:
+                output, _ = self.with_statistics(parameters_P, statistics_Q, seen)
         return (
             tuple(part.cpu().numpy() for part in output)
             if isinstance(output, tuple)
@@ -287,10 +331,36 @@ def _shape_of_stack(parts: list[Tensor]) -> Tensor:
     return torch.empty((len(parts), *parts[0].shape), device="meta")
 
 
-def _refuse_hidden_state(module: nn.Module) -> None:
+class Statistics:
+    """The buffers of a module, or of an ensemble, as one flat vector of Q float32 numbers.
+
+    Counts among them are exact up to 2**24.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], ensemble: bool) -> None:
+        copies = [dict(module.named_buffers()) for module in modules]
+        stacked = {name: torch.stack([copy[name] for copy in copies]) for name in copies[0]}
+        if not ensemble:
+            stacked = {name: value[0] for name, value in stacked.items()}
+        self.shapes = {name: tuple(value.shape) for name, value in stacked.items()}
+        self._sizes = [value.numel() for value in stacked.values()]
+        self.initial = self.flatten({name: value.float() for name, value in stacked.items()})
+
+    def named(self, statistics_Q: Tensor) -> dict[str, Tensor]:
+        """Views of the vector by the names of the module's buffers."""
+        parts = torch.split(statistics_Q, self._sizes)
+        return {n: part.view(s) for part, (n, s) in zip(parts, self.shapes.items(), strict=True)}
+
+    def flatten(self, named: dict[str, Tensor]) -> Tensor:
+        """The inverse of `named`."""
+        return torch.cat([named[name].flatten() for name in self.shapes])
+
+
+def _refuse_hidden_state(module: nn.Module, keeps_statistics: bool) -> None:
     for name, part in module.named_modules():
         random = isinstance(part, nn.modules.dropout._DropoutNd | nn.RReLU)
-        if random or getattr(part, "track_running_stats", False):
+        tracking = getattr(part, "track_running_stats", False) and not keeps_statistics
+        if random or tracking:
             raise UserError(
                 f"the network's part {name or type(part).__name__!r} is a {type(part).__name__} - its running statistics or "
                 "random draws would be hidden state, and a resumed run would differ - use LayerNorm, or none"

@@ -125,7 +125,7 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
         yield str(path), _fault(path)
         return
     if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
-        checkpoint.find(path)  # raises, and says what it is instead
+        checkpoint.find(path)  # raises an error that says what it is instead
     folders = checkpoint.newest_first(path)
     manifests: list[dict[str, Any]] = []  # of the intact ones, newest first
     for folder in folders:

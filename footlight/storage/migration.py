@@ -1,7 +1,7 @@
-"""Files of earlier formats, read as today's: renamed keys of manifests and configs, and names of arrays.
+"""Migration of earlier file formats: renamed keys of manifests and configs, and renamed arrays.
 
-Format 3 differs from format 2 in names, and in one array that is 0 at first. Each table maps an old
-name to the one of today.
+Format 3 differs from format 2 in names and in one new array, which is 0 at first. Each table maps
+an old name to the current one.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ ARRAYS = {
 
 
 def upgrade_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of format 2 as one of format 3."""
+    """Upgrade a manifest from format 2 to format 3."""
     renamed = _renamed(manifest, MANIFEST_KEYS)
     renamed |= {"format_version": 3, "config": _renamed(manifest["config"], CONFIG_FIELDS)}
     if "run" in manifest:
@@ -38,14 +38,14 @@ def upgrade_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_run_config(run_config: dict[str, Any]) -> dict[str, Any]:
-    """The content of a `config.json` with today's names; current content is returned as it is."""
+    """The content of a `config.json` with current names; current content is unchanged."""
     if not isinstance(run_config.get("config"), dict):
         return run_config
     return {**run_config, "config": _renamed(run_config["config"], CONFIG_FIELDS)}
 
 
 def upgrade_arrays(arrays: Mapping[str, Array], group: str, algorithm: str) -> dict[str, Array]:
-    """The arrays of a group of format 2 as those of format 3."""
+    """Upgrade the arrays of a group from format 2 to format 3."""
     renamed = {array_name(name): array for name, array in arrays.items()}
     if group == "agent" and algorithm in ("ddpg", "sac", "td3"):
         renamed["progress"] = np.zeros(1, np.float32)  # their learning rates had no schedule
@@ -53,7 +53,7 @@ def upgrade_arrays(arrays: Mapping[str, Array], group: str, algorithm: str) -> d
 
 
 def array_name(name: str) -> str:
-    """Today's name of an array of format 2."""
+    """The current name of an array of format 2."""
     first, dot, rest = name.partition(".")
     return f"{ARRAYS.get(first, first)}{dot}{rest}"
 

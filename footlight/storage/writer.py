@@ -19,7 +19,7 @@ from footlight.storage.manifest import FORMAT_VERSION, MANIFEST, checksum, read_
 from footlight.trees import leaves_of
 from footlight.types import Array
 
-SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
+SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is one file
 
 
 class RingPosition(NamedTuple):

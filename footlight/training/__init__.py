@@ -1,1 +1,1 @@
-"""The training loop and what happens around it."""
+"""The training loop, its hooks, and the state of a run in progress."""

@@ -12,8 +12,8 @@ from footlight.environments.make import Environments
 from footlight.errors import counted
 from footlight.learning.policy import Policy
 
-# Episodes that never end must not stall an evaluation. All evaluations of a run have the same limit,
-# so that the returns of episodes that are cut off there are comparable.
+# Episodes that never end must not stall an evaluation. All evaluations of a run have the same
+# limit, so that the returns of episodes that are cut off there are comparable.
 MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
 
 
@@ -73,7 +73,7 @@ class Evaluation:
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:
-        """Say how many of `episodes` there are and how many were cut off; may be empty."""
+        """How many of `episodes` there are, and how many were cut off, as text; may be empty."""
         count = len(self.returns)
         few = (
             ""
@@ -88,7 +88,7 @@ class Evaluation:
         return "; ".join(filter(None, [few, cut]))
 
     def summary(self) -> str:
-        """Mean, standard deviation and number of episodes, in words."""
+        """Mean, standard deviation and number of episodes, as text."""
         remark = f" ({self.remark()})" if self.unfinished else ""
         episodes = counted(len(self.returns), "episode")
         return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {episodes}{remark}"
@@ -119,7 +119,7 @@ def evaluate(
     max_steps: int | None = None,
     progress: Callable[[int], bool] = lambda count: True,
 ) -> Evaluation:
-    """Run complete episodes, `episodes / num_envs` in each environment: short ones get no advantage.
+    """Run complete episodes, equally many in each environment: short ones get no advantage.
 
     limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
     max_steps: after so many steps, the current episodes are completed and no further one begins.
@@ -132,6 +132,7 @@ def evaluate(
     lengths: list[list[int]] = [[] for _ in share]
     unfinished = steps = 0
     observation = environments.reset()
+    policy.reset()
     while any(len(got) < want for got, want in zip(returns, share, strict=True)):
         if not progress(sum(map(len, returns))):
             raise Abandoned
@@ -146,6 +147,8 @@ def evaluate(
             ended.append(environments.tracker.finish(env, False))
         if endless:
             observation = environments.restart(endless)
+        if ended:
+            policy.reset(np.isin(np.arange(num_envs), [episode.env for episode in ended]))
         for episode in ended:
             if len(returns[episode.env]) < share[episode.env]:
                 returns[episode.env].append(episode.total)

@@ -26,7 +26,7 @@ class Evaluator:
     ) -> None:
         self.environments = environments
         self.due = False
-        """Whether an evaluation at this step was interrupted: a resumed run repeats it."""
+        """Whether the evaluation at this step was interrupted; a resumed run repeats it."""
         self.best: dict[str, float] | None = None
         """Step and mean return of the best evaluation. Evaluations are comparable: all of them cut
         episodes off at the same length."""

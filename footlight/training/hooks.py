@@ -1,4 +1,4 @@
-"""What happens between two steps: hooks, and the clock that calls them every so many steps.
+"""Hooks, which are called between two steps, and the clock that calls them at intervals.
 
 A hook is a callable that takes a `Step`. One with `state` and `restore` is part of the exact
 resume: its state is saved in every checkpoint.

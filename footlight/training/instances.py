@@ -1,6 +1,7 @@
 """Further instances of the training environment, for evaluations and videos.
 
-What is evaluated, filmed and called best is what was trained on, or nothing is evaluated and the run says so.
+What is evaluated, recorded and called best is the environment that is trained on; where that is not
+known, nothing is evaluated and the run says so.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
 from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, NOT_PROBED, announcement
 from footlight.environments.history import steps_to_restore
+from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource
 from footlight.environments.spaces import difference
@@ -25,6 +27,7 @@ from footlight.environments.wrappers import (
     remedy,
     reward_wrappers,
     share_statistics,
+    single_envs,
     statistics_wrappers,
     why_not_shared,
 )
@@ -35,28 +38,37 @@ from footlight.instruments.videos import make_env
 from footlight.learning.agent import Agent
 from footlight.types import Array
 
-LONG_REPLAY = 5_000  # steps
-COMPARED_STEPS = 10  # that have to be replayed to know an environment of another name for the same
+LONG_RESTORATION = 5_000  # steps that are announced before they are taken
+COMPARED_STEPS = 10  # that must lead to the saved state to identify an environment of another name
 
 
 class Instances:
-    """Makes the further instances of a run's environment, and says why there are none.
+    """Makes the further instances of a run's environment, or says why there are none.
 
-    source: the environment as given. environments: those of the training, made from it. say: where lines go at once, `later`
-    where those go that are printed when it is known that there will be a run.
+    source: the environment as given. environments: those of the training, made from it.
+    supervision: its `notify` prints at once; `notify_later` prints once it is certain that there
+    will be a run.
     """
 
     def __init__(
-        self, source: EnvironmentSource, environments: Environments, options: Options, supervision: Supervision,
-        later: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        source: EnvironmentSource,
+        environments: Environments,
+        options: Options,
+        supervision: Supervision,
+        notify_later: Callable[[str], None],
+    ) -> None:
         self.source, self.environments, self.options = source, environments, options
-        self._supervision, self._say, self._later = supervision, supervision.say, later
+        self._supervision, self._notify = supervision, supervision.notify
+        self._notify_later = notify_later
         self.different: str | None = None
-        """Why another instance is not, or not known to be, the environment that is trained in."""
+        """Why another instance is not known to be the training environment; None if it is."""
 
     def examine(self, probe: Callable[..., str | None]) -> str | None:
-        """Why a new run could not be resumed exactly, None where it can: what the start-up probe says, if it is wanted."""
+        """Run the start-up probe unless it is off: why a new run could not be resumed exactly.
+
+        None if it could.
+        """
         self._try_object()
         if self.options.probe == "off":
             return NOT_PROBED
@@ -65,21 +77,21 @@ class Instances:
         )
 
     def examine_resumed(self, manifest: Mapping[str, Any]) -> str | None:
-        """The name of the environment that a run is resumed in, where the record has another name; None where it has the same.
+        """The name of the environment of a resumed run if it is not the recorded one, else None.
 
-        Raises `UserError` where its spaces say that it is another environment.
+        Raises `UserError` if its spaces show that it is another environment.
         """
         self._try_object(is_resumed=True)
         name, recorded = self.source.name(self.environments), manifest["run"]["environment"]
         if manifest["spaces"] != self.environments.spaces.to_json():
             raise UserError(
-                f"the environment {name} has other spaces than {recorded}, which the run was trained in - "
-                "give the same environment, or begin a new run"
+                f"the environment {name} has other spaces than {recorded}, which the run was "
+                "trained in - give the same environment, or begin a new run"
             )
         return None if name == recorded else name
 
     def _try_object(self, is_resumed: bool = False) -> None:
-        """Find out whether a given object can be made again, before the training begins."""
+        """Compare a given object with a copy before the training begins."""
         if self.options.probe == "off":
             self.different = NOT_COMPARED if self.source.is_object else None
             return
@@ -93,31 +105,29 @@ class Instances:
         self.different = why_different(self.source, self.options.seed)
 
     def _announce(self, is_resumed: bool) -> None:
-        """Say what will be done to an environment that may be more than a simulation, before it is done."""
-        if (
-            text := announcement(self.source, self.source.name(self.environments), is_resumed)
-        ) is not None:
-            self._say(text)
+        """Announce the probe's steps if the environment may be more than a simulation."""
+        name = self.source.name(self.environments)
+        if (text := announcement(self.source, name, is_resumed)) is not None:
+            self._notify(text)
 
     @contextlib.contextmanager
     def evaluation_env(self, inexact: str | None) -> Iterator[Environments | None]:
-        """Another environment, to evaluate in; None where no evaluation is wanted, or none would be of what is trained on.
+        """Another environment for evaluations.
 
-        inexact: what the start-up probe found. Raises `UserError` where a second instance is refused.
+        None if no evaluations are wanted, or if another instance is not the training environment.
+        inexact: what the start-up probe found. Raises `UserError` if no second one can be made.
         """
         if inexact is not None and inexact.startswith(DIFFERENT):
             self.different = self.different or inexact
-        made = (
-            None
-            if self.different or self.options.eval_episodes == 0
-            else self._make_evaluation_env()
-        )
+        made: Environments | None = None
+        if not self.different and self.options.eval_episodes != 0:
+            made = self._make_evaluation_env()
         with contextlib.ExitStack() as closing:
             if made is not None:
-                closing.enter_context(closing_environments(made, self._say))
+                closing.enter_context(closing_environments(made, self._notify))
                 self.different = self._compare(made)
             if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
-                self._later(f"no evaluations, no videos: {self.different}")
+                self._notify_later(f"no evaluations, no videos: {self.different}")
             elif made is not None:
                 share_statistics(self.environments, made)
             self._describe_wrappers()
@@ -136,64 +146,62 @@ class Instances:
             made = source.make_another()
         except UserError as error:
             raise UserError(
-                f"evaluations need a second environment, and {error} - eval_episodes 0 leaves them out"
+                f"evaluations need a second environment, and {error} - eval_episodes 0 leaves them "
+                "out"
             ) from error
         self._require_own(made, "evaluations need one of their own", "eval_episodes 0")
         return SerialEnvironments([made], options.seed, "evaluation")
 
     def _compare(self, made: Any) -> str | None:
-        """Why what was made is another environment than the training's."""
-        # The versions in C++ that stand in for an id have other bounds here and there, and nothing is rescaled to them
-        if (
-            what := difference(self.environments, made, self.options.vectorization != "native")
-        ) is not None:
+        """How an instance differs from the training environment; None if it does not."""
+        # Native versions of an id may have other bounds, which nothing is rescaled to
+        with_bounds = self.options.vectorization != "native"
+        if (what := difference(self.environments, made, with_bounds)) is not None:
             return f"another instance has other spaces than the training's: {what}"
         return why_not_shared(first_instance(self.environments), first_instance(made))
 
     def _require_own(self, made: gymnasium.Env[Any, Any], why: str, without: str) -> None:
-        """Raise `UserError` where an environment that was made again is one of the training's."""
-        if any(made.unwrapped is env.unwrapped for env in getattr(self.environments, "envs", ())):
+        """Raise `UserError` if an environment that was made again is one of the training's."""
+        if any(made.unwrapped is env.unwrapped for env in single_envs(self.environments)):
             raise UserError(
-                f"{self.source.name(self.environments)} returned the environment of the training again - {why} - "
-                f"create a new one on each call, or use {without}"
+                f"{self.source.name(self.environments)} returned the environment of the training "
+                f"again - {why} - create a new one on each call, or use {without}"
             )
 
     def _describe_wrappers(self) -> None:
-        """Say what returns are sums of, and whose statistics evaluations use."""
+        """Print which rewards returns are sums of, and which statistics evaluations use."""
         first = first_instance(self.environments)
         if names := self.returns_of:
-            self._later(
-                f"returns are sums of the rewards as modified by {names}, in training and evaluation"
+            self._notify_later(
+                f"returns are sums of the rewards as modified by {names}, in training and "
+                "evaluation"
             )
         if names := ", ".join(statistics_wrappers(first)):
-            which = (
-                " of environment 0"
-                if self.environments.num_envs > 1 and hasattr(self.environments, "envs")
-                else ""
-            )
-            self._later(
+            several = len(single_envs(self.environments)) > 1
+            which = " of environment 0" if several else ""
+            self._notify_later(
                 f"{names}: evaluations use the current statistics{which} without updating them "
                 f"({remedy(names)} replaces the wrapper and stores them with the policy)"
             )
-        if not hasattr(first, "call_remote") and (names := ", ".join(recorders(first))):
-            self._later(
+        if not isinstance(first, RemoteEnv) and (names := ", ".join(recorders(first))):
+            self._notify_later(
                 f"{names}: applied in training only; its files contain no evaluation episodes"
             )
 
     @property
     def record(self) -> dict[str, str | None]:
-        """What `config.json` says about evaluations."""
+        """What `config.json` holds about evaluations."""
         return {"no_evaluations": self.different, "returns_of": self.returns_of}
 
     @property
     def returns_of(self) -> str | None:
-        """Names of the wrappers that make the rewards of the training from the environment's own; None: it is the own ones."""
+        """Names of the wrappers that change the rewards of the training; None if there are none."""
         return ", ".join(reward_wrappers(first_instance(self.environments))) or None
 
     def recorder(self, agent: Agent) -> VideoRecorder | None:
-        """What makes the videos of a training, after one test frame; None where none are wanted.
+        """The video recorder, after one test frame; None if `video_every` is 0.
 
-        Raises `UserError` where there can be none, or none would be of what is trained on.
+        Raises `UserError` if there can be no videos, or none of the training environment.
         """
         options = self.options
         if options.video_every == 0:
@@ -204,7 +212,8 @@ class Instances:
             return None
         if self.different:
             raise UserError(
-                f"there can be no videos: {self.different} - give a function that makes one, or leave video_every out"
+                f"there can be no videos: {self.different} - give a function that makes one, or "
+                "leave video_every out"
             )
 
         def make_drawn() -> gymnasium.Env[Any, Any]:
@@ -219,33 +228,36 @@ class Instances:
         parts = agent.algorithm, agent.spaces, agent.state, agent.normalizer
         probe = CriticProbe(*parts) if options.overlay else None
         player = partial(agent.policy.player, deterministic=not options.eval_stochastic)
-        recorder = VideoRecorder(make_drawn, player, probe, options.seed, self._say)
+        recorder = VideoRecorder(make_drawn, player, probe, options.seed, self._notify)
         recorder.render_test_frame()
         return recorder
 
 
-def announce_restoration(arrays: Mapping[str, Array], say: Callable[[str], None]) -> int:
-    """The number of steps it takes to restore the environments, which is announced where it is large."""
-    if (steps := steps_to_restore(arrays)) > LONG_REPLAY:
-        say(
-            f"replaying {steps:,} steps to restore the environments; Ctrl-C leaves the run unchanged"
+def announce_restoration(arrays: Mapping[str, Array], notify: Callable[[str], None]) -> int:
+    """The number of steps it takes to restore the environments, announced if it is large."""
+    if (steps := steps_to_restore(arrays)) > LONG_RESTORATION:
+        notify(
+            f"repeating {steps:,} steps to restore the environments; "
+            "Ctrl-C leaves the run unchanged"
         )
     return steps
 
 
 def check_restoration(
-    name: str | None, record: Mapping[str, Any], is_astray: bool, steps: int
+    name: str | None, config: Mapping[str, Any], not_restored: bool, steps: int
 ) -> str | None:
-    """Why a run is not known to be resumed in its own environment, where it has another `name` than the record; None where it is.
+    """Why a run is not known to be resumed in its own environment; None if it is.
 
-    is_astray: whether replaying the last episodes, which took so many `steps`, led to a different state.
-    Raises `UserError` where that shows that the environment is another one.
+    name: that of the environment if it is not the recorded one, else None.
+    not_restored: whether repeating the last episodes, in so many `steps`, led to a different state.
+    Raises `UserError` if that shows that the environment is another one.
     """
-    if name is None or not (is_astray or steps < COMPARED_STEPS):
+    if name is None or not (not_restored or steps < COMPARED_STEPS):
         return None
-    if is_astray and record["resume"] == "exact":
+    if not_restored and config["resume"] == "exact":
         raise UserError(
-            f"{name} is not the environment {record['environment']} that the run was trained in - replaying the last "
-            "episode leads to a different state - give the same environment, or begin a new run"
+            f"{name} is not the environment {config['environment']} that the run was trained in - "
+            "repeating the last episode leads to a different state - give the same environment, or "
+            "begin a new run"
         )
-    return f"resumed in {name}, which is not known to be {record['environment']}"
+    return f"resumed in {name}, which is not known to be {config['environment']}"

@@ -1,29 +1,31 @@
-"""What a run needs to be resumed, and why the resumed one may get other numbers."""
+"""Checks and notices before a run is resumed."""
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from footlight.config.options import Options
 from footlight.environments.make import EnvironmentSource
 from footlight.errors import UserError
 from footlight.machine import describe_machine, differences
+from footlight.runs.trackers.track import require_trackers
 from footlight.storage import checkpoint, schemas
+from footlight.training.run_config import options_of, repair
 
 
 def require_run_folder(path: Path) -> None:
     """Raise `UserError` for anything but a run folder."""
     if not (path / "checkpoints").is_dir():
-        checkpoint.find(path, groups=[])  # raises, and says what it is instead
+        checkpoint.find(path, groups=[])  # raises an error that says what it is instead
         raise UserError(
             f"{path} is not a run folder - it is a checkpoint or a saved agent - "
             "give the folder that `train` printed"
         )
 
 
-def require_steps_left(path: Path, known_as: str | Path, step: int, steps: int) -> None:
-    """Raise `UserError` for a run that has all its steps and its result, which is written last."""
+def _require_steps_left(path: Path, known_as: str | Path, step: int, steps: int) -> None:
+    """Raise `UserError` for a run that has reached `steps` and has ended."""
     has_ended = False
     if step == steps and (path / "result.json").exists():
         with contextlib.suppress(UserError):
@@ -35,13 +37,38 @@ def require_steps_left(path: Path, known_as: str | Path, step: int, steps: int) 
         )
 
 
-def changes_since(
-    machine: Mapping[str, Any], run_config: Mapping[str, Any], source: EnvironmentSource
-) -> Iterator[str]:
-    """Why a resumed run may get other numbers: differences in machine and code."""
-    if new := differences(machine, describe_machine()):
+class SavedRun(NamedTuple):
+    """A run as it was saved: the newest intact checkpoint, and the options to continue with."""
+
+    checkpoint: Path
+    manifest: dict[str, Any]
+    options: Options
+
+
+def read_run(
+    path: Path, known_as: str | Path, changes: Mapping[str, Any], notify: Callable[[str], None]
+) -> SavedRun:
+    """Read the newest intact checkpoint of a run, and repair its `config.json`.
+
+    known_as: the run folder as messages name it. changes: new values of options.
+    Raises `UserError` if the run cannot be continued with them.
+    """
+    saved = checkpoint.find(path, notify)
+    manifest = checkpoint.read_manifest(saved)
+    with checkpoint.as_user_error(saved):
+        run_config, step, _ = manifest["run"], manifest["step"], manifest["machine"]
+        options = options_of(saved, manifest, changes)
+    require_trackers(options.track if "track" in changes else ())
+    repair(path, run_config, notify)
+    _require_steps_left(path, known_as, step, options.steps)
+    return SavedRun(saved, manifest, options)
+
+
+def changes_since(manifest: Mapping[str, Any], source: EnvironmentSource) -> Iterator[str]:
+    """Yield the reasons why a resumed run may not be reproducible: other machine, other code."""
+    if new := differences(manifest["machine"], describe_machine()):
         yield f"resumed with {', '.join(new)}"
-    if run_config.get("environment_code") not in (None, source.code_digest):
+    if manifest["run"].get("environment_code") not in (None, source.code_digest):
         yield "resumed with another function for the environment"
 
 

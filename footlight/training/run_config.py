@@ -72,7 +72,7 @@ def changed(
 def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> Options:
     """The options stored in a checkpoint, with `changes` applied.
 
-    Raises `UserError`, also where the checkpoint's manifest is broken.
+    Raises `UserError`, also if the checkpoint's manifest is invalid.
     """
     run_config = manifest["run"]
     for name in changes:
@@ -88,12 +88,11 @@ def options_of(path: Path, manifest: Mapping[str, Any], changes: Mapping[str, An
     required = (*fields(Options), "algorithm", "environment", "preset", "resume")
     if missing := [name for name in required if name not in values]:
         raise UserError(
-            f"{path} is broken - its run config has no {missing[0]!r} - restore it from a copy"
+            f"{path} is invalid: its run config has no {missing[0]!r} - restore it from a copy"
         )
     for name in ("algorithm", "network", "seed", "num_envs", "config"):
         if run_config.get(name) != manifest.get(name):
             raise UserError(
-                f"{path} is broken - inconsistent manifest: run.{name} and {name} differ - "
-                "restore it from a copy"
+                f"{path} is invalid: run.{name} and {name} differ - restore it from a copy"
             )
     return build(Options, {name: values[name] for name in fields(Options)} | dict(changes))

@@ -24,7 +24,7 @@ from footlight.types import Array
 MAX_ROLLBACKS = 2  # of a run that diverges, each to the newest checkpoint
 MAX_FAILURES = 3  # checkpoints in a row that could not be written
 FINAL_SAVE_RETRIES = (1.0, 5.0)  # seconds before each further attempt to write the last one
-# Arrays of a checkpoint whose step has failed: the action that is pending, and how it was drawn.
+# The array of a checkpoint whose step has failed: the action that is tried again.
 _PENDING = "pending.action"
 
 
@@ -72,7 +72,7 @@ class Saver:
     def save(self) -> None:
         """Write a checkpoint, update LATEST and BEST, and remove old checkpoints.
 
-        Raises `Diverged` where the state is not finite, and `StorageFault`.
+        Raises `Diverged` if the state is not finite, and `StorageFault`.
         """
         session, agent = self.session, self.session.agent
         agent.require_finite()
@@ -182,10 +182,10 @@ class Saver:
             for part in self._parts:
                 part.restore(manifest)
             self._rollbacks = manifest["rollbacks"]
-            marks, self._saved_config = manifest["logs"], manifest["run"]
+            digests, self._saved_config = manifest["logs"], manifest["run"]
         self.checkpoints.resume_from(folder)
         self._restore_environments(folder, int(manifest["step"]))
-        for loss in session.folder.truncate(marks):
+        for loss in session.folder.truncate(digests):
             session.display.notify(loss)
         session.display.show_returns(last_returns(session.folder.path, MEAN_OF))
 

@@ -1,4 +1,4 @@
-"""A run in progress: what its loop, its hooks and its saving share."""
+"""A run in progress: the state that the loop, the hooks and the saver share."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from footlight.training.loop import PendingAction
 
 
 class Session:
-    """The agent in its environments, the folder of the run, and how to talk to the user."""
+    """Agent, environments, options, run folder and display of a run in progress."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The threads of torch: how many a run has, and whether they get the cores that they need."""
+"""The number of torch's threads, and a warning if they do not get the cores they need."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def choose_threads(options: Options, agent: Agent) -> int:
 
 
 class CoreWatch:
-    """Notices that other programs use the same cores: updates get too little CPU time.
+    """Detects that other programs use the same cores, so that updates get too little CPU time.
 
     Threads that meet a thousand times a second wait for the one of them that has no core: two runs
     of two threads each on two cores can drop to an eighth of the steps of one thread each.

@@ -1,4 +1,4 @@
-"""A training from its first step to `result.json`, whatever happens in between."""
+"""A training from its first step to `result.json`, also through faults and divergence."""
 
 import contextlib
 import sys
@@ -74,7 +74,7 @@ class Training:
             raise session.interruption.exit_exception(number)
 
     def run(self) -> None:
-        """Train until `options.steps`, evaluate, save, and write `result`.
+        """Train until `options.steps`, evaluate, save, and write `result.json`.
 
         A signal or the time limit stops it after the current step; a fault or divergence, where it
         happens. An intact state is saved in each case.
@@ -153,19 +153,19 @@ class Training:
     def _save_all(self, status: str, error: BaseException | None) -> None:
         """Write the last checkpoint, the logs and `result.json`, as far as `error` permits."""
         session = self.session
-        # After any other error the state may be incomplete or not finite. The newest checkpoint is
-        # intact.
+        # After any other error the state may be incomplete or not finite, and the newest checkpoint
+        # stays.
         if error is None or isinstance(error, EnvironmentFault | StorageFault):
             self.saver.save_finally()
         if not isinstance(error, DeviceFault):  # which may have lost the device's metrics
-            # After the checkpoint: a resumed run writes this row where an uninterrupted one would.
+            # After the checkpoint: a resumed run writes this row where an uninterrupted one does.
             self.metrics.write()
         session.folder.flush()
         self.result = self._result("diverged" if isinstance(error, Diverged) else status)
         # Last: a run without it has not ended.
         session.folder.write_json("result.json", self.result)
         if status == "finished":
-            # When everything is saved: graphics drivers have ended whole processes.
+            # Only once everything is saved, since a graphics driver can crash the process.
             self.videos.record(session.agent.num_steps)
 
     def _result(self, status: str) -> dict[str, Any]:

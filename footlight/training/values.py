@@ -22,14 +22,14 @@ from footlight.storage.files import user_path
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a run by what they configure, with the origin of those not given by the user."""
+    """The values of a run by what they configure, and the origin of those that were not given."""
 
     options: dict[str, Any]
     fields: dict[str, Any]
     environment: dict[str, Any]
     """Settings of an Atari game."""
     env_kwargs: Any
-    """Arguments that the environment is made with."""
+    """Arguments that the environment is created with."""
     preset: str | None
     """Its name."""
     of_preset: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Actions between [-1, 1] and the environment's bounds: the ends are reached exactly, never passed; and the way back."""
+"""Actions between [-1, 1] and the environment's bounds: exact at both ends, and back."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_by_hand() -> None:
     assert action.dtype == np.float32
 
 
-def test_an_environment_meets_both_ends_and_nothing_beyond(counting_env: Any) -> None:
+def test_environment_receives_both_bounds_and_nothing_beyond(counting_env: Any) -> None:
     class Recording(counting_env):  # type: ignore[misc, valid-type]
         action_space = gymnasium.spaces.Box(-3, 10, (1,), np.float32)
         met: list[float]
@@ -51,14 +51,14 @@ def test_an_environment_meets_both_ends_and_nothing_beyond(counting_env: Any) ->
     ("low", "high"),
     [(-2, 2), (-3, 10), (0, 1), (-0.4, 0.4), (0.001, 1000), (-0.1, 0.7), (-1, 0.3), (5, 5.1)],
 )
-def test_ends_are_reached_exactly(low: float, high: float, dtype: Any) -> None:
+def test_bounds_are_reached_exactly(low: float, high: float, dtype: Any) -> None:
     bounds = box([low], [high], dtype)
     ends = bounds.to_environment(np.array([[-1], [1]], np.float32))
     assert ends.dtype == dtype
     assert ends[:, 0].tolist() == [bounds.low[0], bounds.high[0]]
 
 
-def test_ends_are_reached_exactly_for_any_bounds() -> None:
+def test_bounds_are_reached_exactly_whatever_they_are() -> None:
     generator = np.random.default_rng(0)
     ends = np.sort(generator.normal(size=(2, 1000)) * 10 ** generator.uniform(-3, 3, 1000), axis=0)
     bounds = box(*ends)
@@ -73,7 +73,7 @@ def test_ends_are_reached_exactly_for_any_bounds() -> None:
     ("low", "high"),
     [([-3], [10]), ([-1, 0, -200], [1, 0.5, 100]), ([[-1, 0], [2, -9]], [[1, 5], [4, 9]])],
 )
-def test_there_and_back(low: Any, high: Any) -> None:
+def test_round_trip_between_units(low: Any, high: Any) -> None:
     bounds, generator = box(low, high), np.random.default_rng(0)
     unit_EA = generator.uniform(-1, 1, (200, bounds.size)).astype(np.float32)
     action = bounds.to_environment(unit_EA)
@@ -84,7 +84,7 @@ def test_there_and_back(low: Any, high: Any) -> None:
     assert_close(bounds.to_environment(again_EA), action)
 
 
-def test_back_by_hand() -> None:
+def test_conversion_back_by_hand() -> None:
     bounds = box([-3], [10])
     given = np.array(
         [[-3], [0.25], [3.5], [10], [-4], [11]], np.float32

@@ -1,4 +1,4 @@
-"""Actions reach an environment as its space's own samples are: type, dtype and shape, however it is stepped."""
+"""Actions reach an environment in the type, dtype and shape of its space's own samples."""
 
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,9 @@ class Strict(gymnasium.Env[Any, Any]):
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
 @pytest.mark.parametrize("kind", ["sync", "async", "vector"])
-def test_environments_are_given_what_the_space_samples(space: Any, kind: str) -> None:
+def test_environments_receive_actions_in_the_type_that_the_space_samples(
+    space: Any, kind: str
+) -> None:
     make = partial(Strict, space)
     environments: Any
     if kind == "vector":
@@ -78,7 +80,7 @@ def test_environments_are_given_what_the_space_samples(space: Any, kind: str) ->
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
-def test_policies_act_in_the_type_of_the_space(space: Any) -> None:
+def test_policies_return_actions_in_the_type_of_the_space(space: Any) -> None:
     agent = footlight.Agent(
         "a2c", Strict.observation_space, space, seed=0, hidden_sizes=(4,), compile="off"
     )
@@ -94,7 +96,7 @@ def test_policies_act_in_the_type_of_the_space(space: Any) -> None:
 
 
 @pytest.mark.parametrize("space", [SPACES[1], SPACES[2], SPACES[5]], ids=str)
-def test_training_evaluation_and_probe_give_the_same_type(space: Any, tmp_path: Path) -> None:
+def test_training_evaluation_and_probe_pass_the_same_type(space: Any, tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "steps": 40,
         "num_envs": 2,

@@ -1,4 +1,4 @@
-"""Atari games against a reference that plays frame by frame: preprocessing, sticky actions, no-ops, fire, lives."""
+"""Atari games against a frame-by-frame reference: preprocessing, sticky actions, fire, lives."""
 
 from collections import deque
 from typing import Any
@@ -7,7 +7,7 @@ import ale_py
 import numpy as np
 import pytest
 
-from footlight.environments.ale import make_ale, steps_to_press
+from footlight.environments.ale import make_ale
 from footlight.environments.atari import AtariConfig, AtariGame
 from footlight.environments.episodes import LIFE_LOST
 from footlight.types import Array
@@ -24,7 +24,10 @@ def area_weights(source: int, target: int) -> Array:
 
 
 class Reference:
-    """One game, as the papers describe it. `presses` is how many steps fire is held, 0 in games without the button."""
+    """One game, as the papers describe it.
+
+    presses: steps for which fire is held; 0 in games without the button.
+    """
 
     def __init__(self, game: str, config: AtariConfig, presses: int) -> None:
         self.config, self.presses, self.rom = config, presses, ale_py.roms.get_rom_path(ROMS[game])
@@ -79,7 +82,7 @@ class Reference:
         """The maximum of the frames, made smaller by averaging over areas."""
         screen = np.max(frames, 0).astype(float)
         channels = [screen] if self.config.grayscale else list(np.moveaxis(screen, -1, 0))
-        # Not a matrix product, whose threads get in each other's way where tests run beside each other
+        # Not a matrix product, whose threads slow each other down if tests run in parallel
         small = [
             np.einsum("xj,yj->yx", self.columns, np.einsum("yi,ij->yj", self.rows, channel))
             for channel in channels
@@ -113,7 +116,7 @@ def noops_of(game: str, config: AtariConfig, seed: int) -> int:
         ("ALE/Freeway-v5", 0, {"grayscale": False, "screen_size": 60}),  # has no button
     ],
 )
-def test_a_game_is_the_reference(game: str, presses: int, changed: dict[str, Any]) -> None:
+def test_game_equals_the_reference(game: str, presses: int, changed: dict[str, Any]) -> None:
     config = AtariConfig(life_loss_ends=True, **changed)
     reference, env, player = (
         Reference(game, config, presses),
@@ -134,28 +137,8 @@ def test_a_game_is_the_reference(game: str, presses: int, changed: dict[str, Any
     assert lives_lost >= 1 or presses == 0
 
 
-@pytest.mark.parametrize("noop_max", [0, 3, 30])
-def test_noops_are_any_number_up_to_noop_max(noop_max: int) -> None:
-    ale = make_ale(AtariGame("ALE/Breakout-v5", AtariConfig(noop_max=noop_max)))
-    ale.reset(seed=np.array([0]))
-    counts = {int(ale.reset()[1]["episode_frame_number"][0]) for _ in range(8 * noop_max + 10)}
-    assert counts == set(range(noop_max + 1))
-
-
-@pytest.mark.parametrize(
-    ("sticky_actions", "frame_skip", "steps"),
-    [(0.0, 4, 1), (0.25, 4, 3), (0.25, 1, 10), (0.5, 4, 5), (0.99, 4, 15), (1.0, 4, 15)],
-)
-def test_fire_is_held_until_sticky_actions_cannot_have_ignored_it(
-    sticky_actions: float, frame_skip: int, steps: int
-) -> None:
-    assert steps_to_press(sticky_actions, frame_skip) == steps
-    if sticky_actions <= 0.5:
-        assert sticky_actions ** (steps * frame_skip) < 1e-6
-
-
 @pytest.mark.parametrize("num_envs", [1, 6])
-def test_every_game_and_every_life_begins_with_a_served_ball(num_envs: int) -> None:
+def test_every_game_and_every_life_begins_with_fire(num_envs: int) -> None:
     """Nobody touches the joystick: each ball falls, is lost, and the next one has to be there."""
     env = AtariGame("ALE/Breakout-v5").vector(num_envs)
     before, _ = env.reset(seed=list(range(num_envs)))
@@ -168,7 +151,7 @@ def test_every_game_and_every_life_begins_with_a_served_ball(num_envs: int) -> N
     assert ends.min() >= 1  # five balls, and the first of the next game
 
 
-def test_single_games_and_several_agree_until_the_game_is_over() -> None:
+def test_single_and_vector_games_are_equal_until_the_game_is_over() -> None:
     game = AtariGame("ALE/Breakout-v5", AtariConfig(life_loss_ends=True))
     single, several, player = game(), game.vector(3), np.random.default_rng(0)
     observation, _ = single.reset(seed=6)
@@ -185,7 +168,7 @@ def test_single_games_and_several_agree_until_the_game_is_over() -> None:
     assert lives_lost == 4
 
 
-def test_games_without_the_button_do_not_notice_fire_reset() -> None:
+def test_fire_reset_has_no_effect_in_games_without_the_button() -> None:
     shown = []
     for fire_reset in (True, False):
         env = AtariGame("ALE/Freeway-v5", AtariConfig(fire_reset=fire_reset))()

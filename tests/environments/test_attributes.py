@@ -1,4 +1,4 @@
-"""Attributes of an environment that are compared between two instances, and those that cannot be."""
+"""Attributes that are compared between two instances, and those that cannot be."""
 
 import dataclasses
 import enum
@@ -59,7 +59,7 @@ MADE: dict[str, tuple[Callable[[], Any], Any]] = {  # an attribute, and another 
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_equal_attributes_are_equal_and_others_are_not(name: str) -> None:
+def test_equal_attributes_compare_equal_and_others_do_not(name: str) -> None:
     make_it, other = MADE[name]
     assert plain(make_it()) == plain(make_it())
     assert not differ(plain(make_it()), plain(make_it()))
@@ -72,13 +72,13 @@ def test_objects_of_other_classes_are_not_compared(value: Any) -> None:
     assert plain(value) is INCOMPARABLE
 
 
-def test_what_holds_other_objects_is_compared_in_its_other_parts() -> None:
+def test_collection_with_incomparable_objects_is_compared_in_its_other_parts() -> None:
     assert not differ(plain([Shaper(), 1]), plain([torch.zeros(2), 1]))
     assert differ(plain([Shaper(), 1]), plain([Shaper(), 2]))
     assert not differ(plain(None), plain([Shaper()]))  # made by a first `render`, perhaps
 
 
-def test_collection_that_contains_itself_ends() -> None:
+def test_collection_that_contains_itself_is_finite() -> None:
     endless: list[Any] = []
     endless.append(endless)
     assert plain(endless) == plain(endless)

@@ -1,4 +1,4 @@
-"""The start-up probe: what it calls exact and what it does not, and that it leaves the training alone."""
+"""The start-up probe: its verdicts, and that it leaves the training unchanged."""
 
 import itertools
 import random
@@ -29,11 +29,11 @@ def verdict(source: Any, num_envs: int | None = None, kind: str = "sync") -> str
     "source", ["CartPole-v1", "Pendulum-v1", faulty.Walk, lambda: faulty.Walk()]
 )
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_episodes_that_are_functions_of_seed_and_actions_are_exact(source: Any, kind: str) -> None:
+def test_deterministic_episodes_are_exact(source: Any, kind: str) -> None:
     assert verdict(source, 2, kind) is None
 
 
-def test_a_single_game_is_exact_and_several_are_not() -> None:
+def test_single_game_is_exact_and_several_are_not() -> None:
     pytest.importorskip("ale_py")
     game = configured("ALE/Breakout-v5")
     assert verdict(game, 1) is None
@@ -68,23 +68,28 @@ def test_gymnasiums_vector_cartpole_is_exact_and_other_vector_environments_are_n
         ),
         (
             faulty.Historic,
-            "history-dependent: an episode differs at step 2 in an instance that has lived through others",
+            "history-dependent: an episode differs at step 2 in an instance that has lived "
+            "through others",
         ),
         ("Raises-v0", "an episode on trial failed at step 4"),
         ("NaN-v0", "an episode on trial failed at step 4"),
     ],
 )
-def test_the_reason_is_named(source: Any, reason: str, kind: str) -> None:
+def test_reason_is_reported(source: Any, reason: str, kind: str) -> None:
     assert verdict(source, 2, kind) == reason
 
 
-def test_an_environment_that_dies_on_trial_takes_only_its_own_process_along() -> None:
+def test_environment_that_kills_its_process_ends_only_that_process() -> None:
     assert verdict("IsKilled-v0", 2, "async") == "an episode on trial failed at step 4"
 
 
-def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_same_afterwards() -> (
-    None
-):
+def numpy_state() -> list[int]:
+    state: Any = np.random.get_state()
+    words: list[int] = state[1].tolist()
+    return words
+
+
+def test_use_of_process_wide_generators_is_detected_and_their_state_restored() -> None:
     class Shared(faulty.Walk):
         def observe(self) -> Any:
             return np.array(
@@ -94,17 +99,17 @@ def test_what_draws_from_the_generators_of_the_process_is_found_and_draws_the_sa
     np.random.seed(1)
     random.seed(1)
     torch.manual_seed(1)
-    expected = np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index, union-attr]
+    expected = numpy_state(), random.getstate()
     drawn = torch.get_rng_state()
     assert (
         verdict(Shared)
         == "nondeterministic: two episodes with the same seed and actions differ at step 0"
     )
-    assert (np.random.get_state()[1].tolist(), random.getstate()) == expected  # type: ignore[index, union-attr]
+    assert (numpy_state(), random.getstate()) == expected
     assert torch.equal(torch.get_rng_state(), drawn)
 
 
-def test_an_object_is_made_again_where_it_says_how() -> None:
+def test_object_with_a_spec_is_made_again() -> None:
     assert verdict(gymnasium.make("Pendulum-v1")) is None
     assert (
         verdict(faulty.Walk())
@@ -113,7 +118,7 @@ def test_an_object_is_made_again_where_it_says_how() -> None:
     assert "vector" in str(verdict(gymnasium.make_vec("Pendulum-v1", 2)))
 
 
-def test_a_function_that_gives_one_environment_again_and_again_keeps_it_open() -> None:
+def test_function_that_returns_one_environment_again_keeps_it_open() -> None:
     class Once(faulty.Walk):
         closed = False
 
@@ -126,7 +131,7 @@ def test_a_function_that_gives_one_environment_again_and_again_keeps_it_open() -
     assert not env.closed
 
 
-def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instances_of_the_probe_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
     class Noting(faulty.Walk):
@@ -150,7 +155,7 @@ def test_the_instances_are_its_own_and_are_closed(monkeypatch: pytest.MonkeyPatc
     assert made[2].resets > made[3].resets + determinism.STEPS_BETWEEN // faulty.LENGTH
 
 
-def test_instances_that_differ_are_told_from_episodes_that_do() -> None:
+def test_different_instances_are_distinguished_from_nondeterminism() -> None:
     made = iter(range(10))
 
     class Level(faulty.Walk):
@@ -162,7 +167,8 @@ def test_instances_that_differ_are_told_from_episodes_that_do() -> None:
 
     assert (
         verdict(Level)
-        == "two instances of the environment differ at step 0 of an episode with the same seed and actions"
+        == "two instances of the environment differ at step 0 of an episode with the same seed "
+        "and actions"
     )
 
 
@@ -170,7 +176,7 @@ def test_normalizing_wrapper_does_not_make_a_run_inexact() -> None:
     assert verdict(lambda: gymnasium.wrappers.NormalizeObservation(faulty.Walk())) is None
 
 
-def test_slow_environment_is_moved_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_environment_is_stepped_only_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     class Robot(faulty.Walk):
         moves = 0
 

@@ -96,11 +96,13 @@ def reset_and_step(environments: SerialEnvironments) -> None:
 CASES = [
     (
         FourValues,
-        "step returned 4 values (observation, reward, done, info), as in Gym's interface before version 0.26 - return ",
+        "step returned 4 values (observation, reward, done, info), as in Gym's interface before "
+        "version 0.26 - return ",
     ),
     (
         ResetObservation,
-        "reset returned an array of shape (2,) alone, as in Gym's interface before version 0.26 - return ",
+        "reset returned an array of shape (2,) alone, as in Gym's interface before version 0.26 - "
+        "return ",
     ),
     (
         ResetPairOfFloats,
@@ -108,7 +110,8 @@ CASES = [
     ),
     (
         NoSeed,
-        "reset takes no seed, as in Gym's interface before version 0.26 - define reset(self, *, seed=None, options=None)",
+        "reset takes no seed, as in Gym's interface before version 0.26 - define reset(self, *, "
+        "seed=None, options=None)",
     ),
     (ResetNone, "reset returned None - return observation, info"),
     (ResetInfoNone, "reset returned None as its info - return a dict"),
@@ -122,13 +125,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "message"), CASES, ids=[kind.__name__ for kind, _ in CASES])
-def test_the_slip_is_named(kind: type[Right], message: str) -> None:
+def test_violation_is_reported(kind: type[Right], message: str) -> None:
     with pytest.raises(EnvironmentFault, match=re.escape(message)):
         reset_and_step(SerialEnvironments([kind()], 0, "episode"))
 
 
 @pytest.mark.parametrize(("kind", "message"), [CASES[0], CASES[1], CASES[3]])
-def test_it_is_named_in_a_process_of_its_own(kind: type[Right], message: str) -> None:
+def test_violation_is_reported_from_a_worker(kind: type[Right], message: str) -> None:
     environments = AsyncEnvironments(kind, 1, 0, "episode", Supervision(60.0))
     try:
         with pytest.raises(EnvironmentFault, match=re.escape(message)):
@@ -137,7 +140,7 @@ def test_it_is_named_in_a_process_of_its_own(kind: type[Right], message: str) ->
         environments.close()
 
 
-def test_it_is_named_through_a_wrapper_of_gymnasiums() -> None:
+def test_violation_is_reported_through_a_gymnasium_wrapper() -> None:
     environments = SerialEnvironments([TimeLimit(FourValues(), 10)], 0, "episode")
     environments.reset()
     with pytest.raises(
@@ -147,7 +150,7 @@ def test_it_is_named_through_a_wrapper_of_gymnasiums() -> None:
         environments.step(ACTION)
 
 
-def test_unpacking_that_fails_in_the_environments_own_code_is_its_own() -> None:
+def test_unpacking_error_in_the_environments_own_code_is_not_a_violation() -> None:
     class Unpacks(Right):
         def step(self, action: Any) -> Any:
             _first, _second, _third, _fourth, _fifth = (1, 2, 3, 4)  # type: ignore[misc]
@@ -161,7 +164,7 @@ def test_unpacking_that_fails_in_the_environments_own_code_is_its_own() -> None:
         environments.step(ACTION)
 
 
-def test_a_vector_environment_of_the_old_interface_is_named() -> None:
+def test_old_interface_of_a_vector_environment_is_reported() -> None:
     class Old(gymnasium.vector.SyncVectorEnv):
         def step(self, actions: Any) -> Any:
             return super().step(actions)[:4]
@@ -186,5 +189,5 @@ def test_a_vector_environment_of_the_old_interface_is_named() -> None:
         (np.array(0), False),
     ],
 )
-def test_single_truth_values_of_any_type_are_flags(value: Any, flag: bool) -> None:
+def test_single_values_of_any_type_are_flags(value: Any, flag: bool) -> None:
     assert as_flag("terminated", value) is flag

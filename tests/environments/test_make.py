@@ -1,8 +1,7 @@
-"""The one way in: what becomes an environment, and what is said of what does not."""
+"""Making environments: what can be passed, and the errors for what cannot."""
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
-from footlight.environments.make import make, make_one
+from footlight.environments.make import make
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.source import EnvironmentSource
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
 from footlight.streams import derived_seed
@@ -36,7 +34,7 @@ def register() -> Iterator[Register]:
         del gymnasium.registry[name]
 
 
-def test_an_id() -> None:
+def test_make_from_an_id() -> None:
     environments = make("Pendulum-v1", 0, 3)
     assert isinstance(environments, SerialEnvironments)
     assert environments.num_envs == 3
@@ -45,7 +43,7 @@ def test_an_id() -> None:
     environments.close()
 
 
-def test_an_instance(counting_env: Counting) -> None:
+def test_make_from_an_object(counting_env: Counting) -> None:
     env = counting_env()
     for num_envs in (None, 1):
         environments = make(env, 0, num_envs)
@@ -53,18 +51,18 @@ def test_an_instance(counting_env: Counting) -> None:
         assert environments.envs == [env]
     with pytest.raises(
         UserError,
-        match="num_envs is 2 - one environment was given - give a function that makes one, or an id",
+        match="num_envs is 2 - one environment was given - give a function that makes one, or an",
     ):
         make(env, 0, 2)
 
 
-def test_a_function(counting_env: Counting) -> None:
+def test_make_from_a_function(counting_env: Counting) -> None:
     assert make(counting_env, 0, 2).num_envs == 2
     environments = make(lambda: counting_env(), 0)
     assert environments.reset().tolist() == [[0, 0, 0]]
 
 
-def test_a_vector_environment(counting_env: Counting) -> None:
+def test_make_from_a_vector_environment(counting_env: Counting) -> None:
     env = SyncVectorEnv([counting_env] * 3)
     for num_envs in (None, 3):
         environments = make(env, 0, num_envs)
@@ -88,12 +86,12 @@ def test_seed_and_stream_reach_the_environment(counting_env: Counting) -> None:
         ("MountainCarContinous-v0", "MountainCarContinuous-v0"),
     ],
 )
-def test_an_unknown_id_names_the_closest(wrong: str, near: str) -> None:
+def test_unknown_id_suggests_the_closest(wrong: str, near: str) -> None:
     with pytest.raises(UserError, match=f"unknown environment '{wrong}' - did you mean '{near}'"):
         make(wrong, 0)
 
 
-def test_an_unknown_id_like_no_other() -> None:
+def test_unknown_id_without_a_close_one() -> None:
     with pytest.raises(
         UserError, match="unknown environment 'zzzzzzzz' - see `footlight list environments`"
     ):
@@ -103,7 +101,7 @@ def test_an_unknown_id_like_no_other() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "two words", "Pendulum-v0", "Pendulum-v99", "no_such_module:Env-v0"]
 )
-def test_other_wrong_ids_are_the_users_errors(wrong: str) -> None:
+def test_invalid_ids_are_user_errors(wrong: str) -> None:
     with pytest.raises(UserError):
         make(wrong, 0)
 
@@ -111,7 +109,7 @@ def test_other_wrong_ids_are_the_users_errors(wrong: str) -> None:
 @pytest.mark.parametrize(
     "nonsense", [lambda: None, lambda: 3, lambda: "Pendulum-v1", object, 3, None]
 )
-def test_what_gives_no_environment_is_refused(nonsense: Any) -> None:
+def test_function_that_returns_no_environment_is_refused(nonsense: Any) -> None:
     with pytest.raises(
         UserError,
         match=r"return a gymnasium\.Env|give an id, a gymnasium\.Env, a VectorEnv, or a function",
@@ -119,7 +117,7 @@ def test_what_gives_no_environment_is_refused(nonsense: Any) -> None:
         make(nonsense, 0)
 
 
-def test_an_id_of_the_users_own(register: Register, counting_env: Counting) -> None:
+def test_registered_id_of_the_user(register: Register, counting_env: Counting) -> None:
     environments = make(
         register("Count-v0", counting_env), 0
     )  # whose constructor has never heard of `render_mode`
@@ -145,7 +143,7 @@ def test_an_id_of_the_users_own(register: Register, counting_env: Counting) -> N
 @pytest.mark.parametrize(
     ("module", "extra"), [("pretend_mujoco", "mujoco"), ("pretend.box2d.car", "box2d")]
 )
-def test_a_missing_package_names_the_extra(
+def test_missing_package_suggests_the_extra(
     register: Register,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
@@ -162,12 +160,13 @@ def test_a_missing_package_names_the_extra(
     name = register("Pretend-v0", f"{module}:Pretend")
     with pytest.raises(
         UserError,
-        match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install 'footlight\[{extra}\]'",
+        match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install "
+        rf"'footlight\[{extra}\]'",
     ):
         make(name, 0)
 
 
-def test_a_missing_package_of_the_users(register: Register) -> None:
+def test_missing_package_of_a_users_environment(register: Register) -> None:
     with pytest.raises(
         UserError,
         match="No module named 'no_such_package' - install the package that the message names",
@@ -176,68 +175,6 @@ def test_a_missing_package_of_the_users(register: Register) -> None:
 
 
 # Functions that take a render mode
-
-
-class Drawn(gymnasium.Env[Any, Any]):
-    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gymnasium.spaces.Discrete(2)
-
-    def __init__(self, size: int = 1, render_mode: str | None = None) -> None:
-        self.size, self.render_mode = size, render_mode
-
-
-class Handing(Drawn):
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-
-
-def plain() -> Drawn:
-    return Drawn()
-
-
-def narrow(**more: Any) -> Drawn:
-    def takes(size: int = 1) -> Drawn:
-        return Drawn(size)
-
-    return takes(**more)
-
-
-def only_position(render_mode: str = "human", /) -> Drawn:
-    return Drawn(render_mode=render_mode)
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        (Drawn, "rgb_array"),
-        (Handing, "rgb_array"),
-        (partial(Drawn, 3), "rgb_array"),
-        (partial(Drawn, size=3, render_mode="human"), "rgb_array"),
-        (lambda render_mode=None: Drawn(render_mode=render_mode), "rgb_array"),
-        (lambda **more: Drawn(**more), "rgb_array"),
-        (plain, None),
-        (narrow, None),
-        (only_position, "human"),
-    ],
-)
-def test_render_mode_is_passed_where_the_signature_has_it(
-    source: Any, expected: str | None
-) -> None:
-    assert make_one(source, "rgb_array").render_mode == expected
-
-
-def test_no_render_mode_is_passed_for_training() -> None:
-    assert make_one(lambda render_mode="ansi": Drawn(render_mode=render_mode)).render_mode == "ansi"
-
-
-def test_type_error_of_the_function_itself_is_reported() -> None:
-    def broken(**more: Any) -> Any:
-        raise TypeError("2 + 'a'")
-
-    with pytest.raises(
-        UserError, match=r"broken failed to create an environment - TypeError: 2 \+ 'a'"
-    ):
-        make_one(broken, "rgb_array")
 
 
 def test_environments_of_different_spaces_are_refused(counting_env: Counting) -> None:
@@ -250,13 +187,3 @@ def test_environments_of_different_spaces_are_refused(counting_env: Counting) ->
         match=r"the environments differ: actions are Box\(-1.0, 1.0, .* in one and Box\(-2.0, 2.0",
     ):
         make(lambda: next(made)(), 0, 2)
-
-
-def test_name_of(counting_env: Counting) -> None:
-    def name_of(environment: Any) -> str:
-        return EnvironmentSource.of(environment).name()
-
-    assert name_of("Pendulum-v1") == "Pendulum-v1"
-    assert name_of(gymnasium.make("Pendulum-v1")) == "Pendulum-v1"
-    assert name_of(counting_env) == name_of(counting_env()) == "CountingEnv"
-    assert name_of(lambda: counting_env()) == "lambda"

@@ -69,14 +69,14 @@ def test_names_before_anything_is_made(source: Any, name: str) -> None:
     assert name_of(source) == name
 
 
-def test_objects_are_called_by_their_spec_and_what_is_unusual_in_it() -> None:
+def test_objects_are_named_by_their_spec_and_its_unusual_arguments() -> None:
     assert name_of(gymnasium.make("Pendulum-v1", g=9.0)) == "Pendulum-v1(g=9.0)"
     assert name_of(gymnasium.make("Pendulum-v1", render_mode="rgb_array")) == "Pendulum-v1"
     assert name_of(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")) == "CartPole-v1"
     assert name_of(TimeLimit(Sized(3), 5)) == "Sized(size=3)"
 
 
-def test_what_has_no_name_is_called_after_what_it_made() -> None:
+def test_function_without_a_name_is_named_after_what_it_made() -> None:
     def outer(size: int) -> Any:
         def thunk() -> Sized:
             return Sized(size)
@@ -92,7 +92,7 @@ def test_what_has_no_name_is_called_after_what_it_made() -> None:
     assert name_of(make_sized, made(Sized(3))) == "make_sized"
 
 
-def test_a_lambda_in_another_process_is_called_after_what_it_made_there() -> None:
+def test_lambda_in_a_worker_is_named_after_what_it_made_there() -> None:
     make = lambda: Sized(7)  # noqa: E731 - that is what it is about
     environments = AsyncEnvironments(make, 1, 0, "episode", Supervision(60.0))
     try:
@@ -106,7 +106,7 @@ def test_arguments_are_not_part_of_the_name_of_a_preset() -> None:
     assert identifier("Pendulum-v1") == "Pendulum-v1"
 
 
-def test_two_lambdas_are_told_apart_by_their_code_and_values() -> None:
+def test_lambdas_differ_by_their_code_and_values() -> None:
     def outer(size: int) -> Any:
         return lambda: Sized(size)
 
@@ -116,7 +116,7 @@ def test_two_lambdas_are_told_apart_by_their_code_and_values() -> None:
     assert digest_of_function(Sized) is digest_of_function(make_sized) is None
 
 
-def test_closures_without_a_value_and_sets_of_constants_are_told_apart() -> None:
+def test_closures_without_a_value_and_sets_of_constants_differ() -> None:
     def outer(goal: str) -> Any:
         if goal == "later":
             return lambda: unset  # the cell of a variable that has no value yet

@@ -1,4 +1,4 @@
-"""Native vector environments: Gymnasium's CartPole does what the single one does, and EnvPool is wrapped as what it is."""
+"""Native vector environments: Gymnasium's CartPole equals the single one; the EnvPool wrapper."""
 
 import sys
 from itertools import pairwise
@@ -8,15 +8,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
-from safetensors.numpy import load, save
 
 from footlight.environments import native
 from footlight.environments.make import make
-from footlight.environments.snapshots import why_unknown
 from footlight.environments.vector import VectorEnvironments
-from footlight.errors import EnvironmentFault, UserError
+from footlight.errors import UserError
 from footlight.types import Array, Transition
 from tolerance import assert_close
 
@@ -49,13 +46,13 @@ def play(
     return steps
 
 
-def test_cartpole_is_gymnasiums_own() -> None:
+def test_cartpole_uses_gymnasiums_vector_class() -> None:
     environments = cartpoles(5)
     assert type(environments.env).__name__ == "CartPoleVectorEnv"
     assert environments.mode == AutoresetMode.NEXT_STEP
 
 
-def test_cartpole_moves_as_the_single_one_does() -> None:
+def test_cartpole_equals_the_single_environment() -> None:
     single: Any = gymnasium.make("CartPole-v1").unwrapped
     single.reset()
     ends = 0
@@ -99,7 +96,7 @@ def test_cartpole_is_truncated_at_the_time_limit_with_its_true_last_observation(
     assert environments.tracker.index.tolist() == [2, 2, 2]
 
 
-def test_transitions_stay_as_they_were() -> None:
+def test_transitions_are_not_changed_by_later_steps() -> None:
     environments = cartpoles(4)
     kept = [(step, [np.array(array) for array in step[:6]]) for step in play(environments, 40)]
     for step, copies in kept:
@@ -113,7 +110,7 @@ def test_transitions_stay_as_they_were() -> None:
         assert np.array_equal(before.next_observation[continues], after.observation[continues])
 
 
-def test_the_seed_decides() -> None:
+def test_seed_determines_the_episodes() -> None:
     one, same, other = (play(cartpoles(3, seed), 30) for seed in (7, 7, 8))
     assert all(
         np.array_equal(a.next_observation, b.next_observation)
@@ -122,136 +119,8 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(one[0].observation, other[0].observation)
 
 
-def saved(environments: VectorEnvironments) -> dict[str, Array]:
-    """What a checkpoint holds once it is read again."""
-    return load(
-        save({name: np.asarray(array, order="C") for name, array in environments.arrays().items()})
-    )
-
-
-@pytest.mark.parametrize("num_steps", [0, 1, 17, 41])
-def test_restored_environments_continue_bit_for_bit(num_steps: int) -> None:
-    straight = cartpoles(6)
-    play(straight, num_steps)
-    resumed = make("CartPole-v1", 7, 6, vectorization="native")
-    assert resumed.restore(saved(straight)) == []
-    assert isinstance(resumed, VectorEnvironments)
-    for a, b in zip(play(resumed, 60), play(straight, 60), strict=True):
-        assert all(np.array_equal(one, other) for one, other in zip(a[:6], b[:6], strict=True))
-        assert np.array_equal(
-            np.ones(6) if a.valid is None else a.valid, np.ones(6) if b.valid is None else b.valid
-        )
-    assert resumed.finished == straight.finished
-    mine, theirs = saved(resumed), saved(straight)
-    assert mine.keys() == theirs.keys()
-    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
-
-
-def test_states_with_an_episode_that_is_about_to_begin_are_restored() -> None:
-    straight = cartpoles(6)
-    while not (straight.env.prev_done.any() and not straight.env.prev_done.all()):
-        play(straight, 1)
-    resumed = cartpoles(6, seed=8)
-    assert resumed.restore(saved(straight)) == []
-    (one,), (other,) = play(resumed, 1), play(straight, 1)
-    assert one.valid is not None
-    assert other.valid is not None
-    assert one.valid.tolist() == other.valid.tolist()
-    assert np.array_equal(
-        one.next_observation, other.next_observation
-    )  # drawn by the restored generator
-
-
-def test_without_a_known_state_new_episodes_begin() -> None:
-    straight = cartpoles(3)
-    known = ("episode.index", "episode.total", "episode.length", "observation")
-    old = {
-        name: array for name, array in saved(straight).items() if name in known
-    }  # as older checkpoints are
-    resumed = cartpoles(3)
-    assert resumed.restore(old) == [0, 1, 2]
-    assert resumed.tracker.index.tolist() == [1, 1, 1]
-    assert not np.array_equal(resumed.observation, straight.observation)
-
-
-def test_the_state_behind_a_fault_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    environments = cartpoles(3)
-    step = environments.env.step
-    monkeypatch.setattr(
-        type(environments.env),
-        "step",
-        lambda self, action: (*step(action)[:1], np.full(3, np.nan), 0, 0, {}),
-    )
-    before = environments.observation.copy()
-    with pytest.raises(EnvironmentFault):
-        environments.step(np.zeros(3, np.int64))
-    monkeypatch.undo()
-    assert np.array_equal(environments.arrays()["observation"], before)
-    assert not [
-        name for name in environments.arrays() if name.startswith("native.")
-    ]  # it has moved on since
-    environments.reset()
-    assert "native.state" in environments.arrays()
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("native.state", lambda array: array[:, :2]),
-        ("native.state", lambda array: array.astype(np.float32)),
-        ("native.state", lambda array: array * np.nan),
-        ("native.state", lambda array: array + 1),  # which is not what was observed
-        ("native.steps", lambda array: array - 100),
-        ("native.steps", lambda array: array.astype(np.int64)),
-        ("native.prev_done", lambda array: array.astype(np.uint8)),
-        ("native.resetting", lambda array: array[:1]),
-        ("native.np_random", lambda array: array[:4]),
-        ("native.np_random", lambda array: array & np.uint64(2**64 - 2)),  # an even increment
-        ("native.np_random", lambda array: array | np.array([0, 0, 0, 0, 2, 0], np.uint64)),
-        ("native.np_random", lambda array: array | np.array([0, 0, 0, 0, 0, 2**32], np.uint64)),
-        ("episode.index", lambda array: array - 100),
-        ("episode.total", lambda array: array * np.inf),
-        ("episode.length", lambda array: array[:2]),
-        ("observation", lambda array: array * np.float32(np.nan)),
-    ],
-)
-def test_states_of_something_else_are_refused(name: str, change: Any) -> None:
-    environments = cartpoles(3)
-    play(environments, 12)
-    arrays = saved(environments)
-    with pytest.raises(
-        ValueError, match=r"saved|expected|finite|negative|not the state|not those|reshape"
-    ):
-        cartpoles(3).restore({**arrays, name: change(arrays[name])})
-    with pytest.raises(KeyError):
-        cartpoles(3).restore(
-            {key: array for key, array in arrays.items() if key not in (name, "episode.index")}
-        )
-
-
-def test_subclasses_and_changed_instances_are_not_taken_for_known_ones() -> None:
-    class Shaped(CartPoleVectorEnv):
-        """Could hold anything."""
-
-    assert why_unknown(CartPoleVectorEnv(2)) is None
-    assert (
-        why_unknown(Shaped(2))
-        == "the state of a vector environment of class Shaped cannot be saved"
-    )
-    changed, other = CartPoleVectorEnv(2), CartPoleVectorEnv(2)
-    changed.wind = np.zeros(2)  # type: ignore[attr-defined]
-    assert str(why_unknown(changed)).endswith(
-        "cannot be saved, as it has an unknown attribute wind"
-    )
-    other.np_random = np.random.Generator(np.random.Philox(0))
-    assert str(why_unknown(other)).endswith("cannot be saved, as its random generator is not PCG64")
-    environments = VectorEnvironments(Shaped(2), 7, "episode")
-    environments.reset()
-    assert environments.restore(environments.arrays()) == [0, 1]
-
-
 @pytest.mark.parametrize("installed", [False, True])
-def test_what_has_no_native_version_names_what_there_is(
+def test_missing_native_version_lists_the_alternatives(
     monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     pool = SimpleNamespace(list_all_envs=lambda: ["CartPole-v1"]) if installed else None
@@ -263,26 +132,29 @@ def test_what_has_no_native_version_names_what_there_is(
     )
     with pytest.raises(
         UserError,
-        match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or async",
+        match=rf"Pendulum-v1 has no native version - gymnasium has none, and {why}.* use sync or "
+        rf"async",
     ):
         make("Pendulum-v1", 0, 2, vectorization="native")
 
 
-def test_a_function_has_no_native_version() -> None:
+def test_native_version_of_a_function_is_refused() -> None:
     with pytest.raises(
         UserError, match="has no native version, as it is not an id - use sync or async"
     ):
         make(lambda: gymnasium.make("CartPole-v1"), 0, 2, vectorization="native")
 
 
-def test_a_wrong_id_is_named_as_ever() -> None:
+def test_native_version_of_an_unknown_id() -> None:
     with pytest.raises(
         UserError, match="unknown environment 'CartPol-v1' - did you mean 'CartPole-v1'"
     ):
         make("CartPol-v1", 0, 2, vectorization="native")
 
 
-def test_one_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_version_that_cannot_be_made_reports_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def entry(**given: Any) -> Any:
         raise ImportError("No module named 'jax'")
 
@@ -299,7 +171,10 @@ def test_one_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class FakePool:
-    """Counts steps from each environment's seed; the step after an end only resets, and a seed given to reset is refused."""
+    """Counts steps from each environment's seed; the step after an end only resets.
+
+    A seed given to `reset` is refused.
+    """
 
     def __init__(self, seed: list[int], max_episode_steps: int) -> None:
         self.seed, self.limit = np.array(seed), max_episode_steps
@@ -363,7 +238,7 @@ def fake_envpool(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_envpool_is_used_where_gymnasium_has_none(fake_envpool: Any) -> None:
+def test_envpool_is_used_if_gymnasium_has_no_native_version(fake_envpool: Any) -> None:
     environments = make("Pendulum-v1", 7, 2, vectorization="native")
     assert isinstance(environments, VectorEnvironments)
     assert isinstance(environments.env, native.EnvPool)
@@ -389,18 +264,18 @@ def test_envpool_is_seeded_when_it_is_made(fake_envpool: Any) -> None:
     assert not set(fake_envpool.pools[-1].seed) & set(first.seed)
 
 
-def test_envpools_with_other_spaces_are_refused(fake_envpool: Any) -> None:
+def test_envpool_with_other_spaces_is_refused(fake_envpool: Any) -> None:
     fake_envpool.high = 1.0
     with pytest.raises(UserError, match="EnvPool's Pendulum-v1 has other spaces than gymnasium's"):
         make("Pendulum-v1", 7, 2, vectorization="native")
 
 
-def test_gymnasiums_own_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gymnasium_is_preferred_to_envpool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envpool", None)  # type: ignore[arg-type]
     assert type(cartpoles(2).env).__name__ == "CartPoleVectorEnv"
 
 
-def test_envpool_itself() -> None:
+def test_installed_envpool() -> None:
     pytest.importorskip("envpool")
     environments, same = (make("Pendulum-v1", 7, 2, vectorization="native") for _ in range(2))
     for one in (environments, same):

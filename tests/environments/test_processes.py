@@ -1,8 +1,7 @@
-"""How workers start: in daemons, after OpenMP, with functions that have no name, and within the user's time."""
+"""How workers start: in daemons, after OpenMP, with unnamed functions, within the timeout."""
 
 import multiprocessing
 import os
-import threading
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -12,11 +11,10 @@ import pytest
 import torch
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from footlight.environments import processes, remote
-from footlight.environments.processes import may_start_processes, why_no_processes
-from footlight.environments.remote import RemoteEnv, Supervision
+from footlight.environments import processes
+from footlight.environments.processes import may_start_processes
+from footlight.environments.remote import Supervision
 from footlight.environments.workers import AsyncEnvironments
-from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]
 ZEROS = np.zeros((2, 1), np.float32)
@@ -53,7 +51,7 @@ def test_workers_start_in_a_daemon(counting_env: Counting) -> None:
 
 
 @pytest.mark.parametrize("daemon", [True, False])
-def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(
+def test_unclosed_workers_do_not_keep_a_process_from_ending(
     counting_env: Counting, daemon: bool
 ) -> None:
     kept: list[Any] = []
@@ -68,7 +66,7 @@ def test_workers_that_nobody_closes_do_not_keep_a_process_from_ending(
         os.kill(in_child(work, daemon), 0)
 
 
-def test_a_fork_leaves_the_workers_of_its_parent_alone(counting_env: Counting) -> None:
+def test_closing_in_a_fork_does_not_end_the_workers_of_its_parent(counting_env: Counting) -> None:
     environments = AsyncEnvironments(counting_env, 1, 7, "episode")
     environments.reset()
     in_child(lambda: environments.close(), daemon=False)
@@ -76,7 +74,7 @@ def test_a_fork_leaves_the_workers_of_its_parent_alone(counting_env: Counting) -
     environments.close()
 
 
-def test_an_environment_may_have_processes_of_its_own(counting_env: Counting) -> None:
+def test_environment_may_start_processes(counting_env: Counting) -> None:
     class Parent(counting_env):  # type: ignore[misc, valid-type]
         def step(self, action: Any) -> Any:
             child = multiprocessing.get_context("fork").Process(target=int)
@@ -109,59 +107,25 @@ class Learned(gymnasium.Env[Any, Any]):
 
 
 @pytest.mark.parametrize("threads", [None, 2])
-def test_torch_works_in_workers_though_its_threads_have_run_before(threads: int | None) -> None:
+def test_torch_works_in_workers_after_its_threads_have_run_in_the_parent(
+    threads: int | None,
+) -> None:
     torch.set_num_threads(2)
     assert torch.zeros(40, 256, 256).exp().sum() > 0  # in two threads, of which a fork has one
     assert stepped(lambda: Learned(threads), 1) == [[1, 1]]
     assert torch.get_num_threads() == 2  # here
 
 
-def test_what_hangs_while_it_is_made_takes_no_longer_than_the_users_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(remote, "CLOSING_SECONDS", 0.1)
-    message = r"was not made in its process - its process did not answer for 0.2 s and was ended - .* or use vectorization sync"
-    with pytest.raises(UserError, match=message):
-        AsyncEnvironments(threading.Event().wait, 2, 0, "episode", Supervision(timeout=0.2))  # type: ignore[arg-type]
-
-
-def test_what_cannot_be_started_is_the_users_error(
-    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
-) -> None:
-    def refuse(process: Any) -> None:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    assert why_no_processes() is None
-    monkeypatch.setattr(multiprocessing.get_context("fork").Process, "start", refuse)
-    assert why_no_processes() == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
-    with pytest.raises(
-        UserError, match=r"no process can be started .* unavailable - use vectorization sync"
-    ):
-        RemoteEnv(counting_env)
-
-
-def test_functions_without_a_name_can_be_sent_to_a_process_that_is_not_a_fork(
+def test_lambdas_can_be_sent_to_a_spawned_process(
     counting_env: Counting,
 ) -> None:
     who = 3
-    sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: counting_env(who)))  # type: ignore[call-arg]
+    make: Any = counting_env
+    sent = ForkingPickler.dumps(CloudpickleWrapper(lambda: make(who)))
     assert ForkingPickler.loads(sent)().who == 3
 
 
-def test_a_function_that_cannot_be_sent_is_named(
-    monkeypatch: pytest.MonkeyPatch, counting_env: Counting
-) -> None:
-    lock = threading.Lock()
-    monkeypatch.setattr(remote, "start_method", lambda: multiprocessing.get_context("spawn"))
-    with pytest.raises(
-        UserError,
-        match=r"no process can be started for an environment - TypeError: .*lock.* - use vectorization",
-    ):
-        RemoteEnv(lambda: (lock, counting_env())[1])
-    assert not multiprocessing.active_children()
-
-
-def test_a_daemon_is_one_again_after_an_error() -> None:
+def test_process_is_a_daemon_again_after_an_error() -> None:
     def work() -> bool:
         try:
             with may_start_processes():
@@ -172,7 +136,9 @@ def test_a_daemon_is_one_again_after_an_error() -> None:
     assert in_child(work, daemon=True) is True
 
 
-def test_linux_forks_and_others_do_as_multiprocessing_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_method_is_fork_on_linux_and_the_default_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for platform, method in (
         ("linux", "fork"),
         ("darwin", multiprocessing.get_context().get_start_method()),

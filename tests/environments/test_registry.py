@@ -1,4 +1,4 @@
-"""Environments by their id: modules, arguments, and what the user reads where one of them is wrong."""
+"""Environments by their id: modules, arguments, and the errors if one of them is wrong."""
 
 import copy
 import sys
@@ -66,13 +66,13 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("size=007", "007"),
     ],
 )
-def test_arguments_are_read_as_they_are_typed(text: str, value: Any) -> None:
+def test_arguments_are_parsed_from_the_command_line(text: str, value: Any) -> None:
     found = arguments([text])["size"]
     assert found == value
     assert type(found) is type(value)
 
 
-def test_arguments_from_python_are_what_a_file_can_hold() -> None:
+def test_arguments_from_python_are_converted_to_plain_values() -> None:
     given = {"a": np.int64(3), "b": (1, np.float64(0.5)), "c": np.arange(2), "d": {"e": None}}
     assert arguments(given) == {"a": 3, "b": [1, 0.5], "c": [0, 1], "d": {"e": None}}
     assert arguments(None) == {}
@@ -97,12 +97,11 @@ def test_arguments_that_cannot_be_recorded_are_refused(given: Any, message: str)
         arguments(given)
 
 
-def test_an_id_is_made_with_its_arguments() -> None:
-    plain = make_one(configured("words_envs:WordsSized-v0")).unwrapped
-    given = make_one(
-        configured("words_envs:WordsSized-v0", kwargs=["size=5", "goal=far"])
-    ).unwrapped
-    assert (plain.size, plain.goal, given.size, given.goal) == (2, "near", 5, "far")  # type: ignore[attr-defined]
+def test_arguments_reach_the_environment_of_an_id() -> None:
+    name = "words_envs:WordsSized-v0"
+    plain: Any = make_one(configured(name)).unwrapped
+    given: Any = make_one(configured(name, kwargs=["size=5", "goal=far"])).unwrapped
+    assert (plain.size, plain.goal, given.size, given.goal) == (2, "near", 5, "far")
 
 
 def test_instances_do_not_share_their_arguments() -> None:
@@ -114,37 +113,74 @@ def test_instances_do_not_share_their_arguments() -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("words_envs:WordsSized-v1", None, "'words_envs' registers no environment 'WordsSized-v1' - it registers WordsSized"),
-        ("words_empty:Env-v0", None, "registers no environment 'Env-v0' - it registers none - call gymnasium.register"),
-        ("words_nowhere:Env-v0", None, "there is no module 'words_nowhere', which 'words_nowhere:Env-v0' names"),
-        ("words_broken:Env-v0", None, r"'words_broken' of 'words_broken:Env-v0' cannot be imported - ModuleNotFoundError: "
-         r"No module named 'nothing_there' \(words_broken.py, line 2\) - install nothing_there"),
-        ("words_syntax:Env-v0", None, r"cannot be imported - SyntaxError: .*\(words_syntax.py, line 2\) - fix it"),
+        (
+            "words_envs:WordsSized-v1",
+            None,
+            "'words_envs' registers no environment 'WordsSized-v1' - it registers WordsSized",
+        ),
+        (
+            "words_empty:Env-v0",
+            None,
+            "registers no environment 'Env-v0' - it registers none - call gymnasium.register",
+        ),
+        (
+            "words_nowhere:Env-v0",
+            None,
+            "there is no module 'words_nowhere', which 'words_nowhere:Env-v0' names",
+        ),
+        (
+            "words_broken:Env-v0",
+            None,
+            r"'words_broken' of 'words_broken:Env-v0' cannot be imported - ModuleNotFoundError: "
+            r"No module named 'nothing_there' \(words_broken.py, line 2\) - install nothing_there",
+        ),
+        (
+            "words_syntax:Env-v0",
+            None,
+            r"cannot be imported - SyntaxError: .*\(words_syntax.py, line 2\) - fix it",
+        ),
         ("my_envs.py:Sized", None, "'my_envs.py:Sized' names a file - .* - write my_envs:Sized-v0"),
         ("a/my_envs.py:Sized-v1", None, "write my_envs:Sized-v1, in the folder a"),
-        ("WordsUnknown-v0", None, "unknown environment 'WordsUnknown-v0' - .* write MODULE:WordsUnknown-v0"),
-        ("words_envs:WordsSized-v0", ["sise=5"], "env_kwargs has 'sise', which words_envs:WordsSized-v0 does not take - did you "
-         r"mean 'size'\? - it takes size, goal"),
-        ("words_envs:WordsNeedy-v0", ["goal=far"], "WordsNeedy-v0 needs the argument 'size' - .* add env_kwargs size=VALUE"),
-        ("Pendulum-v1", ["gravity=1"], "env_kwargs has 'gravity', which Pendulum-v1 does not take - it takes g"),
+        (
+            "WordsUnknown-v0",
+            None,
+            "unknown environment 'WordsUnknown-v0' - .* write MODULE:WordsUnknown-v0",
+        ),
+        (
+            "words_envs:WordsSized-v0",
+            ["sise=5"],
+            "env_kwargs has 'sise', which words_envs:WordsSized-v0 does not take - did you "
+            r"mean 'size'\? - it takes size, goal",
+        ),
+        (
+            "words_envs:WordsNeedy-v0",
+            ["goal=far"],
+            "WordsNeedy-v0 needs the argument 'size' - .* add env_kwargs size=VALUE",
+        ),
+        (
+            "Pendulum-v1",
+            ["gravity=1"],
+            "env_kwargs has 'gravity', which Pendulum-v1 does not take - it takes g",
+        ),
     ],
-)  # fmt: skip
-def test_the_error_names_what_was_typed(name: str, kwargs: Any, message: str) -> None:
+)
+def test_error_names_what_was_typed(name: str, kwargs: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_one(configured(name, kwargs=kwargs))
 
 
-def test_arguments_are_for_ids() -> None:
+def test_arguments_are_only_for_ids() -> None:
     with pytest.raises(
         UserError,
-        match=r"env_kwargs size - they are for an environment's id.* functools.partial\(object, size=5\)",
+        match=r"env_kwargs size - they are for an environment's id.* functools.partial\(object, "
+        r"size=5\)",
     ):
         configured(object, kwargs={"size": 5})  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"env_kwargs are not for ALE/Pong-v5 - .* use frame_skip"):
         configured("ALE/Pong-v5", kwargs={"frameskip": 1})
 
 
-def test_a_spec_is_an_environment() -> None:
+def test_make_from_a_spec() -> None:
     spec = copy.deepcopy(gymnasium.spec("Pendulum-v1"))
     assert configured(spec) == IdSource("Pendulum-v1")
     spec.kwargs = {"g": 9.0}
@@ -155,7 +191,7 @@ def test_a_spec_is_an_environment() -> None:
     assert [made.step(made.action_space.sample())[3] for _ in range(7)] == [*[False] * 6, True]
 
 
-def test_a_file_imports_no_module_by_an_argument_either() -> None:
+def test_argument_in_a_file_imports_no_module() -> None:
     config = {"environment": "Wrapped-v0", "env_kwargs": {"inner": {"id": ["evil:Env-v0"]}}}
     with pytest.raises(UserError, match="making it would run the module 'evil'"):
         require_allowed(Path("run"), config, None)

@@ -35,7 +35,7 @@ def register() -> Iterator[Register]:
         del gymnasium.registry[name]
 
 
-def test_remake_gives_another_one_like_it(counting_env: Counting, register: Register) -> None:
+def test_remake_makes_an_equal_environment(counting_env: Counting, register: Register) -> None:
     name = register("Count-v0", counting_env, max_episode_steps=5)
     env = gymnasium.make(name, disable_env_checker=True)
     for source in (name, counting_env, env):
@@ -61,7 +61,7 @@ def test_remake_keeps_arguments_and_wrappers(register: Register, counting_env: C
     assert other.spec.max_episode_steps == 5
 
 
-def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
+def test_remake_of_a_vector_environment_is_a_single_environment() -> None:
     together = gymnasium.make_vec(
         "Pendulum-v1",
         2,
@@ -78,7 +78,7 @@ def test_remake_of_a_vector_environment_gives_a_single_one() -> None:
     together.close()
 
 
-def test_remake_draws_only_when_asked() -> None:
+def test_remake_renders_only_on_request() -> None:
     env = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
     for render_mode in (None, "rgb_array"):
         again = EnvironmentSource.of(env).remake(render_mode)
@@ -112,7 +112,7 @@ WRAPPED: dict[str, Callable[[], VectorEnv[Any, Any, Any]]] = {
 
 
 @pytest.mark.parametrize("name", WRAPPED)
-def test_wrappers_of_a_vector_environment_are_repeated_around_a_single_one(name: str) -> None:
+def test_wrappers_of_a_vector_environment_are_copied_around_a_single_row(name: str) -> None:
     given = WRAPPED[name]()
     other = EnvironmentSource.of(given).make_another()
     assert other.observation_space == given.single_observation_space
@@ -130,7 +130,7 @@ def test_wrappers_of_a_vector_environment_are_repeated_around_a_single_one(name:
         np.testing.assert_allclose(observation, seen[0], rtol=1e-5)
 
 
-def test_copy_of_a_wrapper_shares_nothing_that_changes() -> None:
+def test_copy_of_a_wrapper_shares_no_mutable_state() -> None:
     given = vector.NormalizeObservation(pendulums())
     other = EnvironmentSource.of(given).make_another()
     before = given.obs_rms.mean.copy()
@@ -138,15 +138,16 @@ def test_copy_of_a_wrapper_shares_nothing_that_changes() -> None:
     np.testing.assert_array_equal(given.obs_rms.mean, before)
 
 
-def test_environments_of_a_hand_made_vector_are_made_by_their_function(
+def test_rows_of_a_vector_environment_are_made_by_their_function(
     counting_env: Counting,
 ) -> None:
     given = SyncVectorEnv([lambda: counting_env(who=4)] * 2)  # type: ignore[call-arg]
-    assert EnvironmentSource.of(given).make_another().unwrapped.who == 4  # type: ignore[attr-defined]
+    another: Any = EnvironmentSource.of(given).make_another().unwrapped
+    assert another.who == 4
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_last_observation_of_an_episode_is_its_own(
+def test_last_observation_belongs_to_its_episode(
     counting_env: Counting, mode: AutoresetMode
 ) -> None:
     given = vector.TransformReward(
@@ -190,7 +191,7 @@ class Bare(VectorEnv[Any, Any, Any]):
         ),
     ],
 )
-def test_reason_why_it_cannot_be_made_again(given: Any, reason: str) -> None:
+def test_reason_why_an_environment_cannot_be_made_again(given: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         EnvironmentSource.of(given()).make_another()
 

@@ -1,4 +1,4 @@
-"""Environments one after the other: true successors, seeds, faults by name, and replay to where an episode stood."""
+"""Serial environments: successors, seeds, faults with positions, restored episodes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -73,14 +73,14 @@ def test_both_flags_are_passed_on(counting_env: Counting) -> None:
     assert environments.finished == [Episode(0, 1, 1, True)]
 
 
-def test_a_transition_stays_as_it_was(counting_env: Counting) -> None:
+def test_transition_is_not_changed_by_later_steps(counting_env: Counting) -> None:
     environments = serial(counting_env())
     steps = play(environments, 4)
     assert [s.observation[0, 1:].tolist() for s in steps] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert [s.next_observation[0, 1:].tolist() for s in steps] == [[0, 1], [0, 2], [1, 1], [1, 2]]
 
 
-def test_each_episode_has_a_seed_of_its_own(counting_env: Counting) -> None:
+def test_each_episode_has_its_own_seed(counting_env: Counting) -> None:
     def seeds(seed: int, stream: str = "episode") -> list[list[int]]:
         envs = [counting_env(0), counting_env(0)]
         environments = SerialEnvironments(envs, seed, stream)
@@ -99,7 +99,7 @@ def test_each_episode_has_a_seed_of_its_own(counting_env: Counting) -> None:
     assert len(everything) == 3 * 2 * 6
 
 
-def test_reset_begins_anew(counting_env: Counting) -> None:
+def test_reset_discards_the_current_episode(counting_env: Counting) -> None:
     environments = serial(counting_env())
     play(environments, 1)
     assert environments.reset().tolist() == [[0, 1, 0]]
@@ -109,7 +109,7 @@ def test_reset_begins_anew(counting_env: Counting) -> None:
     ]  # nothing of the step before the reset
 
 
-def test_reset_gives_a_copy(counting_env: Counting) -> None:
+def test_reset_returns_a_copy(counting_env: Counting) -> None:
     environments = SerialEnvironments([counting_env()], 0, "episode")
     environments.reset()[:] = 99
     assert play(environments, 1)[0].observation.tolist() == [[0, 0, 0]]
@@ -121,7 +121,8 @@ def test_reseed_starts_another_stream(counting_env: Counting) -> None:
     play(environments, 2)
     environments.reseed("evaluation at step 5")
     environments.reset()
-    assert env.seeds[-1] == derived_seed(7, "evaluation at step 5", 0, 0)  # type: ignore[attr-defined]
+    seed = derived_seed(7, "evaluation at step 5", 0, 0)
+    assert env.seeds[-1] == seed  # type: ignore[attr-defined]
 
 
 def test_discrete_actions_are_integers() -> None:
@@ -131,7 +132,7 @@ def test_discrete_actions_are_integers() -> None:
     with_discrete.close()
 
 
-def test_an_action_that_the_environment_changes_is_kept_as_it_was(counting_env: Counting) -> None:
+def test_action_modified_by_the_environment_is_recorded_unmodified(counting_env: Counting) -> None:
     class Scaling(counting_env):  # type: ignore[misc, valid-type]
         def step(self, action: Any) -> Any:
             action *= 0.5
@@ -202,12 +203,13 @@ def earned(value: Any) -> Callable[[Any], Any]:
         ),
     ],
 )
-def test_a_fault_names_where_it_happened(
+def test_fault_names_its_position(
     counting_env: Counting, what: Callable[[Any], Any], message: str
 ) -> None:
     environments = serial(counting_env(0), failing(counting_env, what))
     play(environments, 3 + 2)  # the whole episode 0 of environment 1, and two steps of episode 1
-    where = f"environment 1 failed at step 3 of the episode with seed {derived_seed(7, 'episode', 1, 1)}.*"
+    seed = derived_seed(7, "episode", 1, 1)
+    where = f"environment 1 failed at step 3 of the episode with seed {seed}.*"
     with pytest.raises(EnvironmentFault, match=where + message):
         play(environments, 1)
 
@@ -220,17 +222,18 @@ def test_a_fault_names_where_it_happened(
         (raises, "reset raised RuntimeError: the joint broke"),
     ],
 )
-def test_a_fault_in_reset_is_step_zero(
+def test_fault_in_reset_is_step_zero(
     counting_env: Counting, what: Callable[[Any], Any], message: str
 ) -> None:
     environments = serial(failing(counting_env, what, step=0, who=0))
     play(environments, 1)
-    where = f"environment 0 failed at step 0 of the episode with seed {derived_seed(7, 'episode', 0, 1)}.*"
+    seed = derived_seed(7, "episode", 0, 1)
+    where = f"environment 0 failed at step 0 of the episode with seed {seed}.*"
     with pytest.raises(EnvironmentFault, match=where + message):
         play(environments, 1)
 
 
-def test_a_fault_in_an_image_names_its_pixel(counting_env: Counting) -> None:
+def test_fault_in_an_image_names_the_pixel(counting_env: Counting) -> None:
     class Image(counting_env):  # type: ignore[misc, valid-type]
         observation_space = gymnasium.spaces.Box(0, 1, (2, 3), np.float32)
 
@@ -246,7 +249,7 @@ def test_a_fault_in_an_image_names_its_pixel(counting_env: Counting) -> None:
 @pytest.mark.parametrize(
     ("step", "num_steps"), [(2, 4), (1, 3), (0, 2)]
 )  # within episode 1, its first step, its reset
-def test_what_is_saved_after_a_fault_is_the_state_before_it(
+def test_state_saved_after_a_fault_is_the_one_before_it(
     counting_env: Counting, step: int, num_steps: int
 ) -> None:
     environments = serial(counting_env(0), failing(counting_env, raises, step=step))
@@ -269,7 +272,7 @@ def pendulums(num_envs: int, seed: int = 3) -> SerialEnvironments:
     return environments
 
 
-def test_replay_puts_fresh_environments_where_others_stood() -> None:
+def test_restore_puts_new_environments_into_the_saved_state() -> None:
     generator = np.random.default_rng(0)
     actions = generator.uniform(-2, 2, (280, 2, 1)).astype(np.float32)
     straight = pendulums(2)
@@ -291,7 +294,7 @@ def test_replay_puts_fresh_environments_where_others_stood() -> None:
 @pytest.mark.parametrize(
     "num_steps", [0, 200, 399, 400]
 )  # nothing taken yet; the first of an episode; the last before its end
-def test_replay_at_the_edges_of_an_episode(num_steps: int) -> None:
+def test_restore_at_the_start_and_end_of_an_episode(num_steps: int) -> None:
     straight, resumed = pendulums(1), pendulums(1)
     straight.reset()
     play(straight, num_steps)
@@ -301,7 +304,7 @@ def test_replay_at_the_edges_of_an_episode(num_steps: int) -> None:
     assert resumed.finished == straight.finished
 
 
-def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(
+def test_environment_that_cannot_be_restored_begins_a_new_episode(
     counting_env: Counting,
 ) -> None:
     saved = serial(counting_env(1), counting_env(2))
@@ -313,7 +316,8 @@ def test_an_environment_that_goes_astray_is_named_and_begins_a_new_episode(
     ]  # counts its own resets: environment 0 comes back in episode 0, not in 1
     environments = SerialEnvironments(fresh, 7, "episode")
     assert environments.restore(arrays) == [0, 1]
-    assert fresh[0].seeds == [derived_seed(7, "episode", 0, episode) for episode in (1, 2)]  # type: ignore[attr-defined]
+    seeds = [derived_seed(7, "episode", 0, episode) for episode in (1, 2)]
+    assert fresh[0].seeds == seeds  # type: ignore[attr-defined]
     assert environments.observation.tolist() == [[1, 1, 0], [3, 1, 0]]
     assert environments.tracker.length.tolist() == [0, 0]
     assert environments.tracker.total.tolist() == [0, 0]
@@ -341,7 +345,7 @@ def test_abandoned_episodes_are_followed_by_the_next(counting_env: Counting) -> 
     assert step.next_observation.tolist() == [[0, 0, 2], [1, 1, 1]]
 
 
-def test_fault_while_an_episode_is_abandoned_leaves_everything_as_it_was(
+def test_fault_while_abandoning_an_episode_changes_nothing(
     counting_env: Counting,
 ) -> None:
     environments = serial(counting_env(0), failing(counting_env, raises, step=0))

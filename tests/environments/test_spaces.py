@@ -34,7 +34,7 @@ def test_discrete_actions_keep_their_start() -> None:
     )
 
 
-def test_one_choice_is_not_several_of_one() -> None:
+def test_discrete_differs_from_multidiscrete_of_one() -> None:
     one, several = (
         describe(SEEN, space).action for space in (spaces.Discrete(4), spaces.MultiDiscrete([4]))
     )
@@ -42,7 +42,7 @@ def test_one_choice_is_not_several_of_one() -> None:
     assert one.size == several.size == 1
 
 
-def test_several_choices_keep_their_starts_and_their_order() -> None:
+def test_multidiscrete_keeps_starts_and_order() -> None:
     action = describe(
         SEEN,
         spaces.MultiDiscrete(
@@ -58,7 +58,7 @@ def test_several_choices_keep_their_starts_and_their_order() -> None:
 @pytest.mark.parametrize(
     ("space", "shape"), [(spaces.MultiBinary(3), (3,)), (spaces.MultiBinary([2, 2]), (2, 2))]
 )
-def test_bits_are_choices_of_two(space: spaces.MultiBinary, shape: tuple[int, ...]) -> None:
+def test_multibinary_is_choices_of_two(space: spaces.MultiBinary, shape: tuple[int, ...]) -> None:
     size = int(np.prod(shape))
     action = describe(SEEN, space).action
     assert action == DiscreteAction(
@@ -79,7 +79,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize("space", CHOICES)
-def test_every_choice_is_an_action_of_the_space_and_comes_back(space: Space[Any]) -> None:
+def test_every_choice_round_trips_through_the_space(space: Space[Any]) -> None:
     action = describe(SEEN, space).action
     assert isinstance(action, DiscreteAction)
     generator = np.random.default_rng(0)
@@ -118,7 +118,8 @@ def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None
     name = type(space).__name__
     with pytest.raises(
         UserError,
-        match=rf"the observation space is a {name} - .* Box .*gymnasium\.wrappers\.FlattenObservation",
+        match=rf"the observation space is a {name} - .* Box "
+        rf".*gymnasium\.wrappers\.FlattenObservation",
     ):
         describe(space, ACTED)
 
@@ -144,7 +145,7 @@ class Grid(gymnasium.Env[Any, Any]):
         }, {}
 
 
-def test_the_recipe_for_a_dict_with_a_text_works() -> None:
+def test_suggested_wrappers_for_a_dict_with_text_work() -> None:
     with pytest.raises(UserError) as refused:
         describe(Grid.observation_space, ACTED)
     what, _, remedy = str(refused.value).split(" - ")
@@ -165,7 +166,7 @@ def test_the_recipe_for_a_dict_with_a_text_works() -> None:
 @pytest.mark.parametrize(
     "space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})]
 )
-def test_what_cannot_be_flattened_is_not_sent_to_flatten_observation(space: Space[Any]) -> None:
+def test_flatten_observation_is_not_suggested_if_it_would_fail(space: Space[Any]) -> None:
     with pytest.raises(
         UserError, match=r"cannot be flattened to a fixed size: .*TransformObservation"
     ):
@@ -188,7 +189,7 @@ def test_other_actions_are_refused(space: Space[Any]) -> None:
         describe(SEEN, space)
 
 
-def test_what_is_no_space_is_refused() -> None:
+def test_non_space_is_refused() -> None:
     nonsense: Any = (3,)
     with pytest.raises(
         UserError, match=r"the observation space is not a Gymnasium space \(\(3,\)\)"
@@ -198,7 +199,7 @@ def test_what_is_no_space_is_refused() -> None:
         describe(SEEN, nonsense)
 
 
-def test_infinite_bounds_are_named_by_dimension() -> None:
+def test_infinite_bounds_are_reported_by_dimension() -> None:
     low, high = np.array([-1, -np.inf, -1, -1], np.float32), np.array([1, 1, 1, np.inf], np.float32)
     with pytest.raises(
         UserError, match=r"no finite bounds in dimension \[1\], \[3\] - .*TransformAction"
@@ -229,7 +230,7 @@ def test_integer_box_actions_are_refused(dtype: Any) -> None:
         spaces.Box(-1, 1, (0,), np.float32),  # no dimension at all
     ],
 )
-def test_nothing_to_choose_is_refused(space: spaces.Box) -> None:
+def test_empty_or_degenerate_box_is_refused(space: spaces.Box) -> None:
     with pytest.raises(UserError, match="leaves nothing to choose - low must be below high"):
         describe(SEEN, space)
 
@@ -262,18 +263,20 @@ def test_require_actions() -> None:
     for kinds in (("single",), ("discrete",)):
         with pytest.raises(
             UserError,
-            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take any method but replay",
+            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take "
+            r"any method but replay",
         ):
             require_actions(continuous, kinds, "dqn")
     with pytest.raises(
         UserError,
-        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take actor-critic",
+        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take "
+        r"actor-critic",
     ):
         require_actions(several, ("single",), "dqn")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_json_and_back(dtype: Any) -> None:
+def test_spaces_round_trip_through_json(dtype: Any) -> None:
     box = spaces.Box(np.array([-0.1, -3], dtype), np.array([1 / 3, 10], dtype), dtype=dtype)
     for action_space in (box, *CHOICES):
         found = describe(spaces.Box(0, 255, (4, 4), np.uint8), action_space)

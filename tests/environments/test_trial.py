@@ -1,4 +1,4 @@
-"""The trial in a given object and in its copy: what it finds, what it leaves behind, and how long it may take."""
+"""The trial of a given object and its copy: what it finds, and what it restores afterwards."""
 
 import itertools
 import random
@@ -21,8 +21,6 @@ from gymnasium.wrappers import (
     vector,
 )
 
-from footlight.environments import budget
-from footlight.environments.budget import Budget, TooLong
 from footlight.environments.trial import why_different
 
 Change = Callable[[Any], Any]
@@ -104,7 +102,7 @@ DIFFERENT: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_reason_names_what_differs(name: str) -> None:
+def test_reason_states_what_differs(name: str) -> None:
     make_it, reason = DIFFERENT[name]
     found = why_different(make_it(), 0)
     assert found is not None
@@ -112,7 +110,7 @@ def test_reason_names_what_differs(name: str) -> None:
     assert re.search(reason, found), found
 
 
-def test_object_that_does_not_repeat_itself_is_not_known_to_be_the_same() -> None:
+def test_nondeterministic_object_cannot_be_compared() -> None:
     gymnasium.register("Unsteady-v0", Unsteady)
     try:
         assert "the given object is not deterministic" in str(
@@ -137,15 +135,21 @@ def test_given_object_keeps_its_statistics_and_records() -> None:
     assert (moments.count, list(env.return_queue), env.episode_count) == before[1:]
 
 
-def test_generators_of_the_process_draw_the_same_afterwards() -> None:
+def numpy_state() -> list[int]:
+    state: Any = np.random.get_state()
+    words: list[int] = state[1].tolist()
+    return words
+
+
+def test_state_of_process_wide_generators_is_restored() -> None:
     random.seed(1)
     np.random.seed(1)
-    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    before = random.getstate(), numpy_state()
     assert why_different(pendulum(), 0) is None
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index, union-attr]
+    assert (random.getstate(), numpy_state()) == before
 
 
-def test_attribute_that_is_changed_between_two_trials_is_noticed() -> None:
+def test_attribute_changed_between_two_trials_is_noticed() -> None:
     env = gymnasium.make("CartPole-v1")
     assert why_different(env, 0) is None
     changed(env, force_mag=1.0)
@@ -165,7 +169,7 @@ class Maze(faulty.Walk):
 @pytest.mark.parametrize(
     "settings", [{"map": np.eye(40)}, {"goals": {(20, 20)}}, {"goal": (20, 20)}]
 )
-def test_attributes_that_no_step_shows_are_compared(
+def test_attributes_that_affect_no_step_are_compared(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(gymnasium.registry, "Maze-v0", EnvSpec("Maze-v0", entry_point=Maze))
@@ -182,38 +186,9 @@ class Monitor(gymnasium.Wrapper):  # type: ignore[type-arg]
     results_writer = None
 
 
-def test_recorders_in_all_rows_are_put_back() -> None:
+def test_recorders_of_all_rows_are_restored() -> None:
     env = SyncVectorEnv([lambda: TransformReward(Monitor(pendulum()), float)] * 3)
     before = [str(row) for row in env.envs]
     assert why_different(env, 0) is None
     assert [str(row) for row in env.envs] == before
     assert all("Monitor" in row for row in before)
-
-
-def seconds_of(*each: float) -> Callable[[], float]:
-    """A clock on which the steps of a budget take so long."""
-    return iter([time for before, after in itertools.pairwise(itertools.accumulate(each, initial=0.0))
-                 for time in (before, after)]).__next__  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("each", "stopped_after"),
-    [
-        ([0.02] * 100, None),
-        ([0.2] * 100, budget.JUDGED_STEPS),  # 20 s to come
-        ([4.0, *[0.001] * 99], None),  # compiles in its first step
-        ([6.0, 6.0, *[0.001] * 98], 2),  # longer than the budget already
-    ],
-)
-def test_budget_stops_as_soon_as_it_is_clear_that_it_will_not_suffice(
-    each: list[float], stopped_after: int | None
-) -> None:
-    budget, stopped = Budget(100, 10.0, seconds_of(*each)), None
-    for number in range(1, 101):
-        try:
-            with budget.step():
-                pass
-        except TooLong:
-            stopped = number
-            break
-    assert stopped == stopped_after

@@ -1,4 +1,4 @@
-"""Which kind of environments a run uses: decided by rule where there is a choice, said, recorded, and kept on resume."""
+"""The choice of vectorization: made by rule, printed, recorded, and kept on resume."""
 
 import json
 import time
@@ -47,11 +47,11 @@ def test_one_is_always_sync(asked: Any, num_envs: int | None) -> None:
 
 
 @pytest.mark.parametrize("asked", ["sync", "async", "native"])
-def test_what_is_asked_for_is_taken(asked: Any) -> None:
+def test_explicit_vectorization_is_used(asked: Any) -> None:
     assert choose("CartPole-v1", 4, asked, silent) == asked
 
 
-def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
+def test_given_objects_are_not_vectorized(counting_env: Counting) -> None:
     together = SyncVectorEnv([counting_env] * 2)
     assert choose(together, None, "auto", silent) == "auto"
     with pytest.raises(
@@ -84,7 +84,7 @@ def test_what_was_given_stays_as_it_is(counting_env: Counting) -> None:
         ("No-such-v0", 8, "sync"),  # which is said when it is made
     ],
 )
-def test_id_and_number_decide(name: str, num_envs: int, kind: str) -> None:
+def test_id_and_number_determine_the_choice(name: str, num_envs: int, kind: str) -> None:
     assert [chosen(name, num_envs)[0] for _ in range(2)] == [kind, kind]
 
 
@@ -95,11 +95,13 @@ def test_ids_with_arguments_and_specs_have_the_cost_of_the_id_and_are_not_native
     assert chosen(gymnasium.spec("Humanoid-v5"), 2)[0] == "async"
 
 
-def test_games_are_native() -> None:
+def test_atari_games_are_native() -> None:
     assert choose(AtariGame("ALE/Breakout-v5"), 4, "auto", silent) == "native"
 
 
-def test_no_clock_and_no_environment_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choice_depends_on_no_clock_and_makes_no_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(*given: Any, **named: Any) -> Any:
         raise AssertionError
 
@@ -111,27 +113,33 @@ def test_no_clock_and_no_environment_are_looked_at(monkeypatch: pytest.MonkeyPat
     assert chosen(refuse, 8)[0] == "sync"
 
 
-def test_the_choice_is_said_with_its_reason_and_another() -> None:
+def test_choice_is_printed_with_its_reason_and_alternative() -> None:
     assert chosen("CartPole-v1", 8) == (
         "native",
         "8 environments: native (Gymnasium steps all in one NumPy expression)",
     )
-    line = "4 environments: sync (one after the other; vectorization async if a step takes more than about 0.5 ms)"
+    line = (
+        "4 environments: sync (one after the other; vectorization async if a step takes more than "
+        "about 0.5 ms)"
+    )
     assert chosen(lambda: gymnasium.make("CartPole-v1"), 4) == ("sync", line)
 
 
-def test_processes_are_left_out_where_they_do_not_pay_or_cannot_be_started(
+def test_sync_is_chosen_if_processes_do_not_pay_or_cannot_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(vectorization, "why_no_processes", lambda: "BlockingIOError: too many")
-    line = "2 environments: sync (one after the other: processes cannot be started here, BlockingIOError: too many)"
+    line = (
+        "2 environments: sync (one after the other: processes cannot be started here, "
+        "BlockingIOError: too many)"
+    )
     assert chosen("CarRacing-v3", 2) == ("sync", line)
     monkeypatch.setattr(vectorization, "cores", lambda: 3)
     line = "2 environments: sync (one after the other: processes are faster from 4 cores on)"
     assert chosen("CarRacing-v3", 2) == ("sync", line)
 
 
-def test_a_native_version_with_wrappers_of_the_id_is_not_taken(
+def test_native_version_is_not_used_for_an_id_with_wrappers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrapper = WrapperSpec("Wrapper", "wrappers:Wrapper", {})
@@ -140,7 +148,7 @@ def test_a_native_version_with_wrappers_of_the_id_is_not_taken(
     assert chosen("Wrapped-v0", 8)[0] == "sync"
 
 
-def test_classes_as_entry_points_have_their_modules_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_as_entry_point_has_the_cost_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = EnvSpec("Mine-v0", entry_point=PendulumEnv)
     monkeypatch.setitem(gymnasium.registry, "Mine-v0", spec)
     assert chosen("Mine-v0", 2)[1].endswith(
@@ -156,7 +164,7 @@ SHORT: dict[str, Any] = {"steps": 64, "eval_episodes": 0, "num_envs": 4, "compil
 
 
 @pytest.mark.parametrize(("num_envs", "kind"), [(8, "native"), (4, "sync")])
-def test_the_choice_is_recorded_and_kept(
+def test_choice_is_recorded_and_kept_on_resume(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -183,17 +191,18 @@ def test_the_choice_is_recorded_and_kept(
     assert config_of(run.folder)["vectorization"] == kind
 
 
-def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
+def test_run_without_a_recorded_choice_is_resumed(tmp_path: Path) -> None:
     run = footlight.train(
         "a2c", "CartPole-v1", run_dir=tmp_path / "run", quiet=True, vectorization="sync", **SHORT
     )
     record = config_of(run.folder)
     del record["vectorization"]
     (run.folder / "config.json").write_text(json.dumps(record))
-    assert footlight.resume(run.folder, steps=96, quiet=True).result["steps"] == 96  # type: ignore[index]
+    resumed = footlight.resume(run.folder, steps=96, quiet=True)
+    assert resumed.result["steps"] == 96  # type: ignore[index]
 
 
-def test_async_trains_to_the_same_bits_as_sync_and_leaves_no_process(tmp_path: Path) -> None:
+def test_async_training_equals_sync_bit_for_bit(tmp_path: Path) -> None:
     runs = [
         footlight.train(
             "a2c", "CartPole-v1", run_dir=tmp_path / kind, quiet=True, vectorization=kind, **SHORT
@@ -207,7 +216,7 @@ def test_async_trains_to_the_same_bits_as_sync_and_leaves_no_process(tmp_path: P
     assert one == other
 
 
-def test_processes_end_where_training_cannot_begin(
+def test_processes_end_if_training_cannot_begin(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made: list[AsyncEnvironments] = []

@@ -25,7 +25,7 @@ class Waiting(faulty.Walk):
         return given
 
 
-def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
+def test_slow_call_is_reported_once_with_its_position(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     let_go = threading.Event()
@@ -48,13 +48,14 @@ def test_a_call_that_takes_too_long_is_told_once_with_all_that_is_known(
     helper.join()
     seed = environments.tracker.episode_seed(0)
     assert told == [
-        f"warning: environment 0 has not come back for 0.02 s at step 2 of the episode with seed {seed}, action [0.] - "
+        f"warning: environment 0 has not come back for 0.02 s at step 2 of the episode with seed "
+        f"{seed}, action [0.] - "
         "waiting for it; press Ctrl-C twice to quit at once"
     ]
     assert capfd.readouterr().err == ""
 
 
-def test_only_a_call_that_is_the_same_at_each_look_counts() -> None:
+def test_only_a_call_that_lasts_across_polls_counts() -> None:
     environments = make(faulty.Walk(), 7)
     environments.reset()
     book, watch = environments.tracker, Watch(environments)
@@ -68,7 +69,7 @@ def test_only_a_call_that_is_the_same_at_each_look_counts() -> None:
     assert [watch.poll(1, 2) is not None for _ in range(4)] == [False, False, True, False]
 
 
-def test_learning_may_take_as_long_as_it_likes(capfd: pytest.CaptureFixture[str]) -> None:
+def test_time_between_calls_is_not_limited(capfd: pytest.CaptureFixture[str]) -> None:
     environments = make(faulty.Walk(), 7)
     environments.reset()
     with warn_if_hanging([environments], 0.01):
@@ -77,7 +78,7 @@ def test_learning_may_take_as_long_as_it_likes(capfd: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("sync", 0), ("async", 1)])
-def test_no_thread_where_there_is_nothing_to_watch(kind: str, seconds: float) -> None:
+def test_no_thread_is_started_if_nothing_is_watched(kind: str, seconds: float) -> None:
     environments = make(faulty.Walk, 7, 2, vectorization=kind)
     before = threading.active_count()
     with warn_if_hanging([environments, None], seconds):

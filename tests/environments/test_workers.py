@@ -1,11 +1,10 @@
-"""Environments in processes of their own: what serial ones tell, faults by name, and no process left behind."""
+"""Environments in processes of their own: equal to serial ones; faults; no process left over."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import gymnasium
@@ -59,7 +58,7 @@ def assert_same(mine: Transition, theirs: Transition) -> None:
 
 
 @pytest.mark.parametrize(("name", "num_steps"), [("CartPole-v1", 120), ("Pendulum-v1", 410)])
-def test_they_tell_what_serial_ones_tell_to_the_bit(name: str, num_steps: int) -> None:
+def test_async_equals_serial_bit_for_bit(name: str, num_steps: int) -> None:
     serial, remote = both(name, 3)
     assert np.array_equal(serial.reset(), remote.reset())
     num_finished = 0
@@ -76,7 +75,7 @@ def test_they_tell_what_serial_ones_tell_to_the_bit(name: str, num_steps: int) -
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_stopped_one_goes_on_exactly_in_either_kind(kind: str) -> None:
+def test_stopped_run_is_restored_exactly_in_either_kind(kind: str) -> None:
     serial, remote = both("Pendulum-v1", 2)
     remote.reset()
     actions = actions_for(serial, 260)
@@ -90,15 +89,16 @@ def test_a_stopped_one_goes_on_exactly_in_either_kind(kind: str) -> None:
         environments.close()
 
 
-def test_a_function_without_a_name(counting_env: Counting) -> None:
+def test_lambda_works_in_workers(counting_env: Counting) -> None:
     who = 2
-    environments = make(lambda: counting_env(who), 0, 2, vectorization="async")  # type: ignore[call-arg]
+    make_it: Any = counting_env
+    environments = make(lambda: make_it(who), 0, 2, vectorization="async")
     assert isinstance(environments, AsyncEnvironments)
     assert environments.reset().tolist() == [[2, 0, 0], [2, 0, 0]]
     environments.close()
 
 
-def test_each_has_a_process_and_closing_twice_is_fine() -> None:
+def test_each_environment_has_a_process_and_may_be_closed_twice() -> None:
     environments = make("Pendulum-v1", 0, 3, vectorization="async")
     assert len(multiprocessing.active_children()) == 3
     environments.close()
@@ -116,7 +116,10 @@ FaultyMake = Callable[[], gymnasium.Env[Any, Any]]
 
 
 def faulty(counting_env: Counting, what: Callable[[Any], Any], *, step: int = 2) -> FaultyMake:
-    """Makes environments that do `what` at one step (0: the reset) of their episode 1; even episodes have 2 steps, odd ones 3."""
+    """Makes environments that do `what` at one step (0: the reset) of their episode 1.
+
+    Even episodes have 2 steps, odd ones 3.
+    """
 
     class Faulty(counting_env):  # type: ignore[misc, valid-type]
         def reset(self, **options: Any) -> Any:
@@ -168,7 +171,7 @@ class Unsendable(Exception):
         (lambda given: (given[0], np.inf, *given[2:]), 2, "reward is inf"),
     ],
 )
-def test_a_fault_is_named_as_in_this_process_and_what_is_saved_is_the_state_before_it(
+def test_fault_in_a_worker_is_reported_as_in_this_process(
     counting_env: Counting, what: Callable[[Any], Any], step: int, message: str
 ) -> None:
     environments = AsyncEnvironments(faulty(counting_env, what, step=step), 2, 7, "episode")
@@ -177,20 +180,21 @@ def test_a_fault_is_named_as_in_this_process_and_what_is_saved_is_the_state_befo
     for _ in range(step + 1):
         environments.step(action)
     before = {name: array.copy() for name, array in environments.arrays().items()}
-    where = f"environment 0 failed at step {step} of the episode with seed {derived_seed(7, 'episode', 0, 1)}.*"
+    seed = derived_seed(7, "episode", 0, 1)
+    where = f"environment 0 failed at step {step} of the episode with seed {seed}.*"
     with pytest.raises(EnvironmentFault, match=where + message):
         environments.step(action)
     after = environments.arrays()
     assert {name: array.tolist() for name, array in after.items()} == {
         name: array.tolist() for name, array in before.items()
     }
-    environments.reset()  # the answers that were still on their way are not taken for those of the reset
+    environments.reset()  # which does not take outstanding answers for its own
     assert environments.observation[:, 2].tolist() == [0, 0]
     environments.close()
 
 
 @pytest.mark.parametrize("when", ["step", "reset"])
-def test_a_dead_worker_is_a_fault(when: str) -> None:
+def test_dead_worker_is_a_fault(when: str) -> None:
     environments = make("Pendulum-v1", 7, 3, vectorization="async")
     assert isinstance(environments, AsyncEnvironments)
     environments.reset()
@@ -206,7 +210,7 @@ def test_a_dead_worker_is_a_fault(when: str) -> None:
     environments.close()
 
 
-def test_ctrl_c_is_left_to_the_first_process(capfd: pytest.CaptureFixture[str]) -> None:
+def test_workers_ignore_ctrl_c(capfd: pytest.CaptureFixture[str]) -> None:
     environments = make("Pendulum-v1", 7, 2, vectorization="async")
     assert isinstance(environments, AsyncEnvironments)
     environments.reset()
@@ -218,7 +222,7 @@ def test_ctrl_c_is_left_to_the_first_process(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr().err == ""
 
 
-def test_a_worker_that_does_not_end_is_ended(
+def test_worker_that_does_not_end_is_killed(
     counting_env: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stuck(counting_env):  # type: ignore[misc, valid-type]
@@ -248,16 +252,20 @@ def test_workers_close_their_environments(counting_env: Counting, tmp_path: Any)
     assert {path.name for path in tmp_path.iterdir()} == pids
 
 
-def test_what_cannot_be_made_is_the_users_error_and_leaves_nothing() -> None:
+def broken() -> Any:
+    return 1 / 0
+
+
+def test_failure_to_make_environments_leaves_no_process() -> None:
     with pytest.raises(
         UserError, match="unknown environment 'Pendulm-v1' - did you mean 'Pendulum-v1'"
     ):
         make("Pendulm-v1", 0, 3, vectorization="async")
     with pytest.raises(UserError, match="ZeroDivisionError"):
-        AsyncEnvironments(partial(lambda: 1 / 0), 3, 0, "episode")  # type: ignore[arg-type, return-value]
+        AsyncEnvironments(broken, 3, 0, "episode")
 
 
-def test_a_process_that_forgets_its_environments_leaves_no_worker() -> None:
+def test_process_that_drops_its_environments_leaves_no_worker() -> None:
     environments = make("Pendulum-v1", 0, 2, vectorization="async")
     assert isinstance(environments, AsyncEnvironments)
     processes = [env._process for env in environments.remote]

@@ -1,4 +1,4 @@
-"""Running statistics of wrappers: read, shared, frozen, restored. Wrappers that change rewards or write files."""
+"""Running statistics of wrappers: read, shared, frozen, restored; wrappers of rewards and files."""
 
 import types
 from typing import Any
@@ -76,7 +76,7 @@ def test_statistics_are_read_and_written(make_it: Any) -> None:
 
 
 @pytest.mark.parametrize("make_it", [normalized, lambda: OwnNormalizer(faulty.Walk())])
-def test_frozen_statistics_do_not_move_and_can_be_unfrozen(make_it: Any) -> None:
+def test_frozen_statistics_are_constant_and_can_be_unfrozen(make_it: Any) -> None:
     env = make_it()
     moments = [name for name in read_statistics(env) if name.endswith(("mean", "var", "count"))]
     walk(env)
@@ -89,7 +89,7 @@ def test_frozen_statistics_do_not_move_and_can_be_unfrozen(make_it: Any) -> None
     assert not all(np.array_equal(read_statistics(env)[name], before[name]) for name in moments)
 
 
-def test_freezing_one_of_two_wrappers_with_common_statistics_leaves_the_other_alone() -> None:
+def test_freezing_one_of_two_wrappers_with_shared_statistics_leaves_the_other_updating() -> None:
     common = OwnMoments()
     training, other = (OwnNormalizer(faulty.Walk(), common) for _ in range(2))
     freeze_statistics(other)
@@ -100,7 +100,7 @@ def test_freezing_one_of_two_wrappers_with_common_statistics_leaves_the_other_al
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_evaluations_share_those_of_the_first_environment(kind: str) -> None:
+def test_evaluations_use_the_statistics_of_the_first_environment(kind: str) -> None:
     training, other = make(normalized, 0, 2, vectorization=kind), make(normalized, 0, 1)
     try:
         training.reset()
@@ -129,7 +129,7 @@ def test_evaluations_share_those_of_the_first_environment(kind: str) -> None:
         other.close()
 
 
-def test_rows_of_a_vector_environment_have_their_own() -> None:
+def test_rows_of_a_vector_environment_have_their_own_statistics() -> None:
     env = SyncVectorEnv([normalized] * 2)
     env.reset(seed=[1, 2])
     env.step(np.zeros((2, 1), np.float32))
@@ -164,7 +164,7 @@ class RecordVideo(gymnasium.wrappers.RecordVideo):  # type: ignore[type-arg]
         gymnasium.Wrapper.__init__(self, env)
 
 
-def test_recorders_are_taken_out_of_the_chain() -> None:
+def test_recorders_are_removed_from_the_chain() -> None:
     env = TransformReward(RecordVideo(Monitor(faulty.Walk())), float)
     assert recorders(env) == ["RecordVideo", "Monitor"]
     assert str(without_recorders(env)) == f"<TransformReward{env.unwrapped}>"
@@ -187,7 +187,7 @@ def test_statistics_cannot_be_shared_with_an_instance_that_has_others() -> None:
         assert str(why_not_shared(*pair)).startswith(reason)
 
 
-def test_statistics_that_are_lost_with_a_process_are_not_begun_again() -> None:
+def test_statistics_lost_with_a_worker_are_a_fault() -> None:
     environments = AsyncEnvironments(normalized, 2, 0, "episode", Supervision(restart=True))
     try:
         environments.reset()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import footlight
-from footlight.environments.probes import FollowSquare
+from footlight.environments.pixel_probe import FollowSquare
 
 SETTINGS: dict[str, Any] = {
     "torso": "small", "hidden_sizes": (64,), "activation": "relu", "shared_torso": True, "gamma": 0.5, "entropy_coef": 0.01,

@@ -1,4 +1,4 @@
-"""Every algorithm learns the known values of the probe worlds, and the best action where there is one."""
+"""Every algorithm learns the known values of the probe environments, and the best actions."""
 
 from typing import Any
 

@@ -12,8 +12,9 @@ from footlight.training.loop import Step
 
 def steps(total: int, num_envs: int) -> list[Step]:
     numbers = [*range(0, total, num_envs), total]
+    nothing: Any = None
     pairs = itertools.pairwise(numbers)
-    return [Step(now, before, now == total, None, [], {}) for before, now in pairs]  # type: ignore[arg-type]
+    return [Step(now, before, now == total, nothing, [], {}) for before, now in pairs]
 
 
 @pytest.mark.parametrize(

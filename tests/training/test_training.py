@@ -1,4 +1,4 @@
-"""Runs that go wrong, from Python: what is said, what is kept, and what is refused before anything is made."""
+"""Runs that go wrong, from Python: messages, saved states, and what is refused at once."""
 
 import json
 import os
@@ -10,13 +10,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from small_runs import SMALL
+import torch
+from small_runs import DDPG, SMALL, step_of
 
 import footlight
 from footlight.config.options import Options
-from footlight.errors import Diverged, StorageFault, UserError
+from footlight.errors import DeviceFault, Diverged, StorageFault, UserError
 from footlight.learning.agent import Agent
 from footlight.runs.folder import RunFolder
+from footlight.storage import checkpoint
 from footlight.trees import tree_items
 from tolerance import assert_close
 
@@ -49,7 +51,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "on"),
     ],
 )
-def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(
+def test_gradient_that_is_not_finite_is_not_applied(
     algorithm: str, fields: dict[str, Any], compile: Any
 ) -> None:
     agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
@@ -128,7 +130,7 @@ def test_equal_rewards_are_not_scaled() -> None:
 # Actions
 
 
-def test_an_action_that_was_changed_in_place_counts_as_changed() -> None:
+def test_action_changed_in_place_is_detected() -> None:
     agent = Agent("td3", SEEN, ACTED, buffer_size=9, batch_size=1, learning_starts=9)
     observation = np.zeros(3, np.float32)
     for change in (False, True):
@@ -147,7 +149,7 @@ class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A wrapper that does not record what it was made with."""
 
 
-def test_what_cannot_be_made_again_is_not_evaluated() -> None:
+def test_environment_that_cannot_be_created_again_is_not_evaluated() -> None:
     run = footlight.train(
         "ppo", Forgetful(gymnasium.make("CartPole-v1")), preset=False, n_steps=64, steps=70, **SMALL
     )
@@ -169,7 +171,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value"), [*WRONG, ("device", "cuda")])
-def test_an_agent_refuses_what_cannot_work(
+def test_agent_rejects_impossible_arguments(
     name: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -179,7 +181,7 @@ def test_an_agent_refuses_what_cannot_work(
 
 @pytest.mark.parametrize("field", ["initial_log_std", "learning_rate"])
 @pytest.mark.parametrize("value", ["nan", "inf", float("nan")])
-def test_no_number_is_refused(field: str, value: Any) -> None:
+def test_values_that_are_not_numbers_are_rejected(field: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"{field} is"):
         footlight.train("a2c", "Pendulum-v1", steps=50, **{field: value}, **SMALL)
     assert not Path("runs").exists()
@@ -213,8 +215,9 @@ def test_lines_wait_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> N
     assert Path("episodes.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_a_reader_that_leaves_ends_no_run() -> None:
-    command = f"{sys.executable} -m footlight train td3 Pendulum-v1 --no-preset --steps 2000 --learning-starts 5000 --run-dir run"
+def test_closed_output_pipe_does_not_end_the_run() -> None:
+    settings = "--no-preset --steps 2000 --learning-starts 5000 --run-dir run"
+    command = f"{sys.executable} -m footlight train td3 Pendulum-v1 {settings}"
     subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
 
@@ -222,7 +225,7 @@ def test_a_reader_that_leaves_ends_no_run() -> None:
 # Saving
 
 
-def test_an_output_that_is_full_ends_no_run() -> None:
+def test_full_output_device_does_not_end_the_run() -> None:
     settings = (
         "--steps 60 --hidden-sizes 8 --compile off --eval-episodes 0 --run-dir run --no-preset"
     )
@@ -230,3 +233,54 @@ def test_an_output_that_is_full_ends_no_run() -> None:
     with Path("/dev/full").open("w") as full:
         assert subprocess.run(command, stdout=full, timeout=100, check=False).returncode == 0
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_fault"),
+    [
+        (ValueError("a bug"), False),
+        (MemoryError("no room for this update"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"
+            ),
+            True,
+        ),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+    ],
+    ids=["bug", "memory", "cuda memory", "cpu memory", "cuda"],
+)
+def test_incomplete_state_is_not_saved(
+    error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, count = Agent._update, iter(range(1_000))
+
+    def failing(agent: Agent, variant: Any) -> None:
+        if next(count) == 150:
+            if is_fault:  # what has failed once gives nothing any more
+                broken.setattr(Agent, "metrics", failing_again)
+            raise error
+        update(agent, variant)
+
+    def failing_again(agent: Agent) -> Any:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Agent, "_update", failing)
+        with pytest.raises(DeviceFault if is_fault else ValueError) as caught:
+            footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
+    if is_fault:
+        assert caught.value.exit_code == 3
+        run = Path("run").absolute()
+        newest = f"{run}/checkpoints/step-000000100 is the newest checkpoint"
+        words = f"{newest} - make room, then `footlight resume {run}`"
+        assert words in str(caught.value)
+    assert step_of("run") == 100
+    assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
+    footlight.resume("run", quiet=True)
+    footlight.train("ddpg", "Pendulum-v1", run_dir="straight", checkpoint_every=100, **DDPG)
+    arrays = [
+        checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
+    ]
+    assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())

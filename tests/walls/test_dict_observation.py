@@ -190,9 +190,9 @@ def bits(agent: Agent) -> dict[str, Any]:
 
 
 def test_learns_from_all_leaves() -> None:
-    world = World(**FIELDS).run(1200)
+    world = World(**FIELDS).run(2100)
     world.agent.metrics()
-    world.run(200)
+    world.run(300)
     assert world.agent.metrics()["reward"] > 0.85  # one leaf alone brings 0.75
     assert set(world.agent.normalizer.moments) == {"body.position"}  # type: ignore[union-attr]
 
@@ -276,7 +276,7 @@ def test_killed_and_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
         for name, array in arrays.items():
             found = map_leaves(lambda leaf: leaf.tobytes(), array)
             assert found == map_leaves(lambda leaf: leaf.tobytes(), wanted[name]), name
-    assert whole.evaluate(episodes=2, environment=Vote).mean_return >= 0
+    assert 0 <= whole.evaluate(episodes=2).mean_return <= 8
 
 
 def test_policy_takes_what_the_environment_gives(tmp_path: Path) -> None:

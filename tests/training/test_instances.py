@@ -1,4 +1,4 @@
-"""What is evaluated and filmed is what was trained on, or nothing is and the run says so; and whose steps nobody asked for."""
+"""Evaluations and videos use the training environment, or there are none; announced steps."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from footlight.storage import checkpoint
 from footlight.training.instances import announce_restoration, check_restoration
 
 FAST: dict[str, Any] = {
-    "steps": 60, "hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8, "buffer_size": 100, "compile": "off", "threads": 1,
-    "eval_episodes": 1, "eval_every": 0,
+    "steps": 60, "hidden_sizes": (8,), "learning_starts": 20, "batch_size": 8,
+    "buffer_size": 100, "compile": "off", "threads": 1, "eval_episodes": 1, "eval_every": 0,
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def config(run: footlight.Run) -> dict[str, Any]:
     return content
 
 
-def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(
+def test_no_evaluations_if_the_copy_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     env: Any = gymnasium.make("Pendulum-v1")
@@ -46,7 +46,10 @@ def test_copy_that_differs_is_not_evaluated_and_the_run_says_so(
     ):
         trained(env, tmp_path, video_every=30, quiet=True)
     run = trained(env, tmp_path)
-    reason = "a copy of the given object differs from it: with the same seed and actions the observation differs"
+    reason = (
+        "a copy of the given object differs from it: with the same seed and actions the "
+        "observation differs"
+    )
     assert f"no evaluations, no videos: {reason}" in capsys.readouterr().out
     assert run.result is not None
     assert run.result["final_evaluation"] is None
@@ -71,7 +74,7 @@ def test_wrappers_of_a_vector_environment_are_in_the_evaluation(tmp_path: Path) 
     assert abs(run.make_env().reset(seed=0)[0]).max() > 50
 
 
-def test_running_statistics_are_those_of_the_training_and_stand_still(tmp_path: Path) -> None:
+def test_evaluations_use_the_training_statistics_frozen(tmp_path: Path) -> None:
     run = trained(lambda: NormalizeObservation(faulty.Walk()), tmp_path, eval_every=20, quiet=True)
     arrays = checkpoint.read_arrays(checkpoint.find(run.folder), "environments")
     saved = statistics_of(arrays, 0)
@@ -106,19 +109,7 @@ def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
             np.testing.assert_array_equal(other[name], array, err_msg=name)
 
 
-def test_folder_without_the_statistics_is_not_evaluated(tmp_path: Path) -> None:
-    run = trained(faulty.Walk, tmp_path, quiet=True)
-    other = footlight.Run(run.folder, environment=lambda: NormalizeObservation(faulty.Walk()))
-    with pytest.raises(
-        UserError,
-        match=r"does not hold the running statistics of NormalizeObservation .* normalize_observations",
-    ):
-        other.evaluate()
-
-
-def test_what_returns_are_of_is_recorded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reward_wrappers_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(lambda: TransformReward(faulty.Walk(), lambda reward: 0.01 * reward), tmp_path)
     assert config(run)["returns_of"] == "TransformReward"
     assert (
@@ -138,7 +129,7 @@ class Level(faulty.Walk):
         return np.array([self.position, self.level], np.float32)
 
 
-def test_function_whose_instances_differ_is_not_evaluated(tmp_path: Path) -> None:
+def test_no_evaluations_if_instances_of_a_function_differ(tmp_path: Path) -> None:
     run = trained(Level, tmp_path, quiet=True)
     reason = "two instances of the environment differ at step 0"
     assert config(run)["no_evaluations"].startswith(reason)
@@ -181,7 +172,7 @@ class OnePort(faulty.Walk):
         OnePort.taken = False
 
 
-def test_refused_second_instance_is_no_fault_of_the_environment(
+def test_refused_second_instance_is_a_user_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OnePort, "taken", False)
@@ -217,7 +208,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
     return Counted
 
 
-def test_probe_off_makes_and_plays_nothing(
+def test_probe_off_makes_and_steps_nothing(
     counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trained(counted, tmp_path, eval_episodes=0, probe="off")
@@ -228,7 +219,7 @@ def test_probe_off_makes_and_plays_nothing(
     assert "random steps" not in printed
 
 
-def test_probe_is_announced_before_the_first_move(
+def test_probe_is_announced_before_the_first_step(
     counted: type[Counted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moves: list[int] = []
@@ -242,7 +233,7 @@ def test_probe_is_announced_before_the_first_move(
     assert counted.moves == 60 + determinism.ALL_STEPS
 
 
-def test_probe_off_leaves_a_given_object_alone(tmp_path: Path) -> None:
+def test_probe_off_does_not_step_a_given_object(tmp_path: Path) -> None:
     run = trained(gymnasium.make("Pendulum-v1"), tmp_path, probe="off", quiet=True)
     assert "(probe off)" in config(run)["no_evaluations"]
     for use in (run.evaluate, run.make_env):
@@ -253,7 +244,7 @@ def test_probe_off_leaves_a_given_object_alone(tmp_path: Path) -> None:
             use()
 
 
-def test_announced_steps_are_the_most_that_are_played(
+def test_announced_steps_are_an_upper_bound(
     counted: type[Counted], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Level(Counted):
@@ -265,12 +256,15 @@ def test_announced_steps_are_the_most_that_are_played(
             self.level = Counted.made
 
     trained(Level, tmp_path)
-    said = "up to 350 random steps in 2 further instances of Level (400 if they differ), at most 10 s; probe off leaves it out"
+    said = (
+        "up to 350 random steps in 2 further instances of Level (400 if they differ), at most 10 "
+        "s; probe off leaves it out"
+    )
     assert said in capsys.readouterr().out
     assert counted.moves == 60 + 400
 
 
-def test_given_object_is_announced_with_the_steps_in_itself_and_in_copies(
+def test_steps_in_a_given_object_and_its_copies_are_announced(
     counted: type[Counted],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -308,12 +302,13 @@ class Wider(faulty.Walk):
     action_space = Box(-2, 2, (1,), np.float32)
 
 
-def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
+def test_resume_in_another_environment_is_refused(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
     with pytest.raises(
         UserError,
-        match="Drifting is not the environment Walk that the run was trained in - replaying the last episode",
+        match="Drifting is not the environment Walk that the run was trained in - repeating the "
+        "last episode",
     ):
         footlight.resume(run.folder, environment=Drifting, steps=80, quiet=True)
     with pytest.raises(UserError, match="the environment Wider has other spaces than Walk"):
@@ -322,14 +317,14 @@ def test_run_is_not_resumed_in_another_environment(tmp_path: Path) -> None:
     assert kept == before
 
 
-def test_run_is_resumed_in_the_same_environment_by_another_function(tmp_path: Path) -> None:
+def test_resume_in_the_same_environment_of_another_function(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
     footlight.resume(run.folder, environment=lambda: faulty.Walk(), steps=62, quiet=True)
     assert run.result is not None
     assert run.result["steps"] == 62
 
 
-def test_record_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path) -> None:
+def test_run_config_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path) -> None:
     run = trained(gymnasium.make("Pendulum-v1"), tmp_path, steps=30, probe="off", quiet=True)
     assert config(run)["no_evaluations"] is not None
     footlight.resume(
@@ -343,7 +338,7 @@ def test_record_says_whether_there_are_evaluations_after_a_resume(tmp_path: Path
     assert "(probe off)" in config(run)["no_evaluations"] == run.config["no_evaluations"]
 
 
-def test_environment_that_comes_out_elsewhere_is_recorded_in_an_inexact_run_too(
+def test_unrestored_environment_is_recorded_in_an_inexact_run(
     tmp_path: Path,
 ) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, probe="off", quiet=True)
@@ -366,7 +361,7 @@ class Pressing(faulty.Walk):
         return super().step(action)
 
 
-def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
+def test_ctrl_c_during_a_restoration_leaves_the_run_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = trained(Pressing, tmp_path, steps=58, eval_episodes=0, quiet=True)
@@ -380,7 +375,7 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("name", "is_astray", "steps", "verdict"),
+    ("name", "not_restored", "steps", "verdict"),
     [
         (
             None,
@@ -393,16 +388,16 @@ def test_ctrl_c_stops_a_replay_and_leaves_the_run_as_it_was(
         ("Other", False, 0, "resumed in Other, which is not known to be Walk"),
     ],
 )
-def test_few_steps_do_not_show_that_an_environment_is_the_same(
-    name: str | None, is_astray: bool, steps: int, verdict: str | None
+def test_few_steps_do_not_identify_an_environment(
+    name: str | None, not_restored: bool, steps: int, verdict: str | None
 ) -> None:
     assert (
-        check_restoration(name, {"environment": "Walk", "resume": "exact"}, is_astray, steps)
+        check_restoration(name, {"environment": "Walk", "resume": "exact"}, not_restored, steps)
         == verdict
     )
 
 
-def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
+def test_nondeterministic_environment_may_have_another_name() -> None:
     record = {"environment": "Walk", "resume": "nondeterministic: ..."}
     assert (
         check_restoration("Other", record, True, 100)
@@ -410,8 +405,8 @@ def test_environment_that_never_repeated_itself_may_have_another_name() -> None:
     )
 
 
-@pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["replaying 5,001 steps"])])
-def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
+@pytest.mark.parametrize(("steps", "said"), [(5_000, []), (5_001, ["repeating 5,001 steps"])])
+def test_long_restoration_is_announced(steps: int, said: list[str]) -> None:
     lines: list[str] = []
     arrays = {
         "actions.0": np.zeros((5_000, 1)),
@@ -419,4 +414,4 @@ def test_long_replay_is_announced(steps: int, said: list[str]) -> None:
         "observation": np.zeros((2, 3)),
     }
     assert announce_restoration(arrays, lines.append) == steps
-    assert [line[: len("replaying 5,001 steps")] for line in lines] == said
+    assert [line[: len("repeating 5,001 steps")] for line in lines] == said

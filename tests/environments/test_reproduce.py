@@ -1,4 +1,4 @@
-"""A fault of an environment from the run to the bottom: what is said, what is kept, and the same episode once more."""
+"""Faults of environments from the run to `footlight reproduce`: messages, saved episodes."""
 
 import json
 import os
@@ -22,10 +22,10 @@ from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 
 SMALL: dict[str, Any] = {
-    "preset": False, "hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 0, "n_steps": 8, "steps": 400,
-    "seed": 1,
+    "preset": False, "hidden_sizes": (8, 8), "compile": "off", "quiet": True, "eval_episodes": 0,
+    "n_steps": 8, "steps": 400, "seed": 1,
 }  # fmt: skip
-# With seed 1 the first episode of environment 0 goes wrong at step 4, and no episode of environment 1 does before
+# With seed 1 the first episode of environment 0 fails at step 4, and none of environment 1 before
 SEED = derived_seed(1, "episode", 0, 0)
 CRASH = Path("run/crash/env-0-episode-0")
 
@@ -58,7 +58,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def test_no_kind_of_fault_is_forgotten() -> None:
+def test_every_kind_of_fault_is_tested() -> None:
     assert KINDS.keys() == faulty.FAULTS.keys()
 
 
@@ -66,7 +66,7 @@ def test_no_kind_of_fault_is_forgotten() -> None:
     ("kind", "how"),
     [(kind, {}) for kind in KINDS if not KINDS[kind][1]] + [(kind, WORKERS) for kind in KINDS],
 )
-def test_every_fault_names_all_five_things_and_is_seen_again(
+def test_every_fault_is_fully_described_and_reproduced(
     kind: str, how: dict[str, Any], capsys: Any
 ) -> None:
     message = str(train(f"{kind}-v0", **how))
@@ -100,7 +100,7 @@ def test_every_fault_names_all_five_things_and_is_seen_again(
     )
 
 
-def test_actions_are_those_of_the_episode_to_the_bit() -> None:
+def test_saved_actions_are_exact() -> None:
     train("Raises-v0")
     actions, taken = load_file(CRASH / "actions.safetensors")["actions"], list[Any]()
 
@@ -126,7 +126,7 @@ def test_actions_are_those_of_the_episode_to_the_bit() -> None:
     )  # the state before the fault
 
 
-def test_a_fault_of_a_reset_has_no_actions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fault_of_a_reset_has_no_actions(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         EnvironmentFault,
         match=f"environment 0 failed at step 0 of the episode with seed {SEED}: reset raised",
@@ -147,11 +147,13 @@ def test_a_fault_of_a_reset_has_no_actions(capsys: pytest.CaptureFixture[str]) -
     )
 
 
-def test_a_fault_in_an_evaluation_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fault_in_an_evaluation_has_its_own_folder(capsys: pytest.CaptureFixture[str]) -> None:
     seed = next(
-        s for s in range(99)
-        if all(derived_seed(s, "episode", 0, k) % 3 for k in range(4)) and derived_seed(s, "evaluation at step 20", 0, 0) % 3 == 0
-    )  # fmt: skip
+        seed
+        for seed in range(99)
+        if all(derived_seed(seed, "episode", 0, episode) % 3 for episode in range(4))
+        and derived_seed(seed, "evaluation at step 20", 0, 0) % 3 == 0
+    )
     with pytest.raises(
         EnvironmentFault, match=r"evaluation at step 20: environment 0 failed at step 4"
     ):
@@ -164,7 +166,7 @@ def test_a_fault_in_an_evaluation_is_kept_apart(capsys: pytest.CaptureFixture[st
     assert main(["reproduce", "run/crash/evaluation-at-step-20-env-0-episode-0"]) == 3
 
 
-def test_a_python_object_is_given_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_object_must_be_passed_again(capsys: pytest.CaptureFixture[str]) -> None:
     def broken() -> faulty.Faulty:
         return faulty.Faulty(faulty.raises)
 
@@ -178,7 +180,7 @@ def test_a_python_object_is_given_again(capsys: pytest.CaptureFixture[str]) -> N
         assert "the joint broke" in str(played)
 
 
-def test_one_that_ends_earlier_or_fails_elsewhere_is_told_apart() -> None:
+def test_early_end_and_another_fault_are_reported() -> None:
     train("Raises-v0")
 
     class Short(faulty.Walk):
@@ -195,7 +197,7 @@ def test_one_that_ends_earlier_or_fails_elsewhere_is_told_apart() -> None:
     assert str(footlight.reproduce(CRASH, faulty.Faulty(faulty.raises, 3))) == words
 
 
-def test_where_nothing_can_be_written_the_fault_stays_what_it_is(
+def test_fault_is_unchanged_if_nothing_can_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*given: Any) -> None:
@@ -207,7 +209,7 @@ def test_where_nothing_can_be_written_the_fault_stays_what_it_is(
     assert "footlight reproduce" not in message
 
 
-def test_a_vector_environment_leaves_what_is_known() -> None:
+def test_vector_environment_saves_what_is_known() -> None:
     import gymnasium
 
     envs = gymnasium.vector.SyncVectorEnv([lambda: faulty.Faulty(faulty.raises)] * 2)
@@ -223,7 +225,7 @@ def test_a_vector_environment_leaves_what_is_known() -> None:
         footlight.reproduce("run/crash/all-episode-0", faulty.Walk)
 
 
-def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
+def test_episode_is_saved_without_config_json(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def losing(given: Any) -> Any:
@@ -252,7 +254,7 @@ def test_the_episode_is_kept_without_the_file_that_says_what_the_run_is(
         ({"environment": "CartPole-v1"}, "has actions of shape"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_refused(change: dict[str, Any], words: str) -> None:
+def test_unusable_folder_is_refused(change: dict[str, Any], words: str) -> None:
     train("Raises-v0")
     record = json.loads((CRASH / "fault.json").read_text())
     (CRASH / "fault.json").write_text(json.dumps(record | change))
@@ -260,7 +262,7 @@ def test_a_folder_that_cannot_be_used_is_refused(change: dict[str, Any], words: 
         footlight.reproduce(CRASH)
 
 
-def test_actions_that_are_none_are_refused() -> None:
+def test_invalid_actions_are_refused() -> None:
     train("Raises-v0")
     for content in (b"", b"\x80\x04N."):
         (CRASH / "actions.safetensors").write_bytes(content)
@@ -273,14 +275,14 @@ def test_actions_that_are_none_are_refused() -> None:
         footlight.reproduce("elsewhere")
 
 
-def test_the_name_of_a_folder_is_that_of_its_episode() -> None:
+def test_folder_is_named_after_its_episode() -> None:
     assert reproduce._name(FailedEpisode("", "episode", 3, 17, 1, 2)) == "env-3-episode-17"
     assert (
         reproduce._name(FailedEpisode("", "../../etc: x", 3, 17, 1, 2)) == "-etc-x-env-3-episode-17"
     )
 
 
-def test_from_the_shell_and_with_a_restart() -> None:
+def test_reproduce_from_the_shell_after_a_restart() -> None:
     path = os.pathsep.join([str(Path(faulty.__file__).parent), *sys.path])
 
     def footlight_command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -293,7 +295,10 @@ def test_from_the_shell_and_with_a_restart() -> None:
             timeout=120,
         )
 
-    options = "--seed 1 --steps 60 --num-envs 2 --vectorization async --on-worker-death restart --compile off --eval-episodes 0"
+    options = (
+        "--seed 1 --steps 60 --num-envs 2 --vectorization async --on-worker-death restart "
+        "--compile off --eval-episodes 0"
+    )
     ran = footlight_command(
         "train", "a2c", "faulty:IsKilled-v0", "--run-dir", "run", *options.split()
     )
@@ -309,7 +314,7 @@ def test_from_the_shell_and_with_a_restart() -> None:
     assert "the fault happened again at step 4" in again.stdout
 
 
-def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
+def test_run_with_restarted_workers_equals_run_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
@@ -346,7 +351,7 @@ def test_a_run_in_which_workers_were_restarted_is_the_run_in_which_none_was(
         assert Path("run", log).read_text() == Path("killed", log).read_text()
 
 
-def test_the_verdict_is_written_down() -> None:
+def test_verdict_is_recorded() -> None:
     for name, source, verdict in (
         ("exact", faulty.Walk, "exact"),
         ("inexact", faulty.Historic, "history-dependent"),
@@ -385,7 +390,7 @@ def rows(run_dir: str, log: str = "episodes") -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "how", [{}, {"num_envs": 2, "vectorization": "sync"}, {"num_envs": 2, "vectorization": "async"}]
 )
-def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str, Any]) -> None:
+def test_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str, Any]) -> None:
     whole = footlight.train("a2c", Sticks, run_dir="whole", **SURVIVING, **how)
     assert whole.result is not None
     assert whole.result["status"] == "finished"
@@ -407,7 +412,8 @@ def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str,
     Path("parts/result.json").unlink()
     footlight.resume("parts", environment=Sticks, quiet=True)
     assert rows("parts") == rows("whole")
-    assert footlight.Run(Path("parts")).result["env_faults"] == whole.result["env_faults"]  # type: ignore[index]
+    result: Any = footlight.Run(Path("parts")).result
+    assert result["env_faults"] == whole.result["env_faults"]  # type: ignore[index]
     mine, theirs = (
         load_file(next(Path(run).glob("checkpoints/step-000000400*/policy*")))
         for run in ("whole", "parts")
@@ -425,14 +431,16 @@ def test_a_run_that_survives_faults_is_marked_and_resumes_exactly(how: dict[str,
     ],
 )
 def test_every_kind_of_buffer_survives_a_fault(method: str, fields: dict[str, Any]) -> None:
-    run = footlight.train(method, Sticks, run_dir="run", **{**SURVIVING, "n_steps": None, **fields} if fields else
-                          {name: value for name, value in SURVIVING.items() if name != "n_steps"})  # fmt: skip
+    settings = {**SURVIVING, "n_steps": None, **fields}
+    if not fields:
+        del settings["n_steps"]
+    run = footlight.train(method, Sticks, run_dir="run", **settings)
     assert run.result is not None
     assert run.result["steps"] == 400
     assert run.result["env_faults"] > 0
 
 
-def test_a_stopped_run_goes_on_without_the_episode_that_fails() -> None:
+def test_stopped_run_continues_without_the_failing_episode() -> None:
     with pytest.raises(EnvironmentFault, match="--on-env-fault new-episode"):
         footlight.train("a2c", Sticks, run_dir="run", **{**SURVIVING, "on_env_fault": "stop"})
     with pytest.raises(EnvironmentFault):  # the same step again
@@ -484,7 +492,7 @@ def test_a_hundred_faults_in_a_row_end_the_run(
     assert json.loads(Path("run/result.json").read_text())["status"] == "fault"
 
 
-def test_a_process_that_dies_is_replaced_where_faults_are_survived() -> None:
+def test_dead_worker_is_replaced_if_faults_are_survived() -> None:
     run = footlight.train(
         "a2c", "faulty:Leaves-v0", run_dir="run", **{**SURVIVING, "eval_episodes": 0}, **WORKERS
     )
@@ -493,7 +501,7 @@ def test_a_process_that_dies_is_replaced_where_faults_are_survived() -> None:
     assert run.result["steps"] == 400
 
 
-def test_an_evaluation_that_fails_is_left_out_where_faults_are_survived() -> None:
+def test_failed_evaluation_is_skipped_if_faults_are_survived() -> None:
     run = footlight.train(
         "a2c",
         "faulty:Raises-v0",

@@ -1,0 +1,32 @@
+"""The first and last lines of a training."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from footlight.training.messages import summary
+
+RESULT: dict[str, Any] = {
+    "status": "finished",
+    "steps": 1_000,
+    "updates": 10,
+    "seconds": 4.0,
+    "steps_per_second": 250.0,
+    "final_evaluation": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "command"), [("finished", "footlight plot run"), ("stopped", "footlight resume run")]
+)
+def test_summary_names_the_next_command(status: str, command: str) -> None:
+    text = summary(Path("run"), {**RESULT, "status": status})
+    first, folder, following = text.splitlines()
+    assert first == "no final evaluation | 1,000 steps in 4 s (250 steps/s)"
+    assert folder == "run folder run"
+    assert following.startswith(f"next: {command}")
+
+
+def test_summary_warns_about_a_run_without_updates() -> None:
+    assert "0 updates: nothing was learned" in summary(Path("run"), {**RESULT, "updates": 0})
