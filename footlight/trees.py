@@ -1,8 +1,17 @@
-"""Trees of dataclasses and mappings, such as the state of an algorithm: their leaves by name."""
+"""Trees: the state of an algorithm, whose leaves are named by dots, and observations.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+Observations of a Dict or Tuple space are a NumPy array of records: one field per leaf, under the
+dotted name of its place in the space, with the leaf's own dtype and shape. So E of them are one
+array [E] that is stored, copied and indexed as any other. In an update they are a dict of tensors.
+Observations of a Box are the tree with one leaf: the plain array, or the plain tensor, whose name
+is "".
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
+
+import numpy as np
 
 TreeT = TypeVar("TreeT")
 
@@ -40,3 +49,99 @@ def _parts(tree: object) -> Iterator[tuple[str, Any]]:
         yield from tree.items()
     elif is_dataclass(tree):
         yield from ((field.name, getattr(tree, field.name)) for field in fields(tree))
+
+
+# Observations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """One array of an observation, as it is stored."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    choices: tuple[range, ...] = ()
+    """Where its numbers are choices: the options of each number, in order."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its shape and dtype are those of an image or of a stack of images."""
+        return self.dtype == "uint8" and 2 <= len(self.shape) <= 4
+
+    def to_json(self) -> dict[str, Any]:
+        """The leaf as strict JSON."""
+        found: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
+        if self.choices:
+            found["choices"] = [[each.start, each.stop] for each in self.choices]
+        return found
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> "Leaf":
+        """The inverse of `to_json`."""
+        choices = [range(int(start), int(stop)) for start, stop in record.get("choices", ())]
+        shape = tuple(int(n) for n in record["shape"])
+        return Leaf(shape=shape, dtype=str(np.dtype(str(record["dtype"]))), choices=tuple(choices))
+
+
+def record_dtype(leaves: Mapping[str, Leaf]) -> np.dtype[np.void]:
+    """The dtype of records with these leaves.
+
+    Aligned, so that each leaf of an array of records is an array that torch can share.
+    """
+    return np.dtype([(name, each.dtype, each.shape) for name, each in leaves.items()], align=True)
+
+
+def leaves_of(observation: Any) -> dict[str, Any]:
+    """The leaves of observations by name: fields of records, or items of a dict, in order; a plain
+    array or tensor is the one leaf "". No leaf is copied."""
+    if isinstance(observation, Mapping):
+        return dict(observation)
+    if isinstance(observation, np.ndarray | np.void) and observation.dtype.names is not None:
+        return {name: observation[name] for name in observation.dtype.names}
+    return {"": observation}
+
+
+def map_leaves(function: Callable[..., Any], observation: Any, *others: Any) -> Any:
+    """`function` of each leaf, and of the same leaf of the other trees: a plain value where
+    `observation` is one, otherwise a dict."""
+    leaves = leaves_of(observation)
+    rest = [leaves_of(other) for other in others]
+    found = {name: function(leaf, *(each[name] for each in rest)) for name, leaf in leaves.items()}
+    return rebuilt(found)
+
+
+def rebuilt(leaves: Mapping[str, Any]) -> Any:
+    """The inverse of `leaves_of`: the value of the one leaf "", or a dict of the leaves."""
+    return leaves[""] if leaves.keys() == {""} else dict(leaves)
+
+
+def named_leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested dict, tuple or list, as an environment gives it, by dotted name."""
+    if isinstance(value, Mapping):
+        items: Any = value.items()
+    elif isinstance(value, tuple | list):
+        items = enumerate(value)
+    else:
+        return {prefix.removesuffix("."): value}
+    found: dict[str, Any] = {}
+    for name, part in items:
+        found |= named_leaves(part, f"{prefix}{name}.")
+    return found
+
+
+def packed(leaves: Mapping[str, Any], dtype: np.dtype[Any], lead: Sequence[int] = ()) -> Any:
+    """An array of records [*lead] of this dtype, with these leaves [*lead, *leaf shape] in it.
+
+    Raises `ValueError` where names or shapes are others.
+    """
+    assert dtype.names is not None
+    if leaves.keys() != {*dtype.names}:
+        raise ValueError(f"leaves {sorted(leaves)} where {sorted(dtype.names)} are wanted")
+    records = np.zeros(tuple(lead), dtype)
+    for name, leaf in leaves.items():
+        if np.shape(leaf) != records[name].shape:
+            raise ValueError(
+                f"leaf {name!r} has shape {np.shape(leaf)} where {records[name].shape} is wanted"
+            )
+        records[name] = leaf
+    return records

@@ -6,13 +6,15 @@ H outputs of a network that describe a distribution over actions, P parameters.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+
+from footlight.trees import Leaf, record_dtype
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -21,6 +23,7 @@ FloatArray = NDArray[np.float32]
 class Transition(NamedTuple):
     """One step of each of E environments, as the environment reported it.
 
+    Observations of a Dict or Tuple space are records [E], see `footlight.trees`.
     `next_observation` is always the true successor, also where the environment has begun a new episode since.
     `terminated` (the world ended) and `truncated` (the clock did) are never merged: only the first ends the future.
     """
@@ -244,10 +247,44 @@ class Spaces:
     """What an algorithm has to know of an environment."""
 
     observation_shape: tuple[int, ...]
-    observation_dtype: (
-        str  # as stored: "float32", or the environment's own integer dtype such as "uint8"
-    )
+    """() where observations are records."""
+    observation_dtype: str | np.dtype[np.void]
+    """As stored: "float32", or the environment's own integer dtype such as "uint8". Of a Dict or
+    Tuple space the dtype of records with its leaves, see `footlight.trees`."""
     action: BoxAction | DiscreteAction
+    choices: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
+    """By leaf of a Dict or Tuple space, the options of each of its numbers, where it is discrete."""
+
+    @staticmethod
+    def of_leaves(leaves: Mapping[str, Leaf], action: BoxAction | DiscreteAction) -> "Spaces":
+        """The spaces with these leaves, which are the one leaf "" or those of a Dict."""
+        if leaves.keys() == {""}:
+            only = leaves[""]
+            return Spaces(observation_shape=only.shape, observation_dtype=only.dtype, action=action)
+        choices = {name: leaf.choices for name, leaf in leaves.items() if leaf.choices}
+        return Spaces(
+            observation_shape=(), observation_dtype=record_dtype(leaves), action=action,
+            choices=choices,
+        )  # fmt: skip
+
+    @property
+    def observation(self) -> dict[str, Leaf]:
+        """The leaves of an observation by dotted name; that of a Box is the one leaf ""."""
+        dtype = np.dtype(self.observation_dtype)
+        if dtype.names is None:
+            return {"": Leaf(shape=self.observation_shape, dtype=str(dtype))}
+        parts = {name: dtype[name] for name in dtype.names}
+        return {
+            name: Leaf(
+                shape=part.shape, dtype=str(part.base), choices=tuple(self.choices.get(name, ()))
+            )
+            for name, part in parts.items()
+        }
+
+    @property
+    def has_leaves(self) -> bool:
+        """Whether observations are records of named leaves, and no plain array."""
+        return not isinstance(self.observation_dtype, str)
 
     def to_json(self) -> dict[str, Any]:
         """The spaces as strict JSON."""
@@ -270,8 +307,11 @@ class Spaces:
                 "high": high.tolist(),
                 "dtype": str(low.dtype),
             }
-        shape = list(self.observation_shape)
-        return {"observation": {"shape": shape, "dtype": self.observation_dtype}, "action": action}
+        leaves = {name: leaf.to_json() for name, leaf in self.observation.items()}
+        return {
+            "observation": {"leaves": leaves} if self.has_leaves else leaves[""],
+            "action": action,
+        }
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Spaces":
@@ -290,9 +330,8 @@ class Spaces:
             bounds = BoxAction(
                 low=np.array(action["low"], dtype), high=np.array(action["high"], dtype)
             )
-        seen = record["observation"]
-        return Spaces(
-            observation_shape=tuple(int(n) for n in seen["shape"]),
-            observation_dtype=str(seen["dtype"]),
-            action=bounds,
+        observation = record["observation"]
+        leaves = observation.get("leaves", {"": observation})
+        return Spaces.of_leaves(
+            {name: Leaf.from_json(leaf) for name, leaf in leaves.items()}, bounds
         )

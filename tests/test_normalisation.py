@@ -127,7 +127,7 @@ def test_observations_get_mean_zero_and_deviation_one(
             )
         normalizer.learn(masked)
     seen = of_steps(steps, "observation").astype(np.float64)
-    assert normalizer.observation_moments.count[0] == len(seen)
+    assert normalizer.moments[""].count[0] == len(seen)
     assert (len(seen) < 200 * num_envs) == resets
     assert_close(normalizer.mean, seen.mean(0))
     assert_close(normalizer.scale, 1 / seen.std(0))
@@ -155,7 +155,7 @@ def test_what_is_not_asked_for_is_left_alone(tiny_spaces: Spaces) -> None:
         normalizer.learn(step)
     assert normalizer.observation(steps[0].observation) is steps[0].observation
     assert normalizer.policy_arrays() == {}
-    assert normalizer.observation_moments.count[0] == 0
+    assert normalizer.moments[""].count[0] == 0
 
 
 def test_a_component_that_never_changes_is_zero(tiny_spaces: Spaces) -> None:

@@ -24,6 +24,7 @@ from footlight.algorithms.on_policy import (
     entropy_draws,
     entropy_weight,
     optimizer_step,
+    rows_of,
     sees_pixels,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
@@ -45,6 +46,7 @@ from footlight.equations.returns import (
     weighted_mean,
 )
 from footlight.errors import UserError
+from footlight.trees import map_leaves
 from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces, WholeRollout
 
 
@@ -160,13 +162,14 @@ class A2C:
 
     def update_rollout(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
         """One gradient step; the values of all successors are computed."""
-        next_observation = batch.next_observation.flatten(0, 1)
+        next_observation = rows_of(batch.next_observation)
         _, next_value_B = self.networks.actor_critic(state.actor_critic, next_observation)
         return self._update(state, batch, noise, lambda value_TE: next_value_B.view_as(value_TE))
 
     def update_linked_rollout(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
         """One gradient step; only the values of the last row's successors are computed."""
-        _, last_E = self.networks.actor_critic(state.actor_critic, batch.next_observation[-1])
+        last = map_leaves(lambda leaf_TE: leaf_TE[-1], batch.next_observation)
+        _, last_E = self.networks.actor_critic(state.actor_critic, last)
         return self._update(
             state, batch, noise, lambda value_TE: torch.cat([value_TE[1:], last_E[None]])
         )
@@ -180,9 +183,7 @@ class A2C:
         weight_B = batch.weight.flatten()
 
         def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            output_BH, value_B = networks.actor_critic(
-                actor_critic_P, batch.observation.flatten(0, 1)
-            )
+            output_BH, value_B = networks.actor_critic(actor_critic_P, rows_of(batch.observation))
             value_TE = value_B.detach().view_as(batch.reward)
             next_value_TE = successors(value_TE)
             advantage_B = generalized_advantage(

@@ -39,6 +39,7 @@ from footlight.config.fields import Fraction, NonNegative, OptionalPositive, che
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
+from footlight.trees import map_leaves
 from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
 
 
@@ -139,7 +140,7 @@ class ActorCritic:
         """One gradient step."""
         config, networks = self.config, self.networks
         observation, action_EA, reward_E, next_observation, discount_E, _, weight_E = (
-            array[0] for array in batch[:-1]
+            map_leaves(lambda leaf: leaf[0], field) for field in batch[:-1]
         )
         _, next_value_E = networks.actor_critic(state.actor_critic, next_observation)
         target_E = td_target(reward_E, discount_E, next_value_E)

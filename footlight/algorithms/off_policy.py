@@ -21,9 +21,10 @@ from footlight.algorithms.settings import (
 from footlight.config.fields import Fraction
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.errors import UserError, first_line
-from footlight.networks.bodies import Architecture, QCritic
-from footlight.networks.flat import Network
+from footlight.networks.bodies import Architecture, QCritic, combined
+from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead
+from footlight.trees import Leaf, rebuilt
 from footlight.types import (
     Array,
     BoxAction,
@@ -38,7 +39,9 @@ ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
 """Called with observation space and action space, gives a module with the parts `actor` and `critic`, or only one of them (the
 other is ours). For SAC `actor(observation)` gives mean and raw log standard deviation [B, A]; for TD3 and DDPG actions [B, A] in
-[-1, 1]. `critic(observation, action)` gives values [B]; the source is called once per critic, for weights of its own."""
+[-1, 1]. `critic(observation, action)` gives values [B]; the source is called once per critic, for weights of its own.
+
+Of a Dict or Tuple space the observation space is a Dict of all leaves by dotted name, and an observation a dict of tensors."""
 
 
 Memory = Mapping[str, FloatArray]
@@ -66,9 +69,17 @@ def build_networks(
 ) -> Networks:  # fmt: skip
     """An actor and an ensemble of critics. Raises `UserError` for a user's module that does not fit."""
     architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialization
-    )
-    shape, num_actions = spaces.observation_shape, spaces.action.size
+        config.hidden_sizes, config.activation, config.layer_norm, config.initialization,
+        torso="auto" if spaces.has_leaves else "mlp",
+        leaves=spaces.observation if spaces.has_leaves else {},
+    )  # fmt: skip
+    num_actions = spaces.action.size
+
+    def body(kind: ActorClass) -> nn.Module:
+        if not spaces.has_leaves:
+            return kind(spaces.observation_shape, num_actions, architecture)
+        return combined(architecture, lambda shape, inner: kind(shape, num_actions, inner))
+
     own = [] if network is None else [call_source(network, spaces) for _ in range(num_critics)]
     for module in own:
         if not (hasattr(module, "actor") or hasattr(module, "critic")):
@@ -79,11 +90,8 @@ def build_networks(
     actor = getattr(own[0], "actor", None) if own else None
     critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
     networks = Networks(
-        actor=Network([actor_class(shape, num_actions, architecture) if actor is None else actor]),
-        critic=Network(
-            critics or [QCritic(shape, num_actions, architecture) for _ in range(num_critics)],
-            ensemble=True,
-        ),
+        actor=Network([body(actor_class) if actor is None else actor]),
+        critic=Network(critics or [body(QCritic) for _ in range(num_critics)], ensemble=True),
         num_actions=num_actions,
         head=head,
     )
@@ -98,11 +106,11 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
         raise UserError(
             "network is a module - it has to be made anew for each run and part - give its class, or a function that makes it"
         )
-    dtype = np.dtype(spaces.observation_dtype)
-    low, high = (
-        (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    observation_space = rebuilt(
+        {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
     )
-    observation_space = gymnasium.spaces.Box(low, high, spaces.observation_shape, dtype.type)
+    if spaces.has_leaves:
+        observation_space = gymnasium.spaces.Dict(observation_space)
     module = network(observation_space, _action_space(spaces.action))
     if not isinstance(module, nn.Module):
         raise UserError(
@@ -110,6 +118,21 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
             "and the action space"
         )
     return module
+
+
+def _observation_space(leaf: Leaf) -> gymnasium.Space[Any]:
+    dtype = np.dtype(leaf.dtype)
+    if leaf.choices:
+        starts, sizes = (np.array([of(each) for each in leaf.choices]) for of in (min, len))
+        if leaf.shape == ():
+            return gymnasium.spaces.Discrete(int(sizes[0]), start=int(starts[0]))
+        return gymnasium.spaces.MultiDiscrete(
+            sizes.reshape(leaf.shape), start=starts.reshape(leaf.shape)
+        )
+    low, high = (
+        (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    )
+    return gymnasium.spaces.Box(low, high, leaf.shape, dtype.type)
 
 
 def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
@@ -129,7 +152,7 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
         parts = output if isinstance(output, tuple) else (output,)
         value = networks.critic(
             networks.critic.initial,
-            torch.from_numpy(observation),
+            as_tensors(observation, torch.device("cpu")),
             torch.zeros(2, spaces.action.size),
         )
     except (RuntimeError, TypeError, ValueError) as error:

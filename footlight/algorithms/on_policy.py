@@ -17,8 +17,10 @@ from footlight.equations.optimizers import Memory
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.cnn import choose_torso
-from footlight.networks.flat import Network
+from footlight.networks.combined import leaf_torso
+from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import Head, head_for
+from footlight.trees import map_leaves
 from footlight.types import Array, BoxAction, Decision, Diagnosis, Spaces
 
 NetworkSource = Callable[[Any, Any], nn.Module]
@@ -89,7 +91,11 @@ def build_networks(
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
     affine = getattr(config, "layer_norm_affine", True)
-    torso = choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype)
+    leaves = spaces.observation
+    if spaces.has_leaves:
+        torso = config.torso  # which is chosen leaf by leaf
+    else:
+        torso = choose_torso(config.torso, leaves[""].shape, leaves[""].dtype)
     return Architecture(
         config.hidden_sizes,
         config.activation,
@@ -97,12 +103,21 @@ def architecture_of(config: Any, spaces: Spaces) -> Architecture:
         config.initialization,
         affine,
         torso,
+        leaves if spaces.has_leaves else {},
     )
 
 
 def sees_pixels(config: Any, spaces: Spaces) -> bool:
     """Whether observations go through convolutions."""
-    return choose_torso(config.torso, spaces.observation_shape, spaces.observation_dtype) != "mlp"
+    leaves = spaces.observation
+    if spaces.has_leaves:
+        return any(leaf_torso(config.torso, leaf) != "mlp" for leaf in leaves.values())
+    return choose_torso(config.torso, leaves[""].shape, leaves[""].dtype) != "mlp"
+
+
+def rows_of(observation_TE: Any) -> Any:
+    """Observations [T, E, ...] -> [T * E, ...], leaf by leaf."""
+    return map_leaves(lambda leaf_TE: leaf_TE.flatten(0, 1), observation_TE)
 
 
 def act(
@@ -205,7 +220,7 @@ class _UsersOwn(nn.Module):
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
 
 
-def _are_separate(network: Network, observation: Tensor) -> bool:
+def _are_separate(network: Network, observation: Any) -> bool:
     """Whether actor and critic share no parameter, and names tell which one each belongs to."""
     policy_P, value_P = network.dependencies(observation)
     critic_P = network.marked("critic")
@@ -216,9 +231,10 @@ def _are_separate(network: Network, observation: Tensor) -> bool:
     )
 
 
-def example(spaces: Spaces) -> Tensor:
+def example(spaces: Spaces) -> Any:
     """A batch of two observations, for shapes."""
-    return torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    zeros = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
+    return as_tensors(zeros, torch.device("cpu"))
 
 
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:

@@ -26,6 +26,7 @@ from footlight.algorithms.on_policy import (
     entropy_draws,
     entropy_weight,
     optimizer_step,
+    rows_of,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
@@ -46,7 +47,7 @@ from footlight.equations.returns import (
     weighted_mean,
 )
 from footlight.errors import UserError
-from footlight.trees import tree_items
+from footlight.trees import map_leaves, tree_items
 from footlight.types import Array, Decision, Diagnosis, Minibatch, RolloutBatch, Spaces
 
 
@@ -174,12 +175,8 @@ class PPO:
     def compute_advantages(self, state: State, batch: RolloutBatch) -> None:
         """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
         config, networks = self.config, self.networks
-        output_BH, value_B = networks.actor_critic(
-            state.actor_critic, batch.observation.flatten(0, 1)
-        )
-        _, next_value_B = networks.actor_critic(
-            state.actor_critic, batch.next_observation.flatten(0, 1)
-        )
+        output_BH, value_B = networks.actor_critic(state.actor_critic, rows_of(batch.observation))
+        _, next_value_B = networks.actor_critic(state.actor_critic, rows_of(batch.next_observation))
         value_TE, next_value_TE = value_B.view_as(batch.reward), next_value_B.view_as(batch.reward)
         advantage_TE = generalized_advantage(
             batch.reward,
@@ -202,9 +199,8 @@ class PPO:
     def update_minibatch(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
         """One gradient step on one minibatch."""
         config, networks = self.config, self.networks
-        observation, action_MA = (
-            x.flatten(0, 1)[batch.rows] for x in (batch.observation, batch.action)
-        )
+        observation = map_leaves(lambda leaf_B: leaf_B[batch.rows], rows_of(batch.observation))
+        action_MA = batch.action.flatten(0, 1)[batch.rows]
         old_log_prob_M, old_value_M = state.log_prob[batch.rows], state.value[batch.rows]
         advantage_M, weight_M = state.advantage[batch.rows], batch.weight.flatten()[batch.rows]
         target_M = old_value_M + advantage_M

@@ -29,6 +29,7 @@ from footlight.algorithms.on_policy import (
     build_networks,
     entropy_weight,
     example,
+    rows_of,
     step_sizes,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
@@ -56,6 +57,7 @@ from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError
 from footlight.networks.bodies import Activation
+from footlight.networks.flat import as_tensors
 from footlight.types import (
     Array,
     Decision,
@@ -285,7 +287,7 @@ class ReplayActorCritic:
         """One step of the policy gradient on the current rollout."""
         config, networks = self.config, self.networks
         observation, weight_B = (
-            batch.rollout_observation.flatten(0, 1),
+            rows_of(batch.rollout_observation),
             batch.rollout_weight.flatten(),
         )
 
@@ -326,7 +328,7 @@ class ReplayActorCritic:
 def _values(networks: Networks, parameters_P: Tensor, observation: Array) -> Tensor:
     """Q of every action [E, A], on the CPU; `infer` would give the policy's output alone where it goes through NumPy."""
     with torch.no_grad():
-        seen = torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device)
+        seen = as_tensors(observation, parameters_P.device)
         return networks.actor_critic(parameters_P, seen)[1].cpu()
 
 

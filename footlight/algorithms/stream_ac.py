@@ -45,6 +45,7 @@ from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialization import Initialization
+from footlight.trees import map_leaves
 from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
 
 LOG_SOFTPLUS_0 = -0.3665  # log(softplus(0)) = log(log 2): a standard deviation of 0.693
@@ -191,7 +192,7 @@ class StreamAC:
         """One step of actor and critic."""
         config, networks = self.config, self.networks
         observation, action_1A, reward, next_observation, discount = (
-            array[0] for array in batch[:5]
+            map_leaves(lambda leaf: leaf[0], field) for field in batch[:5]
         )
         _, next_value = networks.actor_critic(state.actor_critic, next_observation)
         _, value = networks.actor_critic(state.actor_critic, observation)

@@ -6,7 +6,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from footlight.errors import UserError
 from footlight.machine import format_bytes
 from footlight.storage.files import user_path
+from footlight.trees import leaves_of
 from footlight.types import Array
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -45,10 +46,18 @@ def require_bytes(
 
 
 def fill(target: Array, saved: Any) -> None:
-    """Copy saved rows over all of `target`. `saved` is an array, or gives its parts one after the other.
+    """Copy saved rows over all of `target`. `saved` is an array, or gives its parts one after the
+    other, or is a mapping of such to the leaves of records.
 
     Raises `ValueError` where dtype, shape or number of rows are others.
     """
+    if isinstance(saved, Mapping):
+        leaves = leaves_of(target)
+        if leaves.keys() != saved.keys():
+            raise ValueError(f"leaves {[*saved]} were saved where {[*leaves]} are wanted")
+        for name, leaf in leaves.items():
+            fill(leaf, saved[name])
+        return
     start = 0
     for part in (saved,) if isinstance(saved, np.ndarray) else saved:
         place = target if part is saved else target[start : start + len(part)]

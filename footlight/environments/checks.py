@@ -1,10 +1,12 @@
 """Check and convert observations and rewards that an environment returned."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from footlight.environments.episodes import ALL, EpisodeTracker
+from footlight.trees import named_leaves
 from footlight.types import Array
 
 _TEXT = str, bytes
@@ -27,6 +29,8 @@ def as_observation(
 
     Raises `EnvironmentFault` for another shape, for what the dtype cannot hold, and for NaN.
     """
+    if dtype.names is not None:
+        return as_records(tracker, [env], observation, shape, dtype)
     try:
         array = np.asarray(observation)
     except ValueError as error:
@@ -41,6 +45,41 @@ def as_observation(
     if dtype.kind == "f" and not all_finite(stored):
         tracker.check(env, "observation", stored)
     return stored
+
+
+def as_records(
+    tracker: EpisodeTracker,
+    envs: Sequence[int],
+    observation: Any,
+    lead: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> Array:
+    """Observations of a Dict or Tuple space as records [*lead], each leaf checked and converted.
+
+    `lead` is () for an observation of the one environment in `envs`, (E,) for those of all.
+    Components that are not finite are faults of the environments in `envs` alone.
+    """
+    where = envs[0] if not lead else ALL
+    given, records = named_leaves(observation), np.zeros(lead, dtype)
+    assert dtype.names is not None
+    if given.keys() != {*dtype.names}:
+        found, wanted = (", ".join(sorted(names)) for names in (given, dtype.names))
+        raise tracker.fault(where, f"the observation has the parts {found}, its space {wanted}")
+    for name in dtype.names:
+        target = records[name]
+        try:
+            array = np.asarray(given[name])
+        except ValueError as error:
+            text = f"the observation's part {name} is not an array: {error}"
+            raise tracker.fault(where, text) from error
+        if array.shape != target.shape:
+            text = f"the observation's part {name} has shape {array.shape}, its space says "
+            raise tracker.fault(where, f"{text}{target.shape} (dtype {array.dtype})")
+        target[...] = as_stored(tracker, where, array, target.dtype)
+        if target.dtype.kind == "f" and not all_finite(target):
+            for env in envs:
+                tracker.check(env, f"observation.{name}", target[env] if lead else target)
+    return records
 
 
 def as_stored(tracker: EpisodeTracker, env: int, observed: Array, dtype: np.dtype[Any]) -> Array:

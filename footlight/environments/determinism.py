@@ -25,6 +25,7 @@ from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import freeze_statistics, single_envs
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
+from footlight.trees import leaves_of
 from footlight.types import Array
 
 STEPS = 100  # compared: of consecutive episodes, of which the last is cut off
@@ -162,7 +163,7 @@ def _play(
     """
     environments.reseed(stream)
     with budget.step():
-        received = [(0, environments.reset().tobytes())]
+        received = [(0, _bytes(environments.reset()))]
     for action in actions:
         step = int(environments.tracker.length[0]) + 1
         with budget.step():
@@ -173,10 +174,15 @@ def _play(
             transition.terminated,
             transition.truncated,
         )
-        received.append((step, b"".join(part.tobytes() for part in parts)))
+        received.append((step, b"".join(map(_bytes, parts))))
         if environments.finished:
-            received.append((0, environments.observation.tobytes()))
+            received.append((0, _bytes(environments.observation)))
     return received
+
+
+def _bytes(array: Array) -> bytes:
+    """The bytes of an array, or of the leaves of records without the padding between them."""
+    return b"".join(leaf.tobytes() for leaf in leaves_of(array).values())
 
 
 def _first_difference(one: list[tuple[int, bytes]], other: list[tuple[int, bytes]]) -> int:

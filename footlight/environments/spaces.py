@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 
 from footlight.errors import UserError
+from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
 _FITTING = {
@@ -17,23 +18,81 @@ _FITTING = {
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
     """The spaces of one environment. Raises `UserError` for a kind that is not supported."""
-    if not isinstance(observation_space, gymnasium.spaces.Box):
-        found, remedy = _kind(observation_space), _to_box(observation_space)
-        raise UserError(
-            f"the observation space is {found} - footlight takes Box observations - {remedy}"
-        )
-    if observation_space.shape == ():
+    return Spaces.of_leaves(_leaves(observation_space), _action(action_space))
+
+
+def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
+    """The leaves of an observation space by dotted name; a Box is the one leaf "".
+
+    Discrete leaves are stored as the numbers that the environment gives: networks of ours turn them
+    into one-hot vectors, the user's own may embed them.
+    """
+    found = _named_spaces(space)
+    if isinstance(space, gymnasium.spaces.Box) and space.shape == ():
         raise UserError(
             "observations are single numbers, of shape () - footlight takes arrays - wrap the "
             "environment in gymnasium.wrappers.ReshapeObservation with shape (1,)"
         )
-    action = _action(action_space)
-    integer = np.issubdtype(observation_space.dtype, np.integer)
-    return Spaces(
-        observation_shape=tuple(observation_space.shape),
-        observation_dtype=str(observation_space.dtype) if integer else "float32",
-        action=action,
-    )
+    is_tree = isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple)
+    for name, part in found.items():
+        is_box = isinstance(part, gymnasium.spaces.Box)
+        if not is_box and not (is_tree and isinstance(part, _CHOICES)):
+            found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
+            raise UserError(
+                f"the observation space is {found_in}{_kind(part)} - footlight takes Box "
+                "observations, and Dict and Tuple of Box, Discrete, MultiDiscrete and MultiBinary - "
+                f"{_to_box(space)}"
+            )
+    if not found or len(found) != _num_leaves(space) or ("" in found and is_tree):
+        raise UserError(
+            f"the observation space is {_kind(space)} whose parts have no names of their own: "
+            f"{', '.join(map(repr, found)) or 'none'} - each part needs one, joined by dots where "
+            "spaces are nested - rename them"
+        )
+    return {name: _leaf(part) for name, part in found.items()}
+
+
+_CHOICES = (
+    gymnasium.spaces.Discrete,
+    gymnasium.spaces.MultiDiscrete,
+    gymnasium.spaces.MultiBinary,
+)
+
+
+def _parts(space: gymnasium.Space[Any]) -> list[tuple[Any, gymnasium.Space[Any]]]:
+    """The parts of a Dict or Tuple space by name or position; [] for any other."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return list(space.spaces.items())
+    return list(enumerate(space.spaces)) if isinstance(space, gymnasium.spaces.Tuple) else []
+
+
+def _named_spaces(space: gymnasium.Space[Any], prefix: str = "") -> dict[str, gymnasium.Space[Any]]:
+    if not isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+        return {prefix.removesuffix("."): space}
+    found: dict[str, gymnasium.Space[Any]] = {}
+    for name, part in _parts(space):
+        found |= _named_spaces(part, f"{prefix}{name}.")
+    return found
+
+
+def _num_leaves(space: gymnasium.Space[Any]) -> int:
+    if not isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+        return 1
+    return sum(_num_leaves(part) for _, part in _parts(space))
+
+
+def _leaf(space: gymnasium.Space[Any]) -> Leaf:
+    if isinstance(space, gymnasium.spaces.Box):
+        is_integer = np.issubdtype(space.dtype, np.integer)
+        dtype = str(space.dtype) if is_integer else "float32"
+        return Leaf(shape=tuple(space.shape), dtype=dtype)
+    choices: tuple[range, ...] = ()
+    if isinstance(space, gymnasium.spaces.Discrete):
+        choices = (range(int(space.start), int(space.start + space.n)),)
+    elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+        sizes, starts = (array.flatten().tolist() for array in (space.nvec, space.start))
+        choices = tuple(range(a, a + n) for n, a in zip(sizes, starts, strict=True))
+    return Leaf(shape=tuple(space.shape or ()), dtype=str(space.dtype), choices=choices)
 
 
 def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | None:
@@ -45,7 +104,7 @@ def difference(one: Any, other: Any, observation_bounds: bool = True) -> str | N
         first, second = (getattr(env, f"{what}_space") for env in (one, other))
         alike = first == second
         if what == "observation" and not observation_bounds:
-            alike = alike or (first.shape, first.dtype) == (second.shape, second.dtype)
+            alike = alike or _leaves(first) == _leaves(second)
         if not alike:
             return f"{what}s are {_shown(first)} in one and {_shown(second)} in the other"
     return None

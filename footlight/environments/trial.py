@@ -34,6 +34,7 @@ from footlight.environments.wrappers import (
 from footlight.errors import UserError
 from footlight.signals import is_interruption
 from footlight.streams import derived_seed
+from footlight.trees import named_leaves
 from footlight.types import Array
 
 STEPS = 100  # compared, of consecutive episodes
@@ -153,16 +154,16 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], Too
                 with budget.step():
                     observation, _ = env.reset(seed=start)
                 episode, length = episode + 1, 0
-                observed = np.array(observation if is_vector else [observation])
                 nothing = np.zeros(env.num_envs if is_vector else 1)
-                answers.append(_Answer(observed, nothing, nothing, nothing))
+                answers.append(_Answer(_rows(env, observation), nothing, nothing, nothing))
             taken: Any = np.array([action] * env.num_envs) if is_vector else action.copy()
             if not is_vector and isinstance(env.action_space, gymnasium.spaces.Discrete):
                 taken = int(action)
             with budget.step():
-                parts = env.step(taken)[:4]
+                observation, *parts = env.step(taken)[:4]
             length += 1
-            step = _Answer(*(np.array(part if is_vector else [part]) for part in parts))
+            rest = (np.array(part if is_vector else [part]) for part in parts)
+            step = _Answer(_rows(env, observation), *rest)
             if (step.terminated | step.truncated).any():
                 length = EPISODE_STEPS
                 # The observation may belong to the next episode already
@@ -171,6 +172,17 @@ def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], Too
     except TooLong as too_long:
         return answers, too_long
     return answers, None
+
+
+def _rows(env: Any, observation: Any) -> Array:
+    """Observations by row; the leaves of a Dict or Tuple are concatenated."""
+    is_vector = isinstance(env, VectorEnv)
+    space = env.single_observation_space if is_vector else env.observation_space
+    if isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+        num_rows = env.num_envs if is_vector else 1
+        leaves = named_leaves(observation).values()
+        return np.concatenate([np.reshape(leaf, (num_rows, -1)) for leaf in leaves], 1)
+    return np.array(observation if is_vector else [observation])
 
 
 def _seed_globally(seed: int) -> None:

@@ -10,7 +10,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
-from footlight.environments.checks import all_finite, as_observation, as_rewards, as_stored
+from footlight.environments.checks import (
+    all_finite,
+    as_observation,
+    as_records,
+    as_rewards,
+    as_stored,
+)
 from footlight.environments.episodes import ALL, LIFE_LOST, MAX_FAULTS, Episode, EpisodeTracker
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
@@ -220,6 +226,9 @@ class VectorEnvironments:
 
     def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
         """A copy of the observations in the stored dtype, checked except those of `skip`."""
+        if self._dtype.names is not None:
+            envs = [env for env in range(self.num_envs) if env not in skip]
+            return as_records(self.tracker, envs, observation, (self.num_envs,), self._dtype)
         try:
             observed = np.asarray(observation)
         except ValueError as error:

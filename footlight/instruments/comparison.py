@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from footlight.errors import UserError
 from footlight.instruments.deterministic import DeterministicPolicy
-from footlight.learning.normalization import Normalizer
+from footlight.instruments.random_observations import draw_observations
 from footlight.learning.policy import Policy
-from footlight.types import Array, BoxAction, Spaces
+from footlight.networks.flat import as_tensors
+from footlight.types import Array, BoxAction
 
 # A thousand observations: one alone, most in batches of one size, one batch of another size.
 BATCHES = (1, *[50] * 19, 49)
@@ -45,14 +46,14 @@ def compare(
     differences, num_differing, num_choices = [], 0, 0
     largest = _watch_intermediates(acting.network)
     for size in BATCHES:
-        observations = _observations(stream, size, policy.spaces, policy.normalizer)
+        observations = draw_observations(stream, size, policy.spaces, policy.normalizer)
         expected, found = policy.act(observations), run(observations)
         if (found.shape, found.dtype) != (expected.shape, expected.dtype):
             raise UserError(
                 f"{path} was not written - its actions are {found.dtype} {found.shape} - {_REMEDY}"
             )
         with torch.no_grad():
-            output_EH = acting.output(torch.from_numpy(observations)).numpy()
+            output_EH = acting.output(as_tensors(observations, torch.device("cpu"))).numpy()
         if isinstance(action, BoxAction):
             distance = np.abs(found.astype(np.float64) - expected)
             differences.append(distance / (action.high.astype(np.float64) - action.low))
@@ -120,25 +121,3 @@ def _rounding_error(acting: DeterministicPolicy, scale: float) -> float:
         magnitude = np.maximum(np.abs(low), np.abs(high))
         allowed += 2 * float((coarsest * magnitude / (high - low)).max())
     return float(allowed)
-
-
-def _observations(
-    stream: np.random.Generator, number: int, spaces: Spaces, normalizer: Normalizer | None
-) -> Array:
-    """Draw observations of all magnitudes.
-
-    Bytes: noise, darker in some places than in others, since convolutions cannot tell one uniform
-    noise from another. Other numbers: around the running mean, or 0, spread by a tenth to ten times
-    the running standard deviation, or 1.
-    """
-    shape, dtype = (number, *spaces.observation_shape), np.dtype(spaces.observation_dtype)
-    rest = [1] * (len(spaces.observation_shape) - 1)
-    if dtype == np.uint8:
-        drawn = stream.integers(0, 256, shape) * stream.uniform(0, 1, (*shape[:2], *rest))
-    else:
-        drawn = stream.standard_normal(shape) * 10 ** stream.uniform(-1, 1, (number, 1, *rest))
-        if normalizer is not None and normalizer.observations:
-            drawn = drawn / normalizer.scale + normalizer.mean
-    if dtype.kind in "iu":
-        drawn = np.clip(np.rint(drawn), np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return drawn.astype(dtype)

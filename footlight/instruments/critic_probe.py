@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from footlight.algorithms.protocol import AnyAlgorithm, Diagnosable, Discounting
@@ -16,6 +15,7 @@ from footlight.learning.blueprint import read_blueprint
 from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.learning.policy import as_batch
 from footlight.learning.transport import as_array
+from footlight.networks.flat import as_tensors
 from footlight.storage import checkpoint
 from footlight.storage.files import MAX_BYTES
 from footlight.trees import tree_items
@@ -51,8 +51,7 @@ class CriticProbe:
         if self._normalizer is not None:
             batch = self._normalizer.observation(batch)
         with torch.no_grad():
-            tensor = torch.tensor(np.ascontiguousarray(batch), device=self._device)
-            found = self._diagnose(self._state, tensor)
+            found = self._diagnose(self._state, as_tensors(batch, self._device))
         return Diagnosis(*(None if part is None else part[0].cpu().numpy() for part in found))
 
     @property

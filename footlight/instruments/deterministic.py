@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from footlight.learning.normalization import CUT_OFF
 from footlight.learning.policy import Policy
+from footlight.trees import leaves_of, rebuilt
 from footlight.types import DiscreteAction
 
 
 class DeterministicPolicy(nn.Module):
-    """`Policy.act` as a graph: raw observations [B, ...] -> environment actions [B, ...]."""
+    """`Policy.act` as a graph: raw observations [B, ...] -> environment actions [B, ...].
 
-    mean: Tensor
-    scale: Tensor
+    Observations of a Dict are dicts of tensors by leaf.
+    """
+
     middle: Tensor
     half_range: Tensor
     low: Tensor
@@ -31,9 +33,12 @@ class DeterministicPolicy(nn.Module):
         self.network, self.head = policy.acting_module(), policy.head
         self.action = policy.spaces.action
         buffers: dict[str, Any] = {}
+        self.normalized: dict[str, str] = {}  # by leaf, the suffix of its buffers' names
         if policy.normalizer is not None and policy.normalizer.observations:
-            buffers = {"mean": policy.normalizer.mean, "scale": policy.normalizer.scale}
-        self.normalizes = bool(buffers)
+            for index, name in enumerate(policy.normalizer.means):
+                self.normalized[name] = suffix = f"_{index}" if name else ""
+                buffers[f"mean{suffix}"] = policy.normalizer.means[name]
+                buffers[f"scale{suffix}"] = policy.normalizer.scales[name]
         if isinstance(self.action, DiscreteAction):
             buffers["starts"] = np.reshape(self.action.starts, self.action.shape)
         else:
@@ -50,16 +55,18 @@ class DeterministicPolicy(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, torch.tensor(value))
 
-    def forward(self, observation: Tensor) -> Tensor:
+    def forward(self, observation: Any) -> Tensor:
         """Return the actions for a batch of observations."""
         unit_BA = self.head.unit_mode(self.output(observation))
         return self._to_environment(unit_BA.reshape(-1, *self.action.shape))
 
-    def output(self, observation: Tensor) -> Tensor:
+    def output(self, observation: Any) -> Tensor:
         """The input of the head [B, H], without the values."""
-        if self.normalizes:
-            observation = ((observation.float() - self.mean) * self.scale).clamp(-CUT_OFF, CUT_OFF)
-        output = self.network(observation)
+        leaves = leaves_of(observation)
+        for name, suffix in self.normalized.items():
+            mean, scale = self.get_buffer(f"mean{suffix}"), self.get_buffer(f"scale{suffix}")
+            leaves[name] = ((leaves[name].float() - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+        output = self.network(rebuilt(leaves))
         return output[0] if isinstance(output, tuple) else output
 
     def _to_environment(self, unit: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from footlight.instruments.deterministic import DeterministicPolicy
 from footlight.learning.policy import restore
 from footlight.storage import checkpoint
 from footlight.storage.files import user_path
+from footlight.trees import leaves_of, map_leaves, rebuilt
 from footlight.types import Array, BoxAction, Spaces
 
 
@@ -67,7 +68,8 @@ def export(
 
     The input `observation` [batch, *observation shape] is raw, in the dtype that the policy stores;
     the output `action` [batch, *action shape] is what `Policy.act` returns: deterministic, in the
-    environment's own units and dtype. A policy trained in bf16 is exported in fp32.
+    environment's own units and dtype. A policy trained in bf16 is exported in fp32. For a Dict or
+    Tuple space there is an input `observation.LEAF` for each leaf, by its dotted name.
 
     Raises `UserError` if the policy cannot be exported or the file would act differently, and
     `StorageFault` if the file cannot be written. In both cases it does not appear.
@@ -90,7 +92,7 @@ def export(
 
         def run(observations: Array) -> Array:
             with _export_errors():
-                actions: Array = session.run(["action"], {"observation": observations})[0]
+                actions: Array = session.run(["action"], _inputs(observations))[0]
             return actions
 
         comparison = compare(output, policy, acting, run)
@@ -125,10 +127,16 @@ def _export_errors() -> Iterator[None]:
 
 def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str]) -> bytes:
     """The content of the file."""
-    example = torch.from_numpy(np.zeros((2, *spaces.observation_shape), spaces.observation_dtype))
+    batch = torch.export.Dim("batch")
+    example = map_leaves(
+        lambda leaf: torch.zeros((2, *leaf.shape), dtype=getattr(torch, leaf.dtype)),
+        rebuilt(spaces.observation),
+    )
+    # As a keyword, because a dict at the end of the arguments would be taken for keywords
     program: Any = torch.onnx.export(
-        acting, (example,), dynamo=True, verbose=False, input_names=["observation"],
-        output_names=["action"], dynamic_shapes=({0: torch.export.Dim("batch")},),
+        acting, (), kwargs={"observation": example}, dynamo=True, verbose=False,
+        input_names=[_input_name(leaf) for leaf in spaces.observation], output_names=["action"],
+        dynamic_shapes={"observation": map_leaves(lambda leaf: {0: batch}, example)},
     )  # fmt: skip
     model = program.model_proto
     graph = model.graph
@@ -154,6 +162,15 @@ def _onnx(acting: DeterministicPolicy, spaces: Spaces, metadata: dict[str, str])
     return content
 
 
+def _input_name(leaf: str) -> str:
+    return f"observation.{leaf}" if leaf else "observation"
+
+
+def _inputs(observations: Array) -> dict[str, Array]:
+    leaves = leaves_of(observations).items()
+    return {_input_name(name): np.ascontiguousarray(leaf) for name, leaf in leaves}
+
+
 def _metadata(manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
     """The metadata of the file, all text."""
     action = spaces.action
@@ -167,8 +184,12 @@ def _metadata(manifest: dict[str, Any], spaces: Spaces) -> dict[str, str]:
         "footlight": __version__,
         "algorithm": str(manifest["algorithm"]),
         "step": str(manifest["buffer"]["num_steps"]),
-        "observation": f"{spaces.observation_dtype} {list(spaces.observation_shape)}, raw, as the "
-        "environment returns it",
+        **{
+            _input_name(
+                name
+            ): f"{leaf.dtype} {list(leaf.shape)}, raw, as the environment returns it"
+            for name, leaf in spaces.observation.items()
+        },
         "action": f"{dtype} {list(action.shape)}, deterministic, as the environment takes it: "
         f"{kind}",
         "spaces": json.dumps(spaces.to_json()),

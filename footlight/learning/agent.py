@@ -32,7 +32,7 @@ from footlight.learning.blueprint import Blueprint, networks_of, read_blueprint
 from footlight.learning.compilation import CompilerMissing, compile_in_place
 from footlight.learning.learner import UPDATES_WORTH_COMPILING, Compilation, Learner
 from footlight.learning.normalization import make_normalizer
-from footlight.learning.policy import Policy, as_batch
+from footlight.learning.policy import Policy, as_batch, is_batch
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
 from footlight.storage.files import MAX_BYTES, make_folder, user_path
@@ -187,7 +187,7 @@ class Agent:
         actions, decision = self.decide(observation)
         # A copy: the caller may change what it is given
         self.pending = Pending(actions.copy(), decision)
-        return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+        return actions if is_batch(observation, self.spaces) else actions[0]
 
     def decide(self, observation: Any) -> tuple[Array, Decision]:
         """Actions of training for a batch, in the environment's own units, and the decision behind
@@ -307,7 +307,7 @@ class Agent:
         network = self.networks.policy
         if self._acting_compiled or not network.on_images or not self.compiled:
             return
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or self.spaces.has_leaves:
             return
         self._acting_compiled = True
         shape = self.num_envs, *self.spaces.observation_shape

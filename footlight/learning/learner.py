@@ -26,7 +26,7 @@ from footlight.errors import Diverged, UserError, warn
 from footlight.learning.compilation import CompilerMissing, compile_in_place, keep_freed_memory
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.transport import as_array, to_device
-from footlight.trees import tree_items, tree_rebuilt
+from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
 from footlight.types import Array
 
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
@@ -76,7 +76,11 @@ class Learner:
         draws = algorithm.draws(buffer.batch) if isinstance(algorithm, Randomized) else {}
         self._draws = [(draw, draw.empty()) for draw in draws.values()]
         self._noise_names = list(draws)
-        host = [*buffer.batch, *(numbers for _, numbers in self._draws)]
+        # Observations of a Dict are an input for each leaf
+        self._leaf_names = [list(leaves_of(field)) for field in buffer.batch]
+        host = [leaf for field in buffer.batch for leaf in leaves_of(field).values()]
+        self._width = len(host)
+        host += [numbers for _, numbers in self._draws]
         self._host = [torch.from_numpy(array) for array in host]
         self._host += normalizer.tensors() if normalizer else []
         on_cpu = device.type == "cpu"
@@ -129,9 +133,10 @@ class Learner:
 
     def _given_to_update(self, inputs: Sequence[Tensor]) -> tuple[Any, Noise]:
         """The batch, normalized, and the noise."""
-        batch, width = self.buffer.batch, len(self.buffer.batch)
-        end = width + len(self._noise_names)
-        seen = type(batch)(*inputs[:width])
+        width, end = self._width, self._width + len(self._noise_names)
+        given = iter(inputs[:width])
+        fields = [rebuilt({name: next(given) for name in names}) for names in self._leaf_names]
+        seen = type(self.buffer.batch)(*fields)
         if self.normalizer is not None:
             seen = self.normalizer.batch(seen, tuple(inputs[end:]))
         return seen, dict(zip(self._noise_names, inputs[width:end], strict=True))
@@ -204,7 +209,11 @@ class Learner:
 
     def batch(self) -> dict[str, Array]:
         """What the last update has learned from, and its noise, by name."""
-        found = {f"batch.{name}": array for name, array in self.buffer.batch._asdict().items()}
+        found = {
+            f"batch.{name}.{leaf}".removesuffix("."): array
+            for name, field in self.buffer.batch._asdict().items()
+            for leaf, array in leaves_of(field).items()
+        }
         noise = zip(self._noise_names, self._draws, strict=True)
         return found | {f"noise.{name}": numbers for name, (_, numbers) in noise}
 

@@ -1,5 +1,8 @@
 """Running statistics of observations and rewards: part of the agent, saved with it, frozen in evaluation.
 
+Observations of a Dict are normalized leaf by leaf, those of floating-point numbers alone: images,
+choices and bits stay as they are. Of a Box everything is.
+
 What is stored stays raw; batches are normalized on their way into an update, observations on their way to the policy, all with
 the statistics of that moment.
 """
@@ -13,6 +16,7 @@ from torch import Tensor
 from footlight.algorithms.protocol import Discounting
 from footlight.algorithms.settings import Normalization
 from footlight.errors import UserError
+from footlight.trees import leaves_of, rebuilt
 from footlight.types import Array, FloatArray, Role, Spaces, Transition, roles
 
 CUT_OFF = 10.0
@@ -73,21 +77,38 @@ class Normalizer:
             sums_rewards,
             restarts_at_end,
         )
-        self.observation_moments = RunningMoments(spaces.observation_shape)
+        shapes = {
+            name: leaf.shape
+            for name, leaf in spaces.observation.items()
+            if name == "" or np.dtype(leaf.dtype).kind == "f"
+        }
+        self.moments = {name: RunningMoments(shape) for name, shape in shapes.items()}
         self.return_moments = RunningMoments(())
         self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
-        # What is subtracted and multiplied with, in the form that updates and policies take
-        self.mean: FloatArray = np.zeros(spaces.observation_shape, np.float32)
-        self.scale: FloatArray = np.ones(spaces.observation_shape, np.float32)
+        # By leaf, what is subtracted and multiplied with, in the form that updates and policies take
+        self.means = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self.scales = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
         self.reward_scale: FloatArray = np.ones(1, np.float32)
+
+    @property
+    def mean(self) -> FloatArray:
+        """What is subtracted from observations of a Box."""
+        return self.means[""]
+
+    @property
+    def scale(self) -> FloatArray:
+        """What observations of a Box are then multiplied with."""
+        return self.scales[""]
 
     def learn(self, transition: Transition) -> Transition:
         """Update the statistics with one step of each environment. Return the step as it is to be stored."""
         valid = slice(None) if transition.valid is None else transition.valid
         if self.observations:
-            self.observation_moments.add(transition.observation[valid])
-            self.mean[...] = self.observation_moments.mean
-            self.scale[...] = 1 / np.sqrt(self.observation_moments.variance + _EPSILON)
+            for name, moments in self.moments.items():
+                seen = transition.observation[name] if name else transition.observation
+                moments.add(seen[valid])
+                self.means[name][...] = moments.mean
+                self.scales[name][...] = 1 / np.sqrt(moments.variance + _EPSILON)
         if self.rewards:
             ended = transition.terminated | transition.truncated
             if self.restarts_at_end:
@@ -113,46 +134,64 @@ class Normalizer:
         """Observations [E, ...] as the policy sees them."""
         if not self.observations:
             return observation
-        seen = observation.astype(np.float32, copy=False)
-        return np.minimum(np.maximum((seen - self.mean) * self.scale, -CUT_OFF), CUT_OFF)
+        if observation.dtype.names is None:
+            return self._normalized("", observation)
+        seen = observation.copy()
+        for name in self.moments:
+            seen[name] = self._normalized(name, observation[name])
+        return seen
+
+    def _normalized(self, name: str, leaf: Array) -> Array:
+        seen = leaf.astype(np.float32, copy=False)
+        scaled = (seen - self.means[name]) * self.scales[name]
+        return np.minimum(np.maximum(scaled, -CUT_OFF), CUT_OFF)
 
     def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
         """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""
-        mean, scale, reward_scale = tensors
+        *statistics, reward_scale = tensors
+        count = len(self.moments)
+        of_leaf = dict(
+            zip(self.moments, zip(statistics[:count], statistics[count:], strict=True), strict=True)
+        )
         bound = None if self.sums_rewards else self.reward_bound
         changes = {}
         for name, role in roles(batch).items():
             value = getattr(batch, name)
             if self.observations and role is Role.OBSERVATION:
-                changes[name] = ((value - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+                leaves = leaves_of(value)
+                for leaf, (mean, scale) in of_leaf.items():
+                    leaves[leaf] = ((leaves[leaf] - mean) * scale).clamp(-CUT_OFF, CUT_OFF)
+                changes[name] = rebuilt(leaves)
             if self.rewards and role is Role.REWARD:
                 scaled = value * reward_scale
                 changes[name] = scaled if bound is None else scaled.clamp(-bound, bound)
         return batch._replace(**changes)
 
     def tensors(self) -> list[Tensor]:
-        """Mean, scale and reward scale as tensors on the same memory."""
-        return [torch.from_numpy(array) for array in (self.mean, self.scale, self.reward_scale)]
+        """Means, scales and reward scale as tensors on the same memory."""
+        arrays = (*self.means.values(), *self.scales.values(), self.reward_scale)
+        return [torch.from_numpy(array) for array in arrays]
 
     def policy_arrays(self) -> dict[str, Array]:
         """What a policy needs."""
-        return (
-            {"normalizer.mean": self.mean, "normalizer.scale": self.scale}
-            if self.observations
-            else {}
-        )
+        return self._by_leaf("normalizer.") if self.observations else {}
+
+    def _by_leaf(self, prefix: str = "") -> dict[str, Array]:
+        parts = {"mean": self.means, "scale": self.scales}
+        return {
+            f"{prefix}{part}.{name}".removesuffix("."): array
+            for part, arrays in parts.items()
+            for name, array in arrays.items()
+        }
 
     def arrays(self) -> dict[str, Array]:
         """Everything that changes, in place, for a checkpoint."""
-        found: dict[str, Array] = {
-            "mean": self.mean,
-            "scale": self.scale,
-            "reward_scale": self.reward_scale,
+        found: dict[str, Array] = {**self._by_leaf(), "reward_scale": self.reward_scale}
+        of_observations = {
+            f"observation.{name}".removesuffix("."): moments
+            for name, moments in self.moments.items()
         }
-        for name, moments in (
-            ("observation", self.observation_moments),
-            ("return", self.return_moments),
-        ):
+        for name, moments in {**of_observations, "return": self.return_moments}.items():
             found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
         return {
             f"normalizer.{name}": value
@@ -187,7 +226,8 @@ def divergence_cause(batch: Any, normalizer: Normalizer | None) -> str:
         ("rewards", Role.REWARD, normalizer is not None and normalizer.rewards),
     ):
         names = [name for name, role in roles(batch).items() if role is wanted]
-        parts = [array for array in (getattr(batch, name) for name in names) if array.size]
+        fields = (leaves_of(getattr(batch, name)).values() for name in names)
+        parts = [array for leaves in fields for array in leaves if array.size]
         largest = max((float(np.abs(part.astype(np.float64)).max()) for part in parts), default=0.0)
         if largest >= LARGE and not is_normalized:
             findings.append((f"{what} as large as {largest:.3g}", f"use normalize_{what} true"))

@@ -18,7 +18,7 @@ from footlight.learning import transport
 from footlight.learning.blueprint import Blueprint, read_blueprint
 from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.storage import checkpoint
-from footlight.trees import tree_items, tree_rebuilt
+from footlight.trees import named_leaves, packed, tree_items, tree_rebuilt
 from footlight.types import Array, Spaces
 
 
@@ -48,7 +48,7 @@ class Policy:
             self._memory = len(batch), self._remembering.memory(len(batch))
         actions, memory = self._act(batch, self._memory[1], deterministic)
         self._memory = self._memory[0], memory
-        return actions if np.ndim(observation) > len(self.spaces.observation_shape) else actions[0]
+        return actions if is_batch(observation, self.spaces) else actions[0]
 
     def _batch(self, observation: Any) -> Array:
         batch = as_batch(observation, self.spaces)
@@ -95,8 +95,7 @@ class Policy:
         if episode_start is not None:
             memory = self._begun(memory, len(batch), np.asarray(episode_start, bool).reshape(-1))
         actions, memory = self._act(batch, memory, deterministic)
-        is_batch = np.ndim(observation) > len(self.spaces.observation_shape)
-        return actions if is_batch else actions[0], memory
+        return actions if is_batch(observation, self.spaces) else actions[0], memory
 
     def reseed(self, seed: int) -> None:
         """Draw samples from here on as a policy of this seed does."""
@@ -157,33 +156,75 @@ MAX_SUMMED_SIZE = 32  # up to this size Python's sum is faster than NumPy's isfi
 
 
 def as_batch(observation: Any, spaces: Spaces) -> Array:
-    """Convert one observation or a batch to an array [E, *observation shape] in the stored dtype.
+    """Convert one observation or a batch to an array [E, *observation shape] in the stored dtype;
+    those of a Dict or Tuple space, as dicts or tuples of arrays, to records [E].
 
     Raises `UserError` for another shape, for NaN and infinity, and for numbers that an integer space cannot hold: what
     training refuses from an environment.
     """
+    if spaces.has_leaves:
+        return _as_records(observation, spaces)
+    return _as_array(observation, spaces.observation_shape, np.dtype(spaces.observation_dtype))
+
+
+def _as_array(
+    observation: Any, wanted: tuple[int, ...], dtype: np.dtype[Any], what: str = "observation"
+) -> Array:
     try:
         array = np.asarray(observation)
     except ValueError as error:
         raise UserError(
-            f"the observation is not an array - {error} - pass numbers of one shape"
+            f"the {what} is not an array - {error} - pass numbers of one shape"
         ) from error
-    if array.dtype != spaces.observation_dtype:
-        array = _as_stored(array, np.dtype(spaces.observation_dtype))
-    if array.shape == spaces.observation_shape:
+    if array.dtype != dtype:
+        array = _as_stored(array, dtype)
+    if array.shape == wanted:
         array = array[None]
-    elif array.shape[1:] != spaces.observation_shape or array.ndim == 0:
+    elif array.shape[1:] != wanted or array.ndim == 0:
         raise UserError(
-            f"the observation has shape {array.shape} - the policy wants {spaces.observation_shape}, or a batch of these"
+            f"the {what} has shape {array.shape} - the policy wants {wanted}, or a batch of these"
         )
     if array.dtype.kind == "f" and not _all_finite(array):
         index = np.argwhere(~np.isfinite(array))[0]
         shown = index if np.ndim(observation) == array.ndim else index[1:]
-        component = f"observation[{', '.join(map(str, shown))}]"
+        component = f"{what}[{', '.join(map(str, shown))}]"
         raise UserError(
-            f"{component} is {array[tuple(index)]} - the policy needs finite float32 numbers - check its source"
+            f"{component} is {array[tuple(index)]} - the policy needs finite float32 numbers - "
+            "check its source"
         )
     return array
+
+
+def _as_records(observation: Any, spaces: Spaces) -> Array:
+    """Records [E] of one observation or of a batch, of which records are returned as they are."""
+    dtype = np.dtype(spaces.observation_dtype)
+    if isinstance(observation, np.ndarray) and observation.dtype == dtype:
+        return observation.reshape(-1)
+    given, leaves = named_leaves(observation), spaces.observation
+    if given.keys() != leaves.keys():
+        found, wanted = (", ".join(map(repr, names)) or "none" for names in (given, leaves))
+        raise UserError(
+            f"the observation has the parts {found} - the policy wants {wanted} - pass it as the "
+            "environment gives it"
+        )
+    arrays = {
+        name: _as_array(given[name], leaf.shape, np.dtype(leaf.dtype), f"observation's part {name}")
+        for name, leaf in leaves.items()
+    }
+    try:
+        return np.asarray(packed(arrays, dtype, (len(next(iter(arrays.values()))),)))
+    except ValueError as error:
+        raise UserError(f"the observation's parts do not belong together - {error}") from error
+
+
+def is_batch(observation: Any, spaces: Spaces) -> bool:
+    """Whether these are observations [E, ...], and not a single one."""
+    if not spaces.has_leaves:
+        return np.ndim(observation) > len(spaces.observation_shape)
+    if isinstance(observation, np.ndarray | np.void):
+        return observation.ndim > 0
+    name, leaf = next(iter(spaces.observation.items()))
+    return np.ndim(named_leaves(observation)[name]) > len(leaf.shape)
 
 
 def _all_finite(array: Array) -> bool:

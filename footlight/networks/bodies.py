@@ -1,14 +1,17 @@
 """Multilayer perceptrons, behind convolutions where observations are pictures, and what actor-critics are made of."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from footlight.networks.cnn import Torso, convolutions
+from footlight.networks.combined import Combined, OnCombined
 from footlight.networks.initialization import Initialization, initialize
+from footlight.trees import Leaf
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -28,6 +31,8 @@ class Architecture:
     """Whether LayerNorm has a scale and a shift that are learned."""
     torso: Torso = "mlp"
     """What stands in front of the linear layers."""
+    leaves: Mapping[str, Leaf] = field(default_factory=dict)
+    """The leaves of observations of a Dict, whose features stand in front of the linear layers."""
 
 
 POLICY_GAIN = 0.01  # of the last layer, where initialization is orthogonal: the first policy hardly prefers anything
@@ -42,8 +47,11 @@ def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[lis
         return nn.LayerNorm(shape, elementwise_affine=architecture.layer_norm_affine)
 
     activation = _ACTIVATIONS[architecture.activation]
-    if architecture.torso != "mlp":
-        norm = layer_norm if architecture.layer_norm else None
+    norm = layer_norm if architecture.layer_norm else None
+    if architecture.leaves:
+        features = Combined(architecture.leaves, architecture.torso, norm, activation)
+        layers, num_features = [features], features.num_features
+    elif architecture.torso != "mlp":
         layers, num_features = convolutions(architecture.torso, input_shape, norm, activation)
     for size in architecture.hidden_sizes:
         layers.append(nn.Linear(num_features, size))
@@ -71,6 +79,18 @@ def as_features(observation: Tensor) -> Tensor:
     """Observations [B, ...] of any stored dtype -> float [B, O]; bytes are scaled to [0, 1]."""
     flat = observation.flatten(1)
     return flat.float() / 255 if flat.dtype == torch.uint8 else flat.float()
+
+
+def combined(
+    architecture: Architecture, make: Callable[[tuple[int, ...], Architecture], nn.Module]
+) -> OnCombined:
+    """A body for observations of a Dict: `make` is given the shape of its leaves' features."""
+    layers, num_features = torso((), replace(architecture, hidden_sizes=()))
+    (features,) = layers
+    assert isinstance(features, Combined)
+    return OnCombined(
+        features, make((num_features,), replace(architecture, torso="mlp", leaves={}))
+    )
 
 
 class DeterministicActor(nn.Module):
@@ -130,7 +150,8 @@ class ActorCritic(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_values = num_values
-        self._flat = architecture.torso == "mlp"  # convolutions take observations as they are
+        # Convolutions take observations as they are, and so does what stands in front of a Dict
+        self._flat = architecture.torso == "mlp" and not architecture.leaves
         if shared:
             layers, num_features = torso(observation_shape, architecture)
             self.torso = nn.Sequential(*layers)

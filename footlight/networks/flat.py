@@ -20,9 +20,19 @@ from footlight.ambient import computes
 from footlight.errors import UserError
 from footlight.networks.numpy_forward import numpy_forward
 from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
+from footlight.trees import map_leaves
 from footlight.types import Array
 
 Precision = Literal["fp32", "bf16"]
+Observed = Tensor | dict[str, Tensor]
+"""An input of a network: a tensor, or observations of a Dict as tensors by leaf."""
+
+
+def as_tensors(observation: Array, device: torch.device) -> Any:
+    """Copy observations to tensors: one, or a dict of the leaves of records."""
+    return map_leaves(
+        lambda leaf: torch.tensor(np.ascontiguousarray(leaf), device=device), observation
+    )
 
 
 class Network:
@@ -77,7 +87,7 @@ class Network:
         self._numpy: tuple[int, Callable[[Array], Any] | None] | None = None
         self._compiled: tuple[int, Tensor, Tensor, Callable[[], None]] | None = None
 
-    def __call__(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
+    def __call__(self, parameters_P: Tensor, *inputs: Observed) -> Any:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
         if self._statistics is not None:
             raise TypeError("this network keeps statistics - call with_statistics() instead")
@@ -96,7 +106,7 @@ class Network:
         return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
 
     def with_statistics(
-        self, parameters_P: Tensor, statistics_Q: Tensor, *inputs: Tensor, training: bool = False
+        self, parameters_P: Tensor, statistics_Q: Tensor, *inputs: Observed, training: bool = False
     ) -> tuple[Any, Tensor]:
         """The output of a module with running statistics, such as BatchNorm's, and the statistics
         after the call. With `training` they are those of the inputs and the running ones move on;
@@ -113,18 +123,18 @@ class Network:
         output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
         return output, self._statistics.flatten(after)
 
-    def keep_outputs_in_fp32(self, *inputs: Tensor) -> None:
+    def keep_outputs_in_fp32(self, *inputs: Observed) -> None:
         """Compute the last layers in float32 whatever the precision; a call with these inputs finds them."""
         if self._precision != "fp32":
             keep_in_fp32(output_layers(self.module, *inputs))
 
-    def first(self, parameters_P: Tensor, *inputs: Tensor) -> Any:
+    def first(self, parameters_P: Tensor, *inputs: Observed) -> Any:
         """The output of the first module of an ensemble alone."""
         return self._call(
             {name: stacked[0] for name, stacked in self.named(parameters_P).items()}, inputs
         )
 
-    def _call(self, named: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+    def _call(self, named: dict[str, Tensor], inputs: tuple[Observed, ...]) -> Any:
         """Call the module with these parameters in place of its own.
 
         A parameter that several modules hold is passed once for each of them. `functional_call` could
@@ -135,7 +145,7 @@ class Network:
         with self._lock:
             return functional_call(self.module, given, inputs, tie_weights=False)
 
-    def dependencies(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def dependencies(self, *inputs: Observed) -> tuple[Tensor, ...]:
         """For each output of the module: 1 for the parameters that it is computed from, 0 for others, [P]."""
         leaves = {
             name: view.detach().clone().requires_grad_()
@@ -305,7 +315,7 @@ class Network:
                 run()
                 return output.numpy().copy()
         with torch.no_grad():
-            seen = torch.tensor(np.ascontiguousarray(observation), device=parameters_P.device)
+            seen = as_tensors(observation, parameters_P.device)
             if statistics_Q is None:
                 output = self(parameters_P, seen)
             else:

@@ -20,7 +20,8 @@ def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: fl
     - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights, rounded up, are set to
       0 (Elsayed et al. 2024, algorithm 1).
     """
-    weighted = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
+    layers = (layer for module in network for layer in module.modules())
+    weighted = [layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]
     if kind == "pytorch" or any(
         layer.weight.is_meta for layer in weighted
     ):  # or on the meta device, without data

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 
-def output_layers(module: nn.Module, *inputs: Tensor) -> list[nn.Module]:
+def output_layers(module: nn.Module, *inputs: Any) -> list[nn.Module]:
     """The layers with weights whose result reaches an output of `module` without passing through another such layer.
 
     Found by following the graph that autograd records back from the outputs, so a module may be written in any way. One that

@@ -34,6 +34,7 @@ from footlight.storage.manifest import (
     read_versioned,
 )
 from footlight.storage.writer import RingPosition, write
+from footlight.trees import Leaf, packed, record_dtype
 from footlight.types import Array
 
 __all__ = [
@@ -176,7 +177,7 @@ def damage(folder: Path, groups: Collection[str] | None = None) -> str | None:
 def read_arrays(folder: Path, group: str, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Read the arrays of one group, each file verified against the manifest.
 
-    Arrays stored in several files are returned as `Segments`.
+    Arrays stored in several files are returned as `Segments`, records with such a leaf as a dict.
     max_bytes: limit for all arrays together, except segments. Raises `UserError`.
     """
     manifest, version = read_versioned(folder)
@@ -190,9 +191,28 @@ def read_arrays(folder: Path, group: str, max_bytes: int = MAX_BYTES) -> dict[st
     if version < 3:
         arrays = migration.upgrade_arrays(arrays, group, manifest["algorithm"])
     segments = manifest["segments"].get(group, {})
-    return arrays | {
-        name: Segments(folder, ring["files"], digests) for name, ring in segments.items()
-    }
+    arrays |= {name: Segments(folder, ring["files"], digests) for name, ring in segments.items()}
+    if records := manifest.get("records", {}).get(group):
+        with as_user_error(folder):
+            return _joined(arrays, records)
+    return arrays
+
+
+def _joined(arrays: dict[str, Any], records: Mapping[str, Any]) -> dict[str, Any]:
+    """Join the leaves of records; those of which one is stored in several files stay a dict."""
+    joined = dict(arrays)
+    for name, entry in records.items():
+        leaves = {leaf: joined.pop(f"{name}.{leaf}") for leaf in entry["leaves"]}
+        joined[name] = leaves
+        if not any(isinstance(each, Segments) for each in leaves.values()):
+            axes = entry["axes"]
+            shapes = {
+                leaf: Leaf(shape=each.shape[axes:], dtype=str(each.dtype))
+                for leaf, each in leaves.items()
+            }
+            lead = next(iter(leaves.values())).shape[:axes]
+            joined[name] = packed(leaves, record_dtype(shapes), lead)
+    return joined
 
 
 def _read(path: Path, digests: Mapping[str, Any], max_bytes: int) -> dict[str, Array]:

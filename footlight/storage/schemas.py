@@ -122,9 +122,18 @@ class _Files(TypedDict):
     segments: dict[str, dict[str, Ring]]
 
 
+class Records(TypedDict):
+    """An array of records that is stored leaf by leaf."""
+
+    leaves: list[str]
+    axes: CountOrZero
+    """Its own axes, which those of each leaf follow."""
+
+
 class Manifest(_Files, total=False):
     """`manifest.json` of a checkpoint; a saved agent has fewer keys, a saved batch fewer still."""
 
+    records: dict[str, dict[str, Records]]
     message: str
     footlight: str
     algorithm: str

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from footlight.errors import StorageFault, UserError
 from footlight.storage.files import flush, replace_text, write_bytes
 from footlight.storage.manifest import FORMAT_VERSION, MANIFEST, checksum, read_manifest
+from footlight.trees import leaves_of
 from footlight.types import Array
 
 SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is one file
@@ -95,14 +96,29 @@ class _Writer:
         self.files: dict[str, dict[str, Any]] = {}
         self._groups: dict[str, str] = {}
         self._segments: dict[str, dict[str, Any]] = {}
+        self._records: dict[str, dict[str, Any]] = {}
 
     def manifest_entries(self) -> dict[str, Any]:
         """The entries of the manifest that describe the files."""
-        return {"files": self.files, "groups": self._groups, "segments": self._segments}
+        found = {"files": self.files, "groups": self._groups, "segments": self._segments}
+        return found | ({"records": self._records} if self._records else {})
 
     def add(
         self, group: str, arrays: Mapping[str, Array], rings: Mapping[str, RingPosition]
     ) -> None:
+        records = {name: array for name, array in arrays.items() if array.dtype.names is not None}
+        labels = {name: name for name in rings}  # of their files; leaves have names of any kind
+        if records:  # are written leaf by leaf
+            self._records[group] = {
+                name: {"leaves": [*leaves_of(array)], "axes": array.ndim}
+                for name, array in records.items()
+            }
+            labels = {
+                f"{name}.{leaf}" if name in records else name: f"{name}.{index}"
+                for name in rings
+                for index, leaf in enumerate(leaves_of(arrays[name]))
+            }
+            arrays, rings = _by_leaf(arrays, dict(arrays)), _by_leaf(arrays, dict(rings))
         large = {name for name in rings if arrays[name].nbytes > SEGMENT_BYTES}
         small = {
             name: np.asarray(array, order="C")
@@ -111,11 +127,12 @@ class _Writer:
         }
         self._groups[group] = self._write(f"{group}{self._tag}.safetensors", small)
         self._segments[group] = {
-            name: self._add_ring(group, name, arrays[name], rings[name]) for name in sorted(large)
+            name: self._add_ring(group, name, arrays[name], rings[name], labels[name])
+            for name in sorted(large)
         }
 
     def _add_ring(
-        self, group: str, name: str, array: Array, position: RingPosition
+        self, group: str, name: str, array: Array, position: RingPosition, label: str
     ) -> dict[str, Any]:
         rows = max(1, SEGMENT_BYTES // array[:1].nbytes)
         old = self._old_manifest.get("segments", {}).get(group, {}).get(name)
@@ -124,7 +141,7 @@ class _Writer:
         files = []
         for number, start in enumerate(range(0, len(array), rows)):
             part = array[start : start + rows]
-            file = f"{group}-{name}-{number:05d}{self._tag}.safetensors"
+            file = f"{group}-{label}-{number:05d}{self._tag}.safetensors"
             is_linked = (
                 old is not None
                 and not has_changed(start, start + len(part))
@@ -150,6 +167,17 @@ class _Writer:
         self.files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         write_bytes(self._place / name, data)
         return name
+
+
+def _by_leaf(arrays: Mapping[str, Array], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by the names of arrays, where records become one for each of their leaves: arrays
+    their leaves, anything else a copy for each."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        for leaf in leaves_of(arrays[name]):
+            is_array = leaf and isinstance(value, np.ndarray)
+            found[f"{name}.{leaf}" if leaf else name] = value[leaf] if is_array else value
+    return found
 
 
 def _change_detector(length: int, since: int, written: int) -> Callable[[int, int], bool]:

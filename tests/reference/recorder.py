@@ -205,8 +205,9 @@ def _compute_in_double(agent: Any) -> None:
         if isinstance(network, Network):  # masks, which learning rates are multiplied with
             network.marked = lambda part, found=network.marked: found(part).double()
     if (statistics := agent.normalizer) is not None:
-        for name in ("mean", "scale", "reward_scale"):
-            setattr(statistics, name, getattr(statistics, name).astype(np.float64))
+        for by_leaf in (statistics.means, statistics.scales):
+            by_leaf.update({name: array.astype(np.float64) for name, array in by_leaf.items()})
+        statistics.reward_scale = statistics.reward_scale.astype(np.float64)
         learner._host[-3:] = statistics.tensors()
     # Being another list than the host's, it is copied from the host's before each update
     learner._inputs = [_doubled(tensor.clone()) for tensor in learner._host]
