@@ -1,4 +1,4 @@
-"""What checkpoints cost: in a training of SAC, and with a replay buffer of a million transitions of which little is new.
+"""The cost of checkpoints: in a training of SAC, and with a replay buffer of a million transitions.
 
     python benchmarks/checkpoints.py --output benchmarks/results/checkpoints.txt
 
@@ -35,7 +35,10 @@ FRAMES = Spaces(
 
 
 def training_share(steps: int) -> tuple[int, float, float]:
-    """Checkpoints, seconds for them and seconds in all, of `footlight train sac Pendulum-v1` with one every 10,000 steps."""
+    """Number of checkpoints, their seconds, and the seconds of the whole run.
+
+    The run is `footlight train sac Pendulum-v1` with a checkpoint every 10,000 steps.
+    """
     import footlight
 
     save, seconds = CheckpointManager.save, []
@@ -49,7 +52,8 @@ def training_share(steps: int) -> tuple[int, float, float]:
     CheckpointManager.save = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = footlight.train(
-            "sac", "Pendulum-v1", steps=steps, checkpoint_every=10_000, eval_every=0, eval_episodes=0, quiet=True,
+            "sac", "Pendulum-v1", steps=steps, checkpoint_every=10_000, eval_every=0,
+            eval_episodes=0, quiet=True,
             run_dir=Path(folder) / "run",
         )  # fmt: skip
         return len(seconds), sum(seconds), (run.result or {})["seconds"]
@@ -82,7 +86,7 @@ def fill(replay: Any, spaces: Spaces, count: int, draws: np.random.Generator) ->
 
 
 def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
-    """Seconds for the first checkpoint of a full ring, and for the next ones (their median), and the bytes of one."""
+    """Seconds for the first checkpoint of a full ring, the median for later ones, and bytes."""
     plan = ReplayPlan(gamma=0.99, batch_size=32, buffer_size=count, learning_starts=100)
     replay = (FrameReplay if spaces.observation_dtype == "uint8" else Replay)(spaces, 1, plan)
     draws = np.random.default_rng(0)
@@ -133,11 +137,13 @@ def main() -> int:
     share = seconds / total
     good &= share < MUST_SHARE
     lines = [
-        "Checkpoints written whole (first) and with what is new since the last one, on the disk of the current folder.",
+        "A first, complete checkpoint and later ones, which write only what has changed, on the "
+        "disk of the current folder.",
         "",
         *table(rows),
         "",
-        f"sac Pendulum-v1, {arguments.steps:,} steps: {count} checkpoints in {seconds:.2f} s of {total:.1f} s, {share:.2%} "
+        f"sac Pendulum-v1, {arguments.steps:,} steps: {count} checkpoints in {seconds:.2f} s of "
+        f"{total:.1f} s, {share:.2%} "
         f"(must < {MUST_SHARE:.0%}: {'met' if share < MUST_SHARE else 'not met'})",
         "",
         *provenance({"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}),

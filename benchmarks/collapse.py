@@ -1,9 +1,11 @@
-"""Why a plain actor-critic with replay collapses, and what holds it up: one change at a time, CartPole-v1.
+"""Why a plain actor-critic with replay collapses, and what prevents it, one change at a time.
 
-    python benchmarks/collapse.py --steps 100000 --seeds 5 --output benchmarks/results/replay-actor-critic-collapse.txt
+    python benchmarks/collapse.py --steps 100000 --seeds 5 \
+        --output benchmarks/results/replay-actor-critic-collapse.txt
 
-The first row is a known failure: its critic never learned, because its replay was emptied at every update and so never held a
-minibatch; its actor climbed Q(s, a) of the actions it took; nothing paid for entropy. Each row below fixes one thing more.
+The environment is CartPole-v1. The first row is a known failure: its critic never learned, because
+its replay was emptied at every update and so never held a minibatch; its actor maximized Q(s, a) of
+the actions it took; there was no entropy bonus. Each row below fixes one more of these.
 """
 
 import argparse
@@ -18,9 +20,12 @@ from report import HERE, progress, provenance, publish, run_json, table
 
 Fields = dict[str, Any]
 PLAIN: Fields = {
-    "gamma": 0.995, "learning_rate": 5e-4, "n_steps": 16, "batch_size": 64, "critic_updates_per_actor": 4, "tau": None,
-    "actor_signal": "q", "entropy_coef": 0.0, "max_grad_norm": None, "shared_torso": False, "learning_starts": 64,
-    "initialization": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False, "buffer_size": 50_000,
+    "gamma": 0.995, "learning_rate": 5e-4, "n_steps": 16, "batch_size": 64,
+    "critic_updates_per_actor": 4, "tau": None,
+    "actor_signal": "q", "entropy_coef": 0.0, "max_grad_norm": None, "shared_torso": False,
+    "learning_starts": 64,
+    "initialization": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False,
+    "buffer_size": 50_000,
 }  # fmt: skip
 CHANGES: dict[str, Fields] = {
     "as it was: a critic that never learns": {},
@@ -44,12 +49,13 @@ CHANGES: dict[str, Fields] = {
 
 
 def train(fields: Fields, steps: int, seed: int) -> Fields:
-    """One run: mean return of its last evaluation, lowest entropy of a log line, mean Q at the end."""
+    """One run: mean return of the last evaluation, lowest logged entropy, mean Q at the end."""
     import footlight
 
     with tempfile.TemporaryDirectory() as folder:
         run = footlight.train(
-            "replay-actor-critic", "CartPole-v1", preset=False, steps=steps, seed=seed, run_dir=Path(folder) / "run",
+            "replay-actor-critic", "CartPole-v1", preset=False, steps=steps, seed=seed,
+            run_dir=Path(folder) / "run",
             quiet=True, eval_every=0, threads=1, **fields,
         )  # fmt: skip
         lines = [
@@ -97,9 +103,12 @@ def main() -> int:
         )
         progress(" | ".join(rows[-1]))
     lines = [
-        f"replay-actor-critic on CartPole-v1, {arguments.steps:,} steps: final deterministic evaluation, 20 episodes.",
-        "lowest entropy: of a log line of any seed, in nats (log 2 is 0.69); Q: mean over the last log line, discounted return.",
-        "", *table(rows), "", *provenance({"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}),
+        f"replay-actor-critic on CartPole-v1, {arguments.steps:,} steps: final deterministic "
+        "evaluation, 20 episodes.",
+        "lowest entropy: of a log line of any seed, in nats (log 2 is 0.69); Q: mean over the last "
+        "log line, discounted return.",
+        "", *table(rows), "", *provenance({"footlight": run_json([sys.executable, HERE / "ours.py",
+        "versions"])}),
     ]  # fmt: skip
     publish(lines, arguments.output)
     return 0

@@ -1,25 +1,19 @@
-"""One training put to the test: left alone, killed again and again and resumed, and resumed from a state that was falsified."""
+"""Test of a training: uninterrupted, killed and resumed repeatedly, and with a falsified state."""
 
 import json
 import random
 import shutil
 import time
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from functools import cache
-from io import StringIO
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
 
+from examination_cases import Case, Measure, Outcome, call, has_verify, last_logged, step_of
 from killable import OPERATIONS, PHASES, Plan
 from report import Failure
 from sameness import arrays, differences, digest
 from sessions import Launch, Session
 
-from footlight.cli.main import main as footlight
 from footlight.errors import UserError
 from footlight.storage import checkpoint
 
@@ -31,91 +25,7 @@ AIMS = (
     "training",
     "saving",
 )  # phases to strike in, in turn
-MOST_FRUITLESS = 3  # starts in a row without a newer checkpoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A training to be killed."""
-
-    algorithm: str
-    environment: str
-    steps: int
-    options: dict[str, Any]
-    controls: tuple[str, ...] = ()
-    """Keys of `killable.TAMPERINGS` that it is to notice."""
-    every_operation: bool = False
-    """Whether it is also killed at every file operation of a resume."""
-    checkpoints: int = 60
-    """How many it writes: progress is made only by them."""
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Environment steps between two checkpoints."""
-        return max(1, self.steps // self.checkpoints)
-
-    @property
-    def eval_every(self) -> int:
-        """Environment steps between two evaluations: some lie where checkpoints do, some between."""
-        return self.checkpoint_every * 7 // 2
-
-    def train(self, run_dir: Path, seed: int) -> list[str]:
-        """The words of the command that begins it."""
-        options = {
-            "steps": self.steps,
-            "seed": seed,
-            "run_dir": run_dir,
-            "compile": "off",
-            "threads": 1,
-            "eval_episodes": 1,
-        }
-        options |= {
-            "checkpoint_every": self.checkpoint_every,
-            "eval_every": self.eval_every,
-            **self.options,
-        }
-        words = ["train", self.algorithm, self.environment]
-        for name, value in options.items():
-            values = value if isinstance(value, tuple) else (value,)
-            words += [
-                f"--{name.replace('_', '-')}",
-                *(str(part).lower() if part in (True, False) else str(part) for part in values),
-            ]
-        return words
-
-    def __str__(self) -> str:
-        return f"{self.algorithm} {self.environment}"
-
-
-@dataclass
-class Outcome:
-    """What one case came to."""
-
-    case: Case
-    failures: list[str] = field(default_factory=list)
-    digest: str = ""
-    starts: int = 0
-    fruitless: int = 0
-    """The most starts in a row that came to no newer checkpoint."""
-    targets: Counter[str] = field(default_factory=Counter)
-    phases: Counter[str] = field(default_factory=Counter)
-    operations: Counter[str] = field(default_factory=Counter)
-    """What was not lived to be done, in the kills at file operations."""
-    controls: dict[str, str] = field(default_factory=dict)
-    """Control -> the first difference that it made."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What is known of an uninterrupted run before one is killed."""
-
-    run_dir: Path
-    startup: float
-    """Seconds before the loop begins."""
-    operations: int
-    """File operations in the run folder."""
-    saves: int
-    """Checkpoints, the first of which is at step 0."""
+MAX_FRUITLESS = 3  # starts in a row without a newer checkpoint
 
 
 class Examination:
@@ -151,7 +61,8 @@ class Examination:
         session.expect(0)
         if unequal := differences(first, again):
             raise Failure(
-                f"two runs of seed {self.seed} differ, so the comparison would mean nothing: {unequal[0]}"
+                f"two runs of seed {self.seed} differ, so the comparison would mean nothing: "
+                f"{unequal[0]}"
             )
         self._start(None, self.case.train(other, self.seed + 1)).expect(0)
         self.outcome.digest = digest(checkpoint.find(first))
@@ -160,25 +71,25 @@ class Examination:
         return Measure(first, startup, session.pulse.operations, session.pulse.saves + 1)
 
     def killed(self, measure: Measure, targets: Sequence[str]) -> list[str]:
-        """The run with kills, and what is wrong at its end. Raises `Failure` where it does not come to one."""
+        """The run with kills, and its faults. Raises `Failure` if it does not finish."""
         run_dir, fruitless, failures = self.folder / "killed", 0, list[str]()
         aims = cycle(AIMS)
         for number, target in enumerate(targets):
             at = step_of(run_dir)
             if at == self.case.steps:
                 break
-            # How much of the run this start may do: such that all of them together come to its end, more or less
+            # The part of the run for this start: all of them together roughly reach its end.
             share = self.random.uniform(
                 0, 2 * (1 - (at or 0) / self.case.steps) / (len(targets) - number + 1)
             )
-            if fruitless == MOST_FRUITLESS - 1:
+            if fruitless == MAX_FRUITLESS - 1:
                 share = max(share, 2 / self.case.checkpoints)
             dies_at = 1 + int(share * measure.operations) if target == "saving" else 0
             session = self._begin_or_resume(
                 run_dir, at, Plan(run_dir=str(run_dir), pulse="", dies_at=dies_at)
             )
             if target != "saving":
-                aim = next(aims) if fruitless < MOST_FRUITLESS - 1 else "training"
+                aim = next(aims) if fruitless < MAX_FRUITLESS - 1 else "training"
                 self._await_moment(
                     session, aim, (at or 0) + share * self.case.steps, measure.startup
                 )
@@ -193,9 +104,9 @@ class Examination:
             )
             fruitless = 0 if (step_of(run_dir) or 0) > (at or 0) else fruitless + 1
             self.outcome.fruitless = max(self.outcome.fruitless, fruitless)
-            if fruitless >= MOST_FRUITLESS:
+            if fruitless >= MAX_FRUITLESS:
                 raise Failure(
-                    f"{fruitless} starts in a row came to no newer checkpoint than that of step {at}"
+                    f"{fruitless} starts in a row have not got beyond the checkpoint of step {at}"
                 )
         self._finish(run_dir)
         failures += [f"killed, then R0 - {line}" for line in differences(run_dir, measure.run_dir)]
@@ -205,7 +116,8 @@ class Examination:
             if path.name != ".lock"
         ]:
             failures.append(
-                f"left behind in the run folder: {len(left)} hidden files or folders, such as {left[0]}"
+                f"left behind in the run folder: {len(left)} hidden files or folders, such as "
+                f"{left[0]}"
             )
         return failures
 
@@ -225,7 +137,10 @@ class Examination:
             self.outcome.operations[OPERATIONS[session.pulse.last_operation]] += 1
 
     def every_operation(self, measure: Measure, stride: int = 1) -> list[str]:
-        """A resume that saves, killed at each `stride`-th file operation, then resumed; what is wrong after one of them."""
+        """Kill a resume that saves at each `stride`-th file operation, then resume it.
+
+        Returns the faults after any of them.
+        """
         run_dir, more, failures = (
             self.folder / "operation",
             ["--steps", str(self.case.steps + 1)],
@@ -266,10 +181,13 @@ class Examination:
         return self.folder / name
 
     def control(self, measure: Measure, name: str, is_first: bool) -> list[str]:
-        """One kill late in the run, and a resume that goes on from another state than was saved: it has to differ from R0."""
+        """Kill late in the run, and resume from another state than was saved.
+
+        The result has to differ from R0.
+        """
         original = self.folder / "control"
         if is_first:
-            # Where a log has grown since the newest checkpoint, or there would be nothing to cut off
+            # Once a log has grown since the newest checkpoint, so that there is a part to truncate.
             for save in range(measure.saves - 2, 0, -1):
                 shutil.rmtree(original, ignore_errors=True)
                 plan = Plan(run_dir=str(original), pulse="", dies_at=1, in_save=save)
@@ -309,7 +227,10 @@ class Examination:
         return self._start(plan, ["resume", str(run_dir), *more])
 
     def _verify(self, run_dir: Path, at_least: int, session: Session) -> list[str]:
-        """What `footlight verify` says after a kill. Raises `Failure` where a checkpoint of step `at_least` or later is lost."""
+        """The output of `footlight verify` after a kill.
+
+        Raises `Failure` if a checkpoint of step `at_least` or later is lost.
+        """
         if at_least < 0:
             return []
         where = f"after {session}"
@@ -322,7 +243,8 @@ class Examination:
             raise Failure(f"lost {where}: {error}") from None
         if step < at_least:
             raise Failure(
-                f"lost {where}: the newest checkpoint is of step {step}, and there was one of step {at_least}"
+                f"lost {where}: the newest checkpoint is of step {step}, and there was one of step "
+                f"{at_least}"
             )
         code, said = call("verify", str(run_dir)) if has_verify() else (0, "")
         return (
@@ -330,34 +252,3 @@ class Examination:
             if code
             else []
         )
-
-
-def step_of(run_dir: Path) -> int | None:
-    """The step of the newest checkpoint; None where there is none."""
-    try:
-        return int(checkpoint.read_manifest(checkpoint.find(run_dir))["step"])
-    except UserError:
-        return None
-
-
-def call(*words: str) -> tuple[int, str]:
-    """A command of footlight in this process: its exit code, and what it said."""
-    said = StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        try:
-            code = footlight(words)
-        except SystemExit as leaving:
-            code = int(leaving.code or 0)
-    return code, said.getvalue()
-
-
-@cache
-def has_verify() -> bool:
-    """Whether this footlight has the command `verify`."""
-    return call("verify", "--help")[0] == 0
-
-
-def last_logged(run_dir: Path) -> int:
-    """The greatest step in the logs of a run."""
-    texts = [path.read_text().splitlines() for path in run_dir.glob("*.jsonl")]
-    return max((int(json.loads(lines[-1])["step"]) for lines in texts if lines), default=-1)

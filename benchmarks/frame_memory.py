@@ -1,8 +1,9 @@
-"""Memory of image replay, computed and measured: 84 x 84 pixels, stacks of 4, several environments, episodes that end.
+"""Memory of image replay, computed and measured: 84 x 84 pixels, stacks of 4, several environments.
 
     python benchmarks/frame_memory.py --output benchmarks/results/frame-memory.txt
 
-Fills a buffer of a million frames and needs 8 GB for that. Then it draws minibatches, and again from a small buffer of whole
+Fills a buffer of a million frames and needs 8 GB for that. Then it draws minibatches,
+and again from a small buffer of whole
 transitions that holds the same steps.
 """
 
@@ -23,12 +24,13 @@ from footlight.types import Decision, DiscreteAction, Spaces, Transition
 
 STACK, SIDE, ENVS, BATCH = 4, 84, 8, 32
 SPACES = Spaces(
-    observation_shape=(STACK, SIDE, SIDE), observation_dtype="uint8", action=DiscreteAction(sizes=(18,), starts=(0,))
+    observation_shape=(STACK, SIDE, SIDE), observation_dtype="uint8",
+    action=DiscreteAction(sizes=(18,), starts=(0,))
 )  # fmt: skip
 
 
 def play() -> Iterator[Transition]:
-    """Steps without end, of random pixels: an episode has 800 steps on average, and a life is lost about every 200."""
+    """Endless steps of random pixels: 800 per episode on average, and a lost life every 200."""
     generator = np.random.default_rng(0)
 
     def frames(count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""footlight's hyperparameters in the words of Stable-Baselines3 and SBX; runs under the peers' interpreter, for `peers.py`.
+"""footlight's hyperparameters as those of Stable-Baselines3 and SBX, for `peers.py`.
 
-Every function takes the fields that it has a word for out of `given`; what is left there, the peer has no word for.
+Runs in the peers' interpreter. Every function removes the fields that it translates from `given`;
+the peer has no counterpart for the rest.
 """
 
 import math
@@ -35,9 +36,10 @@ UNSAID: Fields = {
 
 
 def make_environments(environment: str, seed: int, given: Fields) -> Any:
-    """The environments, stepped one after the other, with clipped rewards and running statistics where they are asked for.
+    """The environments, stepped in turn, with clipped rewards and running statistics if configured.
 
-    Atari games in a process each, which is faster; footlight's fields say how they are preprocessed.
+    Atari games in a process each,
+    which is faster; footlight's fields say how they are preprocessed.
     """
     if environment.startswith(ATARI):
         return make_games(environment, seed, given)
@@ -79,7 +81,8 @@ def make_games(environment: str, seed: int, given: Fields) -> Any:
     game = {"frameskip": 1, "repeat_action_probability": given.pop("sticky_actions", 0.25)}
     count = given.pop("num_envs", 1)
     games = make_atari_env(
-        environment, n_envs=count, seed=seed, wrapper_kwargs=wrapper, env_kwargs=game, vec_env_cls=SubprocVecEnv,
+        environment, n_envs=count, seed=seed, wrapper_kwargs=wrapper, env_kwargs=game,
+        vec_env_cls=SubprocVecEnv,
         vec_env_kwargs={"start_method": "fork"},
     )  # fmt: skip
     return VecFrameStack(games, n_stack=stack)
@@ -121,7 +124,7 @@ def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
 
 
 def schedule(start: float, end: float | None) -> float | Callable[[float], float]:
-    """A number, or a line from `start` to `end` over the run. A peer's last rollout may end behind the run's end."""
+    """A number, or a linear schedule; a peer's last rollout may end after the end of the run."""
     return start if end is None else lambda left: end + (start - end) * max(left, 0.0)
 
 
@@ -167,7 +170,7 @@ def activation_function(library: str, name: str) -> Any:
 
 
 def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
-    """The optimizer with its epsilon. A2C's own words for it (`use_rms_prop`, `rms_prop_eps`) come to the same."""
+    """The optimizer with its epsilon, as A2C's `use_rms_prop` and `rms_prop_eps` would set them."""
     if library == "sbx":
         return {"optimizer_kwargs": {"eps": epsilon}}  # Adam, as it is anyway
     import torch
@@ -187,7 +190,7 @@ def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
 def off_policy(
     library: str, algorithm: str, env: Any, given: Fields
 ) -> tuple[Fields, tuple[float, float, float]]:
-    """The arguments of SAC, TD3 and DDPG, and the learning rates of actor, critic and temperature."""
+    """Arguments of SAC, TD3 and DDPG, and the learning rates of actor, critic and temperature."""
     rate = given.pop("learning_rate", 3e-4)
     actor_rate, critic_rate, alpha_rate = (
         given.pop(f"{name}_learning_rate", None) or rate for name in ("actor", "critic", "alpha")
@@ -235,7 +238,7 @@ def make_noise(shape: tuple[int, ...], given: Fields) -> Any:
 
 
 def set_learning_rates(model: Any, actor: float, critic: float, alpha: float) -> None:
-    """Give SB3's optimizers rates of their own; it has one for all, and writes it again before every update."""
+    """Set a learning rate for each of SB3's optimizers, which SB3 overwrites at every update."""
     optimizers = {model.actor.optimizer: actor, model.critic.optimizer: critic}
     if getattr(model, "ent_coef_optimizer", None) is not None:
         optimizers[model.ent_coef_optimizer] = alpha

@@ -1,10 +1,11 @@
-"""Runs that are killed again and again and resumed, against the same runs left alone: every bit of the end has to be the same.
+"""Runs that are killed and resumed repeatedly have to end bit for bit like uninterrupted ones.
 
-    python benchmarks/kill.py [CASE ...] [--kills 20] [--seed 0] [--output benchmarks/results/kill.txt]
+    python benchmarks/kill.py [CASE ...] [--kills 20] [--seed 0] [--output FILE]
 
-For each case: the run R0; again, which has to be equal, or the comparison would mean nothing; with another seed, which must
-differ; then once more, killed with SIGKILL at random moments (its process group, it alone, one worker; a quarter at a file
-operation) and resumed until it ends. After each kill nothing may be lost and no process may be left. Last the controls: runs that
+For each case: the run R0; R0 again, which has to be equal, or the comparison would mean nothing;
+with another seed, which has to differ; then once more, killed with SIGKILL at random moments (its
+process group, it alone, one worker; a quarter at a file operation) and resumed until it ends. After
+each kill nothing may be lost and no process may be left. Last the controls: runs that
 are resumed from a state that was tampered with have to differ from R0, or the comparison is blind.
 """
 
@@ -17,53 +18,63 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from examination import Case, Examination, Outcome
+from examination import Examination
+from examination_cases import Case, Outcome
 from killable import PHASES
 from report import HERE, progress, provenance, publish, run_json, table
 from sessions import Forked, Launch, fresh
 
 TARGETS = ("saving", "group", "parent", "worker")  # in turn: half of all kills take the whole group
-MOST_LINES = 12  # of one case's failures in the report
+MAX_LINES = 12  # of one case's failures in the report
 
 CASES = {
     "sac": Case(
         algorithm="sac", environment="Pendulum-v1", steps=6_000,
-        options={"n_steps": 3, "num_envs": 2, "vectorization": "sync", "learning_starts": 100, "compile": "on"},
+        options={"n_steps": 3, "num_envs": 2, "vectorization": "sync", "learning_starts": 100,
+        "compile": "on"},
         controls=("streams", "buffer"),
     ),
     "td3": Case(
-        algorithm="td3", environment="MountainCarContinuous-v0", steps=6_000, options={"learning_starts": 100},
+        algorithm="td3", environment="MountainCarContinuous-v0", steps=6_000,
+        options={"learning_starts": 100},
         controls=("moment",),
     ),
     "sac-mujoco": Case(
         algorithm="sac", environment="HalfCheetah-v5", steps=4_000,
-        options={"hidden_sizes": (32, 32), "batch_size": 32, "learning_starts": 100}, controls=("environments",),
+        options={"hidden_sizes": (32, 32), "batch_size": 32, "learning_starts": 100},
+        controls=("environments",),
     ),
     "a2c": Case(
         algorithm="a2c", environment="CartPole-v1", steps=24_000,
-        options={"num_envs": 4, "vectorization": "async", "normalize_observations": True}, controls=("logs", "environments"),
+        options={"num_envs": 4, "vectorization": "async", "normalize_observations": True},
+        controls=("logs", "environments"),
     ),
     "a2c-native": Case(
-        algorithm="a2c", environment="CartPole-v1", steps=24_000, options={"num_envs": 8, "vectorization": "native"},
+        algorithm="a2c", environment="CartPole-v1", steps=24_000, options={"num_envs": 8,
+        "vectorization": "native"},
         controls=("environments",),
     ),
     "ppo": Case(
         algorithm="ppo", environment="Pendulum-v1", steps=24_000,
         options={
-            "num_envs": 4, "vectorization": "sync", "n_steps": 128, "normalize_observations": True, "normalize_rewards": True,
+            "num_envs": 4, "vectorization": "sync", "n_steps": 128, "normalize_observations": True,
+            "normalize_rewards": True,
         },
         controls=("normalizer",),
     ),
     "stream-ac": Case(
-        algorithm="stream-ac", environment="CartPole-v1", steps=12_000, options={}, controls=("streams", "normalizer"),
+        algorithm="stream-ac", environment="CartPole-v1", steps=12_000, options={},
+        controls=("streams", "normalizer"),
         every_operation=True,
     ),
     "replay-actor-critic": Case(
-        algorithm="replay-actor-critic", environment="CartPole-v1", steps=12_000, options={"learning_starts": 100},
+        algorithm="replay-actor-critic", environment="CartPole-v1", steps=12_000,
+        options={"learning_starts": 100},
         controls=("moment", "buffer"),
     ),
     "atari": Case(
-        algorithm="a2c", environment="ALE/Breakout-v5", steps=3_000, options={"num_envs": 1}, controls=("environments",),
+        algorithm="a2c", environment="ALE/Breakout-v5", steps=3_000, options={"num_envs": 1},
+        controls=("environments",),
     ),
 }  # fmt: skip
 
@@ -76,7 +87,7 @@ def examine(
     launch: Launch,
     folder: Path | None = None,
 ) -> Outcome:
-    """A case put to the test. `folder` is kept; without it, everything happens in one that is thrown away."""
+    """Test a case in `folder`, which is kept, or else in a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         return Examination(case, folder or Path(temporary), seed, launch).run(targets, controls)
 
@@ -143,7 +154,8 @@ def main() -> int:
         outcomes.append(outcome)
         verdict = f"FAILED: {outcome.failures[0]}" if outcome.failures else "equal"
         progress(
-            f"{name}: {outcome.targets.total()} kills, {time.monotonic() - started:.0f} s, {verdict}"
+            f"{name}: {outcome.targets.total()} kills, {time.monotonic() - started:.0f} s, "
+            f"{verdict}"
         )
     publish(report(outcomes), arguments.output)
     return int(any(outcome.failures for outcome in outcomes))
@@ -171,16 +183,18 @@ def report(outcomes: Sequence[Outcome]) -> list[str]:
         )
         controls += [[name, str(outcome.case), found] for name, found in outcome.controls.items()]
         operations += outcome.operations
-        notes += [f"{outcome.case}: {failure}" for failure in outcome.failures[:MOST_LINES]]
-        more = len(outcome.failures) - MOST_LINES
+        notes += [f"{outcome.case}: {failure}" for failure in outcome.failures[:MAX_LINES]]
+        more = len(outcome.failures) - MAX_LINES
         notes += [f"{outcome.case}: and {more} more"] if more > 0 else []
     shown = ", ".join(
         f"{name.removeprefix('os.')} {count}" for name, count in operations.most_common()
     )
     lines = [
-        "Runs killed with SIGKILL and resumed until they ended, compared with the same runs left alone: every array and counter",
-        "of the last checkpoint, every line of the logs but for clocks, the result. Kills by target (saving: the whole group,",
-        f"before a file operation: {shown or 'none'}), then by the phase that they struck in.",
+        "Runs killed with SIGKILL and resumed until they ended, compared with uninterrupted runs: "
+        "every array and counter",
+        "of the last checkpoint, every line of the logs except times, the result. Kills by target "
+        "(saving: the whole group,",
+        f"before a file operation: {shown or 'none'}), then by the phase in which they happened.",
     ]
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     for block in (

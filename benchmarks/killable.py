@@ -1,8 +1,9 @@
-"""footlight's command line in a process that says how far it is, can die at a file operation, and can be misled on purpose.
+"""footlight's command line in a process that reports its progress, and can be made to fail.
 
     python benchmarks/killable.py PLAN train sac Pendulum-v1 --run-dir DIR ...
 
-PLAN is JSON, see `Plan`. `kill.py` starts these. Nothing here changes what a training computes, but for `tamper`.
+PLAN is JSON, see `Plan`. `kill.py` starts these processes. Only `tamper` changes what a training
+computes.
 """
 
 import functools
@@ -30,7 +31,7 @@ OPERATIONS = (
     "os.remove",
     "os.rmdir",
 )
-"""What a file system is changed by, in the words of Python's audit events (which has none for fsync)."""
+"""Python's audit events that change the file system (there is none for fsync)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Plan:
     dies_at: int = 0
     """Which file operation in the run folder it does not live to do, counted from 1; 0: none."""
     in_save: int = -1
-    """From which checkpoint of this process on they are counted, the first being number 0; -1: from the start."""
+    """The checkpoint of this process from which they are counted, from 0; -1: from the start."""
     stops: bool = False
     """Whether it is told to stop, by SIGTERM, before its first step."""
     tamper: str | None = None
@@ -83,7 +84,7 @@ class Pulse:
 
 
 def tell(plan: Plan, pulse: Pulse) -> None:
-    """Wrap the few functions that say where a training is: the loop, evaluations, checkpoints, and one step."""
+    """Wrap the functions that show the progress: the loop, evaluations, checkpoints, one step."""
     from footlight.learning.agent import Agent
     from footlight.training import evaluator
     from footlight.training.saving import Saver
@@ -251,9 +252,9 @@ TAMPERINGS = {
     "buffer": _changed("buffer", "reward", functools.partial(_last_bit, count=1)),
     "logs": _whole_logs,
 }
-"""streams: random streams begin anew; environments: their episodes do; moment: the last bit of 16 numbers of a second moment
-(decay rounds a single one away now and then, and then the runs are equal indeed); buffer: the last bit of one reward; normalizer:
-its count is one too high; logs: nothing is cut off."""
+"""streams: random streams start again; environments: their episodes do; moment: the last bit of 16
+numbers of a second moment (that of a single one may be lost by rounding, and the runs are equal);
+buffer: the last bit of a reward; normalizer: its count is one too high; logs: not truncated."""
 
 
 def run(plan: Plan | None, words: list[str]) -> int:
@@ -270,7 +271,7 @@ def run(plan: Plan | None, words: list[str]) -> int:
 
 
 def run_forked(plan: Plan | None, words: list[str], log: str) -> None:
-    """The same in a process that `multiprocessing` has made, as the leader of a session and with its output in a file."""
+    """The same in a process of `multiprocessing`, as session leader and with output to a file."""
     os.setsid()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):

@@ -1,54 +1,35 @@
-"""Algorithm x environment x seeds: every seed's final evaluation, the mean and its 95 % interval; peers beside it.
+"""Algorithm x environment x seeds: every final evaluation, mean and 95 % interval, and peers.
 
     python benchmarks/learning.py sac Pendulum-v1 --steps 10000 --seeds 5 --must -200 [--jobs 2]
-    python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 --peer-python peers/bin/python
+    python benchmarks/learning.py td3 HalfCheetah-v5 --steps 100000 --peer sb3 \
+        --peer-python peers/bin/python
 
-    python benchmarks/learning.py ppo ALE/Breakout-v5 --steps 2000000 --seeds 2 --runs runs/seed-1 runs/seed-2
+    python benchmarks/learning.py ppo ALE/Breakout-v5 --steps 2000000 --seeds 2 \
+        --runs runs/seed-1 runs/seed-2
 
-What follows `--` goes to `footlight train` as it stands. `--runs` reads runs that were made by hand, with the options that a run
-here has: those of hours, which are stopped and resumed. A peer gets the hyperparameters in the run's config.json.
+Arguments after `--` are passed on to `footlight train`. `--runs` reads runs that were started by
+hand with the options that a run here has, such as runs of hours that are stopped and resumed. A
+peer gets the hyperparameters in the run's config.json.
 """
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-import numpy as np
-from report import HERE, PEERS, Failure, progress, provenance, publish, run, run_json, table
+from learning_tables import Column, Outcome, curve_table, finished, reaches, seed_table
+from report import HERE, PEERS, Failure, progress, provenance, publish, run, run_json
 
 from footlight.runs.read import read_run
 
 EPISODES, POINTS = 20, 10  # of an evaluation; evaluations of a run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one seed came to."""
-
-    final: float
-    """Mean return of the evaluation after the last step."""
-    curve: dict[int, float]
-    """Mean return by step, the final evaluation included."""
-    steps: int
-    """Environment steps trained."""
-    seconds: float
-    """From the start of the process to its end: imports, compilation and evaluations too."""
-    config: dict[str, Any]
-    """footlight: the run's config.json; a peer: the fields that it has no word for."""
-
-
-Column = list[Outcome | Failure]  # one for each seed
 
 
 def read_arguments() -> argparse.Namespace:
@@ -97,7 +78,8 @@ def read_arguments() -> argparse.Namespace:
     if arguments.peer and arguments.algorithm not in PEERS[arguments.peer]:
         has = ", ".join(PEERS[arguments.peer])
         parser.error(
-            f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to train footlight alone"
+            f"{arguments.peer} has no {arguments.algorithm} - it has {has} - leave out --peer to "
+            "train footlight alone"
         )
     if arguments.peer and arguments.environment.startswith("ALE/"):
         parser.error("peers are not evaluated on Atari games here - leave out --peer")
@@ -150,7 +132,8 @@ def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
     }
     if told != wanted or (found.result or {}).get("status") != "finished":
         raise Failure(
-            f"{run_dir} is {told}, {(found.result or {}).get('status')} - wanted is {wanted}, finished"
+            f"{run_dir} is {told}, {(found.result or {}).get('status')} - "
+            f"expected {wanted}, finished"
         )
     return read_outcome(arguments, run_dir, found.result["seconds"])
 
@@ -209,65 +192,8 @@ def train_all(name: str, train: Callable[[int], Outcome], arguments: argparse.Na
         return list(pool.map(attempt, arguments.numbers))
 
 
-def finished(column: Column) -> list[Outcome]:
-    """The seeds that came to something."""
-    return [outcome for outcome in column if isinstance(outcome, Outcome)]
-
-
-def mean_text(values: Sequence[float]) -> str:
-    """Mean and 95 % interval (Student t) over seeds."""
-    if not values:
-        return "-"
-    from footlight.instruments.curves import mean_interval
-
-    mean, half = (float(x) for x in mean_interval(np.array(values, dtype=np.float64)))
-    return (
-        f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
-    )
-
-
-def reaches(outcome: Outcome | Failure, must: float) -> bool:
-    """Whether a seed came to what it had to; one that failed didn't."""
-    return isinstance(outcome, Outcome) and outcome.final >= must
-
-
-def seed_table(columns: dict[str, Column], seeds: range, must: float | None) -> list[str]:
-    """A row for each seed, and the mean over those that finished."""
-    cells = [["seed", *map(str, seeds), "mean"]]
-    for name, column in columns.items():
-        finals = [f"{o.final:.1f}" if isinstance(o, Outcome) else "failed" for o in column]
-        seconds = [f"{o.seconds:.0f}" if isinstance(o, Outcome) else "-" for o in column]
-        cells.append([name, *finals, mean_text([o.final for o in finished(column)])])
-        cells.append(["seconds", *seconds, ""])
-        if must is not None and name == "footlight":
-            cells.append(
-                [f"must {must:g}", *("met" if reaches(o, must) else "not met" for o in column), ""]
-            )
-    return table(list(zip(*cells, strict=True)))
-
-
-def curve_table(columns: dict[str, Column]) -> list[str]:
-    """Mean and interval over seeds at every step with an evaluation."""
-    steps = sorted(
-        {
-            step
-            for column in columns.values()
-            for outcome in finished(column)
-            for step in outcome.curve
-        }
-    )
-    rows = [["step", *columns]]
-    for step in steps:
-        means = [
-            [o.curve[step] for o in finished(column) if step in o.curve]
-            for column in columns.values()
-        ]
-        rows.append([f"{step:,}", *map(mean_text, means)])
-    return table(rows) if steps else []
-
-
 def notes_on(columns: dict[str, Column], arguments: argparse.Namespace) -> list[str]:
-    """Why seeds failed, which of our hyperparameters a peer has no word for, and whether it trained for longer."""
+    """Notes: failed seeds, hyperparameters that a peer lacks, and peers that trained for longer."""
     notes = []
     for name, column in columns.items():
         failures = [
@@ -308,7 +234,8 @@ def main() -> int:
     work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
     lines = [
         f"{work}, {preset}{arguments.seeds} seeds:",
-        f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds (Student t).",
+        f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds "
+        "(Student t).",
     ]
     tables = (seed_table(columns, arguments.numbers, arguments.must), curve_table(columns))
     for block in (*tables, notes_on(columns, arguments), provenance(versions)):

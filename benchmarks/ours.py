@@ -1,10 +1,10 @@
-"""footlight's side of `speed.py`: runs one job and prints one JSON line, as `peers.py` does for the peers.
+"""footlight's side of `speed.py`: runs a job and prints a JSON line, as `peers.py` does.
 
     python benchmarks/ours.py versions
     python benchmarks/ours.py train '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/ours.py agent '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/ours.py stepping '{...}'        # the environments alone, under random actions
-    python benchmarks/ours.py network '{...}'         # acting and updates alone, on the same observations again and again
+    python benchmarks/ours.py network '{...}'         # acting and updates, fixed observations
 
 The JSON document is a job: the parameters of `train` and `agent`.
 """
@@ -42,10 +42,11 @@ def train(
     fields: Fields,
     log_every: int,
 ) -> dict[str, float]:
-    """The built-in loop, read from its own metrics: the slope from the first line at or after `warmup` to the last.
+    """The built-in loop, from its metrics: the slope from the first row after `warmup` to the last.
 
-    A method whose rollouts are longer than the usual `log_every` steps writes one line for each anyway, but some steps behind its
-    end; here it writes it at the end, so that between two lines lie as many rollouts as bursts of updates.
+    An algorithm whose rollouts are longer than `LOG_EVERY` steps writes a row for each rollout, but
+    some steps after its end; here it writes it at the end, so that between two rows there are as
+    many rollouts as bursts of updates.
     """
     import footlight
     from footlight.config import options
@@ -78,7 +79,7 @@ def train(
     )
     if len(marks) < 2:
         sys.exit(
-            f"error: metrics.jsonl has {len(marks)} lines from step {warmup} on, and a window needs two"
+            f"error: metrics.jsonl has {len(marks)} rows from step {warmup} on - a window needs two"
         )
     (_, first), (_, last) = marks[0], marks[-1]
     steps, updates, seconds = (last[name] - first[name] for name in ("step", "update", "time_s"))

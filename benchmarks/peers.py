@@ -6,8 +6,8 @@ Runs under the peers' interpreter and never imports footlight:
     python benchmarks/peers.py speed sb3 '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/peers.py learn sbx '{"algorithm": "td3", "environment": "Pendulum-v1", ...}'
 
-The JSON document is a job: the parameters of `speed` and `learn`. Its `fields` are hyperparameters in the words of
-footlight, which `hyperparameters.py` translates.
+The JSON document is a job: the parameters of `speed` and `learn`. Its `fields` are footlight's
+hyperparameters, which `hyperparameters.py` translates.
 """
 
 import importlib
@@ -47,7 +47,7 @@ def versions() -> dict[str, dict[str, str]]:
 def make_model(
     library: str, algorithm: str, environment: str, seed: int, threads: int, fields: Fields
 ) -> tuple[Any, Fields]:
-    """The peer's model with the hyperparameters `fields`, and those among them that the peer has no word for."""
+    """The peer's model with the hyperparameters `fields`, and those of them that it lacks."""
     os.environ["NPROC"] = str(threads)  # the size of XLA's thread pool, read when JAX starts
     import torch
 
@@ -73,9 +73,10 @@ def updates_per_count(model: Any) -> int:
 
 
 def speed(library: str, warmup: int, window: int, **job: Any) -> dict[str, float]:
-    """Steps, updates and seconds of the whole training loop between step `warmup` and step `warmup + window`.
+    """Steps, updates and seconds of the whole loop from step `warmup` to step `warmup + window`.
 
-    On-policy methods update after a rollout's last step, which both marks are: between them lie as many rollouts as bursts.
+    On-policy algorithms update after the last step of a rollout. Both marks are such steps, so
+    between them there are as many rollouts as bursts of updates.
     """
     from stable_baselines3.common.callbacks import BaseCallback
 
@@ -104,7 +105,7 @@ def speed(library: str, warmup: int, window: int, **job: Any) -> dict[str, float
 
 
 def learn(library: str, steps: int, points: list[int], episodes: int, **job: Any) -> Fields:
-    """Train for `steps` steps; evaluate the deterministic policy at each of `points` before the end, and at the end."""
+    """Train for `steps` steps; evaluate the deterministic policy at `points` and at the end."""
     from stable_baselines3.common.callbacks import BaseCallback
 
     left = sorted(point for point in points if point < steps)
@@ -129,7 +130,7 @@ def learn(library: str, steps: int, points: list[int], episodes: int, **job: Any
 
 
 def evaluate(model: Any, environment: str, seed: int, episodes: int) -> list[float]:
-    """Raw returns of the deterministic policy in a separate environment; the same episodes at every call."""
+    """Raw returns of the deterministic policy in another environment, always the same episodes."""
     import gymnasium
 
     env, returns = gymnasium.make(environment), []

@@ -1,12 +1,13 @@
-"""PPO of Stable-Baselines3 on footlight's own Atari games, with footlight's preset: is it the algorithm or the code?
+"""PPO of Stable-Baselines3 on footlight's Atari games with footlight's preset: algorithm or code?
 
     python benchmarks/ppo_pixels.py footlight --seed 1 --steps 1000000 --output footlight-1.jsonl
     python benchmarks/ppo_pixels.py sb3 --seed 1 --steps 1000000 --output sb3-1.jsonl
     python benchmarks/ppo_pixels.py parity
 
-Both play the same games of Breakout: preprocessing, sticky actions, fire, lost lives, clipped rewards. Training writes one
-line for every 50,000 steps: the mean score of the games that ended within them, and at every 200,000 that of 20 whole games
-with actions sampled. `parity` gives both libraries the same weights and rollouts, and compares the parameters after the
+Both play the same games of Breakout: preprocessing, sticky actions, fire, lost lives, clipped
+rewards. Training writes a line every 50,000 steps with the mean score of the games that ended in
+them, and every 200,000 steps that of 20 complete games with sampled actions. `parity` gives both
+libraries the same weights and rollouts, and compares the parameters after the
 updates. Runs under an interpreter that has both libraries (see peers.txt).
 """
 
@@ -137,9 +138,11 @@ def make_sb3(seed: int, epsilon: float = 1e-5, **fields: Any) -> Any:
     """SB3's PPO with the values of the preset ppo/ALE/*."""
     torch.set_num_threads(1)
     return PPO(
-        "CnnPolicy", Games(seed), seed=seed, device="cpu", n_steps=N_STEPS, n_epochs=NUM_EPOCHS, batch_size=MINIBATCH,
+        "CnnPolicy", Games(seed), seed=seed, device="cpu", n_steps=N_STEPS, n_epochs=NUM_EPOCHS,
+        batch_size=MINIBATCH,
         ent_coef=0.01, vf_coef=0.5, max_grad_norm=0.5, gamma=0.99, gae_lambda=0.95,
-        learning_rate=lambda left: 2.5e-4 * max(left, 0.0), clip_range=lambda left: 1e-3 + (0.1 - 1e-3) * max(left, 0.0),
+        learning_rate=lambda left: 2.5e-4 * max(left, 0.0),
+        clip_range=lambda left: 1e-3 + (0.1 - 1e-3) * max(left, 0.0),
         policy_kwargs={"optimizer_kwargs": {"eps": epsilon}}, **fields,
     )  # fmt: skip
 
@@ -148,7 +151,8 @@ def train_footlight(seed: int, steps: int, output: Path, fields: dict[str, Any])
     """The built-in loop; its logs are in the run folder, its curve is made from them."""
     folder = output.with_suffix("")
     footlight.train(
-        "ppo", GAME.id, steps=steps, seed=seed, threads=1, compile="on", eval_every=EVAL_EVERY, eval_episodes=EPISODES,
+        "ppo", GAME.id, steps=steps, seed=seed, threads=1, compile="on", eval_every=EVAL_EVERY,
+        eval_episodes=EPISODES,
         checkpoint_every=EVAL_EVERY, run_dir=folder, **fields,
     )  # fmt: skip
     write_curve(folder, output)
@@ -176,13 +180,15 @@ def train_sb3(seed: int, steps: int, output: Path, fields: dict[str, Any]) -> No
 
 
 def parity(epsilon: float, rollouts: int = 3) -> None:
-    """Print how far the two libraries' parameters are apart after each rollout, both having begun with SB3's."""
+    """Print the distance between both libraries' parameters after each rollout."""
     model = make_sb3(1, epsilon)
     model.set_logger(configure(None, []))
     spaces = describe(model.observation_space, model.action_space)
     config = ppo.Config(
-        n_steps=N_STEPS, num_epochs=NUM_EPOCHS, minibatch_size=MINIBATCH, learning_rate=2.5e-4, entropy_coef=0.01,
-        learning_rate_schedule="linear", clip_range=0.1, final_clip_range=1e-3, torso="nature", hidden_sizes=(512,),
+        n_steps=N_STEPS, num_epochs=NUM_EPOCHS, minibatch_size=MINIBATCH, learning_rate=2.5e-4,
+        entropy_coef=0.01,
+        learning_rate_schedule="linear", clip_range=0.1, final_clip_range=1e-3, torso="nature",
+        hidden_sizes=(512,),
         activation="relu", shared_torso=True, optimizer_epsilon=epsilon,
     )  # fmt: skip
     networks = ppo.build(config, spaces)
@@ -222,7 +228,8 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
             ppo.update(config, networks, state, batch, torch.zeros(MINIBATCH, 0), index == 0)
         moved, apart = sb3_parameters() - start, sb3_parameters() - state.actor_critic
         print(
-            f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, apart {apart.norm():.2g}"
+            f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, "
+            f"apart {apart.norm():.2g}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: jobs in processes of their own, tables, and the lines that say where figures come from."""
+"""Shared parts of the benchmarks: jobs in separate processes, tables, and provenance lines."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class Failure(Exception):
 
 
 def run(command: Sequence[str | Path]) -> str:
-    """Run a command to its end and return what it printed. Raises `Failure` with the last line of its errors."""
+    """Run a command and return its output. Raises `Failure` with the last line of its errors."""
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     except OSError as error:
@@ -48,7 +48,7 @@ def progress(text: str) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as aligned lines, the first row being the header; the first column is flush left."""
+    """Rows of cells as aligned lines; the first row is the header, the first column flush left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
@@ -94,7 +94,7 @@ def commit() -> str:
 
 
 def command_line() -> str:
-    """This program's command line; of an absolute path only the last three parts, which say what it is."""
+    """The command line of this program, with only the last three parts of an absolute path."""
     words = [
         "/".join(Path(word).parts[-3:]) if Path(word).is_absolute() else word
         for word in sys.argv[1:]

@@ -1,4 +1,4 @@
-"""Whether two runs are the same run, bit for bit: every array and counter of their last checkpoints, every line of their logs."""
+"""Bitwise comparison of two runs: arrays and counters of their last checkpoints, and their logs."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ GROUPS = ("policy", "agent", "buffer", "environments")
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
 CLOCKS = {"seconds", "steps_per_second", "time_s"}
 STORAGE = {"files", "groups", "segments", "checksum", "logs", "log_bytes", "machine"}
-"""Fields of a manifest about where and how it was written: names of files, and hashes and lengths of what has clocks in it."""
+"""Keys of a manifest that may differ: file names, and digests of files that contain times."""
 
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:
@@ -66,7 +66,8 @@ def differences(one: Path, other: Path) -> list[str]:
             place = np.unravel_index(int(unequal.argmax()) // a.itemsize, a.shape)
             numbers = len(set((np.flatnonzero(unequal) // a.itemsize).tolist()))
             found.append(
-                f"{name}{list(map(int, place))}: {a[place]!r}, then {b[place]!r} ({numbers} of {a.size} differ)"
+                f"{name}{list(map(int, place))}: {a[place]!r}, then {b[place]!r} "
+                f"({numbers} of {a.size} differ)"
             )
     return found
 

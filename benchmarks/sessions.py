@@ -1,4 +1,4 @@
-"""A training in a process and a session of its own: started, watched from outside, killed, and looked for afterwards."""
+"""A training in a process and session of its own: started, watched, killed, and searched for."""
 
 import contextlib
 import multiprocessing
@@ -47,7 +47,7 @@ def fresh(plan: Plan | None, words: list[str], log: Path) -> Process:
 
 
 class Forked:
-    """The same as a fork of a process that has everything imported already, which saves seconds at each start."""
+    """The same as a fork of a process with all imports, which saves seconds at each start."""
 
     def __init__(self, plan: Plan | None, words: list[str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -83,7 +83,7 @@ class Session:
         self.process = launch(plan, words, self._log)
 
     def wait_for(self, phase: str, step: float = 0) -> float:
-        """Until it is in that phase, that many steps on, or has ended; the seconds since its start."""
+        """Wait for that phase and step, or the end; return the seconds since the start."""
         wanted = PHASES.index(phase)
         while self.process.poll() is None and not (
             self.pulse.phase == wanted and self.pulse.step >= step
@@ -110,7 +110,10 @@ class Session:
         return code
 
     def kill(self, target: str, generator: random.Random) -> str:
-        """Kill its "group", the "parent" alone, or one "worker" if there is any, else the parent. Gives what was killed."""
+        """Kill its "group", the "parent" alone, or one "worker" if there is any, else the parent.
+
+        Returns what was killed.
+        """
         workers = [pid for pid in self._members() if pid != self.process.pid]
         if target == "worker" and not workers:
             target = "parent"
@@ -130,7 +133,8 @@ class Session:
         while orphans := self._members():
             if time.monotonic() > deadline:
                 raise self._failure(
-                    f"{len(orphans)} processes still run {ORPHANS_END:.0f} s after the training was killed"
+                    f"{len(orphans)} processes still run {ORPHANS_END:.0f} s after the training "
+                    "was killed"
                 )
             time.sleep(0.01)
 

@@ -1,175 +1,25 @@
-"""Environment steps per second of footlight and of the installed peers, in turn on the same work, and their ratios.
+"""Environment steps per second of footlight and the installed peers on the same work, and ratios.
 
-    python benchmarks/speed.py [WORK ...] --peer-python peers/bin/python --output benchmarks/results/speed.txt
+    python benchmarks/speed.py [WORK ...] --peer-python peers/bin/python \
+        --output benchmarks/results/speed.txt
 
-Every measurement is a fresh process that trains past its warm-up (learning has started, everything is compiled) and
-then times the steps that follow. Rounds alternate the libraries, so that a machine that drifts drifts for all of them.
+Every measurement is a new process that trains past its warm-up (learning has started, everything is
+compiled) and then times the following steps. Each round measures all libraries in turn, so that a
+drift of the machine affects all of them.
 """
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from report import HERE, PEERS, Failure, progress, provenance, publish, run_json, table
+from speed_works import LIMITS, Work, a2c, games, large, ppo, small
 
-LIMITS = (
-    "stepping",
-    "network",
-)  # what a loop is made of, each alone: no loop on these cores is faster than both together
 LIBRARIES = ("footlight", "agent", *PEERS, *LIMITS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
-Targets = dict[str, float]  # peer -> how many times as fast
-LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """One thing to train, and the ratios to each peer that footlight must and aims to reach."""
-
-    algorithm: str
-    environment: str
-    fields: dict[str, Any]
-    """The hyperparameters, the same for every library; all others are immaterial to speed, or equal by default."""
-    threads: int
-    warmup: int
-    """Steps before the clock starts."""
-    window: int
-    """Steps timed."""
-    must: Targets
-    aim: Targets
-    rollout: int = 1
-    """Steps, of all environments together, between two bursts of updates."""
-    updates: int = 1
-    """Updates of a burst."""
-
-    @property
-    def log_every(self) -> int:
-        """Steps between two lines of footlight's metrics."""
-        return max(LOG_EVERY, self.rollout)
-
-    def whole(self, steps: float) -> int:
-        """The next number of steps after which a rollout ends and footlight writes a line."""
-        unit = math.lcm(self.log_every, self.rollout)
-        return max(1, math.ceil(steps / unit)) * unit
-
-    def has(self, library: str) -> bool:
-        """Whether `library` can do it: a peer has the method, in fp32; the hand-written loop is one for one environment."""
-        if library in LIMITS:
-            return self.environment.startswith("ALE/")
-        if library == "agent":
-            return self.fields.get("num_envs", 1) == 1
-        has_precision = library not in PEERS or self.fields.get("precision", "fp32") == "fp32"
-        return has_precision and self.algorithm in PEERS.get(library, (self.algorithm,))
-
-    def __str__(self) -> str:
-        sizes, fields = self.fields["hidden_sizes"], self.fields
-        size = (
-            f"batch {fields['batch_size']}"
-            if self.rollout == 1
-            else f"{fields['num_envs']} x {fields['n_steps']} steps"
-        )
-        precision = " bf16" if fields.get("precision") == "bf16" else ""
-        return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}{precision}"
-
-
-def off_policy(algorithm: str, hidden_sizes: tuple[int, ...], batch_size: int, **rest: Any) -> Work:
-    """One update a step from a replay."""
-    fields = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
-    fields |= {"learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
-    return Work(algorithm=algorithm, environment="Pendulum-v1", fields=fields, warmup=2_000, **rest)
-
-
-def large(algorithm: str, must: Targets, aim: Targets) -> Work:
-    """Networks of 2x256, two threads."""
-    return off_policy(algorithm, (256, 256), 256, threads=2, window=6_000, must=must, aim=aim)
-
-
-def small(algorithm: str, must: Targets, aim: Targets) -> Work:
-    """Networks of 2x64, one thread."""
-    return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
-
-
-def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) -> Work:
-    """One update on each rollout of 5 steps of each environment."""
-    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 5}
-    times = {"warmup": warmup, "window": window, "rollout": 5 * num_envs}
-    return Work(
-        algorithm="a2c",
-        environment="CartPole-v1",
-        fields=fields,
-        threads=1,
-        must=must,
-        aim=aim,
-        **times,
-    )
-
-
-def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
-    """10 epochs of minibatches of 64 on each of 4 rollouts of 2048 steps of each environment, after 2 rollouts."""
-    rollout = 2048 * num_envs
-    fields = {
-        "hidden_sizes": (64, 64),
-        "num_envs": num_envs,
-        "n_steps": 2048,
-        "minibatch_size": 64,
-        "num_epochs": 10,
-    }
-    times = {
-        "warmup": 2 * rollout,
-        "window": 4 * rollout,
-        "rollout": rollout,
-        "updates": 10 * rollout // 64,
-    }
-    return Work(
-        algorithm="ppo",
-        environment="CartPole-v1",
-        fields=fields,
-        threads=1,
-        must=must,
-        aim=aim,
-        **times,
-    )
-
-
-def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -> Work:
-    """A2C on Breakout from pixels, with the convolutions and the settings of the paper."""
-    fields = {
-        "num_envs": num_envs,
-        "n_steps": 5,
-        "torso": "nature",
-        "hidden_sizes": (512,),
-        "activation": "relu",
-    }
-    fields |= {
-        "shared_torso": True,
-        "optimizer": "rmsprop-tf",
-        "optimizer_epsilon": 1e-5,
-        "entropy_coef": 0.01,
-    }
-    fields |= {
-        "value_coef": 0.25,
-        "clip_reward": 1.0,
-        "life_loss_ends": True,
-        "precision": precision,
-    }
-    times = {"warmup": 4_000, "window": 40_000, "rollout": 5 * num_envs}
-    return Work(
-        algorithm="a2c",
-        environment="ALE/Breakout-v5",
-        fields=fields,
-        threads=2,
-        must=must,
-        aim=aim,
-        **times,
-    )
-
-
 WORKS = {
     "sac-256": large("sac", must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0}),
     "sac-64": small("sac", must={"sb3": 6.0, "sbx": 2.3}, aim={}),
@@ -235,7 +85,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def times_of(work: Work, arguments: argparse.Namespace) -> tuple[int, int]:
-    """Warm-up and window in steps, in whole rollouts; 2 before the clock starts, for a peer updates after its last step."""
+    """Warm-up and window in steps, in whole rollouts; peers update after a rollout's last step."""
     warmup = arguments.warmup or work.warmup / (2 if arguments.quick else 1)
     window = arguments.window or work.window / (5 if arguments.quick else 1)
     return work.whole(max(warmup, 2 * work.rollout)), work.whole(window)
@@ -249,7 +99,7 @@ def command_of(library: str, peer_python: str) -> list[str | Path]:
 
 
 def measure(library: str, work: Work, threads: int, arguments: argparse.Namespace) -> float:
-    """Steps per second of one fresh process. Raises `Failure`, also where another amount of work was done."""
+    """Steps per second of one new process. Raises `Failure`, also for another amount of work."""
     warmup, window = times_of(work, arguments)
     job = {
         "algorithm": work.algorithm,
@@ -266,14 +116,16 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
     if library == "stepping":
         return float(answer["steps"] / answer["seconds"])
     expected = window // work.rollout * work.updates
-    # The rows in which a native vector environment resets fill rollouts and are no steps: updates a step differ by up to 3 %
+    # Rows in which a native vector environment resets fill rollouts but are not steps: updates per
+    # step differ by up to 3 %.
     due = expected * answer["steps"] / window
     if (
         abs(answer["steps"] - window) > 0.001 * window
         or not 0.97 * due - 1 <= answer["updates"] <= 1.03 * due + 1
     ):
         raise Failure(
-            f"it made {answer['updates']} updates in {answer['steps']} steps, and not {expected} in {window}"
+            f"it made {answer['updates']} updates in {answer['steps']} steps, not {expected} in "
+            f"{window}"
         )
     return float(answer["steps"] / answer["seconds"])
 
@@ -281,7 +133,7 @@ def measure(library: str, work: Work, threads: int, arguments: argparse.Namespac
 def measure_rounds(
     name: str, threads: int, libraries: Sequence[str], arguments: argparse.Namespace
 ) -> tuple[Rates, list[str]]:
-    """All rounds of one work, the libraries in turn; a library that fails is left out from then on, and said so."""
+    """All rounds of one work, the libraries in turn; one that fails is skipped from then on."""
     rates: Rates = {library: [] for library in libraries if WORKS[name].has(library)}
     failures: dict[str, str] = {}
     for number in range(1, arguments.rounds + 1):
@@ -294,7 +146,8 @@ def measure_rounds(
             except Failure as failure:
                 failures[library] = outcome = f"failed: {failure}"
             progress(
-                f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: {outcome}"
+                f"{name}, threads {threads}, round {number}/{arguments.rounds}, {library}: "
+                f"{outcome}"
             )
     whole = {library: values for library, values in rates.items() if library not in failures}
     return whole, [
@@ -319,7 +172,7 @@ def verdict(target: float | None, reached: float) -> str:
 
 
 def ratio_rows(work: Work, threads: str, rates: Rates, judge: bool) -> list[list[str]]:
-    """A row for each peer: median and range of the ratios within a round, and the targets where `judge` is set."""
+    """A row per peer: median and range of the ratios within a round, and targets if `judge`."""
     rows = []
     for peer in PEERS:
         if "footlight" not in rates or peer not in rates:
@@ -341,7 +194,7 @@ def ratio_rows(work: Work, threads: str, rates: Rates, judge: bool) -> list[list
 
 
 def installed(arguments: argparse.Namespace) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Versions by library, and what is to be said about libraries that are asked for and not there."""
+    """Versions by library, and notes about requested libraries that are missing."""
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     notes = []
     try:
@@ -384,11 +237,15 @@ def main() -> int:
                 work, threads_label, rates, judge=threads_label == "best" or not sweep
             )
     lines = [
-        "Whole training loop, equal updates; evaluation, checkpoints and video off. Median (min..max) over rounds.",
-        f"Rounds: {arguments.rounds}, each of so many steps after a warm-up. Batch: 1 update a step.",
-        "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around footlight.Agent.",
+        "Whole training loop, equal updates; evaluation, checkpoints and video off. Median "
+        "(min..max) over rounds.",
+        f"Rounds: {arguments.rounds}, each of that many steps after a warm-up. Batch: 1 update per "
+        "step.",
+        "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around "
+        "footlight.Agent.",
         "stepping, network: the games alone under random actions, and acting and updates alone.",
-        "-: not there (SBX has no A2C), or not meant (the hand-written loop is for one environment).",
+        "-: missing (SBX has no A2C), or not applicable (the hand-written loop is for one "
+        "environment).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):
         lines += ["", *block] if block else []

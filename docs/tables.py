@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from footlight.algorithms import ALGORITHMS, find
+from footlight.algorithms import ALGORITHMS
+from footlight.algorithms import config_class as algorithm_config
 from footlight.config.fields import describe_value, fields
 from footlight.environments.make import config_class
 
@@ -36,7 +37,8 @@ def default(value: Any) -> str:
 
 def rows(source: str, names: str) -> Iterator[str]:
     """The rows of a table; `names` are separated by commas, with symbols in parentheses."""
-    members = fields(find(source).Config if source in ALGORITHMS else config_class(source))
+    found = algorithm_config(source) if source in ALGORITHMS else config_class(source)
+    members = fields(found)
     yield "| field | default | meaning |"
     yield "| --- | --- | --- |"
     for entry in " ".join(names.split()).split(", "):
@@ -48,7 +50,7 @@ def rows(source: str, names: str) -> Iterator[str]:
 
 
 def rewritten(text: str) -> str:
-    """A page with all its tables written again."""
+    """A page with all its tables up to date."""
 
     def replace(match: re.Match[str]) -> str:
         table = "\n".join(rows(match["source"], match["names"]))

@@ -63,13 +63,8 @@ def roles(batch: NamedTuple) -> dict[str, Role]:
 
 @cache
 def _roles(batch: Any) -> dict[str, Role]:
-    hints = get_type_hints(batch, include_extras=True)
-    return {
-        name: role
-        for name, hint in hints.items()
-        for role in get_args(hint)[1:]
-        if isinstance(role, Role)
-    }
+    hints = get_type_hints(batch, include_extras=True).items()
+    return {n: role for n, hint in hints for role in get_args(hint)[1:] if isinstance(role, Role)}
 
 
 class Minibatch(NamedTuple):
@@ -79,10 +74,9 @@ class Minibatch(NamedTuple):
 
 
 class WholeRollout(NamedTuple):
-    """Due: a full rollout."""
+    """Due: a full rollout; linked if what follows a step is the next row, wherever it counts."""
 
     is_linked: bool
-    """Whether what follows a step is the next row's observation, wherever it counts."""
 
 
 class Chunk(NamedTuple):

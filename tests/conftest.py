@@ -20,7 +20,7 @@ sys.path += [
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tests run beside each other; and a test that asks for threads, or draws numbers, leaves none to the next."""
+    """One thread and a fixed seed for each test: tests run in parallel, and in any order."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     yield
@@ -37,8 +37,8 @@ def tiny_spaces() -> Spaces:
 class CountingEnv(gymnasium.Env[Any, Any]):
     """Observes (who, episode, step), earns 10 * episode + step, whatever the action.
 
-    Even episodes terminate after 2 steps, odd ones are truncated after 3; both are `who` steps longer, so that environments
-    side by side are out of phase.
+    Even episodes terminate after 2 steps, odd ones are truncated after 3; both are `who` steps
+    longer, so that environments side by side are out of phase.
     """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)

@@ -15,7 +15,11 @@ SMALL: dict[str, Any] = {
     "eval_episodes": 1,
     "eval_every": 0,
 }
-
+# The same on the command line, for SAC and DDPG.
+FAST = [
+    "--compile=off", "--hidden-sizes", "8", "8", "--batch-size=8", "--learning-starts=10",
+    "--eval-episodes=1", "--quiet",
+]  # fmt: skip
 
 DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
 

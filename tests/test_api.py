@@ -14,6 +14,7 @@ from small_runs import DDPG, SMALL, step_of
 import footlight
 from footlight.errors import EnvironmentFault, UserError
 from footlight.storage import checkpoint
+from footlight.storage.manifest import checksum
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_environment_that_cannot_be_created_leaves_nothing_behind(
     assert not Path("runs").exists()
 
 
-def test_same_environment_twice_is_refused() -> None:
+def test_same_environment_twice_is_rejected() -> None:
     env = gymnasium.make("Pendulum-v1")
     with pytest.raises(UserError, match="returned the environment of the training again"):
         footlight.train("td3", lambda: env, steps=50, **SMALL)
@@ -99,7 +100,7 @@ def test_run_killed_before_its_first_checkpoint_can_be_started_again(
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
     assert {path.name for path in Path("run").iterdir()} == {".lock", "config.json", "checkpoints"}
     with pytest.raises(
-        UserError, match=r"has saved no checkpoint yet - wait, or begin it again: --run-dir .*/run$"
+        UserError, match=r"has saved no checkpoint yet - wait, or start it again: --run-dir .*/run$"
     ):
         footlight.resume("run")
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "quiet": False})
@@ -108,7 +109,7 @@ def test_run_killed_before_its_first_checkpoint_can_be_started_again(
         footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
 
 
-def test_folder_with_other_content_is_refused() -> None:
+def test_folder_with_other_content_is_rejected() -> None:
     for name, inside in (
         ("empty", []),
         ("mine", ["config.json"]),
@@ -147,7 +148,7 @@ def test_folder_that_another_process_has_started_in_is_left_alone(
     assert footlight.Run(Path("run")).config["seed"] == 0
 
 
-def test_module_of_an_environment_is_not_imported_without_consent(
+def test_module_of_an_environment_is_imported_only_if_allowed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("stranger.py").write_text("raise SystemExit('it ran')")
@@ -155,9 +156,7 @@ def test_module_of_an_environment_is_not_imported_without_consent(
     folder = checkpoint.find(Path("run"))
     manifest = checkpoint.read_manifest(folder)
     manifest["run"]["environment"] = "stranger:Pendulum-v1"
-    (folder / "manifest.json").write_text(
-        json.dumps({**manifest, "checksum": checkpoint._checksum(manifest)})
-    )
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
     Path("run/config.json").write_text(json.dumps(manifest["run"]))
     for act in (
         lambda: footlight.resume("run", steps=60, quiet=True),
@@ -165,7 +164,7 @@ def test_module_of_an_environment_is_not_imported_without_consent(
     ):
         with pytest.raises(
             UserError,
-            match="would run the module 'stranger' - if you trust that, say so: --allow-env-import stranger",
+            match="would run the module 'stranger' - if you trust that, say so: --allow-env-imp",
         ):
             act()
 

@@ -1,4 +1,4 @@
-"""However an environment ends, the run is saved, the exit code is true, and a finished run keeps its result."""
+"""Environments that end the program: the run is saved, and exit code and result are correct."""
 
 import json
 import os
@@ -31,7 +31,8 @@ FAST = [
     "1",
 ]
 DDPG: dict[str, Any] = {
-    "preset": False, "learning_starts": 20, "steps": 60, "hidden_sizes": (8,), "compile": "off", "quiet": True,
+    "preset": False, "learning_starts": 20, "steps": 60, "hidden_sizes": (8,), "compile": "off",
+    "quiet": True,
     "eval_episodes": 1, "eval_every": 0, "run_dir": "run",
 }  # fmt: skip
 
@@ -119,7 +120,7 @@ def no_id_stays() -> Any:
 
 @pytest.mark.parametrize("end", [leave, leave_with_zero, interrupt, generator_exit])
 @pytest.mark.parametrize("more", [[], ["--num-envs", "2", "--vectorization", "async"]])
-def test_an_environment_that_ends_the_program_is_a_fault(
+def test_environment_that_exits_is_a_fault(
     end: Callable[[], None],
     more: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -152,7 +153,7 @@ def test_an_environment_that_ends_the_program_is_a_fault(
     assert checkpoint.read_manifest(checkpoint.find(Path("run")))["step"] in (25, 50)
 
 
-def test_a_reset_that_ends_the_program_is_a_fault(
+def test_reset_that_exits_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
@@ -175,7 +176,7 @@ def test_a_reset_that_ends_the_program_is_a_fault(
     assert checkpoint.read_manifest(checkpoint.find(Path("run")))["step"] == 19
 
 
-def test_a_vector_environment_that_ends_the_program_is_a_fault() -> None:
+def test_vector_environment_that_exits_is_a_fault() -> None:
     venv = gymnasium.vector.SyncVectorEnv([lambda: Ends(leave, "step")] * 2)
     with pytest.raises(EnvironmentFault, match="step raised SystemExit"):
         footlight.train(
@@ -185,7 +186,7 @@ def test_a_vector_environment_that_ends_the_program_is_a_fault() -> None:
         )
 
 
-def test_a_constructor_that_ends_the_program_is_the_users_error(
+def test_constructor_that_exits_is_a_user_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["train", "a2c", registered(leave, "init"), "--run-dir", "run", *FAST]) == 2
@@ -196,7 +197,7 @@ def test_a_constructor_that_ends_the_program_is_the_users_error(
 
 
 @pytest.mark.parametrize("more", [[], ["--num-envs", "2", "--vectorization", "async"]])
-def test_an_environment_that_fails_to_close_takes_no_result_away(
+def test_environment_that_fails_to_close_keeps_the_result(
     more: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -224,7 +225,7 @@ def test_an_environment_that_fails_to_close_takes_no_result_away(
     assert main(["evaluate", "run", "--episodes", "2"]) == 0
 
 
-def test_watching_an_environment_that_ends_the_program_has_an_exit_code(
+def test_watching_an_environment_that_exits_has_an_exit_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     gymnasium.register("TestEnds-v0", lambda: Ends(leave, "step", 1000))
@@ -249,7 +250,7 @@ class Moves(Point):
         return super().reset(**how)
 
 
-def test_an_environment_that_changes_the_directory_moves_no_file(tmp_path: Path) -> None:
+def test_environment_that_changes_the_directory_moves_no_file(tmp_path: Path) -> None:
     run = footlight.train("ddpg", Moves, **DDPG, checkpoint_every=20)
     assert run.folder == tmp_path / "run"
     assert run.result is not None
@@ -264,7 +265,7 @@ def test_an_environment_that_changes_the_directory_moves_no_file(tmp_path: Path)
     )
 
 
-def test_what_is_given_is_not_closed() -> None:
+def test_environment_passed_as_an_object_is_not_closed() -> None:
     env = Ends(leave, "close", 1)
     footlight.train("ddpg", env, **{**DDPG, "eval_episodes": 0})
     assert env.counts["close"] == 0
@@ -275,9 +276,10 @@ def test_what_is_given_is_not_closed() -> None:
     assert not venv.closed
 
 
-def test_the_exit_code_is_that_of_the_process() -> None:
+def test_exit_code_is_that_of_the_process() -> None:
     Path("ends.py").write_text(
-        "import gymnasium, sys\nfrom test_endings import Ends\ngymnasium.register('Ends-v0', lambda: Ends(sys.exit, 'step'))\n"
+        "import gymnasium, sys\nfrom test_endings import Ends\n"
+        "gymnasium.register('Ends-v0', lambda: Ends(sys.exit, 'step'))\n"
     )
     command = [
         sys.executable,

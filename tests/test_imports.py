@@ -1,4 +1,4 @@
-"""What each command imports: nothing that it does not need. Read from `sys.modules` of fresh processes, without a clock."""
+"""Each command imports only what it needs, according to `sys.modules` of fresh processes."""
 
 import json
 import os
@@ -39,7 +39,10 @@ from footlight.cli.main import main
 heavy, found = json.loads(sys.argv[1]), []
 for line in sys.argv[2:]:
     try:
-        code = main(line.split()) if line.split()[0] != "load" else int(__import__("footlight").load("run") is None)
+        if line == "load":
+            code = int(__import__("footlight").load("run") is None)
+        else:
+            code = main(line.split())
     except SystemExit as left:  # --help
         code = left.code or 0
     found.append([code, [name for name in heavy if name in sys.modules]])
@@ -48,7 +51,7 @@ print("\\n" + json.dumps(found))
 
 
 def imported_by(folder: Path, *lines: str) -> list[tuple[int, set[str]]]:
-    """Exit code and heavy modules present after each of these command lines, run one after the other in a new process."""
+    """Exit code and heavy modules after each of these command lines, in one new process."""
     screenless = {
         name: value
         for name, value in os.environ.items()
@@ -94,7 +97,7 @@ def test_commands_without_torch_import_only_what_they_need(
 
 
 def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: Path) -> None:
-    """One process for the commands that need torch, each of which needs at least what the one before needed."""
+    """One process for the commands that need torch, in the order of what they need."""
     lines = [
         "watch run",
         "load run",
@@ -138,11 +141,16 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
 ):
     method = find(name)
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
-        config = build(config_class(name), {"initialization": start, "layer_norm": start == "sparse", "hidden_sizes": (8, 4)})
+        layer_norm = start == "sparse"
+        fields = {"initialization": start, "layer_norm": layer_norm, "hidden_sizes": (8, 4)}
+        config = build(config_class(name), fields)
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
         blueprint = Blueprint(name, method, config, where, None, 0)
-        shapes = [{n: v.initial.shape for n, v in networks_of(made)} for made in (blueprint.build(), blueprint.build_shapes())]
-        assert shapes[0] == shapes[1], name
+        built, shapes_only = (
+            {n: v.initial.shape for n, v in networks_of(made)}
+            for made in (blueprint.build(), blueprint.build_shapes())
+        )
+        assert built == shapes_only, name
 print("torch._dynamo" in sys.modules)
 """
 

@@ -63,7 +63,7 @@ def test_signal_before_the_loop(
 
     settings = {**DDPG, "compile": "on"}
     monkeypatch.setattr(
-        "footlight.learning.agent.compile_in_place",
+        "footlight.learning.learner.compile_in_place",
         lambda function, tensors: lambda: function(*tensors),
     )
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Randomness as a value: seeds that never change between versions, streams that know nothing of each other."""
+"""Random streams: seeds that never change between versions, and independent streams."""
 
 import json
 from itertools import product
@@ -63,7 +63,7 @@ def test_streams_go_on_where_they_stood() -> None:
         assert mine.standard_normal(20).tolist() == theirs.standard_normal(20).tolist()
 
 
-def test_a_position_is_a_copy() -> None:
+def test_position_is_a_copy() -> None:
     streams = Streams(3)
     position = streams.positions()
     first = streams.update.random()

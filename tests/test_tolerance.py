@@ -1,4 +1,4 @@
-"""The tolerance of all tests: it lets rounding pass in any order of summation, and no error a hundred times larger."""
+"""The tolerance of all tests: it allows rounding in any order of summation, and little more."""
 
 import math
 from typing import Any
@@ -12,7 +12,10 @@ from tolerance import assert_close, close, largest_intermediate, longest_sum, ro
 
 
 def sums(values: Any) -> list[float]:
-    """One sum in four orders, each operation rounded to the dtype of `values`: forwards, backwards, in lanes, in pairs."""
+    """One sum in four orders: forwards, backwards, in lanes, in pairs.
+
+    Each operation is rounded to the dtype of `values`.
+    """
     lanes = np.zeros(8, values.dtype)
     for start in range(0, len(values), 8):
         lanes = lanes + values[start : start + 8]
@@ -42,7 +45,7 @@ def test_orders_of_summation_pass_and_an_error_a_hundred_times_larger_does_not(
         assert_close(np.array(1 + 100 * max(errors)), np.array(1.0), terms=terms, dtype=dtype)
 
 
-def test_a_network_in_another_order_passes_and_an_error_a_hundred_times_larger_does_not() -> None:
+def test_tolerance_allows_rounding_but_not_a_hundred_times_more() -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(
         nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 8)
@@ -89,7 +92,7 @@ def test_everything_that_holds_numbers_is_compared(wanted: Any) -> None:
         assert_close(moved(wanted, 1e-5), wanted, dtype=np.float32)
 
 
-def test_what_is_not_close() -> None:
+def test_larger_differences_are_not_close() -> None:
     assert close(1) == 1 + 3e-7
     assert close(1) != 1 + 1e-6
     assert close(1, np.float64) != 1 + 3e-7
@@ -104,7 +107,7 @@ def test_what_is_not_close() -> None:
             assert_close(found, wanted, dtype=np.float32)
 
 
-def test_a_layer_is_measured_by_its_longest_sum_and_largest_output() -> None:
+def test_layer_is_measured_by_its_longest_sum_and_largest_output() -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 5), nn.Flatten(), nn.Linear(3 * 4 * 4, 1))
     assert longest_sum(network) == 7  # 2 * 5 * 5 in eight lanes
     with torch.no_grad():

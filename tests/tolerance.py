@@ -1,31 +1,38 @@
 """How much two computations of the same number may differ by rounding, derived in this one place.
 
-Floating-point arithmetic rounds each result by at most half a unit in the last place: relatively by u = eps / 2, which is
-6.0e-8 in float32, 1.1e-16 in float64, 4.9e-4 in float16 and 3.9e-3 in bfloat16. Processors, thread counts, batch sizes,
-compilers and libraries add the same numbers in different orders, so the same formula gives results that differ by rounding.
+Floating-point arithmetic rounds each result by at most half a unit in the last place: relatively by
+u = eps / 2, which is 6.0e-8 in float32, 1.1e-16 in float64, 4.9e-4 in float16 and 3.9e-3 in
+bfloat16. Processors, thread counts, batch sizes, compilers and libraries add the same numbers in
+different orders, so the same formula gives results that differ by rounding.
 
-A sum of n terms rounds n times. The roundings are as often up as down, so that their sum grows with sqrt(n) (Higham & Mary 2019,
-"A new approach to probabilistic rounding error analysis": less than λ sqrt(n) u, with λ about 4 for all practical purposes),
-relative to the largest intermediate result, the `scale`. Operations one after the other, such as the layers of a network, pass
-the errors before them on: `depth` of them have sqrt(depth) times the error, as errors of different operations are independent.
-Two computations differ by at most the error of both. Hence
+A sum of n terms rounds n times. The roundings are as often up as down, so that their sum grows with
+sqrt(n) (Higham & Mary 2019, "A new approach to probabilistic rounding error analysis": less than λ
+sqrt(n) u, with λ about 4 for all practical purposes), relative to the largest intermediate result,
+the `scale`. Operations one after the other, such as the layers of a network, pass the errors before
+them on: `depth` of them have sqrt(depth) times the error, as errors of different operations are
+independent. Two computations differ by at most the error of both. Hence
 
     rounding_error = 2 λ u sqrt(depth terms) scale = 4 eps sqrt(depth terms) scale.
 
-- `terms`: additions one after the other that make one number: steps of a loop, batch of a mean. Libraries add the products of a
-  layer in eight lanes or more (`longest_sum`);
-- `depth`: operations with such sums one after the other; with a few simple operations (multiply, exp, tanh) in one;
+- `terms`: additions one after the other that make one number: steps of a loop, batch of a mean.
+  Libraries add the products of a layer in eight lanes or more (`longest_sum`);
+- `depth`: operations with such sums one after the other; with a few simple operations (multiply,
+  exp, tanh) in one;
 - `scale`: magnitude of the largest intermediate result, by default of the largest expected number.
 
-So a tolerance is a few units in the last place *of the largest intermediate*, and 2 to 100 times what is usually seen. It is
-always absolute, the same for all numbers of an array: a small number next to large ones is the difference of larger ones.
+So a tolerance is a few units in the last place *of the largest intermediate*, and 2 to 100 times
+what is usually seen. It is always absolute, the same for all numbers of an array: a small number
+next to large ones is the difference of larger ones.
 
 What is compared otherwise, and says so where it stands:
 
-- bit for bit: what is the same code on the same numbers on one machine (resumed and uninterrupted, saved and loaded, a seed and
-  the same seed), and what does not round at all (copies, layouts, counts, choices, bounds);
-- constants computed by hand are given with some digits, and compared to one unit of the last digit given, see `DIGITS`;
-- what is drawn is compared in standard errors, what is learned in shares of the known value, colors in steps of 256.
+- bit for bit: what is the same code on the same numbers on one machine (resumed and uninterrupted,
+  saved and loaded, a seed and the same seed), and what does not round at all (copies, layouts,
+  counts, choices, bounds);
+- constants computed by hand are given with some digits, and compared to one unit of the last digit
+  given, see `DIGITS`;
+- what is drawn is compared in standard errors, what is learned in shares of the known value, colors
+  in steps of 256.
 """
 
 import math
@@ -37,13 +44,16 @@ import pytest
 import torch
 
 DIGITS = {3: 1e-3, 4: 1e-4, 5: 1e-5, 6: 1e-6, 7: 1e-7}
-"""One unit of the last decimal of a constant given by hand. Half of it is the constant's, the other covers float32 up to 2."""
+"""One unit of the last decimal of a constant given by hand.
+
+Half of it is the constant's own rounding, the other half covers float32 up to 2.
+"""
 
 
 def rounding_error(
     dtype: Any = np.float32, *, terms: int = 1, depth: int = 1, scale: float = 1.0
 ) -> float:
-    """Largest difference between two computations of one number that rounding explains. See the module."""
+    """The largest difference between two computations of a number that rounding explains."""
     dtype = dtype if isinstance(dtype, torch.dtype) else torch.from_numpy(np.empty(0, dtype)).dtype
     smallest = torch.finfo(dtype).smallest_normal  # a number below it may be flushed to zero
     return 4 * torch.finfo(dtype).eps * math.sqrt(depth * terms) * scale + smallest
@@ -59,9 +69,11 @@ def assert_close(
     dtype: Any = None,
     message: str = "",
 ) -> None:
-    """Require that numbers, arrays, tensors, or dictionaries or sequences of them, differ by rounding alone.
+    """Require that numbers, arrays, tensors, or mappings or sequences of them, are equal but for
+    rounding.
 
-    dtype: of the less precise of the two, unless given. scale: of each array's largest expected number, unless given.
+    dtype: default, that of the less precise of the two. scale: default, the largest expected number
+        of each array.
     """
     if isinstance(wanted, Mapping):
         assert found.keys() == wanted.keys()
@@ -121,7 +133,7 @@ def close(
 
 
 def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> float:
-    """Magnitude of the largest number that any layer with weights, or the network, gives for these inputs."""
+    """Magnitude of the largest output of any layer with weights, or of the network."""
     found = [0.0]
 
     def look(layer: Any, given: Any, output: Any) -> None:
@@ -144,11 +156,11 @@ def largest_intermediate(module: torch.nn.Module, *inputs: torch.Tensor) -> floa
 
 
 LANES = 8
-"""Sums that run side by side in any library's product of matrices, and are added last: one vector register of AVX2."""
+"""Partial sums of a matrix product that are added last: one vector register of AVX2."""
 
 
 def longest_sum(module: torch.nn.Module) -> int:
-    """Additions one after the other in the widest layer of a network: its inputs, or the patch of a convolution, in lanes."""
+    """Successive additions in the widest layer: its inputs, or its patch, divided by `LANES`."""
     weights = [parameter for parameter in module.parameters() if parameter.dim() > 1]
     return max((-(-weight[0].numel() // LANES) for weight in weights), default=1)
 

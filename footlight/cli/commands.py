@@ -95,7 +95,7 @@ def plot(options: argparse.Namespace) -> int:
 
 
 def reproduce(options: argparse.Namespace) -> int:
-    """Run the episode again in which an environment failed."""
+    """Reproduce the episode in which an environment failed."""
     from footlight.environments import reproduce as episodes
 
     outcome = episodes.reproduce(

@@ -128,7 +128,7 @@ def _add_plot(add_command: AddCommand) -> None:
 
 
 def _add_reproduce(add_command: AddCommand) -> None:
-    reproduce = add_command("reproduce", "run the episode again in which an environment failed")
+    reproduce = add_command("reproduce", "reproduce the episode in which an environment failed")
     folder = "folder in RUN_DIR/crash that the error message names"
     reproduce.add_argument("crash_dir", metavar="CRASH_DIR", type=_path, help=folder)
     timeout = "time after which the environment counts as hanging (default: 300)"

@@ -31,7 +31,7 @@ from footlight.config.schema import (
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 
-__all__ = [  # with all that the author of a config needs, so that it comes from one place
+__all__ = [  # including everything that the author of a config needs
     "Count",
     "CountOrZero",
     "Field",

@@ -120,7 +120,7 @@ def _fits(value: Any, schema: Any, limits: Range | None) -> bool:
 
 
 def mismatch(name: str, value: Any, schema: Any, limits: Range | None = None) -> str:
-    """The sentence about a value that is not of the annotated type."""
+    """Return the message for a value that does not match the annotated type."""
     is_list = isinstance(value, tuple | list) and get_origin(schema) is tuple
     shown = describe_value(value) if is_list else repr(value)
     return f"{name} is {shown:.40} - it must be {describe_type(schema, limits)}"
@@ -235,7 +235,7 @@ def describe_type(schema: Any, limits: Range | None = None) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """A value as one would type it on the command line."""
+    """Describe a value as it is written on the command line."""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

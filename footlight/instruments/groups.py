@@ -87,12 +87,12 @@ def find_members(
     members: dict[Any, Member] = {}
     for index, item in enumerate(inputs):
         label = None if per_input is None else per_input[index]
-        for key, record in _records(item, index, notify):
-            members.setdefault(key, Member(record, label))
+        for key, run in _runs_of(item, index, notify):
+            members.setdefault(key, Member(run, label))
     return list(members.values()), None if labels is None or per_input is not None else list(labels)
 
 
-def _records(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[tuple[Any, RunData]]:
+def _runs_of(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[tuple[Any, RunData]]:
     if isinstance(item, HasFolder):
         item = item.folder
     if isinstance(item, str | os.PathLike):
@@ -108,12 +108,12 @@ def _records(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[t
             )
         for each in found:
             try:
-                record = read_run(each)
+                run = read_run(each)
             except UserError as error:
                 notify(f"skipped: {error}")
                 continue
-            if record.evaluations or record.episodes or record.metrics:
-                yield each.resolve(), record
+            if run.evaluations or run.episodes or run.metrics:
+                yield each.resolve(), run
             else:
                 notify(f"skipped: {each} has nothing to plot yet")
         return

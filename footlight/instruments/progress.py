@@ -19,7 +19,7 @@ from rich.text import Text
 from footlight.errors import counted, printable
 
 WINDOW = 30.0  # seconds over which steps/s is measured
-SAMPLE_EVERY = 0.25  # seconds between its measurements
+SAMPLE_EVERY = 0.25  # seconds between measurements of it
 KNOWN_AFTER = 3.0  # seconds after the first update before the time left is shown
 # Seconds between plain lines: a tenth of the time so far, within these limits.
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
@@ -31,7 +31,7 @@ COLUMNS = {"steps/s": 9, "time left": 9, "return": 9, MEAN: 11, "evaluation": 10
 
 
 class _Console(Console):
-    """A console that stays silent once its reader, such as `head`, has exited."""
+    """A console that prints nothing more once its reader, such as `head`, has exited."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -284,7 +284,7 @@ def _row(values: Mapping[str, float], style: str) -> Columns:
 
 
 def _number(value: float) -> str:
-    """Four digits that can be read at a glance: 1.234, -512.3, 12,346."""
+    """Format a number with four significant digits: 1.234, -512.3, 12,346."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

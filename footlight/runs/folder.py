@@ -1,4 +1,4 @@
-"""Writing of the run folder: append-only JSON lines, the one source of truth about a run."""
+"""Writer of the run folder: append-only JSON lines, the single source of truth about a run."""
 
 import errno
 import hashlib
@@ -88,7 +88,7 @@ def _make(folder: Path) -> None:
 def require_unused(folder: Path) -> None:
     """Raise `UserError` if a folder is in use.
 
-    What a training leaves that was killed before its first checkpoint may be overwritten.
+    The files of a training that was killed before its first checkpoint may be overwritten.
     """
     inside = {path.name for path in folder.iterdir()}
     checkpoints = folder / "checkpoints"

@@ -18,7 +18,7 @@ from footlight.storage.files import flush, replace_text, write_bytes
 from footlight.storage.manifest import FORMAT_VERSION, MANIFEST, checksum, read_manifest
 from footlight.types import Array
 
-SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is written whole
+SEGMENT_BYTES = 16 << 20  # of a ring in one file; a smaller ring is one file
 
 
 class RingPosition(NamedTuple):

@@ -132,6 +132,7 @@ def evaluate(
     lengths: list[list[int]] = [[] for _ in share]
     unfinished = steps = 0
     observation = environments.reset()
+    policy.reset()
     while any(len(got) < want for got, want in zip(returns, share, strict=True)):
         if not progress(sum(map(len, returns))):
             raise Abandoned
@@ -146,6 +147,8 @@ def evaluate(
             ended.append(environments.tracker.finish(env, False))
         if endless:
             observation = environments.restart(endless)
+        if ended:
+            policy.reset(np.isin(np.arange(num_envs), [episode.env for episode in ended]))
         for episode in ended:
             if len(returns[episode.env]) < share[episode.env]:
                 returns[episode.env].append(episode.total)

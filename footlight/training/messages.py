@@ -1,4 +1,4 @@
-"""The first and the last lines that a training prints."""
+"""The header and the summary of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path

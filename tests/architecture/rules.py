@@ -1,6 +1,7 @@
 """The rules of the source code: who may import whom, how long things get, what is never written.
 
-Every rule is a function from a source file to its violations, so that each can be tested on snippets.
+Every rule is a function from a source file to its violations, so that each can be tested on
+snippets.
 """
 
 import ast
@@ -234,7 +235,7 @@ def missing_from_layout(source: Source) -> Iterator[Violation]:
 
 
 def without_test(source: Source) -> Iterator[Violation]:
-    """Every module has a test file of its name; a folder's `__init__.py` is tested as the folder."""
+    """Every module has a test file of its name; `__init__.py` is tested as its folder."""
     *folders, name = source.path.parts
     if name == "__init__.py" and not source.tree.body[1:]:  # a docstring, or nothing
         return

@@ -1,9 +1,7 @@
-"""The command line in the user's hands: what it prints, what it leaves behind, how it ends."""
+"""The command line as a user meets it: what it prints, exit codes, signals and faults."""
 
 import json
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,52 +12,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from small_runs import FAST
 
-from footlight.algorithms import ALGORITHMS, config_class
-from footlight.cli.commands import COMMANDS
 from footlight.cli.main import main
-from footlight.config.fields import fields
-from footlight.config.options import Options
-from footlight.environments.atari import AtariConfig
-
-FAST = [
-    "--compile=off",
-    "--hidden-sizes",
-    "8",
-    "8",
-    "--batch-size=8",
-    "--learning-starts=10",
-    "--eval-episodes=1",
-    "--quiet",
-]
-
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-class TupleActions(gymnasium.Env[Any, Any]):
-    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
-    action_space: Any = gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(2),))
-
-
-class EndlessActions(TupleActions):
-    action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
-
-
-class TupleObservations(TupleActions):
-    observation_space: Any = gymnasium.spaces.Tuple((gymnasium.spaces.Box(-1, 1, (1,)),))
-    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-
-
-class NeedsSomething(TupleActions):
-    def __init__(self) -> None:
-        raise gymnasium.error.DependencyNotInstalled("MuJoCo is not installed")
 
 
 class NotANumber(gymnasium.Env[Any, Any]):
-    """Well for 30 steps, then the observation is NaN."""
+    """After 30 steps the observation is NaN."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -73,212 +32,7 @@ class NotANumber(gymnasium.Env[Any, Any]):
         return np.array([0, np.nan if self.clock == 30 else 0], np.float32), 0.0, False, False, {}
 
 
-for made in (TupleActions, EndlessActions, TupleObservations, NeedsSomething, NotANumber):
-    gymnasium.register(f"Test{made.__name__}-v0", made)
-gymnasium.registry["TestNeedsSomething-v0"].entry_point = f"{__name__}:NeedsSomething_mujoco"
-NeedsSomething_mujoco = NeedsSomething
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("train sak Pendulum-v1", ["sak", "'sac'"]),
-        ("train sac Pendulm-v1", ["Pendulm-v1", "Pendulum-v1"]),
-        ("train sac Pendulum-v1 --gama 0.9", ["--gama", "--gamma"]),
-        ("train sac Pendulum-v1 --preset Pendulm-v1", ["Pendulm-v1", "sac/Pendulum-v1"]),
-        ("train sac Pendulum-v1 --gamma 1.5", ["gamma is 1.5", "[0, 1]"]),
-        ("train sac Pendulum-v1 --gamma high", ["gamma is 'high'", "a number"]),
-        ("train sac Pendulum-v1 --learning-rate nan", ["learning_rate is nan", "> 0"]),
-        ("train sac Pendulum-v1 --learning-rate -1e-3", ["learning_rate is -0.001"]),
-        ("train sac Pendulum-v1 --steps 0", ["steps is 0", ">= 1"]),
-        ("train sac Pendulum-v1 --steps 10.5", ["steps is '10.5'", "an integer"]),
-        ("train sac Pendulum-v1 --seed -1", ["seed is -1"]),
-        ("train sac Pendulum-v1 --hidden-sizes 64 0", ["hidden_sizes is 64 0"]),
-        ("train sac Pendulum-v1 --log-std wild", ["log_std is 'wild'", "clamped, rescaled"]),
-        (
-            "train sac Pendulum-v1 --batch-size 100 --buffer-size 99",
-            ["batch_size 100", "buffer_size 99"],
-        ),
-        (
-            "train sac Pendulum-v1 --buffer-size 1e12",
-            ["buffer_size 1,000,000,000,000", "largest that fits"],
-        ),
-        ("train sac Pendulum-v1 --device cuda", ["cuda"]),
-        ("train sac Pendulum-v1 --config missing.toml", ["missing.toml"]),
-        ("train td3 CartPole-v1", ["td3", "continuous", "Discrete(2)"]),
-        ("train sac CartPole-v1", ["sac", "continuous", "take actor-critic, a2c, ppo"]),
-        (
-            "train ppo Pendulum-v1 --n-steps 100 --minibatch-size 64",
-            ["minibatch_size 64", "100", "try 50"],
-        ),
-        (
-            "train ppo Pendulum-v1 --no-preset --n-steps 8 --num-envs 3 --minibatch-size 5",
-            ["minibatch_size 5", "24", "try 4"],
-        ),
-        ("train stream-ac CartPole-v1 --num-envs 2", ["num_envs is 2", "one stream"]),
-        ("train ddpg TestTupleActions-v0", ["Tuple"]),
-        ("train ddpg TestTupleObservations-v0", ["Tuple"]),
-        ("train ddpg TestEndlessActions-v0", ["finite bounds", "[0]", "[1]"]),
-        ("train ddpg TestNeedsSomething-v0", ["footlight[mujoco]"]),
-        ("train sac Pendulum-v1 --run-dir /proc", ["/proc exists", "never overwritten"]),
-        ("train sac Pendulum-v1 --run-dir /proc/1/x", ["/proc/1/x"]),
-        ("train sac", ["ENVIRONMENT"]),
-        ("trian sac Pendulum-v1", ["trian", "train"]),
-        ("resume nowhere", ["no folder nowhere", "give a run folder"]),
-        ("resume . --max-time never", ["not a run folder"]),
-        ("evaluate .", [". has nothing to load", "not a run folder"]),
-        ("evaluate ~nobody-at-all/run", ["~nobody-at-all/run", "write ./~nobody"]),
-        ("train SAC Pendulum-v1", ["'SAC'", "did you mean 'sac'"]),
-        ("train sac pendulum-v1", ["'pendulum-v1'", "did you mean 'Pendulum-v1'"]),
-        ("train sac Pendulum-v1 --lr 1", ["--lr", "did you mean '--learning-rate'"]),
-        (
-            "train ppo CartPole-v1 --total-timesteps 9",
-            ["--total-timesteps", "did you mean '--steps'"],
-        ),
-        ("train sac Pendulum-v1 --ent-coef 0", ["--ent-coef", "did you mean '--initial-alpha'"]),
-        ("train sac --wandb-tags a b Pendulum-v1", ["--wandb-tags took all of a b Pendulum-v1"]),
-        (
-            "train sac Pendulum-v1 --buffer-size 100",
-            ["batch_size 128 is a value of the preset sac/Pendulum-v1"],
-        ),
-        ("train sac Pendulum-v1 --env-kwargs g:9", ["'g:9'", "write g=9"]),
-        (
-            "train sac Pendulum-v1 --env-kwargs gravity=9",
-            ["'gravity'", "Pendulum-v1 does not take", "it takes g"],
-        ),
-        ("watch nowhere --video episode.gif", ["no folder nowhere"]),
-        ("plot nowhere", ["not a run folder"]),
-    ],
-)
-def test_bad_input_is_named_and_changes_nothing(
-    line: str, words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(line.split()) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert len(err.splitlines()) <= 3
-    assert all(word in err for word in words), err
-    assert list(Path().iterdir()) == []
-
-
-def test_from_training_to_a_video(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(
-            [
-                "train",
-                "--steps",
-                "60",
-                "sac",
-                "Pendulum-v1",
-                *FAST,
-                "--gamma=0.95",
-                "--eval-every",
-                "20",
-            ]
-        )
-        == 0
-    )
-    folder = Path("runs/Pendulum-v1/sac/001")
-    config = json.loads((folder / "config.json").read_text())
-    assert (config["steps"], config["preset"], config["config"]["gamma"]) == (
-        60,
-        "sac/Pendulum-v1",
-        0.95,
-    )
-    assert config["config"]["learning_rate"] == 7e-4  # of the preset
-    evaluations = [
-        json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()
-    ]
-    assert [line["step"] for line in evaluations] == [20, 40, 60]
-    assert json.loads((folder / "result.json").read_text())["status"] == "finished"
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {
-        "machine.json",
-        "checkpoints/LATEST",
-        "checkpoints/step-000000060/manifest.json",
-    } <= files
-    capsys.readouterr()
-
-    assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)
-    assert len(first["returns"]) == 2
-    assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == first
-    assert main(["plot", str(folder)]) == 0
-    assert (folder / "curve.png").stat().st_size > 5_000
-    assert main(["watch", str(folder), "--video", "swing.mp4"]) == 0
-    assert Path("swing.mp4").stat().st_size > 5_000
-    assert main(["resume", str(folder)]) == 2  # there is nothing left to do
-    assert main(["resume", str(folder), "--steps", "80", "--quiet"]) == 0
-    assert json.loads((folder / "result.json").read_text())["steps"] == 80
-    assert main(["train", "sac", "Pendulum-v1", "--steps", "20", *FAST, "--no-preset"]) == 0
-    assert json.loads(Path("runs/Pendulum-v1/sac/002/config.json").read_text())["preset"] is None
-
-
-def test_an_environment_of_the_working_directory_with_arguments(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    Path("own_envs.py").write_text(
-        "import gymnasium, sys\nfrom gymnasium.spaces import Box\n"
-        "class Own(gymnasium.Env):\n"
-        "    observation_space = action_space = Box(-1, 1, (1,))\n"
-        "    def __init__(self, size=1): self.size = size\n"
-        "    def reset(self, *, seed=None, options=None):\n"
-        "        self.clock = 0\n        return self.observation_space.low * 0, {}\n"
-        "    def step(self, action):\n"
-        "        self.clock += 1\n"
-        "        return self.observation_space.low * 0, 1.0, False, self.clock >= self.size, {}\n"
-        "gymnasium.register('Own-v0', entry_point='own_envs:Own')\n"
-    )
-    options = [word for word in FAST if word != "--quiet"]
-    assert (
-        main(
-            [
-                "train",
-                "sac",
-                *options,
-                "--env-kwargs",
-                "size=7",
-                "own_envs:Own-v0",
-                "--steps=20",
-                "--run-dir=own",
-            ]
-        )
-        == 0
-    )
-    assert "sac on own_envs:Own-v0 (size=7) | " in capsys.readouterr().out
-    assert json.loads(Path("own/config.json").read_text())["env_kwargs"] == {"size": 7}
-    assert main(["evaluate", "own", "--episodes=1", "--json"]) == 2
-    assert main(["evaluate", "own", "--episodes=1", "--json", "--allow-env-import=own_envs"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["lengths"] == [7]
-    assert main(["resume", "own", "--steps=30", "--allow-env-import=own_envs"]) == 0
-    assert "own_envs:Own-v0 (size=7)" in capsys.readouterr().out
-    gymnasium.registry.pop("Own-v0")
-
-
-def test_a_run_that_learns_nothing_says_so_first_and_last(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    options = [
-        "--steps=9",
-        "--eval-episodes=0",
-        "--compile=off",
-        "--hidden-sizes",
-        "[8, 8]",
-        "--run-dir=~/with space",
-    ]
-    assert main(["train", "sac", "Pendulum-v1", *options]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith(
-        "warning: no updates - learning_starts is 500 and the run has 9 steps - nothing will be learned"
-    )
-    assert "0 updates: nothing was learned" in out
-    assert shlex.quote(str(tmp_path / "with space")) in out
-    assert (tmp_path / "with space" / "result.json").exists()
-    assert not Path("~").exists()
+gymnasium.register("TestNotANumber-v0", NotANumber)
 
 
 def test_printing_never_fails() -> None:
@@ -294,17 +48,7 @@ def test_printing_never_fails() -> None:
     assert (run.returncode, run.stdout.splitlines()[-1], run.stderr) == (0, b"? ?", b"")
 
 
-def test_a_toml_file_stands_between_preset_and_command_line() -> None:
-    Path("mine.toml").write_text("gamma = 0.9\ntau = 0.5\nsteps = 30\n")
-    assert (
-        main(["train", "sac", "Pendulum-v1", "--config", "mine.toml", "--tau", "0.25", *FAST]) == 0
-    )
-    config = json.loads(Path("runs/Pendulum-v1/sac/001/config.json").read_text())
-    assert (config["steps"], config["config"]["gamma"], config["config"]["tau"]) == (30, 0.9, 0.25)
-    assert config["config"]["learning_rate"] == 7e-4
-
-
-def test_a_fault_of_the_environment_is_named_and_the_state_saved(
+def test_environment_fault_is_named_and_state_saved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert (
@@ -312,9 +56,8 @@ def test_a_fault_of_the_environment_is_named_and_the_state_saved(
         == 3
     )
     err = capsys.readouterr().err
-    assert (
-        len(err.splitlines()) == 3
-    )  # the others name the commands that play the episode again and continue without it
+    # The other lines name the commands that reproduce the episode and resume without it.
+    assert len(err.splitlines()) == 3
     for word in ("environment 0", "seed", "step 30", "observation[1] is nan"):
         assert word in err
     folder = Path("runs/TestNotANumber-v0/sac/001")
@@ -322,67 +65,12 @@ def test_a_fault_of_the_environment_is_named_and_the_state_saved(
     assert (folder / "checkpoints/step-000000029/manifest.json").is_file()
 
 
-@pytest.mark.parametrize("steps", [50, 51])
-def test_steps_are_exact_with_several_environments(steps: int) -> None:
-    assert (
-        main(["train", "ddpg", "Pendulum-v1", "--steps", str(steps), "--num-envs", "4", *FAST]) == 0
-    )
-    result = json.loads(Path("runs/Pendulum-v1/ddpg/001/result.json").read_text())
-    assert (result["steps"], result["updates"]) == (steps, steps - 10)
-
-
-def test_no_help_page_shows_an_escape(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("", *COMMANDS, "train", "train sac Pendulum-v1", "train ppo ALE/Pong-v5"):
-        with pytest.raises(SystemExit):
-            main([*command.split(), "--help"])
-        assert "%%" not in capsys.readouterr().out
-
-
-def test_each_help_says_what_none_means() -> None:
-    classes = [Options, AtariConfig, *(config_class(name) for name in ALGORITHMS)]
-    silent = {
-        field.name
-        for one in classes
-        for field in fields(one).values()
-        if (field.default is None or field.default == ())
-        and not re.search(r"none: (automatic|off|\d|actions)", field.help)
-    }
-    assert silent == set()
-
-
-def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
-    from footlight.algorithms import ALGORITHMS, config_class
-    from footlight.config.fields import fields
-
-    for algorithm in ALGORITHMS:
-        with pytest.raises(SystemExit) as stopped:
-            main(["train", algorithm, "--help"])
-        assert stopped.value.code == 0
-        shown = capsys.readouterr().out
-        for field in fields(config_class(algorithm)).values():
-            assert f"--{field.name.replace('_', '-')} VALUE" in shown.replace(
-                "[VALUE]", "VALUE"
-            ).replace("VALUE [VALUE ...]", "VALUE")
-    assert main(["list"]) == 0
-    assert "sac/Pendulum-v1" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_run_goes_on(
+def test_signal_saves_the_run_and_it_can_be_resumed(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "footlight",
-        "train",
-        "ddpg",
-        "Pendulum-v1",
-        "--steps",
-        "1000000",
-        "--run-dir",
-        "run",
-    ]
+    words = ["train", "ddpg", "Pendulum-v1", "--steps", "1000000", "--run-dir", "run"]
+    command = [sys.executable, "-m", "footlight", *words]
     process = subprocess.Popen(
         [*command, *FAST[:-1], "--eval-every", "0"],
         stdout=subprocess.PIPE,
@@ -403,14 +91,14 @@ def test_a_signal_saves_and_the_run_goes_on(
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
 
 
-def test_a_quiet_run_prints_its_folder_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_run_prints_only_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sac", "Pendulum-v1", "--steps", "20", *FAST]) == 0
     assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
     assert main(["resume", "runs/Pendulum-v1/sac/001", "--steps", "25", "--quiet"]) == 0
     assert capsys.readouterr() == ("runs/Pendulum-v1/sac/001\n", "")
 
 
-def test_the_first_and_last_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_first_and_last_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sac", "Pendulum-v1", "--steps", "20", "--threads", "1", *FAST[:-1]]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "| 1 thread |" in lines[1]
@@ -418,5 +106,6 @@ def test_the_first_and_last_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -
     assert " over 1 episode | 20 steps in " in lines[-3]
     assert lines[-2:] == [
         "run folder runs/Pendulum-v1/sac/001",
-        "next: footlight plot runs/Pendulum-v1/sac/001   or: footlight watch runs/Pendulum-v1/sac/001 --video episode.mp4",
+        "next: footlight plot runs/Pendulum-v1/sac/001   "
+        "or: footlight watch runs/Pendulum-v1/sac/001 --video episode.mp4",
     ]

@@ -1,4 +1,4 @@
-"""Configs: what is read from text, TOML and Python; what is refused, and in which words."""
+"""Config fields: values from text, TOML and Python, and the messages for invalid ones."""
 
 import dataclasses
 from collections.abc import Callable
@@ -189,7 +189,7 @@ def test_values_are_converted(name: str, given: Any, expected: Any) -> None:
         ("temperature", "0", "temperature is "),
     ],
 )
-def test_wrong_values_are_refused(name: str, given: Any, message: str) -> None:
+def test_invalid_values_are_rejected(name: str, given: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(Config, {name: given})
 
@@ -211,7 +211,7 @@ def test_wrong_values_are_refused(name: str, given: Any, message: str) -> None:
         ("eval_every", -1),
     ],
 )
-def test_a_config_checks_itself(name: str, given: Any) -> None:
+def test_config_validates_itself(name: str, given: Any) -> None:
     make: Callable[..., Config] = Config
     with pytest.raises(UserError, match=f"{name} is "):
         make(**{name: given})
@@ -234,12 +234,12 @@ def test_a_config_checks_itself(name: str, given: Any) -> None:
         ("zzz", r"^unknown field 'zzz' - see --help for all fields$"),
     ],
 )
-def test_an_unknown_field_names_the_closest(given: str, message: str) -> None:
+def test_unknown_field_is_reported_with_the_closest_name(given: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(Config, {"gamma": 0.9, given: 1})
 
 
-def test_a_config_is_itself_when_built_from_its_own_values() -> None:
+def test_config_built_from_its_own_values_is_equal() -> None:
     config = Config(gamma=0.5, hidden_sizes=(), eval_every=3, seed=MAX_SEED)
     assert build(Config, dataclasses.asdict(config)) == config
 
@@ -255,72 +255,20 @@ def test_docstrings_are_found() -> None:
     assert found["name"].range is None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Fields that several configs share."""
-
-    width: Count = 64
-    """Units."""
-    rate: Positive = 1e-3
-    """Step size."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Other:
-    """A second group."""
-
-    scale: NonNegative = 1.0
-    """Scale."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shared(Other, Group):
-    """A config that takes two groups, sets a default of its own in one, and its own text in another."""
-
-    decay: Fraction = 0.5
-    """Decay."""
-    rate: Positive = 7e-4
-    scale: Fraction = 0.25
-    """Scale, at most 1."""
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-def test_inherited_fields_come_after_a_configs_own() -> None:
-    found = fields(Shared)
-    assert set(list(found)[:3]) == {"decay", "rate", "scale"}
-    assert list(found)[3:] == ["width"]
-
-
-def test_inherited_fields_keep_their_docstrings_unless_told_otherwise() -> None:
-    found = fields(Shared)
-    assert found["width"].help == "Units."
-    assert (found["rate"].help, found["rate"].default) == ("Step size.", 7e-4)
-    assert (found["scale"].help, found["scale"].range) == ("Scale, at most 1.", Range(0, 1))
-    assert (fields(Group)["rate"].default, fields(Other)["scale"].help) == (1e-3, "Scale.")
-
-
-def test_inherited_fields_are_built_and_checked() -> None:
-    assert build(Shared, {"width": "8", "decay": "0.1"}) == Shared(width=8, decay=0.1)
-    for name, given in (("width", 0), ("rate", 0), ("scale", 1.5)):
-        with pytest.raises(UserError, match=f"{name} is "):
-            build(Shared, {name: given})
-
-
-def test_every_field_of_every_algorithm_says_what_it_means() -> None:
+def test_every_field_of_every_algorithm_has_help() -> None:
     for name in ALGORITHMS:
         for field in fields(config_class(name)).values():
             assert field.help, f"{name}: {field.name}"
 
 
 @pytest.mark.parametrize("module", [__name__, "nowhere"])
-def test_a_config_works_where_its_source_is_not_at_hand(module: str) -> None:
+def test_config_without_source_code_works(module: str) -> None:
     # As in an interactive session: there is nothing that `inspect` could read
     words: dict[str, Any] = {"__name__": module}
     exec(  # the test is about code without a file
         "from dataclasses import dataclass\nfrom footlight.config.fields import Fraction, check\n"
-        "@dataclass(frozen=True, kw_only=True)\nclass Typed:\n    gamma: Fraction = 0.9\n    'Discount.'\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Typed:\n"
+        "    gamma: Fraction = 0.9\n    'Discount.'\n"
         "    def __post_init__(self): check(self)\n",
         words,
     )

@@ -23,7 +23,7 @@ TUNED = {"num_envs": 8, "n_steps": 32, "minibatch_size": 256}
         (1000, {"n_steps": 1, "minibatch_size": 250}),
     ],
 )
-def test_a_rollout_keeps_its_size_under_another_number_of_environments(
+def test_rollout_keeps_its_size_with_another_number_of_environments(
     num_envs: int, fitted: dict[str, int]
 ) -> None:
     assert fit_rollout(DEFAULTS, TUNED, {}, num_envs) == fitted
@@ -61,7 +61,7 @@ def test_every_preset_fits_any_number_of_environments(num_envs: int) -> None:
         ({"gamma": 0.9}, {}, 12, {}),  # steps of each environment, as by default
     ],
 )
-def test_what_was_typed_stays(
+def test_values_set_by_the_user_are_kept(
     tuned: dict[str, Any], typed: dict[str, Any], num_envs: int, fitted: dict[str, int]
 ) -> None:
     assert fit_rollout(DEFAULTS, tuned, typed, num_envs) == fitted
@@ -74,7 +74,7 @@ def test_algorithms_without_minibatches_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("size", "near", "divisor"), [(800, 256, 200), (13, 4, 13), (1, 4, 1), (24, 5, 6), (24, 4, 4)]
 )
-def test_the_closest_divisor(size: int, near: int, divisor: int) -> None:
+def test_closest_divisor(size: int, near: int, divisor: int) -> None:
     found = closest_divisor(size, near)
     assert size % found == 0
     assert abs(found - near) == abs(divisor - near)

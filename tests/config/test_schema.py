@@ -30,7 +30,7 @@ def test_ranges(limits: Range, inside: list[float], outside: list[float], text: 
     assert str(limits) == text
 
 
-def test_a_range_shows_whole_numbers_whole() -> None:
+def test_range_shows_integers_in_full() -> None:
     assert str(Range(0, MAX_SEED)) == f"in [0, {MAX_SEED}]"
 
 

@@ -37,17 +37,17 @@ def known(algorithm: str) -> list[str]:
         ("sac", "gama", "gamma"),
     ],
 )
-def test_a_word_of_another_library_leads_to_ours(algorithm: str, typed: str, meant: str) -> None:
+def test_name_of_another_library_is_translated(algorithm: str, typed: str, meant: str) -> None:
     assert f"did you mean {meant!r}" in closest(typed, known(algorithm))
 
 
-def test_a_counterpart_that_holds_another_number_says_so() -> None:
+def test_counterpart_with_another_meaning_is_explained() -> None:
     assert closest("polyak", known("td3")) == " - did you mean 'tau' (1 minus that)?"
     assert "in steps rather than their number" in closest("num_minibatches", known("ppo"))
 
 
 @pytest.mark.parametrize("typed", ["ent_coef", "beta", "frobnicate", "xyz"])
-def test_no_guess_is_made_where_nothing_is_alike(typed: str) -> None:
+def test_dissimilar_names_are_not_suggested(typed: str) -> None:
     assert closest(typed, known("td3")) == ""
 
 

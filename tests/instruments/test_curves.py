@@ -1,13 +1,11 @@
 """Curves, means and intervals, by hand."""
 
-import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from plotted_runs import write_run
 
 from footlight.instruments import curves
 from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
@@ -15,45 +13,9 @@ from footlight.instruments.plot import plot_runs
 from footlight.runs.read import read_run
 
 
-def write_run(
-    folder: Path,
-    evaluations: Sequence[tuple[int, float | None]] = (),
-    episodes: Sequence[tuple[int, float]] = (),
-    metrics: Sequence[dict[str, Any]] = (),
-    algorithm: str = "sac",
-    environment: str = "Pendulum-v1",
-    seed: int = 1,
-    fields: dict[str, Any] | None = None,
-    **options: Any,
-) -> Path:
-    folder.mkdir(parents=True)
-    config = {
-        "format_version": 1,
-        "algorithm": algorithm,
-        "environment": environment,
-        "seed": seed,
-        "config": fields or {},
-    }
-    (folder / "config.json").write_text(json.dumps(config | options))
-    lines = [
-        {
-            "step": step,
-            "mean_return": mean,
-            "std_return": 2.0,
-            "returns": [mean, mean],
-            "lengths": [9, 9],
-        }
-        for step, mean in evaluations
-    ]
-    ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
-    for name, rows in (("evaluations", lines), ("episodes", ends), ("metrics", metrics)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
-
-
 @pytest.mark.parametrize("degrees", [1, 2, 5, 10, 11, 19, 30, 99])
 def test_t_quantile_leaves_a_fortieth_above(degrees: int) -> None:
-    # The slow witness: with t = sqrt(v) tan(a) the density becomes cos(a) ** (v - 1), integrated up to the quantile.
+    # By numerical integration: with t = sqrt(v) tan(a) the density becomes cos(a) ** (v - 1).
     log_scale = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - 0.5 * math.log(math.pi)
     angles = np.linspace(0.0, math.atan(t_quantile(degrees) / math.sqrt(degrees)), 20_001)
     area = math.exp(log_scale) * np.trapezoid(np.cos(angles) ** (degrees - 1), angles)
@@ -96,7 +58,8 @@ def test_evaluation_curve_sorts_and_takes_the_later_of_two(tmp_path: Path) -> No
 
 
 def test_training_curve_is_a_running_mean(tmp_path: Path) -> None:
-    # Forty episodes: a twentieth is 2; two environments finish at each step, so each step shows its pair's mean.
+    # A twentieth of forty episodes is 2, and two environments finish at each step: each step shows
+    # the mean of its pair.
     episodes = [(10 * (index // 2 + 1), float(index)) for index in range(40)]
     curve = curve_of(
         read_run(write_run(tmp_path / "run", episodes=episodes)), "episodes", "return", "steps"
@@ -121,7 +84,7 @@ def test_long_training_curve_is_thinned(tmp_path: Path) -> None:
     ("x", "at"),
     [("steps", [10, 20]), ("updates", [5, 15]), ("episodes", [1, 3]), ("seconds", [1.0, 2.5])],
 )
-def test_the_horizontal_axis(tmp_path: Path, x: str, at: list[float]) -> None:
+def test_horizontal_axes(tmp_path: Path, x: str, at: list[float]) -> None:
     metrics = [
         {"step": 10, "update": 5, "time_s": 1.0, "loss": 1.0},
         {"step": 30, "update": 25, "time_s": 4.0, "loss": 1.0},

@@ -21,7 +21,8 @@ MATTERS = {
 
 def test_every_key_of_a_run_is_known_to_matter_or_not(tmp_path: Path) -> None:
     run = footlight.train(
-        "a2c", "CartPole-v1", steps=20, run_dir=tmp_path / "run", hidden_sizes=(4,), compile="off", quiet=True, eval_episodes=0,
+        "a2c", "CartPole-v1", steps=20, run_dir=tmp_path / "run", hidden_sizes=(4,), compile="off",
+        quiet=True, eval_episodes=0,
         preset=False,
     )  # fmt: skip
     recorded: dict[str, Any] = json.loads((run.folder / "config.json").read_text())
@@ -34,7 +35,7 @@ def test_every_key_of_a_run_is_known_to_matter_or_not(tmp_path: Path) -> None:
     assert recorded.keys() >= MATTERS
 
 
-def test_a_home_that_does_not_exist_is_named() -> None:
+def test_home_that_does_not_exist_is_reported() -> None:
     for call in (footlight.Run, footlight.plot, lambda path: footlight.plot([], path)):
         with pytest.raises(UserError, match="cannot expand ~nosuch/x"):
             call("~nosuch/x")

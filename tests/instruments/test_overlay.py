@@ -1,4 +1,4 @@
-"""The panel, read back from its pixels: what is marked is where it belongs, and nothing leaves its place."""
+"""The panel, read back from its pixels: every mark is in its place."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def drawn(overlay: Overlay, index: int, moment: Moment) -> Frame:
         ((33, 65), (297, 585)),
     ],
 )
-def test_frames_are_enlarged_by_whole_factors_and_films_have_even_sizes(
+def test_frames_are_enlarged_by_integer_factors_and_videos_have_even_sizes(
     size: tuple[int, int], scaled: tuple[int, int]
 ) -> None:
     frame = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
@@ -58,7 +58,7 @@ def test_frames_are_enlarged_by_whole_factors_and_films_have_even_sizes(
     np.testing.assert_array_equal(film[top : top + scaled[0], : scaled[1]], enlarged(frame))
 
 
-def test_the_markers_move_with_time_and_height() -> None:
+def test_markers_move_with_time_and_value() -> None:
     overlay = Overlay([0.0, 1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0, 0.0], "units")
     plain = drawn(overlay, 2, NOTHING)
     places = {}
@@ -80,7 +80,7 @@ def test_lines_end_where_nothing_is_known() -> None:
     assert where(panel, BLUE)[:, 1].max() == pytest.approx((58 + 348) / 2, abs=4)
 
 
-def test_a_bar_is_as_long_as_its_share() -> None:
+def test_length_of_a_bar_is_its_share() -> None:
     bars = [Bar("left", 0.0, 0.25, None, "0.25"), Bar("right", 0.0, 0.75, None, "0.75")]
     panel = drawn(
         Overlay([1.0], [1.0], ""), 0, Moment(1.0, 1.0, 0.5, "action probabilities", bars)
@@ -107,7 +107,7 @@ def test_many_and_large_numbers_stay_inside(count: int) -> None:
     assert not ink[:3].any()
 
 
-def test_no_number_is_drawn_as_none() -> None:
+def test_unknown_numbers_are_drawn_as_a_dash() -> None:
     overlay = Overlay([float("nan"), float("inf"), 1.0], [None, None, None], "")
     nothing = drawn(overlay, 0, Moment(None, None, None, "", []))
     np.testing.assert_array_equal(

@@ -1,67 +1,14 @@
 """The panel of one environment."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from plotted_runs import legend, lines, write_run
 
 from footlight.instruments.curves import mean_interval
 from footlight.instruments.panels import step_label
 from footlight.instruments.plot import plot_runs
-
-
-def write_run(
-    folder: Path,
-    evaluations: Sequence[tuple[int, float | None]] = (),
-    episodes: Sequence[tuple[int, float]] = (),
-    metrics: Sequence[dict[str, Any]] = (),
-    algorithm: str = "sac",
-    environment: str = "Pendulum-v1",
-    seed: int = 1,
-    fields: dict[str, Any] | None = None,
-    **options: Any,
-) -> Path:
-    folder.mkdir(parents=True)
-    config = {
-        "format_version": 1,
-        "algorithm": algorithm,
-        "environment": environment,
-        "seed": seed,
-        "config": fields or {},
-    }
-    (folder / "config.json").write_text(json.dumps(config | options))
-    lines = [
-        {
-            "step": step,
-            "mean_return": mean,
-            "std_return": 2.0,
-            "returns": [mean, mean],
-            "lengths": [9, 9],
-        }
-        for step, mean in evaluations
-    ]
-    ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
-    for name, rows in (("evaluations", lines), ("episodes", ends), ("metrics", metrics)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
-
-
-def legend(figure: Figure) -> list[str]:
-    (drawn,) = figure.legends
-    return [text.get_text() for text in drawn.get_texts()]
-
-
-def lines(axes: Axes, width: float = 2) -> list[list[float]]:
-    return [
-        np.asarray(line.get_ydata()).tolist()
-        for line in axes.lines
-        if line.get_linewidth() == width
-    ]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +18,7 @@ def test_step_label(steps: float, label: str) -> None:
     assert step_label(steps) == label
 
 
-def test_the_vertical_range_follows_the_runs_and_not_the_band(tmp_path: Path) -> None:
+def test_vertical_range_covers_the_runs_but_not_the_band(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / f"{seed}", [(10, seed), (20, seed)], seed=seed) for seed in range(1, 6)
     ]

@@ -1,73 +1,20 @@
-"""Learning curves: the statistics against numbers worked out by hand, and the drawings as far as a program can see."""
+"""Learning curves: groups, labels, axes and formats of the figure."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from plotted_runs import legend, lines, write_run
 
-from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.instruments.plot import plot_runs
 
 
-def write_run(
-    folder: Path,
-    evaluations: Sequence[tuple[int, float | None]] = (),
-    episodes: Sequence[tuple[int, float]] = (),
-    metrics: Sequence[dict[str, Any]] = (),
-    algorithm: str = "sac",
-    environment: str = "Pendulum-v1",
-    seed: int = 1,
-    fields: dict[str, Any] | None = None,
-    **options: Any,
-) -> Path:
-    folder.mkdir(parents=True)
-    config = {
-        "format_version": 1,
-        "algorithm": algorithm,
-        "environment": environment,
-        "seed": seed,
-        "config": fields or {},
-    }
-    (folder / "config.json").write_text(json.dumps(config | options))
-    lines = [
-        {
-            "step": step,
-            "mean_return": mean,
-            "std_return": 2.0,
-            "returns": [mean, mean],
-            "lengths": [9, 9],
-        }
-        for step, mean in evaluations
-    ]
-    ends = [{"step": step, "env": 0, "return": value, "length": 9} for step, value in episodes]
-    for name, rows in (("evaluations", lines), ("episodes", ends), ("metrics", metrics)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
-
-
-def legend(figure: Figure) -> list[str]:
-    (drawn,) = figure.legends
-    return [text.get_text() for text in drawn.get_texts()]
-
-
-def lines(axes: Axes, width: float = 2) -> list[list[float]]:
-    return [
-        np.asarray(line.get_ydata()).tolist()
-        for line in axes.lines
-        if line.get_linewidth() == width
-    ]
-
-
-def test_one_run(tmp_path: Path) -> None:
+def test_single_run_shows_training_behind_evaluations(tmp_path: Path) -> None:
     figure = plot_runs(write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)], [(9, 0.0), (18, 1.0)]))
     (axes,) = figure.axes
     assert axes.get_title(loc="left") == "SAC on Pendulum-v1 (1 seed)"
@@ -142,7 +89,7 @@ def test_runs_with_different_hyperparameters_are_never_averaged(tmp_path: Path) 
         ),
     ],
 )
-def test_what_makes_a_group(
+def test_runs_are_grouped_by_what_differs(
     tmp_path: Path, one: dict[str, Any], two: dict[str, Any], labels: list[str]
 ) -> None:
     runs = [
@@ -152,7 +99,7 @@ def test_what_makes_a_group(
     assert legend(plot_runs(runs)) == labels
 
 
-def test_several_runs_and_environments(tmp_path: Path) -> None:
+def test_one_panel_per_environment(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / f"sac{seed}", [(10, seed), (20, seed)], seed=seed)
         for seed in (1, 2, 3)
@@ -169,7 +116,7 @@ def test_several_runs_and_environments(tmp_path: Path) -> None:
     assert lines(figure.axes[0]) == [[2.0, 2.0], [5.0, 6.0]]
 
 
-def test_a_comparison_never_mixes_evaluations_and_training(tmp_path: Path) -> None:
+def test_comparison_never_mixes_evaluations_and_training(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", [(10, 100.0)], [(10, 1.0), (20, 1.0)], seed=1)
     two = write_run(tmp_path / "two", [], [(10, 3.0), (20, 3.0)], seed=2)
     figure = plot_runs([one, two])
@@ -210,40 +157,12 @@ def test_metrics_of_any_log(tmp_path: Path) -> None:
     assert lines(plot_runs(run, metric="length").axes[0]) == [[9, 9]]
     with pytest.raises(
         UserError,
-        match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, mean_return",
+        match=r"'critic_los' - did you mean 'critic_loss'. - these runs have critic_loss, length, ",
     ):
         plot_runs(run, metric="critic_los")
 
 
-def test_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed in (1, 2):
-        write_run(tmp_path / "runs" / "sac" / f"{seed:03d}", [(10, seed), (20, 2.0)], seed=seed)
-    write_run(tmp_path / "runs" / "new")
-    (tmp_path / "runs" / "broken").mkdir()
-    (tmp_path / "runs" / "broken" / "config.json").write_text("{")
-    first = tmp_path / "runs" / "sac" / "001"
-    for given in (
-        tmp_path / "runs",
-        str(tmp_path / "runs"),
-        [SimpleNamespace(folder=first), tmp_path / "runs"],
-    ):
-        assert legend(plot_runs(given))[0] == "SAC (mean of 2 seeds)"
-        said = capsys.readouterr().err
-        assert f"skipped: {tmp_path}/runs/new has nothing to plot yet" in said
-        assert "broken" in said
-    assert lines(plot_runs([3, 2, 1.5]).axes[0]) == [[3, 2, 1.5]]
-    assert lines(plot_runs(np.array([[1.0, 2.0], [3.0, 4.0]])).axes[0]) == [[2, 3]]
-    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], labels=["mine", "theirs"])) == [
-        "mine",
-        "theirs",
-    ]
-    episodes = write_run(tmp_path / "episodes", [], [(5, 1.0), (7, 2.0)])
-    (axes,) = plot_runs([episodes, [3.0, 4.0]]).axes
-    assert axes.get_xlabel() == "training episodes"
-    assert lines(axes) == [[1, 2], [3, 4]]
-
-
-def test_the_callers_style_is_left_alone(tmp_path: Path) -> None:
+def test_style_of_the_caller_is_restored(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [(10, 1.0), (20, 2.0)])
     with matplotlib.rc_context({"font.size": 30.0, "figure.facecolor": "black"}):
         before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
@@ -269,41 +188,3 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
             assert np.asarray(image.convert("L")).min() < 50
     if suffix == ".pdf":
         assert b"/Type3" not in data
-
-
-def test_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_run(tmp_path / "runs" / "1", [(10, 1.0), (20, 2.0)])
-    write_run(tmp_path / "runs" / "2", [(10, 1.0), (20, 2.0)], seed=2)
-    assert main(["plot", "runs/1"]) == 0
-    assert main(["plot", "runs", "--label", "mine", "--metric", "std_return", "--x", "steps"]) == 0
-    assert capsys.readouterr().out.splitlines() == ["runs/1/curve.png", "curve.png"]
-    assert Path("curve.png").stat().st_size > 5_000
-
-
-def test_refusals(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [(10, 1.0)])
-    empty = write_run(tmp_path / "new")
-    untested = write_run(tmp_path / "untested", [], [(5, 1.0)])
-    (tmp_path / "nothing").mkdir()
-    for runs, given, words in [
-        ([run], {"output": tmp_path / "curve.jpg"}, r"\.png, \.svg, \.pdf"),
-        ([run], {"output": tmp_path / "missing" / "curve.png"}, "does not exist"),
-        ([], {}, "no run was given"),
-        ([empty], {}, "new has nothing to plot"),
-        ([run, empty], {}, "new has nothing to plot"),
-        ([run, untested], {}, "some have only evaluations, some only training episodes"),
-        (tmp_path / "nothing", {}, "is not a run folder and contains none"),
-        (tmp_path / "nowhere", {}, "is not a run folder"),
-        ([run], {"x": "time"}, "x is 'time' - it must be one of steps, updates, episodes, seconds"),
-        ([run], {"x": "seconds"}, "has no seconds"),
-        ([[1.0, 2.0]], {"x": "steps"}, "a sequence of returns has episodes only"),
-        ([object()], {}, "is not a run"),
-        ([untested, run], {"metric": "mean_return"}, "untested has no mean_return"),
-    ]:
-        with pytest.raises(UserError, match=words) as caught:
-            plot_runs(runs, **given)  # type: ignore[arg-type]
-        assert len(str(caught.value).splitlines()) <= 3
-    assert not list(tmp_path.glob("*.png"))

@@ -59,7 +59,8 @@ def test_plain_lines_are_a_table(clock: Clock) -> None:
         display.update(4_100, evaluation_return=-230.11, metrics={"alpha": 0.0001234})
     assert printed(console).splitlines() == [
         HEADER,
-        " 4,100      1,000    0:00:06     -512.3       -556.2      -230.1  critic_loss 1.235  alpha 0.0001234",
+        " 4,100      1,000    0:00:06     -512.3       -556.2      -230.1  "
+        "critic_loss 1.235  alpha 0.0001234",
     ]
 
 
@@ -91,7 +92,7 @@ def test_plain_lines_come_at_most_every_two_seconds_and_at_the_end(clock: Clock)
     assert lines[-1].split()[:3] == ["100", "10", "0:01:30"]
 
 
-def test_a_long_run_prints_less_often(clock: Clock) -> None:
+def test_long_run_prints_less_often(clock: Clock) -> None:
     console = plain()
     with Display(100_000, console=console) as display:
         for step in range(3_600):
@@ -100,7 +101,7 @@ def test_a_long_run_prints_less_often(clock: Clock) -> None:
     assert 60 < len(printed(console).splitlines()) < 120
 
 
-def test_the_mean_is_over_the_last_100_episodes(clock: Clock) -> None:
+def test_mean_is_over_the_last_100_episodes(clock: Clock) -> None:
     console = plain()
     with Display(1_000, console=console) as display:
         display.update(1, returns=[1e6] * 50)
@@ -145,7 +146,7 @@ def test_time_left_is_shown_once_it_is_known(clock: Clock) -> None:
     assert lines[-1][:3] == ["1,100", "10", "0:01:30"]
 
 
-def test_rates_span_whole_cycles_of_collecting_and_updating(clock: Clock) -> None:
+def test_rates_span_complete_cycles_of_collecting_and_updating(clock: Clock) -> None:
     # 100 steps in a second, then nine seconds of updates: 10 steps/s at any moment
     console = plain()
     with Display(1_000, console=console) as display:
@@ -177,7 +178,7 @@ def test_activities_show_their_count_and_do_not_slow_the_rate(clock: Clock) -> N
     assert text.splitlines()[-1].split()[1] == "10"
 
 
-def test_an_activity_passes_on_the_wish_to_stop(clock: Clock) -> None:
+def test_activity_returns_whether_to_continue(clock: Clock) -> None:
     with (
         Display(10, quiet=True, console=plain()) as display,
         display.activity("evaluating", 2, lambda: True) as progress,
@@ -185,7 +186,7 @@ def test_an_activity_passes_on_the_wish_to_stop(clock: Clock) -> None:
         assert not progress(0)
 
 
-def test_a_run_without_progress_has_no_rate(clock: Clock) -> None:
+def test_run_without_progress_has_no_rate(clock: Clock) -> None:
     console = plain()
     with Display(10, console=console) as display:
         display.update(0, returns=[float("nan")])
@@ -257,7 +258,7 @@ def interrupted() -> None:
 
 
 @pytest.mark.parametrize("fault", [broken, interrupted])
-def test_the_terminal_is_left_sane(fault: Callable[[], None]) -> None:
+def test_terminal_is_restored(fault: Callable[[], None]) -> None:
     console = terminal()
 
     def train() -> None:

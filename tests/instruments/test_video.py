@@ -1,4 +1,4 @@
-"""Films are decoded again: what was shown is what was drawn, and a broken recording leaves nothing behind."""
+"""Video files, decoded again: frames, speed, and nothing left behind by a failed recording."""
 
 import subprocess
 import warnings
@@ -24,7 +24,7 @@ def plain(color: tuple[int, int, int], height: int = 48, width: int = 64) -> Fra
 
 def decode(path: Path) -> tuple[dict[str, Any], list[Frame]]:
     with warnings.catch_warnings():
-        # The library's reader, which only this test needs, leaves its pipes to the garbage collector.
+        # The library's reader leaves its pipes to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         reader = imageio_ffmpeg.read_frames(path)
         meta = next(reader)
@@ -36,7 +36,7 @@ def decode(path: Path) -> tuple[dict[str, Any], list[Frame]]:
 
 def test_mp4_shows_what_was_drawn(tmp_path: Path) -> None:
     colors = [RED] * 4 + [GREEN] * 4 + [BLUE] * 4
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     assert write_video((plain(color) for color in colors), path, fps=25) == path
     meta, frames = decode(path)
     assert (meta["codec"], meta["pix_fmt"].split("(")[0], meta["fps"]) == ("h264", "yuv420p", 25.0)
@@ -44,22 +44,22 @@ def test_mp4_shows_what_was_drawn(tmp_path: Path) -> None:
     for frame, color in zip(frames, colors, strict=True):
         assert frame.shape == (48, 64, 3)
         assert np.abs(frame.reshape(-1, 3).mean(axis=0) - color).max() < 12
-    assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
+    assert [file.name for file in tmp_path.iterdir()] == ["video.mp4"]
 
 
 def test_odd_sizes_are_padded(tmp_path: Path) -> None:
     frame = plain(GREEN, height=33, width=65)
-    write_video([frame, frame], tmp_path / "film.mp4", fps=30)
-    _, frames = decode(tmp_path / "film.mp4")
+    write_video([frame, frame], tmp_path / "video.mp4", fps=30)
+    _, frames = decode(tmp_path / "video.mp4")
     assert [shown.shape for shown in frames] == [(34, 66, 3)] * 2
     assert np.abs(frames[0].astype(int) - GREEN).max() < 20
 
 
-def test_views_and_strange_names_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_and_unusual_file_names_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     big = np.zeros((96, 128, 3), dtype=np.uint8)
     big[::2, ::2] = RED
-    for name in ("-film.mp4", "a:b.mp4", "with space %d.MP4"):
+    for name in ("-video.mp4", "a:b.mp4", "with space %d.MP4"):
         write_video([big[::2, ::2]] * 2, Path(name), fps=29.97)
         _, frames = decode(tmp_path / name)
         assert np.abs(frames[0].reshape(-1, 3).mean(axis=0) - RED).max() < 12
@@ -67,35 +67,36 @@ def test_views_and_strange_names_are_fine(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(("fps", "shown", "duration"), [(30, 12, 400), (100, 6, 120)])
 def test_gif_keeps_its_speed(tmp_path: Path, fps: float, shown: int, duration: int) -> None:
-    path = tmp_path / "film.gif"
+    path = tmp_path / "video.gif"
     write_video((plain((20 * index, 0, 255 - 20 * index)) for index in range(12)), path, fps=fps)
-    with Image.open(path) as film:
-        assert (film.n_frames, film.size, film.info["loop"]) == (shown, (64, 48), 0)  # type: ignore[attr-defined]
+    with Image.open(path) as video:
+        assert video.n_frames == shown  # type: ignore[attr-defined]
+        assert (video.size, video.info["loop"]) == ((64, 48), 0)
         total = 0
         for index in range(shown):
-            film.seek(index)
-            total += film.info["duration"]
+            video.seek(index)
+            total += video.info["duration"]
         assert total == duration
-        film.seek(0)
-        assert film.convert("RGB").getpixel((5, 5)) == (0, 0, 255)
+        video.seek(0)
+        assert video.convert("RGB").getpixel((5, 5)) == (0, 0, 255)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
 @pytest.mark.parametrize("frames", [0, 1, 3])
-def test_a_broken_recording_leaves_nothing(tmp_path: Path, suffix: str, frames: int) -> None:
+def test_failed_recording_leaves_no_file(tmp_path: Path, suffix: str, frames: int) -> None:
     def breaks() -> Iterator[Frame]:
         for _ in range(frames):
             yield plain(RED)
         raise RuntimeError("the environment broke")
 
     with pytest.raises(RuntimeError, match="the environment broke"):
-        write_video(breaks(), tmp_path / f"film{suffix}", fps=30)
+        write_video(breaks(), tmp_path / f"video{suffix}", fps=30)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-def test_wrong_frames_are_refused(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"film{suffix}"
+def test_invalid_frames_are_rejected(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"video{suffix}"
     good = plain(RED)
     for bad in (good.astype(np.float32), good[..., 0], good[..., :2], None, good[:0]):
         with pytest.raises(UserError, match="frame 0 is"):
@@ -117,14 +118,14 @@ class Untouched:
         pytest.fail("a frame was drawn")
 
 
-def test_wrong_paths_are_refused_before_a_frame_is_drawn(tmp_path: Path) -> None:
+def test_invalid_paths_are_rejected_before_the_first_frame(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"use \.mp4 or \.gif"):
-        write_video(Untouched(), tmp_path / "film.avi", fps=30)
+        write_video(Untouched(), tmp_path / "video.avi", fps=30)
     with pytest.raises(UserError, match="does not exist"):
-        write_video(Untouched(), tmp_path / "missing" / "film.mp4", fps=30)
+        write_video(Untouched(), tmp_path / "missing" / "video.mp4", fps=30)
 
 
-def test_missing_ffmpeg_is_named_before_a_frame_is_drawn(
+def test_missing_ffmpeg_is_reported_before_the_first_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str) -> None:
@@ -132,10 +133,10 @@ def test_missing_ffmpeg_is_named_before_a_frame_is_drawn(
 
     monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(UserError, match=r"pip install 'footlight\[video\]'"):
-        write_video(Untouched(), tmp_path / "film.mp4", fps=30)
+        write_video(Untouched(), tmp_path / "video.mp4", fps=30)
 
 
-def test_every_ffmpeg_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_ffmpeg_process_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
     class Watched(subprocess.Popen):  # type: ignore[type-arg]

@@ -66,7 +66,7 @@ def test_frames_come_at_their_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     [pygame.event.Event(pygame.QUIT), pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)],
     ids=["button", "escape"],
 )
-def test_the_user_ends_it(event: Any) -> None:
+def test_window_closes_at_the_users_request(event: Any) -> None:
     film = Film(lambda: pygame.event.post(event))
     show(film, 1000, "")
     assert film.shown == [0, 1, 2, 3]
@@ -82,7 +82,7 @@ def test_ctrl_c_ends_it_and_closes_the_window() -> None:
     assert not pygame.display.get_init()
 
 
-def test_no_window_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_window_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
     monkeypatch.delenv("DISPLAY", raising=False)
     importlib.import_module("pygame").quit()

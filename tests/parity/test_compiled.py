@@ -170,7 +170,7 @@ def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
-    import footlight.learning.agent as module
+    import footlight.learning.learner as module
 
     original = module.compile_in_place
     monkeypatch.setattr(

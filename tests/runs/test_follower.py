@@ -74,7 +74,7 @@ def break_tensorboard(home: Path, monkeypatch: pytest.MonkeyPatch, program: str)
         ("import time; time.sleep(1000)", "it took too long and was killed"),
     ],
 )
-def test_a_failing_tracker_leaves_the_training_alone(
+def test_failing_tracker_does_not_affect_the_training(
     program: str,
     words: str,
     tmp_path: Path,
@@ -101,7 +101,7 @@ def test_a_failing_tracker_leaves_the_training_alone(
     assert tensorboard_points(tmp_path / "run", "result/steps") == [(300, 300)]
 
 
-def test_an_early_end_is_said_early_and_once(
+def test_early_end_of_a_tracker_is_reported_at_once(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -118,7 +118,7 @@ def test_an_early_end_is_said_early_and_once(
     assert len(said) == 2
 
 
-def test_a_follower_that_cannot_be_started_is_no_error(
+def test_tracker_process_that_cannot_start_is_reported(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -129,9 +129,10 @@ def test_a_follower_that_cannot_be_started_is_no_error(
     assert "add the rest later" in said[1]
 
 
-def test_a_killed_training_is_followed_to_its_last_line(run_folder: Path) -> None:
+def test_tracker_reads_a_killed_training_to_its_last_line(run_folder: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from footlight.runs.trackers.follower import TrackerProcess\n"
+        "import os, sys; from pathlib import Path\n"
+        "from footlight.runs.trackers.follower import TrackerProcess\n"
         "tracker = TrackerProcess(Path(sys.argv[1]), 'tensorboard', print); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(

@@ -23,7 +23,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+def test_second_process_is_rejected_until_the_first_ends(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True
     )
@@ -46,7 +46,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
         holder.communicate()
 
 
-def test_a_second_training_in_this_process_is_refused_too(tmp_path: Path) -> None:
+def test_second_training_in_the_same_process_is_rejected(tmp_path: Path) -> None:
     with locked(tmp_path):
         for _ in range(2):
             with (
@@ -63,13 +63,13 @@ def test_a_second_training_in_this_process_is_refused_too(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"[]", b"\xff"])
-def test_a_broken_lock_file_is_no_hindrance(tmp_path: Path, content: bytes) -> None:
+def test_invalid_content_of_the_lock_file_is_ignored(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".lock").write_bytes(content)
     with locked(tmp_path):
         assert str(os.getpid()) in (tmp_path / ".lock").read_text()
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_place_of_the_lock_is_rejected(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("mine")
     (tmp_path / ".lock").symlink_to(target)

@@ -1,4 +1,4 @@
-"""The readers of the run folder: what they forgive (a kill) and what they refuse (a broken file)."""
+"""Readers of the run folder: lines cut off by a kill are skipped, invalid files are rejected."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_half_written_last_line_is_left_out(tmp_path: Path, tail: bytes) -> None
     assert read_lines(path) == [{"step": 1}, {"step": 2}]
 
 
-def test_whole_last_line_without_newline_counts(tmp_path: Path) -> None:
+def test_complete_last_line_without_newline_is_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n{"step": 2}')
     assert read_lines(path) == [{"step": 1}, {"step": 2}]
@@ -81,7 +81,7 @@ def test_line_separators_inside_a_string_do_not_split_it(tmp_path: Path) -> None
         ),
     ],
 )
-def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_value_of_wrong_type_is_named(tmp_path: Path, name: str, text: str, words: str) -> None:
     folder = write_run(tmp_path / "run")
     (folder / name).write_text(text)
     with pytest.raises(UserError, match=words):
@@ -91,14 +91,14 @@ def test_a_value_of_another_kind_is_named(tmp_path: Path, name: str, text: str, 
 @pytest.mark.parametrize(
     "text", ["", "{", "[1]", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1} {"b": 2}']
 )
-def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_json_is_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config\.json is invalid"):
         read_json(path)
 
 
-def test_missing_json_is_refused(tmp_path: Path) -> None:
+def test_missing_json_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
         read_json(tmp_path / "config.json")
 
@@ -117,7 +117,7 @@ def test_read_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["empty", "absent"])
-def test_no_run_folder(tmp_path: Path, name: str) -> None:
+def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(
         UserError, match=r"is not a run folder - it has no config\.json - "

@@ -19,7 +19,8 @@ from footlight.runs.verification import inspect, verify
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     footlight.train(
-        "ddpg", "Pendulum-v1", preset=False, hidden_sizes=(8,), steps=250, eval_every=100, eval_episodes=1, checkpoint_every=100,
+        "ddpg", "Pendulum-v1", preset=False, hidden_sizes=(8,), steps=250, eval_every=100,
+        eval_episodes=1, checkpoint_every=100,
         learning_starts=20, compile="off", quiet=True, run_dir=folder,
     )  # fmt: skip
     return folder
@@ -35,7 +36,7 @@ def faults(path: Path) -> dict[str, str]:
     return {name: fault for name, fault in verify(path) if fault}
 
 
-def test_what_is_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_shows_the_content(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = inspect(run)
     assert content["run"]["environment"] == "Pendulum-v1"
     assert content["step"] == 250
@@ -48,8 +49,11 @@ def test_what_is_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "ddpg on Pendulum-v1 | preset None | seed 0\nstep 200 of 250" in capsys.readouterr().out
 
 
-def test_nothing_is_imported(run: Path) -> None:
-    code = "import sys, footlight.cli.main as c; c.main(sys.argv[1:]); assert not {'torch', 'gymnasium'} & set(sys.modules)"
+def test_inspect_and_verify_import_neither_torch_nor_gymnasium(run: Path) -> None:
+    code = (
+        "import sys, footlight.cli.main as c; c.main(sys.argv[1:]); "
+        "assert not {'torch', 'gymnasium'} & set(sys.modules)"
+    )
     for command in ("inspect", "verify"):
         subprocess.run(
             [sys.executable, "-c", code, command, str(run)], check=True, capture_output=True
@@ -70,7 +74,7 @@ def test_terminal_codes_of_strangers_are_not_printed(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_a_whole_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_of_an_intact_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert faults(run) == {}
     assert main(["verify", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -117,7 +121,7 @@ def flip(path: Path) -> None:
         ("metrics.jsonl", lambda path: append(path, b"{\n"), "line"),
     ],
 )
-def test_what_is_damaged_is_named(
+def test_damaged_file_is_named(
     run: Path, name: str, change: Any, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(run / name)
@@ -129,7 +133,7 @@ def test_what_is_damaged_is_named(
     assert f"damaged   {place}" in capsys.readouterr().out
 
 
-def test_what_nothing_is_said_of_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unchecked_files_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "videos").mkdir()
     (run / "checkpoints" / "step-000000250" / "extra.bin").touch()
     (run / "crash" / "half").mkdir(parents=True)
@@ -141,9 +145,7 @@ def test_what_nothing_is_said_of_is_named(run: Path, capsys: pytest.CaptureFixtu
     assert "unchecked extra.bin" in capsys.readouterr().out
 
 
-def test_what_faults_have_left_is_looked_at_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crash_folders_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(footlight.errors.EnvironmentFault):
         footlight.train(

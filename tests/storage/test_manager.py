@@ -1,4 +1,4 @@
-"""The checkpoints of a run folder: what is kept, what is pointed at, what is cleaned up, in which order things reach the disk."""
+"""The checkpoints of a run folder: which are kept, the pointers, and the order of writes."""
 
 import os
 from pathlib import Path
@@ -13,69 +13,70 @@ from footlight.storage.manager import CheckpointManager
 
 
 @pytest.fixture
-def rotation(tmp_path: Path) -> CheckpointManager:
+def manager(tmp_path: Path) -> CheckpointManager:
     made = CheckpointManager(tmp_path, keep=2)
     made.create()
     return made
 
 
-def save(rotation: CheckpointManager, step: int, best_step: int | None = None) -> str:
-    return rotation.save(step, {"agent": {"x": np.array([step])}}, {}, {}, best_step).name
+def save(manager: CheckpointManager, step: int, best_step: int | None = None) -> str:
+    return manager.save(step, {"agent": {"x": np.array([step])}}, {}, {}, best_step).name
 
 
-def names(rotation: CheckpointManager) -> list[str]:
-    return sorted(path.name for path in rotation.folder.iterdir())
+def names(manager: CheckpointManager) -> list[str]:
+    return sorted(path.name for path in manager.folder.iterdir())
 
 
-def test_the_newest_and_the_best_are_kept(rotation: CheckpointManager) -> None:
+def test_newest_and_best_checkpoints_are_kept(manager: CheckpointManager) -> None:
     for step in (0, 10, 20, 30):
-        save(rotation, step, best_step=10 if step >= 10 else None)
-    assert names(rotation) == [
+        save(manager, step, best_step=10 if step >= 10 else None)
+    assert names(manager) == [
         "BEST",
         "LATEST",
         "step-000000010",
         "step-000000020",
         "step-000000030",
     ]
-    assert checkpoint.find(rotation.folder / "BEST").name == "step-000000010"
-    assert checkpoint.find(rotation.folder / "LATEST").name == "step-000000030"
-    save(rotation, 40, best_step=40)
-    assert names(rotation) == ["BEST", "LATEST", "step-000000030", "step-000000040"]
+    assert checkpoint.find(manager.folder / "BEST").name == "step-000000010"
+    assert checkpoint.find(manager.folder / "LATEST").name == "step-000000030"
+    save(manager, 40, best_step=40)
+    assert names(manager) == ["BEST", "LATEST", "step-000000030", "step-000000040"]
 
 
-def test_a_step_that_is_saved_again_gets_a_name_of_its_own(rotation: CheckpointManager) -> None:
-    assert [save(rotation, step) for step in (5, 5, 5, 6, 5)] == [
-        "step-000000005", "step-000000005-1", "step-000000005-2", "step-000000006", "step-000000005-3",
+def test_step_saved_again_gets_a_new_name(manager: CheckpointManager) -> None:
+    assert [save(manager, step) for step in (5, 5, 5, 6, 5)] == [
+        "step-000000005", "step-000000005-1", "step-000000005-2", "step-000000006",
+        "step-000000005-3",
     ]  # fmt: skip
-    assert checkpoint.find(rotation.folder.parent).name == "step-000000006"
+    assert checkpoint.find(manager.folder.parent).name == "step-000000006"
 
 
-def test_what_killed_processes_have_left_is_removed(rotation: CheckpointManager) -> None:
-    save(rotation, 1)
-    (rotation.folder / ".step-000000002.tmp").mkdir()
-    (rotation.folder / "step-000000000").mkdir()  # half removed: its manifest went first
-    (rotation.folder / "step-000000000" / "agent.safetensors").touch()
-    (rotation.folder / "notes").mkdir()  # not ours
-    save(rotation, 3)
-    assert names(rotation) == ["LATEST", "notes", "step-000000001", "step-000000003"]
+def test_leftovers_of_killed_processes_are_removed(manager: CheckpointManager) -> None:
+    save(manager, 1)
+    (manager.folder / ".step-000000002.tmp").mkdir()
+    (manager.folder / "step-000000000").mkdir()  # half removed: its manifest went first
+    (manager.folder / "step-000000000" / "agent.safetensors").touch()
+    (manager.folder / "notes").mkdir()  # not ours
+    save(manager, 3)
+    assert names(manager) == ["LATEST", "notes", "step-000000001", "step-000000003"]
 
 
-def test_links_are_left_alone(rotation: CheckpointManager, tmp_path: Path) -> None:
+def test_links_are_left_alone(manager: CheckpointManager, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     checkpoint.write(outside, {"agent": {"x": np.zeros(1)}}, {})
-    (rotation.folder / "step-000000000").symlink_to(outside)
+    (manager.folder / "step-000000000").symlink_to(outside)
     for step in (1, 2, 3, 4):
-        save(rotation, step)
+        save(manager, step)
     assert checkpoint.damage(outside) is None
 
 
-def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: CheckpointManager) -> None:
+def test_damaged_checkpoints_are_renamed_and_intact_ones_kept(manager: CheckpointManager) -> None:
     for step in (1, 2):
-        save(rotation, step)
-    (rotation.folder / "step-000000002" / "agent.safetensors").write_bytes(b"")
-    rotation.resume_from(checkpoint.find(rotation.folder.parent))
-    save(rotation, 2)
-    kept = names(rotation)
+        save(manager, step)
+    (manager.folder / "step-000000002" / "agent.safetensors").write_bytes(b"")
+    manager.resume_from(checkpoint.find(manager.folder.parent))
+    save(manager, 2)
+    kept = names(manager)
     assert [name for name in kept if not name.startswith("damaged")] == [
         "LATEST",
         "step-000000001",
@@ -84,12 +85,12 @@ def test_damaged_ones_are_put_aside_and_cost_no_good_one(rotation: CheckpointMan
     assert sum(name.startswith("damaged-step-000000002-") for name in kept) == 1
 
 
-def test_nothing_is_removed_before_the_new_one_is_safe(
-    rotation: CheckpointManager, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_removed_before_the_new_checkpoint_is_complete(
+    manager: CheckpointManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call that could fail fails once: before and after each of them, there is a whole checkpoint to find."""
+    """Every call that can fail fails once; there is an intact checkpoint before and after each."""
     for step in (1, 2):
-        save(rotation, step)
+        save(manager, step)
     calls = 0
     originals = {
         name: getattr(os, name)
@@ -114,28 +115,28 @@ def test_nothing_is_removed_before_the_new_one_is_safe(
 
     failures, number, step = 0, 0, 3
     while True:
-        before = checkpoint.find(rotation.folder.parent)
+        before = checkpoint.find(manager.folder.parent)
         failing_at(number)
         calls = 0
         try:
-            save(rotation, step)
+            save(manager, step)
         except StorageFault:
             failures += 1
         monkeypatch.undo()
-        found = checkpoint.find(rotation.folder.parent)
+        found = checkpoint.find(manager.folder.parent)
         assert found.name in (before.name, f"step-{step:09d}")
         assert checkpoint.damage(found) is None
         if calls <= number:
             break
         number, step = number + 1, step + 1
     assert failures >= 6
-    save(rotation, step + 1)
-    assert len(names(rotation)) == 3
+    save(manager, step + 1)
+    assert len(names(manager)) == 3
 
 
-def test_a_deleted_folder_is_not_made_again(rotation: CheckpointManager) -> None:
-    save(rotation, 1)
-    os.rename(rotation.folder, rotation.folder.with_name("elsewhere"))
+def test_deleted_folder_is_not_created_again(manager: CheckpointManager) -> None:
+    save(manager, 1)
+    os.rename(manager.folder, manager.folder.with_name("elsewhere"))
     with pytest.raises(StorageFault):
-        save(rotation, 2)
-    assert not rotation.folder.exists()
+        save(manager, 2)
+    assert not manager.folder.exists()

@@ -31,11 +31,14 @@ def rewrite(folder: Path, **changes: Any) -> None:
     )
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+def test_newer_format_is_rejected(tmp_path: Path) -> None:
     folder = saved(tmp_path / "a")
     rewrite(folder, format_version=checkpoint.FORMAT_VERSION + 1, footlight="9.0")
     newer = checkpoint.FORMAT_VERSION + 1
-    message = rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - upgrade footlight"
+    message = (
+        rf"has format {newer}, written by footlight '9\.0' - .* reads formats up to {newer - 1} - "
+        "upgrade footlight"
+    )
     for read in (
         lambda: checkpoint.read_manifest(folder),
         lambda: checkpoint.read_arrays(folder, "agent"),
@@ -48,7 +51,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     "text",
     ["", "{", "[]", "3", "{}", '{"format_version": "new"}', '{"format_version": null}', "\udcff"],
 )
-def test_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_manifest_is_rejected(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path / "a")
     (folder / checkpoint.MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=r"manifest\.json is invalid: "):

@@ -61,7 +61,7 @@ ALWAYS: list[tuple[Any, str]] = [(os, "fsync"), (writer, "save"), (writer, "writ
         (Path, "replace", True),
     ],
 )
-def test_the_last_one_is_kept_when_writing_fails(
+def test_previous_checkpoint_is_kept_if_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, exists: bool
 ) -> None:
     old = saved(tmp_path / "a")

@@ -1,7 +1,8 @@
-"""Environments that go wrong in every way that we could think of, each under an id: `faulty:Raises-v0`, `faulty:Hangs-v0`, ...
+"""Environments that fail in many ways, each under an id: `faulty:Raises-v0`, `faulty:Hangs-v0`, ...
 
-All are a walk whose steps are drawn from the episode's seed and pushed by the action; an episode has ten steps. They go wrong at
-step 4 (some: at the reset) of every third episode, which the seed decides: the same episode goes wrong again when it is replayed.
+All are a random walk whose steps are drawn from the episode's seed and shifted by the action; an
+episode has ten steps. They fail at step 4 (some: at the reset) of every third episode, which the
+seed decides: the same episode fails again when it is reproduced.
 """
 
 import os
@@ -95,7 +96,7 @@ FAULTS: dict[str, Callable[[Any], Any]] = {
 
 
 class Once(Walk):
-    """Comes to harm once in the whole life of the file `marker`: at call number `call` of the first instance to get there."""
+    """Fails once, at call number `call` of the first instance that gets there, and marks a file."""
 
     def __init__(self, marker: Path, call: int, harm: Callable[[Any], Any] = is_killed) -> None:
         self.marker, self.call, self.harm, self.calls = marker, call, harm, 0
@@ -124,7 +125,7 @@ class Nondeterministic(Walk):
 
 
 class Historic(Walk):
-    """Counts the episodes that it has lived through; what it shows of that comes with its second step."""
+    """Counts its episodes, and shows the count from the second step on."""
 
     episodes = 0
 

@@ -26,13 +26,15 @@ def archive(
     return Path("run")
 
 
-def test_there_is_one_of_each_format() -> None:
+def test_there_is_an_archive_of_each_format() -> None:
     assert [path.name for path in ARCHIVES] == [
         f"format-{number}" for number in range(manifest.FIRST_VERSION, manifest.FORMAT_VERSION + 1)
     ]
 
 
-def test_it_is_whole_acts_and_goes_on(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archive_is_intact_acts_and_resumes(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify", "run"]) == 0
     assert main(["inspect", "run"]) == 0
     action = footlight.load(archive).act(np.array([0.5, -0.5, 2.0], np.float32))
@@ -45,7 +47,7 @@ def test_it_is_whole_acts_and_goes_on(archive: Path, capsys: pytest.CaptureFixtu
     assert checkpoint.read_manifest(checkpoint.find(archive))["step"] == 160
 
 
-def test_a_format_is_read_through_all_that_came_after_it(
+def test_formats_are_migrated_one_after_the_other(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = checkpoint.FORMAT_VERSION
@@ -75,7 +77,7 @@ def test_a_format_is_read_through_all_that_came_after_it(
     assert Agent.load(archive).num_steps == 120
 
 
-def test_formats_that_were_never_released_are_refused(archive: Path) -> None:
+def test_unreleased_formats_are_rejected(archive: Path) -> None:
     folder = checkpoint.find(archive)
     path = folder / checkpoint.MANIFEST
     manifest = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A short form of benchmarks/kill.py: a run that is killed and resumed ends as one left alone; what is not alike is noticed."""
+"""A short form of benchmarks/kill.py: a killed and resumed run equals an uninterrupted one."""
 
 import json
 import random
@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 import sessions
-from examination import Case, Examination, Measure
+from examination import Examination
+from examination_cases import Case, Measure
 from report import Failure
 from sameness import differences
 from sessions import Forked, Session
 
 SMALL = {"hidden_sizes": (8, 8)}
 REPLAY = Case(
-    algorithm="ddpg", environment="Pendulum-v1", steps=320, checkpoints=8, controls=("streams", "buffer"),
-    options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8, "learning_starts": 100, "updates_per_step": 0.25},
+    algorithm="ddpg", environment="Pendulum-v1", steps=320, checkpoints=8, controls=("streams",
+    "buffer"),
+    options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8,
+    "learning_starts": 100, "updates_per_step": 0.25},
 )  # fmt: skip
 WORKERS = Case(
-    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normalizer", "logs"),
+    algorithm="a2c", environment="CartPole-v1", steps=1200, checkpoints=8, controls=("normalizer",
+    "logs"),
     options=SMALL | {"num_envs": 2, "vectorization": "async", "normalize_observations": True},
 )  # fmt: skip
 
@@ -34,13 +38,13 @@ def examined(
     return examination, measure
 
 
-def test_a_killed_run_ends_as_one_left_alone(examined: tuple[Examination, Measure]) -> None:
+def test_killed_run_ends_like_an_uninterrupted_one(examined: tuple[Examination, Measure]) -> None:
     examination, measure = examined
     assert examination.killed(measure, ["parent", "saving"]) == []
     assert examination.outcome.targets == {"parent": 1, "saving": 1}
 
 
-def test_a_run_whose_worker_was_killed_ends_as_one_left_alone(tmp_path: Path) -> None:
+def test_run_with_killed_worker_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     examination = Examination(WORKERS, tmp_path, 0, Forked)
     failures = examination.killed(examination.uninterrupted(), ["worker"])
     assert examination.outcome.targets == {"worker": 1}
@@ -48,20 +52,20 @@ def test_a_run_whose_worker_was_killed_ends_as_one_left_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("examined", [REPLAY], ids=str, indirect=True)
-def test_it_may_be_killed_at_any_file_operation(examined: tuple[Examination, Measure]) -> None:
+def test_run_can_be_killed_at_any_file_operation(examined: tuple[Examination, Measure]) -> None:
     examination, measure = examined
     assert examination.every_operation(measure, stride=7) == []
     assert examination.outcome.operations.total() > 5
 
 
-def test_what_was_tampered_with_is_noticed(examined: tuple[Examination, Measure]) -> None:
+def test_tampered_state_is_detected(examined: tuple[Examination, Measure]) -> None:
     examination, measure = examined
     for number, name in enumerate(examination.case.controls):
         assert examination.control(measure, name, is_first=number == 0) == []
     assert tuple(examination.outcome.controls) == examination.case.controls  # each was done
 
 
-def test_clocks_are_no_difference(examined: tuple[Examination, Measure], tmp_path: Path) -> None:
+def test_times_are_not_compared(examined: tuple[Examination, Measure], tmp_path: Path) -> None:
     examination, measure = examined
     copy = examination._copy(measure.run_dir, "clocks")
     lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
@@ -77,7 +81,7 @@ def test_clocks_are_no_difference(examined: tuple[Examination, Measure], tmp_pat
     )
 
 
-def test_processes_that_are_left_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaining_processes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def launch(plan: object, words: list[str], log: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60"], start_new_session=True)
 

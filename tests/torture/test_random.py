@@ -1,4 +1,4 @@
-"""Spaces and configs drawn at random: either it works, and comes back from the disk bit for bit, or it is refused in words."""
+"""Random spaces and configs: the agent works and is restored bit for bit, or is rejected."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,8 @@ RANDOM = settings(
     max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 SMALL: dict[str, Any] = {
-    "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2, "num_epochs": 1,
+    "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2,
+    "num_epochs": 1,
     "minibatch_size": 2, "episodes_per_update": 1, "chunk_size": 8,
 }  # fmt: skip
 
@@ -36,10 +37,12 @@ observations = st.one_of(
 )
 actions = st.one_of(
     st.builds(
-        lambda shape, dtype, low, width: gymnasium.spaces.Box(dtype(low), dtype(low + width), shape, dtype),
+        lambda shape, dtype, low, width: gymnasium.spaces.Box(dtype(low), dtype(low + width),
+        shape, dtype),
         shapes, floats, st.integers(-50, 50), st.integers(0, 100),
     ),
-    st.builds(lambda count, start: gymnasium.spaces.Discrete(count, start=start), st.integers(1, 5), st.integers(-3, 3)),
+    st.builds(lambda count, start: gymnasium.spaces.Discrete(count, start=start), st.integers(1,
+    5), st.integers(-3, 3)),
     st.builds(gymnasium.spaces.MultiDiscrete, st.lists(st.integers(1, 4), min_size=1, max_size=3)),
     st.builds(gymnasium.spaces.MultiBinary, st.integers(1, 4)),
 )  # fmt: skip
@@ -88,7 +91,9 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @RANDOM
 @given(observations, actions, st.integers(1, 3), st.booleans())
-def test_any_spaces(algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool) -> None:
+def test_random_spaces(
+    algorithm: str, seen: Any, acted: Any, num_envs: int, normalized: bool
+) -> None:
     known = fields(config_class(algorithm))
     given_fields = {name: value for name, value in SMALL.items() if name in known}
     given_fields |= (
@@ -137,15 +142,15 @@ def values(field: Any) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @RANDOM
 @given(st.data())
-def test_any_config(algorithm: str, data: Any) -> None:
+def test_random_configs(algorithm: str, data: Any) -> None:
     known = fields(config_class(algorithm))
     small = {name: value for name, value in SMALL.items() if name in known}
     names = data.draw(st.lists(st.sampled_from(sorted(known)), max_size=3, unique=True))
     chosen = {name: data.draw(values(known[name]), label=name) for name in names}
     seen = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
-    acted = gymnasium.spaces.Discrete(3) if "discrete" in find(algorithm).ACTIONS or "single" in find(algorithm).ACTIONS else (
-        gymnasium.spaces.Box(-2, 2, (2,), np.float32)
-    )  # fmt: skip
+    is_discrete = bool({"discrete", "single"} & set(find(algorithm).ACTIONS))
+    box = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+    acted = gymnasium.spaces.Discrete(3) if is_discrete else box
     try:
         agent = Agent(algorithm, seen, acted, num_envs=1, compile="off", **small | chosen)
         live(agent, seen, 0, 12)

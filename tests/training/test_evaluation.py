@@ -81,7 +81,7 @@ def test_episodes_are_cut_off_after_a_twentieth_of_the_run(steps: int, limit: in
     assert episode_limit(steps) == limit
 
 
-def test_a_cut_episode_counts_as_unfinished_with_its_return_so_far() -> None:
+def test_episode_that_is_cut_off_counts_with_its_return_so_far() -> None:
     evaluation = run_episodes(Endless, 2, limit=5)
     assert (evaluation.returns, evaluation.lengths, evaluation.unfinished) == (
         (5.0, 5.0),
@@ -101,7 +101,7 @@ def test_a_cut_episode_counts_as_unfinished_with_its_return_so_far() -> None:
     ("num_envs", "max_steps", "count"),
     [(1, 1, 1), (1, 14, 2), (1, 15, 3), (1, 1_000, 4), (2, 1, 2), (2, 15, 4)],
 )
-def test_no_episode_begins_after_the_last_step(num_envs: int, max_steps: int, count: int) -> None:
+def test_no_episode_begins_after_max_steps(num_envs: int, max_steps: int, count: int) -> None:
     evaluation = run_episodes(Countdown, 4, num_envs, max_steps=max_steps)
     assert evaluation.lengths == (7,) * count
     assert evaluation.unfinished == 0
@@ -120,7 +120,7 @@ def test_progress_counts_completed_episodes_and_can_stop() -> None:
 
 
 def test_evaluations_take_at_most_as_many_steps_as_the_training() -> None:
-    # Pendulum-v1 with its preset: episodes of 200 steps, so that 5 of them are due every 1,000 steps, not every 500.
+    # Pendulum-v1 with its preset has episodes of 200 steps: 5 of them every 1,000 steps, not 500.
     options, evaluated, at = Options(steps=10_000), 0, []
     for step in range(500, 10_000, 500):
         if (plan := plan_evaluation(options, step, step // 200, evaluated)) is not None:
@@ -131,9 +131,7 @@ def test_evaluations_take_at_most_as_many_steps_as_the_training() -> None:
     assert plan_evaluation(options, 10_000, 50, evaluated) == Plan(20, 1_000, 10_000)
 
 
-def test_an_endless_environment_is_not_evaluated_before_the_training_has_made_as_many_steps() -> (
-    None
-):
+def test_evaluations_take_no_more_steps_than_the_training() -> None:
     options = Options(steps=20_000)
     assert plan_evaluation(options, 4_000, 0, 0) is None
     assert plan_evaluation(options, 5_000, 0, 0) == Plan(5, 1_000, 20_000)
@@ -150,7 +148,7 @@ def test_numbers_of_the_user_are_followed() -> None:
     assert plan_evaluation(Options(steps=1_000, eval_episodes=0), 1_000, 100, 0) is None
 
 
-def test_a_run_has_5_episodes_in_evaluations_and_20_in_the_last() -> None:
+def test_evaluations_have_5_episodes_and_the_last_has_20() -> None:
     run = footlight.train("a2c", Countdown, steps=800, run_dir="run", **SMALL)
     found = rows("run")
     assert [row["step"] for row in found] == list(range(40, 801, 40))
@@ -158,14 +156,17 @@ def test_a_run_has_5_episodes_in_evaluations_and_20_in_the_last() -> None:
     assert run.config["eval_every"] is run.config["eval_episodes"] is None
 
 
-def test_a_run_in_an_endless_environment_says_what_was_cut_off(
+def test_run_in_an_endless_environment_reports_unfinished_episodes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     footlight.train("a2c", Endless, steps=1_500, run_dir="run", **SMALL | {"quiet": False})
     (row,) = rows("run")
     assert (row["step"], row["lengths"], row["unfinished"]) == (1_500, [1_000, 1_000], 2)
     said = capsys.readouterr().out
-    remark = "2 of 20 episodes: stopped after as many steps as the run has; 2 episodes cut off after 1,000 steps"
+    remark = (
+        "2 of 20 episodes: stopped after as many steps as the run has; "
+        "2 episodes cut off after 1,000 steps"
+    )
     assert f"evaluation at step 1,500: {remark}" in said
     assert (
         "final evaluation 1000.0 ± 0.0 over 2 episodes (2 episodes cut off after 1,000 steps)"
@@ -173,7 +174,7 @@ def test_a_run_in_an_endless_environment_says_what_was_cut_off(
     )
 
 
-def test_a_resumed_run_makes_the_same_evaluations() -> None:
+def test_resumed_run_makes_the_same_evaluations() -> None:
     straight = {**SMALL, "steps": 900}
     footlight.train("a2c", Countdown, run_dir="straight", **straight)
     footlight.train("a2c", Countdown, run_dir="run", **{**SMALL, "steps": 900, "max_time": 1e-9})
@@ -182,7 +183,7 @@ def test_a_resumed_run_makes_the_same_evaluations() -> None:
     assert rows("run") == rows("straight")
 
 
-def test_the_command_reports_progress_and_says_what_was_cut_off(
+def test_evaluate_command_reports_progress_and_unfinished_episodes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("footlight.cli.commands.PROGRESS_SECONDS", 0.0)
@@ -194,6 +195,6 @@ def test_the_command_reports_progress_and_says_what_was_cut_off(
     out, err = capsys.readouterr()
     assert err.splitlines() == ["evaluating 1/2"] * 1_000 + ["evaluating 2/2"] * 1_000
     assert (
-        out.splitlines()[-1]
-        == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic (2 episodes cut off after 1,000 steps)"
+        out.splitlines()[-1] == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic "
+        "(2 episodes cut off after 1,000 steps)"
     )

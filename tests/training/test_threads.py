@@ -23,7 +23,9 @@ class Clocks:
 @pytest.mark.parametrize(
     ("processor_seconds", "says"), [(0.3, True), (0.6, True), (1.0, False), (2.0, False)]
 )
-def test_too_little_processor_time_is_said_once(processor_seconds: float, says: bool) -> None:
+def test_too_little_processor_time_is_warned_about_once(
+    processor_seconds: float, says: bool
+) -> None:
     said: list[str] = []
     clocks = Clocks(processor_seconds)
     watch = CoreWatch(2, "cpu", said.append, 2, lambda: clocks.wall, lambda: clocks.processor)

@@ -51,7 +51,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "on"),
     ],
 )
-def test_a_step_along_a_gradient_that_is_not_finite_is_not_taken(
+def test_gradient_that_is_not_finite_is_not_applied(
     algorithm: str, fields: dict[str, Any], compile: Any
 ) -> None:
     agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
@@ -130,7 +130,7 @@ def test_equal_rewards_are_not_scaled() -> None:
 # Actions
 
 
-def test_an_action_that_was_changed_in_place_counts_as_changed() -> None:
+def test_action_changed_in_place_is_detected() -> None:
     agent = Agent("td3", SEEN, ACTED, buffer_size=9, batch_size=1, learning_starts=9)
     observation = np.zeros(3, np.float32)
     for change in (False, True):
@@ -149,7 +149,7 @@ class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A wrapper that does not record what it was made with."""
 
 
-def test_what_cannot_be_made_again_is_not_evaluated() -> None:
+def test_environment_that_cannot_be_created_again_is_not_evaluated() -> None:
     run = footlight.train(
         "ppo", Forgetful(gymnasium.make("CartPole-v1")), preset=False, n_steps=64, steps=70, **SMALL
     )
@@ -171,7 +171,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value"), [*WRONG, ("device", "cuda")])
-def test_an_agent_refuses_what_cannot_work(
+def test_agent_rejects_impossible_arguments(
     name: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -181,7 +181,7 @@ def test_an_agent_refuses_what_cannot_work(
 
 @pytest.mark.parametrize("field", ["initial_log_std", "learning_rate"])
 @pytest.mark.parametrize("value", ["nan", "inf", float("nan")])
-def test_no_number_is_refused(field: str, value: Any) -> None:
+def test_values_that_are_not_numbers_are_rejected(field: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"{field} is"):
         footlight.train("a2c", "Pendulum-v1", steps=50, **{field: value}, **SMALL)
     assert not Path("runs").exists()
@@ -215,7 +215,7 @@ def test_lines_wait_while_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> N
     assert Path("episodes.jsonl").read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_a_reader_that_leaves_ends_no_run() -> None:
+def test_closed_output_pipe_does_not_end_the_run() -> None:
     settings = "--no-preset --steps 2000 --learning-starts 5000 --run-dir run"
     command = f"{sys.executable} -m footlight train td3 Pendulum-v1 {settings}"
     subprocess.run(["bash", "-c", f"{command} --compile off --eval-episodes 0 | true"], check=True)
@@ -225,7 +225,7 @@ def test_a_reader_that_leaves_ends_no_run() -> None:
 # Saving
 
 
-def test_an_output_that_is_full_ends_no_run() -> None:
+def test_full_output_device_does_not_end_the_run() -> None:
     settings = (
         "--steps 60 --hidden-sizes 8 --compile off --eval-episodes 0 --run-dir run --no-preset"
     )

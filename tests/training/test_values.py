@@ -25,7 +25,8 @@ def test_presets_follow_the_number_of_environments_and_say_so() -> None:
     found = ppo(num_envs="12")
     assert (found.fields["n_steps"], found.fields["minibatch_size"]) == (21, 252)
     assert found.notes == (
-        "n_steps 21 instead of 32, minibatch_size 252 instead of 256: the preset ppo/CartPole-v1 fitted to 12 environments",
+        "n_steps 21 instead of 32, minibatch_size 252 instead of 256: "
+        "the preset ppo/CartPole-v1 fitted to 12 environments",
     )
     assert ppo().notes == ()
     assert (
@@ -33,8 +34,13 @@ def test_presets_follow_the_number_of_environments_and_say_so() -> None:
     )  # an option that is None was not given: one environment
 
 
-@pytest.mark.parametrize(("environment", "num_envs"), [(gymnasium.make("CartPole-v1"), 1),
-                         (gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync"), 4)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("environment", "num_envs"),
+    [
+        (gymnasium.make("CartPole-v1"), 1),
+        (gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync"), 4),
+    ],
+)
 def test_presets_follow_a_given_object(environment: Any, num_envs: int) -> None:
     found = ppo(environment)
     assert found.preset == "ppo/CartPole-v1"
@@ -42,23 +48,24 @@ def test_presets_follow_a_given_object(environment: Any, num_envs: int) -> None:
     assert found.fields["n_steps"] * num_envs == found.fields["minibatch_size"] == 256
 
 
-def test_a_preset_is_found_whatever_the_arguments_of_the_environment() -> None:
+def test_preset_is_found_for_any_arguments_of_the_environment() -> None:
     found = ppo(gymnasium.make("CartPole-v1", sutton_barto_reward=True))
     assert found.preset == "ppo/CartPole-v1"
     assert ppo(env_kwargs={"sutton_barto_reward": True}).env_kwargs == {"sutton_barto_reward": True}
 
 
-def test_an_error_about_a_value_of_the_preset_says_that_it_is_the_presets() -> None:
+def test_error_about_a_value_of_the_preset_names_the_preset() -> None:
     found = resolve("sac", config_class("sac"), "Pendulum-v1", True, {"buffer_size": 100})
     with (
         pytest.raises(
             UserError,
-            match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/Pendulum-v1",
+            match=r"batch_size 128 is larger(.|\n)*batch_size 128 is a value of the preset sac/",
         ),
         found.blamed(),
     ):
         raise UserError(
-            "batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the buffer - lower it"
+            "batch_size 128 is larger than buffer_size 100 - a minibatch is drawn from the "
+            "buffer - lower it"
         )
     with pytest.raises(UserError) as other, found.blamed():
         raise UserError(
@@ -78,18 +85,19 @@ def sac(**fields: Any) -> Agent:
     )
 
 
-def test_a_run_without_updates_is_named_with_its_cause() -> None:
+def test_run_without_updates_is_warned_about() -> None:
     assert update_warnings(sac(), 1_001) == []
     for steps in (900, 1_000):
         (warning,) = update_warnings(sac(), steps)
         assert warning.startswith(
-            f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - nothing"
+            f"warning: no updates - learning_starts is 1,000 and the run has {steps:,} steps - "
+            "nothing"
         )
     (warning,) = update_warnings(sac(updates_per_step=0.0), 2_000)
     assert warning.startswith("warning: no updates - updates_per_step is 0, ")
 
 
-def test_a_run_shorter_than_a_rollout_is_named() -> None:
+def test_run_shorter_than_a_rollout_is_warned_about() -> None:
     agent = Agent(
         "a2c",
         PENDULUM.observation_space,
@@ -105,7 +113,7 @@ def test_a_run_shorter_than_a_rollout_is_named() -> None:
     )
 
 
-def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
+def test_buffers_of_unknown_kind_cause_no_warning() -> None:
     assert (
         update_warnings(
             SimpleNamespace(num_updates=0, buffer=SimpleNamespace(), config=SimpleNamespace()), 1
@@ -114,7 +122,7 @@ def test_nothing_is_claimed_about_buffers_of_unknown_kind() -> None:
     )
 
 
-def test_a_config_file_may_lie_in_the_home_directory(
+def test_config_file_in_the_home_directory_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -122,7 +130,7 @@ def test_a_config_file_may_lie_in_the_home_directory(
     assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
 
 
-def test_a_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
+def test_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "compile": "off",
         "eval_episodes": 0,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from footlight.errors import quoted
 
-FINISH_SECONDS = 60.0  # that a training waits at its end for its trackers
-QUIET_SECONDS = 2.0  # of these without a message
-# An environment may have changed the directory that sys.path starts with.
+FINISH_SECONDS = 60.0  # how long a training waits at its end for its trackers
+QUIET_SECONDS = 2.0  # how long it waits without a notice
+# Absolute, since an environment may have changed the working directory.
 _HOME = str(Path(__file__).absolute().parents[3])
 
 

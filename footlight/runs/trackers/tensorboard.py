@@ -20,7 +20,7 @@ def open_tracker(folder: Path, config: Row) -> "TensorBoard":
 
 
 class TensorBoard:
-    """Every number is a point at its environment step. Videos are not written."""
+    """Writes every number as a point at its environment step. Videos are not written."""
 
     def __init__(self, home: Path, config: Row) -> None:
         for path in home.glob("events.out.tfevents.*"):  # from an earlier session
@@ -63,7 +63,7 @@ def _text(tag: str, content: Row) -> Any:
 
 
 def _histogram(counts: list[int], edges: list[float]) -> Any:
-    """Convert to TensorBoard's format; its sums take all values to be at their bin's center."""
+    """Convert to TensorBoard's format; the sums assume all values at the center of their bin."""
     middles = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
     total = sum(count * x for count, x in zip(counts, middles, strict=True))
     squares = sum(count * x * x for count, x in zip(counts, middles, strict=True))

@@ -1,4 +1,4 @@
-"""Trackers: readers of the run folder that send its text files on, during or after the training.
+"""Trackers: readers of the run folder that forward its rows, during or after the training.
 
 A tracker cannot affect a training: in another process it reads what the training writes anyway
 (see `footlight.runs.trackers.follower`).
@@ -24,7 +24,7 @@ from footlight.storage.files import opened, read_json
 
 TRACKERS = ("tensorboard", "wandb")
 POLL_SECONDS = 5.0  # between reads of the folder of a running training
-MAX_FINISH_SECONDS = 600.0  # for a tracker after the training has ended
+MAX_FINISH_SECONDS = 600.0  # time limit of a tracker after the end of the training
 MAX_LOG_BYTES = 1_000_000
 _GROUPS = {
     "metrics": "metrics",
@@ -85,7 +85,7 @@ def follow(folder: Path, name: str) -> None:
     """Send the run to a tracker while it is written, until standard input has a byte or closes."""
     over = threading.Event()
     threading.Thread(target=_await_end, args=(over,), daemon=True).start()
-    os.nice(10)  # the training comes first
+    os.nice(10)  # the training has priority
     _send(folder, name, over, {})
 
 

@@ -1,4 +1,4 @@
-"""Values, policies and returns as films show them, against worlds of known values, NumPy, and a slow obvious loop."""
+"""The critic probe against environments with known values, NumPy, and a slow loop."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ CONTINUOUS = ("sac", "td3", "ddpg")
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 
-def assessor_of(agent: Agent) -> CriticProbe:
+def probe_of(agent: Agent) -> CriticProbe:
     return CriticProbe(agent.algorithm, agent.spaces, agent.state, agent.normalizer)
 
 
@@ -40,11 +40,11 @@ def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields
 
 
 @pytest.mark.parametrize("algorithm", [*ALGORITHMS])
-def test_every_method_gives_what_it_has_and_the_same_when_loaded(
+def test_diagnosis_of_every_algorithm_is_the_same_after_loading(
     algorithm: str, tmp_path: Path
 ) -> None:
     agent = learner(algorithm)
-    found = assessor_of(agent)(OBSERVATION)
+    found = probe_of(agent)(OBSERVATION)
     assert found.value is not None
     assert found.value.shape == ()
     if algorithm in CONTINUOUS:
@@ -64,7 +64,7 @@ def test_every_method_gives_what_it_has_and_the_same_when_loaded(
         np.testing.assert_array_equal(mine, loaded)
 
 
-def test_the_critics_minimum_is_the_value_of_the_mode() -> None:
+def test_value_is_the_minimum_over_critics_at_the_mode() -> None:
     for algorithm in ("sac", "td3"):
         agent = learner(algorithm)
         action = torch.as_tensor(agent.act(OBSERVATION)[None] / 2, dtype=torch.float32)
@@ -73,11 +73,11 @@ def test_the_critics_minimum_is_the_value_of_the_mode() -> None:
                 agent.state.critic, torch.from_numpy(OBSERVATION[None]), action
             )[:, 0]
         assert q_N[0] != q_N[1]
-        assert assessor_of(agent)(OBSERVATION).value == close(q_N.min().item(), terms=16, depth=2)
+        assert probe_of(agent)(OBSERVATION).value == close(q_N.min().item(), terms=16, depth=2)
 
 
 @pytest.mark.parametrize("symlog", [False, True])
-def test_replay_actor_critic_weights_its_values_by_its_policy(symlog: bool) -> None:
+def test_replay_actor_critic_weights_values_by_its_policy(symlog: bool) -> None:
     agent = learner("replay-actor-critic", symlog_values=symlog)
     with torch.no_grad():
         agent.state.actor_critic.mul_(3)
@@ -89,19 +89,19 @@ def test_replay_actor_critic_weights_its_values_by_its_policy(symlog: bool) -> N
         )
     share = np.exp(logits) / np.exp(logits).sum()
     q = np.sign(q) * np.expm1(np.abs(q)) if symlog else q
-    assert assessor_of(agent)(OBSERVATION).value == close((share * q).sum(), terms=16, depth=3)
+    assert probe_of(agent)(OBSERVATION).value == close((share * q).sum(), terms=16, depth=3)
 
 
-def test_a_method_without_a_critic_has_no_value() -> None:
-    found = assessor_of(learner("reinforce", baseline=False))(OBSERVATION)
+def test_algorithm_without_critic_has_no_value() -> None:
+    found = probe_of(learner("reinforce", baseline=False))(OBSERVATION)
     assert found.value is None
     assert found.probabilities is not None
 
 
 @pytest.mark.parametrize("head", ["gaussian", "state-dependent-gaussian", "squashed-gaussian"])
-def test_continuous_policies_against_samples(head: str) -> None:
+def test_continuous_distributions_match_samples(head: str) -> None:
     agent = learner("ppo", BOX, action_head=head, initial_log_std=-0.5, n_steps=64)
-    found = assessor_of(agent)(OBSERVATION)
+    found = probe_of(agent)(OBSERVATION)
     stream = np.random.default_rng(0)
     many = np.repeat(OBSERVATION[None], 40_000, 0)
     drawn = agent.algorithm.act(agent.policy.state, None, many, stream)[0].action
@@ -115,8 +115,8 @@ def test_continuous_policies_against_samples(head: str) -> None:
     np.testing.assert_allclose(found.std, (high - low) / 2, atol=0.02)
 
 
-def test_several_choices_lie_side_by_side() -> None:
-    found = assessor_of(learner("a2c", gymnasium.spaces.MultiDiscrete([2, 3])))(OBSERVATION)
+def test_probabilities_of_several_choices_are_concatenated() -> None:
+    found = probe_of(learner("a2c", gymnasium.spaces.MultiDiscrete([2, 3])))(OBSERVATION)
     assert found.probabilities.shape == (5,)
     assert (found.probabilities[:2].sum(), found.probabilities[2:].sum()) == close((1, 1))
 
@@ -133,9 +133,9 @@ class Parts(torch.nn.Module):
             self.critic.bias.fill_(0)
 
 
-def test_a_users_own_network_is_asked(tmp_path: Path) -> None:
+def test_custom_network_is_probed(tmp_path: Path) -> None:
     agent = learner("a2c", network=Parts)
-    assert assessor_of(agent)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
+    assert probe_of(agent)(OBSERVATION).value == close(OBSERVATION.sum(), terms=OBSERVATION.size)
     agent.save(tmp_path / "agent")
     assert load_critic_probe(tmp_path / "agent", network=Parts)(OBSERVATION).value == close(
         OBSERVATION.sum(), terms=OBSERVATION.size
@@ -144,14 +144,14 @@ def test_a_users_own_network_is_asked(tmp_path: Path) -> None:
         load_critic_probe(tmp_path / "agent")
 
 
-def test_a_users_own_method_without_assess_is_named() -> None:
+def test_algorithm_without_diagnose_is_rejected() -> None:
     @dataclass(frozen=True)
     class Mine(a2c.A2C):  # type: ignore[misc]
         diagnose = None
 
     agent = Agent(Mine, SEEN, CHOICE)
     with pytest.raises(UserError, match=r"Mine has no values to overlay - it lacks diagnose\(\)"):
-        assessor_of(agent)
+        probe_of(agent)
 
 
 # Returns
@@ -176,9 +176,7 @@ def slow_returns(
 @pytest.mark.parametrize("terminated", [True, False])
 @pytest.mark.parametrize("with_bonus", [True, False])
 @pytest.mark.parametrize("clip", [None, 1.0])
-def test_returns_against_a_slow_loop(
-    terminated: bool, with_bonus: bool, clip: float | None
-) -> None:
+def test_returns_match_a_slow_loop(terminated: bool, with_bonus: bool, clip: float | None) -> None:
     agent = learner("a2c", gamma=0.8, clip_reward=clip)
     rewards, bonus = [1.0, -3.0, 0.5, 2.0], [0.7, 0.1, -0.2, 0.4, 0.3] if with_bonus else [0.0] * 5
     marks = [np.array(float(n)) for n in (9, 8, 7, 6, 5)]
@@ -186,22 +184,22 @@ def test_returns_against_a_slow_loop(
         Diagnosis(value=value, bonus=np.array(b) if with_bonus else None)
         for value, b in zip(marks, bonus, strict=True)
     ]
-    found = assessor_of(agent).returns(rewards, seen, terminated)
+    found = probe_of(agent).returns(rewards, seen, terminated)
     assert found == close(
         slow_returns(agent, rewards, bonus, None if terminated else 5.0), np.float64, terms=8
     )
-    assert "±1" in assessor_of(agent).units or clip is None
+    assert "±1" in probe_of(agent).units or clip is None
 
 
-def test_nothing_follows_the_loss_of_a_life() -> None:
-    probe = assessor_of(learner("a2c", gamma=0.5))
+def test_return_ends_with_a_lost_life() -> None:
+    probe = probe_of(learner("a2c", gamma=0.5))
     seen = [Diagnosis(value=np.array(9.0))] * 4
     assert probe.returns([1, 2, 4], seen, False, [False, True, False]) == pytest.approx(
         [1 + 0.5 * 2, 2, 4 + 0.5 * 9, 9]
     )
 
 
-def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
+def test_rewards_are_scaled_as_in_training(tmp_path: Path) -> None:
     agent = learner("a2c", normalize_rewards=True, normalize_observations=True, gamma=0.5)
     for reward in (10.0, -10.0, 30.0, 5.0, 0.0, 20.0):
         agent.observe(
@@ -217,7 +215,7 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
     assert scale != 1
     seen = [Diagnosis(value=np.array(0.0))] * 3
     agent.save(tmp_path / "agent")
-    for probe in (assessor_of(agent), load_critic_probe(tmp_path / "agent")):
+    for probe in (probe_of(agent), load_critic_probe(tmp_path / "agent")):
         assert probe.returns([10.0, 4.0], seen, True) == pytest.approx([scale * 12, scale * 4, 0])
         assert f"× {scale:.3g}" in probe.units
         normal = agent.normalizer.observation(OBSERVATION[None])
@@ -229,7 +227,7 @@ def test_rewards_are_scaled_as_the_critic_learns_them(tmp_path: Path) -> None:
     ("world", "wanted"),
     [("TerminatingRing", [4.0951, 3.439, 2.71, 1.9, 1.0]), ("TruncatedRing", [10.0] * 6)],
 )
-def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float]) -> None:
+def test_trained_critic_matches_the_returns(world: str, wanted: list[float]) -> None:
     environment = getattr(probes, world)
     environments = SerialEnvironments([environment(discrete=True)], seed=1, stream="episode")
     spaces = environments.observation_space, environments.action_space
@@ -244,7 +242,7 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
     environments.reset()
     for _ in range(6_000):
         agent.observe(*environments.step(agent.act(environments.observation, explore=True)))
-    probe, env = assessor_of(agent), environment(discrete=True)
+    probe, env = probe_of(agent), environment(discrete=True)
     step = videos.play(agent.policy.player, env, seed=3)
     steps = list(step)
     seen = [probe(s.observation) for s in steps]
@@ -253,10 +251,10 @@ def test_a_critic_that_is_right_meets_the_returns(world: str, wanted: list[float
     assert [float(a.value) for a in seen][: len(wanted)] == pytest.approx(wanted, abs=0.35)
 
 
-def test_an_agent_that_keeps_gradients_is_assessed_like_any_other(tmp_path: Path) -> None:
+def test_agent_that_keeps_gradients_can_be_probed(tmp_path: Path) -> None:
     agent = learner("a2c", keep_gradients=True)
     agent.save(tmp_path / "agent")
     assert (
         load_critic_probe(tmp_path / "agent")(OBSERVATION).value
-        == assessor_of(agent)(OBSERVATION).value
+        == probe_of(agent)(OBSERVATION).value
     )

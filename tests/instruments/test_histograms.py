@@ -1,4 +1,4 @@
-"""Histograms of weights and gradients: right, complete, and without any effect on what is learned."""
+"""Histograms of weights and gradients: correct, complete, and without effect on training."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ SEEN, ACTED = (
         ("stream-ac", "CartPole-v1", {}),
     ],
 )
-def test_histograms_change_nothing(
+def test_histograms_do_not_affect_training(
     algorithm: str, env_id: str, fields: dict[str, Any], tmp_path: Path
 ) -> None:
     for name, wanted in (("with", True), ("without", False)):
@@ -67,7 +67,7 @@ def test_histograms_change_nothing(
     assert len(lines[-1]["gradients"]) == memories * len(counts)
 
 
-def test_a_resumed_run_has_the_histograms_of_a_straight_one(tmp_path: Path) -> None:
+def test_resumed_run_has_the_histograms_of_an_uninterrupted_one(tmp_path: Path) -> None:
     settings = SMALL | REPLAY | {"eval_every": 50, "checkpoint_every": 70, "track_histograms": True}
     footlight.train("td3", "Pendulum-v1", steps=200, run_dir=tmp_path / "straight", **settings)
     footlight.train("td3", "Pendulum-v1", steps=140, run_dir=tmp_path / "resumed", **settings)
@@ -79,7 +79,7 @@ def test_a_resumed_run_has_the_histograms_of_a_straight_one(tmp_path: Path) -> N
     assert texts[0] == texts[1]
 
 
-def test_a_histogram_counts_each_number_once() -> None:
+def test_histogram_counts_each_value_once() -> None:
     agent = Agent("td3", SEEN, ACTED, hidden_sizes=(4,), keep_gradients=True)
     agent.state.actor.copy_(torch.linspace(-1, 1, len(agent.state.actor)))
     agent.state.actor_optimizer.gradient.fill_(3)
@@ -104,7 +104,7 @@ def test_a_histogram_counts_each_number_once() -> None:
     )
 
 
-def test_numbers_that_are_none_are_left_out() -> None:
+def test_values_that_are_not_finite_are_skipped() -> None:
     agent = Agent("td3", SEEN, ACTED, hidden_sizes=(4,))
     agent.state.actor[0] = torch.nan
     made = histograms(agent.networks, agent.state)
@@ -117,7 +117,7 @@ def test_numbers_that_are_none_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [Adam, RMSprop])
-def test_an_optimizer_keeps_the_last_gradient_where_there_is_room(kind: Any) -> None:
+def test_optimizer_keeps_the_last_gradient_if_it_has_room(kind: Any) -> None:
     parameters, gradient = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -0.5])
     plain, keeping = kind.zeros_like(parameters), kind.zeros_like(parameters)
     keeping.gradient = torch.zeros(2)

@@ -1,0 +1,159 @@
+"""The works that `speed.py` measures: algorithm, environment, hyperparameters and targets."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from report import PEERS
+
+LIMITS = (
+    "stepping",
+    "network",
+)  # what a loop is made of, each alone: no loop on these cores is faster than both together
+Targets = dict[str, float]  # peer -> how many times as fast
+LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One thing to train, and the ratios to each peer that footlight must and aims to reach."""
+
+    algorithm: str
+    environment: str
+    fields: dict[str, Any]
+    """The hyperparameters, the same for every library; others are equal or do not affect speed."""
+    threads: int
+    warmup: int
+    """Steps before the clock starts."""
+    window: int
+    """Steps timed."""
+    must: Targets
+    aim: Targets
+    rollout: int = 1
+    """Steps, of all environments together, between two bursts of updates."""
+    updates: int = 1
+    """Updates of a burst."""
+
+    @property
+    def log_every(self) -> int:
+        """Steps between two lines of footlight's metrics."""
+        return max(LOG_EVERY, self.rollout)
+
+    def whole(self, steps: float) -> int:
+        """The next number of steps after which a rollout ends and footlight writes a line."""
+        unit = math.lcm(self.log_every, self.rollout)
+        return max(1, math.ceil(steps / unit)) * unit
+
+    def has(self, library: str) -> bool:
+        """Return whether `library` can do it.
+
+        A peer needs the algorithm, and fp32; the hand-written loop is for one environment.
+        """
+        if library in LIMITS:
+            return self.environment.startswith("ALE/")
+        if library == "agent":
+            return self.fields.get("num_envs", 1) == 1
+        has_precision = library not in PEERS or self.fields.get("precision", "fp32") == "fp32"
+        return has_precision and self.algorithm in PEERS.get(library, (self.algorithm,))
+
+    def __str__(self) -> str:
+        sizes, fields = self.fields["hidden_sizes"], self.fields
+        size = (
+            f"batch {fields['batch_size']}"
+            if self.rollout == 1
+            else f"{fields['num_envs']} x {fields['n_steps']} steps"
+        )
+        precision = " bf16" if fields.get("precision") == "bf16" else ""
+        return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}{precision}"
+
+
+def off_policy(algorithm: str, hidden_sizes: tuple[int, ...], batch_size: int, **rest: Any) -> Work:
+    """One update a step from a replay."""
+    fields = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
+    fields |= {"learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
+    return Work(algorithm=algorithm, environment="Pendulum-v1", fields=fields, warmup=2_000, **rest)
+
+
+def large(algorithm: str, must: Targets, aim: Targets) -> Work:
+    """Networks of 2x256, two threads."""
+    return off_policy(algorithm, (256, 256), 256, threads=2, window=6_000, must=must, aim=aim)
+
+
+def small(algorithm: str, must: Targets, aim: Targets) -> Work:
+    """Networks of 2x64, one thread."""
+    return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
+
+
+def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) -> Work:
+    """One update on each rollout of 5 steps of each environment."""
+    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 5}
+    times = {"warmup": warmup, "window": window, "rollout": 5 * num_envs}
+    return Work(
+        algorithm="a2c",
+        environment="CartPole-v1",
+        fields=fields,
+        threads=1,
+        must=must,
+        aim=aim,
+        **times,
+    )
+
+
+def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
+    """10 epochs of minibatches of 64 on 4 rollouts of 2048 steps per environment, after 2."""
+    rollout = 2048 * num_envs
+    fields = {
+        "hidden_sizes": (64, 64),
+        "num_envs": num_envs,
+        "n_steps": 2048,
+        "minibatch_size": 64,
+        "num_epochs": 10,
+    }
+    times = {
+        "warmup": 2 * rollout,
+        "window": 4 * rollout,
+        "rollout": rollout,
+        "updates": 10 * rollout // 64,
+    }
+    return Work(
+        algorithm="ppo",
+        environment="CartPole-v1",
+        fields=fields,
+        threads=1,
+        must=must,
+        aim=aim,
+        **times,
+    )
+
+
+def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -> Work:
+    """A2C on Breakout from pixels, with the convolutions and the settings of the paper."""
+    fields = {
+        "num_envs": num_envs,
+        "n_steps": 5,
+        "torso": "nature",
+        "hidden_sizes": (512,),
+        "activation": "relu",
+    }
+    fields |= {
+        "shared_torso": True,
+        "optimizer": "rmsprop-tf",
+        "optimizer_epsilon": 1e-5,
+        "entropy_coef": 0.01,
+    }
+    fields |= {
+        "value_coef": 0.25,
+        "clip_reward": 1.0,
+        "life_loss_ends": True,
+        "precision": precision,
+    }
+    times = {"warmup": 4_000, "window": 40_000, "rollout": 5 * num_envs}
+    return Work(
+        algorithm="a2c",
+        environment="ALE/Breakout-v5",
+        fields=fields,
+        threads=2,
+        must=must,
+        aim=aim,
+        **times,
+    )

@@ -1,0 +1,104 @@
+"""The acting module in torch against the policy: every algorithm and head."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from exported import (
+    BOX,
+    CHOICE,
+    CHOICES,
+    DOUBLE,
+    HALF,
+    SWITCHES,
+    learner,
+    observations_of,
+    require_equal,
+)
+from gymnasium.spaces import Box
+
+from footlight.algorithms import ALGORITHMS
+from footlight.instruments.deterministic import DeterministicPolicy
+
+HEADS = ("gaussian", "state-dependent-gaussian", "squashed-gaussian")
+ACTIVATIONS = ("relu", "tanh", "elu", "gelu", "silu", "leaky-relu")
+OFF_POLICY, ON_POLICY = (
+    ("sac", "td3", "ddpg"),
+    ("actor-critic", "a2c", "ppo", "reinforce", "stream-ac"),
+)
+
+
+def every_policy() -> Iterator[Any]:
+    both = (False, True)
+    for algorithm, layer_norm, normalized in itertools.product(OFF_POLICY, both, both):
+        for action in (BOX, DOUBLE, HALF):
+            yield (
+                algorithm,
+                action,
+                {"layer_norm": layer_norm, "normalize_observations": normalized},
+            )
+    ways = itertools.product(
+        [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))],
+        both,
+        both,
+    )
+    for algorithm, ((action, head), layer_norm, other) in itertools.product(ON_POLICY, ways):
+        shared = {} if algorithm == "stream-ac" else {"shared_torso": other}
+        yield (
+            algorithm,
+            action,
+            {
+                "action_head": head,
+                "layer_norm": layer_norm,
+                "normalize_observations": other,
+                **shared,
+            },
+        )
+    for layer_norm, shared_torso in itertools.product(both, both):
+        yield (
+            "replay-actor-critic",
+            CHOICE,
+            {"layer_norm": layer_norm, "shared_torso": shared_torso},
+        )
+    for activation in ACTIVATIONS:
+        yield "ppo", BOX, {"activation": activation, "layer_norm": True}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_module_equals_policy_for_every_algorithm_and_head(algorithm: str) -> None:
+    policies = [(action, fields) for name, action, fields in every_policy() if name == algorithm]
+    assert policies
+    for action, fields in policies:
+        agent = learner(algorithm, action, **fields)
+        observations = observations_of(agent, 40)
+        with torch.no_grad():
+            require_equal(
+                DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
+                agent,
+                observations,
+            )
+
+
+@pytest.mark.parametrize(("torso", "layer_norm"), [("small", True), ("nature", False)])
+@pytest.mark.parametrize("shape", [(4, 36, 36), (36, 36, 3), (36, 36), (2, 36, 36, 3)])
+def test_module_equals_policy_for_images(
+    torso: str, layer_norm: bool, shape: tuple[int, ...]
+) -> None:
+    agent = learner(
+        "a2c",
+        BOX,
+        Box(0, 255, shape, np.uint8),
+        torso=torso,
+        layer_norm=layer_norm,
+        action_head="squashed-gaussian",
+    )
+    observations = observations_of(agent, 40)
+    with torch.no_grad():
+        require_equal(
+            DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
+            agent,
+            observations,
+        )
