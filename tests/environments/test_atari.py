@@ -265,14 +265,21 @@ def test_id_passed_again_keeps_the_settings_of_the_run(tmp_path: Path) -> None:
     assert footlight.Run(tmp_path / "run").make_env().observation_space.shape == (4, 44, 44)
 
 
+class Waiting:
+    """A policy that never presses a button."""
+
+    def reset(self, ended: Any = None) -> None: ...
+
+    def act(self, observation: Any, deterministic: bool) -> Any:
+        return np.zeros(len(observation), np.int64)
+
+
 def test_endless_games_are_cut_off_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("footlight.training.evaluation.MAX_EPISODE_STEPS", 60)
     found = []
     for episodes in (1, 3):
         environments = make_for_evaluation(configured(BREAKOUT), 0, "evaluation", episodes)
-        policy: Any = type(
-            "Waits", (), {"act": lambda self, seen, deterministic: np.zeros(len(seen), np.int64)}
-        )()
+        policy: Any = Waiting()
         found.append(evaluate(policy, environments, episodes))
     assert [evaluation.lengths for evaluation in found] == [(60,), (60, 60, 60)]
     assert [evaluation.unfinished for evaluation in found] == [1, 3]
