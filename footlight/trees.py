@@ -118,7 +118,7 @@ def record_dtype(leaves: Mapping[str, Leaf]) -> np.dtype[np.void]:
 def leaves_of_dtype(
     shape: tuple[int, ...], dtype: Any, choices: Mapping[str, tuple[range, ...]]
 ) -> dict[str, Leaf]:
-    """The inverse of `record_dtype`; any other dtype, with this shape, is that of the one leaf ""."""
+    """The inverse of `record_dtype`; any other dtype, of this shape, is the one leaf ""."""
     records = np.dtype(dtype)
     if records.names is None:
         return {"": Leaf(shape=shape, dtype=str(records))}

@@ -3,7 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from footlight.trees import tree_items, tree_rebuilt
+import numpy as np
+import pytest
+import torch
+
+from footlight.trees import (
+    Leaf,
+    leaves_of,
+    leaves_of_dtype,
+    map_leaves,
+    named_leaves,
+    packed,
+    rebuilt,
+    record_dtype,
+    tree_items,
+    tree_rebuilt,
+)
 
 
 @dataclass(frozen=True)
