@@ -264,7 +264,7 @@ def test_require_actions() -> None:
         with pytest.raises(
             UserError,
             match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take "
-            r"any method but replay",
+            r"any algorithm but replay",
         ):
             require_actions(continuous, kinds, "dqn")
     with pytest.raises(

@@ -34,8 +34,9 @@ def test_leaves_side_by_side() -> None:
 
 @pytest.mark.parametrize(("torso", "size"), [("mlp", 36 * 36), ("nature", 64), ("auto", 64)])
 def test_images_go_through_convolutions(torso: str, size: int) -> None:
-    features = Combined({**LEAVES, **CAMERA}, torso)  # type: ignore[arg-type]
-    assert features.num_features == size + 17
+    leaves = {"vector": LEAVES["vector"], **CAMERA}
+    features = Combined(leaves, torso)  # type: ignore[arg-type]
+    assert features.num_features == size + 2
     assert leaf_torso("nature", LEAVES["vector"]) == "mlp"
 
 
