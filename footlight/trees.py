@@ -9,7 +9,9 @@ is "".
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
@@ -54,6 +56,28 @@ def _parts(tree: object) -> Iterator[tuple[str, Any]]:
 # Observations
 
 
+class Role(Enum):
+    """What a field of a batch is, where normalization has to know it."""
+
+    OBSERVATION = "observation"
+    REWARD = "reward"
+
+
+Observations = Annotated[Any, Role.OBSERVATION]
+Rewards = Annotated[Any, Role.REWARD]
+
+
+def roles(batch: NamedTuple) -> dict[str, Role]:
+    """The roles of a batch's fields, by name, as their annotations say."""
+    return _roles(type(batch))
+
+
+@cache
+def _roles(batch: Any) -> dict[str, Role]:
+    hints = get_type_hints(batch, include_extras=True).items()
+    return {n: role for n, hint in hints for role in get_args(hint)[1:] if isinstance(role, Role)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Leaf:
     """One array of an observation, as it is stored."""
@@ -89,6 +113,20 @@ def record_dtype(leaves: Mapping[str, Leaf]) -> np.dtype[np.void]:
     Aligned, so that each leaf of an array of records is an array that torch can share.
     """
     return np.dtype([(name, each.dtype, each.shape) for name, each in leaves.items()], align=True)
+
+
+def leaves_of_dtype(
+    shape: tuple[int, ...], dtype: Any, choices: Mapping[str, tuple[range, ...]]
+) -> dict[str, Leaf]:
+    """The inverse of `record_dtype`; any other dtype, of this shape, is the one leaf ""."""
+    records = np.dtype(dtype)
+    if records.names is None:
+        return {"": Leaf(shape=shape, dtype=str(records))}
+    parts = {name: records[name] for name in records.names}
+    return {
+        name: Leaf(shape=part.shape, dtype=str(part.base), choices=tuple(choices.get(name, ())))
+        for name, part in parts.items()
+    }
 
 
 def leaves_of(observation: Any) -> dict[str, Any]:

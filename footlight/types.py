@@ -8,13 +8,16 @@ H outputs of a network that describe a distribution over actions, P parameters.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from footlight.trees import Leaf, record_dtype
+from footlight.trees import Leaf, leaves_of_dtype, record_dtype
+from footlight.trees import Observations as Observations
+from footlight.trees import Rewards as Rewards
+from footlight.trees import Role as Role
+from footlight.trees import roles as roles
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -46,28 +49,6 @@ class Decision(NamedTuple):
     extras: Mapping[str, Array] = {}
     """By name, what else was known at that moment and is learned from, [E, ...]: the
     log-probability, the policy's hidden state, ..."""
-
-
-class Role(Enum):
-    """What a field of a batch is, where normalization has to know it."""
-
-    OBSERVATION = "observation"
-    REWARD = "reward"
-
-
-Observations = Annotated[Any, Role.OBSERVATION]
-Rewards = Annotated[Any, Role.REWARD]
-
-
-def roles(batch: NamedTuple) -> dict[str, Role]:
-    """The roles of a batch's fields, by name, as their annotations say."""
-    return _roles(type(batch))
-
-
-@cache
-def _roles(batch: Any) -> dict[str, Role]:
-    hints = get_type_hints(batch, include_extras=True).items()
-    return {n: role for n, hint in hints for role in get_args(hint)[1:] if isinstance(role, Role)}
 
 
 class Minibatch(NamedTuple):
@@ -270,16 +251,7 @@ class Spaces:
     @property
     def observation(self) -> dict[str, Leaf]:
         """The leaves of an observation by dotted name; that of a Box is the one leaf ""."""
-        dtype = np.dtype(self.observation_dtype)
-        if dtype.names is None:
-            return {"": Leaf(shape=self.observation_shape, dtype=str(dtype))}
-        parts = {name: dtype[name] for name in dtype.names}
-        return {
-            name: Leaf(
-                shape=part.shape, dtype=str(part.base), choices=tuple(self.choices.get(name, ()))
-            )
-            for name, part in parts.items()
-        }
+        return leaves_of_dtype(self.observation_shape, self.observation_dtype, self.choices)
 
     @property
     def has_leaves(self) -> bool:
@@ -289,24 +261,15 @@ class Spaces:
     def to_json(self) -> dict[str, Any]:
         """The spaces as strict JSON."""
         if isinstance(self.action, DiscreteAction):
-            choices = {
-                "sizes": self.action.sizes,
-                "starts": self.action.starts,
-                "shape": self.action.shape,
-            }
             action: dict[str, Any] = {
-                "kind": "discrete",
-                **{k: list(v) for k, v in choices.items()},
+                "kind": "discrete", "sizes": list(self.action.sizes),
+                "starts": list(self.action.starts), "shape": list(self.action.shape),
                 "dtype": self.action.dtype,
-            }
+            }  # fmt: skip
         else:
             low, high = self.action.low, self.action.high
-            action = {
-                "kind": "box",
-                "low": low.tolist(),
-                "high": high.tolist(),
-                "dtype": str(low.dtype),
-            }
+            bounds = {"low": low.tolist(), "high": high.tolist()}
+            action = {"kind": "box", **bounds, "dtype": str(low.dtype)}
         leaves = {name: leaf.to_json() for name, leaf in self.observation.items()}
         return {
             "observation": {"leaves": leaves} if self.has_leaves else leaves[""],

@@ -3,7 +3,22 @@
 from dataclasses import dataclass
 from typing import Any
 
-from footlight.trees import tree_items, tree_rebuilt
+import numpy as np
+import pytest
+import torch
+
+from footlight.trees import (
+    Leaf,
+    leaves_of,
+    leaves_of_dtype,
+    map_leaves,
+    named_leaves,
+    packed,
+    rebuilt,
+    record_dtype,
+    tree_items,
+    tree_rebuilt,
+)
 
 
 @dataclass(frozen=True)
@@ -39,3 +54,34 @@ def test_tree_rebuilt_from_its_own_leaves_is_equal() -> None:
 
 def test_unknown_leaves_are_ignored() -> None:
     assert tree_rebuilt(TREE, {"other": 1}) == TREE
+
+
+def test_records_hold_the_leaves_of_a_dict() -> None:
+    leaves = {
+        "camera": Leaf(shape=(3, 3), dtype="uint8"),
+        "body.position": Leaf(shape=(2,), dtype="float32"),
+        "mode": Leaf(shape=(), dtype="int64", choices=(range(1, 3),)),
+    }
+    nested = {
+        "camera": np.ones((5, 3, 3), np.uint8),
+        "body": {"position": np.zeros((5, 2))},
+        "mode": np.full(5, 2),
+    }
+    dtype = record_dtype(leaves)
+    records = packed(named_leaves(nested), dtype, (5,))
+    assert leaves_of_dtype((), dtype, {"mode": (range(1, 3),)}) == leaves
+    assert {name: leaf.shape for name, leaf in leaves_of(records).items()} == {
+        "camera": (5, 3, 3), "body.position": (5, 2), "mode": (5,)
+    }  # fmt: skip
+    for leaf in leaves_of(records).values():  # torch shares the memory of each leaf
+        assert torch.from_numpy(leaf).data_ptr() == leaf.__array_interface__["data"][0]
+    with pytest.raises(ValueError, match="leaf 'mode' has shape"):
+        packed({**named_leaves(nested), "mode": np.zeros(4)}, dtype, (5,))
+
+
+def test_plain_array_is_the_one_leaf() -> None:
+    array = np.arange(3)
+    assert rebuilt(leaves_of(array)) is array
+    assert map_leaves(lambda leaf: leaf + 1, array).tolist() == [1, 2, 3]
+    assert map_leaves(lambda a, b: a + b, {"x": 1, "y": 2}, {"x": 3, "y": 4}) == {"x": 4, "y": 6}
+    assert named_leaves(([1, 2], 3)) == {"0.0": 1, "0.1": 2, "1": 3}

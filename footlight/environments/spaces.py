@@ -40,7 +40,8 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
             found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
             raise UserError(
                 f"the observation space is {found_in}{_kind(part)} - footlight takes Box "
-                "observations, and Dict and Tuple of Box, Discrete, MultiDiscrete and MultiBinary - "
+                "observations, and Dict and Tuple of Box, Discrete, MultiDiscrete and "
+                "MultiBinary - "
                 f"{_to_box(space)}"
             )
     if not found or len(found) != _num_leaves(space) or ("" in found and is_tree):

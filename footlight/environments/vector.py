@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from footlight.environments import checks
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
-from footlight.environments.checks import (
-    all_finite,
-    as_observation,
-    as_records,
-    as_rewards,
-    as_stored,
-)
+from footlight.environments.checks import all_finite, as_observation, as_records, as_stored
 from footlight.environments.episodes import ALL, LIFE_LOST, MAX_FAULTS, Episode, EpisodeTracker
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
@@ -158,7 +153,7 @@ class VectorEnvironments:
         ended = ends.nonzero()[0]
         same_step = self.mode == AutoresetMode.SAME_STEP
         following = self._checked(observed, skip=ended if same_step else ())
-        exact, reward = as_rewards(self.tracker, rewards, valid)
+        exact, reward = checks.as_rewards(self.tracker, rewards, valid)
         self.tracker.add_reward(exact)
         successor = following.copy()
         self._resetting = None
