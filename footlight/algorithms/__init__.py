@@ -4,6 +4,7 @@ Imports no torch by itself, so that `footlight list` answers at once.
 """
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from footlight.config.suggestions import closest
@@ -14,14 +15,21 @@ if TYPE_CHECKING:
 
 ALGORITHMS = {
     "a2c": "Synchronous advantage actor-critic; continuous and discrete actions (Mnih et al. 2016)",
-    "actor-critic": "One-step actor-critic, an update at every step; continuous and discrete actions (Sutton & Barto 2018)",
-    "ddpg": "Off-policy actor-critic with a deterministic policy; continuous actions (Lillicrap et al. 2015)",
-    "ppo": "Proximal policy optimization with a clipped objective; continuous and discrete actions (Schulman et al. 2017)",
+    "actor-critic": "One-step actor-critic, an update at every step; continuous and discrete "
+    "actions (Sutton & Barto 2018)",
+    "ddpg": "Off-policy actor-critic with a deterministic policy; continuous actions "
+    "(Lillicrap et al. 2015)",
+    "ppo": "Proximal policy optimization with a clipped objective; continuous and discrete actions "
+    "(Schulman et al. 2017)",
     "reinforce": "Monte Carlo policy gradient; continuous and discrete actions (Williams 1992)",
-    "replay-actor-critic": "Softmax actor on rollouts, critic Q(s, .) from replay; a single discrete action",
-    "sac": "Maximum-entropy off-policy actor-critic with a stochastic policy; continuous actions (Haarnoja et al. 2018)",
-    "stream-ac": "Streaming actor-critic with traces and no buffer; continuous and discrete actions (Elsayed et al. 2024)",
-    "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous actions (Fujimoto et al. 2018)",
+    "replay-actor-critic": "Softmax actor on rollouts, critic Q(s, .) from replay; "
+    "a single discrete action",
+    "sac": "Maximum-entropy off-policy actor-critic with a stochastic policy; continuous actions "
+    "(Haarnoja et al. 2018)",
+    "stream-ac": "Streaming actor-critic with traces and no buffer; continuous and discrete "
+    "actions (Elsayed et al. 2024)",
+    "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous "
+    "actions (Fujimoto et al. 2018)",
 }
 """Name and one line about each algorithm."""
 
@@ -38,8 +46,9 @@ def find(algorithm: "str | AlgorithmClass") -> "AlgorithmClass":
         from footlight.algorithms.protocol import Algorithm, AlgorithmClass
 
         wanted = _names(AlgorithmClass) | _names(Algorithm)
-        given = {*dir(algorithm), *getattr(algorithm, "__annotations__", {})}
-        given |= {*getattr(algorithm, "__dataclass_fields__", {})}
+        given = {*dir(algorithm)}
+        for kind in inspect.getmro(algorithm if inspect.isclass(algorithm) else type(algorithm)):
+            given |= inspect.get_annotations(kind).keys()
         if missing := sorted(wanted - given):
             raise UserError(
                 f"{algorithm!r} is not an algorithm - it lacks {', '.join(missing)} - "
@@ -48,7 +57,8 @@ def find(algorithm: "str | AlgorithmClass") -> "AlgorithmClass":
         return algorithm
     if algorithm not in ALGORITHMS:
         raise UserError(
-            f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - there are {', '.join(ALGORITHMS)}"
+            f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - "
+            f"there are {', '.join(ALGORITHMS)}"
         )
     module = importlib.import_module(f"footlight.algorithms.{algorithm.replace('-', '_')}")
     found: AlgorithmClass = getattr(module, _CLASSES[algorithm])

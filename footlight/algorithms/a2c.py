@@ -1,9 +1,12 @@
-"""Advantage actor-critic: one gradient step on each rollout (Mnih et al. 2016, arXiv:1602.01783, without the asynchrony).
+"""Advantage actor-critic: one gradient step on each rollout (Mnih et al. 2016, arXiv:1602.01783,
+without the asynchrony).
 
-With `gae_lambda` 1 the advantages are those of n-step returns, up to the end of the rollout, as in the paper; below, they are
-generalized (Schulman et al. 2016). At a time limit the value of the true last state stands for what would have followed.
+With `gae_lambda` 1 the advantages are those of n-step returns, up to the end of the rollout, as in
+the paper; below, they are generalized (Schulman et al. 2016). At a time limit the value of the true
+last state stands in for what would have followed.
 
-Shape letters: T steps, E environments, B = T * E rows, A action dimensions or choices, P parameters.
+Shape letters: T steps, E environments, B = T * E rows, A action dimensions or choices, P
+parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,9 +70,9 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     learning_rate: Positive = 7e-4
     """Learning rate of the optimizer."""
     optimizer: Kind = "rmsprop"
-    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf (TensorFlow's
-    form, which published values for Atari are for: epsilon under the root, and a memory that begins at 1), or sgd (plain gradient
-    descent, no momentum)."""
+    """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay
+    0.99), rmsprop-tf (TensorFlow's form, which published values for Atari are for: epsilon under
+    the root, and a memory that begins at 1), or sgd (plain gradient descent, no momentum)."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -115,11 +118,13 @@ class A2C:
         return State(parameters_P, optimizer, torch.zeros(1))
 
     def buffer(self, num_envs: int) -> Rollout:
-        """Where steps wait until the rollout is full. Raises `UserError` where there is nothing to normalize."""
+        """The rollout buffer. Raises `UserError` for a single advantage that is to be
+        normalized."""
         config = self.config
         if config.normalize_advantage and config.n_steps * num_envs == 1:
             raise UserError(
-                "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean is 0 - take n_steps 2"
+                "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean "
+                "is 0 - take n_steps 2"
             )
         is_linked = sees_pixels(config, self.spaces)
         return Rollout(self.spaces, num_envs, config.gamma, config.n_steps, tell_linked=is_linked)
@@ -135,7 +140,7 @@ class A2C:
         observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:

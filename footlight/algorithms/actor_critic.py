@@ -1,8 +1,10 @@
-"""One-step actor-critic: an update at every step, from the TD error alone (Sutton & Barto 2018, section 13.5).
+"""One-step actor-critic: an update at every step, from the TD error alone (Sutton & Barto 2018,
+section 13.5).
 
-The TD error r + gamma V(s') - V(s) moves the critic towards the target and the actor towards actions that went better than
-expected. Departures from the book: Adam instead of plain steps, an optional entropy bonus, and no factor gamma^t on the actor's
-step, as in nearly all implementations. With several environments an update is the mean over one step of each.
+The TD error r + gamma V(s') - V(s) moves the critic towards the target and the actor towards
+actions that went better than expected. Departures from the book: Adam instead of plain gradient
+descent, an optional entropy bonus, and no factor gamma^t on the actor's step, as in nearly all
+implementations. With several environments an update is the mean over one step of each.
 
 Shape letters: E environments, A action dimensions or choices, P parameters.
 """
@@ -120,7 +122,7 @@ class ActorCritic:
         observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:

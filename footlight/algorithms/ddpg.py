@@ -1,9 +1,12 @@
-"""DDPG: a deterministic actor that climbs its critic's gradient (Lillicrap et al. 2015, arXiv:1509.02971).
+"""DDPG: off-policy actor-critic with a deterministic policy (Lillicrap et al. 2015,
+arXiv:1509.02971).
 
-Departures from the paper: `exploration` may be Gaussian (the paper's walk is `ornstein-uhlenbeck` with exploration_noise 0.2);
-actions enter the critic at its first layer, not at the second; no weight decay and no batch normalization.
+Departures from the paper: `exploration` may be Gaussian (the paper's walk is `ornstein-uhlenbeck`
+with exploration_noise 0.2); actions enter the critic at its first layer, not at the second; no
+weight decay and no batch normalization.
 
-Shape letters: B batch, N critics (always 1 here), A action dimensions, E environments, P parameters.
+Shape letters: B batch, N critics (always 1 here), A action dimensions, E environments, P
+parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +78,7 @@ class DDPG:
         return new_deterministic_state(self.config, self.networks)
 
     def buffer(self, num_envs: int) -> Replay | FrameReplay:
-        """Where transitions wait for their updates."""
+        """The replay buffer."""
         return replay_for(self.spaces, num_envs, self.config)
 
     def memory(self, num_envs: int) -> Memory:

@@ -1,4 +1,5 @@
-"""Exploration of the off-policy algorithms, as values: a new noise is a class and a line in `NOISES`.
+"""Exploration of the off-policy algorithms, as values: a new noise is a class and a line in
+`NOISES`.
 
 Noise is measured in units of half an action range, as actions lie in [-1, 1].
 """
@@ -11,7 +12,7 @@ import numpy as np
 
 from footlight.config.fields import Fraction, NonNegative
 from footlight.equations.exploration import ornstein_uhlenbeck
-from footlight.types import FloatArray
+from footlight.types import Array, FloatArray
 
 NoiseName = Literal["gaussian", "ornstein-uhlenbeck"]
 
@@ -72,3 +73,10 @@ NOISES: dict[NoiseName, Callable[[ExplorationNoise], Noise]] = {
 def uniform(shape: tuple[int, ...], stream: np.random.Generator) -> FloatArray:
     """Uniformly random actions, which replay is first filled with."""
     return stream.uniform(-1, 1, shape).astype(np.float32)
+
+
+def epsilon_greedy(q_EA: Array, epsilon: float, stream: np.random.Generator) -> Array:
+    """Choices [E]: uniformly random with probability epsilon, otherwise the largest Q(s, a)."""
+    is_random_E = stream.random(len(q_EA)) < epsilon
+    uniform_E = stream.integers(0, q_EA.shape[-1], len(q_EA))
+    return np.where(is_random_E, uniform_E, q_EA.argmax(-1))

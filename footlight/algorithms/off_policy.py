@@ -37,11 +37,14 @@ from footlight.types import (
 
 ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
-"""Called with observation space and action space, gives a module with the parts `actor` and `critic`, or only one of them (the
-other is ours). For SAC `actor(observation)` gives mean and raw log standard deviation [B, A]; for TD3 and DDPG actions [B, A] in
-[-1, 1]. `critic(observation, action)` gives values [B]; the source is called once per critic, for weights of its own.
+"""Called with observation space and action space; returns a module with the parts `actor` and
+`critic`, or only one of them (the other is the default). For SAC `actor(observation)` returns mean
+and raw log standard deviation [B, A]; for TD3 and DDPG actions [B, A] in [-1, 1].
+`critic(observation, action)` returns values [B]; the source is called once per critic, for weights
+of its own.
 
-Of a Dict or Tuple space the observation space is a Dict of all leaves by dotted name, and an observation a dict of tensors."""
+For a Dict or Tuple space the observation space is a Dict of all leaves by dotted name, and an
+observation a dict of tensors."""
 
 
 Memory = Mapping[str, FloatArray]
@@ -67,7 +70,8 @@ def build_networks(
     config: OffPolicyNetworks, spaces: Spaces, actor_class: ActorClass, head: ActionHead,
     num_critics: int, network: NetworkSource | None,
 ) -> Networks:  # fmt: skip
-    """An actor and an ensemble of critics. Raises `UserError` for a user's module that does not fit."""
+    """An actor and an ensemble of critics. Raises `UserError` for an unsuitable module of the
+    user's."""
     architecture = Architecture(
         config.hidden_sizes, config.activation, config.layer_norm, config.initialization,
         torso="auto" if spaces.has_leaves else "mlp",
@@ -84,7 +88,8 @@ def build_networks(
     for module in own:
         if not (hasattr(module, "actor") or hasattr(module, "critic")):
             raise UserError(
-                f"network gave {type(module).__name__} - it must give a torch.nn.Module with the parts `actor` and `critic` "
+                f"network gave {type(module).__name__} - it must give a torch.nn.Module "
+                "with the parts `actor` and `critic` "
                 "(or one of them) when called with the observation space and the action space"
             )
     actor = getattr(own[0], "actor", None) if own else None
@@ -104,7 +109,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     """The user's module for these spaces. Raises `UserError` where there comes none."""
     if isinstance(network, nn.Module):
         raise UserError(
-            "network is a module - it has to be made anew for each run and part - give its class, or a function that makes it"
+            "network is a module - it has to be made anew for each run and part - give its class, "
+            "or a function that makes it"
         )
     observation_space = rebuilt(
         {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
@@ -114,7 +120,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     module = network(observation_space, _action_space(spaces.action))
     if not isinstance(module, nn.Module):
         raise UserError(
-            f"network gave {type(module).__name__} - it must give a torch.nn.Module when called with the observation space "
+            f"network gave {type(module).__name__} - it must give a torch.nn.Module "
+            "when called with the observation space "
             "and the action space"
         )
     return module
@@ -145,7 +152,7 @@ def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
 
 
 def _try_out(networks: Networks, spaces: Spaces) -> None:
-    """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
+    """Call the user's module once, so that wrong shapes are reported before training."""
     observation = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
     try:
         output: Any = networks.actor.infer(networks.actor.initial, observation)
@@ -161,11 +168,13 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
     for part in parts:
         if tuple(part.shape) != wanted:
             raise UserError(
-                f"the actor gives shape {tuple(part.shape)} for 2 observations - it must give {wanted}"
+                f"the actor gives shape {tuple(part.shape)} for 2 observations - "
+                f"it must give {wanted}"
             )
     if tuple(value.shape)[1:] != (2,):
         raise UserError(
-            f"the critic gives shape {tuple(value.shape)[1:]} for 2 observations - it must give (2,)"
+            f"the critic gives shape {tuple(value.shape)[1:]} for 2 observations - "
+            "it must give (2,)"
         )
 
 

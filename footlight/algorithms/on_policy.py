@@ -3,7 +3,7 @@ and the optimizer's step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from footlight.algorithms.off_policy import call_source
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.settings import Entropy, OptimizerSettings
+from footlight.ambient import computes
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory
 from footlight.errors import UserError, first_line
@@ -24,10 +25,11 @@ from footlight.trees import map_leaves
 from footlight.types import Array, BoxAction, Decision, Diagnosis, Spaces
 
 NetworkSource = Callable[[Any, Any], nn.Module]
-"""Called with observation space and action space. Either its `forward(observation)` gives `(output, value)`, or it has the parts
-`actor(observation)` -> output and `critic(observation)` -> value, or only one of them (the other is ours). output [B, H]: logits
-of discrete actions (of all choices side by side), or means of continuous ones in [-1, 1], with raw log standard deviations behind
-them for a state-dependent head. value: [B] or [B, 1]."""
+"""Called with observation space and action space. Either its `forward(observation)` returns
+`(output, value)`, or it has the parts `actor(observation)` -> output and `critic(observation)` ->
+value, or only one of them (the other is the default). output [B, H]: logits of discrete actions (of
+all choices side by side), or means of continuous ones in [-1, 1], with raw log standard deviations
+behind them for a state-dependent head. value: [B] or [B, 1]."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Networks:
     actor_critic: Network
     head: Head
     separate: bool
-    """Whether the values are computed from the parameters of parts called `critic`, and the policy from none of them."""
+    """Whether the values are computed from the parameters of parts called `critic`, and the policy
+    from none of them."""
     trains: dict[str, Tensor] = field(default_factory=dict)
     """By loss, 1 for the parameters that it depends on and 0 for others, [P], where two optimizers
     share the parameters."""
@@ -88,9 +91,16 @@ def build_networks(
     return replace(networks, separate=_are_separate(networks.actor_critic, example(spaces)))
 
 
+@runtime_checkable
+class _ScalingNorm(Protocol):
+    """A config that says whether layer normalization learns a scale and a shift."""
+
+    layer_norm_affine: bool
+
+
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
-    affine = getattr(config, "layer_norm_affine", True)
+    affine = config.layer_norm_affine if isinstance(config, _ScalingNorm) else True
     leaves = spaces.observation
     if spaces.has_leaves:
         torso = config.torso  # which is chosen leaf by leaf
@@ -123,7 +133,7 @@ def rows_of(observation_TE: Any) -> Any:
 def act(
     networks: Networks, policy: PolicyState, observation: Array, stream: np.random.Generator | None
 ) -> tuple[Decision, None]:
-    """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+    """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
     output = networks.actor_critic.infer(policy.parameters, observation)
     output_EH = output[0] if isinstance(output, tuple) else output
     head = networks.head
@@ -138,6 +148,14 @@ def diagnose(networks: Networks, state: ActorCriticState, observation: Tensor) -
     return networks.head.diagnose(output_EH)._replace(value=value_E)
 
 
+@computes
+def action_values(networks: Networks, parameters_P: Tensor, observation: Array) -> Tensor:
+    """Q of every action [E, A], on the CPU, of a network whose values are those of actions."""
+    with torch.no_grad():  # `infer` may return the policy's output alone, where it uses NumPy
+        seen = as_tensors(observation, parameters_P.device)
+        return networks.actor_critic(parameters_P, seen)[1].cpu()
+
+
 def entropy_draws(networks: Networks, num_rows: int) -> dict[str, Draw]:
     """Standard normal numbers for entropies without a closed form."""
     return {"entropy": Normal((num_rows, networks.head.noise_size))}
@@ -146,7 +164,8 @@ def entropy_draws(networks: Networks, num_rows: int) -> dict[str, Draw]:
 def optimizer_step(
     config: OptimizerSettings, networks: Networks, state: ActorCriticState, gradient_P: Tensor
 ) -> Tensor:
-    """One step of the state's optimizer against the gradient, in place. Return the gradient's norm."""
+    """One step of the state's optimizer against the gradient, in place. Return the gradient's
+    norm."""
     rate = step_sizes(config, networks.actor_critic)
     return config.make_optimizer().step(
         state.actor_critic, gradient_P, state.optimizer, rate, state.progress
@@ -186,7 +205,8 @@ class _UsersOwn(nn.Module):
         self.whole = type(network).forward is not nn.Module.forward
         if not self.whole and not (hasattr(network, "actor") or hasattr(network, "critic")):
             raise UserError(
-                f"network gave {type(network).__name__} - it must have a forward(observation) that gives (output, value), or the "
+                f"network gave {type(network).__name__} - it must have a "
+                "forward(observation) that gives (output, value), or the "
                 "parts `actor` and `critic`, or one of them"
             )
         self.network: Any = network
@@ -238,7 +258,7 @@ def example(spaces: Spaces) -> Any:
 
 
 def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
-    """One forward pass of the user's own module, so that a misfit is reported at the start and in its own words."""
+    """Call the user's module once, so that wrong shapes are reported before training."""
     observation = example(spaces)
     try:
         networks.actor_critic.keep_outputs_in_fp32(observation)

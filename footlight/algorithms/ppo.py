@@ -1,11 +1,13 @@
-"""Proximal policy optimization: epochs of minibatches on each rollout, held back by a clipped ratio (Schulman et al. 2017,
-arXiv:1707.06347).
+"""Proximal policy optimization: epochs of minibatches on each rollout, held back by a clipped ratio
+(Schulman et al. 2017, arXiv:1707.06347).
 
-The probabilities that ratios compare with, the advantages and the value targets are computed once per rollout, before its first
-minibatch, with the parameters that collected it; so the first ratio is exactly 1. With `target_kl` the rest of a rollout is
-skipped once the policy has moved that far. At a time limit the value of the true last state stands for what would have followed.
+The probabilities that ratios compare with, the advantages and the value targets are computed once
+per rollout, before its first minibatch, with the parameters that collected it; so the first ratio
+is exactly 1. With `target_kl` the rest of a rollout is skipped once the policy has moved that far.
+At a time limit the value of the true last state stands in for what would have followed.
 
-Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A action dimensions or choices, P parameters.
+Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A action dimensions
+or choices, P parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -83,13 +85,15 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
         check(self)
         if self.normalize_advantage and self.minibatch_size == 1:
             raise UserError(
-                "minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - take 2 or more"
+                "minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - "
+                "take 2 or more"
             )
 
 
 @dataclass
 class State:
-    """Everything that changes while PPO learns. What is known of the rollout in hand is computed before its first minibatch."""
+    """Everything that changes while PPO learns. Quantities of the current rollout are computed
+    before its first minibatch."""
 
     actor_critic: Tensor  # [P]
     optimizer: Memory
@@ -134,7 +138,7 @@ class PPO:
         return State(parameters_P, optimizer, progress, advantage, value, log_prob, kl_exceeded)
 
     def buffer(self, num_envs: int) -> Rollout:
-        """Where steps wait until the rollout is full, and from where minibatches are drawn."""
+        """The rollout buffer, from which minibatches are drawn."""
         config = self.config
         return Rollout(
             self.spaces, num_envs, config.gamma, config.n_steps, config.num_epochs,
@@ -152,7 +156,7 @@ class PPO:
         observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
@@ -173,7 +177,8 @@ class PPO:
         return "minibatch" if due.number else "first_minibatch"
 
     def compute_advantages(self, state: State, batch: RolloutBatch) -> None:
-        """Advantages, values and log-probabilities of a new rollout, by the parameters that collected it."""
+        """Advantages, values and log-probabilities of a new rollout, by the parameters that
+        collected it."""
         config, networks = self.config, self.networks
         output_BH, value_B = networks.actor_critic(state.actor_critic, rows_of(batch.observation))
         _, next_value_B = networks.actor_critic(state.actor_critic, rows_of(batch.next_observation))
@@ -223,10 +228,8 @@ class PPO:
 
             counted_value_M = value_M
             if config.value_clip_range is not None:
-                move_M = (value_M - old_value_M).clamp(
-                    -config.value_clip_range, config.value_clip_range
-                )
-                counted_value_M = old_value_M + move_M
+                limit = config.value_clip_range
+                counted_value_M = old_value_M + (value_M - old_value_M).clamp(-limit, limit)
             value_loss = weighted_mean((target_M - counted_value_M).square(), weight_M)
             entropy = weighted_mean(networks.head.entropy(output_MH, noise["entropy"]), weight_M)
             total = (
@@ -245,18 +248,19 @@ class PPO:
             }
 
         gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-        if config.target_kl is not None:
-            state.kl_exceeded.copy_(
-                torch.maximum(
-                    state.kl_exceeded, (metrics["approx_kl"] > 1.5 * config.target_kl).float()
-                )
-            )
-        before = [
-            (leaf, leaf.clone())
-            for leaf in (state.actor_critic, *tree_items(state.optimizer).values())
-        ]
-        norm = optimizer_step(config, networks, state, gradient_P)
-        if config.target_kl is not None:  # too far: the step is taken back
-            for leaf, old in before:
-                leaf.copy_(torch.where(state.kl_exceeded > 0, old, leaf))
+        norm = self.step(state, gradient_P, metrics["approx_kl"])
         return Outcome({**metrics, "gradient_norm": norm})
+
+    def step(self, state: State, gradient_P: Tensor, approx_kl: Tensor) -> Tensor:
+        """One optimizer step, undone where the policy moved too far. Return the gradient's norm."""
+        config, networks = self.config, self.networks
+        if config.target_kl is None:
+            return optimizer_step(config, networks, state, gradient_P)
+        kl_exceeded = (approx_kl > 1.5 * config.target_kl).float()
+        state.kl_exceeded.copy_(torch.maximum(state.kl_exceeded, kl_exceeded))
+        leaves = (state.actor_critic, *tree_items(state.optimizer).values())
+        before = [(leaf, leaf.clone()) for leaf in leaves]
+        norm = optimizer_step(config, networks, state, gradient_P)
+        for leaf, old in before:
+            leaf.copy_(torch.where(state.kl_exceeded > 0, old, leaf))
+        return norm

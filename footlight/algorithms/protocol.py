@@ -6,7 +6,8 @@ No base class: any class with these names will do. What an algorithm does not ne
 write: the optional parts are protocols of their own below.
 
 Arrays and tensors carry the shape letters of `footlight.types`; continuous actions lie in [-1, 1],
-choices count from 0. StateT is a tree (`footlight.trees`) of tensors, MemoryT one of arrays [E, ...].
+choices count from 0. StateT is a tree (`footlight.trees`) of tensors, MemoryT one of arrays
+[E, ...].
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +63,8 @@ class Networks(Protocol):
 
 
 class Buffer(Protocol[BatchT]):
-    """Where steps wait. `batch` is a named tuple of arrays in reused memory, filled for each update."""
+    """Experience that waits for its updates. `batch` is a named tuple of arrays in reused memory,
+    filled for each update."""
 
     batch: BatchT
     num_bytes: int
@@ -86,7 +88,8 @@ class Buffer(Protocol[BatchT]):
         """Updates that this many environment steps will bring, roughly."""
 
     def forget_pending(self, envs_E: Array) -> None:
-        """In the environments of this mask a new episode begins that does not follow from the last step."""
+        """A new episode begins in the environments of this mask; it does not follow from the last
+        step."""
 
     def arrays(self) -> dict[str, Array]:
         """The arrays that a checkpoint has to hold."""
@@ -142,7 +145,8 @@ AnyAlgorithm = Algorithm[Any, Any, Any]
 
 
 class AlgorithmClass(Protocol):
-    """The class of an algorithm. The annotation of its field `config` is the class of its config."""
+    """The class of an algorithm. The annotation of its field `config` is the class of its
+    config."""
 
     ACTIONS: ClassVar[tuple[str, ...]]
     """The kinds of action space that it works on: "box", "discrete", or "single" for one discrete
@@ -229,7 +233,8 @@ class Scheduled(Protocol):
     """A state whose updates depend on how much of the run is over."""
 
     progress: Tensor
-    """[1]: the share of the run that was over when what is learned from began. Kept by the learner."""
+    """[1]: the share of the run that was over when what is learned from began. Kept by the
+    learner."""
 
 
 @runtime_checkable

@@ -1,12 +1,15 @@
-"""REINFORCE: the policy gradient from returns of whole episodes, with or without a learned baseline (Williams 1992; Sutton &
-Barto 2018, sections 13.3 and 13.4).
+"""REINFORCE: the policy gradient from returns of whole episodes, with or without a learned baseline
+(Williams 1992; Sutton & Barto 2018, sections 13.3 and 13.4).
 
-An update follows `episodes_per_update` episodes, all begun after the previous update, and as many from each environment: so
-they are complete episodes of one policy, and long ones are as frequent as it plays them.
+An update follows `episodes_per_update` episodes, all begun after the previous update, and as many
+from each environment: so they are complete episodes of one policy, and long ones are as frequent as
+it plays them.
 
-Departures from the book: Adam instead of plain steps, one step for all steps of the episodes together, no factor gamma^t. An
-episode that a time limit cut off has no complete return: with a baseline the value of its true last state stands for the rest;
-without one the rest is missing, and returns near the limit are too small. That is the method's own limit, not an oversight.
+Departures from the book: Adam instead of plain gradient descent, one step for all steps of the
+episodes together, no factor gamma^t. An episode that a time limit cut off has no complete return:
+with a baseline the value of its true last state stands in for the rest; without one the rest is
+missing, and returns near the limit are too small. That is a limit of the algorithm, not an
+oversight.
 
 Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 """
@@ -57,7 +60,8 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     baseline: bool = True
     """Subtract a learned baseline V(s) from the returns."""
     episodes_per_update: Count = 1
-    """Episodes per gradient update, as many from each environment: rounded up to a multiple of num_envs."""
+    """Episodes per gradient update, as many from each environment: rounded up to a multiple of
+    num_envs."""
     value_coef: NonNegative = 0.5
     """Weight of the baseline's loss (squared error)."""
     learning_rate: Positive = 1e-3
@@ -127,7 +131,7 @@ class REINFORCE:
         observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:

@@ -1,31 +1,35 @@
-"""Actor-critic with replay for the critic: a softmax actor that learns from the current rollout, and a critic Q(s, .) that
-learns from everything seen.
+"""Actor-critic with replay for the critic: a softmax actor that learns from the current rollout,
+and a critic Q(s, .) that learns from everything seen.
 
-The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'|s') Q(s', a') (expected Sarsa; Sutton & Barto
-2018, section 6.6), so old transitions do no harm: a target asks what the actor would do now. Targets of Q-learning (`bootstrap`
-max; section 6.5) and epsilon-greedy exploration (`exploration_epsilon`) are options. The actor climbs sum_a pi(a|s)
-A(s, a) with A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
+The critic's targets are those of the actor's own policy, r + gamma sum_a' pi(a'|s') Q(s', a')
+(expected Sarsa; Sutton & Barto 2018, section 6.6), so old transitions do no harm: a target uses the
+current policy. Targets of Q-learning (`bootstrap` max; section 6.5) and epsilon-greedy exploration
+(`exploration_epsilon`) are options. The actor ascends the gradient of sum_a pi(a|s) A(s, a) with
+A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
-Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor climbed Q(s, a), which is no
-advantage, nothing paid for entropy, its critic did not keep up with the actor, without layer normalization values diverge, and
-clipped gradients muted the errors of terminal steps.
+Why a plainer version collapses (measured in docs/on-policy.md): its critic never learned, its actor
+followed Q(s, a), which is no advantage, there was no entropy bonus, its critic did not keep up with
+the actor, without layer normalization values diverge, and clipped gradients muted the errors of
+terminal steps.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from footlight.algorithms.exploration import epsilon_greedy
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
     act,
+    action_values,
     build_networks,
     entropy_weight,
     example,
@@ -38,8 +42,7 @@ from footlight.algorithms.settings import (
     Entropy,
     Normalization,
     OptimizerSettings,
-)
-from footlight.ambient import computes
+)  # fmt: skip
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
 from footlight.config.fields import (
@@ -52,21 +55,13 @@ from footlight.config.fields import (
     Positive,
     Range,
     check,
-)
+)  # fmt: skip
+from footlight.equations.distributions import gather_q
 from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError
 from footlight.networks.bodies import Activation
-from footlight.networks.flat import as_tensors
-from footlight.types import (
-    Array,
-    Decision,
-    Diagnosis,
-    DiscreteAction,
-    MixedBatch,
-    Part,
-    Spaces,
-)
+from footlight.types import Array, Decision, Diagnosis, DiscreteAction, MixedBatch, Part, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +82,8 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Folder for a memory-mapped replay buffer of images on disk; none: off, they are kept in
     memory."""
     sample_with_replacement: bool = True
-    """Draw the transitions of a minibatch independently; false: all different, as random.sample draws them."""
+    """Draw the transitions of a minibatch independently; false: all different, as random.sample
+    draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
     learning_rate: Positive = 5e-4
@@ -96,13 +92,15 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     """Fraction of the online network moved into the critic's target network at each update;
     none: off, there is no target network."""
     actor_signal: Literal["advantage", "q"] = "advantage"
-    """What the actor climbs: the advantage of every action, or Q(s, a) of the action that was taken."""
+    """Signal of the policy gradient: the advantage of every action, or Q(s, a) of the action that
+    was taken."""
     bootstrap: Literal["expected", "max"] = "expected"
-    """Value that targets bootstrap from: the mean of Q(s', .) under the policy (expected: expected Sarsa) or its maximum (max:
-    Q-learning)."""
+    """Value that targets bootstrap from: the mean of Q(s', .) under the policy (expected: expected
+    Sarsa) or its maximum (max: Q-learning)."""
     exploration_epsilon: Annotated[float | None, Range(0, 1)] = None
-    """Collect experience epsilon-greedily: a uniformly random action with this probability, otherwise the action with the largest
-    Q(s, a); none: off, actions are sampled from the policy."""
+    """Collect experience epsilon-greedily: a uniformly random action with this probability,
+    otherwise the action with the largest Q(s, a); none: off, actions are sampled from the
+    policy."""
     entropy_coef: NonNegative = 0.01
     """Weight of the entropy bonus in the actor's loss."""
     symlog_values: bool = False
@@ -110,7 +108,8 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     q_regularizer: NonNegative = 0.0
     """Weight of the mean of Q(s, a) squared in the critic's loss: pulls values towards 0."""
     q_mean_coef: NonNegative = 0.0
-    """Weight of the mean of Q(s, a) itself in the critic's loss: pushes the values of the actions taken down."""
+    """Weight of the mean of Q(s, a) itself in the critic's loss: pushes the values of the actions
+    taken down."""
     max_grad_norm: OptionalPositive = None
     """Maximum norm of a gradient; a larger one is scaled down to it. none: off, because scaling
     every minibatch to one norm mutes the rare, large errors of terminal steps: values of bad
@@ -131,8 +130,9 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
         check(self)
         if self.exploration_epsilon is not None and self.actor_signal == "q":
             raise UserError(
-                f"exploration_epsilon is {self.exploration_epsilon} with actor_signal q - that signal is for actions drawn from "
-                "the policy, not chosen by the critic - use actor_signal advantage, or leave exploration_epsilon out"
+                f"exploration_epsilon is {self.exploration_epsilon} with actor_signal q - "
+                "that signal is for actions drawn from the policy, not chosen by the critic - "
+                "use actor_signal advantage, or leave exploration_epsilon out"
             )
 
 
@@ -142,9 +142,8 @@ class State:
 
     actor_critic: Tensor  # [P]
     target: Tensor | None  # [P]
-    actor_optimizer: (
-        Memory  # two for one vector: the losses have gradients of their own size and pace
-    )
+    # Two for one vector: the losses' gradients differ in magnitude and frequency
+    actor_optimizer: Memory
     critic_optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
@@ -169,9 +168,7 @@ class ReplayActorCritic:
     actor's signal."""
 
     @classmethod
-    def create(
-        cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
-    ) -> "ReplayActorCritic":
+    def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Self:
         """Policy and values of all actions: ours, or the user's own."""
         assert isinstance(spaces.action, DiscreteAction)
         networks = build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))
@@ -205,31 +202,22 @@ class ReplayActorCritic:
         return PolicyState(state.actor_critic)
 
     def act(
-        self,
-        policy: PolicyState,
-        memory: None,
-        observation: Array,
+        self, policy: PolicyState, memory: None, observation: Array,
         stream: np.random.Generator | None,
-    ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+    ) -> tuple[Decision, None]:  # fmt: skip
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def explore(
-        self,
-        policy: PolicyState,
-        memory: None,
-        observation: Array,
-        stream: np.random.Generator,
-        num_steps: int,
-    ) -> tuple[Decision, None]:
+        self, policy: PolicyState, memory: None, observation: Array,
+        stream: np.random.Generator, num_steps: int,
+    ) -> tuple[Decision, None]:  # fmt: skip
         """Actions [E, 1]: sampled from the policy, or epsilon-greedy with respect to Q."""
         epsilon = self.config.exploration_epsilon
         if epsilon is None:
             return self.act(policy, memory, observation, stream)
-        q_EA = _values(self.networks, policy.parameters, observation)
-        is_random_E = stream.random(len(observation)) < epsilon
-        uniform_E = stream.integers(0, q_EA.shape[-1], len(observation))
-        return Decision(np.where(is_random_E, uniform_E, q_EA.argmax(-1).numpy())[:, None]), None
+        q_EA = action_values(self.networks, policy.parameters, observation).numpy()
+        return Decision(epsilon_greedy(q_EA, epsilon, stream)[:, None]), None
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
         """V(s) = sum_a pi(a|s) Q(s, a), and the policy's probabilities."""
@@ -245,11 +233,12 @@ class ReplayActorCritic:
         return {"critic": self.update_critic, "actor": self.update_actor}
 
     def update_for(self, due: Part) -> str:
-        """Who learns from this part."""
+        """The update that learns from this part."""
         return "critic" if due is Part.REPLAY else "actor"
 
     def update_critic(self, state: State, batch: MixedBatch, noise: Noise) -> Outcome:
-        """One step towards the targets of expected Sarsa, or of Q-learning, on a minibatch from replay."""
+        """One gradient step towards the targets of expected Sarsa or Q-learning on a replay
+        minibatch."""
         config, networks = self.config, self.networks
         target_P = state.actor_critic if state.target is None else state.target
         _, next_q_BA = networks.actor_critic(target_P, batch.next_observation)
@@ -260,8 +249,7 @@ class ReplayActorCritic:
             logits_BA, _ = networks.actor_critic(state.actor_critic, batch.next_observation)
             next_value_B = (logits_BA.softmax(-1) * next_q_BA).sum(-1)
         target_B = td_target(batch.reward, batch.discount, next_value_B)
-        if config.symlog_values:
-            target_B = symlog(target_B)
+        target_B = symlog(target_B) if config.symlog_values else target_B
 
         def loss(actor_critic_P: Tensor) -> tuple[Tensor, Tensor]:
             _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
@@ -273,23 +261,15 @@ class ReplayActorCritic:
         norm = self._step(state, gradient_P, state.critic_optimizer, "critic")
         if state.target is not None and config.tau is not None:
             polyak_(state.target, state.actor_critic, config.tau)
-        loss_now = (q_B - target_B).square().mean()
-        return Outcome(
-            {
-                "critic_loss": loss_now,
-                "critic_gradient_norm": norm,
-                "q_mean": q_B.mean(),
-                "target_q_mean": target_B.mean(),
-            }
-        )
+        metrics = {"q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
+        metrics |= {"critic_loss": (q_B - target_B).square().mean(), "critic_gradient_norm": norm}
+        return Outcome(metrics)
 
     def update_actor(self, state: State, batch: MixedBatch, noise: Noise) -> Outcome:
         """One step of the policy gradient on the current rollout."""
         config, networks = self.config, self.networks
-        observation, weight_B = (
-            rows_of(batch.rollout_observation),
-            batch.rollout_weight.flatten(),
-        )
+        observation = rows_of(batch.rollout_observation)
+        weight_B = batch.rollout_weight.flatten()
 
         def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             logits_BA, q_BA = networks.actor_critic(actor_critic_P, observation)
@@ -303,9 +283,8 @@ class ReplayActorCritic:
                 climbed_B = networks.head.log_prob(logits_BA, action_BA) * gather_q(q_BA, action_BA)
             entropy = weighted_mean(networks.head.entropy(logits_BA, logits_BA), weight_B)
             policy_loss = -weighted_mean(climbed_B, weight_B)
-            spread = weighted_mean(
-                (probability_BA * advantage_BA.square()).sum(-1), weight_B
-            ).sqrt()
+            variance_B = (probability_BA * advantage_BA.square()).sum(-1)
+            spread = weighted_mean(variance_B, weight_B).sqrt()
             aux = {"entropy": entropy, "advantage_std": spread.detach()}
             return policy_loss - entropy_weight(config, state.progress) * entropy, aux
 
@@ -313,27 +292,10 @@ class ReplayActorCritic:
         norm = self._step(state, gradient_P, state.actor_optimizer, "actor")
         return Outcome({**metrics, "actor_gradient_norm": norm})
 
-    def _step(
-        self, state: State, gradient_P: Tensor, memory: Memory, loss: Literal["critic", "actor"]
-    ) -> Tensor:
+    def _step(self, state: State, gradient_P: Tensor, memory: Memory, loss: str) -> Tensor:
         """One step for this loss, which leaves the other's own layers alone."""
         return self.config.make_optimizer().step(
             state.actor_critic, gradient_P, memory,
             step_sizes(self.config, self.networks.actor_critic), state.progress,
             self.networks.trains[loss],
         )  # fmt: skip
-
-
-@computes
-def _values(networks: Networks, parameters_P: Tensor, observation: Array) -> Tensor:
-    """Q of every action [E, A], on the CPU; `infer` would give the policy's output alone where it goes through NumPy."""
-    with torch.no_grad():
-        seen = as_tensors(observation, parameters_P.device)
-        return networks.actor_critic(parameters_P, seen)[1].cpu()
-
-
-def gather_q(q_BA: Tensor, action_B1: Tensor) -> Tensor:
-    """Q(s, a) of the actions that were taken, [B]."""
-    return torch.where(
-        action_B1 == torch.arange(q_BA.shape[-1], device=q_BA.device), q_BA, 0.0
-    ).sum(-1)

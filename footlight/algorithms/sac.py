@@ -1,8 +1,10 @@
-"""Soft actor-critic: a stochastic policy that is paid for its entropy (Haarnoja et al. 2018, arXiv:1812.05905).
+"""Soft actor-critic: maximum-entropy off-policy actor-critic with a stochastic policy (Haarnoja et
+al. 2018, arXiv:1812.05905).
 
-Departures from the paper: squared errors without the factor 1/2; the temperature is learned in log alpha, without the factor
-alpha in its gradient. `policy_delay` and `target_actor` are options that the paper does not have. Actions live in [-1, 1]^A, so
-`target_entropy` and the log-probabilities are those of the squashed action before rescaling.
+Departures from the paper: squared errors without the factor 1/2; the temperature is learned in log
+alpha, without the factor alpha in its gradient. `policy_delay` and `target_actor` are options that
+the paper does not have. Actions live in [-1, 1]^A, so `target_entropy` and the log-probabilities
+are those of the squashed action before rescaling.
 
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """
@@ -145,11 +147,11 @@ class SAC:
         )
 
     def buffer(self, num_envs: int) -> Replay | FrameReplay:
-        """Where transitions wait for their updates."""
+        """The replay buffer."""
         return replay_for(self.spaces, num_envs, self.config)
 
     def memory(self, num_envs: int) -> Memory:
-        """Where the random walks of the warm-up stand."""
+        """The state of the warm-up's random walks."""
         return new_memory(self.networks, num_envs)
 
     def policy(self, state: State) -> PolicyState:
@@ -157,13 +159,11 @@ class SAC:
         return PolicyState(state.actor)
 
     def act(
-        self,
-        policy: PolicyState,
-        memory: Memory,
-        observation: Array,
+        self, policy: PolicyState, memory: Memory, observation: Array,
         stream: np.random.Generator | None,
-    ) -> tuple[Decision, Memory]:
-        """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample where a random stream is given."""
+    ) -> tuple[Decision, Memory]:  # fmt: skip
+        """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample if a random stream is
+        given."""
         mean_EA, raw_log_std_EA = self.networks.actor.infer(policy.parameters, observation)
         if stream is None:
             return Decision(np.tanh(mean_EA)), memory
@@ -172,13 +172,9 @@ class SAC:
         return Decision(np.tanh(mean_EA + std_EA * noise_EA)), memory
 
     def explore(
-        self,
-        policy: PolicyState,
-        memory: Memory,
-        observation: Array,
-        stream: np.random.Generator,
-        num_steps: int,
-    ) -> tuple[Decision, Memory]:
+        self, policy: PolicyState, memory: Memory, observation: Array,
+        stream: np.random.Generator, num_steps: int,
+    ) -> tuple[Decision, Memory]:  # fmt: skip
         """Samples of the policy; before `learning_starts`, what `warmup` says."""
         if num_steps >= self.config.learning_starts or self.config.warmup == "policy":
             return self.act(policy, memory, observation, stream)
@@ -208,7 +204,7 @@ class SAC:
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """With or without the actor, the temperature and the target networks."""
+        """Updates with and without the actor, the temperature and the target networks."""
         both: Mapping[str, Callable[[State, Batch, Noise], Outcome]]
         both = {"critic_and_actor": self.update_critic_and_actor, "critic": self.update_critic}
         return (
@@ -216,7 +212,7 @@ class SAC:
         )
 
     def update_for(self, due: Minibatch) -> str:
-        """Actor, temperature and targets move in every `policy_delay`th update."""
+        """Every `policy_delay`th update includes the actor, the temperature and the targets."""
         moves = due.number % self.config.policy_delay == 0
         return "critic_and_actor" if moves else "critic"
 

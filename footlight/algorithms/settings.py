@@ -26,15 +26,16 @@ Decay = Annotated[float, Range(0, 1, open_high=True)]
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """What happens to observations and rewards before they are learned from. Logged and evaluated returns stay raw."""
+    """Normalization and clipping of observations and rewards before learning. Logged and evaluated
+    returns stay raw."""
 
     normalize_observations: bool = False
     """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = False
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = 10.0
-    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
-    none: off."""
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
+    return; none: off."""
     clip_reward: OptionalPositive = None
     """Clip rewards to plus and minus this; none: off."""
     return_restarts_at_end: ClassVar[bool] = False  # no field: see `stream_ac.py`

@@ -1,11 +1,13 @@
-"""Streaming actor-critic with eligibility traces: one update per step from the last transition, nothing stored (Elsayed, Vasan &
-Mahmood 2024, arXiv:2410.14606, algorithm 2).
+"""Streaming actor-critic with eligibility traces: one update per step from the last transition,
+nothing stored (Elsayed, Vasan & Mahmood 2024, arXiv:2410.14606, algorithm 2).
 
-Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse initial weights, layer
-normalization without learned scale, and running statistics of observations and rewards. Actor and critic have no layer in common.
-The trace of an episode ends with it, whichever way it ends; a time limit bootstraps from the true last state all the same.
-Departures from the paper: a step's observation is added to the statistics after the step, so that acting changes nothing;
-variances are divided by n, and that of the discounted return is taken around its mean; time is not part of the observation.
+Four things make learning from single steps stable: a step size that cannot overshoot (ObGD), sparse
+initial weights, layer normalization without learned scale, and running statistics of observations
+and rewards. Actor and critic have no layer in common. The trace of an episode ends with it,
+whichever way it ends; a time limit bootstraps from the true last state all the same. Departures
+from the paper: a step's observation is added to the statistics after the step, so that acting
+changes nothing; variances are divided by n, and that of the discounted return is taken around its
+mean; time is not part of the observation.
 
 Shape letters: A action dimensions or choices, P parameters.
 """
@@ -70,12 +72,13 @@ class Config(Normalization):
     entropy_coef: NonNegative = 0.01
     """Weight of the entropy bonus in the actor's gradient."""
     normalize_observations: bool = True
-    """Subtract the running mean of each component, divide by its running standard deviation, cut off at ±10."""
+    """Subtract the running mean of each component, divide by its running standard deviation, cut
+    off at ±10."""
     normalize_rewards: bool = True
     """Divide by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = None
-    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted return;
-    none: off, as in the paper."""
+    """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
+    return; none: off, as in the paper."""
     torso: Torso = "auto"
     """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
     (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at
@@ -90,11 +93,11 @@ class Config(Normalization):
     initialization: Initialization = "sparse"
     """Initial weights: pytorch, kaiming, orthogonal or sparse (nine tenths are 0)."""
     action_head: ContinuousHead = "state-dependent-gaussian"
-    """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian. Discrete ones are
-    categorical."""
+    """Distribution of continuous actions: gaussian, state-dependent-gaussian or squashed-gaussian.
+    Discrete ones are categorical."""
     initial_log_std: float = LOG_SOFTPLUS_0
-    """Log standard deviation of continuous actions at the start, in half action ranges; the default is that of a standard
-    deviation of softplus(0), which the paper's network begins with."""
+    """Log standard deviation of continuous actions at the start, in half action ranges; the default
+    is that of a standard deviation of softplus(0), which the paper's network begins with."""
     shared_torso = layer_norm_affine = False
     precision = "fp32"
     return_restarts_at_end: ClassVar[bool] = True
@@ -132,7 +135,8 @@ class StreamAC:
     def create(
         cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
     ) -> "StreamAC":
-        """Policy and values: the default network or the user's. Raises `UserError` if the user's share a parameter."""
+        """Policy and values: the default network or the user's. Raises `UserError` if the user's
+        share a parameter."""
         networks = build_networks(config, spaces, network)
         if not networks.separate:
             raise UserError(
@@ -143,10 +147,12 @@ class StreamAC:
         return cls(config, networks, spaces)
 
     def init(self, num_envs: int) -> State:
-        """The state before the first step. Raises `UserError` for several environments: a stream is one."""
+        """The state before the first step. Raises `UserError` for several environments: a stream is
+        one."""
         if num_envs != 1:
             raise UserError(
-                f"num_envs is {num_envs} - stream-ac learns from one stream of experience - use num_envs 1, or a2c"
+                f"num_envs is {num_envs} - stream-ac learns from one stream of experience - "
+                "use num_envs 1, or a2c"
             )
         parameters_P = self.networks.actor_critic.initial.clone()
         return State(parameters_P, torch.zeros_like(parameters_P))
@@ -166,7 +172,7 @@ class StreamAC:
         observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample where a random stream is given."""
+        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
         return act(self.networks, policy, observation, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:

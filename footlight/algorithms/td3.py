@@ -1,7 +1,8 @@
-"""TD3: DDPG with twin critics, smoothed targets and delayed policy updates (Fujimoto et al. 2018, arXiv:1802.09477).
+"""TD3: DDPG with twin critics, smoothed targets and delayed policy updates (Fujimoto et al. 2018,
+arXiv:1802.09477).
 
-Departures from the paper: none in the equations. Noise is measured in units of half an action range, as actions live in
-[-1, 1]^A; the paper's environments have that range too.
+Departures from the paper: none in the equations. Noise is measured in units of half an action
+range, as actions live in [-1, 1]^A; the paper's environments have that range too.
 
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """
@@ -88,7 +89,7 @@ class TD3:
         return new_deterministic_state(self.config, self.networks)
 
     def buffer(self, num_envs: int) -> Replay | FrameReplay:
-        """Where transitions wait for their updates."""
+        """The replay buffer."""
         return replay_for(self.spaces, num_envs, self.config)
 
     def memory(self, num_envs: int) -> Memory:

@@ -12,9 +12,10 @@ from footlight.types import Array, Decision, MixedBatch, Part, Spaces, Transitio
 
 
 class ReplayAndRollout:
-    """When a rollout of `n_steps` is full, `draws` minibatches from replay are due, and then the rollout.
+    """When a rollout of `n_steps` is full, `draws` minibatches from replay are due, and then the
+    rollout.
 
-    Before `learning_starts` steps rollouts are thrown away unused.
+    Before `learning_starts` steps rollouts are discarded.
     """
 
     def __init__(
@@ -23,7 +24,7 @@ class ReplayAndRollout:
         self.replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
         self.rollout = Rollout(spaces, num_envs, plan.gamma, n_steps)
         self.draws = draws
-        self.unit = getattr(self.replay, "unit", "transitions")
+        self.unit = self.replay.unit if isinstance(self.replay, FrameReplay) else "transitions"
         self.capacity = self.replay.capacity
         self.num_bytes = self.replay.num_bytes + self.rollout.num_bytes
         steps = self.rollout.batch
@@ -75,7 +76,8 @@ class ReplayAndRollout:
         }
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        """By array, how many rows will stay as they are until they are overwritten, and how many
+        were ever written."""
         return {f"replay.{name}": span for name, span in self.replay.spans().items()}
 
     def counters(self) -> dict[str, int]:
@@ -83,7 +85,7 @@ class ReplayAndRollout:
         return {**self.replay.counters(), "filled": self.rollout.counters()["filled"]}
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
-        """Go on from `arrays()` and `counters()`."""
+        """Continue from `arrays()` and `counters()`."""
         for part, held in (("replay", self.replay), ("rollout", self.rollout)):
             mine = {
                 name.removeprefix(f"{part}."): array

@@ -1,4 +1,5 @@
-"""Policies as distributions: sampling from given noise and log-probabilities. Noise is always an argument."""
+"""Policies as distributions: sampling from given noise and log-probabilities. Noise is always an
+argument."""
 
 import math
 from typing import TypeVar
@@ -34,10 +35,12 @@ def _tanh(x: AnyArray) -> AnyArray:
 def squashed_gaussian(
     mean_BA: Tensor, log_std_BA: Tensor, noise_BA: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """a = tanh(u), u = mean + sigma * noise, with log pi(a) summed over dimensions: shapes [B, A] and [B].
+    """a = tanh(u), u = mean + sigma * noise, with log pi(a) summed over dimensions: shapes [B, A]
+    and [B].
 
-    log pi(a) = sum_A [log N(u; mean, sigma) - log(1 - tanh(u)^2)], Haarnoja et al. 2018, eq. 21. The last term is written
-    as 2 (log 2 - u - softplus(-2u)), which is the same and stays finite where tanh(u) rounds to 1.
+    log pi(a) = sum_A [log N(u; mean, sigma) - log(1 - tanh(u)^2)], Haarnoja et al. 2018, eq. 21.
+    The last term is written as 2 (log 2 - u - softplus(-2u)), which is the same and stays finite
+    where tanh(u) rounds to 1.
     """
     raw_BA = mean_BA + log_std_BA.exp() * noise_BA
     log_normal_BA = -0.5 * noise_BA.square() - log_std_BA - 0.5 * math.log(2 * math.pi)
@@ -61,9 +64,11 @@ def gaussian_entropy(log_std_BA: Tensor) -> Tensor:
 
 
 def squashed_gaussian_entropy(mean_BA: Tensor, log_std_BA: Tensor) -> Tensor:
-    """H of a = tanh(u) with u from N(mean, sigma): the Gaussian's entropy + sum_A E[log(1 - tanh(u)^2)] in nats, shape [B].
+    """H of a = tanh(u) with u from N(mean, sigma): the Gaussian's entropy + sum_A E[log(1 -
+    tanh(u)^2)] in nats, shape [B].
 
-    The expectation has no closed form; it is the mean over 200 equally probable values of u, which is right to a hundredth.
+    The expectation has no closed form; it is the mean over 200 equally probable values of u, which
+    is right to a hundredth.
     """
     quantiles = torch.special.ndtri((torch.arange(200, device=mean_BA.device) + 0.5) / 200)
     u_BAQ = mean_BA[..., None] + log_std_BA.exp()[..., None] * quantiles
@@ -71,7 +76,8 @@ def squashed_gaussian_entropy(mean_BA: Tensor, log_std_BA: Tensor) -> Tensor:
 
 
 def categorical_log_prob(logits_BH: Tensor, choice_BA: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """log pi of A independent choices, whose logits lie side by side, `sizes` of each: shape [B]."""
+    """log pi of A independent choices, whose logits lie side by side, `sizes` of each: shape
+    [B]."""
     log_probs = []
     for index, logits in enumerate(torch.split(logits_BH, list(sizes), -1)):
         # A comparison instead of an index: its gradient is no scatter, which a compiler cannot fuse
@@ -87,3 +93,9 @@ def categorical_entropy(logits_BH: Tensor, sizes: tuple[int, ...]) -> Tensor:
         for p in torch.split(logits_BH, list(sizes), -1)
     ]
     return torch.stack(entropies).sum(0)
+
+
+def gather_q(q_BA: Tensor, action_B1: Tensor) -> Tensor:
+    """Q(s, a) of the actions that were taken, [B]."""
+    choices_A = torch.arange(q_BA.shape[-1], device=q_BA.device)
+    return torch.where(action_B1 == choices_A, q_BA, 0.0).sum(-1)

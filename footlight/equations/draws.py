@@ -12,10 +12,10 @@ class Draw(Protocol):
     """One array of random numbers."""
 
     def empty(self) -> Array:
-        """Memory for them."""
+        """An array to hold them."""
 
     def fill(self, out: Array, stream: np.random.Generator) -> None:
-        """Draw them anew, into `out`."""
+        """Draw new numbers into `out`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Normal:
         return np.zeros(self.shape, np.float32)
 
     def fill(self, out: Array, stream: np.random.Generator) -> None:
-        """Nothing is drawn where there is nothing to fill."""
+        """Draw independent numbers; an empty array draws nothing."""
         if out.size:
             stream.standard_normal(out=out, dtype=np.float32)
 

@@ -1,7 +1,8 @@
-"""Optimizers, gradient clipping and target averages on flat parameter vectors. Steps change their first argument in place.
+"""Optimizers, gradient clipping and target averages on flat parameter vectors. Steps change their
+first argument in place.
 
-A step along a gradient that is not finite is not taken: parameters and memory stay as they are, and the norm that a step gives
-says so.
+A step along a gradient that is not finite is skipped: parameters and memory stay as they are, and
+the returned norm is not finite.
 """
 
 import dataclasses
@@ -14,15 +15,16 @@ import torch
 from torch import Tensor
 
 StepSize = float | Tensor
-"""One number, or a tensor that broadcasts to [P]: a schedule's value, a step size for each parameter."""
+"""One number, or a tensor that broadcasts to [P]: a schedule's value, a step size for each
+parameter."""
 Kind = Literal["adam", "adamw", "rmsprop", "rmsprop-tf", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How parameters follow their gradient: clipping, weight decay, step, and learning rate over
-    the run. A value: what it remembers is in a `Memory`, which is part of the learner's state."""
+    """An optimizer: clipping, weight decay, update rule and learning-rate schedule. A value; its
+    moments are in a `Memory`, which is part of the learner's state."""
 
     kind: Kind = "adam"
     """Adam, Adam with decoupled weight decay, RMSprop, RMSprop in TensorFlow's form (epsilon under
@@ -104,14 +106,15 @@ class Adam:
 
 
 def adam_step(
-    parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize, epsilon: float = 1e-8,
-    weight_decay: float | Tensor = 0.0, betas: tuple[float, float] = (0.9, 0.999),
+    parameters_P: Tensor, gradient_P: Tensor, memory: Adam, learning_rate: StepSize,
+    epsilon: float = 1e-8, weight_decay: float | Tensor = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> Tensor:  # fmt: skip
     """One Adam step, in place (Kingma & Ba 2015, algorithm 1). Return the gradient's norm.
 
-    `weight_decay` is decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2, AdamW): the parameters also shrink by
-    learning_rate * weight_decay of themselves. The powers of the bias corrections are stored, not computed: a compiler would
-    recompute them for every few parameters.
+    `weight_decay` is decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2, AdamW):
+    the parameters also shrink by learning_rate * weight_decay of themselves. The powers of the bias
+    corrections are stored, not computed: a compiler would recompute them for every few parameters.
     """
     norm = gradient_norm(gradient_P)
     (beta_1, beta_2), (rest_1, rest_2) = betas, (_one_minus(beta) for beta in betas)
@@ -167,12 +170,12 @@ class RMSprop:
 
 
 def rmsprop_step(
-    parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize, epsilon: float, decay: float = 0.99,
-    epsilon_inside: bool = False,
+    parameters_P: Tensor, gradient_P: Tensor, memory: RMSprop, learning_rate: StepSize,
+    epsilon: float, decay: float = 0.99, epsilon_inside: bool = False,
 ) -> Tensor:  # fmt: skip
-    """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w - alpha g / (sqrt(v) +
-    epsilon), or g / sqrt(v + epsilon), as in Mnih et al. 2016 and TensorFlow, where epsilon stands inside. Gives the gradient's
-    norm."""
+    """One RMSprop step, in place (Tieleman & Hinton 2012): v <- decay v + (1 - decay) g^2, w <- w -
+    alpha g / (sqrt(v) + epsilon), or g / sqrt(v + epsilon), as in Mnih et al. 2016 and TensorFlow,
+    where epsilon stands inside. Return the gradient's norm."""
     norm = gradient_norm(gradient_P)
     v = (memory.second_moment * decay).addcmul(gradient_P, gradient_P, value=1 - decay)
     root = (v + epsilon).sqrt() if epsilon_inside else v.sqrt() + epsilon
@@ -201,7 +204,8 @@ Memory = Adam | RMSprop | SGD
 def sgd_step(
     parameters_P: Tensor, gradient_P: Tensor, memory: SGD, learning_rate: StepSize
 ) -> Tensor:
-    """One step of stochastic gradient descent without momentum, in place: w <- w - alpha g. Return the gradient's norm."""
+    """One step of stochastic gradient descent without momentum, in place: w <- w - alpha g. Return
+    the gradient's norm."""
     norm = gradient_norm(gradient_P)
     _take(norm, parameters_P, parameters_P - learning_rate * gradient_P)
     memory.gradient.copy_(gradient_P)
@@ -209,7 +213,8 @@ def sgd_step(
 
 
 def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]:
-    """The gradient, scaled down to the norm `max_norm` where its own is larger, and its own norm (Pascanu et al. 2013)."""
+    """The gradient, scaled down to the norm `max_norm` where its own is larger, and its own norm
+    (Pascanu et al. 2013)."""
     norm = gradient_norm(gradient_P)
     if max_norm is None:
         return gradient_P, norm
@@ -219,9 +224,9 @@ def clipped(gradient_P: Tensor, max_norm: float | None) -> tuple[Tensor, Tensor]
 def bounded_step_size(step_size: float, kappa: float, delta: Tensor, trace_norm: Tensor) -> Tensor:
     """alpha' = alpha / max(1, alpha kappa max(|delta|, 1) ||z||_1), a scalar.
 
-    The step size of overshooting-bounded gradient descent (Elsayed et al. 2024, algorithm 3): with it a step alpha' delta z
-    along the trace z does not pass the point where the error delta is 0. `trace_norm` is the sum of the trace's absolute
-    values.
+    The step size of overshooting-bounded gradient descent (Elsayed et al. 2024, algorithm 3): with
+    it a step alpha' delta z along the trace z does not pass the point where the error delta is 0.
+    `trace_norm` is the sum of the trace's absolute values.
     """
     return step_size / (step_size * kappa * delta.abs().clamp(min=1.0) * trace_norm).clamp(min=1.0)
 
@@ -232,7 +237,8 @@ def polyak_(target_P: Tensor, online_P: Tensor, tau: float) -> None:
 
 
 def make_room_for_gradients(state: Any) -> None:
-    """Have every optimizer in the state keep its last gradient, as it was applied (after clipping)."""
+    """Have every optimizer in the state keep its last gradient, as it was applied (after
+    clipping)."""
     for _, memory in memories(state):
         if memory.gradient is None:
             memory.gradient = torch.zeros_like(memory.second_moment)

@@ -7,8 +7,9 @@ from torch import Tensor
 def td_target(reward_B: Tensor, discount_B: Tensor, next_value_B: Tensor) -> Tensor:
     """y = r + discount * V(s'), shape [B].
 
-    `discount` is gamma ** n for an n-step transition and 0 where the episode terminated (Batch.discount), so a time
-    limit bootstraps and an end of the world does not. Sutton & Barto 2018, eq. 6.2 (n = 1) and 7.1.
+    `discount` is gamma ** n for an n-step transition and 0 where the episode terminated
+    (Batch.discount), so a time limit bootstraps and an end of the world does not. Sutton & Barto
+    2018, eq. 6.2 (n = 1) and 7.1.
     """
     return reward_B + discount_B * next_value_B
 
@@ -16,8 +17,8 @@ def td_target(reward_B: Tensor, discount_B: Tensor, next_value_B: Tensor) -> Ten
 def discounted_sums(term_TE: Tensor, factor_TE: Tensor) -> Tensor:
     """x_t = term_t + factor_t x_{t+1}, with x_T = 0, shape [T, E].
 
-    By doubling (Hillis & Steele 1986): after k rounds each x_t has gathered 2^k terms, so T steps take log2 T operations on whole
-    tensors, which is what a compiler needs and a machine likes.
+    By doubling (Hillis & Steele 1986): after k rounds each x_t has gathered 2^k terms, so T steps
+    take log2 T operations on whole tensors, which is what a compiler needs and a machine likes.
     """
     horizon, reach = len(term_TE), 1
     while reach < horizon:
@@ -36,11 +37,13 @@ def generalized_advantage(
     next_value_TE: Tensor,
     decay: float,
 ) -> Tensor:
-    """A_t = delta_t + decay * continues_t * A_{t+1} with delta_t = r_t + discount_t V(s_{t+1}) - V(s_t), shape [T, E].
+    """A_t = delta_t + decay * continues_t * A_{t+1} with delta_t = r_t + discount_t V(s_{t+1}) -
+    V(s_t), shape [T, E].
 
-    `decay` is gamma * lambda (Schulman et al. 2016, eq. 16); lambda 1 gives n-step returns up to the end of the rollout, lambda 0
-    the TD error. `discount` is gamma, and 0 where the episode terminated; `continues` is 0 at either kind of end. So a time limit
-    cuts the sum and keeps the value of the true successor, and an end of the world cuts both.
+    `decay` is gamma * lambda (Schulman et al. 2016, eq. 16); lambda 1 gives n-step returns up to
+    the end of the rollout, lambda 0 the TD error. `discount` is gamma, and 0 where the episode
+    terminated; `continues` is 0 at either kind of end. So a time limit cuts the sum and keeps the
+    value of the true successor, and an end of the world cuts both.
     """
     delta_TE = td_target(reward_TE, discount_TE, next_value_TE) - value_TE
     return discounted_sums(delta_TE, decay * continues_TE)
@@ -52,7 +55,8 @@ def weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def standardized(x: Tensor, weight: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """(x - mean) / (standard deviation + epsilon) with weighted moments; the deviation is that of a sample (n - 1)."""
+    """(x - mean) / (standard deviation + epsilon) with weighted moments; the deviation is that of a
+    sample (n - 1)."""
     centered = x - weighted_mean(x, weight)
     count = weight.sum()
     variance = (weight * centered.square()).sum() / (count - 1).clamp(min=1)

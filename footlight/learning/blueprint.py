@@ -69,7 +69,8 @@ def read_blueprint(
     spaces = Spaces.from_json(manifest["spaces"])
     if manifest.get("network") and network is None:
         raise UserError(
-            f"this was trained with the network {manifest['network']!r} - pass it again as network=..."
+            f"this was trained with the network {manifest['network']!r} - "
+            "pass it again as network=..."
         )
     blueprint = Blueprint(
         manifest["algorithm"], found, config, spaces, network, int(manifest["seed"])
@@ -79,7 +80,8 @@ def read_blueprint(
         wanted = sum(4 * each.initial.numel() for _, each in shapes)
         if wanted > manifest["files"][manifest["groups"]["agent"]]["bytes"]:
             raise UserError(
-                f"its config describes networks of {wanted:,} bytes - its files hold fewer - restore it from a copy"
+                f"its config describes networks of {wanted:,} bytes - its files hold fewer - "
+                "restore it from a copy"
             )
     return blueprint
 

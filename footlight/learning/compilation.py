@@ -1,8 +1,9 @@
 """One graph from an update: the only file that knows the compiler.
 
-`torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a second agent of another size
-the first one's kernels. An update here is a function of tensors of fixed shapes that works in place, so it is traced directly
-(`make_fx`), made functional, and given to Inductor: one callable per agent, no guards, nothing to recompile.
+`torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a
+second agent of another size the first one's kernels. An update here is a function of tensors of
+fixed shapes that works in place, so it is traced directly (`make_fx`), made functional, and given
+to Inductor: one callable per agent, no guards, nothing to recompile.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from footlight.errors import UserError, summarize_error
 
@@ -26,15 +28,17 @@ LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begi
 
 
 class CompilerMissing(Exception):
-    """The graph cannot be compiled on this machine; the message says why. The eager update does the same, slower."""
+    """The compiled update cannot be used on this machine; the message says why. The eager update
+    does the same, slower."""
 
 
 def compile_in_place(
     function: Callable[..., None], tensors: Sequence[Tensor]
 ) -> Callable[[], None]:
-    """`function(*tensors)`, which changes some of these tensors in place, as one compiled call without arguments.
+    """Compile `function(*tensors)`, which changes some of these tensors in place, into one call
+    without arguments.
 
-    Nothing is run or changed by compiling. Raises `CompilerMissing`.
+    Compiling runs and changes nothing. Raises `CompilerMissing`.
     """
     if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissing("there is no C++ compiler (g++)")
@@ -53,11 +57,81 @@ def compile_in_place(
     return step
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep up to 256 MiB of freed memory for what comes next, rather than give it back to the system.
+def first_call(
+    step: Callable[[], None], function: Callable[..., None], tensors: Sequence[Tensor]
+) -> None:
+    """Call `step`, made of `function` and `tensors`, and compare it with an eager call on copies.
 
-    An update on pictures frees 20 MB of intermediate results, and takes them again in the next one: fetching these anew, page by
-    page, would cost a quarter of its time. Nothing happens where the C library has no such setting.
+    Raises `CompilerMissing` if the step raises or differs by more than rounding; the tensors then
+    hold what the eager call has computed.
+    """
+    before = [tensor.clone() for tensor in tensors]
+    eager = [tensor.clone() for tensor in tensors]
+    with torch.no_grad(), _Coarsest() as computed:
+        function(*eager)
+    reason = ""
+    try:
+        step()
+    except Exception as error:  # whatever it is, the eager result is at hand
+        reason = f"the compiled update failed ({summarize_error(error):.140})"
+    else:
+        pairs = zip(tensors, eager, before, strict=True)
+        if not all(_agree(*each, computed.eps) for each in pairs):
+            reason = "the compiled update differs from the eager one"
+    if reason:
+        for tensor, value in zip(tensors, eager, strict=True):
+            tensor.copy_(value)
+        raise CompilerMissing(reason)
+
+
+class _Coarsest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the precision of the coarsest numbers that are computed inside of it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.eps = 0.0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = operation(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor) and part.is_floating_point():
+                self.eps = max(self.eps, torch.finfo(part.dtype).eps)
+        return result
+
+
+def _agree(found: Tensor, wanted: Tensor, before: Tensor, eps: float) -> bool:
+    """Whether two results of an update, which began with `before`, differ by rounding alone.
+
+    Compared are root mean squares over the tensor, since single numbers may differ by more. An
+    entry of a gradient below sqrt(eps) of the typical one may consist of rounding errors, and an
+    optimizer that divides by its magnitude moves the parameter as far as any other, to either side.
+    A share of sqrt(eps) of all entries is that small, which makes the root mean square of the
+    difference 2 eps^(1/4) of that of the move. Besides, the numbers themselves are rounded.
+    """
+    if not found.is_floating_point():
+        return torch.equal(found, wanted)
+    is_finite = wanted.isfinite()
+    if not torch.equal(is_finite, found.isfinite()):
+        return False
+    found, wanted, before = (x[is_finite].double() for x in (found, wanted, before))
+    if not found.numel():
+        return True
+    difference, move, size = (_rms(x) for x in (found - wanted, wanted - before, wanted))
+    return difference <= 2 * eps**0.25 * move + 4 * eps * size
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep up to 256 MiB of freed memory instead of returning it to the system.
+
+    An update on images frees 20 MB of intermediate results and allocates them again in the next
+    one. Getting them from the system again, page by page, would cost a quarter of its time. Does
+    nothing where the C library has no such setting.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -98,9 +172,10 @@ def _inductor(
 def _settings() -> AbstractContextManager[None]:
     import torch._inductor.config as config
 
-    # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already: half of the first start.
-    # Threads are for matrix products: an element-wise kernel with less than 32,768 numbers a thread waits longer than it works.
-    # A C++ wrapper around the kernels saves a third of the time of a small update, and is quicker to compile than a Python one.
+    # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already,
+    # which takes half of the first start. Threads are for matrix products: an element-wise kernel
+    # with less than 32,768 numbers per thread waits longer than it works. A C++ wrapper around the
+    # kernels saves a third of the time of a small update, and compiles faster than a Python one.
     settings: AbstractContextManager[None] = config.patch(
         {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
     )
@@ -108,7 +183,8 @@ def _settings() -> AbstractContextManager[None]:
 
 
 def _products() -> dict[Any, Callable[..., Any]]:
-    """What large matrix products become: oneDNN's, where MKL, which torch takes for them, is twice as slow."""
+    """Decompositions of large matrix products into oneDNN's, where MKL, torch's default for them,
+    is twice as slow."""
     aten = torch.ops.aten
     return (
         {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
@@ -123,8 +199,9 @@ def _mkl_is_slow() -> bool:
         is_intel = "GenuineIntel" in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
-    has_both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return has_both and not is_intel
+    has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_mkl and has_onednn and not is_intel
 
 
 def _is_large(a: Tensor, b: Tensor) -> bool:
@@ -152,7 +229,7 @@ def _bmm(a: Tensor, b: Tensor) -> Any:
 
 @functools.cache
 def _linear() -> Any:
-    """`a @ weight.mT + bias` by oneDNN as an operator, for Inductor's own keeps to weights that never change."""
+    """`a @ weight.mT + bias` by oneDNN as an operator; Inductor's own requires constant weights."""
     from torch._inductor.ir import ExternKernel, FixedLayout, TensorBox
     from torch._inductor.lowering import register_lowering
     from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node

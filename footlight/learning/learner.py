@@ -1,4 +1,4 @@
-"""What learns: the state's tensors, the compiled updates, the batch on its device, and sums of metrics."""
+"""The learner: state, compiled updates, the batch on its device, and sums of metrics."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,12 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, UserError, warn
-from footlight.learning.compilation import CompilerMissing, compile_in_place, keep_freed_memory
+from footlight.learning.compilation import (
+    CompilerMissing,
+    compile_in_place,
+    first_call,
+    keep_freed_memory,
+)
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.transport import as_array, to_device
 from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
@@ -43,6 +48,8 @@ class Compilation:
     """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
     steps: dict[str, Callable[[], None]] = field(default_factory=dict)
     """The compiled updates, by name."""
+    unchecked: dict[str, tuple[Callable[..., None], list[Tensor]]] = field(default_factory=dict)
+    """Those that have not run yet: the eager functions and their tensors, to compare with."""
 
 
 class Learner:
@@ -105,7 +112,9 @@ class Learner:
         name = self._name(due)
         with computing():
             self._prepare(name, stream)
-            if name in self.compilation.steps:
+            if name in self.compilation.unchecked:
+                self._first_compiled(name)
+            elif name in self.compilation.steps:
                 self.compilation.steps[name]()
             else:
                 with torch.no_grad():
@@ -117,7 +126,7 @@ class Learner:
             self._reprioritize(self._priorities.cpu().numpy())
 
     def _prepare(self, name: str, stream: np.random.Generator) -> None:
-        """Draw the update's random numbers, bring everything to the device, compile if it is time."""
+        """Draw the update's random numbers, move everything to the device, compile if due."""
         if self.compilation.later and self.num_updates == UPDATES_WORTH_COMPILING:
             self.compilation.enabled = True
         if self.compilation.enabled:
@@ -148,7 +157,8 @@ class Learner:
         metrics, names = outcome.metrics, self.algorithm.METRICS
         if unnamed := sorted(metrics.keys() - set(names)):
             raise UserError(
-                f"update {name!r} returned a metric {unnamed[0]!r} that METRICS does not name - add it there"
+                f"update {name!r} returned a metric {unnamed[0]!r} that METRICS does not name "
+                "- add it there"
             )
         self._given[name] = np.array([each in metrics for each in names], np.float32)
         zero = torch.zeros_like(latest[0])
@@ -184,11 +194,23 @@ class Learner:
         tensors = [*leaves.values(), *self._inputs, self._totals, self._latest, self._priorities]
         try:
             self.compilation.steps[name] = compile_in_place(update, tensors)
+            self.compilation.unchecked[name] = update, tensors
         except CompilerMissing as reason:
-            self.notify(
-                f"not compiled: {reason} - continuing with the eager update, which is slower"
-            )
-            self.compilation.enabled = False
+            self._stop_compiling(reason)
+
+    def _first_compiled(self, name: str) -> None:
+        """Make the first compiled update of this name, or an eager one if they disagree."""
+        function, tensors = self.compilation.unchecked.pop(name)
+        try:
+            first_call(self.compilation.steps[name], function, tensors)
+        except CompilerMissing as reason:
+            self.compilation.steps.clear()
+            self.compilation.unchecked.clear()
+            self._stop_compiling(reason)
+
+    def _stop_compiling(self, reason: CompilerMissing) -> None:
+        self.notify(f"not compiled: {reason} - continuing with the eager update, which is slower")
+        self.compilation.enabled = False
 
     def latest(self) -> dict[str, float]:
         """The metrics of the last update. Raises `Diverged` where one is not finite."""
@@ -200,7 +222,7 @@ class Learner:
         return found
 
     def metrics(self) -> dict[str, float]:
-        """Means of the metrics over the updates since this was last called; {} if there were none."""
+        """Means of the metrics over the updates since the last call; {} if there were none."""
         sums, counts = self._totals.tolist(), self._counts.tolist()
         self._totals.zero_()
         self._counts[:] = 0

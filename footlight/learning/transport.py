@@ -1,7 +1,8 @@
 """Agents and policies as plain data, for copies and for the user's own processes.
 
-footlight never pickles and never unpickles. Where the user does (`multiprocessing`, `copy.deepcopy`, joblib), an agent or a
-policy is passed as the content of a checkpoint: names, numbers and arrays.
+footlight never pickles and never unpickles. Where the user does (`multiprocessing`,
+`copy.deepcopy`, joblib), an agent or a policy is passed as the content of a checkpoint: names,
+numbers and arrays.
 """
 
 import copy
@@ -32,10 +33,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def after_fork() -> None:
-    """The first step of every rebuilding in another process.
+    """Prepare torch for use in a forked process; call this before rebuilding anything there.
 
-    A forked process has inherited torch's threads in name only, and would wait for them forever: it continues with one, unless
-    it has set another number than it inherited. Whatever it sets later holds.
+    A forked process has inherited torch's threads in name only, and would wait for them forever: it
+    continues with one, unless it has set another number than it inherited. Whatever it sets later
+    holds.
     """
     global _threads_at_fork
     if _threads_at_fork is not None:
@@ -45,7 +47,7 @@ def after_fork() -> None:
 
 
 def reduce_agent(agent: Any) -> tuple[Any, ...]:
-    """What `Agent.__reduce__` returns."""
+    """The value of `Agent.__reduce__`."""
     rest = agent.learner.total_steps, agent.policy.stream
     parts = type(agent), agent.blueprint, agent.manifest(), agent.groups(), str(agent.device)
     return _rebuild_agent, (*parts, *rest)

@@ -1,0 +1,183 @@
+"""The first compiled update is compared with an eager one, which replaces it if they differ."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from footlight.learning.agent import Agent
+from footlight.learning.compilation import CompilerMissing, first_call
+from footlight.trees import tree_items
+
+OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, compiler: Any = None, steps: int = 14) -> Any:
+    """An agent after ten updates with this compiler, or without one, and its notices."""
+    notices: list[str] = []
+    if compiler is not None:
+        monkeypatch.setattr("footlight.learning.learner.compile_in_place", compiler)
+    agent = Agent(
+        "td3", OBSERVATIONS, ACTIONS, seed=3, compile="on" if compiler else "off",
+        notice=notices.append, hidden_sizes=(16,), batch_size=4, buffer_size=50, learning_starts=4,
+    )  # fmt: skip
+    agent.compile()
+    world = np.random.default_rng(0)
+    for step in range(steps):
+        seen, following = world.uniform(-1, 1, (2, 3)).astype(np.float32)
+        action = world.uniform(-2, 2, 2).astype(np.float32)
+        agent.observe(seen, action, seen.sum(), following, step % 5 == 4, False)
+    return agent, notices
+
+
+def numbers(agent: Agent) -> dict[str, Any]:
+    return {name: leaf.tolist() for name, leaf in tree_items(agent.state).items()}
+
+
+class Compiler:
+    """Runs updates eagerly, and changes their results from call `wrong_from` on."""
+
+    def __init__(self, change: Callable[[list[torch.Tensor]], None], wrong_from: int = 0) -> None:
+        self.change, self.wrong_from = change, wrong_from
+        self.calls = self.runs = 0
+
+    def __call__(
+        self, function: Callable[..., None], tensors: list[torch.Tensor]
+    ) -> Callable[[], None]:
+        def counted(*given: torch.Tensor) -> None:
+            self.runs += 1
+            function(*given)
+
+        def step() -> None:
+            self.calls += 1
+            with torch.no_grad():
+                counted(*tensors)
+            if self.calls > self.wrong_from:
+                self.change(tensors)
+
+        return step
+
+
+def raises(tensors: list[torch.Tensor]) -> None:
+    raise RuntimeError("the kernel is missing")
+
+
+def scales_first_parameters(tensors: list[torch.Tensor]) -> None:
+    tensors[0].mul_(1.01)
+
+
+def loses_one_number(tensors: list[torch.Tensor]) -> None:
+    tensors[0].view(-1)[0] = float("nan")
+
+
+@pytest.mark.parametrize("change", [raises, scales_first_parameters, loses_one_number])
+def test_wrong_compiler_is_replaced_by_the_eager_update(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[list[torch.Tensor]], None]
+) -> None:
+    eager, _ = trained(monkeypatch)
+    compiler = Compiler(change)
+    agent, notices = trained(monkeypatch, compiler)
+    reason = "failed (RuntimeError: the kernel" if change is raises else "differs from the eager"
+    assert len(notices) == 1
+    assert reason in notices[0]
+    assert "\n" not in notices[0]
+    assert not agent.compiled
+    assert compiler.calls == 1  # of the first name; the other one is not tried any more
+    assert agent.num_updates == eager.num_updates == 10
+    assert numbers(agent) == numbers(eager)
+    assert agent.metrics() == eager.metrics()
+
+
+def test_correct_compiler_keeps_its_own_bits_and_is_compared_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def round_differently(tensors: list[torch.Tensor]) -> None:
+        if compiler.calls == 1:
+            tensors[0].mul_(1 + torch.finfo(torch.float32).eps)
+
+    eager, _ = trained(monkeypatch)
+    compiler = Compiler(round_differently)
+    agent, notices = trained(monkeypatch, compiler)
+    assert notices == []
+    assert agent.compiled
+    assert compiler.calls == compiler.runs == agent.num_updates
+    assert numbers(agent) != numbers(eager)  # those of the compiled update
+
+
+def test_eager_call_happens_once_for_each_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[object] = []
+
+    def noted(step: Any, function: Any, tensors: Any) -> None:
+        checks.append(step)
+        first_call(step, function, tensors)
+
+    monkeypatch.setattr("footlight.learning.learner.first_call", noted)
+    agent, _ = trained(monkeypatch, Compiler(lambda tensors: None))
+    assert len(checks) == len(set(checks)) == len(agent.algorithm.updates) == 2
+
+
+def adam_sign(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    parameters.add_(gradient.sign(), alpha=-3e-4)
+
+
+def test_flipped_sign_of_a_negligible_gradient_is_rounding() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parameters = torch.randn(20_000, generator=generator)
+    gradient = torch.randn(20_000, generator=generator)
+    gradient[0] = 1e-9  # rounding decides its sign, and with it where the parameter moves
+
+    def step() -> None:
+        noisy = gradient.clone()
+        noisy[0] = -1e-9
+        adam_sign(parameters, noisy)
+
+    expected = parameters.clone()
+    expected[1:].add_(gradient[1:].sign(), alpha=-3e-4)
+    first_call(step, adam_sign, [parameters, gradient])
+    assert torch.equal(parameters[1:], expected[1:])
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_missing_part_of_a_small_move_is_an_error(share: float) -> None:
+    parameters, gradient = torch.full((1000,), 5.0), torch.ones(1000)
+
+    def step() -> None:
+        adam_sign(parameters, gradient)
+        parameters[: int(share * 1000)] = 5.0
+
+    with pytest.raises(CompilerMissing, match="differs from the eager one"):
+        first_call(step, adam_sign, [parameters, gradient])
+    assert parameters.tolist() == (torch.full((1000,), 5.0) - 3e-4).tolist()
+
+
+def test_tolerance_follows_the_precision_of_the_intermediates() -> None:
+    def in_bfloat16(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+        parameters.sub_(gradient.bfloat16().float())
+
+    def in_float32(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+        parameters.sub_(gradient)
+
+    generator = torch.Generator().manual_seed(0)
+    gradient = torch.randn(1000, generator=generator)
+    for function, agrees in ((in_bfloat16, True), (in_float32, False)):
+        parameters = torch.zeros(1000)
+
+        def step(parameters: torch.Tensor = parameters) -> None:
+            parameters.sub_(gradient * 1.1)
+
+        if agrees:
+            first_call(step, function, [parameters, gradient])
+        else:
+            with pytest.raises(CompilerMissing):
+                first_call(step, function, [parameters, gradient])
+
+
+def test_integers_are_compared_exactly() -> None:
+    count = torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(CompilerMissing):
+        first_call(lambda: None, lambda count: count.add_(1), [count])
+    assert count.item() == 1
