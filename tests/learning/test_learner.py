@@ -95,7 +95,7 @@ def test_priorities_reach_the_buffer_after_the_update_that_returned_them() -> No
 
         def buffer(self, num_envs: int) -> Any:
             held = TD3.buffer(self, num_envs)
-            held.reprioritize = lambda values: given.append(values.copy())  # type: ignore[union-attr]
+            held.reprioritize = given.append  # type: ignore[union-attr]
             return held
 
     agent = agent_of(Prioritizing)
