@@ -61,14 +61,4 @@ TODAY: dict[str, set[str]] = {
     "any_in_protocol": {
         "footlight/algorithms/protocol.py",
     },
-    "without_test": {
-        "footlight/algorithms/__init__.py",
-        "footlight/algorithms/off_policy.py",
-        "footlight/algorithms/protocol.py",
-        "footlight/algorithms/settings.py",
-        "footlight/buffers/mixed.py",
-        "footlight/learning/blueprint.py",
-        "footlight/learning/learner.py",
-        "footlight/learning/transport.py",
-    },
 }

@@ -1,0 +1,68 @@
+"""Finding algorithms by name, and classes of a user's own."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from footlight.algorithms import ALGORITHMS, config_class, find, name_of
+from footlight.algorithms.sac import SAC, Config
+from footlight.errors import UserError
+
+
+@dataclass(frozen=True)
+class Parts:
+    config: Config
+    networks: Any
+
+
+class Own(Parts):
+    """Inherits two of its names, and declares others without values."""
+
+    ACTIONS = ("box",)
+    METRICS: Any
+    create = init = buffer = policy = act = updates = None
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_found_class_has_the_name_and_its_module_the_config(name: str) -> None:
+    found = find(name)
+    assert name_of(found) == name
+    assert config_class(name) is sys.modules[found.__module__].Config
+
+
+def test_class_is_returned_as_it_is() -> None:
+    assert find(SAC) is SAC
+    assert find(Own) is Own
+    assert name_of(Own) == "Own"
+    assert config_class(Own) is Config
+
+
+def test_misspelled_name_suggests_the_closest() -> None:
+    with pytest.raises(UserError, match=r"unknown algorithm 'sax'.*sac.* - there are a2c"):
+        find("sax")
+
+
+def test_missing_names_are_listed() -> None:
+    class Half:
+        METRICS = ()
+        config: Config
+
+    with pytest.raises(UserError, match="it lacks ACTIONS, act, buffer, create, init") as caught:
+        find(Half)
+    assert "config" not in str(caught.value).partition("lacks")[2].partition(" - ")[0]
+
+
+def test_config_without_an_annotation_is_an_error() -> None:
+    class Silent(Own):
+        config: "Nowhere"  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(UserError, match="annotate the field"):
+        config_class(Silent)
+
+
+def test_listing_imports_no_torch() -> None:
+    program = "import sys, footlight.algorithms; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,87 @@
+"""Networks of the off-policy algorithms: ensembles, modules of a user's own, exploration."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from constant import Deterministic, Linear
+
+from footlight.errors import UserError
+from footlight.learning.agent import Agent
+
+OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+ACTIONS = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+
+class CriticOnly(torch.nn.Module):
+    """The actor is the default one."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.critic = Linear()
+
+
+class Nothing(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+
+
+class TwoActions(Deterministic):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__(observation_space, action_space)
+        self.actor = torch.nn.Linear(1, 2)  # type: ignore[assignment]
+
+
+def agent_of(**fields: Any) -> Agent:
+    return Agent("td3", OBSERVATIONS, ACTIONS, compile="off", hidden_sizes=(4,), **fields)
+
+
+def test_critics_start_with_weights_of_their_own_and_targets_with_the_same() -> None:
+    agent = agent_of(num_critics=3)
+    for weights in agent.networks.critic.named(agent.state.critic).values():
+        assert len(weights) == 3
+        if weights[0].numel() > 1:
+            assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(agent.state.critic, agent.state.target_critic)
+    assert agent.state.critic.data_ptr() != agent.state.target_critic.data_ptr()
+
+
+def test_missing_part_is_the_default() -> None:
+    agent = agent_of(network=CriticOnly)
+    assert agent.state.critic.tolist() == [2, 2, 3, 3]
+    assert len(agent.state.actor) == 1 * 4 + 4 + 4 * 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Linear(), "network is a module - it has to be made anew"),
+        (Nothing, "with the parts `actor` and `critic`"),
+        (TwoActions, r"the actor gives shape \(2, 2\) for 2 observations - it must give \(2, 1\)"),
+        (lambda observations, actions: 3, "network gave int - it must give a torch.nn.Module"),
+    ],
+)
+def test_unsuitable_module_is_refused(network: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        agent_of(network=network)
+
+
+def test_exploration_is_uniform_at_first_and_then_noise_within_bounds() -> None:
+    agent = agent_of(
+        network=Deterministic,
+        learning_starts=1,
+        num_envs=500,
+        exploration_noise=10.0,
+        updates_per_step=0.0,
+    )
+    seen = np.zeros((500, 1), np.float32)
+    first = agent.act(seen, explore=True)
+    assert len(np.unique(first)) > 400
+    nothing = np.zeros(500, bool)
+    agent.observe(seen, first, np.zeros(500), seen, nothing, nothing)
+    noisy = agent.act(seen, explore=True)
+    assert np.abs(noisy).max() <= 1
+    assert np.mean(np.abs(noisy) == 1) > 0.8  # most of a deviation of 10 is outside
+    assert agent.act(seen).ravel().tolist() == [0.25] * 500
