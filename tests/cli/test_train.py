@@ -28,8 +28,8 @@ class EndlessActions(TupleActions):
     action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
 
 
-class TupleObservations(TupleActions):
-    observation_space: Any = gymnasium.spaces.Tuple((gymnasium.spaces.Box(-1, 1, (1,)),))
+class TextObservations(TupleActions):
+    observation_space: Any = gymnasium.spaces.Dict({"name": gymnasium.spaces.Text(5)})
     action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
 
 
@@ -38,7 +38,7 @@ class NeedsSomething(TupleActions):
         raise gymnasium.error.DependencyNotInstalled("MuJoCo is not installed")
 
 
-for made in (TupleActions, EndlessActions, TupleObservations, NeedsSomething):
+for made in (TupleActions, EndlessActions, TextObservations, NeedsSomething):
     gymnasium.register(f"Test{made.__name__}-v0", made)
 
 
@@ -84,7 +84,7 @@ NeedsSomething_mujoco = NeedsSomething
         ),
         ("train stream-ac CartPole-v1 --num-envs 2", ["num_envs is 2", "one stream"]),
         ("train ddpg TestTupleActions-v0", ["Tuple"]),
-        ("train ddpg TestTupleObservations-v0", ["Tuple"]),
+        ("train ddpg TestTextObservations-v0", ["Text"]),
         ("train ddpg TestEndlessActions-v0", ["finite bounds", "[0]", "[1]"]),
         ("train ddpg TestNeedsSomething-v0", ["footlight[mujoco]"]),
         ("train sac Pendulum-v1 --run-dir /proc", ["/proc exists", "never overwritten"]),

@@ -64,7 +64,7 @@ DISCRETE = {
 }  # the others act in a continuous space
 
 RING = [4.0951, 3.439, 2.71, 1.9, 1]  # 1 + 0.9 + ... of 5, 4, 3, 2, 1 rewards
-WORLDS: dict[type[probes._Places], list[float]] = {
+WORLDS: dict[type[probes._Positions], list[float]] = {
     probes.OneStep: [1, 10, 1],
     probes.TerminatingRing: RING,
     probes.TruncatedRing: [10] * 5,
@@ -116,7 +116,7 @@ def error(found: Any, known: list[float]) -> float:
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 @pytest.mark.parametrize("method", FIELDS)
-def test_known_values(method: str, world: type[probes._Places]) -> None:
+def test_known_values(method: str, world: type[probes._Positions]) -> None:
     num_envs = 3 if world is probes.Uneven and method != "stream-ac" else 1
     updates = LONGER.get((method, world))
     agent = trained(method, lambda: world(discrete=method in DISCRETE), num_envs, updates=updates)
@@ -137,7 +137,7 @@ def test_both_ends_at_once_are_a_termination_bit_for_bit(method: str) -> None:
     "world", [probes.TwoRooms, probes.Uneven], ids=lambda world: world.__name__
 )
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_every_autoreset_mode(mode: AutoresetMode, world: type[probes._Places]) -> None:
+def test_every_autoreset_mode(mode: AutoresetMode, world: type[probes._Positions]) -> None:
     agent = trained("a2c", SyncVectorEnv([world] * 3, autoreset_mode=mode))
     assert error(values(agent, len(WORLDS[world])), WORLDS[world]) < TOLERANCE
 
@@ -156,7 +156,7 @@ def test_steps_that_only_reset_count_for_nothing(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "world"), [("sac", probes.Uneven), ("td3", probes.TruncatedRing)]
 )
-def test_n_step_returns(method: str, world: type[probes._Places]) -> None:
+def test_n_step_returns(method: str, world: type[probes._Positions]) -> None:
     agent = trained(method, world, 3, n_steps=3)
     assert error(values(agent, len(WORLDS[world])), WORLDS[world]) < TOLERANCE
 
@@ -230,7 +230,7 @@ MUCH: dict[str, Any] = {
     ],
 )
 def test_a_mistake_is_seen(
-    mistake: Change, world: type[probes._Places], wrong: list[float]
+    mistake: Change, world: type[probes._Positions], wrong: list[float]
 ) -> None:
     # The values that the table in docs/time-limits.md gives for one-step methods
     found = values(trained("td3", world, 3, mistake, **MUCH), len(wrong))

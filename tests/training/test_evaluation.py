@@ -58,6 +58,9 @@ class Still:
     def act(self, observation: Any, deterministic: bool = True) -> Any:
         return np.zeros(len(observation), np.int64)
 
+    def reset(self, episode_start: Any = None) -> None:
+        """There is nothing to forget."""
+
 
 def run_episodes(
     source: Callable[[], Any], episodes: int, num_envs: int = 1, **given: Any

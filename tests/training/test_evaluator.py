@@ -10,6 +10,7 @@ import pytest
 from small_runs import SMALL
 
 import footlight
+from footlight.environments.serial import SerialEnvironments
 from footlight.errors import EnvironmentFault
 
 
@@ -47,17 +48,11 @@ def test_ctrl_c_abandons_an_evaluation_which_resume_repeats(
         "n_steps": 10,
     }
     footlight.train("a2c", "CartPole-v1", run_dir="straight", **fields)
-    make = footlight.environments.make.make
 
-    def interrupting(source: Any, seed: int, *given: Any, **named: Any) -> Any:
-        return make(
-            Interrupting(source) if named.get("stream") == "evaluation" else source,
-            seed,
-            *given,
-            **named,
-        )
+    def wrapped(envs: list[Any], *given: Any) -> SerialEnvironments:
+        return SerialEnvironments([Interrupting(env) for env in envs], *given)
 
-    monkeypatch.setattr("footlight.environments.make.make", interrupting)
+    monkeypatch.setattr("footlight.training.instances.SerialEnvironments", wrapped)
     monkeypatch.setattr(Interrupting, "evaluations", 0)
     monkeypatch.setattr(Interrupting, "at", 2 * at - 1)  # it begins an episode after each one, too
     with pytest.raises(KeyboardInterrupt):
@@ -90,17 +85,10 @@ class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
 def test_evaluation_that_fails_is_retried_once_on_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = footlight.environments.make.make
+    def wrapped(envs: list[Any], *given: Any) -> SerialEnvironments:
+        return SerialEnvironments([Fragile(env) for env in envs], *given)
 
-    def fragile(source: Any, seed: int, *given: Any, **named: Any) -> Any:
-        return make(
-            Fragile(source) if named.get("stream") == "evaluation" else source,
-            seed,
-            *given,
-            **named,
-        )
-
-    monkeypatch.setattr("footlight.environments.make.make", fragile)
+    monkeypatch.setattr("footlight.training.instances.SerialEnvironments", wrapped)
     monkeypatch.setattr(Fragile, "resets", 0)
     fields: dict[str, Any] = {
         **SMALL,

@@ -17,6 +17,7 @@ import footlight
 from footlight.config.options import Options
 from footlight.errors import DeviceFault, Diverged, StorageFault, UserError
 from footlight.learning.agent import Agent
+from footlight.learning.learner import Learner
 from footlight.runs.folder import RunFolder
 from footlight.storage import checkpoint
 from footlight.trees import tree_items
@@ -254,20 +255,20 @@ def test_full_output_device_does_not_end_the_run() -> None:
 def test_incomplete_state_is_not_saved(
     error: Exception, is_fault: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update, count = Agent._update, iter(range(1_000))
+    update, count = Learner.update, iter(range(1_000))
 
-    def failing(agent: Agent, variant: Any) -> None:
+    def failing(learner: Learner, *given: Any) -> None:
         if next(count) == 150:
             if is_fault:  # what has failed once gives nothing any more
                 broken.setattr(Agent, "metrics", failing_again)
             raise error
-        update(agent, variant)
+        update(learner, *given)
 
     def failing_again(agent: Agent) -> Any:
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(Agent, "_update", failing)
+        broken.setattr(Learner, "update", failing)
         with pytest.raises(DeviceFault if is_fault else ValueError) as caught:
             footlight.train("ddpg", "Pendulum-v1", run_dir="run", checkpoint_every=100, **DDPG)
     if is_fault:
