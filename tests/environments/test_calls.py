@@ -74,6 +74,7 @@ def test_exceptions_and_invalid_answers_are_faults(answer: Callable[[], Any], me
         step(answer)
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_interruption_is_passed_on() -> None:
     with pytest.raises(KeyboardInterrupt):
         step(interrupt)

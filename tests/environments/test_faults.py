@@ -14,6 +14,7 @@ def test_exception_becomes_a_fault(error: BaseException) -> None:
     assert raised.value.__cause__ is error
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("error", [UserError("no such id"), KeyboardInterrupt()])
 def test_own_errors_and_interruptions_are_passed_on(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised, as_fault("render"):

@@ -78,6 +78,7 @@ def test_exit_of_the_function_does_not_end_the_program() -> None:
         make_env(sys.exit, "exit")
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_interruption_of_the_function_is_passed_on() -> None:
     def interrupted() -> Any:
         raise KeyboardInterrupt
