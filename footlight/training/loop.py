@@ -74,11 +74,12 @@ def steps(
     pending = PendingAction() if pending is None else pending
     observe = agent.observe if observe is None else observe
     buffer: object = agent.buffer if environments.can_abandon else None
+    dropping = buffer if isinstance(buffer, _DropsEpisodes) else None  # slow: not at every step
     while (total_steps is None or agent.num_steps < total_steps) and not should_stop():
         previous = agent.num_steps
         # Not in the step of the update: a reset can fail, and that step has to be logged first.
-        if isinstance(buffer, _DropsEpisodes) and buffer.is_dropped.any():
-            dropped = np.flatnonzero(buffer.is_dropped).tolist()
+        if dropping is not None and dropping.is_dropped.any():
+            dropped = np.flatnonzero(dropping.is_dropped).tolist()
             environments.abandon(dropped)
             agent.forget_episodes(dropped)
         if pending.action is None:
