@@ -2,7 +2,6 @@
 
 TODAY: dict[str, set[str]] = {
     "long_file": {
-        "footlight/algorithms/replay_actor_critic.py",
         "footlight/learning/agent.py",
         "footlight/networks/flat.py",
     },
