@@ -21,6 +21,16 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
+
+def _before_fork() -> None:
+    from footlight.machine import end_openmp_threads
+
+    end_openmp_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
+
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError",

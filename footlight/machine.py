@@ -1,8 +1,10 @@
-"""Description of the machine: versions, processor, threads.
+"""The machine: its description, and the threads that a fork must not inherit.
 
 Runs on machines with equal descriptions produce equal numbers.
 """
 
+import contextlib
+import ctypes
 import os
 import platform
 import subprocess
@@ -24,6 +26,8 @@ _PACKAGES = (
     "box2d",
     "envpool",
 )
+
+_OMP_PAUSE_HARD = 2  # of the enumeration omp_pause_resource_t
 
 
 def describe_machine() -> dict[str, Any]:
@@ -64,6 +68,21 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def cores() -> int:
     """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_openmp_threads() -> None:
+    """End the threads that GNU's OpenMP, which ships with torch, keeps for the calling thread.
+
+    They start again when they are needed. A forked process has none of its parent's threads, but
+    OpenMP would take them to be there, and wait for them forever at the first parallel operation.
+    """
+    with contextlib.suppress(OSError):  # only Linux has such a file
+        mapped = {
+            line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()
+        }
+        for library in (path for path in mapped if Path(path).name.startswith("libgomp")):
+            with contextlib.suppress(OSError, AttributeError):  # before OpenMP 5.0
+                ctypes.CDLL(library).omp_pause_resource_all(_OMP_PAUSE_HARD)
 
 
 def describe_process() -> dict[str, Any]:

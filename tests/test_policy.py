@@ -276,28 +276,3 @@ def test_module_without_an_own_actor_is_footlights() -> None:
 
     output, value = trained("a2c", CHOICE, network=Critic).policy.module()(torch.zeros(2, 3))
     assert (output.shape, value.shape) == ((2, 3), (2,))
-
-
-def _threads_after(threads: int | None, policy: bytes) -> list[int]:
-    """torch's threads in a forked process after it has unpickled a policy twice, with a choice of its own before or between."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    pickle.loads(policy)
-    found = [torch.get_num_threads()]
-    torch.set_num_threads(3)
-    pickle.loads(policy)
-    return [*found, torch.get_num_threads()]
-
-
-@pytest.mark.parametrize(("threads", "found"), [(None, [1, 3]), (3, [3, 3])])
-def test_a_forked_process_keeps_its_own_choice_of_threads(
-    threads: int | None, found: list[int]
-) -> None:
-    policy = pickle.dumps(Agent("a2c", OBSERVED, ACTED, hidden_sizes=(4,), compile="off").policy)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with multiprocessing.get_context("fork").Pool(1) as pool:
-            assert pool.apply_async(_threads_after, (threads, policy)).get(60) == found
-    finally:
-        torch.set_num_threads(before)

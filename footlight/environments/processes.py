@@ -1,14 +1,11 @@
 """Start-up of worker processes: from daemons, after threads have run, and without fork."""
 
 import contextlib
-import ctypes
 import multiprocessing
-import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from footlight.errors import describe_error
@@ -58,26 +55,6 @@ def why_no_processes() -> str | None:
 
 def _nothing() -> None:
     """Body of the trial process."""
-
-
-def use_one_thread() -> None:
-    """Limit torch and OpenMP to this thread.
-
-    The other cores belong to other workers, and a fork has no other threads.
-
-    GNU's OpenMP, which ships with torch, waits forever in a fork if the parent has used it.
-    Disabling parallel regions is the only setting that still holds if the environment requests
-    several threads.
-    """
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    with contextlib.suppress(OSError, AttributeError):  # only Linux has such a file
-        mapped = {
-            line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()
-        }
-        for library in (path for path in mapped if Path(path).name.startswith("libgomp")):
-            ctypes.CDLL(library).omp_set_max_active_levels(0)
 
 
 def describe_end(exit_code: int | None) -> str:

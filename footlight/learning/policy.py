@@ -144,7 +144,6 @@ def _rebuild_policy(
     stream: np.random.Generator,
 ) -> Policy:  # fmt: skip
     """The inverse of `Policy.__reduce__`."""
-    transport.after_fork()
     tensors: list[Any] = [None if part is None else torch.tensor(part) for part in state]
     # `copy.copy` passes those of the original
     policy = Policy(blueprint.build(), blueprint, PolicyState(*tensors), copy.deepcopy(normalizer))

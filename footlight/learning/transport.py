@@ -6,7 +6,6 @@ numbers and arrays.
 """
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,6 @@ from torch import Tensor
 from footlight.errors import warn
 from footlight.trees import tree_items, tree_rebuilt
 from footlight.types import Array
-
-_threads_at_fork: int | None = (
-    None  # of torch, in a forked process that has not rebuilt anything yet
-)
-
-
-def _note_fork() -> None:
-    global _threads_at_fork
-    _threads_at_fork = torch.get_num_threads()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def after_fork() -> None:
-    """Prepare torch for use in a forked process; call this before rebuilding anything there.
-
-    A forked process has inherited torch's threads in name only, and would wait for them forever: it
-    continues with one, unless it has set another number than it inherited. Whatever it sets later
-    holds.
-    """
-    global _threads_at_fork
-    if _threads_at_fork is not None:
-        if torch.get_num_threads() == _threads_at_fork > 1:
-            torch.set_num_threads(1)
-        _threads_at_fork = None
 
 
 def reduce_agent(agent: Any) -> tuple[Any, ...]:
@@ -58,7 +30,6 @@ def _rebuild_agent(
     total_steps: int | None, stream: np.random.Generator,
 ) -> Any:  # fmt: skip
     """The inverse of `reduce_agent`. Messages go to standard error."""
-    after_fork()
     agent = kind.from_blueprint(blueprint, manifest, device, warn)
     agent.learner.total_steps = total_steps
     # `copy.copy` passes what is the original's
