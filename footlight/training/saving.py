@@ -54,6 +54,7 @@ class Saver:
         self._parts = [session, *parts]
         self._other_environment = other_environment
         self._saved_config = session.run_config
+        self._interval = session.options.checkpoint_interval
         self._rollbacks = 0
         self.checkpoints = CheckpointManager(session.folder.path, session.options.keep_checkpoints)
 
@@ -64,9 +65,9 @@ class Saver:
 
     def __call__(self, step: Step) -> None:
         """Save if a checkpoint is due or asked for, or if this step has the best evaluation."""
-        interval = self.session.options.checkpoint_interval
-        due = step.crosses(interval) or self.session.interruption.wants_checkpoint
-        if (due or (self._evaluator.is_best(step.number) and interval)) and not step.is_last:
+        due = step.crosses(self._interval) or self.session.interruption.wants_checkpoint
+        best = self._interval > 0 and self._evaluator.is_best(step.number)
+        if (due or best) and not step.is_last:
             self.save_or_skip()
 
     def save(self) -> None:
