@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 from footlight.config.fields import Fraction, Range, check
 from footlight.environments.ale import PREFIX as PREFIX
 from footlight.environments.ale import Games
-from footlight.environments.episodes import LIFE_LOST
+from footlight.environments.infos import LIFE_LOST
 from footlight.errors import UserError
 from footlight.types import Array
 

@@ -1,10 +1,11 @@
 """Step or reset a single environment and validate its answer; its exceptions become faults."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 
-from footlight.environments.episodes import FIX_RESUMABLE, LIFE_LOST, EpisodeTracker, WorkerLost
+from footlight.environments.episodes import FIX_RESUMABLE, EpisodeTracker, WorkerLost
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
@@ -12,8 +13,8 @@ from footlight.signals import is_interruption
 
 def step(
     tracker: EpisodeTracker, env: int, environment: gymnasium.Env[Any, Any], action: Any
-) -> tuple[Any, Any, bool, bool, bool]:
-    """Step environment `env`: observation, reward, terminated, truncated, whether a life was lost.
+) -> tuple[Any, Any, bool, bool, Mapping[str, Any]]:
+    """Step environment `env`: observation, reward, terminated, truncated, info.
 
     Observation and reward are not checked. Raises `EnvironmentFault`.
     """
@@ -27,8 +28,7 @@ def step(
         if type(terminated) is not bool or type(truncated) is not bool:
             terminated = as_flag("terminated", terminated)
             truncated = as_flag("truncated", truncated)
-        life_lost = LIFE_LOST in info and bool(info[LIFE_LOST])
-        return observed, reward, terminated, truncated, life_lost
+        return observed, reward, terminated, truncated, info
     except BaseException as error:  # SystemExit included, which would end the program
         if is_interruption(error):
             raise

@@ -1,16 +1,16 @@
 """Track the current episode of each environment: its seed, return and length; describe failures."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from footlight.environments.infos import NO_INFO, kept_info
 from footlight.errors import EnvironmentFault, RemoteError
 from footlight.streams import derived_seed
 from footlight.types import Array
 
-LIFE_LOST = "footlight.life_lost"
-"""Key of an info: an episode ends here for learning, while the game continues."""
 ALL = -1  # as the index of an environment: all of them together
 FIX = "fix the environment"
 MAX_FAULTS = 100  # consecutive faults of one environment, without a step between them
@@ -34,6 +34,7 @@ class Episode(NamedTuple):
     length: int
     terminated: bool  # else truncated
     fault: bool = False  # it was cut off where the environment failed
+    info: Mapping[str, Any] = NO_INFO  # that of its last step, see `kept_info`
 
 
 @dataclass
@@ -92,10 +93,18 @@ class EpisodeTracker:
         """The state for `restore`, if only `finish_all` and `begin` are called in between."""
         return self.index, self.total, self.length
 
-    def finish_all(self, envs: Array, terminated: Array) -> list[Episode]:
-        """End the current episodes of `envs` (indices) and return them."""
+    def finish_all(
+        self, envs: Array, terminated: Array, infos: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[Episode]:
+        """End the current episodes of `envs` (indices) and return them.
+
+        infos: those of their last steps.
+        """
         columns = (column[envs].tolist() for column in (self.total, self.length, terminated))
         episodes = [Episode(*row) for row in zip(envs.tolist(), *columns, strict=True)]
+        if infos is not None:
+            pairs = zip(episodes, infos, strict=True)
+            episodes = [episode._replace(info=kept_info(info)) for episode, info in pairs]
         # New arrays, so that a snapshot keeps the old ones
         self.index, self.total = self.index.copy(), self.total.copy()
         self.length = self.length.copy()

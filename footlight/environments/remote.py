@@ -20,7 +20,8 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.contexts import close
 from footlight.environments import interface
-from footlight.environments.episodes import LIFE_LOST, WorkerLost
+from footlight.environments.episodes import WorkerLost
+from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
 from footlight.environments.processes import describe_end, may_start_processes, start_method
@@ -106,8 +107,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """The result of a step. Raises `RemoteError`."""
         if not self._asked:
             self.ask("step", action)
-        observed, reward, terminated, truncated, life_lost = self._answer()
-        return observed, reward, terminated, truncated, {LIFE_LOST: life_lost}
+        observed, reward, terminated, truncated, info = self._answer()
+        return observed, reward, terminated, truncated, info
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -278,12 +279,15 @@ def _send(connection: Connection, answer: tuple[bool, Any]) -> None:
         connection.send((False, what))
 
 
-def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, bool]:
+def _step(env: gymnasium.Env[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
     observed, reward, terminated, truncated, info = interface.step_answer(env.step(action))
     terminated = interface.as_flag("terminated", terminated)
     truncated = interface.as_flag("truncated", truncated)
     # The whole info is not sent, since it may be large
-    return observed, reward, terminated, truncated, bool(info.get(LIFE_LOST))
+    kept = kept_info(info) if terminated or truncated else {}
+    if info.get(LIFE_LOST):
+        kept[LIFE_LOST] = True
+    return observed, reward, terminated, truncated, kept
 
 
 def _reset(env: gymnasium.Env[Any, Any], seed: int) -> Any:

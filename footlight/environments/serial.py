@@ -6,7 +6,7 @@ deterministic environment into the state of an interrupted one.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -14,13 +14,9 @@ import numpy as np
 
 from footlight.environments import calls
 from footlight.environments.checks import as_observation, as_reward, as_stored, as_stored_rows
-from footlight.environments.episodes import (
-    MAX_FAULTS,
-    Episode,
-    EpisodeTracker,
-    without_failed_step,
-)
+from footlight.environments.episodes import MAX_FAULTS, Episode, EpisodeTracker, without_failed_step
 from footlight.environments.history import ActionHistory, saved_actions
+from footlight.environments.infos import LIFE_LOST, NO_INFO
 from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
 from footlight.environments.wrappers import restore_statistics, saved_statistics
@@ -118,13 +114,14 @@ class SerialEnvironments:
             before, action, reward.astype(np.float32), successor, terminated, truncated, valid
         )
 
-    def _restart(self, ended: list[int], terminated: Array) -> None:
-        self.finished = self.tracker.finish_all(np.array(ended), terminated)
+    def _restart(self, ended: Mapping[int, Mapping[str, Any]], terminated: Array) -> None:
+        envs = list(ended)
+        self.finished = self.tracker.finish_all(np.array(envs), terminated, list(ended.values()))
         if self.failed:
             self.finished = [without_failed_step(each, self.failed) for each in self.finished]
             self.finished = [each for each in self.finished if each.length]
-        self._begin_resets(ended)
-        for env in ended:
+        self._begin_resets(envs)
+        for env in envs:
             self._begin(env)
 
     def _begin(self, env: int) -> None:
@@ -157,15 +154,19 @@ class SerialEnvironments:
     def revive(self, env: int) -> None:
         """Make `env` usable again after a fault. Raises `EnvironmentFault`."""
 
-    def _steps(self, action: Array) -> tuple[Array, Array, Array, Array, list[int]]:
-        """Step all: observations, rewards, terminated, truncated, all checked; and which ended."""
+    def _steps(
+        self, action: Array
+    ) -> tuple[Array, Array, Array, Array, dict[int, Mapping[str, Any]]]:
+        """Step all: observations, rewards, terminated, truncated, all checked; and the last infos
+        of those that ended."""
         num_envs, shape, dtype = self.num_envs, self._shape, self._gathered_dtype
         gathered, reward = np.empty((num_envs, *shape), dtype), np.empty(num_envs, np.float64)
-        terminated, truncated, ended = np.zeros(num_envs, bool), np.zeros(num_envs, bool), []
+        terminated, truncated = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
+        ended: dict[int, Mapping[str, Any]] = {}
         self._begin_steps(action)
         for env in range(num_envs):
             try:
-                observed, earned, terminates, truncates, life_lost = self._step(env, action[env])
+                observed, earned, terminates, truncates, info = self._step(env, action[env])
                 is_array = type(observed) is np.ndarray
                 if not is_array or observed.dtype != dtype or observed.shape != shape:
                     observed = as_observation(self.tracker, env, observed, shape, self._dtype)
@@ -177,17 +178,17 @@ class SerialEnvironments:
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 gathered[env], reward[env] = self.observation[env], 0
-                terminates, truncates, life_lost = False, True, False
+                terminates, truncates, info = False, True, NO_INFO
                 self.failed.append(env)
             if terminates or truncates:
                 terminated[env], truncated[env] = terminates, truncates
-                ended.append(env)
-            elif life_lost:
+                ended[env] = info
+            elif info.get(LIFE_LOST):
                 terminated[env] = True
         stored = as_stored_rows(self.tracker, gathered, self._dtype)
         return stored, reward, terminated, truncated, ended
 
-    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
+    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, Mapping[str, Any]]:
         return calls.step(self.tracker, env, self.envs[env], self.given(action))
 
     def given(self, action: Array) -> Any:

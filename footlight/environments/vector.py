@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from footlight.environments import checks
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
 from footlight.environments.checks import all_finite, as_observation, as_records, as_stored
-from footlight.environments.episodes import ALL, LIFE_LOST, MAX_FAULTS, Episode, EpisodeTracker
+from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTracker
+from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe
@@ -166,7 +167,8 @@ class VectorEnvironments:
                     successor[env] = as_observation(
                         self.tracker, env, info["final_obs"][env], self._shape, self._dtype
                     )
-            self.finished = self.tracker.finish_all(ended, terminated)
+            infos = last_infos(info, ended.tolist(), same_step)
+            self.finished = self.tracker.finish_all(ended, terminated, infos)
             self.tracker.seedless[ended] = True
             if same_step:
                 self._checked(observed)  # the first observations of new episodes

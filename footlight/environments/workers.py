@@ -6,7 +6,7 @@ an exception in a worker comes without the number of its environment (or never, 
 sent), and single environments cannot be put back into an earlier state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ class AsyncEnvironments(SerialEnvironments):
             raise
         self.remote, self._make, self._supervision = remote, make, supervision
 
-    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, bool]:
+    def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, Mapping[str, Any]]:
         return self._supervised(env, partial(super()._step, env, action), self._replace_and_rerun)
 
     def _reset(self, env: int) -> Array:

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 
 from footlight.contexts import default_variables
-from footlight.environments.episodes import LIFE_LOST
 from footlight.environments.faults import as_fault
+from footlight.environments.infos import LIFE_LOST
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError, summarize_error
 from footlight.instruments.critic_probe import CriticProbe

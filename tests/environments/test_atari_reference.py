@@ -9,7 +9,7 @@ import pytest
 
 from footlight.environments.ale import make_ale
 from footlight.environments.atari import AtariConfig, AtariGame
-from footlight.environments.episodes import LIFE_LOST
+from footlight.environments.infos import LIFE_LOST
 from footlight.types import Array
 
 ROMS = {"ALE/Breakout-v5": "breakout", "ALE/Seaquest-v5": "seaquest", "ALE/Freeway-v5": "freeway"}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from footlight.environments import calls
-from footlight.environments.episodes import LIFE_LOST, EpisodeTracker, WorkerLost
+from footlight.environments.episodes import EpisodeTracker, WorkerLost
+from footlight.environments.infos import LIFE_LOST
 from footlight.errors import EnvironmentFault
 
 
@@ -51,13 +52,13 @@ def lose() -> None:
 
 
 def test_flags_are_bools_whatever_their_type() -> None:
-    _, _, terminated, truncated, life_lost = step(lambda: (0, 1.0, np.True_, 0, {}))
-    assert (terminated, truncated, life_lost) == (True, False, False)
+    _, _, terminated, truncated, info = step(lambda: (0, 1.0, np.True_, 0, {}))
+    assert (terminated, truncated, info) == (True, False, {})
     assert type(terminated) is type(truncated) is bool
 
 
 def test_lost_life_is_reported() -> None:
-    assert step(lambda: [0, 1.0, False, False, {LIFE_LOST: np.True_}])[-1] is True
+    assert step(lambda: [0, 1.0, False, False, {LIFE_LOST: np.True_}])[-1] == {LIFE_LOST: True}
 
 
 @pytest.mark.parametrize(
