@@ -34,8 +34,8 @@ if hasattr(os, "register_at_fork"):
 __version__ = "0.1.0"
 __all__ = [
     "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError",
-    "Policy", "Run", "StorageFault", "UserError", "evaluate", "load", "make_environments", "plot",
-    "reproduce", "resume", "steps", "train",
+    "Policy", "Run", "StorageFault", "UserError", "evaluate", "every", "load", "make_environments",
+    "on_episode", "on_evaluation", "plot", "reproduce", "resume", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -55,6 +55,9 @@ _HOMES = {
     "plot": "footlight.api",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
+    "every": "footlight.training.hooks",
+    "on_episode": "footlight.training.user_hooks",
+    "on_evaluation": "footlight.training.user_hooks",
     "steps": "footlight.training.loop",
     "train": "footlight.api",
 }

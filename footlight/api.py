@@ -41,6 +41,7 @@ from footlight.training.saving import Saver
 from footlight.training.session import Session
 from footlight.training.threads import CoreWatch, choose_threads
 from footlight.training.training import Training
+from footlight.training.user_hooks import HookContext, UserHook, UserHooks
 from footlight.training.values import read_toml, resolve, update_warnings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def train(
     preset: bool | str = True,
     run_dir: str | Path | None = None,
     network: Any = None,
+    hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **values: Any,
 ) -> Run:
@@ -65,6 +67,8 @@ def train(
     config: a TOML file. preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     network: your own network, see `footlight.algorithms.off_policy` and `.on_policy`.
+    hooks: functions of a `HookContext`, called after each step, or inside `footlight.every`,
+        `on_episode` or `on_evaluation`.
     values: options, config fields and `env_kwargs`; they override the file, then the preset.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
@@ -76,9 +80,10 @@ def train(
     found = resolve(name, config_type, source, preset, read_toml(config) | values)
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
+    user_hooks = UserHooks(hooks)
     source = source.configured(found.environment, found.env_kwargs)
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
-    notices = [*found.notes]  # printed once nothing can prevent the run
+    notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
     options, num_envs = _vectorized(options, found.options, source, notices)
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
@@ -102,7 +107,7 @@ def train(
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         display.notify("\n".join([*_first_lines(run_config, agent), *notices]))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        training = _assemble(session, evaluation_env, recorder)
+        training = _assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):
             training.run()
@@ -117,6 +122,7 @@ def resume(
     network: Any = None,
     algorithm: AlgorithmClass | None = None,
     allow_env_import: str | None = None,
+    hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **changes: Any,
 ) -> Run:
@@ -124,12 +130,14 @@ def resume(
 
     steps: by default as before. changes: other options; a `max_time` of "none" removes the limit.
     environment, network, algorithm: needed if the run was given objects that no file can hold.
+    hooks: the same as before, in the same order, or the run is marked as not reproducible.
     allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
     """
     # Absolute, as an environment may change the working directory.
     known_as, path = user_path(run_dir), user_path(run_dir).absolute()
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
+    user_hooks = UserHooks(hooks)
     resuming.require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
     with process_restored(), contextlib.ExitStack() as stack:
@@ -153,10 +161,11 @@ def resume(
         folder = RunFolder(path)
         run_config = changed(recorded, options, changes) | instances.record
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        training = _assemble(session, evaluation_env, instances.recorder(agent), other)
+        recorder = instances.recorder(agent)
+        training = _assemble(session, evaluation_env, recorder, user_hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
-        for reason in resuming.changes_since(manifest, source):
+        for reason in resuming.changes_since(manifest, source, user_hooks.names):
             session.mark_not_reproducible(reason)
         stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)
@@ -169,6 +178,7 @@ def _assemble(
     session: Session,
     evaluation_env: Environments | None,
     recorder: VideoRecorder | None,
+    hooks: UserHooks,
     other_environment: str | None = None,
 ) -> Training:
     """Assemble a training: everything that happens between two steps, in this order."""
@@ -183,10 +193,14 @@ def _assemble(
         every(options.log_interval, metrics),
         every(options.evaluation_interval, evaluator, at_end=False),
     ]
+    if hooks.names:
+        hooks.context = HookContext(session, evaluator, videos)
+        logs.append(hooks)
     saver = Saver(session, evaluator, stateful(logs), other_environment)
     later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
     observe = cores.timed(session.agent.observe)
-    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], observe)
+    called = hooks if hooks.names else None
+    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, observe)
 
 
 def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:

@@ -67,6 +67,7 @@ class Result(TypedDict):
     """`result.json`."""
 
     status: Literal["finished", "stopped", "fault", "diverged", "failed"]
+    stop_reason: NotRequired[str]
     steps: CountOrZero
     updates: CountOrZero
     seconds: NonNegative
@@ -115,6 +116,13 @@ class Fault(TypedDict):
     message: str
 
 
+class HookState(TypedDict):
+    """A user's hook in a checkpoint. state: None if it has none."""
+
+    name: str
+    state: dict[str, Any] | None
+
+
 class _Files(TypedDict):
     format_version: int
     files: dict[str, FileDigest]
@@ -160,6 +168,7 @@ class Manifest(_Files, total=False):
     evaluation: Evaluation | None
     rollbacks: CountOrZero
     env_faults: CountOrZero
+    hooks: list[HookState]
     logs: dict[str, FileDigest]
     run: Config
     machine: Machine

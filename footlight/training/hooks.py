@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from footlight.config.fields import Range, integer
 from footlight.instruments.progress import Display
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.runs.folder import RunFolder
@@ -40,26 +41,27 @@ class Clock:
     """Calls a hook at every multiple of `interval` environment steps, or right after it."""
 
     interval: int
-    hook: Hook
-    at_end: bool
+    hook: Callable[[Any], object]
+    at_end: bool = True
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Any) -> None:
         """Call the hook if it is due; several environments can step over a multiple."""
         if step.crosses(self.interval) and (self.at_end or not step.is_last):
             self.hook(step)
 
 
-def every(interval: int, hook: Hook, *, at_end: bool = True) -> Clock:
+def every(interval: int, hook: Callable[[Any], object], *, at_end: bool = True) -> Clock:
     """Call `hook` every `interval` environment steps.
 
-    interval: 0 means never. at_end: whether to call it at the last step of a run, too.
+    interval: 0 means never. at_end: whether to call it at the last step of a run, too. Raises
+    `UserError` for anything but a number of steps.
     """
-    return Clock(interval, hook, at_end)
+    return Clock(integer("interval", interval, Range(0)), hook, at_end)
 
 
 def stateful(hooks: Iterable[Hook]) -> list[Stateful]:
     """Return those hooks that have state, also behind a clock."""
-    inner = [hook.hook if isinstance(hook, Clock) else hook for hook in hooks]
+    inner: list[Any] = [hook.hook if isinstance(hook, Clock) else hook for hook in hooks]
     return [hook for hook in inner if isinstance(hook, Stateful)]
 
 
@@ -124,6 +126,11 @@ class Videos:
 
     def __init__(self, session: Session, recorder: VideoRecorder | None) -> None:
         self._session, self._recorder = session, recorder
+
+    @property
+    def can_record(self) -> bool:
+        """Whether the run records videos."""
+        return self._recorder is not None
 
     def __call__(self, step: Step) -> None:
         """Record a video at this step."""

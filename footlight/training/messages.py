@@ -44,6 +44,8 @@ def summary(folder: Path, result: Mapping[str, Any]) -> str:
         score = f"final evaluation {Evaluation.from_json(final).summary()}"
     steps, seconds = f"{result['steps']:,} steps", f"{result['seconds']:.0f} s"
     pace = f"{steps} in {seconds} ({result['steps_per_second']:.0f} steps/s)"
+    if (reason := result.get("stop_reason")) is not None:
+        pace += f" | stopped: {reason}"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"
     name = quoted(folder)

@@ -1,7 +1,7 @@
 """Checks and notices before a run is resumed."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,12 +64,21 @@ def read_run(
     return SavedRun(saved, manifest, options)
 
 
-def changes_since(manifest: Mapping[str, Any], source: EnvironmentSource) -> Iterator[str]:
-    """Yield the reasons why a resumed run may not be reproducible: other machine, other code."""
+def changes_since(
+    manifest: Mapping[str, Any], source: EnvironmentSource, hooks: Sequence[str]
+) -> Iterator[str]:
+    """Yield the reasons why a resumed run may not be reproducible: other machine, other code.
+
+    hooks: the names of the hooks that were given.
+    """
     if new := differences(manifest["machine"], describe_machine()):
         yield f"resumed with {', '.join(new)}"
     if manifest["run"].get("environment_code") not in (None, source.code_digest):
         yield "resumed with another function for the environment"
+    before = [entry["name"] for entry in manifest.get("hooks", [])]
+    if before != list(hooks):
+        given, saved = (", ".join(names) or "no hooks" for names in (hooks, before))
+        yield f"resumed with {given} instead of {saved}"
 
 
 def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:

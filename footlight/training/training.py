@@ -18,6 +18,7 @@ from footlight.training.loop import steps
 from footlight.training.messages import summary
 from footlight.training.saving import Saver
 from footlight.training.session import Session
+from footlight.training.user_hooks import HookFailed, UserHooks
 
 
 class Training:
@@ -34,10 +35,12 @@ class Training:
         metrics: MetricsLog,
         videos: Videos,
         hooks: Sequence[Hook],
+        user_hooks: UserHooks | None,
         observe: Callable[..., dict[str, float]],
     ) -> None:
         self.session, self.evaluator, self.saver = session, evaluator, saver
         self.metrics, self.videos, self.hooks = metrics, videos, hooks
+        self.user_hooks = user_hooks
         self.result: dict[str, Any] = {}
         """The content of `result.json`, once the training has ended."""
         self._observe = observe
@@ -76,8 +79,8 @@ class Training:
     def run(self) -> None:
         """Train until `options.steps`, evaluate, save, and write `result.json`.
 
-        A signal or the time limit stops it after the current step; a fault or divergence, where it
-        happens. An intact state is saved in each case.
+        A signal, the time limit or a hook stops it after the current step; a fault or divergence,
+        where it happens. An intact state is saved in each case.
         """
         session, agent, interruption = self.session, self.session.agent, self.session.interruption
         status, before, started = "failed", session.seconds, time.monotonic()
@@ -91,7 +94,7 @@ class Training:
                             agent,
                             session.environments,
                             session.options.steps,
-                            should_stop=interruption.should_stop,
+                            should_stop=self._should_stop(),
                             pending=session.pending,
                             observe=self._observe,
                         ):
@@ -111,6 +114,13 @@ class Training:
             finally:
                 interruption.polling = False
 
+    def _should_stop(self) -> Callable[[], bool]:
+        """The function that the loop calls before each step."""
+        hooks, interruption = self.user_hooks, self.session.interruption
+        if hooks is None:
+            return interruption.should_stop
+        return lambda: hooks.stop_reason is not None or interruption.should_stop()
+
     def _catch_up(self) -> None:
         """Make the evaluation that was interrupted when the run was stopped."""
         if not self.evaluator.due:
@@ -124,10 +134,18 @@ class Training:
         """Evaluate a run that has all its steps; return the status of the run."""
         agent = self.session.agent
         agent.require_finite()
-        if agent.num_steps < self.session.options.steps:
+        has_all = agent.num_steps >= self.session.options.steps
+        if not has_all and self.stop_reason is None:
             return "stopped"
         self.evaluator.evaluate_and_log(agent.num_steps)
-        return "stopped" if self.evaluator.due else "finished"
+        if self.user_hooks is not None:
+            self.user_hooks.finish()
+        return "finished" if has_all and not self.evaluator.due else "stopped"
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why a hook has ended the training; None if none has."""
+        return None if self.user_hooks is None else self.user_hooks.stop_reason
 
     @contextlib.contextmanager
     def _divergence_first(self) -> Iterator[None]:
@@ -155,7 +173,7 @@ class Training:
         session = self.session
         # After any other error the state may be incomplete or not finite, and the newest checkpoint
         # stays.
-        if error is None or isinstance(error, EnvironmentFault | StorageFault):
+        if error is None or isinstance(error, EnvironmentFault | StorageFault | HookFailed):
             self.saver.save_finally()
         if not isinstance(error, DeviceFault):  # which may have lost the device's metrics
             # After the checkpoint: a resumed run writes this row where an uninterrupted one does.
@@ -164,15 +182,17 @@ class Training:
         self.result = self._result("diverged" if isinstance(error, Diverged) else status)
         # Last: a run without it has not ended.
         session.folder.write_json("result.json", self.result)
-        if status == "finished":
+        if status == "finished" or (status == "stopped" and self.stop_reason is not None):
             # Only once everything is saved, since a graphics driver can crash the process.
             self.videos.record(session.agent.num_steps)
 
     def _result(self, status: str) -> dict[str, Any]:
         agent, seconds = self.session.agent, self.session.seconds
         final = self.evaluator.at(agent.num_steps)
+        reason = {} if self.stop_reason is None else {"stop_reason": self.stop_reason}
         return {
             "status": status,
+            **reason,
             "steps": agent.num_steps,
             "updates": agent.num_updates,
             "seconds": round(seconds, 3),
