@@ -22,7 +22,6 @@ from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
-from footlight.instruments.video_recorder import VideoRecorder
 from footlight.learning.agent import Agent
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
@@ -32,16 +31,14 @@ from footlight.signals import Interruption
 from footlight.storage.files import user_path
 from footlight.training import resuming
 from footlight.training.evaluation import Evaluation
-from footlight.training.evaluator import Evaluator
-from footlight.training.hooks import EpisodeLog, Hook, MetricsLog, Progress, Videos, every, stateful
+from footlight.training.hooks import require_free
 from footlight.training.instances import Instances
 from footlight.training.messages import header
 from footlight.training.run_config import changed, describe
-from footlight.training.saving import Saver
 from footlight.training.session import Session
-from footlight.training.threads import CoreWatch, choose_threads
-from footlight.training.training import Training
-from footlight.training.user_hooks import HookContext, UserHook, UserHooks
+from footlight.training.threads import choose_threads
+from footlight.training.training import assemble
+from footlight.training.user_hooks import UserHook, UserHooks
 from footlight.training.values import read_toml, resolve, update_warnings
 
 if TYPE_CHECKING:
@@ -92,6 +89,8 @@ def train(
         require_actions(environments.spaces, method.ACTIONS, name)
         with found.blamed():
             agent = _make_agent(algorithm, environments, options, fields, network, display)
+        for key in options.log_info:
+            require_free(key, agent)
         supervision = _supervision(options, display)
         instances = Instances(source, environments, options, supervision, notices.append)
         reason = instances.examine(check_determinism)
@@ -107,7 +106,7 @@ def train(
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         display.notify("\n".join([*_first_lines(run_config, agent), *notices]))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        training = _assemble(session, evaluation_env, recorder, user_hooks)
+        training = assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):
             training.run()
@@ -162,7 +161,7 @@ def resume(
         run_config = changed(recorded, options, changes) | instances.record
         session = Session(agent, environments, options, folder, display, interruption, run_config)
         recorder = instances.recorder(agent)
-        training = _assemble(session, evaluation_env, recorder, user_hooks, other)
+        training = assemble(session, evaluation_env, recorder, user_hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
         for reason in resuming.changes_since(manifest, source, user_hooks.names):
@@ -172,35 +171,6 @@ def resume(
         with training.started(known_as):
             training.run()
     return run
-
-
-def _assemble(
-    session: Session,
-    evaluation_env: Environments | None,
-    recorder: VideoRecorder | None,
-    hooks: UserHooks,
-    other_environment: str | None = None,
-) -> Training:
-    """Assemble a training: everything that happens between two steps, in this order."""
-    options, run_config = session.options, session.run_config
-    cores = CoreWatch(run_config["threads"], run_config["device"], session.display.notify)
-    episodes = EpisodeLog(session.folder)
-    metrics = MetricsLog(session, cores)
-    evaluator = Evaluator(session, evaluation_env, episodes)
-    videos = Videos(session, recorder)
-    logs: list[Hook] = [
-        episodes,
-        every(options.log_interval, metrics),
-        every(options.evaluation_interval, evaluator, at_end=False),
-    ]
-    if hooks.names:
-        hooks.context = HookContext(session, evaluator, videos)
-        logs.append(hooks)
-    saver = Saver(session, evaluator, stateful(logs), other_environment)
-    later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
-    observe = cores.timed(session.agent.observe)
-    called = hooks if hooks.names else None
-    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, observe)
 
 
 def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:

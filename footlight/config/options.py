@@ -31,6 +31,11 @@ CHANGEABLE = (
     "on_worker_death",
     "on_env_fault",
     "track",
+    "episodes",
+    "stop_at_return",
+    "stop_window",
+    "stop_on",
+    "stop_patience",
 )
 
 
@@ -40,6 +45,9 @@ class Options:
 
     steps: Count = 100_000
     """Total number of environment steps."""
+    episodes: Annotated[int | None, Range(1)] = None
+    """Training episodes after which the run ends, if it has not taken all its steps by then; none:
+    off. Schedules and intervals go by steps."""
     seed: Annotated[int, Range(0, MAX_SEED)] = 0
     """Seed of all randomness in the run."""
     num_envs: Annotated[int, Range(1, 1_000_000)] = 1
@@ -74,6 +82,16 @@ class Options:
     unfinished."""
     eval_stochastic: bool = False
     """Sample actions in evaluations instead of the mode (a greedy Atari policy can stall)."""
+    stop_at_return: float | None = None
+    """End the run when the mean of the last returns reaches this; none: off."""
+    stop_on: Literal["training", "evaluation"] = "training"
+    """The returns that stop_at_return is compared with: those of training episodes, or the means of
+    evaluations."""
+    stop_window: Annotated[int | None, Range(1)] = None
+    """Number of returns that are averaged for stop_at_return; none: automatic, 100 training
+    episodes, or 1 evaluation."""
+    stop_patience: Annotated[int | None, Range(1)] = None
+    """End the run after this many evaluations in a row without a new best one; none: off."""
     checkpoint_every: Annotated[int | None, Range(0)] = None
     """Environment steps between checkpoints; none: automatic, a twentieth of the run, at least
     10,000; 0: only at the end."""
@@ -94,6 +112,10 @@ class Options:
     compilation."""
     threads: Annotated[int | None, Range(1, 1024)] = None
     """CPU threads; none: automatic, 1 for small networks and batches, otherwise one per core."""
+    log_info: tuple[str, ...] = ()
+    """Keys of the info that the last step of an episode returns, such as is_success, or goal.x
+    inside a dict: their values are logged to episodes.jsonl, and the means over the last 100
+    episodes to metrics.jsonl. none: off."""
     track: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Trackers to log the run to while it trains; `footlight track` adds one later. none: off."""
     track_histograms: bool = False
@@ -125,6 +147,12 @@ class Options:
     def training_eval_episodes(self) -> int:
         """Episodes of an evaluation during training."""
         return 5 if self.eval_episodes is None else self.eval_episodes
+
+    @property
+    def stop_episodes(self) -> int:
+        """The effective `stop_window`."""
+        automatic = 100 if self.stop_on == "training" else 1
+        return self.stop_window or automatic
 
     @property
     def final_eval_episodes(self) -> int:

@@ -169,6 +169,9 @@ class Manifest(_Files, total=False):
     rollbacks: CountOrZero
     env_faults: CountOrZero
     hooks: list[HookState]
+    info: dict[str, list[float]]
+    stop_returns: list[float]
+    evaluations_without_improvement: CountOrZero
     logs: dict[str, FileDigest]
     run: Config
     machine: Machine

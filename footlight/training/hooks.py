@@ -5,17 +5,24 @@ resume: its state is saved in every checkpoint.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Protocol, runtime_checkable
 
 from footlight.config.fields import Range, integer
-from footlight.instruments.progress import Display
+from footlight.environments.episodes import Episode
+from footlight.errors import UserError
+from footlight.instruments.progress import MEAN_OF, Display
 from footlight.instruments.video_recorder import VideoRecorder
+from footlight.learning.agent import Agent
 from footlight.runs.folder import RunFolder
 from footlight.training.loop import Step
 from footlight.training.session import Session
 from footlight.training.threads import CoreWatch
+
+_OWN_COLUMNS = ("step", "update", "time_s")  # of a row of metrics.jsonl
 
 
 class Hook(Protocol):
@@ -68,8 +75,8 @@ def stateful(hooks: Iterable[Hook]) -> list[Stateful]:
 class EpisodeLog:
     """Counts the finished episodes and writes them to `episodes.jsonl`."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, info: "InfoLog") -> None:
+        self._folder, self._info = folder, info
         self.count = 0
 
     def __call__(self, step: Step) -> None:
@@ -83,7 +90,11 @@ class EpisodeLog:
                 "length": episode.length,
                 "terminated" if episode.terminated else "truncated": True,
             }
-            self._folder.append("episodes", row | ({"fault": True} if episode.fault else {}))
+            if episode.fault:
+                row["fault"] = True
+            if info := self._info.take(episode):
+                row["info"] = info
+            self._folder.append("episodes", row)
 
     def state(self) -> dict[str, Any]:
         """The number of episodes."""
@@ -94,11 +105,72 @@ class EpisodeLog:
         self.count = state.get("finished_episodes", 0)  # missing in early checkpoints
 
 
-class MetricsLog:
-    """Writes means of the update metrics to `metrics.jsonl`, and shows them."""
+class InfoLog:
+    """The values of some keys of the infos of episodes, and their means over the last episodes.
 
-    def __init__(self, session: Session, cores: CoreWatch) -> None:
-        self._session, self._cores = session, cores
+    keys: names, with dots inside dicts.
+    """
+
+    def __init__(self, keys: Sequence[str], session: Session) -> None:
+        self._keys, self._notify = keys, session.display.notify
+        self._latest: dict[str, deque[float]] = {key: deque(maxlen=MEAN_OF) for key in keys}
+        self._missing: set[str] = set()  # what has been reported
+
+    def take(self, episode: Episode) -> dict[str, Any]:
+        """The values in the info of an episode, which also enter the means."""
+        found = {key: value for key in self._keys if (value := _at(key, episode.info)) is not None}
+        for key, value in found.items():
+            if isinstance(value, int | float) and math.isfinite(value):
+                self._latest[key].append(float(value))
+        if missing := set(self._keys) - found.keys() - self._missing:
+            self._missing |= missing
+            names, has = ", ".join(sorted(missing)), ", ".join(episode.info) or "nothing"
+            self._notify(f"log_info: the info of an episode has no {names} - it has {has}")
+        return {key: value for key, value in found.items() if _is_finite(value)}
+
+    def means(self) -> dict[str, float]:
+        """The means over the last 100 episodes, or as many as there were."""
+        return {key: fmean(values) for key, values in self._latest.items() if values}
+
+    def state(self) -> dict[str, Any]:
+        """The values that the means are of."""
+        return {"info": {key: list(values) for key, values in self._latest.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned."""
+        for key, values in state.get("info", {}).items():
+            if key in self._latest:
+                self._latest[key] = deque(values, maxlen=MEAN_OF)
+
+
+def require_free(name: str, agent: Agent) -> None:
+    """Raise `UserError` if `name` is one that rows of `metrics.jsonl` have anyway."""
+    if name in _OWN_COLUMNS or name in agent.algorithm.METRICS:
+        raise UserError(f"{name!r} is a name of the training's own log - choose another")
+
+
+def _at(key: str, info: Mapping[str, Any]) -> Any:
+    """The value at a key with dots; None if there is none."""
+    if key in info:
+        return info[key]
+    first, _, rest = key.partition(".")
+    inner = info.get(first)
+    return _at(rest, inner) if rest and isinstance(inner, Mapping) else None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+class MetricsLog:
+    """Writes means of the update metrics, and of `info`, to `metrics.jsonl`, and shows them."""
+
+    def __init__(self, session: Session, cores: CoreWatch, info: InfoLog) -> None:
+        self._session, self._cores, self._info = session, cores, info
         self.after_flush: Callable[[], None] = lambda: None
         """Called after each row, when the logs have been flushed."""
 
@@ -112,9 +184,8 @@ class MetricsLog:
         metrics = {name: x for name, x in agent.metrics().items() if math.isfinite(x)}
         if not metrics:
             return
-        counts = {"step": agent.num_steps, "update": agent.num_updates}
-        row = {**counts, "time_s": round(session.seconds, 3), **metrics}
-        session.folder.append("metrics", row)
+        metrics |= self._info.means()
+        session.append_metrics(metrics)
         session.flush_logs()
         session.display.update(agent.num_steps, updates=agent.num_updates, metrics=metrics)
         self._cores.check()

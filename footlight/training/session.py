@@ -36,6 +36,8 @@ class Session:
         """Duration of the loop, over all sessions of the run."""
         self.save_failures = 0
         """Checkpoints in a row that could not be written."""
+        self.stop_reason: str | None = None
+        """Why a hook ends the training after this step; None: it goes on."""
         self.pending = PendingAction()
         self.faults = SurvivedFaults(folder.path, run_config, display.notify)
         if options.on_env_fault == "new-episode":
@@ -67,6 +69,12 @@ class Session:
         self.display.notify(
             f"not reproducible: {reason} - numbers may differ from an uninterrupted run's"
         )
+
+    def append_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Append a row to `metrics.jsonl`."""
+        counts = {"step": self.agent.num_steps, "update": self.agent.num_updates}
+        row = {**counts, "time_s": round(self.seconds, 3), **metrics}
+        self.folder.append("metrics", row)
 
     def flush_logs(self) -> None:
         """Write the log lines. After a failure they wait in memory: saving decides for how long."""

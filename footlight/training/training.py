@@ -8,16 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from footlight.contexts import reporting_exit
+from footlight.environments.source import Environments
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, quoted
+from footlight.instruments.video_recorder import VideoRecorder
 from footlight.machine import describe_machine, describe_process, device_fault
 from footlight.runs.trackers.follower import run_trackers
 from footlight.training.evaluator import Evaluator
-from footlight.training.hooks import Hook, MetricsLog, Videos
+from footlight.training.hook_context import HookContext
+from footlight.training.hooks import (
+    EpisodeLog,
+    Hook,
+    InfoLog,
+    MetricsLog,
+    Progress,
+    Videos,
+    every,
+    stateful,
+)
 from footlight.training.loop import steps
 from footlight.training.messages import summary
 from footlight.training.saving import Saver
 from footlight.training.session import Session
+from footlight.training.stopping import stopping_hooks
+from footlight.training.threads import CoreWatch
 from footlight.training.user_hooks import HookFailed, UserHooks
 
 
@@ -116,10 +130,8 @@ class Training:
 
     def _should_stop(self) -> Callable[[], bool]:
         """The function that the loop calls before each step."""
-        hooks, interruption = self.user_hooks, self.session.interruption
-        if hooks is None:
-            return interruption.should_stop
-        return lambda: hooks.stop_reason is not None or interruption.should_stop()
+        session, interruption = self.session, self.session.interruption
+        return lambda: session.stop_reason is not None or interruption.should_stop()
 
     def _catch_up(self) -> None:
         """Make the evaluation that was interrupted when the run was stopped."""
@@ -135,17 +147,12 @@ class Training:
         agent = self.session.agent
         agent.require_finite()
         has_all = agent.num_steps >= self.session.options.steps
-        if not has_all and self.stop_reason is None:
+        if not has_all and self.session.stop_reason is None:
             return "stopped"
         self.evaluator.evaluate_and_log(agent.num_steps)
         if self.user_hooks is not None:
             self.user_hooks.finish()
         return "finished" if has_all and not self.evaluator.due else "stopped"
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why a hook has ended the training; None if none has."""
-        return None if self.user_hooks is None else self.user_hooks.stop_reason
 
     @contextlib.contextmanager
     def _divergence_first(self) -> Iterator[None]:
@@ -182,14 +189,15 @@ class Training:
         self.result = self._result("diverged" if isinstance(error, Diverged) else status)
         # Last: a run without it has not ended.
         session.folder.write_json("result.json", self.result)
-        if status == "finished" or (status == "stopped" and self.stop_reason is not None):
+        if status == "finished" or (status == "stopped" and session.stop_reason is not None):
             # Only once everything is saved, since a graphics driver can crash the process.
             self.videos.record(session.agent.num_steps)
 
     def _result(self, status: str) -> dict[str, Any]:
         agent, seconds = self.session.agent, self.session.seconds
         final = self.evaluator.at(agent.num_steps)
-        reason = {} if self.stop_reason is None else {"stop_reason": self.stop_reason}
+        why = self.session.stop_reason
+        reason = {} if why is None else {"stop_reason": why}
         return {
             "status": status,
             **reason,
@@ -200,3 +208,36 @@ class Training:
             "env_faults": self.session.faults.count,
             "final_evaluation": {"step": agent.num_steps, **final.to_json()} if final else None,
         }
+
+
+def assemble(
+    session: Session,
+    evaluation_env: Environments | None,
+    recorder: VideoRecorder | None,
+    hooks: UserHooks,
+    other_environment: str | None = None,
+) -> Training:
+    """Assemble a training: everything that happens between two steps, in this order.
+
+    other_environment: the name of an environment given in place of the recorded one.
+    """
+    options, run_config = session.options, session.run_config
+    cores = CoreWatch(run_config["threads"], run_config["device"], session.display.notify)
+    info = InfoLog(options.log_info, session)
+    episodes, metrics = EpisodeLog(session.folder, info), MetricsLog(session, cores, info)
+    evaluator = Evaluator(session, evaluation_env, episodes)
+    videos = Videos(session, recorder)
+    logs: list[Hook] = [
+        episodes,
+        every(options.log_interval, metrics),
+        every(options.evaluation_interval, evaluator, at_end=False),
+        *stopping_hooks(session, evaluator, episodes, options),
+    ]
+    if hooks.names:
+        hooks.context = HookContext(session, evaluator, videos)
+        logs.append(hooks)
+    saver = Saver(session, evaluator, [info, *stateful(logs)], other_environment)
+    later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
+    observe = cores.timed(session.agent.observe)
+    called = hooks if hooks.names else None
+    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, observe)

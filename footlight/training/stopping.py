@@ -1,0 +1,107 @@
+"""Hooks that end a training early: at a return, after so many episodes, without improvement.
+
+A training that they end is evaluated like one that has all its steps, and can be resumed.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from footlight.config.options import Options
+from footlight.errors import counted
+from footlight.training.evaluator import Evaluator
+from footlight.training.hooks import EpisodeLog, Hook
+from footlight.training.loop import Step
+from footlight.training.session import Session
+
+
+def stopping_hooks(
+    session: Session, evaluator: Evaluator, episodes: EpisodeLog, options: Options
+) -> list[Hook]:
+    """The hooks that the options ask for."""
+    hooks: list[Hook] = []
+    if options.stop_at_return is not None:
+        hooks.append(StopAtReturn(session, evaluator, options))
+    if options.stop_patience is not None:
+        hooks.append(StopWithoutImprovement(session, evaluator, options.stop_patience))
+    if options.episodes is not None:
+        hooks.append(StopAfterEpisodes(session, episodes, options.episodes))
+    return hooks
+
+
+class StopAtReturn:
+    """Ends the training when the mean of the last returns reaches `options.stop_at_return`."""
+
+    def __init__(self, session: Session, evaluator: Evaluator, options: Options) -> None:
+        assert options.stop_at_return is not None
+        self._session, self._evaluator, self._target = session, evaluator, options.stop_at_return
+        self._of_evaluations = options.stop_on == "evaluation"
+        self._returns: deque[float] = deque(maxlen=options.stop_episodes)
+
+    def __call__(self, step: Step) -> None:
+        """Add the returns of this step; the window has to be full."""
+        new = [episode.total for episode in step.episodes]
+        if self._of_evaluations:
+            evaluation = self._evaluator.at(step.number)
+            new = [] if evaluation is None else [evaluation.mean_return]
+        if not new:
+            return
+        self._returns.extend(new)
+        if len(self._returns) == self._returns.maxlen and fmean(self._returns) >= self._target:
+            what = "evaluation" if self._of_evaluations else "training episode"
+            of = f"the last {counted(len(self._returns), what)}"
+            self._session.stop_reason = (
+                f"the mean return of {of} is {fmean(self._returns):.4g}, "
+                f"at least {self._target:.4g}"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """The returns of the window."""
+        return {"stop_returns": list(self._returns)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned; as much of it as the window holds now."""
+        self._returns.clear()
+        self._returns.extend(state.get("stop_returns", []))
+
+
+class StopWithoutImprovement:
+    """Ends the training after so many evaluations in a row that were not the best so far."""
+
+    def __init__(self, session: Session, evaluator: Evaluator, patience: int) -> None:
+        self._session, self._evaluator, self._patience = session, evaluator, patience
+        self._count = 0
+
+    def __call__(self, step: Step) -> None:
+        """Count the evaluation of this step, if there was one."""
+        if self._evaluator.at(step.number) is None:
+            return
+        self._count = 0 if self._evaluator.is_best(step.number) else self._count + 1
+        if self._count >= self._patience:
+            best = self._evaluator.best
+            assert best is not None
+            self._session.stop_reason = (
+                f"no evaluation has been better than {best['mean_return']:.4g} "
+                f"(step {int(best['step']):,}) for {counted(self._count, 'evaluation')}"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """The count."""
+        return {"evaluations_without_improvement": self._count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self._count = int(state.get("evaluations_without_improvement", 0))
+
+
+class StopAfterEpisodes:
+    """Ends the training once so many training episodes have ended."""
+
+    def __init__(self, session: Session, episodes: EpisodeLog, limit: int) -> None:
+        self._session, self._episodes, self._limit = session, episodes, limit
+
+    def __call__(self, step: Step) -> None:
+        """Look at the count, after the episodes of this step have been added to it."""
+        if self._episodes.count >= self._limit:
+            self._session.stop_reason = f"{counted(self._episodes.count, 'episode')} have ended"
