@@ -53,6 +53,7 @@ def train(
     preset: bool | str = True,
     run_dir: str | Path | None = None,
     network: Any = None,
+    eval_environment: EnvironmentLike | None = None,
     hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **values: Any,
@@ -64,6 +65,7 @@ def train(
     config: a TOML file. preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     network: your own network, see `footlight.algorithms.off_policy` and `.on_policy`.
+    eval_environment: an environment for the evaluations, if it is not that of the training.
     hooks: functions of a `HookContext`, called after each step, or inside `footlight.every`,
         `on_episode` or `on_evaluation`.
     values: options, config fields and `env_kwargs`; they override the file, then the preset.
@@ -78,6 +80,9 @@ def train(
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
     user_hooks = UserHooks(hooks)
+    evaluation_source: EnvironmentSource | None = None
+    if eval_environment is not None:
+        evaluation_source = EnvironmentSource.of(eval_environment).configured()
     source = source.configured(found.environment, found.env_kwargs)
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
@@ -92,7 +97,9 @@ def train(
         for key in options.log_info:
             require_free(key, agent)
         supervision = _supervision(options, display)
-        instances = Instances(source, environments, options, supervision, notices.append)
+        instances = Instances(
+            source, environments, options, supervision, notices.append, evaluation_source
+        )
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
@@ -121,6 +128,7 @@ def resume(
     network: Any = None,
     algorithm: AlgorithmClass | None = None,
     allow_env_import: str | None = None,
+    eval_environment: EnvironmentLike | None = None,
     hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **changes: Any,
@@ -128,7 +136,7 @@ def resume(
     """Continue a stopped run from its newest intact checkpoint, up to `steps` steps in all.
 
     steps: by default as before. changes: other options; a `max_time` of "none" removes the limit.
-    environment, network, algorithm: needed if the run was given objects that no file can hold.
+    environment, network, algorithm, eval_environment: needed if the run was given objects that no file can hold.
     hooks: the same as before, in the same order, or the run is marked as not reproducible.
     allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
     """
@@ -148,7 +156,12 @@ def resume(
         source, num_envs, supervision = run.source, options.num_envs, _supervision(options, display)
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         notices: list[str] = []
-        instances = Instances(source, environments, options, supervision, notices.append)
+        evaluated_in = resuming.evaluation_source(
+            recorded, path, eval_environment, allow_env_import
+        )
+        instances = Instances(
+            source, environments, options, supervision, notices.append, evaluated_in
+        )
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
         torch.set_num_threads(options.threads or 1)  # as before: another number rounds differently

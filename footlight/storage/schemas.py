@@ -76,6 +76,16 @@ class Result(TypedDict):
     final_evaluation: Evaluation | None
 
 
+class EvalEnvironment(TypedDict):
+    """The environment of the evaluations, if it is not that of the training."""
+
+    environment: str
+    environment_source: Literal["id", "object"]
+    environment_config: NotRequired[dict[str, Any]]
+    env_kwargs: NotRequired[dict[str, Any]]
+    environment_code: NotRequired[str]
+
+
 _CONFIG = get_type_hints(Options, include_extras=True) | {
     "format_version": int,
     "algorithm": Required[str],
@@ -90,6 +100,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "resume": str,
     "no_evaluations": str | None,
     "returns_of": str | None,
+    "eval_environment": EvalEnvironment,
     "seed": Required[CountOrZero],
     "steps": Required[Count],
 }

@@ -17,7 +17,7 @@ from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, NOT_PROB
 from footlight.environments.history import steps_to_restore
 from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.source import Environments, EnvironmentSource
+from footlight.environments.source import Environments, EnvironmentSource, Wanted
 from footlight.environments.spaces import difference
 from footlight.environments.trial import why_different
 from footlight.environments.workers import AsyncEnvironments, Supervision
@@ -47,7 +47,7 @@ class Instances:
 
     source: the environment as given. environments: those of the training, made from it.
     supervision: its `notify` prints at once; `notify_later` prints once it is certain that there
-    will be a run.
+    will be a run. evaluation_source: an environment of the user's for the evaluations.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class Instances:
         options: Options,
         supervision: Supervision,
         notify_later: Callable[[str], None],
+        evaluation_source: EnvironmentSource | None = None,
     ) -> None:
         self.source, self.environments, self.options = source, environments, options
         self._supervision, self._notify = supervision, supervision.notify
-        self._notify_later = notify_later
+        self._notify_later, self._evaluation_source = notify_later, evaluation_source
         self.different: str | None = None
         """Why another instance is not known to be the training environment; None if it is."""
 
@@ -117,6 +118,11 @@ class Instances:
         None if no evaluations are wanted, or if another instance is not the training environment.
         inexact: what the start-up probe found. Raises `UserError` if no second one can be made.
         """
+        if self._evaluation_source is not None:
+            with self._given_evaluation_env(self._evaluation_source) as given:
+                self._describe_wrappers()
+                yield given
+            return
         if inexact is not None and inexact.startswith(DIFFERENT):
             self.different = self.different or inexact
         made: Environments | None = None
@@ -132,6 +138,32 @@ class Instances:
                 share_statistics(self.environments, made)
             self._describe_wrappers()
             yield None if self.different else made
+
+    @contextlib.contextmanager
+    def _given_evaluation_env(self, source: EnvironmentSource) -> Iterator[Environments | None]:
+        """The user's own environment for evaluations; None if no evaluations are wanted.
+
+        Raises `UserError` if its spaces or running statistics are not those of the training.
+        """
+        options = self.options
+        if options.eval_episodes == 0:
+            raise UserError("eval_episodes is 0 - there are no evaluations - omit eval_environment")
+        if source.is_atari:
+            episodes = options.training_eval_episodes
+            made = source.make_for_evaluation(options.seed, "evaluation", episodes)
+        else:
+            made = source.make(Wanted(options.seed, stream="evaluation"))
+        with closing_environments(made, self._notify):
+            what = difference(self.environments, made, observation_bounds=False)
+            what = what or why_not_shared(first_instance(self.environments), first_instance(made))
+            if what is not None:
+                name = source.name(made)
+                raise UserError(
+                    f"eval_environment {name} does not fit the training's environment: {what}"
+                )
+            self._evaluation_name = source.name(made)
+            share_statistics(self.environments, made)
+            yield made
 
     def _make_evaluation_env(self) -> Environments:
         options, source = self.options, self.source
@@ -189,9 +221,13 @@ class Instances:
             )
 
     @property
-    def record(self) -> dict[str, str | None]:
+    def record(self) -> dict[str, Any]:
         """What `config.json` holds about evaluations."""
-        return {"no_evaluations": self.different, "returns_of": self.returns_of}
+        record: dict[str, Any] = {"no_evaluations": self.different, "returns_of": self.returns_of}
+        if (source := self._evaluation_source) is not None:
+            record |= {"no_evaluations": None}
+            record["eval_environment"] = {"environment": self._evaluation_name, **source.settings()}
+        return record
 
     @property
     def returns_of(self) -> str | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from footlight.config.options import Options
-from footlight.environments.make import EnvironmentSource
+from footlight.environments.make import require_allowed
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.errors import UserError
 from footlight.machine import describe_machine, differences
 from footlight.runs.trackers.track import require_trackers
@@ -79,6 +80,31 @@ def changes_since(
     if before != list(hooks):
         given, saved = (", ".join(names) or "no hooks" for names in (hooks, before))
         yield f"resumed with {given} instead of {saved}"
+
+
+def evaluation_source(
+    run_config: Mapping[str, Any], folder: Path, given: EnvironmentLike | None, allowed: str | None
+) -> EnvironmentSource | None:
+    """The environment of the evaluations if the run has one of its own: recorded, or given again.
+
+    allowed: the module that its id may import. Raises `UserError` if it cannot be made from the
+    record and is not given.
+    """
+    recorded = run_config.get("eval_environment")
+    if given is not None:
+        return EnvironmentSource.of(given).configured()
+    if recorded is None:
+        return None
+    name = recorded["environment"]
+    if recorded["environment_source"] != "id":
+        raise UserError(
+            f"the run is evaluated in the Python object {name!r}, which no file holds - pass it as "
+            "eval_environment"
+        )
+    require_allowed(folder, recorded, allowed)
+    return EnvironmentSource.of(name).configured(
+        recorded.get("environment_config"), recorded.get("env_kwargs")
+    )
 
 
 def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:
