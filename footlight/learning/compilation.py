@@ -35,20 +35,20 @@ class CompilerMissing(Exception):
 def compile_in_place(
     function: Callable[..., None], tensors: Sequence[Tensor]
 ) -> Callable[[], None]:
-    """Compile `function(*tensors)`, which changes some of these tensors in place, into one call
-    without arguments.
+    """Compile `function(*tensors)` into a function without arguments.
 
-    Compiling runs and changes nothing. Raises `CompilerMissing`.
+    The function changes some of the tensors in place; compiling it does not run it. Raises
+    `CompilerMissing`.
     """
     if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissing("there is no C++ compiler (g++)")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the compiler's own making
+            warnings.simplefilter("ignore")  # the compiler's own warnings
             graph = _inductor(function, tensors)
     except UserError:  # the function's own message
         raise
-    except Exception as error:  # whatever an optimization stumbles over, the run goes on without it
+    except Exception as error:  # whatever fails in the compiler, the run continues without it
         raise CompilerMissing(f"the compiler failed ({summarize_error(error):.140})") from error
 
     def step() -> None:

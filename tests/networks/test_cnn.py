@@ -11,7 +11,7 @@ from torch import nn
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.networks.bodies import ActorCritic, Architecture, torso
-from footlight.networks.cnn import Picture, choose_torso
+from footlight.networks.cnn import AsImage, choose_torso
 from footlight.networks.flat import Network
 from tolerance import assert_close, longest_sum
 
@@ -60,13 +60,13 @@ def test_nature_by_its_numbers() -> None:
 def test_layouts_show_the_same_picture() -> None:
     color = torch.randint(0, 256, (2, 40, 50, 3), dtype=torch.uint8)
     expected = color.permute(0, 3, 1, 2) / 255
-    assert_close(Picture((40, 50, 3))(color), expected)
-    assert_close(Picture((3, 40, 50))(color.permute(0, 3, 1, 2)), expected)
-    assert_close(Picture((40, 50))(color[..., 0]), expected[:, :1])
+    assert_close(AsImage((40, 50, 3))(color), expected)
+    assert_close(AsImage((3, 40, 50))(color.permute(0, 3, 1, 2)), expected)
+    assert_close(AsImage((40, 50))(color[..., 0]), expected[:, :1])
     frames = torch.stack([color, 255 - color], 1)
-    assert_close(Picture((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
+    assert_close(AsImage((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
     assert_close(
-        Picture((3, 40, 50))(expected), expected
+        AsImage((3, 40, 50))(expected), expected
     )  # numbers that are no bytes stay as they are
 
 
@@ -86,7 +86,7 @@ def test_channels_are_told_from_height_and_width(shape: tuple[int, ...], channel
     assert next(layer for layer in layers if isinstance(layer, nn.Conv2d)).in_channels == channels
     pictures = torch.rand(2, *shape)
     expected = pictures if shape[0] == channels else pictures.movedim(-1, 1)
-    torch.testing.assert_close(Picture(shape)(pictures), expected)
+    torch.testing.assert_close(AsImage(shape)(pictures), expected)
 
 
 @pytest.mark.parametrize(
