@@ -38,8 +38,7 @@ class Transition(NamedTuple):
     next_observation: Array  # [E, *observation shape]
     terminated: Array  # [E] bool
     truncated: Array  # [E] bool
-    valid: Array | None = None
-    """[E] bool; None: all are. The reset steps of NEXT_STEP autoreset are not valid transitions."""
+    valid: Array | None = None  # [E] bool, false for reset steps of NEXT_STEP autoreset; None: all
 
 
 class Decision(NamedTuple):
@@ -47,8 +46,7 @@ class Decision(NamedTuple):
 
     action: Array  # [E, A], as drawn
     extras: Mapping[str, Array] = {}
-    """Other arrays [E, ...] of that moment to learn from, by name: log-probabilities, the policy's
-    hidden state, ..."""
+    """Other arrays [E, ...] to learn from, by name: log-probabilities, a hidden state, ..."""
 
 
 class Minibatch(NamedTuple):
@@ -58,12 +56,9 @@ class Minibatch(NamedTuple):
 
 
 class WholeRollout(NamedTuple):
-    """A full rollout is due.
+    """A full rollout is due."""
 
-    is_linked: whether every successor whose value is used is the observation of the next row.
-    """
-
-    is_linked: bool
+    is_linked: bool  # every successor whose value is used is the observation of the next row
 
 
 class Chunk(NamedTuple):
@@ -149,18 +144,13 @@ class Diagnosis(NamedTuple):
     entropy: Any = None  # [E], of the policy, in nats
     probabilities: Any = None  # [E, H], concatenated over the choices
     mean: Any = None  # [E, A] in [-1, 1], continuous actions
-    # [E, A], in half action ranges; of a squashed policy half the width of mean ± std after
-    # squashing
-    std: Any = None
+    std: Any = None  # [E, A], in half action ranges; half the width of mean ± std if squashed
     bonus: Any = None  # [E]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxAction:
-    """Continuous actions between finite bounds.
-
-    Algorithms act in [-1, 1]^A, and `to_environment` rescales affinely.
-    """
+    """Continuous actions between finite bounds; algorithms act in [-1, 1]^A."""
 
     low: Array
     high: Array
@@ -184,7 +174,7 @@ class BoxAction:
         return int(self.low.size)
 
     def to_environment(self, action_EA: Array) -> Array:
-        """Convert actions in [-1, 1] to the environment's units and shape.
+        """Rescale actions in [-1, 1] affinely to the environment's units and shape.
 
         The bounds are reached exactly and never exceeded.
         """

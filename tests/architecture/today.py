@@ -4,7 +4,6 @@ TODAY: dict[str, set[str]] = {
     "long_file": {
         "footlight/learning/agent.py",
         "footlight/networks/flat.py",
-        "footlight/types.py",
     },
     "wide_signature": {
         "footlight/learning/agent.py::Agent.__init__",
