@@ -67,6 +67,7 @@ def require_learning(algorithm: Any, **fields: Any) -> Agent:
     changed = {
         name for name, leaf in tree_items(eager.state).items() if not leaf.equal(before[name])
     }
+    assert changed
     assert "progress" not in changed
     for name, leaf in tree_items(eager.state).items():
         found = tree_items(compiled.state)[name]
