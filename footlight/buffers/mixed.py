@@ -89,9 +89,9 @@ class ReplayAndRollout:
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Continue from `arrays()` and `counters()`."""
         for part, held in (("replay", self.replay), ("rollout", self.rollout)):
-            mine = {
+            own = {
                 name.removeprefix(f"{part}."): array
                 for name, array in arrays.items()
                 if name.startswith(f"{part}.")
             }
-            held.restore(mine, counters)
+            held.restore(own, counters)
