@@ -88,9 +88,9 @@ def build_networks(
     for module in own:
         if not (hasattr(module, "actor") or hasattr(module, "critic")):
             raise UserError(
-                f"network gave {type(module).__name__} - it must give a torch.nn.Module "
-                "with the parts `actor` and `critic` "
-                "(or one of them) when called with the observation space and the action space"
+                f"network returned {type(module).__name__} - it must return a torch.nn.Module "
+                "with the parts `actor` and `critic` (or one of them) when called with the "
+                "observation space and the action space"
             )
     actor = getattr(own[0], "actor", None) if own else None
     critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
@@ -106,11 +106,14 @@ def build_networks(
 
 
 def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
-    """The user's module for these spaces. Raises `UserError` where there comes none."""
+    """Create the user's module for these spaces.
+
+    Raises `UserError` if `network` is a module, or does not return one.
+    """
     if isinstance(network, nn.Module):
         raise UserError(
-            "network is a module - it has to be made anew for each run and part - give its class, "
-            "or a function that makes it"
+            "network is a module - a new one is needed for each run and part - pass its class, "
+            "or a function that creates it"
         )
     observation_space = rebuilt(
         {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
@@ -120,9 +123,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     module = network(observation_space, _action_space(spaces.action))
     if not isinstance(module, nn.Module):
         raise UserError(
-            f"network gave {type(module).__name__} - it must give a torch.nn.Module "
-            "when called with the observation space "
-            "and the action space"
+            f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
+            "called with the observation space and the action space"
         )
     return module
 

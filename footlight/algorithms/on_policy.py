@@ -205,9 +205,9 @@ class _UsersOwn(nn.Module):
         self.whole = type(network).forward is not nn.Module.forward
         if not self.whole and not (hasattr(network, "actor") or hasattr(network, "critic")):
             raise UserError(
-                f"network gave {type(network).__name__} - it must have a "
-                "forward(observation) that gives (output, value), or the "
-                "parts `actor` and `critic`, or one of them"
+                f"network returned {type(network).__name__} - it must have a "
+                "forward(observation) that returns (output, value), or the parts `actor` and "
+                "`critic`, or one of them"
             )
         self.network: Any = network
         self.num_values, self.log_std = ours.num_values, ours.log_std

@@ -57,10 +57,13 @@ def test_missing_part_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Linear(), "network is a module - it has to be made anew"),
+        (Linear(), "network is a module - a new one is needed for each run"),
         (Nothing, "with the parts `actor` and `critic`"),
         (TwoActions, r"the actor gives shape \(2, 2\) for 2 observations - it must give \(2, 1\)"),
-        (lambda observations, actions: 3, "network gave int - it must give a torch.nn.Module"),
+        (
+            lambda observations, actions: 3,
+            "network returned int - it must return a torch.nn.Module",
+        ),
     ],
 )
 def test_unsuitable_module_is_refused(network: Any, message: str) -> None:

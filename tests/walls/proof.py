@@ -1,4 +1,4 @@
-"""What an algorithm written by hand has to stand: training, compiling, resuming, acting, exporting."""
+"""Checks for a custom algorithm: training, compiling, resuming, acting, exporting."""
 
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def require_learning(algorithm: Any, **fields: Any) -> Agent:
     changed = {
         name for name, leaf in tree_items(eager.state).items() if not leaf.equal(before[name])
     }
+    assert changed
     assert "progress" not in changed
     for name, leaf in tree_items(eager.state).items():
         found = tree_items(compiled.state)[name]
@@ -96,10 +97,15 @@ def require_resuming(algorithm: Any, tmp_path: Path, **fields: Any) -> None:
 
 
 def require_run(algorithm: Any, tmp_path: Path, **fields: Any) -> Path:
-    """A run that is stopped and resumed ends in the same policy as one that is not, and is evaluated."""
+    """Check that a stopped and resumed run ends with the policy of an uninterrupted one."""
     options: dict[str, Any] = {
-        "num_envs": 2, "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 40, **fields
-    }  # fmt: skip
+        "num_envs": 2,
+        "compile": "off",
+        "quiet": True,
+        "eval_episodes": 1,
+        "eval_every": 40,
+        **fields,
+    }
     whole = footlight.train(
         algorithm, "Pendulum-v1", steps=80, run_dir=tmp_path / "whole", **options
     )
