@@ -205,4 +205,4 @@ def test_every_on_policy_method_learns_from_pictures(algorithm: str) -> None:
         )
     agent.finish()
     assert not torch.equal(agent.state.actor_critic, before)
-    agent.require_finite()
+    agent.learner.require_finite()
