@@ -13,6 +13,7 @@ import torch
 import footlight
 from footlight import ambient
 from footlight.algorithms import ALGORITHMS
+from footlight.learning import saved_agent
 from footlight.learning.agent import Agent
 
 SEEN, ACTED = (
@@ -92,7 +93,7 @@ def learned(name: str, folder: Path) -> dict[str, bytes]:
     again = Agent.load(folder)
     arrays = {
         f"{group}.{key}": array
-        for group, named in again.groups().items()
+        for group, named in saved_agent.groups(again).items()
         for key, array in named.items()
     }
     return {

@@ -57,6 +57,14 @@ def _nothing() -> None:
     """Body of the trial process."""
 
 
+def begin_with_one_thread() -> None:
+    """Let torch, and what is loaded later, begin with one thread: the other cores belong to other
+    workers."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 def describe_end(exit_code: int | None) -> str:
     """Describe how a process ended."""
     if exit_code is None:

@@ -7,12 +7,16 @@ from typing import Any
 import torch
 
 from footlight.algorithms import config_class, find
-from footlight.algorithms.protocol import AlgorithmClass, AnyAlgorithm
+from footlight.algorithms.protocol import Algorithm, AlgorithmClass
 from footlight.config.fields import build as build_config
 from footlight.errors import UserError
 from footlight.networks.flat import Network
 from footlight.streams import derived_seed
 from footlight.types import Spaces
+
+AnyAlgorithm = Algorithm[Any, Any, Any]
+"""An algorithm that is chosen by name, so that its own types are not known."""
+AnyAlgorithmClass = AlgorithmClass[Any, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Blueprint:
     """Everything that determines an algorithm bound to its config and networks."""
 
     name: str
-    algorithm: AlgorithmClass
+    algorithm: AnyAlgorithmClass
     config: Any
     spaces: Spaces
     network: Any

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms.protocol import (
-    AnyAlgorithm,
     Buffer,
     Choosing,
     Noise,
@@ -23,6 +22,7 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, UserError, warn
+from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
     CompilerMissing,
     compile_in_place,
@@ -61,8 +61,9 @@ class Learner:
     """
 
     def __init__(
-        self, algorithm: AnyAlgorithm, buffer: Buffer[Any], num_envs: int, device: torch.device,
-        normalizer: Normalizer | None, keep_gradients: bool, notify: Callable[[str], None] = warn,
+        self, algorithm: AnyAlgorithm, buffer: Buffer[Any, object], num_envs: int,
+        device: torch.device, normalizer: Normalizer | None, keep_gradients: bool,
+        notify: Callable[[str], None] = warn,
     ) -> None:  # fmt: skip
         self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
         self.device, self.notify = device, notify

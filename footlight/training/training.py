@@ -123,7 +123,7 @@ class Training:
     def _conclude(self) -> str:
         """Evaluate a run that has all its steps; return the status of the run."""
         agent = self.session.agent
-        agent.require_finite()
+        agent.learner.require_finite()
         if agent.num_steps < self.session.options.steps:
             return "stopped"
         self.evaluator.evaluate_and_log(agent.num_steps)
@@ -135,7 +135,7 @@ class Training:
         try:
             yield
         except EnvironmentFault:
-            self.session.agent.require_finite()
+            self.session.agent.learner.require_finite()
             raise
 
     @contextlib.contextmanager

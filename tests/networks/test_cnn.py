@@ -207,4 +207,4 @@ def test_every_on_policy_algorithm_learns_from_images(algorithm: str) -> None:
         )
     agent.finish()
     assert not torch.equal(agent.state.actor_critic, before)
-    agent.require_finite()
+    agent.learner.require_finite()

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 import footlight
+from footlight.learning import saved_agent
 from footlight.learning.agent import Agent
 from footlight.learning.policy import load
 from footlight.trees import tree_items
@@ -52,7 +53,7 @@ def run(agent: Agent, steps: int, world: World | None = None) -> World:
 
 def bits(agent: Agent) -> dict[str, bytes]:
     """Everything that a checkpoint of the agent holds."""
-    groups = agent.groups()
+    groups = saved_agent.groups(agent)
     return {f"{g}/{n}": np.asarray(a).tobytes() for g in groups for n, a in groups[g].items()}
 
 
@@ -90,7 +91,7 @@ def require_resuming(algorithm: Any, tmp_path: Path, **fields: Any) -> None:
     run(resumed, 12, other)
     assert bits(resumed) == bits(straight)
     loaded = load(tmp_path / "agent", algorithm=algorithm)
-    straight.restore(tmp_path / "agent")
+    saved_agent.restore(straight, tmp_path / "agent")
     np.testing.assert_array_equal(
         loaded.act(world.observation), straight.policy.act(world.observation)
     )

@@ -119,7 +119,7 @@ def test_draws_are_what_they_are_called() -> None:
     world, masks, numbers, pairs = run(agent, 4), [], [], set()
     for _ in range(60):
         world.step(agent)
-        drawn = {name: array.copy() for name, array in agent.batch().items()}
+        drawn = {name: array.copy() for name, array in agent.learner.batch().items()}
         masks.append(drawn["noise.mask"])
         numbers.append(drawn["noise.smoothing"])
         pairs.add(tuple(sorted(drawn["noise.subset"].tolist())))
