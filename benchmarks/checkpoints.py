@@ -41,15 +41,16 @@ def training_share(steps: int) -> tuple[int, float, float]:
     """
     import footlight
 
-    save, seconds = CheckpointManager.save, []
+    manager: Any = CheckpointManager
+    save, seconds = manager.save, []
 
     def timed(*given: Any) -> Path:
         started = time.perf_counter()
-        folder = save(*given)
+        folder: Path = save(*given)
         seconds.append(time.perf_counter() - started)
         return folder
 
-    CheckpointManager.save = timed  # type: ignore[method-assign]
+    manager.save = timed
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = footlight.train(
             "sac", "Pendulum-v1", steps=steps, checkpoint_every=10_000, eval_every=0,

@@ -18,8 +18,8 @@ import numpy as np
 from report import HERE, progress, provenance, publish, run_json, table
 
 from footlight.buffers.frames import FrameReplay
-from footlight.buffers.memory import format_bytes
 from footlight.buffers.replay import Replay, ReplayPlan, row_bytes
+from footlight.machine import format_bytes
 from footlight.types import Decision, DiscreteAction, Spaces, Transition
 
 STACK, SIDE, ENVS, BATCH = 4, 84, 8, 32

@@ -130,12 +130,10 @@ def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
         "steps": arguments.steps,
         "seed": seed,
     }
-    if told != wanted or (found.result or {}).get("status") != "finished":
-        raise Failure(
-            f"{run_dir} is {told}, {(found.result or {}).get('status')} - "
-            f"expected {wanted}, finished"
-        )
-    return read_outcome(arguments, run_dir, found.result["seconds"])
+    result = found.result or {}
+    if told != wanted or result.get("status") != "finished":
+        raise Failure(f"{run_dir} is {told}, {result.get('status')} - expected {wanted}, finished")
+    return read_outcome(arguments, run_dir, result["seconds"])
 
 
 def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -> Outcome:
