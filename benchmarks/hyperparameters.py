@@ -38,8 +38,8 @@ UNSAID: Fields = {
 def make_environments(environment: str, seed: int, given: Fields) -> Any:
     """The environments, stepped in turn, with clipped rewards and running statistics if configured.
 
-    Atari games in a process each,
-    which is faster; footlight's fields say how they are preprocessed.
+    Atari games in a process each, which is faster; footlight's fields say how they are
+    preprocessed.
     """
     if environment.startswith(ATARI):
         return make_games(environment, seed, given)
@@ -53,13 +53,18 @@ def make_environments(environment: str, seed: int, given: Fields) -> Any:
     env = make_vec_env(
         environment, n_envs=num_envs, seed=seed, wrapper_class=wrapper, wrapper_kwargs=bounds
     )
-    observations, rewards = (
-        given.pop("normalize_observations", False),
-        given.pop("normalize_rewards", False),
-    )
+    observations = given.pop("normalize_observations", False)
+    rewards = given.pop("normalize_rewards", False)
+    reward_limit = given.pop("clip_normalized_reward", None)
     if not (observations or rewards):
         return env
-    return VecNormalize(env, norm_obs=observations, norm_reward=rewards, gamma=given["gamma"])
+    return VecNormalize(
+        env,
+        norm_obs=observations,
+        norm_reward=rewards,
+        clip_reward=math.inf if reward_limit is None else reward_limit,
+        gamma=given["gamma"],
+    )
 
 
 def make_games(environment: str, seed: int, given: Fields) -> Any:
