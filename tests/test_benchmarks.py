@@ -6,11 +6,13 @@ own in tests/torture.
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import checkpoints
 import collapse
+import hyperparameters
 import kill
 import learning
 import ours
@@ -21,7 +23,7 @@ import footlight
 from footlight.algorithms import config_class, find
 from footlight.cli.main import main as command_line
 from footlight.config import options
-from footlight.config.fields import build
+from footlight.config.fields import build, fields
 from footlight.environments.atari import AtariConfig
 from footlight.storage.manager import CheckpointManager
 
@@ -60,8 +62,8 @@ def test_help(
 def test_fields_of_work_are_valid(name: str) -> None:
     work = speed.WORKS[name]
     game = ours.game_settings(work.fields)
-    fields = {key: value for key, value in work.fields.items() if key not in (*game, "num_envs")}
-    assert build(config_class(find(work.algorithm)), fields)
+    own = {key: value for key, value in work.fields.items() if key not in (*game, "num_envs")}
+    assert build(config_class(find(work.algorithm)), own)
     assert build(AtariConfig, game)
 
 
@@ -75,11 +77,21 @@ def test_command_of_killed_case_is_valid(
     assert received
 
 
+def test_translated_hyperparameters_exist() -> None:
+    known = {*fields(options.Options), *fields(AtariConfig), "features"}  # the last is its own
+    for name in ("a2c", "ddpg", "ppo", "sac", "td3"):
+        known |= {*fields(config_class(name))}
+    source = Path(hyperparameters.__file__).read_text()
+    named = set(re.findall(r'given\.(?:pop|get)\("(\w+)"', source))
+    assert len(named) > 20
+    assert named | {*hyperparameters.UNSAID, *hyperparameters.UNSAID_OFF_POLICY} <= known
+
+
 def test_rows_of_collapse_are_valid() -> None:
-    fields = dict(collapse.PLAIN)
+    row = dict(collapse.PLAIN)
     for change in collapse.CHANGES.values():
-        fields |= change
-        assert build(config_class(find("replay-actor-critic")), fields)
+        row |= change
+        assert build(config_class(find("replay-actor-critic")), row)
 
 
 def test_run_of_collapse(monkeypatch: pytest.MonkeyPatch) -> None:
