@@ -8,7 +8,6 @@ its replay was emptied at every update and so never held a minibatch; its actor 
 the actions it took; there was no entropy bonus. Each row below fixes one more of these.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from report import HERE, progress, provenance, publish, run_json, table
+from report import HERE, make_parser, progress, provenance, publish, run_json, table
 
 Fields = dict[str, Any]
 PLAIN: Fields = {
@@ -88,12 +87,9 @@ def train(fields: Fields, steps: int, seed: int) -> Fields:
 
 def main() -> int:
     """All rows, all seeds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     first = "each row with all changes above it"
     rows = [[first, "final return by seed", "mean", "lowest entropy", "Q"]]
