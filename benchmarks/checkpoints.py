@@ -5,7 +5,6 @@
 Needs 8 GB of memory and of disk for a million frames; `--transitions N` takes fewer.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import HERE, progress, provenance, publish, run_json, table
+from report import HERE, make_parser, progress, provenance, publish, run_json, table
 
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan
@@ -41,15 +40,16 @@ def training_share(steps: int) -> tuple[int, float, float]:
     """
     import footlight
 
-    save, seconds = CheckpointManager.save, []
+    manager: Any = CheckpointManager
+    save, seconds = manager.save, []
 
     def timed(*given: Any) -> Path:
         started = time.perf_counter()
-        folder = save(*given)
+        folder: Path = save(*given)
         seconds.append(time.perf_counter() - started)
         return folder
 
-    CheckpointManager.save = timed  # type: ignore[method-assign]
+    manager.save = timed
     with tempfile.TemporaryDirectory(dir=".") as folder:
         run = footlight.train(
             "sac", "Pendulum-v1", steps=steps, checkpoint_every=10_000, eval_every=0,
@@ -109,16 +109,13 @@ def buffer_seconds(spaces: Spaces, count: int) -> tuple[float, float, int]:
 
 def main() -> int:
     """Measure, report; 1 where a `must` is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--steps", type=int, default=100_000, help="of the training (default: 100,000)"
     )
     parser.add_argument(
         "--transitions", type=int, default=1_000_000, help="in the buffers (default: 1,000,000)"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     rows = [["checkpoints", "bytes", "first", "each further one, 10,000 steps later", "must"]]
     good = True

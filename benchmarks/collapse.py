@@ -1,6 +1,6 @@
 """Why a plain actor-critic with replay collapses, and what prevents it, one change at a time.
 
-    python benchmarks/collapse.py --steps 100000 --seeds 5 \
+    python benchmarks/collapse.py --steps 60000 --seeds 5 \
         --output benchmarks/results/replay-actor-critic-collapse.txt
 
 The environment is CartPole-v1. The first row is a known failure: its critic never learned, because
@@ -8,7 +8,6 @@ its replay was emptied at every update and so never held a minibatch; its actor 
 the actions it took; there was no entropy bonus. Each row below fixes one more of these.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,24 +15,33 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from report import HERE, progress, provenance, publish, run_json, table
+from report import HERE, make_parser, progress, provenance, publish, run_json, table
 
 Fields = dict[str, Any]
 PLAIN: Fields = {
-    "gamma": 0.995, "learning_rate": 5e-4, "n_steps": 16, "batch_size": 64,
-    "critic_updates_per_actor": 4, "tau": None,
-    "actor_signal": "q", "entropy_coef": 0.0, "max_grad_norm": None, "shared_torso": False,
-    "learning_starts": 64,
-    "initialization": "pytorch", "critic_learning_rate": 1e-12, "layer_norm": False,
+    "gamma": 0.995,
+    "learning_rate": 5e-4,
+    "critic_learning_rate": 1e-12,
+    "n_steps": 16,
+    "batch_size": 64,
     "buffer_size": 50_000,
-}  # fmt: skip
+    "learning_starts": 64,
+    "critic_updates_per_actor": 4,
+    "tau": None,
+    "actor_signal": "q",
+    "entropy_coef": 0.0,
+    "max_grad_norm": None,
+    "shared_torso": False,
+    "initialization": "pytorch",
+    "layer_norm": False,
+}
 CHANGES: dict[str, Fields] = {
-    "as it was: a critic that never learns": {},
+    "the original: a critic that never learns": {},
     "the critic learns": {"critic_learning_rate": None},
     "layer normalization": {"layer_norm": True},
-    "the actor climbs A(s, .) instead of Q(s, a)": {"actor_signal": "advantage"},
+    "the actor maximizes A(s, .) instead of Q(s, a)": {"actor_signal": "advantage"},
     "an entropy bonus": {"entropy_coef": 0.01},
-    "a target network, gamma 0.99, gradients clipped to norm 10": {
+    "a target network, gamma 0.99, gradients clipped at 10": {
         "tau": 0.005,
         "gamma": 0.99,
         "max_grad_norm": 10.0,
@@ -43,7 +51,7 @@ CHANGES: dict[str, Fields] = {
         "shared_torso": True,
         "initialization": "orthogonal",
     },
-    "the learning rate falls to 0 over the run": {"learning_rate_schedule": "linear"},
+    "the learning rate decays to 0 over the run": {"learning_rate_schedule": "linear"},
     "gradients are not clipped": {"max_grad_norm": None},
 }
 
@@ -54,10 +62,17 @@ def train(fields: Fields, steps: int, seed: int) -> Fields:
 
     with tempfile.TemporaryDirectory() as folder:
         run = footlight.train(
-            "replay-actor-critic", "CartPole-v1", preset=False, steps=steps, seed=seed,
+            "replay-actor-critic",
+            "CartPole-v1",
+            preset=False,
+            steps=steps,
+            seed=seed,
             run_dir=Path(folder) / "run",
-            quiet=True, eval_every=0, threads=1, **fields,
-        )  # fmt: skip
+            quiet=True,
+            eval_every=0,
+            threads=1,
+            **fields,
+        )
         lines = [
             json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()
         ]
@@ -72,25 +87,13 @@ def train(fields: Fields, steps: int, seed: int) -> Fields:
 
 def main() -> int:
     """All rows, all seeds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
-    rows, fields = (
-        [
-            [
-                "each row with all changes above it",
-                "final return by seed",
-                "mean",
-                "lowest entropy",
-                "Q",
-            ]
-        ],
-        dict(PLAIN),
-    )
+    first = "each row with all changes above it"
+    rows = [[first, "final return by seed", "mean", "lowest entropy", "Q"]]
+    fields = dict(PLAIN)
     for name, change in CHANGES.items():
         fields |= change
         runs = [train(fields, arguments.steps, seed) for seed in range(1, arguments.seeds + 1)]
@@ -107,9 +110,11 @@ def main() -> int:
         "evaluation, 20 episodes.",
         "lowest entropy: of a log line of any seed, in nats (log 2 is 0.69); Q: mean over the last "
         "log line, discounted return.",
-        "", *table(rows), "", *provenance({"footlight": run_json([sys.executable, HERE / "ours.py",
-        "versions"])}),
-    ]  # fmt: skip
+        "",
+        *table(rows),
+        "",
+        *provenance({"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}),
+    ]
     publish(lines, arguments.output)
     return 0
 

@@ -7,7 +7,6 @@ and again from a small buffer of whole
 transitions that holds the same steps.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from report import HERE, progress, provenance, publish, run_json, table
+from report import HERE, make_parser, progress, provenance, publish, run_json, table
 
 from footlight.buffers.frames import FrameReplay
-from footlight.buffers.memory import format_bytes
 from footlight.buffers.replay import Replay, ReplayPlan, row_bytes
+from footlight.machine import format_bytes
 from footlight.types import Decision, DiscreteAction, Spaces, Transition
 
 STACK, SIDE, ENVS, BATCH = 4, 84, 8, 32
@@ -69,14 +68,11 @@ def microseconds_per_draw(replay: FrameReplay | Replay) -> float:
 
 def main() -> int:
     """Fill, measure, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument(
         "--whole", type=int, default=10_000, help="transitions of the buffer beside it"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args()
     settings = ReplayPlan(
         gamma=0.99, batch_size=BATCH, buffer_size=arguments.frames, learning_starts=0

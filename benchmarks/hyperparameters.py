@@ -31,15 +31,35 @@ UNSAID: Fields = {
     "value_clip_range": None,
     "torso": "mlp",
     "precision": "fp32",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "weight_decay": 0.0,
 }
-"""What the peers' on-policy methods do without a word for it."""
+"""What the peers' on-policy algorithms do without a word for it."""
+UNSAID_OFF_POLICY: Fields = {
+    "activation": "relu",
+    "layer_norm": False,
+    "sample_with_replacement": True,
+    "learning_rate_schedule": "constant",
+    "optimizer": "adam",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "optimizer_epsilon": 1e-8,
+    "weight_decay": 0.0,
+    "max_grad_norm": None,
+    "warmup": "uniform",
+    "log_std": "clamped",
+    "target_actor": False,
+    "policy_delay": 1,
+}
+"""The same of their off-policy algorithms. Initial weights of torch are those of SB3 only."""
 
 
 def make_environments(environment: str, seed: int, given: Fields) -> Any:
     """The environments, stepped in turn, with clipped rewards and running statistics if configured.
 
-    Atari games in a process each,
-    which is faster; footlight's fields say how they are preprocessed.
+    Atari games in a process each, which is faster; footlight's fields say how they are
+    preprocessed.
     """
     if environment.startswith(ATARI):
         return make_games(environment, seed, given)
@@ -53,13 +73,18 @@ def make_environments(environment: str, seed: int, given: Fields) -> Any:
     env = make_vec_env(
         environment, n_envs=num_envs, seed=seed, wrapper_class=wrapper, wrapper_kwargs=bounds
     )
-    observations, rewards = (
-        given.pop("normalize_observations", False),
-        given.pop("normalize_rewards", False),
-    )
+    observations = given.pop("normalize_observations", False)
+    rewards = given.pop("normalize_rewards", False)
+    reward_limit = given.pop("clip_normalized_reward", None)
     if not (observations or rewards):
         return env
-    return VecNormalize(env, norm_obs=observations, norm_reward=rewards, gamma=given["gamma"])
+    return VecNormalize(
+        env,
+        norm_obs=observations,
+        norm_reward=rewards,
+        clip_reward=math.inf if reward_limit is None else reward_limit,
+        gamma=given["gamma"],
+    )
 
 
 def make_games(environment: str, seed: int, given: Fields) -> Any:
@@ -118,9 +143,16 @@ def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
         (features,) = given.pop("hidden_sizes")
         given |= {"hidden_sizes": [], "features": features}
     options["policy_kwargs"] = policy_arguments(library, env.action_space, given)
-    for name in [name for name, value in given.items() if name in UNSAID and UNSAID[name] == value]:
-        del given[name]
+    if given.get("torso") == "auto" and len(env.observation_space.shape) == 1:
+        given["torso"] = "mlp"  # which it means for vectors
+    drop_unsaid(given, UNSAID)
     return options
+
+
+def drop_unsaid(given: Fields, unsaid: Fields) -> None:
+    """Remove the fields that have the values that a peer has anyway."""
+    for name in [name for name, value in given.items() if name in unsaid and unsaid[name] == value]:
+        del given[name]
 
 
 def schedule(start: float, end: float | None) -> float | Callable[[float], float]:
@@ -222,6 +254,8 @@ def off_policy(
             else []
         )
     options |= {name: given.pop(name) for name in names if name in given}
+    is_torch = library == "sb3"
+    drop_unsaid(given, UNSAID_OFF_POLICY | ({"initialization": "pytorch"} if is_torch else {}))
     return options, (actor_rate, critic_rate, alpha_rate)
 
 

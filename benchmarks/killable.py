@@ -72,15 +72,20 @@ class Pulse:
 
     def __init__(self, path: str | Path, create: bool = False) -> None:
         memory = np.memmap(path, np.int64, "w+" if create else "r+", shape=len(self.FIELDS))
-        object.__setattr__(self, "_memory", memory)
+        self.__dict__["_memory"] = memory
         if create:
             self.saved = self.saves = self.last_operation = -1
 
     def __getattr__(self, name: str) -> int:
-        return int(self._memory[self.FIELDS.index(name)])
+        return int(self.__dict__["_memory"][self.FIELDS.index(name)])
 
     def __setattr__(self, name: str, value: int) -> None:
-        self._memory[self.FIELDS.index(name)] = value
+        self.__dict__["_memory"][self.FIELDS.index(name)] = value
+
+
+def patch(owner: Any, name: str, function: Any) -> None:
+    """Replace a function of a module or of a class for the rest of this process."""
+    setattr(owner, name, function)
 
 
 def tell(plan: Plan, pulse: Pulse) -> None:
@@ -98,7 +103,7 @@ def tell(plan: Plan, pulse: Pulse) -> None:
             with watched(*given):
                 return inner(*given, **named)
 
-        setattr(owner, name, wrapper)
+        patch(owner, name, wrapper)
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
@@ -162,7 +167,7 @@ def count_operations(plan: Plan, pulse: Pulse) -> None:
         count("os.fsync", _path_of(descriptor))
         inner(descriptor)
 
-    os.fsync = fsync
+    patch(os, "fsync", fsync)
     sys.addaudithook(hook)
 
 
@@ -200,7 +205,7 @@ def _changed(
                 happened()
             return arrays
 
-        checkpoint.read_arrays = read_arrays
+        patch(checkpoint, "read_arrays", read_arrays)
 
     return install
 
@@ -218,7 +223,7 @@ def _one_more(numbers: np.ndarray) -> None:
 def _no_streams(happened: Callable[[], None]) -> None:
     from footlight.streams import Streams
 
-    Streams.restore = lambda streams, positions: happened()
+    patch(Streams, "restore", lambda streams, positions: happened())
 
 
 def _new_episodes(happened: Callable[[], None]) -> None:
@@ -231,7 +236,8 @@ def _new_episodes(happened: Callable[[], None]) -> None:
         happened()
         return []
 
-    SerialEnvironments.restore = VectorEnvironments.restore = restore
+    for kind in (SerialEnvironments, VectorEnvironments):
+        patch(kind, "restore", restore)
 
 
 def _whole_logs(happened: Callable[[], None]) -> None:
@@ -241,7 +247,7 @@ def _whole_logs(happened: Callable[[], None]) -> None:
         happened()
         return []
 
-    RunFolder.truncate = truncate
+    patch(RunFolder, "truncate", truncate)
 
 
 TAMPERINGS = {

@@ -25,7 +25,18 @@ from pathlib import Path
 from statistics import fmean
 
 from learning_tables import Column, Outcome, curve_table, finished, reaches, seed_table
-from report import HERE, PEERS, Failure, progress, provenance, publish, run, run_json
+from report import (
+    HERE,
+    PEERS,
+    Failure,
+    add_peer_python,
+    make_parser,
+    progress,
+    provenance,
+    publish,
+    run,
+    run_json,
+)
 
 from footlight.runs.read import read_run
 
@@ -36,9 +47,7 @@ def read_arguments() -> argparse.Namespace:
     """The command line; `options` is what follows `--`."""
     words = sys.argv[1:]
     end = words.index("--") if "--" in words else len(words)
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("algorithm")
     add("environment")
@@ -53,12 +62,7 @@ def read_arguments() -> argparse.Namespace:
         help="runs at a time; with more than 1, each has one thread",
     )
     add("--peer", choices=PEERS, help="train this peer on the same work too")
-    add(
-        "--peer-python",
-        default=sys.executable,
-        metavar="PATH",
-        help="the interpreter that has the peers",
-    )
+    add_peer_python(parser)
     add(
         "--runs",
         type=Path,
@@ -67,7 +71,6 @@ def read_arguments() -> argparse.Namespace:
         help="finished runs of these seeds, in this order; nothing is trained",
     )
     add("--must", type=float, metavar="RETURN", help="what every seed has to reach")
-    add("--output", type=Path, metavar="FILE", help="write the report here too")
     arguments = parser.parse_args(words[:end])
     arguments.options = words[end + 1 :]
     arguments.numbers = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
@@ -130,12 +133,10 @@ def read_made(arguments: argparse.Namespace, seed: int) -> Outcome:
         "steps": arguments.steps,
         "seed": seed,
     }
-    if told != wanted or (found.result or {}).get("status") != "finished":
-        raise Failure(
-            f"{run_dir} is {told}, {(found.result or {}).get('status')} - "
-            f"expected {wanted}, finished"
-        )
-    return read_outcome(arguments, run_dir, found.result["seconds"])
+    result = found.result or {}
+    if told != wanted or result.get("status") != "finished":
+        raise Failure(f"{run_dir} is {told}, {result.get('status')} - expected {wanted}, finished")
+    return read_outcome(arguments, run_dir, result["seconds"])
 
 
 def read_outcome(arguments: argparse.Namespace, run_dir: Path, seconds: float) -> Outcome:

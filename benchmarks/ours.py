@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -125,16 +126,17 @@ def agent(
 
 def stepping(environment: str, window: int, fields: Fields, **job: Any) -> dict[str, float]:
     """The environments alone, as they come: under random actions, with nothing around them."""
+    import gymnasium
     import numpy as np
 
-    from footlight.environments.make import configured
+    from footlight.environments.atari import AtariConfig, AtariGame
 
-    game: Any = configured(environment, game_settings(fields))
-    games, count = game.vector(fields["num_envs"]), fields["num_envs"]
+    count = fields["num_envs"]
+    games = AtariGame(environment, AtariConfig(**game_settings(fields))).vector(count)
     games.reset(seed=list(range(count)))
-    actions = np.random.default_rng(0).integers(
-        games.single_action_space.n, size=(window // count, count)
-    )
+    assert isinstance(games.single_action_space, gymnasium.spaces.Discrete)
+    num_actions = int(games.single_action_space.n)
+    actions = np.random.default_rng(0).integers(num_actions, size=(window // count, count))
     start = time.perf_counter()
     for row in actions:
         games.step(row)
@@ -190,15 +192,21 @@ def game_settings(fields: Fields) -> Fields:
     }
 
 
+COMMANDS: dict[str, Callable[..., Fields]] = {
+    "train": train,
+    "agent": agent,
+    "stepping": stepping,
+    "network": network,
+}
+
+
 def main() -> None:
     """Read the command line, run, print one JSON line."""
     match sys.argv[1:]:
         case ["versions"]:
             answer: Fields = versions()
         case [("train" | "agent" | "stepping" | "network") as command, job]:
-            answer = {"train": train, "agent": agent, "stepping": stepping, "network": network}[
-                command
-            ](**json.loads(job))
+            answer = COMMANDS[command](**json.loads(job))
         case _:
             sys.exit("usage: ours.py versions | (train | agent | stepping | network) JOB")
     print(json.dumps(answer))

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -154,7 +155,8 @@ def main() -> None:
         case ["versions"]:
             answer: Fields = versions()
         case [("speed" | "learn") as command, ("sb3" | "sbx") as library, job]:
-            answer = {"speed": speed, "learn": learn}[command](library, **json.loads(job))
+            measured: Callable[..., Fields] = speed if command == "speed" else learn
+            answer = measured(library, **json.loads(job))
         case _:
             sys.exit("usage: peers.py versions | (speed | learn) (sb3 | sbx) JOB")
     print(json.dumps(answer))

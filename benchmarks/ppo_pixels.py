@@ -27,13 +27,14 @@ from stable_baselines3.common.vec_env import VecEnv
 
 import footlight
 from footlight.algorithms import ppo
+from footlight.environments.atari import AtariConfig, AtariGame
 from footlight.environments.episodes import LIFE_LOST
-from footlight.environments.make import configured, make_for_evaluation
+from footlight.environments.make import make_for_evaluation
 from footlight.environments.spaces import describe
 from footlight.training.evaluation import evaluate
-from footlight.types import RolloutBatch, Transition
+from footlight.types import Decision, Minibatch, RolloutBatch, Transition
 
-GAME: Any = configured("ALE/Breakout-v5", {"life_loss_ends": True})
+GAME = AtariGame("ALE/Breakout-v5", AtariConfig(life_loss_ends=True))
 NUM_ENVS, N_STEPS, NUM_EPOCHS, MINIBATCH = 8, 128, 4, 256
 WINDOW, EVAL_EVERY, EPISODES = 50_000, 200_000, 20
 
@@ -46,10 +47,8 @@ class Games(VecEnv):
         super().__init__(
             NUM_ENVS, self.games.single_observation_space, self.games.single_action_space
         )
-        self.score, self.scores = (
-            np.zeros(NUM_ENVS),
-            [],
-        )  # of the games under way, and of those that ended
+        self.score = np.zeros(NUM_ENVS)  # of the games under way
+        self.scores: list[float] = []  # of those that ended
 
     def reset(self) -> Any:
         return self.games.reset(
@@ -91,18 +90,26 @@ class Games(VecEnv):
         return [False] * self.num_envs
 
 
+class Sampling:
+    """An SB3 model behind the interface of `footlight.Policy`: sampled actions, no memory."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def act(self, observation: Any, deterministic: bool = True) -> Any:
+        return self.model.predict(observation)[0]
+
+    def reset(self, ended: Any = None) -> None:
+        pass
+
+
 class Curve(BaseCallback):
     """Writes the lines of a training."""
 
     def __init__(self, seed: int, steps: int, output: Path) -> None:
         super().__init__()
-        self.seed, self.steps, self.output, self.last, self.started = (
-            seed,
-            steps,
-            output,
-            0,
-            time.time(),
-        )
+        self.seed, self.steps, self.output = seed, steps, output
+        self.last, self.started = 0, time.time()
 
     def _on_step(self) -> bool:
         step = self.num_timesteps
@@ -122,10 +129,8 @@ class Curve(BaseCallback):
         }
         scores.clear()
         if step // EVAL_EVERY > self.last // EVAL_EVERY or step >= self.steps:
-            games, model = make_for_evaluation(GAME, self.seed, "evaluation", EPISODES), self.model
-            policy: Any = type(
-                "Policy", (), {"act": lambda self, seen, deterministic: model.predict(seen)[0]}
-            )()
+            games = make_for_evaluation(GAME, self.seed, "evaluation", EPISODES)
+            policy: Any = Sampling(self.model)
             row["evaluation"] = evaluate(policy, games, EPISODES).returns
             games.close()
         with self.output.open("a") as file:
@@ -185,34 +190,35 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
     model.set_logger(configure(None, []))
     spaces = describe(model.observation_space, model.action_space)
     config = ppo.Config(
-        n_steps=N_STEPS, num_epochs=NUM_EPOCHS, minibatch_size=MINIBATCH, learning_rate=2.5e-4,
+        n_steps=N_STEPS,
+        num_epochs=NUM_EPOCHS,
+        minibatch_size=MINIBATCH,
+        learning_rate=2.5e-4,
+        learning_rate_schedule="linear",
         entropy_coef=0.01,
-        learning_rate_schedule="linear", clip_range=0.1, final_clip_range=1e-3, torso="nature",
+        clip_range=0.1,
+        final_clip_range=1e-3,
+        torso="nature",
         hidden_sizes=(512,),
-        activation="relu", shared_torso=True, optimizer_epsilon=epsilon,
-    )  # fmt: skip
-    networks = ppo.build(config, spaces)
+        activation="relu",
+        shared_torso=True,
+        optimizer_epsilon=epsilon,
+    )
+    algorithm = ppo.PPO.create(config, spaces)
+    network = algorithm.networks.actor_critic
     theirs = dict(model.policy.named_parameters())
     order = [name for name in theirs if name.startswith("features_extractor.")]
     order += ["action_net.weight", "action_net.bias", "value_net.weight", "value_net.bias"]
 
     def sb3_parameters() -> torch.Tensor:
-        shapes = networks.actor_critic.shapes
-        return networks.actor_critic.flatten(
-            {ours: theirs[name].detach() for ours, name in zip(shapes, order, strict=True)}
-        )
+        names = zip(network.named(network.initial), order, strict=True)
+        return network.flatten({ours: theirs[name].detach() for ours, name in names})
 
-    state, buffer = (
-        ppo.init(config, networks, spaces, NUM_ENVS),
-        ppo.buffer(config, spaces, NUM_ENVS),
-    )
+    state, buffer = algorithm.init(NUM_ENVS), algorithm.buffer(NUM_ENVS)
     start = sb3_parameters()
     state.actor_critic.copy_(start)
-    observation, first, generator = (
-        model.env.reset(),
-        np.ones(NUM_ENVS, np.float32),
-        np.random.default_rng(0),
-    )
+    observation, first = model.env.reset(), np.ones(NUM_ENVS, np.float32)
+    generator, noise = np.random.default_rng(0), {"entropy": torch.zeros(MINIBATCH, 0)}
     for rollout in range(rollouts):
         observation, first = collect(model, buffer, observation, first)
         orders = [generator.permutation(N_STEPS * NUM_ENVS) for _ in range(NUM_EPOCHS)]
@@ -221,11 +227,10 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
         with mock.patch("numpy.random.permutation", side_effect=orders):
             model.train()
         batch = RolloutBatch(*(torch.from_numpy(array) for array in buffer.batch))
-        for index, rows in enumerate(np.concatenate(orders).reshape(-1, MINIBATCH)):
-            batch.rows.copy_(
-                torch.from_numpy(rows % N_STEPS * NUM_ENVS + rows // N_STEPS)
-            )  # SB3 counts environment by environment
-            ppo.update(config, networks, state, batch, torch.zeros(MINIBATCH, 0), index == 0)
+        for number, rows in enumerate(np.concatenate(orders).reshape(-1, MINIBATCH)):
+            # SB3 counts rows environment by environment
+            batch.rows.copy_(torch.from_numpy(rows % N_STEPS * NUM_ENVS + rows // N_STEPS))
+            algorithm.updates[algorithm.update_for(Minibatch(number))](state, batch, noise)
         moved, apart = sb3_parameters() - start, sb3_parameters() - state.actor_critic
         print(
             f"epsilon {epsilon:g}, rollout {rollout + 1}: moved {moved.norm():.3g}, "
@@ -245,7 +250,8 @@ def collect(model: Any, buffer: Any, observation: Any, first: Any) -> tuple[Any,
         model.rollout_buffer.add(observation, action[:, None], reward, first, value, log_prob)
         never = np.zeros(NUM_ENVS, bool)
         buffer.add(
-            Transition(observation, action, reward, successor.copy(), ended, never), action[:, None]
+            Transition(observation, action, reward, successor.copy(), ended, never),
+            Decision(action[:, None]),
         )
         observation, first = successor, ended.astype(np.float32)
     with torch.no_grad():
@@ -271,11 +277,8 @@ def main() -> None:
     )
     given = parser.parse_args()
     if given.what == "parity":
-        for epsilon in (
-            1e-5,
-            1e-2,
-            1.0,
-        ):  # the smaller, the more Adam makes of how small gradients are rounded
+        # The smaller, the more Adam makes of how small gradients are rounded
+        for epsilon in (1e-5, 1e-2, 1.0):
             parity(epsilon)
     else:
         train = train_footlight if given.what == "footlight" else train_sb3

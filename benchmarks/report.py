@@ -1,5 +1,6 @@
-"""Shared parts of the benchmarks: jobs in separate processes, tables, and provenance lines."""
+"""Shared parts of the benchmarks: command lines, jobs in separate processes, tables, provenance."""
 
+import argparse
 import json
 import os
 import platform
@@ -18,6 +19,25 @@ PEERS = {"sb3": ("a2c", "ddpg", "ppo", "sac", "td3"), "sbx": ("ddpg", "ppo", "sa
 
 class Failure(Exception):
     """A job did not give its figure; the message is one line."""
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is a program's docstring, with the option `--output` that all have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
+    return parser
+
+
+def add_peer_python(parser: argparse.ArgumentParser) -> None:
+    """The option that names the peers' interpreter."""
+    parser.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter that has the peers",
+    )
 
 
 def run(command: Sequence[str | Path]) -> str:

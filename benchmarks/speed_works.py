@@ -6,10 +6,8 @@ from typing import Any
 
 from report import PEERS
 
-LIMITS = (
-    "stepping",
-    "network",
-)  # what a loop is made of, each alone: no loop on these cores is faster than both together
+LIMITS = ("stepping", "network")
+"""What a loop is made of, each alone: no loop on these cores is faster than both together."""
 Targets = dict[str, float]  # peer -> how many times as fast
 LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
 
@@ -84,46 +82,27 @@ def small(algorithm: str, must: Targets, aim: Targets) -> Work:
     return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
 
 
+def cart_pole(algorithm: str, fields: dict[str, Any], **rest: Any) -> Work:
+    """Rollouts of CartPole-v1, networks of 2x64, one thread."""
+    fields = {"hidden_sizes": (64, 64), **fields}
+    return Work(algorithm=algorithm, environment="CartPole-v1", fields=fields, threads=1, **rest)
+
+
 def a2c(num_envs: int, warmup: int, window: int, must: Targets, aim: Targets) -> Work:
     """One update on each rollout of 5 steps of each environment."""
-    fields = {"hidden_sizes": (64, 64), "num_envs": num_envs, "n_steps": 5}
-    times = {"warmup": warmup, "window": window, "rollout": 5 * num_envs}
-    return Work(
-        algorithm="a2c",
-        environment="CartPole-v1",
-        fields=fields,
-        threads=1,
-        must=must,
-        aim=aim,
-        **times,
+    fields, rollout = {"num_envs": num_envs, "n_steps": 5}, 5 * num_envs
+    return cart_pole(
+        "a2c", fields, warmup=warmup, window=window, rollout=rollout, must=must, aim=aim
     )
 
 
 def ppo(num_envs: int, must: Targets, aim: Targets) -> Work:
     """10 epochs of minibatches of 64 on 4 rollouts of 2048 steps per environment, after 2."""
     rollout = 2048 * num_envs
-    fields = {
-        "hidden_sizes": (64, 64),
-        "num_envs": num_envs,
-        "n_steps": 2048,
-        "minibatch_size": 64,
-        "num_epochs": 10,
-    }
-    times = {
-        "warmup": 2 * rollout,
-        "window": 4 * rollout,
-        "rollout": rollout,
-        "updates": 10 * rollout // 64,
-    }
-    return Work(
-        algorithm="ppo",
-        environment="CartPole-v1",
-        fields=fields,
-        threads=1,
-        must=must,
-        aim=aim,
-        **times,
-    )
+    fields = {"num_envs": num_envs, "n_steps": 2048, "minibatch_size": 64, "num_epochs": 10}
+    updates = 10 * rollout // 64
+    times = {"warmup": 2 * rollout, "window": 4 * rollout, "rollout": rollout, "updates": updates}
+    return cart_pole("ppo", fields, must=must, aim=aim, **times)
 
 
 def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -> Work:
@@ -134,14 +113,10 @@ def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -
         "torso": "nature",
         "hidden_sizes": (512,),
         "activation": "relu",
-    }
-    fields |= {
         "shared_torso": True,
         "optimizer": "rmsprop-tf",
         "optimizer_epsilon": 1e-5,
         "entropy_coef": 0.01,
-    }
-    fields |= {
         "value_coef": 0.25,
         "clip_reward": 1.0,
         "life_loss_ends": True,

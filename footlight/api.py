@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from footlight.algorithms import config_class, find, name_of
-from footlight.algorithms.protocol import AlgorithmClass
 from footlight.ambient import process_restored
 from footlight.config.fields import build
 from footlight.config.options import Options
@@ -23,6 +22,7 @@ from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
 from footlight.learning.agent import Agent
+from footlight.learning.blueprint import AnyAlgorithmClass
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
 from footlight.runs.lock import locked
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str | AlgorithmClass,
+    algorithm: str | AnyAlgorithmClass,
     environment: EnvironmentLike,
     *,
     config: str | Path | None = None,
@@ -126,7 +126,7 @@ def resume(
     steps: int | None = None,
     environment: EnvironmentLike | None = None,
     network: Any = None,
-    algorithm: AlgorithmClass | None = None,
+    algorithm: AnyAlgorithmClass | None = None,
     allow_env_import: str | None = None,
     eval_environment: EnvironmentLike | None = None,
     hooks: Sequence[UserHook] = (),
@@ -268,7 +268,7 @@ def _vectorized(
 
 
 def _make_agent(
-    algorithm: str | AlgorithmClass, environments: Environments, options: Options, config: Any,
+    algorithm: str | AnyAlgorithmClass, environments: Environments, options: Options, config: Any,
     network: Any, display: Display,
 ) -> Agent:  # fmt: skip
     torch.set_num_threads(1)  # initial weights must not depend on the number of threads

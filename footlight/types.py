@@ -1,8 +1,8 @@
-"""What flows between the rooms: transitions, batches, metrics, and the description of an environment's spaces.
+"""Data types shared by all packages: transitions, batches, and descriptions of spaces.
 
-Shape letters, used as suffixes of tensor names in `equations/` and `algorithms/`:
-B batch, N critics of an ensemble, A action dimensions or choices, O observation dimensions, E environments, T steps of a rollout,
-H outputs of a network that describe a distribution over actions, P parameters.
+Shape letters, used as suffixes of tensor names in `equations/` and `algorithms/`: B batch, N
+critics of an ensemble, A action dimensions or choices, O observation dimensions, E environments, T
+steps of a rollout, H outputs of a network that describe a distribution over actions, P parameters.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ class Transition(NamedTuple):
     """One step of each of E environments, as the environment reported it.
 
     Observations of a Dict or Tuple space are records [E], see `footlight.trees`.
-    `next_observation` is always the true successor, also where the environment has begun a new episode since.
-    `terminated` (the world ended) and `truncated` (the clock did) are never merged: only the first ends the future.
+    `next_observation` is always the true successor, even if the environment has already begun a new
+    episode. `terminated` (the task ended) and `truncated` (a time limit was reached) are never
+    merged: only after a termination are there no further rewards.
     """
 
     observation: Array  # [E, *observation shape]
@@ -37,40 +38,37 @@ class Transition(NamedTuple):
     next_observation: Array  # [E, *observation shape]
     terminated: Array  # [E] bool
     truncated: Array  # [E] bool
-    valid: Array | None = (
-        None  # [E] bool; None is all. Autoreset NEXT_STEP makes steps that are resets and no transitions
-    )
+    valid: Array | None = None  # [E] bool, false for reset steps of NEXT_STEP autoreset; None: all
 
 
 class Decision(NamedTuple):
-    """What an algorithm has decided for E environments: travels with the step into the buffer."""
+    """An algorithm's actions in E environments, stored in the buffer with the step."""
 
     action: Array  # [E, A], as drawn
     extras: Mapping[str, Array] = {}
-    """By name, what else was known at that moment and is learned from, [E, ...]: the
-    log-probability, the policy's hidden state, ..."""
+    """Other arrays [E, ...] to learn from, by name: log-probabilities, a hidden state, ..."""
 
 
 class Minibatch(NamedTuple):
-    """Due: a minibatch; of replay the `number`th ever drawn, of a rollout its `number`th."""
+    """A minibatch is due: the `number`th ever drawn from replay, or the `number`th of a rollout."""
 
     number: int
 
 
 class WholeRollout(NamedTuple):
-    """Due: a full rollout; linked if what follows a step is the next row, wherever it counts."""
+    """A full rollout is due."""
 
-    is_linked: bool
+    is_linked: bool  # every successor whose value is used is the observation of the next row
 
 
 class Chunk(NamedTuple):
-    """Due: steps of finished episodes, a part of what one update learns from."""
+    """A part of the episodes of one update is due."""
 
     is_last: bool
 
 
 class Part(Enum):
-    """Due: one of the two parts of a `MixedBatch`."""
+    """One of the two parts of a `MixedBatch` is due."""
 
     REPLAY = "replay"
     ROLLOUT = "rollout"
@@ -79,11 +77,11 @@ class Part(Enum):
 class Batch(NamedTuple):
     """A minibatch of transitions as torch tensors (NumPy arrays inside the buffer).
 
-    `reward_B` is the n-step reward, `discount_B` what the value of `next_observation` is multiplied with:
-    gamma ** steps, and 0 where the episode terminated within these steps.
+    `reward_B` is the n-step reward, `discount_B` the factor of the value of `next_observation`:
+    gamma ** steps, or 0 if the episode terminated within these steps.
     """
 
-    observation: Observations  # [B, *observation shape], in the dtype it is stored in
+    observation: Observations  # [B, *observation shape], in the stored dtype
     action: Any  # [B, A] in [-1, 1], or choices counted from 0
     reward: Rewards  # [B] float32
     next_observation: Observations  # [B, *observation shape]
@@ -91,36 +89,38 @@ class Batch(NamedTuple):
 
 
 class RolloutBatch(NamedTuple):
-    """T consecutive steps of E environments as torch tensors (NumPy arrays inside the buffer), in the order they happened."""
+    """T consecutive steps of E environments as torch tensors (NumPy arrays inside the buffer)."""
 
     observation: Observations  # [T, E, *observation shape]
     action: Any  # [T, E, A], as the policy drew it
     reward: Rewards  # [T, E] float32
     next_observation: Observations  # [T, E, *observation shape], the true successor
-    discount: Any  # [T, E], gamma, and 0 where the episode terminated: what the next value is multiplied with
-    continues: Any  # [T, E], 1 where the next row is the next step of the same episode, 0 at either kind of end
-    weight: Any  # [T, E], 1, and 0 for rows that are no transitions
-    rows: Any  # [M] int64, the minibatch among the T * E rows; empty where an update takes all of them
+    discount: Any  # [T, E], factor of the next value: gamma, or 0 if the episode terminated
+    continues: Any  # [T, E], 1 if the next row continues the episode, 0 at either kind of end
+    weight: Any  # [T, E], 1, or 0 for rows that are not transitions
+    rows: Any  # [M] int64, the minibatch's rows among all T * E; empty if an update uses all
 
 
 class MixedBatch(NamedTuple):
-    """A minibatch from replay, and the current rollout beside it."""
+    """A minibatch from replay, and the current rollout."""
 
-    observation: Observations  # [B, *observation shape] to discount: as in `Batch`
+    # The first five fields are those of `Batch`
+    observation: Observations
     action: Any
     reward: Rewards
     next_observation: Observations
     discount: Any
     rollout_observation: Observations  # [T, E, *observation shape]
     rollout_action: Any  # [T, E, A], as the policy drew it
-    rollout_weight: Any  # [T, E], 1, and 0 for rows that are no transitions
+    rollout_weight: Any  # [T, E], 1, or 0 for rows that are not transitions
 
 
 class EpisodeBatch(NamedTuple):
     """Steps of finished episodes as torch tensors (NumPy arrays inside the buffer).
 
-    `reward` is the discounted sum of rewards from the step to the end of its episode, `next_observation` the episode's last one,
-    `discount` what its value is multiplied with: gamma to the number of steps, and 0 where the episode terminated.
+    `reward` is the discounted sum of rewards from the step to the end of its episode,
+    `next_observation` the last observation of the episode, and `discount` the factor of its value:
+    gamma ** steps, or 0 if the episode terminated.
     """
 
     observation: Observations  # [B, *observation shape]
@@ -128,28 +128,29 @@ class EpisodeBatch(NamedTuple):
     reward: Rewards  # [B] float32
     next_observation: Observations  # [B, *observation shape]
     discount: Any  # [B] float32
-    weight: Any  # [B], 1, and 0 for rows that are none
+    weight: Any  # [B], 1, or 0 for unused rows
 
 
 class Diagnosis(NamedTuple):
-    """What an agent makes of E observations, as torch tensors (arrays outside of the algorithms); None: there is no such thing.
+    """An agent's values and policy at E observations; None for what it does not have.
 
-    `value` and `bonus` are in units of the reward that the critic learns from, discounted. A value is that of the state under the
-    policy: what follows until the end of the world. `bonus` is what a method pays itself, besides the reward, for having come to
-    the state, and counts into values: r + gamma * (bonus' + value').
+    As torch tensors within the algorithms, as arrays outside of them. `value` is the state value
+    under the policy and `bonus` an intrinsic reward for reaching the state, such as an entropy
+    bonus; both are in units of the reward that the critic learns from. Bonuses are part of values:
+    r + gamma * (bonus' + value').
     """
 
     value: Any = None  # [E]
     entropy: Any = None  # [E], of the policy, in nats
-    probabilities: Any = None  # [E, H], of all options of all choices side by side
+    probabilities: Any = None  # [E, H], concatenated over the choices
     mean: Any = None  # [E, A] in [-1, 1], continuous actions
-    std: Any = None  # [E, A], in half action ranges; of a squashed policy half the width of what one standard deviation becomes
+    std: Any = None  # [E, A], in half action ranges; half the width of mean ± std if squashed
     bonus: Any = None  # [E]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxAction:
-    """Continuous actions between finite bounds. Algorithms act in [-1, 1]^A; `to_environment` rescales affinely."""
+    """Continuous actions between finite bounds; algorithms act in [-1, 1]^A."""
 
     low: Array
     high: Array
@@ -157,11 +158,10 @@ class BoxAction:
     stored_dtype = np.dtype(np.float32)
 
     def __post_init__(self) -> None:
-        low, high = self.low.astype(np.float64), self.high.astype(np.float64)
-        object.__setattr__(
-            self, "_middle", low / 2 + high / 2
-        )  # halves first: wide bounds must not overflow
-        object.__setattr__(self, "_half", high / 2 - low / 2)
+        # Halve first: wide bounds must not overflow
+        half_low, half_high = self.low.astype(np.float64) / 2, self.high.astype(np.float64) / 2
+        object.__setattr__(self, "_middle", half_low + half_high)
+        object.__setattr__(self, "_half", half_high - half_low)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -174,7 +174,10 @@ class BoxAction:
         return int(self.low.size)
 
     def to_environment(self, action_EA: Array) -> Array:
-        """Actions in [-1, 1] -> the environment's units and shape; the ends are reached exactly, never passed."""
+        """Rescale actions in [-1, 1] affinely to the environment's units and shape.
+
+        The bounds are reached exactly and never exceeded.
+        """
         unit = action_EA.reshape(-1, *self.shape)
         action = unit * self._half + self._middle  # type: ignore[attr-defined]
         np.copyto(action, self.high, where=unit >= 1)
@@ -182,20 +185,18 @@ class BoxAction:
         return action.astype(self.low.dtype, copy=False)
 
     def from_environment(self, action: Array) -> FloatArray:
-        """Actions in the environment's units [E, *shape] -> [-1, 1], [E, A]."""
+        """Convert actions in the environment's units [E, *shape] to [-1, 1], [E, A]."""
         unit = (action - self._middle) / self._half  # type: ignore[attr-defined]
-        return (
-            np.minimum(np.maximum(unit, -1), 1)
-            .reshape(len(action), self.size)
-            .astype(np.float32, copy=False)
-        )
+        clipped = np.minimum(np.maximum(unit, -1), 1).reshape(len(action), self.size)
+        return clipped.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteAction:
-    """One or several choices; choice i is among `starts[i]`, `starts[i] + 1`, ... Algorithms count each from 0.
+    """One or several choices; choice i is one of `starts[i]`, `starts[i] + 1`, ...
 
-    A Discrete space is one choice and its actions have shape (); MultiDiscrete is several; MultiBinary as many of two.
+    Algorithms count the options of each choice from 0. A Discrete space is one choice, whose
+    actions have shape (); MultiDiscrete is several; MultiBinary is several choices of two options.
     """
 
     sizes: tuple[int, ...]
@@ -211,34 +212,33 @@ class DiscreteAction:
         return len(self.sizes)
 
     def to_environment(self, choice_EA: Array) -> Array:
-        """Choices counted from 0 -> the environment's own numbers and shape."""
-        action: Array = (
-            (choice_EA + self.starts).reshape(-1, *self.shape).astype(self.dtype, copy=False)
-        )
+        """Convert choices counted from 0 to the environment's numbers and shape."""
+        shifted = (choice_EA + self.starts).reshape(-1, *self.shape)
+        action: Array = shifted.astype(self.dtype, copy=False)
         return action
 
     def from_environment(self, action: Array) -> Array:
-        """The environment's actions [E, *shape] -> choices counted from 0, int64 [E, A]."""
+        """Convert the environment's actions [E, *shape] to choices counted from 0, int64 [E, A]."""
         choice: Array = action.reshape(len(action), self.size).astype(np.int64) - self.starts
         return choice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spaces:
-    """What an algorithm has to know of an environment."""
+    """The observation and action spaces of an environment, as algorithms use them."""
 
     observation_shape: tuple[int, ...]
-    """() where observations are records."""
+    """() if observations are records."""
     observation_dtype: str | np.dtype[np.void]
-    """As stored: "float32", or the environment's own integer dtype such as "uint8". Of a Dict or
-    Tuple space the dtype of records with its leaves, see `footlight.trees`."""
+    """As stored: "float32", or the environment's integer dtype such as "uint8". For a Dict or Tuple
+    space, the dtype of records with its leaves, see `footlight.trees`."""
     action: BoxAction | DiscreteAction
     choices: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
-    """By leaf of a Dict or Tuple space, the options of each of its numbers, where it is discrete."""
+    """By discrete leaf of a Dict or Tuple space, the options of each of its numbers."""
 
     @staticmethod
     def of_leaves(leaves: Mapping[str, Leaf], action: BoxAction | DiscreteAction) -> "Spaces":
-        """The spaces with these leaves, which are the one leaf "" or those of a Dict."""
+        """Create spaces from leaves: the single leaf "" of a Box, or those of a Dict."""
         if leaves.keys() == {""}:
             only = leaves[""]
             return Spaces(observation_shape=only.shape, observation_dtype=only.dtype, action=action)
@@ -250,12 +250,12 @@ class Spaces:
 
     @property
     def observation(self) -> dict[str, Leaf]:
-        """The leaves of an observation by dotted name; that of a Box is the one leaf ""."""
+        """The leaves of an observation by dotted name; a Box has the single leaf ""."""
         return leaves_of_dtype(self.observation_shape, self.observation_dtype, self.choices)
 
     @property
     def has_leaves(self) -> bool:
-        """Whether observations are records of named leaves, and no plain array."""
+        """Whether observations are records of named leaves instead of plain arrays."""
         return not isinstance(self.observation_dtype, str)
 
     def to_json(self) -> dict[str, Any]:
@@ -290,11 +290,9 @@ class Spaces:
             )
         else:
             dtype = np.dtype(str(action["dtype"]))
-            bounds = BoxAction(
-                low=np.array(action["low"], dtype), high=np.array(action["high"], dtype)
-            )
+            low, high = np.array(action["low"], dtype), np.array(action["high"], dtype)
+            bounds = BoxAction(low=low, high=high)
         observation = record["observation"]
         leaves = observation.get("leaves", {"": observation})
-        return Spaces.of_leaves(
-            {name: Leaf.from_json(leaf) for name, leaf in leaves.items()}, bounds
-        )
+        parsed = {name: Leaf.from_json(leaf) for name, leaf in leaves.items()}
+        return Spaces.of_leaves(parsed, bounds)

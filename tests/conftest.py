@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import footlight
 from footlight.types import BoxAction, Spaces
 
 sys.path += [
@@ -78,3 +79,18 @@ class CountingEnv(gymnasium.Env[Any, Any]):
 def counting_env() -> type[CountingEnv]:
     """The class, so that a test makes as many as it needs, or its own kind."""
     return CountingEnv
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of SAC without an evaluation."""
+    path: Path = tmp_path_factory.mktemp("home")
+    settings: dict[str, Any] = {
+        "hidden_sizes": (8,),
+        "learning_starts": 20,
+        "compile": "off",
+        "threads": 1,
+        "eval_episodes": 0,
+    }
+    footlight.train("sac", "Pendulum-v1", steps=30, run_dir=path / "run", quiet=True, **settings)
+    return path / "run"

@@ -5,27 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-import numpy as np
 import pytest
 import torch
+from learned_agents import ACTED, FIELDS, SEEN, learned
 
-import footlight
 from footlight import ambient
 from footlight.algorithms import ALGORITHMS
 from footlight.learning.agent import Agent
-
-SEEN, ACTED = (
-    gymnasium.spaces.Box(-1, 1, (3,), np.float32),
-    gymnasium.spaces.Box(-2, 2, (2,), np.float32),
-)
-METHODS: dict[str, dict[str, Any]] = {
-    **{name: {"learning_starts": 4, "batch_size": 8} for name in ("sac", "td3", "ddpg")},
-    "replay-actor-critic": {"learning_starts": 4, "batch_size": 8, "n_steps": 4},
-    "ppo": {"n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
-    "a2c": {"n_steps": 4},
-    **{name: {} for name in ("actor-critic", "reinforce", "stream-ac")},
-}
 
 
 @contextlib.contextmanager
@@ -69,43 +55,11 @@ AMBIENT: dict[str, Any] = {
 }
 
 
-def learned(name: str, folder: Path) -> dict[str, bytes]:
-    """Everything that an agent is after a few updates, and what it and its saved policy do."""
-    spaces = (gymnasium.spaces.Discrete(3), {}) if name == "replay-actor-critic" else (ACTED, {})
-    agent = Agent(
-        name, SEEN, spaces[0], seed=1, compile="off", hidden_sizes=(8, 8), **METHODS[name]
-    )
-    stream = np.random.default_rng(0)
-    seen = stream.uniform(-1, 1, 3).astype(np.float32)
-    for step in range(24):
-        action, following = (
-            agent.act(seen, explore=True),
-            stream.uniform(-1, 1, 3).astype(np.float32),
-        )
-        agent.observe(seen, action, float(stream.normal()), following, step % 8 == 7, False)
-        seen = following
-    agent.finish()
-    assert agent.num_updates > 0
-    agent.save(folder)
-    acted = footlight.load(folder).act(stream.uniform(-1, 1, (100, 3)).astype(np.float32))
-    module = agent.policy.module().state_dict()
-    again = Agent.load(folder)
-    arrays = {
-        f"{group}.{key}": array
-        for group, named in again.groups().items()
-        for key, array in named.items()
-    }
-    return {
-        key: np.asarray(array).tobytes()
-        for key, array in {**arrays, **module, "acted": acted}.items()
-    }
-
-
 def test_every_algorithm_is_covered() -> None:
-    assert METHODS.keys() == ALGORITHMS.keys()
+    assert FIELDS.keys() == ALGORITHMS.keys()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FIELDS)
 def test_all_modes_together_change_no_bit(name: str, tmp_path: Path) -> None:
     expected = learned(name, tmp_path / "one")
     with contextlib.ExitStack() as modes:

@@ -84,20 +84,28 @@ def shrunk(text: str) -> str:
 
 @pytest.mark.parametrize("block", python_blocks(), ids=lambda block: block.name)
 def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = footlight.train
+    train, runs = footlight.train, []
 
     def train_briefly(*arguments: Any, **options: Any) -> Any:
         brief = {"steps": MAX_STEPS, "compile": "off", "eval_episodes": 1, "threads": 1}
         if arguments[0] in {"sac", "td3", "ddpg"}:
             brief["learning_starts"] = 20
-        return train(*arguments, **(brief | options))
+        runs.append(train(*arguments, **(brief | options)))
+        return runs[-1]
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(footlight, "train", train_briefly)
     with_stand_ins(monkeypatch, block)
+    runs.clear()
     Path("block.py").write_text(shrunk(block.text), encoding="utf-8")
     try:
-        runpy.run_path("block.py")
+        names = runpy.run_path("block.py")
+        assert len(runs) == block.text.count("footlight.train(")
+        assert all(run.result["status"] == "finished" for run in runs)
+        # An agent takes all the steps of the block's loop
+        agents = [value for value in names.values() if isinstance(value, footlight.Agent)]
+        numbers = re.findall(r"\d+", shrunk(block.text))
+        assert all(str(agent.num_steps) in numbers for agent in agents)
     finally:
         gymnasium.registry.pop("CarRacing-v3", None)
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,11 @@ class Ends(Point):
         self.count("close")
 
 
+def train_a2c(environment: str, steps: int, more: Sequence[str] = ()) -> int:
+    words = ["train", "a2c", environment, "--run-dir", "run", "--steps", str(steps)]
+    return main([*words, *FAST, *more])
+
+
 def registered(*arguments: Any) -> str:
     gymnasium.register("TestEnds-v0", lambda: Ends(*arguments))
     return "TestEnds-v0"
@@ -127,22 +132,7 @@ def test_environment_that_exits_is_a_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
-    assert (
-        main(
-            [
-                "train",
-                "a2c",
-                registered(end, "step"),
-                "--run-dir",
-                "run",
-                "--steps",
-                "200",
-                *FAST,
-                *more,
-            ]
-        )
-        == 3
-    )
+    assert train_a2c(registered(end, "step"), steps=200, more=more) == 3
     name = {
         leave: "SystemExit",
         leave_with_zero: "SystemExit: 0",
@@ -157,21 +147,7 @@ def test_reset_that_exits_is_a_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
-    assert (
-        main(
-            [
-                "train",
-                "a2c",
-                registered(leave, "reset", 3),
-                "--run-dir",
-                "run",
-                "--steps",
-                "90",
-                *FAST,
-            ]
-        )
-        == 3
-    )
+    assert train_a2c(registered(leave, "reset", 3), steps=90) == 3
     assert "reset raised SystemExit" in capsys.readouterr().err
     assert checkpoint.read_manifest(checkpoint.find(Path("run")))["step"] == 19
 
@@ -200,22 +176,7 @@ def test_constructor_that_exits_is_a_user_error(
 def test_environment_that_fails_to_close_keeps_the_result(
     more: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(
-            [
-                "train",
-                "a2c",
-                registered(leave, "close", 1),
-                "--run-dir",
-                "run",
-                "--steps",
-                "60",
-                *FAST,
-                *more,
-            ]
-        )
-        == 0
-    )
+    assert train_a2c(registered(leave, "close", 1), steps=60, more=more) == 0
     out, err = capfd.readouterr()
     assert "closing the environment failed: SystemExit" in out + err
     assert "Traceback" not in err

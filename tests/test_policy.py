@@ -1,4 +1,4 @@
-"""Policies and agents elsewhere: copied, pickled, in other processes; what they refuse; the keys of their modules."""
+"""Policies elsewhere: copied, pickled, in other processes; and the keys of their modules."""
 
 import copy
 import multiprocessing
@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 import footlight
-from footlight.algorithms import ALGORITHMS, a2c, config_class
-from footlight.errors import UserError
+from footlight.algorithms import a2c, config_class
 from footlight.learning.agent import Agent
 from tolerance import assert_close
 
@@ -90,26 +89,6 @@ def copies(thing: Any) -> list[Any]:
     return [copy.copy(thing), copy.deepcopy(thing), pickle.loads(pickle.dumps(thing))]
 
 
-# Copies
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_copied_agent_learns_the_same_and_leaves_the_original_alone(algorithm: str) -> None:
-    agent = trained(algorithm, CHOICE if algorithm == "replay-actor-critic" else ACTED)
-    twins, before = copies(agent), agent.groups()
-    before = copy.deepcopy(before)
-    learn(agent, 20)
-    wanted = agent.groups()
-    for twin in twins:
-        for group, arrays in twin.groups().items():
-            for name, array in arrays.items():
-                np.testing.assert_array_equal(array, before[group][name], err_msg=name)
-        learn(twin, 20)
-        for group, arrays in twin.groups().items():
-            for name, array in arrays.items():
-                np.testing.assert_array_equal(array, wanted[group][name], err_msg=name)
-
-
 @pytest.mark.parametrize(
     ("algorithm", "network"), [("td3", OffPolicy), ("a2c", Parts), ("ppo", Whole), ("sac", None)]
 )
@@ -130,7 +109,8 @@ def test_copied_policy_acts_and_samples_the_same(algorithm: str, network: Any) -
 
 
 def test_pickle_holds_names_and_arrays() -> None:
-    """Neither a tensor, whose pickle may share its memory between processes, nor a module travels."""
+    """Neither a module travels, nor a tensor, whose pickle may share its memory between
+    processes."""
     for thing in (trained("a2c", network=Parts), trained("a2c", network=Parts).policy):
         content = pickle.dumps(thing)
         assert b"torch" not in content
@@ -163,81 +143,6 @@ def test_errors_and_runs_travel(tmp_path: Path) -> None:
         assert str(pickle.loads(pickle.dumps(error))) == "x"  # one that does not would hang a pool
     run = footlight.Run(tmp_path, network=Parts)
     assert pickle.loads(pickle.dumps(run)) == run
-
-
-# What is refused
-
-
-def ways(agent: Agent) -> list[Any]:
-    return [
-        agent.policy.act,
-        agent.act,
-        lambda seen: agent.act(seen, explore=True),
-        agent.policy.predict,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("observation", "words"),
-    [
-        ([0, np.nan, 0], "observation[1] is nan"),
-        ([0, 0, -np.inf], "observation[2] is -inf"),
-        ([[0, 0, 0], [0, np.inf, 0]], "observation[1, 1] is inf"),
-        (np.full((50, 3), np.nan), "observation[0, 0] is nan"),
-        ([1e300, 0, 0], "observation[0] is inf"),
-        (["a", "b", "c"], "dtype <U1"),
-        ([1j, 0, 0], "dtype complex128"),
-        (None, "dtype object"),
-        ([[0], [0, 1]], "not an array"),
-        ([0, 0], "shape (2,)"),
-        (0.0, "shape ()"),
-    ],
-)
-def test_act_refuses_what_training_refuses(observation: Any, words: str) -> None:
-    for act in ways(trained("sac")):
-        with pytest.raises(UserError) as refused:
-            act(observation)
-        assert words in str(refused.value)
-        assert len(str(refused.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("observation", "words"),
-    [
-        ([0, 256, 0], "observation[1] is 256"),
-        ([0, 0, -1], "observation[2] is -1"),
-        (np.array([0.5, 0, 0]), "observation[0] is 0.5"),
-        (np.array([[0, 0, 0], [0, 0, np.nan]]), "observation[1, 2] is nan"),
-    ],
-)
-def test_act_refuses_what_an_integer_space_cannot_hold(observation: Any, words: str) -> None:
-    agent = trained("a2c", CHOICE, BYTES, normalize_observations=False)
-    for act in ways(agent):
-        with pytest.raises(UserError) as refused:
-            act(observation)
-        assert words in str(refused.value)
-        assert "uint8" in str(refused.value)
-    assert agent.act(np.array([1.0, 255.0, 0.0])) == agent.act(
-        np.array([1, 255, 0], np.uint8)
-    )  # the same numbers
-
-
-def test_observe_refuses_it_too() -> None:
-    agent = trained("sac")
-    with pytest.raises(UserError, match=r"observation\[1\] is nan"):
-        agent.observe(
-            ZERO, np.zeros(2, np.float32), 0.0, np.array([0, np.nan, 0], np.float32), False, False
-        )
-
-
-def test_large_finite_observations_are_taken() -> None:
-    largest = np.full((2, 3), 1e30)  # whose squares are too large for float32
-    assert np.isfinite(
-        trained("ppo", normalize_observations=False).policy.act(largest * [[1], [-1]])
-    ).all()
-
-
-# Whose keys
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Actions between an algorithm's numbers and the environment's, spaces as JSON, and the leaves of a tree."""
+"""Conversion of actions, spaces as JSON, and the leaves of a tree."""
 
 import json
 from dataclasses import dataclass, replace

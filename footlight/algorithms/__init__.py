@@ -13,6 +13,8 @@ from footlight.errors import UserError
 if TYPE_CHECKING:
     from footlight.algorithms.protocol import AlgorithmClass
 
+    AnyClass = AlgorithmClass[Any, Any, Any]
+
 ALGORITHMS = {
     "a2c": "Synchronous advantage actor-critic; continuous and discrete actions (Mnih et al. 2016)",
     "actor-critic": "One-step actor-critic, an update at every step; continuous and discrete "
@@ -40,7 +42,7 @@ _CLASSES = {
 }  # fmt: skip
 
 
-def find(algorithm: "str | AlgorithmClass") -> "AlgorithmClass":
+def find(algorithm: "str | AnyClass") -> "AnyClass":
     """The class of this name; a class is returned as it is. Raises `UserError`."""
     if not isinstance(algorithm, str):
         from footlight.algorithms.protocol import Algorithm, AlgorithmClass
@@ -61,11 +63,11 @@ def find(algorithm: "str | AlgorithmClass") -> "AlgorithmClass":
             f"there are {', '.join(ALGORITHMS)}"
         )
     module = importlib.import_module(f"footlight.algorithms.{algorithm.replace('-', '_')}")
-    found: AlgorithmClass = getattr(module, _CLASSES[algorithm])
+    found: AnyClass = getattr(module, _CLASSES[algorithm])
     return found
 
 
-def config_class(algorithm: "str | AlgorithmClass") -> Any:
+def config_class(algorithm: "str | AnyClass") -> Any:
     """The class of an algorithm's config. Raises `UserError`."""
     found = find(algorithm)
     try:
@@ -76,7 +78,7 @@ def config_class(algorithm: "str | AlgorithmClass") -> Any:
         ) from error
 
 
-def name_of(algorithm: "str | AlgorithmClass") -> str:
+def name_of(algorithm: "str | AnyClass") -> str:
     """The word that names the algorithm in files and folders."""
     if isinstance(algorithm, str):
         return algorithm

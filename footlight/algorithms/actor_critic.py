@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -21,12 +20,12 @@ from torch.func import grad
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
-    act,
     build_networks,
-    diagnose,
+    diagnose_actor_critic,
     entropy_draws,
     entropy_weight,
     optimizer_step,
+    sample_or_mode,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
@@ -42,7 +41,7 @@ from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.trees import map_leaves
-from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
+from footlight.types import RolloutBatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,19 +114,8 @@ class ActorCritic:
         """The network that policy and values are in."""
         return PolicyState(state.actor_critic)
 
-    def act(
-        self,
-        policy: PolicyState,
-        memory: None,
-        observation: Array,
-        stream: np.random.Generator | None,
-    ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
-        return act(self.networks, policy, observation, stream)
-
-    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
-        """V(s), and the policy's distribution."""
-        return diagnose(self.networks, state, observation)
+    act = sample_or_mode
+    diagnose = diagnose_actor_critic
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
         """For entropies without a closed form."""

@@ -1,35 +1,26 @@
-"""What the off-policy algorithms share besides equations: networks, ours or the user's own, and the
-plumbing of a deterministic policy."""
+"""What the off-policy algorithms share besides equations: networks, ours or the user's own, and
+methods. A function of an `algorithm` is a method of the classes that say so, as in `buffer =
+replay_buffer`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from footlight.algorithms.exploration import NOISES, ExplorationNoise, uniform
-from footlight.algorithms.protocol import PolicyState
-from footlight.algorithms.settings import (
-    Normalization,
-    OffPolicyNetworks,
-    OffPolicyOptimizer,
-    OffPolicyReplay,
-)
-from footlight.config.fields import Fraction
-from footlight.equations.optimizers import Memory as OptimizerMemory
+from footlight.algorithms.settings import OffPolicyNetworks
+from footlight.buffers.frames import FrameReplay, replay_for
+from footlight.buffers.replay import Replay, ReplaySettings
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import Architecture, QCritic, combined
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead
 from footlight.trees import Leaf, rebuilt
 from footlight.types import (
-    Array,
     BoxAction,
-    Decision,
-    Diagnosis,
     DiscreteAction,
     FloatArray,
     Spaces,
@@ -88,9 +79,9 @@ def build_networks(
     for module in own:
         if not (hasattr(module, "actor") or hasattr(module, "critic")):
             raise UserError(
-                f"network gave {type(module).__name__} - it must give a torch.nn.Module "
-                "with the parts `actor` and `critic` "
-                "(or one of them) when called with the observation space and the action space"
+                f"network returned {type(module).__name__} - it must return a torch.nn.Module "
+                "with the parts `actor` and `critic` (or one of them) when called with the "
+                "observation space and the action space"
             )
     actor = getattr(own[0], "actor", None) if own else None
     critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
@@ -106,11 +97,14 @@ def build_networks(
 
 
 def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
-    """The user's module for these spaces. Raises `UserError` where there comes none."""
+    """Create the user's module for these spaces.
+
+    Raises `UserError` if `network` is a module, or does not return one.
+    """
     if isinstance(network, nn.Module):
         raise UserError(
-            "network is a module - it has to be made anew for each run and part - give its class, "
-            "or a function that makes it"
+            "network is a module - a new one is needed for each run and part - pass its class, "
+            "or a function that creates it"
         )
     observation_space = rebuilt(
         {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
@@ -120,9 +114,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     module = network(observation_space, _action_space(spaces.action))
     if not isinstance(module, nn.Module):
         raise UserError(
-            f"network gave {type(module).__name__} - it must give a torch.nn.Module "
-            "when called with the observation space "
-            "and the action space"
+            f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
+            "called with the observation space and the action space"
         )
     return module
 
@@ -178,79 +171,31 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
         )
 
 
-def new_memory(networks: Networks, num_envs: int) -> Memory:
-    """The acting memory at the start of an episode: the exploration noise's last value."""
-    return {"walk": np.zeros((num_envs, networks.num_actions), np.float32)}
+# Methods of the off-policy algorithms
 
 
-# What the two algorithms with a deterministic policy share
+class OffPolicy(Protocol):
+    """What these methods need of an algorithm."""
+
+    @property
+    def config(self) -> ReplaySettings:
+        """Its hyperparameters, those of replay among them."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its architectures."""
+
+    @property
+    def spaces(self) -> Spaces:
+        """What it observes and how it acts."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeterministicConfig(
-    Normalization, OffPolicyOptimizer, ExplorationNoise, OffPolicyReplay, OffPolicyNetworks
-):
-    """Hyperparameters of a deterministic policy gradient."""
-
-    gamma: Fraction = 0.99
-    """Discount per environment step."""
-    warmup: Literal["uniform", "policy"] = "uniform"
-    """Actions before learning_starts: uniform (random), or policy (of the untrained policy)."""
+def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay:
+    """The replay buffer."""
+    return replay_for(algorithm.spaces, num_envs, algorithm.config)
 
 
-@dataclass
-class DeterministicState:
-    """Everything that changes while a deterministic policy gradient learns."""
-
-    actor: Tensor  # [P]
-    critic: Tensor  # [P], all N critics
-    target_actor: Tensor
-    target_critic: Tensor
-    actor_optimizer: OptimizerMemory
-    critic_optimizer: OptimizerMemory
-    progress: Tensor  # [1], share of the run that is over
-
-
-def new_deterministic_state(config: DeterministicConfig, networks: Networks) -> DeterministicState:
-    """The state before the first step."""
-    optimizer = config.make_optimizer()
-    actor, critic = networks.actor.initial.clone(), networks.critic.initial.clone()
-    return DeterministicState(
-        actor=actor,
-        critic=critic,
-        target_actor=actor.clone(),
-        target_critic=critic.clone(),
-        actor_optimizer=optimizer.init(actor),
-        critic_optimizer=optimizer.init(critic),
-        progress=torch.zeros(1),
-    )
-
-
-def act_deterministically(
-    networks: Networks, policy: PolicyState, memory: Memory, observation: Array
-) -> tuple[Decision, Memory]:
-    """Actions [E, A] in [-1, 1]."""
-    return Decision(networks.actor.infer(policy.parameters, observation)), memory
-
-
-def explore_with_noise(
-    config: DeterministicConfig, networks: Networks, policy: PolicyState, memory: Memory,
-    observation: Array, stream: np.random.Generator, num_steps: int,
-) -> tuple[Decision, Memory]:  # fmt: skip
-    """Actions for collecting experience: the policy's plus noise, within the bounds."""
-    if config.warmup == "uniform" and num_steps < config.learning_starts:
-        return Decision(uniform((len(observation), networks.num_actions), stream)), memory
-    noise_EA = NOISES[config.exploration](config).step(memory["walk"], stream)
-    action_EA = networks.actor.infer(policy.parameters, observation)
-    noisy_EA = np.minimum(np.maximum(action_EA + noise_EA, -1), 1)
-    return Decision(noisy_EA), {"walk": noise_EA}
-
-
-def diagnose_deterministic(
-    networks: Networks, state: DeterministicState, observation: Tensor
-) -> Diagnosis:
-    """min_N Q(s, mu(s)), and the action mu(s)."""
-    action_EA = networks.actor(state.actor, observation)
-    return Diagnosis(
-        value=networks.critic(state.critic, observation, action_EA).amin(0), mean=action_EA
-    )
+def new_memory(algorithm: OffPolicy, num_envs: int) -> Memory:
+    """The acting memory at the start of an episode: the last value of the noise, or of the
+    warm-up's random walk."""
+    return {"walk": np.zeros((num_envs, algorithm.networks.num_actions), np.float32)}

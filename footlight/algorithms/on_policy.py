@@ -1,5 +1,6 @@
 """What the on-policy algorithms share besides equations: one network for policy and values, acting,
-and the optimizer's step."""
+and the optimizer's step. A function of an `algorithm` is a method of the classes that say so, as in
+`act = sample_or_mode`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -51,10 +52,23 @@ class Networks:
         return self.actor_critic
 
 
+class ActorCriticAlgorithm(Protocol):
+    """What the methods here need of an algorithm."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its architectures."""
+
+
 class ActorCriticState(Protocol):
-    """What the states of the on-policy algorithms with one optimizer have in common."""
+    """What the states of the on-policy algorithms have in common."""
 
     actor_critic: Tensor  # [P]
+
+
+class OptimizedState(ActorCriticState, Protocol):
+    """What the states of those with one optimizer have in common."""
+
     optimizer: Memory
     progress: Tensor  # [1], share of the run that is over
 
@@ -130,10 +144,12 @@ def rows_of(observation_TE: Any) -> Any:
     return map_leaves(lambda leaf_TE: leaf_TE.flatten(0, 1), observation_TE)
 
 
-def act(
-    networks: Networks, policy: PolicyState, observation: Array, stream: np.random.Generator | None
-) -> tuple[Decision, None]:
+def sample_or_mode(
+    algorithm: ActorCriticAlgorithm, policy: PolicyState, memory: None, observation: Array,
+    stream: np.random.Generator | None,
+) -> tuple[Decision, None]:  # fmt: skip
     """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
+    networks = algorithm.networks
     output = networks.actor_critic.infer(policy.parameters, observation)
     output_EH = output[0] if isinstance(output, tuple) else output
     head = networks.head
@@ -142,8 +158,11 @@ def act(
     ), None
 
 
-def diagnose(networks: Networks, state: ActorCriticState, observation: Tensor) -> Diagnosis:
+def diagnose_actor_critic(
+    algorithm: ActorCriticAlgorithm, state: ActorCriticState, observation: Tensor
+) -> Diagnosis:
     """V(s), and the policy's distribution."""
+    networks = algorithm.networks
     output_EH, value_E = networks.actor_critic(state.actor_critic, observation)
     return networks.head.diagnose(output_EH)._replace(value=value_E)
 
@@ -162,7 +181,7 @@ def entropy_draws(networks: Networks, num_rows: int) -> dict[str, Draw]:
 
 
 def optimizer_step(
-    config: OptimizerSettings, networks: Networks, state: ActorCriticState, gradient_P: Tensor
+    config: OptimizerSettings, networks: Networks, state: OptimizedState, gradient_P: Tensor
 ) -> Tensor:
     """One step of the state's optimizer against the gradient, in place. Return the gradient's
     norm."""
@@ -205,9 +224,9 @@ class _UsersOwn(nn.Module):
         self.whole = type(network).forward is not nn.Module.forward
         if not self.whole and not (hasattr(network, "actor") or hasattr(network, "critic")):
             raise UserError(
-                f"network gave {type(network).__name__} - it must have a "
-                "forward(observation) that gives (output, value), or the "
-                "parts `actor` and `critic`, or one of them"
+                f"network returned {type(network).__name__} - it must have a "
+                "forward(observation) that returns (output, value), or the parts `actor` and "
+                "`critic`, or one of them"
             )
         self.network: Any = network
         self.num_values, self.log_std = ours.num_values, ours.log_std

@@ -11,11 +11,11 @@ choices count from 0. StateT is a tree (`footlight.trees`) of tensors, MemoryT o
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
+from dataclasses import Field, dataclass
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from footlight.equations.draws import Draw
 from footlight.networks.flat import Network
@@ -28,6 +28,10 @@ MemoryT = TypeVar("MemoryT")
 StateT_contra = TypeVar("StateT_contra", contravariant=True)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 BatchT_contra = TypeVar("BatchT_contra", contravariant=True)
+ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
+NetworkT_contra = TypeVar("NetworkT_contra", contravariant=True)
+AlgorithmT_co = TypeVar("AlgorithmT_co", covariant=True)
+EventT_co = TypeVar("EventT_co", covariant=True)
 MemoryT_co = TypeVar("MemoryT_co", covariant=True)
 
 Noise = Mapping[str, Tensor]
@@ -49,6 +53,12 @@ class PolicyState(NamedTuple):
     statistics: Tensor | None = None  # [Q], see `Network.with_statistics`
 
 
+class Config(Protocol):
+    """Hyperparameters: a frozen dataclass, see `footlight.config.fields`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]
+
+
 class Networks(Protocol):
     """Architectures without parameters; a dataclass. The state has a field of the same name for
     each `Network` in it."""
@@ -62,7 +72,7 @@ class Networks(Protocol):
         """What its outputs mean, and how actions as drawn become actions in [-1, 1]."""
 
 
-class Buffer(Protocol[BatchT]):
+class Buffer(Protocol[BatchT, EventT_co]):
     """Experience that waits for its updates. `batch` is a named tuple of arrays in reused memory,
     filled for each update."""
 
@@ -80,7 +90,7 @@ class Buffer(Protocol[BatchT]):
     def add(self, transition: Transition, decision: Decision) -> None:
         """Keep one step of each environment, and what the algorithm had decided."""
 
-    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Any]:
+    def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[EventT_co]:
         """A value for each update that is due, which says what is in `batch` (`Minibatch`,
         `WholeRollout`, ... of `footlight.types`); `final`: nothing more will come."""
 
@@ -108,8 +118,8 @@ class Algorithm(Protocol[StateT, BatchT, MemoryT]):
     """Names of all metrics that updates may return; one that is not named here is an error."""
 
     @property
-    def config(self) -> Any:
-        """A frozen dataclass of hyperparameters, see `footlight.config.fields`."""
+    def config(self) -> Config:
+        """The hyperparameters."""
 
     @property
     def networks(self) -> Networks:
@@ -119,8 +129,9 @@ class Algorithm(Protocol[StateT, BatchT, MemoryT]):
         """The learner's state before the first step. A field `progress` [1], if there is one, is
         kept by the learner, see `Scheduled`."""
 
-    def buffer(self, num_envs: int) -> Buffer[BatchT]:
-        """Where steps wait until they are due."""
+    def buffer(self, num_envs: int) -> Buffer[BatchT, object]:
+        """Where steps wait until they are due. With several updates, the values of its `due` are
+        those that `update_for` takes (`Choosing`)."""
 
     def policy(self, state: StateT) -> PolicyState:
         """The part of the state that acts."""
@@ -141,20 +152,19 @@ class Algorithm(Protocol[StateT, BatchT, MemoryT]):
         place, and nothing else."""
 
 
-AnyAlgorithm = Algorithm[Any, Any, Any]
+class AlgorithmClass(Protocol[ConfigT_contra, NetworkT_contra, AlgorithmT_co]):
+    """The class of an algorithm, whose field `config` is annotated with the class of its config."""
 
+    @property
+    def ACTIONS(self) -> tuple[str, ...]:
+        """Class variable: the kinds of action space that it works on, "box", "discrete", or
+        "single" for one discrete choice only."""
 
-class AlgorithmClass(Protocol):
-    """The class of an algorithm. The annotation of its field `config` is the class of its
-    config."""
-
-    ACTIONS: ClassVar[tuple[str, ...]]
-    """The kinds of action space that it works on: "box", "discrete", or "single" for one discrete
-    choice only."""
-    METRICS: ClassVar[tuple[str, ...]]
-
-    def create(self, config: Any, spaces: Spaces, network: Any = None) -> AnyAlgorithm:
-        """A class method: networks of this config for these spaces, or the user's own `network`."""
+    def create(
+        self, config: ConfigT_contra, spaces: Spaces, network: NetworkT_contra | None = None
+    ) -> AlgorithmT_co:
+        """A class method: networks of this config for these spaces, or the user's own `network`.
+        Raises `UserError` where they do not fit."""
 
 
 # Optional parts of an algorithm
@@ -225,7 +235,16 @@ class PartlyEager(Protocol):
         """Their names."""
 
 
-# Optional parts of states, configs and buffers
+# Optional parts of networks, states, configs and buffers
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """A network that calls the user's own, and adds what it lacks."""
+
+    @property
+    def user_module(self) -> nn.Module | None:
+        """The user's own module; None if no part of it acts."""
 
 
 @runtime_checkable

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -26,12 +25,12 @@ from torch.func import grad
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
-    act,
     build_networks,
-    diagnose,
+    diagnose_actor_critic,
     entropy_draws,
     entropy_weight,
     optimizer_step,
+    sample_or_mode,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
@@ -46,7 +45,7 @@ from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositi
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
-from footlight.types import Array, Chunk, Decision, Diagnosis, EpisodeBatch, Spaces
+from footlight.types import Chunk, Diagnosis, EpisodeBatch, Spaces
 
 CHUNK_SIZE = 256  # steps per call: large enough to be worth it, small enough not to be padding
 
@@ -124,19 +123,11 @@ class REINFORCE:
         """The network that policy and values are in."""
         return PolicyState(state.actor_critic)
 
-    def act(
-        self,
-        policy: PolicyState,
-        memory: None,
-        observation: Array,
-        stream: np.random.Generator | None,
-    ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
-        return act(self.networks, policy, observation, stream)
+    act = sample_or_mode
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
         """The baseline V(s), where there is one, and the policy's distribution."""
-        diagnosis = diagnose(self.networks, state, observation)
+        diagnosis = diagnose_actor_critic(self, state, observation)
         return diagnosis if self.config.baseline else diagnosis._replace(value=None)
 
     def draws(self, batch: EpisodeBatch) -> Mapping[str, Draw]:

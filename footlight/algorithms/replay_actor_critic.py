@@ -27,12 +27,12 @@ from footlight.algorithms.exploration import epsilon_greedy
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
-    act,
     action_values,
     build_networks,
     entropy_weight,
     example,
     rows_of,
+    sample_or_mode,
     step_sizes,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
@@ -200,12 +200,7 @@ class ReplayActorCritic:
         """The network that policy and values are in."""
         return PolicyState(state.actor_critic)
 
-    def act(
-        self, policy: PolicyState, memory: None, observation: Array,
-        stream: np.random.Generator | None,
-    ) -> tuple[Decision, None]:  # fmt: skip
-        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
-        return act(self.networks, policy, observation, stream)
+    act = sample_or_mode
 
     def explore(
         self, policy: PolicyState, memory: None, observation: Array,

@@ -25,6 +25,7 @@ from footlight.algorithms.off_policy import (
     NetworkSource,
     build_networks,
     new_memory,
+    replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
@@ -33,8 +34,6 @@ from footlight.algorithms.settings import (
     OffPolicyOptimizer,
     OffPolicyReplay,
 )
-from footlight.buffers.frames import FrameReplay, replay_for
-from footlight.buffers.replay import Replay
 from footlight.config.fields import Count, Fraction, OptionalPositive, Positive, check
 from footlight.equations.distributions import (
     AnyArray,
@@ -146,13 +145,8 @@ class SAC:
             progress=torch.zeros(1),
         )
 
-    def buffer(self, num_envs: int) -> Replay | FrameReplay:
-        """The replay buffer."""
-        return replay_for(self.spaces, num_envs, self.config)
-
-    def memory(self, num_envs: int) -> Memory:
-        """The state of the warm-up's random walks."""
-        return new_memory(self.networks, num_envs)
+    buffer = replay_buffer
+    memory = new_memory  # where the warm-up's random walks are
 
     def policy(self, state: State) -> PolicyState:
         """The actor."""

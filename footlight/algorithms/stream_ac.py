@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad
@@ -24,9 +23,10 @@ from torch.func import grad
 from footlight.algorithms.on_policy import (
     Networks,
     NetworkSource,
-    act,
     build_networks,
+    diagnose_actor_critic,
     entropy_draws,
+    sample_or_mode,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import Normalization
@@ -48,7 +48,7 @@ from footlight.networks.cnn import Torso
 from footlight.networks.heads import ContinuousHead
 from footlight.networks.initialization import Initialization
 from footlight.trees import map_leaves
-from footlight.types import Array, Decision, Diagnosis, RolloutBatch, Spaces
+from footlight.types import Array, RolloutBatch, Spaces
 
 LOG_SOFTPLUS_0 = -0.3665  # log(softplus(0)) = log(log 2): a standard deviation of 0.693
 
@@ -165,20 +165,8 @@ class StreamAC:
         """The network that policy and values are in."""
         return PolicyState(state.actor_critic)
 
-    def act(
-        self,
-        policy: PolicyState,
-        memory: None,
-        observation: Array,
-        stream: np.random.Generator | None,
-    ) -> tuple[Decision, None]:
-        """Actions [E, A] as drawn: the policy's mode, or a sample if a random stream is given."""
-        return act(self.networks, policy, observation, stream)
-
-    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
-        """V(s), and the policy's distribution."""
-        output_EH, value_E = self.networks.actor_critic(state.actor_critic, observation)
-        return self.networks.head.diagnose(output_EH)._replace(value=value_E)
+    act = sample_or_mode
+    diagnose = diagnose_actor_critic
 
     def episode_ended(self, state: State, ended_E: Array) -> None:
         """Reset the trace: what follows does not depend on earlier steps."""

@@ -11,33 +11,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.off_policy import (
+from footlight.algorithms.deterministic_policy import (
     DeterministicConfig,
-    Memory,
-    Networks,
-    NetworkSource,
     act_deterministically,
-    build_networks,
     diagnose_deterministic,
     explore_with_noise,
     new_deterministic_state,
-    new_memory,
 )
-from footlight.algorithms.off_policy import DeterministicState as State
+from footlight.algorithms.deterministic_policy import DeterministicState as State
+from footlight.algorithms.off_policy import (
+    Networks,
+    NetworkSource,
+    build_networks,
+    new_memory,
+    replay_buffer,
+)
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.buffers.frames import FrameReplay, replay_for
-from footlight.buffers.replay import Replay
 from footlight.config.fields import Count, NonNegative, check
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import DeterministicActor
 from footlight.networks.heads import Bounded
-from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
+from footlight.types import Batch, Minibatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,48 +83,17 @@ class TD3:
         )
         return cls(config, networks, spaces)
 
-    def init(self, num_envs: int) -> State:
-        """The state before the first step."""
-        return new_deterministic_state(self.config, self.networks)
-
-    def buffer(self, num_envs: int) -> Replay | FrameReplay:
-        """The replay buffer."""
-        return replay_for(self.spaces, num_envs, self.config)
-
-    def memory(self, num_envs: int) -> Memory:
-        """Where the exploration noise stands."""
-        return new_memory(self.networks, num_envs)
+    # A deterministic policy that explores with noise
+    init = new_deterministic_state
+    buffer = replay_buffer
+    memory = new_memory
+    act = act_deterministically
+    explore = explore_with_noise
+    diagnose = diagnose_deterministic
 
     def policy(self, state: State) -> PolicyState:
         """The actor."""
         return PolicyState(state.actor)
-
-    def act(
-        self,
-        policy: PolicyState,
-        memory: Memory,
-        observation: Array,
-        stream: np.random.Generator | None,
-    ) -> tuple[Decision, Memory]:
-        """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
-        return act_deterministically(self.networks, policy, memory, observation)
-
-    def explore(
-        self,
-        policy: PolicyState,
-        memory: Memory,
-        observation: Array,
-        stream: np.random.Generator,
-        num_steps: int,
-    ) -> tuple[Decision, Memory]:
-        """The policy's actions plus noise; before `learning_starts`, what `warmup` says."""
-        return explore_with_noise(
-            self.config, self.networks, policy, memory, observation, stream, num_steps
-        )
-
-    def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
-        """The critics' value of the policy's action, and the action."""
-        return diagnose_deterministic(self.networks, state, observation)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """For target policy smoothing."""

@@ -1,12 +1,14 @@
-"""Replay for images: each frame is stored once, and stacks and next observations are rebuilt when they are drawn.
+"""Replay buffer for images that stores each frame once.
 
-An observation is a stack of frames, the newest last, and most of them were seen before: the next observation is this one moved
-on by a frame. So each environment has a ring of *slots*, one frame each, and an observation is the slot of its newest frame: the
-`stack` frames up to there. A *row*, in a ring of its own, is a transition by the slots of its two observations.
+An observation is a stack of frames, the newest last, and consecutive observations share all but one
+of them. Each environment therefore has a ring of *slots*, one frame each, and an observation is
+identified by the slot of its newest frame: it consists of the `stack` frames up to there. A *row*,
+in a second ring, is a transition that refers to its two observations by their slots. Stacks are
+rebuilt when a minibatch is drawn.
 
-What is shared is found by comparing bits and nothing else. Where an observation does not go on from the last frames, because an
-episode began, however it is padded, as many of its frames are written as it takes. So no flag of the environment is trusted with
-that, and an end in the middle of a game, at a lost life, costs nothing.
+Shared frames are found by comparing their bits, never by flags of the environment. An observation
+that does not continue the last frames, because an episode began (however it is padded), writes as
+many of its frames as necessary. An end in the middle of a game, such as a lost life, costs nothing.
 """
 
 import math
@@ -31,7 +33,7 @@ from footlight.types import Array, Decision, Minibatch, Spaces, Transition
 
 
 class Rows(NamedTuple):
-    """Transitions, by the slots of their observations; rings of all environments, one behind the other."""
+    """Transitions by the slots of their observations; one ring after the other."""
 
     action: Array  # [E * slots, A]
     reward: Array  # [E * slots] float32, n-step
@@ -41,11 +43,14 @@ class Rows(NamedTuple):
 
 
 class FrameReplay:
-    """The last `buffer_size` frames of any number of environments, an equal share of them for each.
+    """Replay buffer of the last `buffer_size` frames, divided equally among the environments.
 
-    Same rows as `Replay`, bit for bit, and the same calls. `buffer_size` counts frames, so that memory is what was asked for: the
-    transitions are fewer by those frames of an episode's first observation and by its last one. A row can be drawn as long as all
-    frames that it needs are there. `buffer_dir`: folder on whose disk the frames lie, memory-mapped; None: in memory.
+    It has the interface of `Replay` and returns the same rows, bit for bit. `buffer_size` counts
+    frames, so that it determines the memory; there are fewer transitions than frames, since the
+    first observation of an episode takes `stack` frames and the last one begins no transition. A
+    row can be drawn as long as all of its frames are stored.
+
+    buffer_dir: folder of a memory-mapped file that holds the frames; None: they are in memory.
     """
 
     unit = "frames"  # what `capacity` counts
@@ -58,108 +63,106 @@ class FrameReplay:
         self.sums_rewards = settings.n_steps > 1
         self.stack = frames_per_observation(spaces)
         self.slots = settings.buffer_size // num_envs
-        shortest = (
-            2 * self.stack * settings.n_steps
-        )  # a row's frames must not be overwritten before it has its n rewards
+        # A row's frames must not be overwritten before its n rewards are complete
+        shortest = 2 * self.stack * settings.n_steps
         if self.slots < shortest:
             raise UserError(
-                f"buffer_size {settings.buffer_size} is too small - n_steps {settings.n_steps} of {num_envs} environments with "
-                f"{self.stack} frames per observation need {shortest * num_envs} - raise it"
+                f"buffer_size {settings.buffer_size} is too small - n_steps {settings.n_steps} of "
+                f"{num_envs} environments with {self.stack} frames per observation need "
+                f"{shortest * num_envs} - raise it"
             )
         self.capacity = self.slots * num_envs  # frames
         frame_shape = spaces.observation_shape[1:] if self.stack > 1 else spaces.observation_shape
-        frame_bytes, row_of_slot = (
-            math.prod(frame_shape),
-            sum(array.nbytes for array in _rows(spaces, 1)),
-        )
+        frame_bytes = math.prod(frame_shape)
+        slot_bytes = sum(array.nbytes for array in _rows(spaces, 1))  # of a slot's row
         batch_bytes = settings.batch_size * row_bytes(spaces)
-        self.num_bytes = (
-            self.capacity * (frame_bytes + row_of_slot) + batch_bytes
-        )  # in memory and on disk
+        # In memory and on disk together
+        self.num_bytes = self.capacity * (frame_bytes + slot_bytes) + batch_bytes
         if buffer_dir is None:
-            require_bytes(self.num_bytes, self.capacity, frame_bytes + row_of_slot)
+            require_bytes(self.num_bytes, self.capacity, frame_bytes + slot_bytes)
             self._frames = np.zeros((self.capacity, *frame_shape), np.uint8)
         else:
-            require_bytes(self.capacity * row_of_slot + batch_bytes, self.capacity, row_of_slot)
+            require_bytes(self.capacity * slot_bytes + batch_bytes, self.capacity, slot_bytes)
             mapped = map_disk(buffer_dir, self.capacity * frame_bytes, self.capacity, frame_bytes)
             self._frames = mapped.reshape(self.capacity, *frame_shape)
         self._rows = _rows(spaces, self.capacity)
         self.batch = zero_rows(spaces, settings.batch_size)  # reused: the next draw overwrites it
         self.num_steps = 0  # environment steps taken, whether stored yet or not
         self.num_drawn = 0  # minibatches ever drawn
-        # Slots and rows are counted from the start of the run, place = count % slots; every ring begins with a black stack
+        # Slots and rows are counted from the start of the run; number i lies at position i % slots.
+        # Every ring begins with a black stack.
         self._num_slots = np.full(num_envs, self.stack)
-        self._oldest = np.zeros(num_envs, np.int64)  # rows before it have lost frames
-        self._complete = np.zeros(num_envs, np.int64)  # rows before it have their n rewards
-        self._started = np.zeros(num_envs, np.int64)  # rows before it are written
+        self._oldest = np.zeros(num_envs, np.int64)  # earlier rows have lost frames
+        self._complete = np.zeros(num_envs, np.int64)  # earlier rows have their n rewards
+        self._started = np.zeros(num_envs, np.int64)  # earlier rows are written
 
     def __len__(self) -> int:
         return int((self._complete - self._oldest).sum())
 
     @property
     def num_rows(self) -> int:
-        """Rows ever completed."""
+        """Number of rows ever completed."""
         return int(self._complete.sum())
 
     def add(self, transition: Transition, decision: Decision) -> None:
-        """Keep one step of each environment."""
-        action_EA = decision.action
-        envs = (
-            np.arange(self.num_envs)
-            if transition.valid is None
-            else np.flatnonzero(transition.valid)
-        )
+        """Store one step of each environment."""
+        valid = transition.valid
+        envs = np.arange(self.num_envs) if valid is None else np.flatnonzero(valid)
         if len(envs) == 0:
             return
         self.num_steps += len(envs)
         self._append(envs, transition.observation[envs], 0)
-        seen = self._num_slots[envs] - 1
-        self._append(
-            envs, transition.next_observation[envs], 1
-        )  # one at least: each row has a slot of its own
+        observed = self._num_slots[envs] - 1
+        # At least one slot, so that each row has its own
+        self._append(envs, transition.next_observation[envs], 1)
         self._drop_overwritten()
         row = self._place(envs, self._started[envs])
-        for array, new in zip(self._rows, (action_EA[envs], 0, 1, seen, 0), strict=True):
+        values = (decision.action[envs], 0, 1, observed, 0)
+        for array, new in zip(self._rows, values, strict=True):
             array[row] = new
         self._started[envs] += 1
         self._reward(envs, transition)
 
     def _append(self, envs: Array, observation: Array, least: int) -> None:
-        """Write the frames that these observations do not share with the newest ones: as few as can be, but `least`."""
+        """Write the frames that these observations do not share with the newest slots.
+
+        As few as possible, but at least `least`.
+        """
         frames = observation.reshape(len(envs), self.stack, *self._frames.shape[1:])
         for count in range(least, self.stack + 1):
             shared = self._num_slots[envs, None] + np.arange(count - self.stack, 0)
             stored = self._frames.take(self._place(envs[:, None], shared), 0)
             fits = (stored == frames[:, : self.stack - count]).reshape(len(envs), -1).all(1)
-            there = envs[fits]
-            new = self._num_slots[there, None] + np.arange(count)
-            self._frames[self._place(there[:, None], new)] = frames[fits, self.stack - count :]
-            self._num_slots[there] += count
-            if fits.all():  # the usual way, and in the first round
+            matching = envs[fits]
+            new = self._num_slots[matching, None] + np.arange(count)
+            self._frames[self._place(matching[:, None], new)] = frames[fits, self.stack - count :]
+            self._num_slots[matching] += count
+            if fits.all():  # usually in the first iteration
                 return
             envs, frames = envs[~fits], frames[~fits]
 
     def _reward(self, envs: Array, transition: Transition) -> None:
-        """n-step returns: the new reward counts for every waiting row; a row is complete when it has n, or at an end."""
+        """Add the new rewards to the n-step returns of the pending rows.
+
+        A row is complete after n rewards, or at the end of its episode.
+        """
         age = np.arange(self.settings.n_steps)
         numbers = self._started[envs, None] - 1 - age  # [environments, n], the newest first
         ended = (transition.terminated | transition.truncated)[envs]
         waits = numbers >= self._complete[envs, None]
         leaves = waits & (ended[:, None] | (age == age[-1]))
-        places, who = (
-            self._place(envs[:, None], numbers),
-            np.broadcast_to(envs[:, None], numbers.shape),
-        )
+        places = self._place(envs[:, None], numbers)
+        owners = np.broadcast_to(envs[:, None], numbers.shape)
         row = places[waits]
-        self._rows.reward[row] += self._rows.discount[row] * transition.reward[who[waits]]
+        self._rows.reward[row] += self._rows.discount[row] * transition.reward[owners[waits]]
         self._rows.discount[row] *= self.settings.gamma
         row = places[leaves]
-        self._rows.next_observation[row] = self._num_slots[who[leaves]] - 1
-        self._rows.discount[row] *= 1 - transition.terminated[who[leaves]].astype(np.float32)
+        self._rows.next_observation[row] = self._num_slots[owners[leaves]] - 1
+        self._rows.discount[row] *= 1 - transition.terminated[owners[leaves]].astype(np.float32)
         self._complete[envs] += leaves.sum(1)
 
     def _drop_overwritten(self) -> None:
-        """Let go of the rows whose oldest frame is no longer there."""
+        """Drop the rows whose oldest frame has been overwritten."""
         envs = np.arange(self.num_envs)
         while True:
             first = self._rows.observation[self._place(envs, self._oldest)] - self.stack + 1
@@ -169,51 +172,51 @@ class FrameReplay:
             self._oldest += lost
 
     def _place(self, envs: Array, numbers: Array) -> Array:
-        """Where the slots or rows of these numbers lie."""
+        """Positions in the arrays of the slots or rows with these numbers."""
         return envs * self.slots + numbers % self.slots
 
     def expected_updates(self, steps: int) -> int:
-        """Updates that this many environment steps will bring."""
+        """Number of updates in `steps` environment steps."""
         return expected_draws(self.settings, steps)
 
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Minibatch]:
-        """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`, as of `Replay`."""
+        """Draw the minibatches that are due, like `Replay.due`."""
         return due_draws(self, stream)
 
     def draw(self, stream: np.random.Generator) -> None:
-        """Put a minibatch into `batch`."""
+        """Write a random minibatch to `batch`."""
         self.take(draw_rows(self.settings, len(self), stream))
         self.num_drawn += 1
 
     def take(self, rows_B: Array) -> None:
-        """Put these of the `len(self)` rows into `batch`: those of the first environment come first, each one's oldest first."""
+        """Write these of the `len(self)` rows to `batch`.
+
+        Rows are numbered by environment, and within an environment from the oldest to the newest.
+        """
         ends = (self._complete - self._oldest).cumsum()
         envs = ends.searchsorted(rows_B, side="right")
         row = self._place(envs, self._complete[envs] - ends[envs] + rows_B)
+        # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for name in ("action", "reward", "discount"):
-            np.take(
-                getattr(self._rows, name), row, axis=0, out=getattr(self.batch, name), mode="clip"
-            )
+            out = getattr(self.batch, name)
+            np.take(getattr(self._rows, name), row, axis=0, out=out, mode="clip")
         for name in ("observation", "next_observation"):
             newest = getattr(self._rows, name)[row]
-            places = self._place(
-                envs[:, None], newest[:, None] + np.arange(1 - self.stack, 1)
-            ).reshape(-1)
+            numbers = newest[:, None] + np.arange(1 - self.stack, 1)
+            places = self._place(envs[:, None], numbers).reshape(-1)
             out = getattr(self.batch, name).reshape(-1, *self._frames.shape[1:])  # a view
-            np.take(
-                self._frames, places, axis=0, out=out, mode="clip"
-            )  # "clip" writes to `out` unbuffered; none is outside
+            np.take(self._frames, places, axis=0, out=out, mode="clip")
 
     def forget_pending(self, envs_E: Array) -> None:
-        """Drop the steps that wait for their n-th reward in the environments of this mask."""
+        """Drop the rows without their n rewards of the environments in this mask."""
         self._started[envs_E] = self._complete[envs_E]
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that a checkpoint has to hold, but for the counters."""
+        """Arrays for a checkpoint."""
         return {**self._filled(), "counts": np.stack(self._counts())}
 
     def _filled(self) -> dict[str, Array]:
-        """What was written of each ring."""
+        """Views of the written part of each ring."""
         found = {}
         for env, (slots, _, _, rows) in enumerate(zip(*self._counts(), strict=True)):
             start = env * self.slots
@@ -225,7 +228,11 @@ class FrameReplay:
         return found
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        """Stable and written rows of each ring array.
+
+        By array: the number of rows that stay unchanged until they are overwritten, and the number
+        ever written.
+        """
         found: dict[str, tuple[int, int]] = {}
         for env, (slots, _, complete, started) in enumerate(np.stack(self._counts(), 1).tolist()):
             found |= {f"{env}.{name}": (complete, started) for name in Rows._fields}
@@ -236,11 +243,11 @@ class FrameReplay:
         return self._num_slots, self._oldest, self._complete, self._started
 
     def counters(self) -> dict[str, int]:
-        """The numbers that a checkpoint has to hold."""
+        """Integers for a checkpoint."""
         return {"num_steps": self.num_steps, "num_drawn": self.num_drawn}
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
-        """Go on from `arrays()` and `counters()`."""
+        """Continue from `arrays()` and `counters()`."""
         self.num_steps, self.num_drawn = int(counters["num_steps"]), int(counters["num_drawn"])
         for count, saved in zip(self._counts(), arrays["counts"], strict=True):
             fill(count, saved)
@@ -251,14 +258,17 @@ class FrameReplay:
 def replay_for(
     spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None
 ) -> Replay | FrameReplay:
-    """The replay that suits these observations: frames once for images, whole transitions for everything else."""
+    """Create the replay buffer for these observations: `FrameReplay` for images, else `Replay`.
+
+    Raises `UserError` for a `buffer_dir` if observations are no images.
+    """
     if is_image(spaces):
         return FrameReplay(spaces, num_envs, settings, buffer_dir)
     if buffer_dir is not None:
-        seen = f"{spaces.observation_dtype} of shape {spaces.observation_shape}"
+        observed = f"{spaces.observation_dtype} of shape {spaces.observation_shape}"
         raise UserError(
-            f"buffer_dir is {buffer_dir} - only replay of images (uint8, 3 or 4 axes) goes to a disk, observations are {seen} - "
-            "leave it out"
+            f"buffer_dir is {buffer_dir} - only replay of images (uint8, 3 or 4 axes) goes to a "
+            f"disk, observations are {observed} - leave it out"
         )
     return Replay(spaces, num_envs, settings)
 
@@ -269,7 +279,11 @@ def is_image(spaces: Spaces) -> bool:
 
 
 def frames_per_observation(spaces: Spaces) -> int:
-    """Frames stacked along the first axis: of 4 axes always, of 3 where it is the shortest and no color (1 or 3 channels)."""
+    """Number of frames stacked along the first axis; 1 if observations are single images.
+
+    With 4 axes the first one is always a stack, with 3 if it is the shortest and has neither 1 nor
+    3 elements, which would be color channels.
+    """
     first, *others = spaces.observation_shape
     is_stack = len(others) == 3 or (first < min(others) and first not in (1, 3))
     return first if is_stack else 1

@@ -1,4 +1,4 @@
-"""How much memory and disk there is, and what a buffer would take: known before anything is built."""
+"""Available memory and disk space, checked before a buffer is allocated."""
 
 import contextlib
 import errno
@@ -20,16 +20,17 @@ from footlight.types import Array
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
-_VERSION_2 = (
-    "memory.max",
-    "memory.current",
-    "inactive_file",
-)  # limit, usage, and what of it the kernel gives back
+# Control groups' files of limit and usage, and the key in memory.stat of what the kernel can
+# reclaim
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_bytes() -> int | None:
-    """Memory that this process may still take: the system's, or less where a control group limits it; None if unknown."""
+    """Memory that this process may still allocate; None if unknown.
+
+    The system's free memory, or less if a control group limits it.
+    """
     known = [limit for limit in (_meminfo(), *_cgroups()) if limit is not None]
     return min(known) if known else None
 
@@ -37,19 +38,18 @@ def available_bytes() -> int | None:
 def require_bytes(
     wanted: int, capacity: int, bytes_per_item: int, name: str = "buffer_size"
 ) -> None:
-    """Raise `UserError` with the largest buffer that fits where `wanted` bytes do not."""
+    """Raise `UserError`, which names the largest buffer that fits, if `wanted` bytes do not fit."""
     free = available_bytes()
     if free is not None and wanted > free:
-        raise UserError(
-            _too_large(f"{name} {capacity:,} needs {format_bytes(wanted)}", free, bytes_per_item)
-        )
+        needs = f"{name} {capacity:,} needs {format_bytes(wanted)}"
+        raise UserError(_too_large(needs, free, bytes_per_item))
 
 
 def fill(target: Array, saved: Any) -> None:
-    """Copy saved rows over all of `target`. `saved` is an array, or gives its parts one after the
-    other, or is a mapping of such to the leaves of records.
+    """Overwrite all of `target` with saved rows.
 
-    Raises `ValueError` where dtype, shape or number of rows are others.
+    `saved` is an array, an iterator over its consecutive parts, or a mapping of either by the
+    leaves of records. Raises `ValueError` if dtype, shape or number of rows differ.
     """
     if isinstance(saved, Mapping):
         leaves = leaves_of(target)
@@ -63,7 +63,8 @@ def fill(target: Array, saved: Any) -> None:
         place = target if part is saved else target[start : start + len(part)]
         if place.shape != part.shape or place.dtype != part.dtype:
             raise ValueError(
-                f"{part.dtype}{list(part.shape)} was saved where {place.dtype}{list(place.shape)} is wanted"
+                f"{part.dtype}{list(part.shape)} was saved where "
+                f"{place.dtype}{list(place.shape)} is wanted"
             )
         place[...] = part
         start += len(part) if part.ndim else 0
@@ -72,9 +73,10 @@ def fill(target: Array, saved: Any) -> None:
 
 
 def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Array:
-    """`wanted` zero bytes, uint8, on the disk of `folder`, in a file without a name that is gone when the process ends.
+    """Map `wanted` zero bytes, uint8, on the disk of `folder`.
 
-    Raises `UserError` with the largest buffer that fits where they do not.
+    They are in an unnamed file that disappears when the process ends. Raises `UserError`, which
+    names the largest buffer that fits, if they do not fit.
     """
     folder = str(user_path(folder))
     if not Path(folder).is_dir():
@@ -92,18 +94,23 @@ def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Ar
             return np.frombuffer(mmap.mmap(file.fileno(), wanted), np.uint8)
     except OSError as error:
         raise UserError(
-            f"buffer_dir {folder} cannot hold {format_bytes(wanted)} - {error.strerror} - name another one"
+            f"buffer_dir {folder} cannot hold {format_bytes(wanted)} - {error.strerror} - "
+            "name another one"
         ) from error
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Take the blocks now: a disk that is full later kills a process that writes to mapped memory, with no error to catch."""
+    """Allocate the blocks on disk now.
+
+    Writing to mapped memory on a full disk would kill the process, without an error to catch.
+    """
     if not hasattr(os, "posix_fallocate"):
         return
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # file systems that cannot
+        # Not every file system supports it
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
 
 
@@ -123,19 +130,20 @@ def _meminfo() -> int | None:
 
 
 def _cgroups() -> Iterator[int | None]:
-    """What is free in this process's own group and in each one around it, up to the root: any of them may have a limit."""
-    own = {"": "/", "memory": "/"}  # where version 2 and the memory of version 1 have this process
+    """Yield the free memory in this process's control group and in each enclosing one.
+
+    Up to the root, since any of them may have a limit.
+    """
+    # Paths of this process's groups: "" in version 2, and the memory controller of version 1
+    own = {"": "/", "memory": "/"}
     with contextlib.suppress(OSError):
-        own |= {
-            names: path
-            for _, names, path in (
-                line.split(":", 2) for line in _OWN_GROUPS.read_text().splitlines()
-            )
-        }
-    for root, path, names in (
+        lines = _OWN_GROUPS.read_text().splitlines()
+        own |= {names: path for _, names, path in (line.split(":", 2) for line in lines)}
+    hierarchies = (
         (_CGROUP, own[""], _VERSION_2),
         (_CGROUP / "memory", own["memory"], _VERSION_1),
-    ):
+    )
+    for root, path, names in hierarchies:
         inside = Path(path.lstrip("/"))
         for group in (inside, *inside.parents):
             yield _cgroup(root / group, *names)
@@ -148,7 +156,7 @@ def _cgroup(group: Path, limit_file: str, usage_file: str, reclaimable: str) -> 
         return None
     if not limit.isdigit():
         return None
-    try:  # pages of files count as used, but the kernel gives them back
+    try:  # cached pages of files count as used, but the kernel can reclaim them
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except OSError:
         statistics = {}

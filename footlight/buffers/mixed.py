@@ -1,4 +1,4 @@
-"""A rollout for the actor, and replay of everything for the critic."""
+"""A rollout for the actor and a replay buffer for the critic."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +12,10 @@ from footlight.types import Array, Decision, MixedBatch, Part, Spaces, Transitio
 
 
 class ReplayAndRollout:
-    """When a rollout of `n_steps` is full, `draws` minibatches from replay are due, and then the
-    rollout.
+    """A replay buffer beside a rollout of `n_steps`.
 
-    Before `learning_starts` steps rollouts are discarded.
+    Whenever the rollout is full, `draws` minibatches from replay are due, and then the rollout.
+    Rollouts of the first `learning_starts` steps are discarded.
     """
 
     def __init__(
@@ -36,22 +36,21 @@ class ReplayAndRollout:
         return self.replay.num_steps
 
     def expected_updates(self, steps: int) -> int:
-        """Updates that this many environment steps will bring."""
+        """Number of updates in `steps` environment steps."""
         learning = max(0, steps - self.replay.settings.learning_starts)
         return self.rollout.expected_updates(learning) * (self.draws + 1)
 
     def add(self, transition: Transition, decision: Decision) -> None:
-        """Keep one step of each environment in both."""
+        """Store one step of each environment in both buffers."""
         self.replay.add(transition, decision)
         self.rollout.add(transition, decision)
 
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Part]:
-        """What there is to learn from, in `batch`."""
+        """Yield the part of `batch` that each update is due on."""
+        settings = self.replay.settings
         for _ in self.rollout.due(stream, final):
-            if (
-                len(self.replay) < fewest_rows(self.replay.settings)
-                or self.num_steps < self.replay.settings.learning_starts
-            ):
+            too_few = len(self.replay) < fewest_rows(settings)
+            if too_few or self.num_steps < settings.learning_starts:
                 continue
             for _ in range(self.draws):
                 self.replay.draw(stream)
@@ -59,12 +58,12 @@ class ReplayAndRollout:
             yield Part.ROLLOUT
 
     def forget_pending(self, envs_E: Array) -> None:
-        """A new episode begins in the environments of this mask, without an end of the old one."""
+        """Cut the current episodes of the environments in this mask, which begin new ones."""
         self.replay.forget_pending(envs_E)
         self.rollout.forget_pending(envs_E)
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that a checkpoint has to hold, but for the counters."""
+        """Arrays for a checkpoint."""
         parts: dict[str, Replay | FrameReplay | Rollout] = {
             "replay": self.replay,
             "rollout": self.rollout,
@@ -76,20 +75,23 @@ class ReplayAndRollout:
         }
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many
-        were ever written."""
+        """Stable and written rows of each ring array.
+
+        By array: the number of rows that stay unchanged until they are overwritten, and the number
+        ever written.
+        """
         return {f"replay.{name}": span for name, span in self.replay.spans().items()}
 
     def counters(self) -> dict[str, int]:
-        """The numbers that a checkpoint has to hold."""
+        """Integers for a checkpoint."""
         return {**self.replay.counters(), "filled": self.rollout.counters()["filled"]}
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Continue from `arrays()` and `counters()`."""
         for part, held in (("replay", self.replay), ("rollout", self.rollout)):
-            mine = {
+            own = {
                 name.removeprefix(f"{part}."): array
                 for name, array in arrays.items()
                 if name.startswith(f"{part}.")
             }
-            held.restore(mine, counters)
+            held.restore(own, counters)

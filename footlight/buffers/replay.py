@@ -1,7 +1,8 @@
-"""Replay: transitions are kept, and minibatches drawn from them uniformly.
+"""Replay buffer of transitions, with minibatches drawn uniformly.
 
-Everything is allocated once. A stored row is what an update takes: with n-step returns the n rewards are summed when the row is
-written, cut at either kind of end, so that sampling is one gather per array whatever n is.
+All memory is allocated once. A stored row is what an update uses: with n-step returns, the n
+rewards are summed when the row is written, up to the end of the episode, so that sampling is one
+gather per array for any n.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class ReplaySettings(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayPlan:
-    """`ReplaySettings` where a config has other names for them."""
+    """`ReplaySettings` of a config whose fields have other names."""
 
     gamma: float
     batch_size: int
@@ -49,7 +50,7 @@ class ReplayPlan:
 
 
 class Drawing(Protocol):
-    """What decides when a minibatch is due."""
+    """A buffer from which `due_draws` draws minibatches."""
 
     settings: ReplaySettings
     num_steps: int
@@ -60,7 +61,7 @@ class Drawing(Protocol):
 
 
 class Replay:
-    """The last `buffer_size` transitions of any number of environments."""
+    """Replay buffer of the last `buffer_size` transitions of any number of environments."""
 
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
         require_batch(settings)
@@ -69,71 +70,64 @@ class Replay:
         self.capacity = settings.buffer_size
         self.row_bytes = row_bytes(spaces)
         waiting = settings.n_steps * num_envs if settings.n_steps > 1 else 0
-        require_bytes(
-            waiting * self.row_bytes, settings.n_steps, num_envs * self.row_bytes, "n_steps"
-        )
+        pending_bytes, step_bytes = waiting * self.row_bytes, num_envs * self.row_bytes
+        require_bytes(pending_bytes, settings.n_steps, step_bytes, "n_steps")
         self.num_bytes = (self.capacity + waiting) * self.row_bytes
         require_bytes(self.num_bytes, self.capacity, self.row_bytes)
         self._rows = zero_rows(spaces, self.capacity)
-        self.batch = Batch(
-            *zero_rows(spaces, settings.batch_size)
-        )  # reused: the next draw overwrites it
+        # Reused: the next draw overwrites it
+        self.batch = Batch(*zero_rows(spaces, settings.batch_size))
         self.num_steps = 0  # environment steps taken, whether stored yet or not
         self.num_rows = 0  # rows ever written
         self.num_drawn = 0  # minibatches ever drawn
-        # Steps that still wait for their n-th reward: the oldest first, for each environment
-        pending = (settings.n_steps, num_envs)
-        self._pending = zero_rows(spaces, pending)
+        # Steps of each environment that wait for their n-th reward, from the oldest to the newest
+        self._pending = zero_rows(spaces, (settings.n_steps, num_envs))
         self._num_pending = np.zeros(num_envs, np.int64)
 
     def __len__(self) -> int:
         return min(self.num_rows, self.capacity)
 
     def add(self, transition: Transition, decision: Decision) -> None:
-        """Keep one step of each environment."""
-        action_EA = decision.action
-        valid = transition.valid
+        """Store one step of each environment."""
+        action_EA, valid = decision.action, transition.valid
         self.num_steps += len(action_EA) if valid is None else int(valid.sum())
         if self.settings.n_steps == 1 and valid is None:
-            discount = self.settings.gamma * (1 - transition.terminated.astype(np.float32))
-            self._write(
-                Batch(
-                    transition.observation,
-                    action_EA,
-                    transition.reward,
-                    transition.next_observation,
-                    discount,
-                )
+            rows = Batch(
+                observation=transition.observation,
+                action=action_EA,
+                reward=transition.reward,
+                next_observation=transition.next_observation,
+                discount=self.settings.gamma * (1 - transition.terminated.astype(np.float32)),
             )
+            self._write(rows)
             return
         for env in range(len(action_EA)) if valid is None else np.flatnonzero(valid):
             self._add_pending(int(env), transition, action_EA)
 
     def expected_updates(self, steps: int) -> int:
-        """Updates that this many environment steps will bring."""
+        """Number of updates in `steps` environment steps."""
         return expected_draws(self.settings, steps)
 
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[Minibatch]:
-        """Minibatches until there are `updates_per_step` for each environment step since `learning_starts`.
+        """Draw the minibatches that are due: `updates_per_step` per step since `learning_starts`.
 
-        Each is in `batch` when its number is yielded, in reused memory: it is gone when the next one is asked for. `final`,
-        at the end of a run, asks for what would be due later; here that is nothing.
+        Each is in `batch` when it is yielded, whose memory is reused by the next one. `final`, at
+        the end of a run, asks for what would only be due later; for this buffer that is nothing.
         """
         return due_draws(self, stream)
 
     def draw(self, stream: np.random.Generator) -> None:
-        """Put a minibatch into `batch`."""
+        """Write a random minibatch to `batch`."""
         rows = draw_rows(self.settings, len(self), stream)
+        # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for stored, out in zip(self._rows, self.batch, strict=True):
-            np.take(
-                stored, rows, axis=0, out=out, mode="clip"
-            )  # "clip" writes to `out` unbuffered; no row is outside
+            np.take(stored, rows, axis=0, out=out, mode="clip")
         self.num_drawn += 1
 
     def _write(self, rows: Batch) -> None:
         count = len(rows.reward)
         start = self.num_rows % self.capacity
-        if count <= self.capacity - start:  # a slice: the usual way, and the fast one
+        if count <= self.capacity - start:  # the usual case, in which a slice is faster
             for stored, new in zip(self._rows, rows, strict=True):
                 stored[start : start + count] = new
         else:
@@ -143,7 +137,10 @@ class Replay:
         self.num_rows += count
 
     def _add_pending(self, env: int, transition: Transition, action_EA: Array) -> None:
-        """n-step returns: the new reward counts for every waiting step; a step leaves when it has n, or at an end."""
+        """Add the new reward to the n-step returns of the pending steps, and store complete ones.
+
+        A step is complete after n rewards, or at the end of its episode.
+        """
         gamma, waiting = self.settings.gamma, self._pending
         count = self._num_pending[env]
         waiting.observation[count, env] = transition.observation[env]
@@ -157,28 +154,27 @@ class Replay:
         leaving = count if ended else max(0, count - self.settings.n_steps + 1)
         if leaving:
             bootstrap = 1 - np.float32(transition.terminated[env])
-            successor = np.broadcast_to(
-                transition.next_observation[env], waiting.observation[:leaving, env].shape
+            observation = waiting.observation[:leaving, env]
+            rows = Batch(
+                observation=observation,
+                action=waiting.action[:leaving, env],
+                reward=waiting.reward[:leaving, env],
+                next_observation=np.broadcast_to(
+                    transition.next_observation[env], observation.shape
+                ),
+                discount=waiting.discount[:leaving, env] * bootstrap,
             )
-            self._write(
-                Batch(
-                    waiting.observation[:leaving, env],
-                    waiting.action[:leaving, env],
-                    waiting.reward[:leaving, env],
-                    successor,
-                    waiting.discount[:leaving, env] * bootstrap,
-                )
-            )
+            self._write(rows)
             for array in waiting:
                 array[: count - leaving, env] = array[leaving:count, env].copy()
         self._num_pending[env] = count - leaving
 
     def forget_pending(self, envs_E: Array) -> None:
-        """Drop the steps that wait for their n-th reward in the environments of this mask."""
+        """Drop the pending steps of the environments in this mask."""
         self._num_pending[envs_E] = 0
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that a checkpoint has to hold, but for the counters."""
+        """Arrays for a checkpoint."""
         named = {f"rows.{name}": array[: len(self)] for name, array in self._rows._asdict().items()}
         waiting = self._num_pending.max(initial=0)
         pending = {
@@ -187,15 +183,19 @@ class Replay:
         return {**named, **pending, "num_pending": self._num_pending}
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many were ever written."""
+        """Stable and written rows of each ring array.
+
+        By array: the number of rows that stay unchanged until they are overwritten, and the number
+        ever written.
+        """
         return {f"rows.{name}": (self.num_rows, self.num_rows) for name in Batch._fields}
 
     def counters(self) -> dict[str, int]:
-        """The numbers that a checkpoint has to hold."""
+        """Integers for a checkpoint."""
         return {"num_steps": self.num_steps, "num_rows": self.num_rows, "num_drawn": self.num_drawn}
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
-        """Go on from `arrays()` and `counters()`."""
+        """Continue from `arrays()` and `counters()`."""
         self.num_steps, self.num_rows, self.num_drawn = (
             int(counters[name]) for name in ("num_steps", "num_rows", "num_drawn")
         )
@@ -210,7 +210,7 @@ class Replay:
 
 
 def require_batch(settings: ReplaySettings) -> None:
-    """Raise `UserError` where a minibatch is larger than the buffer."""
+    """Raise `UserError` if a minibatch is larger than the buffer."""
     if settings.batch_size > settings.buffer_size:
         raise UserError(
             f"batch_size {settings.batch_size} is larger than buffer_size {settings.buffer_size} - "
@@ -219,12 +219,15 @@ def require_batch(settings: ReplaySettings) -> None:
 
 
 def expected_draws(settings: ReplaySettings, steps: int) -> int:
-    """Minibatches that this many environment steps will make due."""
+    """Number of minibatches that are due after `steps` environment steps."""
     return int(settings.updates_per_step * max(0, steps - settings.learning_starts) + 1e-6)
 
 
 def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[Minibatch]:
-    """Draw until there are `updates_per_step` minibatches for each step since `learning_starts`, and yield the number of each."""
+    """Draw minibatches until there are `updates_per_step` per step since `learning_starts`.
+
+    Yields each one as soon as it is drawn.
+    """
     earned = replay.settings.updates_per_step * (replay.num_steps - replay.settings.learning_starts)
     while replay.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
         if len(replay) < fewest_rows(replay.settings):
@@ -234,19 +237,19 @@ def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[Minibatc
 
 
 def fewest_rows(settings: ReplaySettings) -> int:
-    """Number of transitions required before a minibatch can be drawn."""
+    """Minimum number of transitions from which a minibatch can be drawn."""
     return 1 if settings.sample_with_replacement else settings.batch_size
 
 
 def draw_rows(settings: ReplaySettings, num_rows: int, stream: np.random.Generator) -> Array:
-    """Rows of a minibatch [B], uniformly from `num_rows`: independent draws, or all different."""
+    """Draw the rows of a minibatch [B] uniformly, independently or without replacement."""
     if settings.sample_with_replacement:
         return stream.integers(0, num_rows, settings.batch_size)
     return stream.choice(num_rows, settings.batch_size, replace=False, shuffle=False)
 
 
 def zero_rows(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
-    """Memory for rows, with these leading axes."""
+    """Allocate rows with these leading axes, filled with zeros."""
     lead = (lead,) if isinstance(lead, int) else lead
     dtype = np.dtype(spaces.observation_dtype)
     return Batch(
@@ -259,5 +262,5 @@ def zero_rows(spaces: Spaces, lead: int | tuple[int, ...]) -> Batch:
 
 
 def row_bytes(spaces: Spaces) -> int:
-    """Bytes of one row."""
+    """Size of one row in bytes."""
     return sum(array.nbytes for array in zero_rows(spaces, 1))

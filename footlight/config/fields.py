@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -112,16 +112,17 @@ def check(config: Any) -> None:
             raise UserError(violation)
 
 
-def build(config_class: type[T], values: Mapping[str, Any]) -> T:
+def build(config_class: type[T], values: Mapping[str, Any], others: Iterable[str] = ()) -> T:
     """Build a config from loosely typed values: text, numbers from TOML or JSON, Python objects.
 
-    Raises `UserError` for an unknown field (with its closest match), or a wrong type or range.
+    Raises `UserError` for an unknown field (with the closest match among the fields and the names
+    in `others`), or a wrong type or range.
     """
     any_class: Any = config_class
     known = fields(any_class)
     for name in values:
         if name not in known:
-            hint = closest(name, known) or " - see --help for all fields"
+            hint = closest(name, [*known, *others]) or " - see --help for all fields"
             raise UserError(f"unknown field {name!r}{hint}")
     return config_class(**{name: convert(known[name], value) for name, value in values.items()})
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import warnings
@@ -55,6 +56,14 @@ def why_no_processes() -> str | None:
 
 def _nothing() -> None:
     """Body of the trial process."""
+
+
+def begin_with_one_thread() -> None:
+    """Let torch, and what is loaded later, begin with one thread: the other cores belong to other
+    workers."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def describe_end(exit_code: int | None) -> str:

@@ -5,7 +5,6 @@ import multiprocessing
 import multiprocessing.util
 import os
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -24,7 +23,12 @@ from footlight.environments.episodes import WorkerLost
 from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
-from footlight.environments.processes import describe_end, may_start_processes, start_method
+from footlight.environments.processes import (
+    begin_with_one_thread,
+    describe_end,
+    may_start_processes,
+    start_method,
+)
 from footlight.environments.wrappers import (
     read_statistics,
     reward_wrappers,
@@ -219,17 +223,10 @@ def _close_all_at_exit() -> None:
     close_all(list(_WORKERS))
 
 
-def _begin_with_one_thread() -> None:
-    """The other cores belong to other workers."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by what is loaded later
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-
-
 def _serve(make: Make, connection: Connection, parent: int) -> None:
     """Body of a worker: make the environment, then step and reset it until the pipe is closed."""
     multiprocessing.current_process().daemon = False  # so that the environment may start processes
-    _begin_with_one_thread()
+    begin_with_one_thread()
     # These may reach all processes of a job
     for name in {"SIGINT", "SIGTERM", "SIGUSR1"} & set(signal.Signals.__members__):
         signal.signal(signal.Signals[name], signal.SIG_IGN)

@@ -107,10 +107,11 @@ def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
 def write_statistics(
     env: Any, statistics: Mapping[str, Array], row: int = 0, frozen: bool = False
 ) -> None:
-    """Write statistics of `read_statistics` to the wrappers. Frozen ones are no longer updated.
+    """Write statistics of `read_statistics` to the wrappers.
 
-    Each wrapper gets objects of its own, so that wrappers which shared theirs with another instance
-    no longer do.
+    frozen: whether the wrappers stop updating them.
+
+    Each wrapper receives copies, and so stops sharing its statistics with other instances.
     """
     if isinstance(env, _InWorker):
         env.call_remote("write_statistics", dict(statistics), row, frozen)

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from footlight.algorithms.protocol import AnyAlgorithm, Diagnosable, Discounting
+from footlight.algorithms.protocol import Diagnosable, Discounting
 from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import UserError, warn
-from footlight.learning.blueprint import read_blueprint
+from footlight.learning.blueprint import AnyAlgorithm, read_blueprint
 from footlight.learning.normalization import Normalizer, make_normalizer
-from footlight.learning.policy import as_batch
+from footlight.learning.observations import as_batch
 from footlight.learning.transport import as_array
 from footlight.networks.flat import as_tensors
 from footlight.storage import checkpoint

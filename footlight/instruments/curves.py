@@ -68,7 +68,7 @@ def mean_interval(values_RP: Floats) -> tuple[Floats, Floats]:
 def common_grid(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
     """Interpolate the curves on one grid in their common range: x [P] and values [R, P].
 
-    Curves with the same x are returned unchanged. Without a common range there are no points.
+    Curves with equal x keep their points. P is 0 if the curves have no common range.
     """
     low, high = max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
     x = np.unique(np.concatenate([curve.x for curve in curves]))

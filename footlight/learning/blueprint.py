@@ -1,4 +1,4 @@
-"""How an algorithm is rebuilt: from a folder's manifest, or in another process."""
+"""Blueprint of an algorithm, from which a manifest or another process rebuilds it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,31 +7,39 @@ from typing import Any
 import torch
 
 from footlight.algorithms import config_class, find
-from footlight.algorithms.protocol import AlgorithmClass, AnyAlgorithm
+from footlight.algorithms.protocol import Algorithm, AlgorithmClass
 from footlight.config.fields import build as build_config
 from footlight.errors import UserError
 from footlight.networks.flat import Network
 from footlight.streams import derived_seed
 from footlight.types import Spaces
 
+AnyAlgorithm = Algorithm[Any, Any, Any]
+"""An algorithm that is chosen by name, so that its own types are not known."""
+AnyAlgorithmClass = AlgorithmClass[Any, Any, Any]
+
 
 @dataclass(frozen=True)
 class Blueprint:
-    """Everything that a bound algorithm is made from."""
+    """Everything that determines an algorithm bound to its config and networks."""
 
     name: str
-    algorithm: AlgorithmClass
+    algorithm: AnyAlgorithmClass
     config: Any
     spaces: Spaces
     network: Any
-    """The user's own network; None: ours."""
+    """The user's network; None: the built-in ones."""
     seed: int
 
     def build(self) -> AnyAlgorithm:
-        """The algorithm, whose networks have the initial weights of the seed; constants that a
-        user's module draws are those of its training. Raises `UserError`."""
+        """Create the algorithm, with the initial weights of the seed.
+
+        Random constants of a user's module are therefore the same as in training. Raises
+        `UserError`.
+        """
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derived_seed(self.seed, "networks"))  # no GPU's
+            # Seeds the generator of the CPU, and of no GPU
+            torch.default_generator.manual_seed(derived_seed(self.seed, "networks"))
             try:
                 return self.algorithm.create(self.config, self.spaces, self.network)
             except RuntimeError as error:
@@ -42,7 +50,7 @@ class Blueprint:
                 ) from error
 
     def build_shapes(self) -> AnyAlgorithm:
-        """The algorithm on the meta device: shapes of its own networks, without numbers."""
+        """Create the algorithm on the meta device: its networks have shapes, but no data."""
         with torch.device("meta"):
             return self.algorithm.create(self.config, self.spaces)
 
@@ -58,11 +66,12 @@ class Blueprint:
 def read_blueprint(
     manifest: dict[str, Any], algorithm: Any = None, network: Any = None
 ) -> Blueprint:
-    """The blueprint of what was saved with this manifest; `algorithm` and `network` are the user's
-    own, where it was made with one.
+    """Read the blueprint from a manifest.
 
-    Raises `UserError`, also where its networks would have more parameters than its files hold:
-    what a stranger has written is not given the memory that it asks for.
+    algorithm, network: the user's, if the manifest is of one.
+
+    Raises `UserError`, also for networks with more parameters than the files hold, so that an
+    untrusted manifest cannot make us allocate arbitrary memory.
     """
     found = find(manifest["algorithm"] if algorithm is None else algorithm)
     config = build_config(config_class(found), manifest["config"])
@@ -87,7 +96,7 @@ def read_blueprint(
 
 
 def networks_of(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Network]]:
-    """The networks that learn, by the name of their parameters in the state."""
+    """Yield the networks that learn, with the name of their parameters in the state."""
     for name, value in vars(algorithm.networks).items():
         if isinstance(value, Network):
             yield name, value

@@ -28,27 +28,29 @@ LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begi
 
 
 class CompilerMissing(Exception):
-    """The compiled update cannot be used on this machine; the message says why. The eager update
-    does the same, slower."""
+    """Raised if the compiled update cannot be used on this machine; the message says why.
+
+    The eager update has the same result, but is slower.
+    """
 
 
 def compile_in_place(
     function: Callable[..., None], tensors: Sequence[Tensor]
 ) -> Callable[[], None]:
-    """Compile `function(*tensors)`, which changes some of these tensors in place, into one call
-    without arguments.
+    """Compile `function(*tensors)` into a function without arguments.
 
-    Compiling runs and changes nothing. Raises `CompilerMissing`.
+    The function changes some of the tensors in place; compiling it does not run it. Raises
+    `CompilerMissing`.
     """
     if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissing("there is no C++ compiler (g++)")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the compiler's own making
+            warnings.simplefilter("ignore")  # the compiler's own warnings
             graph = _inductor(function, tensors)
     except UserError:  # the function's own message
         raise
-    except Exception as error:  # whatever an optimization stumbles over, the run goes on without it
+    except Exception as error:  # whatever fails in the compiler, the run continues without it
         raise CompilerMissing(f"the compiler failed ({summarize_error(error):.140})") from error
 
     def step() -> None:
@@ -183,14 +185,14 @@ def _settings() -> AbstractContextManager[None]:
 
 
 def _products() -> dict[Any, Callable[..., Any]]:
-    """Decompositions of large matrix products into oneDNN's, where MKL, torch's default for them,
-    is twice as slow."""
+    """Decompositions of large matrix products into those of oneDNN.
+
+    Empty on Intel's processors: on others MKL, torch's default for them, takes twice as long.
+    """
+    if not _mkl_is_slow():
+        return {}
     aten = torch.ops.aten
-    return (
-        {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
-        if _mkl_is_slow()
-        else {}
-    )
+    return {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
 
 
 def _mkl_is_slow() -> bool:

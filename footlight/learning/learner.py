@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms.protocol import (
-    AnyAlgorithm,
     Buffer,
     Choosing,
     Noise,
@@ -23,6 +22,7 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, UserError, warn
+from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
     CompilerMissing,
     compile_in_place,
@@ -61,8 +61,9 @@ class Learner:
     """
 
     def __init__(
-        self, algorithm: AnyAlgorithm, buffer: Buffer[Any], num_envs: int, device: torch.device,
-        normalizer: Normalizer | None, keep_gradients: bool, notify: Callable[[str], None] = warn,
+        self, algorithm: AnyAlgorithm, buffer: Buffer[Any, object], num_envs: int,
+        device: torch.device, normalizer: Normalizer | None, keep_gradients: bool,
+        notify: Callable[[str], None] = warn,
     ) -> None:  # fmt: skip
         self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
         self.device, self.notify = device, notify
@@ -148,10 +149,10 @@ class Learner:
         width, end = self._width, self._width + len(self._noise_names)
         given = iter(inputs[:width])
         fields = [rebuilt({name: next(given) for name in names}) for names in self._leaf_names]
-        seen = type(self.buffer.batch)(*fields)
+        batch = type(self.buffer.batch)(*fields)
         if self.normalizer is not None:
-            seen = self.normalizer.batch(seen, tuple(inputs[end:]))
-        return seen, dict(zip(self._noise_names, inputs[width:end], strict=True))
+            batch = self.normalizer.batch(batch, tuple(inputs[end:]))
+        return batch, dict(zip(self._noise_names, inputs[width:end], strict=True))
 
     def _collect(
         self, name: str, outcome: Outcome, totals: Tensor, latest: Tensor, priorities: Tensor
@@ -175,8 +176,10 @@ class Learner:
 
     @computes
     def compile(self) -> None:
-        """Compile all updates now, rather than when they are needed. Nothing happens without
-        `compilation.enabled`."""
+        """Compile all updates now instead of when they are first needed.
+
+        Without `compilation.enabled`, does nothing.
+        """
         for name in self._updates:
             if self.compilation.enabled:
                 self._compile(name)
@@ -216,7 +219,7 @@ class Learner:
         self.compilation.enabled = False
 
     def latest(self) -> dict[str, float]:
-        """The metrics of the last update. Raises `Diverged` where one is not finite."""
+        """The metrics of the last update. Raises `Diverged` if one is not finite."""
         found = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
@@ -233,7 +236,7 @@ class Learner:
         return {n: s / c for n, s, c in zip(names, sums, counts, strict=True) if c}
 
     def batch(self) -> dict[str, Array]:
-        """What the last update has learned from, and its noise, by name."""
+        """The batch of the last update and its noise, by name."""
         found = {
             f"batch.{name}.{leaf}".removesuffix("."): array
             for name, field in self.buffer.batch._asdict().items()
@@ -243,8 +246,10 @@ class Learner:
         return found | {f"noise.{name}": numbers for name, (_, numbers) in noise}
 
     def require_finite(self) -> None:
-        """Raise `Diverged` where a number of the state is not finite: metrics are of the moment
-        before an update."""
+        """Raise `Diverged` if any number of the state is not finite.
+
+        Metrics alone do not tell, since they are computed before an update changes the state.
+        """
         for name, leaf in tree_items(self.state).items():
             if not np.isfinite(as_array(leaf)).all():
                 raise self._diverged(name)

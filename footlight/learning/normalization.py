@@ -1,10 +1,11 @@
-"""Running statistics of observations and rewards: part of the agent, saved with it, frozen in evaluation.
+"""Normalization of observations and rewards by running statistics.
 
-Observations of a Dict are normalized leaf by leaf, those of floating-point numbers alone: images,
-choices and bits stay as they are. Of a Box everything is.
+The statistics are part of the agent, saved with it, and frozen in evaluation. All Box observations
+are normalized; of Dict observations, only leaves of floating-point numbers are: images, choices and
+bits stay unchanged.
 
-What is stored stays raw; batches are normalized on their way into an update, observations on their way to the policy, all with
-the statistics of that moment.
+Buffers store raw numbers. Batches are normalized when an update reads them, observations when the
+policy does, all with the current statistics.
 """
 
 from typing import Any
@@ -21,13 +22,15 @@ from footlight.types import Array, FloatArray, Role, Spaces, Transition, roles
 
 CUT_OFF = 10.0
 _EPSILON = 1e-8
-LARGE = (
-    1e3  # from here on, the scale of observations or rewards is the likely cause of a divergence
-)
+LARGE = 1e3
+"""From here on, the scale of observations or rewards is the likely cause of a divergence."""
 
 
 class RunningMoments:
-    """Count, mean and sum of squared deviations of everything seen, in float64 (Welford 1962; groups: Chan et al. 1983)."""
+    """Running count, mean and sum of squared deviations, in float64.
+
+    Welford 1962; batches of values as in Chan et al. 1983.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = np.zeros(1)
@@ -35,11 +38,11 @@ class RunningMoments:
         self.squares = np.zeros(shape)
 
     def add(self, values: Array) -> None:
-        """Values [n, *shape]."""
+        """Update with values [n, *shape]."""
         number = len(values)
         if number == 0:
             return
-        if number == 1:  # the same numbers, sooner: streams come one by one
+        if number == 1:  # the same result, faster: a single environment adds one value at a time
             mean, squares = values[0].astype(np.float64), 0.0
         else:
             mean = values.mean(0, dtype=np.float64)
@@ -52,31 +55,35 @@ class RunningMoments:
 
     @property
     def variance(self) -> Array:
-        """Of the population; 1 before there are two values."""
+        """Population variance; 1 before there are two values."""
         return self.squares / self.count if self.count[0] > 1 else np.ones_like(self.squares)
 
 
 class Normalizer:
-    """What a config's `Normalization` asks for, for the environments of one agent."""
+    """Normalizer of the observations and rewards of one agent's environments."""
 
     def __init__(
-        self, spaces: Spaces, num_envs: int, gamma: float, observations: bool, rewards: bool,
-        reward_bound: float | None = None, sums_rewards: bool = False, restarts_at_end: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        spaces: Spaces,
+        num_envs: int,
+        gamma: float,
+        observations: bool,
+        rewards: bool,
+        reward_bound: float | None = None,
+        sums_rewards: bool = False,
+        restarts_at_end: bool = False,
+    ) -> None:
         """Initialize empty statistics.
 
-        reward_bound: normalized rewards are clipped at plus and minus this; None: not at all.
-        sums_rewards: whether the buffer adds rewards up before they are normalized. Then each of them is
-        clipped on its way into the buffer, and otherwise on its way into an update.
-        restarts_at_end: whether the discounted return begins again at the last step of an episode, as in
-        Elsayed et al. 2024, instead of after it.
+        observations, rewards: what is normalized. reward_bound: normalized rewards are clipped to
+        plus and minus this; None: not at all. sums_rewards: whether the buffer adds rewards up
+        before they are normalized. Then each one is clipped before it is stored, otherwise when an
+        update reads it. restarts_at_end: whether the discounted return restarts at the last step of
+        an episode, as in Elsayed et al. 2024, instead of after it.
         """
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
-        self.reward_bound, self.sums_rewards, self.restarts_at_end = (
-            reward_bound,
-            sums_rewards,
-            restarts_at_end,
-        )
+        self.reward_bound = reward_bound
+        self.sums_rewards, self.restarts_at_end = sums_rewards, restarts_at_end
         shapes = {
             name: leaf.shape
             for name, leaf in spaces.observation.items()
@@ -85,28 +92,32 @@ class Normalizer:
         self.moments = {name: RunningMoments(shape) for name, shape in shapes.items()}
         self.return_moments = RunningMoments(())
         self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
-        # By leaf, what is subtracted and multiplied with, in the form that updates and policies take
+        # By leaf, the mean to subtract and the factor to multiply by, as updates and policies use
+        # them
         self.means = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         self.scales = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
         self.reward_scale: FloatArray = np.ones(1, np.float32)
 
     @property
     def mean(self) -> FloatArray:
-        """What is subtracted from observations of a Box."""
+        """The mean that is subtracted from Box observations."""
         return self.means[""]
 
     @property
     def scale(self) -> FloatArray:
-        """What observations of a Box are then multiplied with."""
+        """The factor by which Box observations are then multiplied."""
         return self.scales[""]
 
     def learn(self, transition: Transition) -> Transition:
-        """Update the statistics with one step of each environment. Return the step as it is to be stored."""
+        """Update the statistics with one step of each environment; return the step to store.
+
+        It is the same step, unless its reward is clipped.
+        """
         valid = slice(None) if transition.valid is None else transition.valid
         if self.observations:
             for name, moments in self.moments.items():
-                seen = transition.observation[name] if name else transition.observation
-                moments.add(seen[valid])
+                leaf = transition.observation[name] if name else transition.observation
+                moments.add(leaf[valid])
                 self.means[name][...] = moments.mean
                 self.scales[name][...] = 1 / np.sqrt(moments.variance + _EPSILON)
         if self.rewards:
@@ -119,40 +130,36 @@ class Normalizer:
             self.return_moments.add(self.discounted_return[valid])
             if not self.restarts_at_end:
                 self.discounted_return[ended] = 0
-            varies = (
-                self.return_moments.squares > 0
-            )  # equal rewards have no spread to divide by, and stay as they are
-            self.reward_scale[:] = (
-                1 / np.sqrt(self.return_moments.variance + _EPSILON) if varies else 1.0
-            )
+            moments = self.return_moments
+            # Constant returns have no deviation to divide by, so their rewards stay unchanged
+            varies = moments.squares > 0
+            self.reward_scale[:] = 1 / np.sqrt(moments.variance + _EPSILON) if varies else 1.0
             if self.reward_bound is not None and self.sums_rewards:
                 bound = self.reward_bound / self.reward_scale
                 return transition._replace(reward=transition.reward.clip(-bound, bound))
         return transition
 
     def observation(self, observation: Array) -> Array:
-        """Observations [E, ...] as the policy sees them."""
+        """Normalize observations [E, ...] for the policy."""
         if not self.observations:
             return observation
         if observation.dtype.names is None:
             return self._normalized("", observation)
-        seen = observation.copy()
+        normalized = observation.copy()
         for name in self.moments:
-            seen[name] = self._normalized(name, observation[name])
-        return seen
+            normalized[name] = self._normalized(name, observation[name])
+        return normalized
 
     def _normalized(self, name: str, leaf: Array) -> Array:
-        seen = leaf.astype(np.float32, copy=False)
-        scaled = (seen - self.means[name]) * self.scales[name]
+        scaled = (leaf.astype(np.float32, copy=False) - self.means[name]) * self.scales[name]
         return np.minimum(np.maximum(scaled, -CUT_OFF), CUT_OFF)
 
     def batch(self, batch: Any, tensors: tuple[Tensor, ...]) -> Any:
-        """A batch of tensors as an update sees it; `tensors` are those of `tensors()`."""
+        """Normalize a batch of tensors for an update; `tensors` are those of `tensors()`."""
         *statistics, reward_scale = tensors
         count = len(self.moments)
-        of_leaf = dict(
-            zip(self.moments, zip(statistics[:count], statistics[count:], strict=True), strict=True)
-        )
+        pairs = zip(statistics[:count], statistics[count:], strict=True)
+        of_leaf = dict(zip(self.moments, pairs, strict=True))
         bound = None if self.sums_rewards else self.reward_bound
         changes = {}
         for name, role in roles(batch).items():
@@ -168,12 +175,12 @@ class Normalizer:
         return batch._replace(**changes)
 
     def tensors(self) -> list[Tensor]:
-        """Means, scales and reward scale as tensors on the same memory."""
+        """Means, scales and reward scale as tensors that share memory with the arrays."""
         arrays = (*self.means.values(), *self.scales.values(), self.reward_scale)
         return [torch.from_numpy(array) for array in arrays]
 
     def policy_arrays(self) -> dict[str, Array]:
-        """What a policy needs."""
+        """The statistics that a policy needs, by name."""
         return self._by_leaf("normalizer.") if self.observations else {}
 
     def _by_leaf(self, prefix: str = "") -> dict[str, Array]:
@@ -185,7 +192,7 @@ class Normalizer:
         }
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that changes, in place, for a checkpoint."""
+        """All statistics for a checkpoint, by name, as views that are updated in place."""
         found: dict[str, Array] = {**self._by_leaf(), "reward_scale": self.reward_scale}
         of_observations = {
             f"observation.{name}".removesuffix("."): moments
@@ -193,18 +200,17 @@ class Normalizer:
         }
         for name, moments in {**of_observations, "return": self.return_moments}.items():
             found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
-        return {
-            f"normalizer.{name}": value
-            for name, value in {**found, "discounted_return": self.discounted_return}.items()
-        }
+        found["discounted_return"] = self.discounted_return
+        return {f"normalizer.{name}": value for name, value in found.items()}
 
 
 def make_normalizer(
     config: object, spaces: Spaces, num_envs: int, sums_rewards: bool = False
 ) -> Normalizer | None:
-    """The running statistics that a config needs; None if it needs none. `sums_rewards`: see `Normalizer`.
+    """Create the normalizer that a config asks for; None if it asks for none.
 
-    Raises `UserError` for a config without a discount, by which rewards are normalized.
+    `sums_rewards`: see `Normalizer`. Raises `UserError` for a config without a discount, which
+    rewards are normalized with.
     """
     if not isinstance(config, Normalization):
         return None
@@ -219,12 +225,16 @@ def make_normalizer(
 
 
 def divergence_cause(batch: Any, normalizer: Normalizer | None) -> str:
-    """Why an agent has probably diverged on this batch, and the remedy, judged by the scale of observations and rewards."""
+    """Describe the likely cause of a divergence on this batch, and the remedy.
+
+    Judged by the scale of observations and rewards.
+    """
     findings = []
-    for what, wanted, is_normalized in (
+    candidates = (
         ("observations", Role.OBSERVATION, normalizer is not None and normalizer.observations),
         ("rewards", Role.REWARD, normalizer is not None and normalizer.rewards),
-    ):
+    )
+    for what, wanted, is_normalized in candidates:
         names = [name for name, role in roles(batch).items() if role is wanted]
         fields = (leaves_of(getattr(batch, name)).values() for name in names)
         parts = [array for leaves in fields for array in leaves if array.size]
@@ -236,4 +246,7 @@ def divergence_cause(batch: Any, normalizer: Normalizer | None) -> str:
             "the agent has diverged - lower the learning rate, or look at the scale of the rewards"
         )
     causes, remedies = zip(*findings, strict=True)
-    return f"the agent has diverged on {' and '.join(causes)} - {' and '.join(remedies)}, or rescale them in the environment"
+    return (
+        f"the agent has diverged on {' and '.join(causes)} - {' and '.join(remedies)}, "
+        "or rescale them in the environment"
+    )

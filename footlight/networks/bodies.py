@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, behind convolutions where observations are pictures, and what actor-critics are made of."""
+"""Multilayer perceptrons, after convolutions for images: the networks of actors and critics."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,8 +15,13 @@ from footlight.trees import Leaf
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "leaky-relu": nn.LeakyReLU,
-}  # fmt: skip
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky-relu": nn.LeakyReLU,
+}
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,25 @@ class Architecture:
     layer_norm: bool = False
     initialization: Initialization = "pytorch"
     layer_norm_affine: bool = True
-    """Whether LayerNorm has a scale and a shift that are learned."""
+    """Whether LayerNorm has a learned scale and shift."""
     torso: Torso = "mlp"
-    """What stands in front of the linear layers."""
+    """Convolutions before the linear layers, or "mlp" for none."""
     leaves: Mapping[str, Leaf] = field(default_factory=dict)
-    """The leaves of observations of a Dict, whose features stand in front of the linear layers."""
+    """Leaves of Dict observations, whose features are the input of the linear layers."""
 
 
-POLICY_GAIN = 0.01  # of the last layer, where initialization is orthogonal: the first policy hardly prefers anything
+POLICY_GAIN = 0.01
+"""Gain of the policy's output layer with orthogonal initialization.
+
+Small, so that the initial policy hardly prefers any action.
+"""
 
 
 def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[list[nn.Module], int]:
-    """Convolutions, if there are any, then linear - (LayerNorm) - activation for each hidden size; and the number of features."""
+    """Create the layers before the output layer; return them and their number of features.
+
+    Convolutions, if any, then linear - (LayerNorm) - activation for each hidden size.
+    """
     layers: list[nn.Module] = []
     num_features = math.prod(input_shape)
 
@@ -68,7 +80,7 @@ def mlp(
     architecture: Architecture,
     last_gain: float = 1.0,
 ) -> nn.Sequential:
-    """A torso, then a linear layer."""
+    """Create a torso followed by a linear output layer."""
     layers, num_features = torso(input_shape, architecture)
     network = nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
     initialize(network, architecture.initialization, last_gain)
@@ -76,7 +88,7 @@ def mlp(
 
 
 def as_features(observation: Tensor) -> Tensor:
-    """Observations [B, ...] of any stored dtype -> float [B, O]; bytes are scaled to [0, 1]."""
+    """Flatten observations [B, ...] of any dtype to float [B, O]; bytes are scaled to [0, 1]."""
     flat = observation.flatten(1)
     return flat.float() / 255 if flat.dtype == torch.uint8 else flat.float()
 
@@ -84,17 +96,16 @@ def as_features(observation: Tensor) -> Tensor:
 def combined(
     architecture: Architecture, make: Callable[[tuple[int, ...], Architecture], nn.Module]
 ) -> OnCombined:
-    """A body for observations of a Dict: `make` is given the shape of its leaves' features."""
+    """Create a body for Dict observations; `make` receives the shape of the leaves' features."""
     layers, num_features = torso((), replace(architecture, hidden_sizes=()))
     (features,) = layers
     assert isinstance(features, Combined)
-    return OnCombined(
-        features, make((num_features,), replace(architecture, torso="mlp", leaves={}))
-    )
+    body = make((num_features,), replace(architecture, torso="mlp", leaves={}))
+    return OnCombined(features, body)
 
 
 class DeterministicActor(nn.Module):
-    """a = tanh(f(s)) in [-1, 1]^A."""
+    """Deterministic actor, a = tanh(f(s)) in [-1, 1]^A."""
 
     def __init__(
         self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
@@ -108,7 +119,7 @@ class DeterministicActor(nn.Module):
 
 
 class GaussianActor(nn.Module):
-    """Mean and raw log standard deviation of a diagonal Gaussian; one last layer gives both."""
+    """Mean and raw log standard deviation of a diagonal Gaussian, from one output layer."""
 
     def __init__(
         self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
@@ -137,20 +148,23 @@ class QCritic(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """A policy's outputs and values of an observation, from two networks, or from two last layers on a shared torso.
+    """Policy outputs and values, from two networks or from two output layers on a shared torso.
 
-    num_outputs: numbers of the policy that depend on the observation; the last `num_raw_log_std` of them are log standard
-    deviations. num_log_std: log standard deviations that are learned and don't depend on it. Both begin at `initial_log_std`.
+    num_outputs: outputs of the policy that depend on the observation; the last `num_raw_log_std` of
+    them are log standard deviations.
+    num_log_std: learned log standard deviations that do not depend on the observation.
+    initial_log_std: initial value of both kinds.
     num_values: 1 for V(s), more for Q(s, .).
     """
 
     def __init__(
-        self, observation_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, *, shared: bool = False,
-        num_log_std: int = 0, num_raw_log_std: int = 0, initial_log_std: float = 0.0, num_values: int = 1,
+        self, observation_shape: tuple[int, ...], num_outputs: int, architecture: Architecture, *,
+        shared: bool = False, num_log_std: int = 0, num_raw_log_std: int = 0,
+        initial_log_std: float = 0.0, num_values: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.num_values = num_values
-        # Convolutions take observations as they are, and so does what stands in front of a Dict
+        # Convolutions and the features of a Dict take observations in their own shape
         self._flat = architecture.torso == "mlp" and not architecture.leaves
         if shared:
             layers, num_features = torso(observation_shape, architecture)
@@ -163,17 +177,15 @@ class ActorCritic(nn.Module):
             self.torso = nn.Sequential()
             self.actor = mlp(observation_shape, num_outputs, architecture, POLICY_GAIN)
             self.critic = mlp(observation_shape, num_values, architecture)
-        self.log_std = (
-            nn.Parameter(torch.full((num_log_std,), initial_log_std)) if num_log_std else None
-        )
+        log_std = torch.full((num_log_std,), initial_log_std)
+        self.log_std = nn.Parameter(log_std) if num_log_std else None
         if num_raw_log_std:
+            output_bias = list(self.actor.parameters())[-1]
             with torch.no_grad():
-                list(self.actor.parameters())[-1][-num_raw_log_std:] += (
-                    initial_log_std  # the last layer's bias
-                )
+                output_bias[-num_raw_log_std:] += initial_log_std
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """The policy's outputs [B, H], and values [B], or [B, num_values] where there are several."""
+        """The policy's outputs [B, H], and values [B], or [B, num_values] if there are several."""
         features = self.torso(as_features(observation) if self._flat else observation)
         output, value = self.actor(features), self.critic(features)
         if self.log_std is not None:

@@ -1,4 +1,4 @@
-"""Features of observations of a Dict: each leaf as numbers, side by side."""
+"""Features of Dict observations: those of all leaves, concatenated."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from footlight.trees import Leaf
 
 
 class Combined(nn.Module):
-    """Observations {leaf: [B, ...]} -> features [B, F].
+    """Convert observations {leaf: [B, ...]} to features [B, F].
 
     Images go through the convolutions of `torso`, choices become one-hot vectors, and everything
     else is flattened; bytes that are no images, or too small for "auto", are scaled to [0, 1].
@@ -40,7 +40,7 @@ class Combined(nn.Module):
             self.num_features += count
 
     def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Features, [B, F]: of the images first, then of the other leaves in their order."""
+        """Features [B, F], those of the images first, then those of the other leaves in order."""
         parts = [
             convolve(observation[name])
             for name, convolve in zip(self._image_names, self.images, strict=True)
@@ -54,19 +54,19 @@ class Combined(nn.Module):
 
 
 class OnCombined(nn.Module):
-    """A body for arrays of features, on those of a Dict's leaves."""
+    """A network on the features of a Dict's leaves."""
 
     def __init__(self, features: Combined, body: nn.Module) -> None:
         super().__init__()
         self.features, self.body = features, body
 
     def forward(self, observation: Mapping[str, Tensor], *inputs: Tensor) -> Any:
-        """What the body returns."""
+        """Apply the body to the features; `inputs` follow them."""
         return self.body(self.features(observation), *inputs)
 
 
 def leaf_torso(torso: Torso, leaf: Leaf) -> Torso:
-    """The torso of one leaf of a Dict: of all but images it is "mlp"."""
+    """The torso of one leaf of a Dict; "mlp" for all but images."""
     return choose_torso(torso, leaf.shape, leaf.dtype) if leaf.is_image else "mlp"
 
 

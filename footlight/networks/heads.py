@@ -1,8 +1,9 @@
-"""Action heads: what a network's outputs say about actions. All on-policy methods share them.
+"""Action heads, which turn a policy network's outputs into distributions over actions.
 
-A head has two sides. Acting (`mode`, `sample`, `to_unit`) is NumPy on one or a few observations; learning (`log_prob`, `entropy`)
-is tensors in a compiled graph. In between travels the action as it was drawn: the choices of a categorical, or the number that a
-Gaussian gave before it was squashed or cut off at the bounds, because that is what its density is about.
+Acting (`mode`, `sample`, `to_unit`) uses NumPy on one or a few observations; learning (`log_prob`,
+`entropy`) uses tensors in a compiled graph. What is stored in between is the action as it was
+drawn: the choices of a categorical, or the sample of a Gaussian before it is squashed or clipped,
+since its density refers to that.
 """
 
 from dataclasses import dataclass
@@ -26,71 +27,73 @@ from footlight.types import Array, BoxAction, Diagnosis, DiscreteAction
 ContinuousHead = Literal["gaussian", "state-dependent-gaussian", "squashed-gaussian"]
 
 _SMALLEST = np.float32(2**-24)  # a draw may round to 0, which has no logarithm
-_ALMOST_ONE = (
-    1 - 1e-6
-)  # an action from elsewhere may lie on a bound, where tanh has no finite inverse
+# A user's action may lie on a bound, where tanh has no finite inverse
+_ALMOST_ONE = 1 - 1e-6
 
 
 class ActionHead(Protocol):
-    """How a policy network's outputs become actions in [-1, 1], or choices counted from 0."""
+    """Conversion of a policy network's outputs to actions.
+
+    Unit actions are those in [-1, 1], or choices counted from 0.
+    """
 
     def to_unit(self, drawn_EA: Array) -> Array:
-        """Actions as drawn -> what is rescaled for the environment: in [-1, 1], or choices counted from 0."""
+        """Convert actions as drawn to unit actions, which are then rescaled for the environment."""
 
     def from_unit(self, unit_EA: Array) -> Array:
-        """The inverse of `to_unit`, for actions that came from elsewhere."""
+        """The inverse of `to_unit`, for actions that the policy did not draw."""
 
     def unit_mode(self, output_BH: Tensor) -> Tensor:
-        """The most likely actions [B, A], as `to_unit` returns them, in torch."""
+        """The most likely unit actions [B, A], as tensors."""
 
 
 class Head(ActionHead, Protocol):
-    """The meaning of the H outputs of a policy network that has a density."""
+    """The distribution over actions that H outputs of a policy network describe."""
 
     @property
     def num_outputs(self) -> int:
-        """H."""
+        """Number of outputs, H."""
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers per row that `entropy` takes; 0 where it has a closed form."""
+        """Standard normal numbers per row that `entropy` takes; 0 if it has a closed form."""
 
     def mode(self, output_EH: Array) -> Array:
         """The most likely actions [E, A], as drawn."""
 
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
-        """Actions [E, A], as drawn."""
+        """Random actions [E, A], as drawn."""
 
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
-        """Log-probability (density for continuous actions) [B]."""
+        """Log-probabilities [B] (log-densities of continuous actions)."""
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
         """Entropy in nats [B]."""
 
     def diagnose(self, output_BH: Tensor) -> Diagnosis:
-        """The policy in numbers to look at: its entropy, and probabilities, or mean and standard deviation."""
+        """Entropy, and either probabilities or mean and standard deviation, for display."""
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """Actions that networks give in [-1, 1] already."""
+    """Actions of a network whose outputs are in [-1, 1]."""
 
     def to_unit(self, drawn_EA: Array) -> Array:
-        """Nothing to do."""
+        """Return the actions unchanged."""
         return drawn_EA
 
     def from_unit(self, unit_EA: Array) -> Array:
-        """Nothing to do."""
+        """Return the actions unchanged."""
         return unit_EA
 
     def unit_mode(self, output_BH: Tensor) -> Tensor:
-        """The outputs themselves."""
+        """Return the outputs unchanged."""
         return output_BH
 
 
 @dataclass(frozen=True)
 class Squashed(Bounded):
-    """Actions in [-1, 1] from a network whose first output is their mean before tanh."""
+    """Actions in [-1, 1] of a network whose first output is their mean before tanh."""
 
     def unit_mode(self, output_BH: Tensor) -> Tensor:
         """tanh(mean)."""
@@ -99,13 +102,13 @@ class Squashed(Bounded):
 
 @dataclass(frozen=True)
 class Categorical:
-    """A choice, or several independent ones, by softmax."""
+    """Softmax distribution over the options of one choice, or of several independent ones."""
 
     sizes: tuple[int, ...]
 
     @property
     def noise_size(self) -> int:
-        """None."""
+        """0: the entropy has a closed form."""
         return 0
 
     @property
@@ -118,7 +121,10 @@ class Categorical:
         return self._best(output_EH)
 
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
-        """Choices, by the Gumbel trick: argmax(logit - log E) with E standard exponential has the softmax's probabilities."""
+        """Random choices, by the Gumbel-max trick.
+
+        argmax(logit - log E) with E standard exponential has the softmax's probabilities.
+        """
         exponential_EH = stream.standard_exponential(output_EH.shape, dtype=np.float32)
         return self._best(output_EH - np.log(np.maximum(exponential_EH, _SMALLEST)))
 
@@ -126,20 +132,15 @@ class Categorical:
         if len(self.sizes) == 1:
             return score_EH.argmax(1)[:, None]
         ends = np.cumsum(self.sizes)
-        return np.stack(
-            [
-                score_EH[:, end - size : end].argmax(1)
-                for end, size in zip(ends, self.sizes, strict=True)
-            ],
-            1,
-        )
+        columns = zip(ends, self.sizes, strict=True)
+        return np.stack([score_EH[:, end - size : end].argmax(1) for end, size in columns], 1)
 
     def to_unit(self, drawn_EA: Array) -> Array:
-        """Nothing to do."""
+        """Return the choices unchanged."""
         return drawn_EA
 
     def from_unit(self, unit_EA: Array) -> Array:
-        """Nothing to do."""
+        """Return the choices unchanged."""
         return unit_EA
 
     def unit_mode(self, output_BH: Tensor) -> Tensor:
@@ -152,27 +153,28 @@ class Categorical:
         return categorical_log_prob(output_BH, drawn_BA, self.sizes)
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
-        """Exact."""
+        """Exact entropy, summed over the choices."""
         return categorical_entropy(output_BH, self.sizes)
 
     def diagnose(self, output_BH: Tensor) -> Diagnosis:
-        """Probabilities of all options of all choices side by side."""
+        """Entropy, and the concatenated probabilities of all choices."""
         parts = [logits.softmax(-1) for logits in torch.split(output_BH, list(self.sizes), -1)]
-        return Diagnosis(
-            entropy=categorical_entropy(output_BH, self.sizes), probabilities=torch.cat(parts, -1)
-        )
+        entropy_B = categorical_entropy(output_BH, self.sizes)
+        return Diagnosis(entropy=entropy_B, probabilities=torch.cat(parts, -1))
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A diagonal Gaussian; outputs are mean and raw log standard deviation. What falls outside of [-1, 1] is cut off for the
-    environment, and counts with its own density all the same."""
+    """Diagonal Gaussian; the outputs are its mean and raw log standard deviation.
+
+    Samples outside of [-1, 1] are clipped for the environment, but keep the density of the sample.
+    """
 
     num_actions: int
 
     @property
     def noise_size(self) -> int:
-        """None."""
+        """0: the entropy has a closed form."""
         return 0
 
     @property
@@ -186,23 +188,21 @@ class Gaussian:
 
     def sample(self, output_EH: Array, stream: np.random.Generator) -> Array:
         """mean + sigma * noise."""
-        mean, log_std = (
-            output_EH[:, : self.num_actions],
-            clamped_log_std(output_EH[:, self.num_actions :]),
-        )
+        mean = output_EH[:, : self.num_actions]
+        log_std = clamped_log_std(output_EH[:, self.num_actions :])
         drawn: Array = mean + np.exp(log_std) * stream.standard_normal(mean.shape, dtype=np.float32)
         return drawn
 
     def to_unit(self, drawn_EA: Array) -> Array:
-        """Cut off at the bounds."""
+        """Clip the actions to the bounds."""
         return np.minimum(np.maximum(drawn_EA, -1), 1)
 
     def from_unit(self, unit_EA: Array) -> Array:
-        """As it is."""
+        """Return the actions unchanged."""
         return unit_EA
 
     def unit_mode(self, output_BH: Tensor) -> Tensor:
-        """The mean, cut off at the bounds."""
+        """The mean, clipped to the bounds."""
         return output_BH[:, : self.num_actions].clamp(-1, 1)
 
     def log_prob(self, output_BH: Tensor, drawn_BA: Tensor) -> Tensor:
@@ -211,11 +211,11 @@ class Gaussian:
         return gaussian_log_prob(mean, clamped_log_std(raw_log_std), drawn_BA)
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
-        """Exact."""
+        """Exact entropy of the unclipped Gaussian."""
         return gaussian_entropy(clamped_log_std(output_BH.chunk(2, -1)[1]))
 
     def diagnose(self, output_BH: Tensor) -> Diagnosis:
-        """Mean and standard deviation before anything is cut off at the bounds."""
+        """Entropy, mean and standard deviation of the unclipped Gaussian."""
         mean, raw_log_std = output_BH.chunk(2, -1)
         log_std = clamped_log_std(raw_log_std)
         return Diagnosis(entropy=gaussian_entropy(log_std), mean=mean, std=log_std.exp())
@@ -223,11 +223,11 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class SquashedGaussian(Gaussian):
-    """a = tanh(u) with u from a diagonal Gaussian: never outside of the bounds."""
+    """a = tanh(u) with u from a diagonal Gaussian, always within the bounds."""
 
     @property
     def noise_size(self) -> int:
-        """One for each dimension."""
+        """One number per action dimension."""
         return self.num_actions
 
     def to_unit(self, drawn_EA: Array) -> Array:
@@ -247,30 +247,34 @@ class SquashedGaussian(Gaussian):
         return super().log_prob(output_BH, drawn_BA) - log_tanh_slope(drawn_BA).sum(-1)
 
     def entropy(self, output_BH: Tensor, noise_BA: Tensor) -> Tensor:
-        """The Gaussian's entropy + E[log(1 - tanh(u)^2)], the second term from one draw, through which its gradient runs."""
+        """The Gaussian's entropy + E[log(1 - tanh(u)^2)].
+
+        The expectation is estimated from one reparameterized sample.
+        """
         mean, raw_log_std = output_BH.chunk(2, -1)
         log_std = clamped_log_std(raw_log_std)
         return gaussian_entropy(log_std) + log_tanh_slope(mean + log_std.exp() * noise_BA).sum(-1)
 
     def diagnose(self, output_BH: Tensor) -> Diagnosis:
-        """The squashed mean, and half the width of what one standard deviation to each side becomes."""
+        """Entropy, squashed mean and half-width, see `squashed_diagnosis`."""
         mean, raw_log_std = output_BH.chunk(2, -1)
         return squashed_diagnosis(mean, clamped_log_std(raw_log_std))
 
 
 def squashed_diagnosis(mean_BA: Tensor, log_std_BA: Tensor) -> Diagnosis:
-    """The policy a = tanh(u), u from N(mean, sigma), in numbers to look at."""
+    """Diagnosis of the policy a = tanh(u) with u from N(mean, sigma).
+
+    `std` is half the width of the interval mean ± sigma after squashing.
+    """
     low_BA, high_BA = (mean_BA - log_std_BA.exp()).tanh(), (mean_BA + log_std_BA.exp()).tanh()
     entropy_B = squashed_gaussian_entropy(mean_BA, log_std_BA)
     return Diagnosis(entropy=entropy_B, mean=mean_BA.tanh(), std=(high_BA - low_BA) / 2)
 
 
 def head_for(action: BoxAction | DiscreteAction, continuous: ContinuousHead) -> Head:
-    """The head for this action space; `continuous` says which where actions are continuous."""
+    """Create the head for this action space; `continuous` selects that of continuous actions."""
     if isinstance(action, DiscreteAction):
         return Categorical(action.sizes)
-    return (
-        SquashedGaussian(action.size)
-        if continuous == "squashed-gaussian"
-        else Gaussian(action.size)
-    )
+    if continuous == "squashed-gaussian":
+        return SquashedGaussian(action.size)
+    return Gaussian(action.size)

@@ -1,4 +1,4 @@
-"""How the weights of our own networks start. A user's own module keeps the weights it comes with."""
+"""Initial weights of the built-in networks. A user's module keeps its own."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,21 +10,23 @@ Initialization = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
 
 
 def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: float = 1.0) -> None:
-    """Set the weights of a network's linear layers and convolutions, given as its layers in order, in place.
+    """Initialize the linear and convolutional layers of a network in place.
 
-    - `pytorch`: uniform in ±1/sqrt(fan in), weights and biases (PyTorch's default for linear layers; also what Fujimoto et
-      al. 2018 and Haarnoja et al. 2018 ran with);
-    - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in ±3e-3 so that first
-      outputs are close to 0 (Lillicrap et al. 2015);
-    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014; Andrychowicz et al. 2021);
-    - `sparse`: uniform in ±1/sqrt(fan in), biases 0, then nine tenths of each unit's incoming weights, rounded up, are set to
-      0 (Elsayed et al. 2024, algorithm 1).
+    network: its layers in order. kind:
+
+    - `pytorch`: weights and biases uniform in ±1/sqrt(fan in), PyTorch's default for linear layers,
+      which Fujimoto et al. 2018 and Haarnoja et al. 2018 used, too;
+    - `kaiming`: normal with variance 2/fan in (He et al. 2015), biases 0, the last layer uniform in
+      ±3e-3, so that initial outputs are close to 0 (Lillicrap et al. 2015);
+    - `orthogonal`: gain sqrt(2), biases 0, the last layer with `last_gain` (Saxe et al. 2014;
+      Andrychowicz et al. 2021);
+    - `sparse`: uniform in ±1/sqrt(fan in), biases 0; then nine tenths of each unit's incoming
+      weights, rounded up, are set to 0 (Elsayed et al. 2024, algorithm 1).
     """
     layers = (layer for module in network for layer in module.modules())
     weighted = [layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)]
-    if kind == "pytorch" or any(
-        layer.weight.is_meta for layer in weighted
-    ):  # or on the meta device, without data
+    has_no_data = any(layer.weight.is_meta for layer in weighted)  # on the meta device
+    if kind == "pytorch" or has_no_data:
         return
     for layer in weighted:
         assert layer.bias is not None

@@ -1,4 +1,7 @@
-"""The forward pass of our own actors in NumPy: for one observation, torch spends more time on dispatch than on arithmetic."""
+"""Forward pass of the built-in actors in NumPy.
+
+For a single observation, torch spends more time on dispatch than on arithmetic.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +18,11 @@ Step = Callable[[FloatArray], FloatArray]
 def numpy_forward(
     module: nn.Module, parameters: dict[str, Tensor]
 ) -> Callable[[Array], Any] | None:
-    """What `module` says about actions as a function of observations [E, ...], on views of `parameters`; None for a module that
-    only torch can run."""
+    """The actor's part of `module` as a function of observations [E, ...].
+
+    It uses views of `parameters`, so it follows their updates. None for a module that only torch
+    can run.
+    """
     if type(module) is DeterministicActor:
         head: Callable[[FloatArray], Any] = np.tanh
         parts: tuple[str, ...] = ("body",)
@@ -29,10 +35,8 @@ def numpy_forward(
     steps: list[Step] = []
     for part in parts:
         for index, layer in enumerate(getattr(module, part)):
-            views = [
-                parameters[f"{part}.{index}.{name}"].numpy() for name, _ in layer.named_parameters()
-            ]
-            step = _step(layer, views)
+            names = [f"{part}.{index}.{name}" for name, _ in layer.named_parameters()]
+            step = _step(layer, [parameters[name].numpy() for name in names])
             if step is None:
                 return None
             steps.append(step)
@@ -77,7 +81,7 @@ def _linear(weight: FloatArray, bias: FloatArray) -> Step:
 def _layer_norm(epsilon: float, *affine: FloatArray) -> Step:
     def mean(x: FloatArray) -> FloatArray:
         total: FloatArray = np.add.reduce(x, -1, keepdims=True)
-        return total / np.float32(x.shape[-1])  # what x.mean does, in a third of the time
+        return total / np.float32(x.shape[-1])  # the same as x.mean, in a third of the time
 
     def step(x: FloatArray) -> FloatArray:
         centered = x - mean(x)

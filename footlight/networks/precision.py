@@ -1,7 +1,7 @@
-"""Mixed precision: hidden layers multiply in bfloat16, the layers that outputs come from in float32.
+"""Mixed precision: hidden layers multiply in bfloat16, output layers in float32.
 
-A value of 90 in bfloat16 has neighbors 0.5 away, which would hide most of what a critic has learned, and a policy's logits and
-means are read as exactly as they are written.
+Neighbors of the value 90 in bfloat16 are 0.5 away, which would hide most of what a critic has
+learned. Logits and means of a policy also keep their full precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +13,27 @@ from torch.func import functional_call
 
 
 def output_layers(module: nn.Module, *inputs: Any) -> list[nn.Module]:
-    """The layers with weights whose result reaches an output of `module` without passing through another such layer.
+    """The last layers with weights on each path from `inputs` to an output of `module`.
 
-    Found by following the graph that autograd records back from the outputs, so a module may be written in any way. One that
-    multiplies with parameters of its own, outside of any layer, counts as a layer as a whole.
+    They are found by following the autograd graph back from the outputs, so the module may be
+    written in any way. One that multiplies with its own parameters, outside of any layer, counts as
+    one layer.
     """
-    layers: dict[Any, nn.Module] = {}  # by the node of the graph that a layer's result comes from
+    layers: dict[Any, nn.Module] = {}  # by the graph node of a layer's result
 
-    def note(layer: nn.Module, _: Any, result: Any) -> None:
-        layers.update(
-            {part.grad_fn: layer for part in _tensors(result) if part.grad_fn is not None}
-        )
+    def record(layer: nn.Module, _: Any, result: Any) -> None:
+        for part in _tensors(result):
+            if part.grad_fn is not None:
+                layers[part.grad_fn] = layer
 
     weighted = [
         part
         for part in module.modules()
         if any(weight.dim() > 1 for weight in part.parameters(recurse=False))
     ]
-    handles = [layer.register_forward_hook(note) for layer in weighted]
-    leaves = {
-        name: value.detach().clone().requires_grad_() for name, value in module.named_parameters()
-    }
+    handles = [layer.register_forward_hook(record) for layer in weighted]
+    parameters = module.named_parameters()
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in parameters}
     try:
         with torch.enable_grad():
             outputs = functional_call(module, leaves, inputs)
@@ -55,9 +55,9 @@ def output_layers(module: nn.Module, *inputs: Any) -> list[nn.Module]:
 
 
 class _InFp32:
-    """The `forward` of a layer that multiplies in float32, also within autocast.
+    """The `forward` of a layer, in float32 even within autocast.
 
-    A copy of the layer gets a copy of this, which calls the copied layer.
+    A copy of the layer has a copy of this object, which calls the copied layer.
     """
 
     def __init__(self, forward: Callable[..., Any]) -> None:
@@ -73,7 +73,10 @@ class _InFp32:
 
 
 def keep_in_fp32(layers: Sequence[nn.Module]) -> None:
-    """Let these layers multiply in float32 from now on: once and for all, since several threads may act at the same time."""
+    """Make these layers multiply in float32 from now on.
+
+    Permanently rather than per call, since several threads may act at the same time.
+    """
     for layer in layers:
         if not isinstance(layer.forward, _InFp32):
             layer.forward = _InFp32(layer.forward)
@@ -84,15 +87,11 @@ def restore_forward(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(kept := vars(layer).get("forward"), _InFp32):
             del layer.forward
-            if (
-                getattr(kept.forward, "__func__", None) is not type(layer).forward
-            ):  # of a user who has replaced it
+            # A user may have replaced the method of the class
+            if getattr(kept.forward, "__func__", None) is not type(layer).forward:
                 layer.forward = kept.forward
 
 
 def _tensors(result: Any) -> list[Tensor]:
-    return [
-        part
-        for part in (result if isinstance(result, tuple | list) else [result])
-        if isinstance(part, Tensor)
-    ]
+    parts = result if isinstance(result, tuple | list) else [result]
+    return [part for part in parts if isinstance(part, Tensor)]

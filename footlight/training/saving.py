@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from footlight.errors import Diverged, StorageFault, UserError
 from footlight.instruments.progress import MEAN_OF
+from footlight.learning import saved_agent
 from footlight.machine import describe_machine
 from footlight.runs.lock import require_held
 from footlight.runs.read import last_returns
@@ -76,8 +77,9 @@ class Saver:
         Raises `Diverged` if the state is not finite, and `StorageFault`.
         """
         session, agent = self.session, self.session.agent
-        agent.require_finite()
-        manifest = {**agent.manifest(), "step": agent.num_steps, "rollbacks": self._rollbacks}
+        agent.learner.require_finite()
+        manifest = saved_agent.manifest(agent)
+        manifest |= {"step": agent.num_steps, "rollbacks": self._rollbacks}
         for part in self._parts:
             manifest |= part.state()
         manifest |= {
@@ -87,7 +89,7 @@ class Saver:
         }
         require_held(session.folder.path)
         environments = {**session.environments.arrays(), **self._pending_arrays()}
-        groups = {**agent.groups(), "environments": environments}
+        groups = {**saved_agent.groups(agent), "environments": environments}
         spans: dict[str, checkpoint.RingPosition] = {}
         if isinstance(agent.buffer, _HasSpans):
             rings = agent.buffer.spans()
@@ -142,7 +144,7 @@ class Saver:
             raise Diverged(
                 f"{error}\n{where}; rolling back has not helped {MAX_ROLLBACKS} times"
             ) from error
-        session.agent.restore(good)
+        saved_agent.restore(session.agent, good)
         self.restore(good)
         self._rollbacks = number
         session.agent.streams = Streams(derived_seed(session.options.seed, "rollback", number))
@@ -167,7 +169,7 @@ class Saver:
         facts = {"message": str(error), "step": session.agent.num_steps}
         try:
             make_own_folder(kept.parent)
-            checkpoint.write(kept, {"batch": session.agent.batch()}, facts)
+            checkpoint.write(kept, {"batch": session.agent.learner.batch()}, facts)
         except (OSError, StorageFault) as fault:
             return f"the batch could not be saved: {fault}"
         return f"the batch is in {kept}"

@@ -21,7 +21,7 @@ def choose_threads(options: Options, agent: Agent) -> int:
     """Return the number of threads, from the configuration alone: equal runs stay equal."""
     if options.threads is not None:
         return options.threads
-    multiplications = agent.rows_per_update * agent.num_parameters
+    multiplications = agent.learner.rows_per_update * agent.num_parameters
     # Below this size, threads wait for each other longer than they work.
     return cores() if multiplications >= 20_000_000 else 1
 

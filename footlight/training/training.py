@@ -145,7 +145,7 @@ class Training:
     def _conclude(self) -> str:
         """Evaluate a run that has all its steps; return the status of the run."""
         agent = self.session.agent
-        agent.require_finite()
+        agent.learner.require_finite()
         has_all = agent.num_steps >= self.session.options.steps
         if not has_all and self.session.stop_reason is None:
             return "stopped"
@@ -160,7 +160,7 @@ class Training:
         try:
             yield
         except EnvironmentFault:
-            self.session.agent.require_finite()
+            self.session.agent.learner.require_finite()
             raise
 
     @contextlib.contextmanager

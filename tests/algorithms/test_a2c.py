@@ -1,4 +1,4 @@
-"""A2C on pictures computes each value once; where an episode is truncated inside a rollout, as ever."""
+"""A2C on images computes each value once, unless an episode is truncated within a rollout."""
 
 from typing import Any
 
@@ -14,10 +14,9 @@ SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.s
 
 
 def fed(steps: int, terminated_at: int, truncated_at: int, **fields: Any) -> Agent:
-    """An agent of two environments that has seen one stream of pictures; the second environment has the ends."""
-    agent = Agent(
-        "a2c", SEEN, CHOICES, seed=1, num_envs=2, n_steps=4, torso="small", hidden_sizes=(8,), compile="off", **fields
-    )  # fmt: skip
+    """An agent that has observed images of two environments, the second of which has the ends."""
+    options = {"torso": "small", "hidden_sizes": (8,), "compile": "off", **fields}
+    agent = Agent("a2c", SEEN, CHOICES, seed=1, num_envs=2, n_steps=4, **options)
     world = np.random.default_rng(0)
     seen = world.integers(0, 256, (2, 2, 40, 40), dtype=np.uint8)
     for step in range(steps):
@@ -55,9 +54,8 @@ def test_values_of_the_next_row_stand_for_those_of_successors(
     assert names == ["linked_rollout" if is_linked else "rollout"]
     monkeypatch.setattr(a2c.A2C, "update_for", lambda self, due: "rollout")
     plain = fed(4, terminated_at, truncated_at)
-    assert_close(
-        agent.state.actor_critic, plain.state.actor_critic, terms=64, depth=6
-    )  # three layers, there and back
+    # Three layers, forward and backward
+    assert_close(agent.state.actor_critic, plain.state.actor_critic, terms=64, depth=6)
 
 
 def test_a_new_episode_without_an_end_is_not_linked() -> None:

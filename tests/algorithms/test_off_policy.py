@@ -1,4 +1,4 @@
-"""Networks of the off-policy algorithms: ensembles, modules of a user's own, exploration."""
+"""Networks of the off-policy algorithms: ensembles, and modules of a user's own."""
 
 from typing import Any
 
@@ -57,31 +57,15 @@ def test_missing_part_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Linear(), "network is a module - it has to be made anew"),
+        (Linear(), "network is a module - a new one is needed for each run"),
         (Nothing, "with the parts `actor` and `critic`"),
         (TwoActions, r"the actor gives shape \(2, 2\) for 2 observations - it must give \(2, 1\)"),
-        (lambda observations, actions: 3, "network gave int - it must give a torch.nn.Module"),
+        (
+            lambda observations, actions: 3,
+            "network returned int - it must return a torch.nn.Module",
+        ),
     ],
 )
 def test_unsuitable_module_is_refused(network: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         agent_of(network=network)
-
-
-def test_exploration_is_uniform_at_first_and_then_noise_within_bounds() -> None:
-    agent = agent_of(
-        network=Deterministic,
-        learning_starts=1,
-        num_envs=500,
-        exploration_noise=10.0,
-        updates_per_step=0.0,
-    )
-    seen = np.zeros((500, 1), np.float32)
-    first = agent.act(seen, explore=True)
-    assert len(np.unique(first)) > 400
-    nothing = np.zeros(500, bool)
-    agent.observe(seen, first, np.zeros(500), seen, nothing, nothing)
-    noisy = agent.act(seen, explore=True)
-    assert np.abs(noisy).max() <= 1
-    assert np.mean(np.abs(noisy) == 1) > 0.8  # most of a deviation of 10 is outside
-    assert agent.act(seen).ravel().tolist() == [0.25] * 500

@@ -57,10 +57,8 @@ class SharedTorso(torch.nn.Module):
         )
 
 
-OURS, HEADS = (
-    3 * 5 + 5,
-    (5 * 2 + 2 + 2, 5 + 1),
-)  # a torso; the actor's last layer with its log_std, the critic's
+# Parameters of the torso; of the actor's last layer with its log_std, and of the critic's
+OURS, HEADS = 3 * 5 + 5, (5 * 2 + 2 + 2, 5 + 1)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +70,8 @@ OURS, HEADS = (
         ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "shared_torso": True},
          {0.0007: OURS, 0.2: HEADS[0], 0.3: HEADS[1]}),
         ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "network": Parts},
-         {0.2: 3 * 2 + 2 + 2 + 2, 0.3: 3 + 1}),  # log_std twice: theirs, and ours, which waits unused
+         # log_std counts twice: the user's, and the default network's, which is unused
+         {0.2: 3 * 2 + 2 + 2 + 2, 0.3: 3 + 1}),
         ({"actor_learning_rate": 0.2, "critic_learning_rate": 0.3, "network": SharedTorso},
          {0.0007: 3 * 4 + 4, 0.2: 4 * 2 + 2 + 2, 0.3: 4 + 1}),
     ],
@@ -120,7 +119,7 @@ def test_every_continuous_head_starts_at_the_initial_log_std(head: str, shared_t
 
 
 def stepped(optimizer: str, weight_decay: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Parameters after five clipped steps of an agent's optimizer, and of torch's, along the same gradients."""
+    """Parameters after five clipped steps of the agent's and of torch's optimizer."""
     fields = {
         "optimizer": optimizer,
         "weight_decay": weight_decay,
@@ -152,7 +151,8 @@ def stepped(optimizer: str, weight_decay: float) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_optimizer_with_weight_decay_equals_torch(optimizer: str, weight_decay: float) -> None:
     ours_P, peer_P = stepped(optimizer, weight_decay)
-    # Adam's 1 - 0.999 in float32 is off by 1.3e-5, its root by half of that, in each of 5 steps of the learning rate 0.05
+    # The relative error of Adam's 1 - 0.999 in float32 is 1.3e-5, that of its root half as much, in
+    # each of 5 steps with the learning rate 0.05
     torch.testing.assert_close(ours_P, peer_P, rtol=1e-5, atol=5 * 1e-5 * 0.05)
 
 

@@ -14,9 +14,8 @@ from footlight.errors import EnvironmentFault
 from footlight.training.training import Training
 
 
-@pytest.mark.parametrize(
-    "vectorization", ["sync", "vector"]
-)  # the second cannot reset one environment alone
+# A vector environment cannot reset one of its environments alone
+@pytest.mark.parametrize("vectorization", ["sync", "vector"])
 def test_training_learns_from_no_older_policy(
     vectorization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,11 +69,14 @@ def test_training_learns_from_no_older_policy(
     )
     assert num_policies > 3
     assert 100 < num_rows < 600
-    assert abandoned[0] == (vectorization == "sync")  # where all begin anew at the update
+    assert abandoned[0] == (vectorization == "sync")  # where all restart at the update
 
 
 class Brittle(gymnasium.Env[Any, Any]):
-    """Episodes of 3 steps in one instance, longer ones in the other; the reset of number `fails_at` over all fails."""
+    """Episodes of 3 steps in one instance and longer ones in the other; reset `fails_at` fails.
+
+    Resets are counted over all instances.
+    """
 
     observation_space = gymnasium.spaces.Box(-100, 100, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -99,9 +101,16 @@ class Brittle(gymnasium.Env[Any, Any]):
 
 
 SMALL: dict[str, Any] = {
-    "steps": 60, "num_envs": 2, "episodes_per_update": 2, "hidden_sizes": (4,), "compile": "off", "quiet": True, "preset": False,
-    "eval_episodes": 0, "probe": "off",
-}  # fmt: skip
+    "steps": 60,
+    "num_envs": 2,
+    "episodes_per_update": 2,
+    "hidden_sizes": (4,),
+    "compile": "off",
+    "quiet": True,
+    "preset": False,
+    "eval_episodes": 0,
+    "probe": "off",
+}
 
 
 def test_a_fault_while_an_episode_is_abandoned_loses_nothing_of_the_step_before(

@@ -1,4 +1,4 @@
-"""Actor-critic with replay: its targets and penalties against numbers computed by hand, and who collects the experience."""
+"""Actor-critic with replay: targets and penalties by hand, and how experience is collected."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OBSERVATIONS, CHOICES = gymnasium.spaces.Box(-1, 1, (1,), np.float32), gymnasium
 
 
 class Fixed(torch.nn.Module):
-    """Logits and Q(s, .) that do not depend on the observation: p = (0.5, 0.25, 0.25), Q = (1, 5, -2)."""
+    """Constant logits and Q(s, .): p = (0.5, 0.25, 0.25), Q = (1, 5, -2)."""
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         super().__init__()
@@ -45,7 +45,10 @@ def agent_of(**fields: Any) -> Agent:
 
 
 def critic_step(**fields: Any) -> tuple[list[float], dict[str, float]]:
-    """Q after one step on two transitions of action 0 with reward 1, of which the second terminates; and the metrics."""
+    """Q and metrics after one step on two transitions of action 0 with reward 1.
+
+    The second one terminates.
+    """
     agent = agent_of(**fields)
     zeros = torch.zeros(2, 1)
     batch = MixedBatch(
@@ -60,7 +63,8 @@ def critic_step(**fields: Any) -> tuple[list[float], dict[str, float]]:
 @pytest.mark.parametrize(
     ("fields", "target", "q"),
     [
-        # V = 0.5 * 1 + 0.25 * 5 - 0.25 * 2 = 1.25: targets 1 + 0.5 * 1.25 and 1; gradient of the mean square 2 (1 - 1.3125)
+        # V = 0.5 * 1 + 0.25 * 5 - 0.25 * 2 = 1.25: targets 1 + 0.5 * 1.25 and 1; gradient of the
+        # mean square 2 (1 - 1.3125)
         ({}, 1.3125, 1 + 0.1 * 0.625),
         # V = 5: targets 3.5 and 1; gradient 2 (1 - 2.25)
         ({"bootstrap": "max"}, 2.25, 1 + 0.1 * 2.5),
@@ -78,7 +82,8 @@ def test_critic_step_by_hand(fields: dict[str, Any], target: float, q: float) ->
 
 
 def test_largest_value_under_symlog_is_that_of_q_itself() -> None:
-    # The network's outputs are symlog(Q): the target is symlog(1 + 0.5 * (e^5 - 1)), and symlog(1) = log 2
+    # The network's outputs are symlog(Q): the targets are symlog(1 + 0.5 * (e^5 - 1)) and
+    # symlog(1) = log 2
     _, metrics = critic_step(bootstrap="max", symlog_values=True)
     assert metrics["target_q_mean"] == pytest.approx(
         (np.log1p(1 + 0.5 * (np.exp(5) - 1)) + np.log(2)) / 2, rel=1e-5

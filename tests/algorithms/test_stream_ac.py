@@ -1,5 +1,8 @@
-"""The streaming update against the algorithms of Elsayed et al. 2024, written out twice: as a slow loop over the agent's own
-networks, and as a whole agent with layers, statistics and traces of its own."""
+"""The streaming update against two implementations of Elsayed et al. 2024.
+
+One is a slow loop over the agent's networks, the other a complete agent with its own layers,
+statistics and traces.
+"""
 
 from typing import Any
 
@@ -16,8 +19,17 @@ from tolerance import assert_close
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 
 
-def slow_step(agent: Agent, weights: Tensor, traces: list[Tensor], seen: Tensor, action: Tensor, reward: float, after: Tensor,
-              terminated: bool, ended: bool) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+def slow_step(
+    agent: Agent,
+    weights: Tensor,
+    traces: list[Tensor],
+    seen: Tensor,
+    action: Tensor,
+    reward: float,
+    after: Tensor,
+    terminated: bool,
+    ended: bool,
+) -> tuple[Tensor, list[Tensor]]:
     """New weights and traces of actor and critic after one transition."""
     config, networks = agent.config, agent.networks
     is_critic = networks.actor_critic.marked("critic") > 0
@@ -54,9 +66,12 @@ def slow_step(agent: Agent, weights: Tensor, traces: list[Tensor], seen: Tensor,
 )
 def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
     plain: dict[str, Any] = {
-        "normalize_observations": False, "normalize_rewards": False, "hidden_sizes": (16, 16), "entropy_coef": 0.1,
+        "normalize_observations": False,
+        "normalize_rewards": False,
+        "hidden_sizes": (16, 16),
+        "entropy_coef": 0.1,
         "initialization": "orthogonal",  # with 3 inputs, sparse weights would all be 0
-    }  # fmt: skip
+    }
     agent = Agent("stream-ac", OBSERVATIONS, actions, seed=1, compile="off", **plain)
     weights = agent.state.actor_critic.clone()
     traces = [torch.zeros_like(weights)] * 2
@@ -74,18 +89,18 @@ def test_equals_a_slow_loop(actions: gymnasium.Space[Any]) -> None:
             agent, weights, traces, before, drawn, reward, behind, terminated, ended
         )
         assert_close(agent.state.actor_critic, weights, terms=16, depth=36)
-        assert_close(
-            agent.state.trace, traces[0] + traces[1], terms=16, depth=36
-        )  # three layers, there and back
+        # Three layers, forward and backward
+        assert_close(agent.state.trace, traces[0] + traces[1], terms=16, depth=36)
     assert not weights.equal(agent.networks.actor_critic.initial)
 
 
 class Published:
-    """Streaming AC(λ) from the paper's boxes, one weight matrix and one trace at a time, in float64.
+    """Streaming AC(λ) from the paper, one weight matrix and trace at a time, in float64.
 
-    Layer normalization: section 3.3. SampleMeanVar, ScaleReward, NormalizeObservation: algorithms 4 to 6, with the departures
-    that docs/on-policy.md lists: the spread is taken around the mean of the returns and divided by n, an observation joins the
-    statistics after its step, and normalized observations are clipped.
+    Layer normalization: section 3.3. SampleMeanVar, ScaleReward, NormalizeObservation: algorithms 4
+    to 6, with the departures that docs/on-policy.md lists: the variance is that around the mean of
+    the returns and divided by n, an observation is added to the statistics after its step, and
+    normalized observations are clipped.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -138,9 +153,11 @@ class Published:
         (value + objective).backward()
         for name, leaf in leaves.items():
             self.traces[name] = config.gamma * config.trace_lambda * self.traces[name] + leaf.grad
-        for part, alpha, kappa in (
-            ("actor", config.actor_step_size, config.actor_kappa), ("critic", config.critic_step_size, config.critic_kappa)
-        ):  # fmt: skip
+        steps = (
+            ("actor", config.actor_step_size, config.actor_kappa),
+            ("critic", config.critic_step_size, config.critic_kappa),
+        )
+        for part, alpha, kappa in steps:
             names = [name for name in leaves if name.startswith(part)]
             norm = sum(float(self.traces[name].abs().sum()) for name in names)
             bound = alpha * kappa * max(abs(delta), 1) * norm

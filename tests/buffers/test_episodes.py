@@ -1,4 +1,4 @@
-"""Whole episodes: an update learns from one policy's, as many of each environment, and never from a part of one."""
+"""Complete episodes: an update uses those of one policy, equally many from each environment."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,17 @@ STREAM = np.random.default_rng(0)  # of which nothing is drawn
 
 
 class Feed:
-    """Environments whose observations say which step of which episode they are, and whether an update is due."""
+    """Steps a buffer, with observations that identify environment and time."""
 
     def __init__(self, spaces: Spaces, num_envs: int, episodes_per_update: int) -> None:
         self.buffer = Episodes(spaces, num_envs, 1.0, episodes_per_update, chunk_size=4)
         self.num_envs, self.tick = num_envs, 0
 
     def step(self, *ends: int) -> list[list[int]]:
-        """One step of each, at which the environments `ends` end: the steps that each update learns from, as env * 100 + tick."""
+        """Add one step of each environment, at which those in `ends` end.
+
+        Returns the steps of each update that is due, as env * 100 + tick.
+        """
         ended = np.isin(np.arange(self.num_envs), ends)
         observation = np.stack(
             [np.full(2, env * 100 + self.tick, np.float32) for env in range(self.num_envs)]
@@ -64,10 +67,8 @@ def test_nothing_of_an_older_policy_is_learned_from(tiny_spaces: Spaces) -> None
     feed.step(0)
     feed.step()
     assert feed.step(1) == [[0, 100, 101, 102]]
-    assert feed.buffer.is_stale.tolist() == [
-        True,
-        False,
-    ]  # environment 0 is in an episode that the old policy began
+    # Environment 0 is in an episode that began under the old policy
+    assert feed.buffer.is_stale.tolist() == [True, False]
     assert feed.buffer.is_dropped.tolist() == [True, False]
     assert feed.step(0, 1) == []  # it ends there, and environment 1 is done
     assert feed.buffer.is_stale.tolist() == [False, False]

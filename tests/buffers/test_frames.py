@@ -1,4 +1,4 @@
-"""Frames once: bit for bit the rows of `Replay`, whatever the episodes, and the memory that was asked for."""
+"""Replay of images: the rows of `Replay` bit for bit, for all kinds of episodes, in less memory."""
 
 import json
 from collections.abc import Iterator
@@ -72,9 +72,8 @@ class Game:
         self.seen = after = np.concatenate([now[moved:], self.frames(moved)])
         terminated, truncated, life_lost = chance[1] < 0.1, chance[2] < 0.1, chance[3] < 0.1
         forgotten = not (terminated or truncated) and chance[4] < 0.05
-        if (
-            terminated or truncated or forgotten or chance[4] > 0.98
-        ):  # the last: a jump without any sign of it
+        # The last condition is a jump that no flag announces
+        if terminated or truncated or forgotten or chance[4] > 0.98:
             self.reset()
             self.resets = bool((terminated or truncated) and chance[5] < 0.5)
         reward = np.float32(self.generator.standard_normal())
@@ -132,9 +131,8 @@ def of_env(batch: Batch, env: int) -> list[Array]:
     stack=st.integers(1, 4),
     num_envs=st.integers(1, 5),
     n_steps=st.integers(1, 5),
-    spare=st.sampled_from(
-        [0, 1, 5, 40, 2000]
-    ),  # from the smallest buffer that is allowed to one that is never full
+    # From the smallest buffer allowed to one that is never full
+    spare=st.sampled_from([0, 1, 5, 40, 2000]),
     num_steps=st.integers(1, 150),
     seed=st.integers(0, 10**6),
 )
@@ -164,7 +162,7 @@ def test_equals_the_naive_buffer(
 
 
 def test_a_long_episode_costs_one_frame_a_step() -> None:
-    # 50 slots: the newest one is only a successor's, and the oldest three only parts of the oldest stack
+    # 50 slots: the newest belongs only to a successor, the oldest three only to the oldest stack
     stack, slots = 4, 50
     frames = np.random.default_rng(0).integers(0, 256, (300, 2, 2, 1), np.uint8)
     never = np.zeros(1, bool)
@@ -187,7 +185,7 @@ def test_a_long_episode_costs_one_frame_a_step() -> None:
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5])
 def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
-    # Nothing is ever shared: each step takes a stack for either observation, and n of them are under way
+    # No frame is shared: each step takes one stack per observation, and n steps are pending
     generator, never = np.random.default_rng(0), np.zeros(1, bool)
     plan, spaces = (
         planned(n_steps=n_steps, buffer_size=2 * 3 * n_steps, batch_size=1),
@@ -205,7 +203,8 @@ def test_the_smallest_buffer_holds_the_longest_row(n_steps: int) -> None:
 
 
 def test_a_lost_life_costs_nothing_and_an_end_its_frames() -> None:
-    # Episodes of 10 steps: 4 frames of the first observation and 10 successors, whatever is called terminated within
+    # Episodes of 10 steps: 4 frames of the first observation and 10 successors, regardless of
+    # terminations within
     generator, slots = np.random.default_rng(0), 4 + 5 * 14
     replay = FrameReplay(images(4, 2, 2, 1), 1, planned(buffer_size=slots))
     for _ in range(5):
@@ -233,9 +232,8 @@ def test_draws_are_uniform_over_all_environments() -> None:
     counts = np.unique(np.concatenate(drawn), return_counts=True)[1]
     share = 1 / len(replay)
     assert len(counts) == len(replay)
-    assert (
-        len({len(of_env(kept(replay), env)[0]) for env in range(3)}) > 1
-    )  # environments hold different numbers of rows
+    # Environments hold different numbers of rows
+    assert len({len(of_env(kept(replay), env)[0]) for env in range(3)}) > 1
     assert np.abs(counts - 20_000 * share).max() < 4.5 * np.sqrt(20_000 * share * (1 - share))
 
 
@@ -291,7 +289,8 @@ def test_draws_come_due_as_in_the_naive_buffer() -> None:
 
 
 def test_a_million_atari_frames() -> None:
-    # 84 * 84 bytes, and for each frame an action of 8, reward and discount of 4 each, and two slots of 8
+    # Bytes per frame: 84 * 84, 8 for the action, 4 each for reward and discount, 8 for each of two
+    # slots
     spaces = Spaces(
         observation_shape=(4, 84, 84),
         observation_dtype="uint8",
@@ -337,7 +336,7 @@ def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
 
 
 def test_planes_of_several_colors_are_shared_too() -> None:
-    # Two pictures of three planes behind each other are six slots; a step brings three new ones
+    # Two images of three planes in sequence are six slots; a step adds three new ones
     planes, never = (
         np.random.default_rng(0).integers(0, 256, (1, 90, 7, 7), np.uint8),
         np.zeros(1, bool),
@@ -374,10 +373,8 @@ def test_what_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     spaces = images(4, 84, 84)
     with pytest.raises(UserError, match="batch_size 11 is larger than buffer_size 10"):
         FrameReplay(spaces, 1, planned(batch_size=11, buffer_size=10))
-    with pytest.raises(
-        UserError,
-        match=r"buffer_size 100 is too small - n_steps 5 of 3 environments with 4 frames .* need 120 ",
-    ):
+    message = "buffer_size 100 is too small - n_steps 5 of 3 environments with 4 frames .*need 120 "
+    with pytest.raises(UserError, match=message):
         FrameReplay(spaces, 3, planned(n_steps=5, buffer_size=100))
     with pytest.raises(UserError, match="there is no such folder"):
         FrameReplay(spaces, 1, planned(), str(tmp_path / "missing"))

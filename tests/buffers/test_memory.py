@@ -17,15 +17,19 @@ PENDULUM = Spaces(
     action=BoxAction(low=np.array([-2], np.float32), high=np.array([2], np.float32)),
 )
 MILLION = SimpleNamespace(
-    gamma=0.99, n_steps=1, batch_size=256, buffer_size=1_000_000, learning_starts=0, updates_per_step=1.0
-)  # fmt: skip
+    gamma=0.99,
+    n_steps=1,
+    batch_size=256,
+    buffer_size=1_000_000,
+    learning_starts=0,
+    updates_per_step=1.0,
+)
 
 
 def test_a_million_transitions_of_pendulum() -> None:
     replay = Replay(PENDULUM, 1, MILLION)
-    assert replay.row_bytes == 4 * (
-        3 + 1 + 1 + 3 + 1
-    )  # observation, action, reward, next observation, discount
+    # Observation, action, reward, next observation, discount
+    assert replay.row_bytes == 4 * (3 + 1 + 1 + 3 + 1)
     assert replay.num_bytes == 36_000_000 < 40_000_000
 
 
@@ -133,8 +137,8 @@ def test_limits_of_the_groups_around_count(
     assert memory.available_bytes() == 600_000
 
 
-def test_pages_of_files_that_the_kernel_gives_back_count_as_free(control_group: Path) -> None:
-    # 900,000 of 1,000,000 in use, but 300,000 of these only keep files at hand, such as the last checkpoints
+def test_cached_files_that_the_kernel_can_reclaim_count_as_free(control_group: Path) -> None:
+    # 900,000 of 1,000,000 are in use, but 300,000 of these are cached files, such as checkpoints
     write(
         control_group,
         memory__max="1000000",

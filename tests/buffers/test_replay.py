@@ -1,4 +1,4 @@
-"""Replay: n-step returns against a slow loop, what is drawn and when, and going on from a checkpoint."""
+"""Replay: n-step returns against a slow loop, sampling, and restoring from a checkpoint."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ class Settings:
 
 
 def walk(num_steps: int, num_envs: int, seed: int = 0) -> list[Transition]:
-    """Random episodes, out of phase; an observation is (environment, time), so that every row tells where it is from."""
+    """Random episodes, out of phase; an observation is (environment, time), unique to its row."""
     generator = np.random.default_rng(seed)
     steps = []
     for time in range(num_steps):
@@ -67,7 +67,7 @@ def as_tuples(arrays: Iterable[Array]) -> list[tuple[float, ...]]:
 
 
 def expected_rows(steps: list[Transition], gamma: float, n_steps: int) -> list[dict[str, Any]]:
-    """The definition, one start at a time: rewards until the n-th or an end, in the order in which these are known."""
+    """N-step rows by definition: rewards until the n-th or an end, in the order of completion."""
     found = []
     for env in range(len(steps[0].reward)):
         for start in range(len(steps)):
@@ -89,7 +89,8 @@ def expected_rows(steps: list[Transition], gamma: float, n_steps: int) -> list[d
 
 
 def test_n_step_returns_by_hand(tiny_spaces: Spaces) -> None:
-    # Rewards 1, 2, 3 | 4, 5 | 6: terminated after the third, truncated after the fifth step; gamma 0.5, n = 2
+    # Rewards 1, 2, 3 | 4, 5 | 6: terminated after the third and truncated after the fifth step;
+    # gamma 0.5, n = 2
     replay = Replay(tiny_spaces, 1, Settings(gamma=0.5, n_steps=2))
     for time, (terminated, truncated) in enumerate(
         [(0, 0), (0, 0), (1, 0), (0, 0), (0, 1), (0, 0)]
@@ -100,23 +101,13 @@ def test_n_step_returns_by_hand(tiny_spaces: Spaces) -> None:
             Transition(now, now[:, :1], np.array([time + 1.0]), later, *ends), Decision(now[:, :1])
         )
     stored = rows(replay)
-    assert stored["observation"][:, 0].tolist() == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]  # step 5 still waits for its second reward
+    # Step 5 still waits for its second reward
+    assert stored["observation"][:, 0].tolist() == [0, 1, 2, 3, 4]
     # 1 + 2/2 = 2;  2 + 3/2 = 3.5;  3;  4 + 5/2 = 6.5;  5
     assert stored["reward"].tolist() == [2, 3.5, 3, 6.5, 5]
     assert stored["next_observation"][:, 0].tolist() == [2, 3, 3, 5, 5]
-    assert stored["discount"].tolist() == [
-        0.25,
-        0,
-        0,
-        0.25,
-        0.5,
-    ]  # 0 where terminated; a time limit bootstraps
+    # 0 after a termination; a time limit bootstraps
+    assert stored["discount"].tolist() == [0.25, 0, 0, 0.25, 0.5]
 
 
 def test_both_ends_at_once_is_terminated(tiny_spaces: Spaces) -> None:
@@ -139,9 +130,8 @@ def test_equals_a_slow_loop(
     expected = expected_rows(steps, settings.gamma, n_steps)
     assert replay.num_rows == len(expected)
     assert len(replay) == min(len(expected), capacity)
-    kept = sorted(
-        range(len(expected))[-capacity:], key=lambda index: index % capacity
-    )  # row k lies at place k % capacity
+    # Row k is stored at position k % capacity
+    kept = sorted(range(len(expected))[-capacity:], key=lambda index: index % capacity)
     for name, array in rows(replay).items():
         assert_close(array, np.array([expected[index][name] for index in kept]))
 
@@ -149,8 +139,8 @@ def test_equals_a_slow_loop(
 def test_more_environments_than_places(tiny_spaces: Spaces) -> None:
     replay = Replay(tiny_spaces, 7, Settings(buffer_size=5))
     fill(replay, walk(3, 7))
-    # Row k is that of environment k % 7 at time k // 7: of 21 rows the last five are 16 to 20, environments 2 to 6 at time 2,
-    # and row k lies at place k % 5: 20 first, then 16 to 19
+    # Row k is that of environment k % 7 at time k // 7: the last five of 21 rows are 16 to 20, of
+    # environments 2 to 6 at time 2. Row k is stored at position k % 5: first 20, then 16 to 19.
     assert rows(replay)["observation"].tolist() == [[6, 2], [2, 2], [3, 2], [4, 2], [5, 2]]
 
 
@@ -213,9 +203,8 @@ def test_draws_are_uniform_over_what_is_there(tiny_spaces: Spaces) -> None:
     )
     assert len(drawn) == 20_000
     counts = np.unique(drawn, return_counts=True)[1]
-    assert (
-        len(counts) == 10
-    )  # each row; and none of the 990 empty places, which would have counted as time 0
+    # Every row is drawn, and none of the 990 empty ones, which would have counted as time 0
+    assert len(counts) == 10
     assert np.abs(counts - 2000).max() < 4 * np.sqrt(20_000 * 0.1 * 0.9)  # four standard deviations
 
 
@@ -232,7 +221,8 @@ def test_sampling_reuses_its_memory(tiny_spaces: Spaces) -> None:
 
 
 def test_updates_are_numbered_throughout(tiny_spaces: Spaces) -> None:
-    # The number decides which form an update takes (every second one of TD3 leaves the actor alone), so it never starts anew
+    # The number selects the kind of update (TD3 skips every second update of the actor), so it must
+    # not restart
     replay, stream = Replay(tiny_spaces, 1, Settings(updates_per_step=3)), np.random.default_rng(0)
     numbers = []
     for step in walk(3, 1):
@@ -264,9 +254,8 @@ def test_expected_updates_are_what_comes_due(tiny_spaces: Spaces) -> None:
 
 @pytest.mark.parametrize("kind", ["one", "many"])
 def test_choices_are_stored_as_integers(tiny_spaces: Spaces, kind: str) -> None:
-    sizes = (
-        (2**40,) if kind == "one" else (3, 2**40)
-    )  # float32 could not tell these from their neighbors
+    # float32 could not distinguish these from their neighbors
+    sizes = (2**40,) if kind == "one" else (3, 2**40)
     spaces = replace(
         tiny_spaces,
         action=DiscreteAction(sizes=sizes, starts=(0,) * len(sizes), shape=(len(sizes),)),
@@ -328,15 +317,8 @@ def test_nothing_is_due_before_there_is_a_row(tiny_spaces: Spaces) -> None:
     for step in steps:
         replay.add(step, Decision(step.action))
         counts.append(sum(1 for _ in replay.due(stream)))
-    assert counts == [
-        0,
-        0,
-        0,
-        0,
-        5,
-        1,
-        1,
-    ]  # the first row is complete at step 5; what was due is made up for
+    # The first row is complete at step 5, when the overdue minibatches are drawn
+    assert counts == [0, 0, 0, 0, 5, 1, 1]
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])

@@ -1,4 +1,4 @@
-"""Rollouts: what they hold against a slow loop, when they are due and in which minibatches, and going on from a checkpoint."""
+"""Rollouts: contents against a slow loop, when they are due, minibatches, and restoring."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,10 @@ def stream() -> np.random.Generator:
 
 
 def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition]:
-    """Random episodes, out of phase; an observation is (environment, time). `resets`: the step after an end is none."""
+    """Random episodes, out of phase; an observation is (environment, time).
+
+    resets: whether the step after an end is a reset and no transition.
+    """
     generator = np.random.default_rng(1)
     steps, ended = [], np.zeros(num_envs, bool)
     for time in range(num_steps):
@@ -146,9 +149,8 @@ def test_the_rest_at_the_end_of_a_run(tiny_spaces: Spaces, filled: int) -> None:
     assert list(rollout.due(stream(), final=True)) == [WHOLE]
     assert_holds(rollout, steps[:filled])
     assert not rollout.batch.weight[filled:].any()
-    assert rollout.batch.continues[:, 0].tolist()[:filled] == [1] * (filled - 1) + [
-        0
-    ]  # what lies behind it follows from nothing
+    # Nothing follows the last filled row
+    assert rollout.batch.continues[:, 0].tolist()[:filled] == [1] * (filled - 1) + [0]
 
 
 def test_nothing_is_due_of_nothing(tiny_spaces: Spaces) -> None:
@@ -288,10 +290,10 @@ def test_memory_is_reused(tiny_spaces: Spaces) -> None:
 def test_a_minibatch_size_that_does_not_divide_is_refused(
     tiny_spaces: Spaces, minibatch_size: int, better: int
 ) -> None:
-    with pytest.raises(
-        UserError,
-        match=rf"minibatch_size {minibatch_size} does not divide the rollout of 24 steps .*try {better}$",
-    ):
+    message = (
+        f"minibatch_size {minibatch_size} does not divide the rollout of 24 steps .*try {better}$"
+    )
+    with pytest.raises(UserError, match=message):
         Rollout(tiny_spaces, 3, GAMMA, 8, 1, minibatch_size)
     Rollout(tiny_spaces, 3, GAMMA, 8, 1, better)
 

@@ -1,7 +1,7 @@
 """Making environments: what can be passed, and the errors for what cannot."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -18,20 +18,6 @@ from footlight.streams import derived_seed
 
 Counting = type[gymnasium.Env[Any, Any]]
 Register = Callable[..., str]
-
-
-@pytest.fixture
-def register() -> Iterator[Register]:
-    """`gymnasium.register` that is undone."""
-    before = set(gymnasium.registry)
-
-    def under(name: str, entry_point: Any, **more: Any) -> str:
-        gymnasium.register(name, entry_point, **more)
-        return name
-
-    yield under
-    for name in set(gymnasium.registry) - before:
-        del gymnasium.registry[name]
 
 
 def test_make_from_an_id() -> None:

@@ -1,7 +1,7 @@
 """Another environment like the given one: what is repeated, and what cannot be."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -19,20 +19,6 @@ from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]
 Register = Callable[..., str]
-
-
-@pytest.fixture
-def register() -> Iterator[Register]:
-    """`gymnasium.register` that is undone."""
-    before = set(gymnasium.registry)
-
-    def under(name: str, entry_point: Any, **more: Any) -> str:
-        gymnasium.register(name, entry_point, **more)
-        return name
-
-    yield under
-    for name in set(gymnasium.registry) - before:
-        del gymnasium.registry[name]
 
 
 def test_remake_makes_an_equal_environment(counting_env: Counting, register: Register) -> None:

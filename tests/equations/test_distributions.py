@@ -1,4 +1,4 @@
-"""Densities, probabilities and entropies against torch.distributions and by hand; both ways of bounding log sigma."""
+"""Densities, probabilities and entropies against torch.distributions and by hand; log_std."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,8 @@ from tolerance import DIGITS, assert_close, close
 
 def test_log_prob_by_hand() -> None:
     # mean 0, sigma 1, noise 0.5: u = 0.5, a = tanh(0.5) = 0.462117
-    # log N = -0.125 - 0.918939 = -1.043939;  log(1 - a^2) = log 0.786448 = -0.240229;  together -0.803710
+    # log N = -0.125 - 0.918939 = -1.043939;  log(1 - a^2) = log 0.786448 = -0.240229;
+    # log pi = -1.043939 + 0.240229 = -0.803710
     action_BA, log_prob_B = squashed_gaussian(
         torch.zeros(1, 1), torch.zeros(1, 1), torch.full((1, 1), 0.5)
     )
@@ -35,8 +36,9 @@ def test_log_prob_by_hand() -> None:
 
 
 def test_log_prob_sums_over_dimensions() -> None:
-    # Twice the dimension above, and once sigma = e: u = e * 0.5 = 1.359141, a = 0.876194, log(1 - a^2) = -1.459792,
-    # log N = -0.125 - 1 - 0.918939 = -2.043939, together -0.584147
+    # Two dimensions as above, and one with sigma = e: u = e * 0.5 = 1.359141, a = 0.876194,
+    # log(1 - a^2) = -1.459792, log N = -0.125 - 1 - 0.918939 = -2.043939,
+    # log pi = -2.043939 + 1.459792 = -0.584147
     log_std = torch.tensor([[0.0, 0.0, 1.0]])
     action_BA, log_prob_B = squashed_gaussian(torch.zeros(1, 3), log_std, torch.full((1, 3), 0.5))
     assert action_BA.shape == (1, 3)
@@ -47,30 +49,28 @@ def test_log_prob_sums_over_dimensions() -> None:
 def test_log_prob_equals_torch_distributions() -> None:
     generator = torch.Generator().manual_seed(1)
     mean_BA, raw_BA, noise_BA = torch.randn(3, 200, 4, generator=generator, dtype=torch.float64)
-    log_std_BA = (
-        0.3 * raw_BA - 0.5
-    )  # |u| stays below 6 or so, where a = tanh(u) still has digits to tell u from
+    # |u| stays below 6 or so, where a = tanh(u) still has enough digits to recover u
+    log_std_BA = 0.3 * raw_BA - 0.5
     action_BA, log_prob_B = squashed_gaussian(mean_BA, log_std_BA, noise_BA)
     peer = TransformedDistribution(
         Independent(Normal(mean_BA, log_std_BA.exp()), 1), [TanhTransform()]
     )
-    steep = float(
-        (1 / (1 - action_BA.square())).max()
-    )  # slope of artanh, by which the action's last digit counts
+    # Slope of artanh, which multiplies the rounding error of the action
+    steep = float((1 / (1 - action_BA.square())).max())
     assert_close(log_prob_B, peer.log_prob(action_BA), scale=steep)
 
 
 def test_density_integrates_to_one() -> None:
-    # Midpoints of 4000 cells of (-1, 1): noise = (atanh(a) - mean) / sigma, and the density is exp(log pi)
+    # Midpoints of 4000 cells of (-1, 1): noise = (atanh(a) - mean) / sigma, and the density is
+    # exp(log pi)
     action_BA = ((torch.arange(4000, dtype=torch.float64) + 0.5) / 2000 - 1)[:, None]
     mean, log_std = torch.full_like(action_BA, 0.3), torch.full_like(action_BA, -0.7)
     again_BA, log_prob_B = squashed_gaussian(
         mean, log_std, (action_BA.atanh() - mean) / log_std.exp()
     )
     assert_close(again_BA, action_BA)
-    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(
-        1, abs=1e-6
-    )  # of the quadrature
+    # The error is that of the quadrature
+    assert (log_prob_B.exp() * (2 / 4000)).sum().item() == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("mean", [-1e4, -50.0, -20.0, 20.0, 50.0, 1e4])
@@ -78,9 +78,8 @@ def test_extreme_actions_stay_finite(mean: float) -> None:
     mean_BA = torch.full((1, 1), mean, requires_grad=True)
     action_BA, log_prob_B = squashed_gaussian(mean_BA, torch.zeros(1, 1), torch.zeros(1, 1))
     log_prob_B.sum().backward()
-    assert action_BA.item() == math.copysign(
-        1, mean
-    )  # tanh has rounded to its end, where log(1 - a^2) would be log 0
+    # tanh has rounded to ±1, where log(1 - a^2) would be log 0
+    assert action_BA.item() == math.copysign(1, mean)
     # log(1 - tanh(u)^2) = 2 (log 2 - |u|) for large |u|
     assert log_prob_B.item() == close(-0.5 * math.log(2 * math.pi) - 2 * (math.log(2) - abs(mean)))
     assert mean_BA.grad is not None
@@ -93,20 +92,16 @@ def test_clamped_log_std_at_its_bounds() -> None:
     bounded.sum().backward()
     assert bounded.tolist() == [-20, -20, -19.5, 0, 1.5, 2, 2]
     assert raw.grad is not None
-    assert raw.grad[[0, 2, 3, 4, 6]].tolist() == [
-        0,
-        1,
-        1,
-        1,
-        0,
-    ]  # at a bound itself the gradient is a matter of taste
+    # At a bound itself, any subgradient is valid
+    assert raw.grad[[0, 2, 3, 4, 6]].tolist() == [0, 1, 1, 1, 0]
 
 
 def test_rescaled_log_std_at_its_bounds() -> None:
     raw = torch.tensor([-1e3, -1.0, 0.0, 1.0, 1e3], requires_grad=True)
     bounded = rescaled_log_std(raw)
     bounded.sum().backward()
-    # -5 + 3.5 * (tanh(raw) + 1), tanh(1) = 0.761594: -5 + 3.5 * 0.238406 = -4.165579;  -5 + 3.5 = -1.5;  1.165579
+    # -5 + 3.5 * (tanh(raw) + 1) with tanh(1) = 0.761594: -5 + 3.5 * 0.238406 = -4.165579;
+    # -5 + 3.5 = -1.5;  -5 + 3.5 * 1.761594 = 1.165579
     assert_close(bounded.detach(), torch.tensor([-5.0, -4.165579, -1.5, 1.165579, 2.0]), depth=2)
     assert raw.grad is not None
     assert raw.grad[2].item() == 3.5  # at 0, half the width of [-5, 2]
@@ -128,7 +123,8 @@ def test_log_std_of_an_array_is_that_of_a_tensor(bounded: Callable[[Any], Any]) 
 
 
 def test_gaussian_by_hand() -> None:
-    # sigma 1, one sigma away: -0.5 - 0.918939 = -1.418939.  sigma e, value 2 e away: -2 - 1 - 0.918939 = -3.918939
+    # sigma 1, value one sigma away: -0.5 - 0.918939 = -1.418939
+    # sigma e, value two sigma away: -2 - 1 - 0.918939 = -3.918939
     mean_BA, log_std_BA = torch.tensor([[3.0, 1.0]]), torch.tensor([[0.0, 1.0]])
     log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, torch.tensor([[4.0, 1 - 2 * math.e]]))
     assert log_prob_B.shape == (1,)
@@ -146,9 +142,8 @@ def test_gaussian_equals_torch_distributions() -> None:
 
 
 def test_gaussian_density_integrates_to_one_and_its_entropy_is_the_mean_log() -> None:
-    value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[
-        :, None
-    ]  # 2e-3 apart; sigma is 0.607, the mean 0.4
+    # The points are 2e-3 apart; sigma is 0.607, the mean 0.4
+    value_BA = torch.linspace(-8, 8, 8001, dtype=torch.float64)[:, None]
     mean_BA, log_std_BA = torch.full_like(value_BA, 0.4), torch.full_like(value_BA, -0.5)
     log_prob_B = gaussian_log_prob(mean_BA, log_std_BA, value_BA)
     assert (log_prob_B.exp() * 2e-3).sum().item() == close(1, np.float64, terms=len(log_prob_B))
@@ -160,9 +155,8 @@ def test_gaussian_density_integrates_to_one_and_its_entropy_is_the_mean_log() ->
 
 def test_log_tanh_slope() -> None:
     u = torch.linspace(-8, 8, 161, dtype=torch.float64)
-    assert_close(
-        log_tanh_slope(u), (1 - u.tanh().square()).log(), scale=math.cosh(8) ** 2
-    )  # 1 / (1 - tanh(8)^2)
+    # The scale is 1 / (1 - tanh(8)^2)
+    assert_close(log_tanh_slope(u), (1 - u.tanh().square()).log(), scale=math.cosh(8) ** 2)
     far = torch.tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
     slope = log_tanh_slope(far)
     slope.sum().backward()
@@ -184,8 +178,9 @@ def every_choice(sizes: tuple[int, ...]) -> Tensor:
 
 
 def test_categorical_by_hand() -> None:
-    # Probabilities 1/4, 3/4 and 1/6, 2/6, 3/6; second and third chosen: log 3/4 + log 3/6 = -0.980829
-    # Entropies: (log 4) / 4 + 3/4 log 4/3 = 0.562335;  (log 6) / 6 + (log 3) / 3 + (log 2) / 2 = 1.011404
+    # Probabilities 1/4, 3/4 and 1/6, 2/6, 3/6; options two and three: log 3/4 + log 3/6 = -0.980829
+    # Entropies: (log 4) / 4 + 3/4 log 4/3 = 0.562335;
+    # (log 6) / 6 + (log 3) / 3 + (log 2) / 2 = 1.011404
     logits_BH = torch.tensor([[1.0, 3.0, 1.0, 2.0, 3.0]]).log()
     log_prob_B = categorical_log_prob(logits_BH, torch.tensor([[1, 2]]), (2, 3))
     assert log_prob_B.shape == (1,)

@@ -28,22 +28,21 @@ def test_equals_a_slow_loop() -> None:
             x = 0.0
             for w in normal[:, env, dimension].tolist():
                 x = x - 0.15 * x + 0.2 * w
-            assert walk[env, dimension] == close(
-                x, depth=7, scale=1
-            )  # 1 / 0.15 steps are remembered
+            # The process remembers 1 / 0.15 steps
+            assert walk[env, dimension] == close(x, depth=7, scale=1)
 
 
 def test_stationary_spread() -> None:
-    # Var = (1 - theta)^2 Var + sigma^2, so the standard deviation is 0.2 / sqrt(1 - 0.85^2) = 0.3797
+    # Var = (1 - theta)^2 Var + sigma^2, so the standard deviation is
+    # 0.2 / sqrt(1 - 0.85^2) = 0.3797
     generator = np.random.default_rng(0)
     walk = np.zeros((20_000, 1), np.float32)
     for _ in range(60):  # 0.85^60 = 6e-5 of the start is left
         walk = ornstein_uhlenbeck(
             walk, generator.standard_normal(walk.shape, np.float32), 0.15, 0.2
         )
-    assert walk.std() == pytest.approx(
-        0.2 / math.sqrt(1 - 0.85**2), rel=0.02
-    )  # four standard errors of 1 / sqrt(40,000)
+    # Four standard errors of 1 / sqrt(40,000)
+    assert walk.std() == pytest.approx(0.2 / math.sqrt(1 - 0.85**2), rel=0.02)
     assert abs(walk.mean()) < 0.011  # four standard errors of 0.38 / sqrt(20,000)
 
 

@@ -1,4 +1,4 @@
-"""Optimizers, clipping and target averages on flat vectors: by hand, against torch, and in place."""
+"""Optimizers, clipping and target averages: by hand, against torch, and in place."""
 
 import numpy as np
 import pytest
@@ -18,12 +18,14 @@ from footlight.equations.optimizers import (
 from footlight.trees import tree_items
 from tolerance import DIGITS, assert_close, close, rounding_error
 
-# 0.999 in float32 is off by up to eps / 4. Of 1 - 0.999 that is a share a thousand times larger, of its root half of that.
+# The error of 0.999 in float32 is up to eps / 4. Relative to 1 - 0.999 it is a thousand times
+# larger, and relative to its root half of that.
 BIAS_ERROR = float(np.finfo(np.float32).eps) / 4 / (1 - 0.999) / 2
 
 
 def test_first_adam_step_by_hand() -> None:
-    # m = 0.1 g, v = 0.001 g^2; corrected m / (1 - 0.9) = g, v / (1 - 0.999) = g^2; step = 0.01 g / (|g| + 1e-8) = ±0.01
+    # m = 0.1 g, v = 0.001 g^2; bias-corrected m / (1 - 0.9) = g, v / (1 - 0.999) = g^2;
+    # step = 0.01 g / (|g| + 1e-8) = ±0.01
     parameters_P, memory = torch.tensor([1.0, 1.0, 1.0]), Adam.zeros_like(torch.zeros(3))
     adam_step(parameters_P, torch.tensor([5.0, -0.2, 0.0]), memory, 0.01)
     assert_close(parameters_P, torch.tensor([0.99, 1.01, 1.0]))
@@ -194,11 +196,8 @@ def test_clipped_equals_torch(scale: float) -> None:
 @pytest.mark.parametrize(
     ("delta", "trace_norm", "expected"),
     [
-        (
-            0.5,
-            0.1,
-            1.0,
-        ),  # max(|delta|, 1) = 1: 1 * 3 * 1 * 0.1 = 0.3 is below 1, and nothing is held back
+        # max(|delta|, 1) = 1: 1 * 3 * 1 * 0.1 = 0.3 is below 1, so the step size is unchanged
+        (0.5, 0.1, 1.0),
         (0.5, 4.0, 1 / 12),  # 1 * 3 * 1 * 4 = 12
         (-2.0, 4.0, 1 / 24),  # 1 * 3 * 2 * 4 = 24, whatever the sign
         (2.0, 0.0, 1.0),  # an empty trace
@@ -211,17 +210,16 @@ def test_bounded_step_size_by_hand(delta: float, trace_norm: float, expected: fl
 
 
 def test_bounded_step_size_scales_what_is_asked_for_only_where_it_is_small() -> None:
-    delta, trace_norm = (
-        torch.tensor(5.0),
-        torch.tensor(8.0),
-    )  # the bound is 1 / (2 * 5 * 8) = 0.0125
+    # The bound is 1 / (2 * 5 * 8) = 0.0125
+    delta, trace_norm = torch.tensor(5.0), torch.tensor(8.0)
     for asked, expected in ((1e-3, 1e-3), (0.0124, 0.0124), (0.1, 0.0125), (1.0, 0.0125)):
         assert bounded_step_size(asked, 2.0, delta, trace_norm).item() == close(expected)
 
 
 def test_a_bounded_step_does_not_pass_the_point_without_error() -> None:
-    # A linear value w x of target y, whose gradient is x: the error after the step is delta (1 - alpha' sum x^2). With |x| <= 1
-    # at least (1 - 1 / kappa) of it is left, however large the step size that was asked for.
+    # The gradient of a linear value w x is x, so the error after the step is
+    # delta (1 - alpha' sum x^2). With |x| <= 1 at least (1 - 1 / kappa) of it is left, for any
+    # step size.
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         x_P = torch.rand(10, generator=generator) * 2 - 1
@@ -235,7 +233,8 @@ def test_a_bounded_step_does_not_pass_the_point_without_error() -> None:
 
 
 def test_decoupled_weight_decay_by_hand() -> None:
-    # The first step of Adam is 0.1 times the sign of g, whatever g is; besides, 0.1 * 0.5 of each parameter is taken off
+    # Adam's first step is 0.1 times the sign of g for any g; weight decay also subtracts 0.1 * 0.5
+    # of each parameter
     parameters_P = torch.tensor([2.0, -4.0])
     adam_step(
         parameters_P, torch.tensor([7.0, 7.0]), Adam.zeros_like(parameters_P), 0.1, weight_decay=0.5

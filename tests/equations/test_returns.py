@@ -1,4 +1,4 @@
-"""Targets and advantages: by hand, against slow loops over single episodes, and the statistics of advantages against NumPy."""
+"""Targets and advantages by hand and against slow loops; statistics of advantages against NumPy."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -48,25 +48,23 @@ def test_td_target_gives_no_gradient_of_its_own() -> None:
     next_value_B = torch.tensor([3.0], requires_grad=True)
     td_target(torch.tensor([1.0]), torch.tensor([0.5]), next_value_B).sum().backward()
     assert next_value_B.grad is not None
-    assert (
-        next_value_B.grad.item() == 0.5
-    )  # dy/dV = discount: whoever wants none detaches, or asks by `grad` of other inputs
+    # dy/dV = discount: the caller detaches, or uses `grad` of other inputs
+    assert next_value_B.grad.item() == 0.5
 
 
 # Sums
 
 
 def test_discounted_sums_by_hand() -> None:
-    # From the back: 4;  3 + 0.5 * 4 = 5;  2 + 0 * 5 = 2;  1 + 0.5 * 2 = 2. The last factor has nothing to multiply.
+    # From the end: 4;  3 + 0.5 * 4 = 5;  2 + 0 * 5 = 2;  1 + 0.5 * 2 = 2; the last factor is unused
     sums = discounted_sums(
         torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[0.5], [0.0], [0.5], [9.0]])
     )
     assert sums.tolist() == [[2], [2], [5], [4]]
 
 
-@pytest.mark.parametrize(
-    "horizon", [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100]
-)  # around the powers of two, where doubling ends
+# Around the powers of two, where doubling ends
+@pytest.mark.parametrize("horizon", [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 100])
 def test_discounted_sums_equal_a_loop(horizon: int) -> None:
     generator = torch.Generator().manual_seed(horizon)
     term_TE, factor_TE = torch.randn(2, horizon, 3, generator=generator, dtype=torch.float64)
@@ -102,11 +100,10 @@ class Steps:
     valid: Tensor
 
     def advantage(self, decay: float) -> Tensor:
-        """What the package makes of them, with `discount` and `continues` as `RolloutBatch` defines them."""
+        """`generalized_advantage`, with `discount` and `continues` as in `RolloutBatch`."""
         discount = GAMMA * (~self.terminated).double()
-        follows = torch.cat(
-            [self.valid[1:], torch.zeros_like(self.valid[:1])]
-        )  # after the last row there is no next one
+        # Nothing follows the last row
+        follows = torch.cat([self.valid[1:], torch.zeros_like(self.valid[:1])])
         continues = (~self.terminated & ~self.truncated & follows).double()
         return generalized_advantage(
             self.reward, discount, continues, self.value, self.next_value, decay
@@ -124,7 +121,7 @@ class Steps:
 
 
 def steps_of(kind: str, horizon: int = 40, num_envs: int = 4) -> Steps:
-    """Random numbers with ends of this kind, drawn for each environment on its own: they are out of phase."""
+    """Random numbers with ends of this kind, drawn per environment, so they are out of phase."""
     generator = torch.Generator().manual_seed(5)
     reward, value, next_value = torch.randn(
         3, horizon, num_envs, generator=generator, dtype=torch.float64
@@ -155,7 +152,7 @@ KINDS = ["endless", "terminated", "truncated", "mixed", "at once", "one-step", "
 
 
 def n_step_advantage(steps: Steps, rows: list[int], env: int, first: int, count: int) -> float:
-    """Rewards of `count` steps of one episode from its step `first` on, the value of where they lead, less the value before."""
+    """The n-step advantage of step `first` of one episode, with n = `count`."""
     total = 0.0
     for index, time in enumerate(rows[first : first + count]):
         total += GAMMA**index * float(steps.reward[time, env])
@@ -166,7 +163,7 @@ def n_step_advantage(steps: Steps, rows: list[int], env: int, first: int, count:
 
 
 def consistent(steps: Steps) -> Steps:
-    """The same, where the value after a step is the value before the next one of its episode: then sums telescope."""
+    """The same steps with the value after each equal to that before the next, so sums telescope."""
     for env in range(steps.reward.shape[1]):
         for rows in steps.episodes(env):
             for time, later in pairwise(rows):
@@ -176,8 +173,9 @@ def consistent(steps: Steps) -> Steps:
 
 def test_advantage_by_hand() -> None:
     # gamma 0.5, lambda 0.5: decay 0.25. Rewards 1, 2, 3, 4 with all values before 10 and after 8:
-    # TD errors: 1 + 4 - 10 = -5;  terminated: 2 - 10 = -8;  truncated: 3 + 4 - 10 = -3;  4 + 4 - 10 = -2
-    # Advantages from the back: -2;  -3, nothing follows;  -8, nothing follows;  -5 + 0.25 * -8 = -7
+    # TD errors: 1 + 4 - 10 = -5;  terminated: 2 - 10 = -8;  truncated: 3 + 4 - 10 = -3;
+    # 4 + 4 - 10 = -2
+    # Advantages from the end: -2;  -3, nothing follows;  -8, nothing follows;  -5 + 0.25 * -8 = -7
     reward_TE = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
     discount_TE, continues_TE = (
         torch.tensor([[0.5], [0.0], [0.5], [0.5]]),
@@ -223,7 +221,8 @@ def test_advantage_is_a_sum_of_td_errors(kind: str, lambda_: float) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_advantage_is_the_lambda_return_less_the_value(kind: str) -> None:
-    # The definition: G^lambda = (1 - lambda) sum_n lambda^(n-1) G^(n), the last n-step return with all that is left of the weight
+    # The definition: G^lambda = (1 - lambda) sum_n lambda^(n-1) G^(n), where the last n-step return
+    # has the remaining weight
     steps, lambda_ = consistent(steps_of(kind)), 0.7
     advantage_TE = steps.advantage(GAMMA * lambda_)
     for env in range(4):
@@ -268,9 +267,8 @@ def test_a_time_limit_in_mid_rollout_keeps_the_value_of_its_successor() -> None:
     steps = steps_of("endless", horizon=6, num_envs=1)
     steps.truncated[2, 0] = True
     before = steps.advantage(0.8)
-    steps.next_value[2, 0] += (
-        1  # of the true last state: counts with gamma, and with the decay for each step before the last
-    )
+    # The value of the true last state counts with gamma, and with the decay for each earlier step
+    steps.next_value[2, 0] += 1
     steps.reward[3:] += 100  # what comes after belongs to another episode
     change = (steps.advantage(0.8) - before)[:, 0]
     assert_close(change[:3], torch.tensor([0.576, 0.72, 0.9], dtype=torch.float64))
@@ -307,7 +305,8 @@ def test_weighted_mean_skips_rows_of_weight_zero(weighed: tuple[Any, Any]) -> No
 
 
 def test_standardized_by_hand() -> None:
-    # Mean of 1, 2, 6 is 3; deviations -2, -1, 3; sample variance (4 + 1 + 9) / 2 = 7; the fourth number only follows along
+    # The mean of 1, 2, 6 is 3; deviations -2, -1, 3; sample variance (4 + 1 + 9) / 2 = 7. The
+    # fourth number has no weight.
     result = standardized(torch.tensor([1.0, 2.0, 6.0, 10.0]), torch.tensor([1.0, 1.0, 1.0, 0.0]))
     assert_close(result, torch.tensor([-2.0, -1.0, 3.0, 7.0]) / 7**0.5)
 
@@ -330,7 +329,8 @@ def test_nothing_to_tell_apart_standardizes_to_zero(x: Tensor) -> None:
 
 
 def test_explained_variance_by_hand() -> None:
-    # Targets 0, 2, 4: variance 8 / 3. Errors 0, 1, 0 less their mean of 1/3: variance 2 / 9. 1 - (2 / 9) / (8 / 3) = 11 / 12
+    # Targets 0, 2, 4: variance 8 / 3. Errors 0, 1, 0 with mean 1/3: variance 2 / 9.
+    # 1 - (2 / 9) / (8 / 3) = 11 / 12
     ones = torch.ones(3)
     explained = explained_variance(
         torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0.0, 2.0, 4.0]), ones
@@ -341,9 +341,8 @@ def test_explained_variance_by_hand() -> None:
 def test_explained_variance_of_perfect_and_useless_values(weighed: tuple[Any, Any]) -> None:
     target_B, weight_B = torch.from_numpy(weighed[0]), torch.from_numpy(weighed[1]).double()
     assert explained_variance(target_B, target_B, weight_B).item() == 1
-    assert explained_variance(target_B + 5, target_B, weight_B).item() == close(
-        1
-    )  # a constant is no variance
+    # A constant error has no variance
+    assert explained_variance(target_B + 5, target_B, weight_B).item() == close(1)
     assert explained_variance(torch.full_like(target_B, 3.3), target_B, weight_B).item() == close(
         0, np.float64
     )

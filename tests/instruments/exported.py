@@ -1,13 +1,17 @@
 """Agents to export, and the comparison of actions with an agent's own."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from footlight.algorithms import config_class
+from footlight.errors import UserError
 from footlight.instruments.deterministic import DeterministicPolicy
+from footlight.instruments.export import export
 from footlight.learning.agent import Agent
 from tolerance import largest_intermediate, longest_sum, rounding_error
 
@@ -97,3 +101,12 @@ class Parts(torch.nn.Module):
         layer = torch.nn.Linear(3, 3)
         self.actor = torch.nn.Sequential(layer, torch.nn.Softplus(), layer, torch.nn.Linear(3, 3))
         self.critic = torch.nn.Linear(3, 1)
+
+
+def require_refused(words: list[str], **options: Any) -> None:
+    with pytest.raises(UserError) as refused:
+        export("agent", "policy.onnx", **options)
+    assert all(word in str(refused.value) for word in words), refused.value
+    assert len(str(refused.value).splitlines()) <= 3
+    assert Path("policy.onnx").read_text() == "before"
+    assert sorted(path.name for path in Path().iterdir()) == ["agent", "policy.onnx"]

@@ -6,31 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from exported import BOX, CHOICE, Parts, learner
+from exported import BOX, CHOICE, Parts, learner, require_refused
 
 from footlight.algorithms import a2c
-from footlight.errors import UserError
 from footlight.instruments.comparison import BATCHES
 from footlight.instruments.export import export
 from footlight.types import Decision
-
-
-@pytest.fixture
-def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An agent's folder, with a file in the place of the export."""
-    monkeypatch.chdir(tmp_path)
-    learner("a2c", CHOICE).save("agent")
-    Path("policy.onnx").write_text("before")
-    return tmp_path
-
-
-def require_refused(words: list[str], **options: Any) -> None:
-    with pytest.raises(UserError) as refused:
-        export("agent", "policy.onnx", **options)
-    assert all(word in str(refused.value) for word in words), refused.value
-    assert len(str(refused.value).splitlines()) <= 3
-    assert Path("policy.onnx").read_text() == "before"
-    assert sorted(path.name for path in Path().iterdir()) == ["agent", "policy.onnx"]
 
 
 class Branches(Parts):

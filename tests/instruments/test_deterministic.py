@@ -22,6 +22,7 @@ from gymnasium.spaces import Box
 
 from footlight.algorithms import ALGORITHMS
 from footlight.instruments.deterministic import DeterministicPolicy
+from footlight.learning.agent import Agent
 
 HEADS = ("gaussian", "state-dependent-gaussian", "squashed-gaussian")
 ACTIVATIONS = ("relu", "tanh", "elu", "gelu", "silu", "leaky-relu")
@@ -67,19 +68,19 @@ def every_policy() -> Iterator[Any]:
         yield "ppo", BOX, {"activation": activation, "layer_norm": True}
 
 
+def require_module_acts_alike(agent: Agent) -> None:
+    observations = observations_of(agent, 40)
+    with torch.no_grad():
+        actions = DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy()
+    require_equal(actions, agent, observations)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_module_equals_policy_for_every_algorithm_and_head(algorithm: str) -> None:
     policies = [(action, fields) for name, action, fields in every_policy() if name == algorithm]
     assert policies
     for action, fields in policies:
-        agent = learner(algorithm, action, **fields)
-        observations = observations_of(agent, 40)
-        with torch.no_grad():
-            require_equal(
-                DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
-                agent,
-                observations,
-            )
+        require_module_acts_alike(learner(algorithm, action, **fields))
 
 
 @pytest.mark.parametrize(("torso", "layer_norm"), [("small", True), ("nature", False)])
@@ -95,10 +96,4 @@ def test_module_equals_policy_for_images(
         layer_norm=layer_norm,
         action_head="squashed-gaussian",
     )
-    observations = observations_of(agent, 40)
-    with torch.no_grad():
-        require_equal(
-            DeterministicPolicy(agent.policy)(torch.from_numpy(observations)).numpy(),
-            agent,
-            observations,
-        )
+    require_module_acts_alike(agent)

@@ -23,12 +23,13 @@ from exported import (
     learner,
     observations_of,
     require_equal,
+    require_refused,
 )
 from gymnasium.spaces import Box
 
 import footlight
 from footlight.cli.main import main
-from footlight.errors import StorageFault, UserError
+from footlight.errors import StorageFault
 from footlight.instruments.export import export
 
 
@@ -195,24 +196,6 @@ def test_export_of_a_run_from_the_command_line(
         assert json.loads(about["spaces"])["action"]["high"] == [2.0]
         assert about["observation"].startswith("float32 [3]")
     assert run.export("again.onnx").difference < 1e-4
-
-
-@pytest.fixture
-def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An agent's folder, with a file in the place of the export."""
-    monkeypatch.chdir(tmp_path)
-    learner("a2c", CHOICE).save("agent")
-    Path("policy.onnx").write_text("before")
-    return tmp_path
-
-
-def require_refused(words: list[str], **options: Any) -> None:
-    with pytest.raises(UserError) as refused:
-        export("agent", "policy.onnx", **options)
-    assert all(word in str(refused.value) for word in words), refused.value
-    assert len(str(refused.value).splitlines()) <= 3
-    assert Path("policy.onnx").read_text() == "before"
-    assert sorted(path.name for path in Path().iterdir()) == ["agent", "policy.onnx"]
 
 
 @pytest.mark.parametrize(

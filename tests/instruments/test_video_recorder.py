@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,11 @@ from footlight.instruments.video import require_ffmpeg
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.storage import checkpoint
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 
 class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A wrapper that does not record what it was made with."""
-
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    FAILING.clear()
-    yield
-    FAILING.clear()
 
 
 def state(run_dir: str) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Episodes as frames: what a video shows, and the numbers of its panel."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from corridor import FAILING, SMALL, Corridor, Drifting, decode
+from corridor import SMALL, Corridor, Drifting, decode
 
 import footlight
 from footlight.cli.main import main
@@ -19,13 +18,7 @@ from footlight.instruments.video import Frame
 from footlight.learning.agent import Agent
 from tolerance import close
 
-
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    FAILING.clear()
-    yield
-    FAILING.clear()
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def test_videos_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

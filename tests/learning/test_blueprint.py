@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from footlight.errors import UserError
+from footlight.learning import saved_agent
 from footlight.learning.agent import Agent
 from footlight.learning.blueprint import networks_of, read_blueprint
 
@@ -28,7 +29,7 @@ def agent_of(**fields: Any) -> Agent:
 
 def manifest_of(agent: Agent, num_bytes: int) -> dict[str, Any]:
     stored = {"files": {"agent.safetensors": {"bytes": num_bytes}}}
-    return {**agent.manifest(), **stored, "groups": {"agent": "agent.safetensors"}}
+    return {**saved_agent.manifest(agent), **stored, "groups": {"agent": "agent.safetensors"}}
 
 
 def size_of(agent: Agent) -> int:

@@ -1,4 +1,4 @@
-"""Running statistics: NumPy's mean and deviation of everything seen, the reward's scale by a slow loop, frozen for a policy."""
+"""Running statistics against NumPy, the scale of rewards against a slow loop, frozen policies."""
 
 import re
 from dataclasses import replace
@@ -23,7 +23,10 @@ GAMMA = 0.9
 
 
 def walk(num_steps: int, num_envs: int, resets: bool = False) -> list[Transition]:
-    """Random episodes, out of phase, with numbers of very different size. `resets`: the step after an end is none."""
+    """Random episodes, out of phase, with numbers of very different scale.
+
+    resets: whether the step after an end is a reset and no transition.
+    """
     generator = np.random.default_rng(0)
     steps, ended = [], np.zeros(num_envs, bool)
     for _ in range(num_steps):
@@ -87,16 +90,14 @@ def test_moments_by_hand() -> None:
 
 
 def test_moments_keep_their_digits_far_from_zero() -> None:
-    values = (1e6 + np.random.default_rng(0).random((2000, 1))).astype(
-        np.float32
-    )  # in steps of 1/16
+    # Multiples of 1/16
+    values = (1e6 + np.random.default_rng(0).random((2000, 1))).astype(np.float32)
     moments = RunningMoments((1,))
     for group in np.split(values, 500):
         moments.add(group)
     assert_close(moments.mean, values.mean(0, dtype=np.float64), terms=2000)
-    assert_close(
-        moments.variance, values.var(0, dtype=np.float64), terms=2000, scale=1e6 / 2
-    )  # deviations from 1e6, up to 1/2
+    # Deviations from 1e6 of up to 1/2
+    assert_close(moments.variance, values.var(0, dtype=np.float64), terms=2000, scale=1e6 / 2)
 
 
 def test_moments_of_bytes() -> None:
@@ -133,9 +134,8 @@ def test_observations_get_mean_zero_and_deviation_one(
     assert_close(normalizer.scale, 1 / seen.std(0))
     expected = ((seen - seen.mean(0)) / seen.std(0)).clip(-10, 10)
     normal = normalizer.observation(seen.astype(np.float32))
-    assert_close(
-        normal, expected, scale=float(np.abs(seen / seen.std(0)).max())
-    )  # before the mean is subtracted
+    # The largest intermediate result is that before the mean is subtracted
+    assert_close(normal, expected, scale=float(np.abs(seen / seen.std(0)).max()))
     assert normal.dtype == np.float32
     assert normalizer.reward_scale.tolist() == [1]
 
@@ -201,9 +201,9 @@ def test_reward_scale_by_hand(
 ) -> None:
     """Rewards 0 0 8 | 0 4 | with gamma 0.5.
 
-    The discounted return is 0 0 8 | 0 4 where it begins again after the last step of an episode: mean 2.4, mean square 16. Where
-    it begins again at that step, u = gamma (1 - T) u + r, the last reward is the first of the next episode's: 0 0 8 | 4 4, with
-    mean 3.2 and mean square 19.2.
+    If the discounted return restarts after the last step of an episode, it is 0 0 8 | 0 4: mean
+    2.4, mean square 16. If it restarts at that step, u = gamma (1 - T) u + r, the last reward
+    belongs to the next episode: 0 0 8 | 4 4, with mean 3.2 and mean square 19.2.
     """
     normalizer = Normalizer(tiny_spaces, 1, 0.5, False, True, restarts_at_end=restarts_at_end)
     for reward, ends in ((0, False), (0, False), (8, True), (0, False), (4, True)):
@@ -230,7 +230,7 @@ def test_stream_ac_alone_restarts_the_return_at_the_end() -> None:
 
 
 def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normalizer, Transition]:
-    """What is known after 10,000 rewards of 0, and the step with the first reward as it is stored."""
+    """The normalizer after 10,000 rewards of 0 and a first reward, and the stored step."""
     spaces = describe(gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.Discrete(2))
     normalizer, never = Normalizer(spaces, 1, GAMMA, False, True, **named), np.zeros(1, bool)
     seen = np.zeros((1, 2), np.float32)
@@ -241,7 +241,7 @@ def first_reward_after_zeros(reward: float, **named: Any) -> tuple[Normalizer, T
 
 
 def as_learned(normalizer: Normalizer, stored: Transition) -> float:
-    """The reward of a step that is stored as an update sees it."""
+    """The reward that an update sees of a stored step."""
     empty = torch.zeros(0)
     batch = Batch(empty, empty, torch.from_numpy(stored.reward), empty, empty)
     return float(normalizer.batch(batch, tuple(normalizer.tensors())).reward)
@@ -253,7 +253,8 @@ def as_learned(normalizer: Normalizer, stored: Transition) -> float:
 def test_first_reward_after_many_zeros_is_clipped(
     sums_rewards: bool, sign: int, bound: float | None, learned: float
 ) -> None:
-    # 10,000 returns of 0 and one of 1: variance 1/10,001 (1 - 1/10,001), so a reward of 1 becomes 100.01
+    # 10,000 returns of 0 and one of 1: the variance is 1/10,001 (1 - 1/10,001), so a reward of 1
+    # becomes 100.01
     normalizer, stored = first_reward_after_zeros(
         sign, reward_bound=bound, sums_rewards=sums_rewards
     )
@@ -272,7 +273,7 @@ def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_every_method_clips_normalized_rewards_but_stream_ac(name: str) -> None:
+def test_every_algorithm_but_stream_ac_clips_normalized_rewards(name: str) -> None:
     seen = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     method = find(name)
     acted = (
@@ -378,7 +379,7 @@ def test_goes_on_from_its_arrays(tiny_spaces: Spaces) -> None:
 
 
 def trained(algorithm: str, steps: int = 40) -> Agent:
-    """An agent that has seen observations around 100, the second of them much larger than the first."""
+    """An agent trained on observations around 100, with very different standard deviations."""
     seen, acted = (
         gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32),
         gymnasium.spaces.Box(-1, 1, (1,), np.float32),

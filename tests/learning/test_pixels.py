@@ -1,4 +1,4 @@
-"""Convolutions learn: A2C and PPO solve a world that is seen in pictures, through the whole of `footlight.train`."""
+"""A2C and PPO with convolutions solve an environment of images, through `footlight.train`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,17 @@ import footlight
 from footlight.environments.pixel_probe import FollowSquare
 
 SETTINGS: dict[str, Any] = {
-    "torso": "small", "hidden_sizes": (64,), "activation": "relu", "shared_torso": True, "gamma": 0.5, "entropy_coef": 0.01,
-    "optimizer": "adam", "num_envs": 8, "vectorization": "sync", "threads": 1,
-}  # fmt: skip
+    "torso": "small",
+    "hidden_sizes": (64,),
+    "activation": "relu",
+    "shared_torso": True,
+    "gamma": 0.5,
+    "entropy_coef": 0.01,
+    "optimizer": "adam",
+    "num_envs": 8,
+    "vectorization": "sync",
+    "threads": 1,
+}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "a2c": {"learning_rate": 2e-3, "steps": 10_000},
     "ppo": {
@@ -26,7 +34,7 @@ OF_METHOD: dict[str, dict[str, Any]] = {
 
 
 def best_return(episodes: int) -> float:
-    """What one gets who always does what is right."""
+    """Mean return of the optimal policy."""
     world, total = FollowSquare(), 0.0
     for episode in range(episodes):
         world.reset(seed=episode)

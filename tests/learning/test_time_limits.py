@@ -1,7 +1,8 @@
-"""Every method's critic reaches the known values of worlds that end in every way: see docs/time-limits.md for the arithmetic.
+"""Every algorithm's critic reaches the known values of environments with all kinds of ends.
 
-Agents and environments are the real ones and the loop makes the same calls as `Training` does. Networks have no hidden layer, so
-that each place of a world has a value of its own: what is wrong with a value then comes from its target. gamma is 0.9.
+docs/time-limits.md derives the values. Agents and environments are the real ones, and the loop
+makes the same calls as `Training`. Networks have no hidden layer, so that each position has an
+independent value: errors in a value then come from its target. gamma is 0.9.
 """
 
 from collections.abc import Callable
@@ -20,19 +21,24 @@ from footlight.types import Transition
 
 TOLERANCE = 0.03  # of the value
 
-# Step sizes are large, since all targets are exact: at the known values no update has any noise. The actor hardly moves: no
-# reward depends on it.
+# Learning rates are large, since all targets are exact: at the known values updates have no noise.
+# The actor hardly changes, as no reward depends on it.
 SLOW = {"actor_learning_rate": 1e-3, "hidden_sizes": ()}
 REPLAY: dict[str, Any] = SLOW | {
-    "critic_learning_rate": 0.05, "batch_size": 32, "buffer_size": 1_000, "learning_starts": 32, "tau": 0.2,
-}  # fmt: skip
+    "critic_learning_rate": 0.05,
+    "batch_size": 32,
+    "buffer_size": 1_000,
+    "learning_starts": 32,
+    "tau": 0.2,
+}
 ROLLOUT: dict[str, Any] = SLOW | {
     "critic_learning_rate": 0.1,
     "max_grad_norm": None,
     "value_coef": 1.0,
 }
 FIELDS: dict[str, dict[str, Any]] = {
-    "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-6},  # no bonus for entropy, which would be part of the value
+    # Almost no entropy bonus, which would be part of the value
+    "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-6},
     "td3": REPLAY | {"policy_delay": 1},
     "ddpg": REPLAY,
     "actor-critic": ROLLOUT,
@@ -40,28 +46,41 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUT | {"n_steps": 16, "minibatch_size": 16, "num_epochs": 4},
     "reinforce": ROLLOUT,
     "replay-actor-critic": {
-        "learning_rate": 0.05, "hidden_sizes": (), "batch_size": 32, "buffer_size": 1_000, "learning_starts": 32, "tau": 0.3,
-        "n_steps": 5, "critic_updates_per_actor": 5,
+        "learning_rate": 0.05,
+        "hidden_sizes": (),
+        "batch_size": 32,
+        "buffer_size": 1_000,
+        "learning_starts": 32,
+        "tau": 0.3,
+        "n_steps": 5,
+        "critic_updates_per_actor": 5,
     },
-    "stream-ac": {  # its sparse weights would all be 0 behind fewer than 10 inputs
-        "hidden_sizes": (32,), "normalize_observations": False, "normalize_rewards": False, "initialization": "pytorch",
+    "stream-ac": {
+        "hidden_sizes": (32,),
+        "normalize_observations": False,
+        "normalize_rewards": False,
+        "initialization": "pytorch",  # with fewer than 10 inputs, sparse weights would all be 0
     },
-}  # fmt: skip
+}
 UPDATES = {
-    "sac": 350, "td3": 360, "ddpg": 350, "actor-critic": 450, "a2c": 180, "ppo": 180, "reinforce": 300,
-    "replay-actor-critic": 400, "stream-ac": 500,
-}  # fmt: skip
+    "sac": 350,
+    "td3": 360,
+    "ddpg": 350,
+    "actor-critic": 450,
+    "a2c": 180,
+    "ppo": 180,
+    "reinforce": 300,
+    "replay-actor-critic": 400,
+    "stream-ac": 500,
+}
 LONGER = {("stream-ac", probes.LongEpisode): 1_000}
-SEVERAL: dict[
-    str, dict[str, Any]
-] = {  # out of phase, Adam's momentum makes one-step targets swing at these step sizes
+# With several environments out of phase, Adam's momentum makes one-step targets oscillate at these
+# learning rates
+SEVERAL: dict[str, dict[str, Any]] = {
     "actor-critic": {"critic_learning_rate": 0.05, "optimizer": "rmsprop"},
 }
-DISCRETE = {
-    "actor-critic",
-    "replay-actor-critic",
-    "stream-ac",
-}  # the others act in a continuous space
+# The other algorithms have continuous actions
+DISCRETE = {"actor-critic", "replay-actor-critic", "stream-ac"}
 
 RING = [4.0951, 3.439, 2.71, 1.9, 1]  # 1 + 0.9 + ... of 5, 4, 3, 2, 1 rewards
 WORLDS: dict[type[probes._Positions], list[float]] = {
@@ -76,13 +95,18 @@ WORLDS: dict[type[probes._Positions], list[float]] = {
 Change = Callable[[Transition, Environments], Transition]
 
 
-def trained(method: str, source: EnvironmentSource, num_envs: int | None = None, change: Change | None = None,
-            updates: int | None = None, **fields: Any) -> Agent:  # fmt: skip
-    """The agent after its `UPDATES`; `change` falsifies what it is told."""
+def trained(
+    method: str,
+    source: EnvironmentSource,
+    num_envs: int | None = None,
+    change: Change | None = None,
+    updates: int | None = None,
+    **fields: Any,
+) -> Agent:
+    """The agent after its `UPDATES`; `change` falsifies the transitions that it observes."""
     environments = make(source, seed=1, num_envs=num_envs)
-    fields = (
-        FIELDS[method] | (SEVERAL.get(method, {}) if environments.num_envs > 1 else {}) | fields
-    )
+    several = SEVERAL.get(method, {}) if environments.num_envs > 1 else {}
+    fields = FIELDS[method] | several | fields
     spaces = environments.observation_space, environments.action_space
     agent = Agent(
         method, *spaces, seed=1, num_envs=environments.num_envs, compile="off", gamma=0.9, **fields
@@ -95,7 +119,10 @@ def trained(method: str, source: EnvironmentSource, num_envs: int | None = None,
 
 
 def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
-    """What each critic says of each place, in raw reward, [..., places]: V(s), or Q(s, .) of the policy's action or of all."""
+    """Each critic's values in units of the raw reward, [..., positions].
+
+    V(s), or Q(s, .) of the policy's action or of all actions.
+    """
     seen = np.eye(num_places, dtype=np.float32)
     observation = torch.from_numpy(
         seen if agent.normalizer is None else agent.normalizer.observation(seen)
@@ -110,7 +137,7 @@ def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
 
 
 def error(found: Any, known: list[float]) -> float:
-    """The largest error, as a share of the known value."""
+    """The largest relative error."""
     return float(np.abs(found / np.array(known) - 1).max())
 
 
@@ -211,11 +238,8 @@ def next_episode_follows(transition: Transition, environments: Environments) -> 
     return transition._replace(next_observation=environments.observation.copy())
 
 
-MUCH: dict[str, Any] = {
-    "learning_starts": 2_000,
-    "buffer_size": 3_000,
-    "batch_size": 128,
-}  # with a mistake targets are random
+# With a mistake, targets are random
+MUCH: dict[str, Any] = {"learning_starts": 2_000, "buffer_size": 3_000, "batch_size": 128}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +263,7 @@ def test_a_mistake_is_seen(
 
 
 def test_to_count_steps_that_only_reset_is_seen() -> None:
-    # A fourth row for each three: reward 0, and the first observation of the next episode as successor
+    # A fourth row for every three: reward 0, and the next episode's first observation as successor
     vector = SyncVectorEnv([probes.TwoRooms] * 3, autoreset_mode=AutoresetMode.NEXT_STEP)
     found = values(
         trained(

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: their layers, a forward pass by hand, and the shapes, ranges and parts of the networks."""
+"""Multilayer perceptrons: layers, a forward pass by hand, and the networks' shapes and ranges."""
 
 import pytest
 import torch
@@ -65,7 +65,8 @@ def test_forward_by_hand() -> None:
         network[0].bias.copy_(torch.tensor([0.5, -1.0]))
         network[2].weight.copy_(torch.tensor([[3.0, -2.0]]))
         network[2].bias.copy_(torch.tensor([0.25]))
-    # s = (1, 3): hidden (1 - 3 + 0.5, 2 - 1) = (-1.5, 1), after relu (0, 1): 0 * 3 + 1 * -2 + 0.25 = -1.75
+    # s = (1, 3): hidden (1 - 3 + 0.5, 2 - 1) = (-1.5, 1), after relu (0, 1):
+    # 0 * 3 + 1 * -2 + 0.25 = -1.75
     # s = (2, 1): hidden (2 - 1 + 0.5, 4 - 1) = (1.5, 3): 4.5 - 6 + 0.25 = -1.25
     assert network(torch.tensor([[1.0, 3.0], [2.0, 1.0]])).tolist() == [[-1.75], [-1.25]]
 

@@ -1,4 +1,4 @@
-"""Convolutions: which observations they are for, their sizes, layouts of pictures, parameters channels last, bfloat16."""
+"""Convolutions: choice of the torso, sizes, image layouts, channels-last parameters, bfloat16."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.networks.bodies import ActorCritic, Architecture, torso
-from footlight.networks.cnn import Picture, choose_torso
+from footlight.networks.cnn import AsImage, choose_torso
 from footlight.networks.flat import Network
 from tolerance import assert_close, longest_sum
 
@@ -29,7 +29,9 @@ from tolerance import assert_close, longest_sum
         ((4, 84, 84), "float32", "mlp"),
     ],
 )
-def test_auto_sees_pictures_of_bytes(shape: tuple[int, ...], dtype: str, chosen: str) -> None:
+def test_auto_chooses_convolutions_for_images_of_bytes(
+    shape: tuple[int, ...], dtype: str, chosen: str
+) -> None:
     assert choose_torso("auto", shape, dtype) == chosen
     assert choose_torso("small", shape, dtype) == "small"
 
@@ -57,17 +59,16 @@ def test_nature_by_its_numbers() -> None:
     )
 
 
-def test_layouts_show_the_same_picture() -> None:
+def test_all_layouts_give_the_same_image() -> None:
     color = torch.randint(0, 256, (2, 40, 50, 3), dtype=torch.uint8)
     expected = color.permute(0, 3, 1, 2) / 255
-    assert_close(Picture((40, 50, 3))(color), expected)
-    assert_close(Picture((3, 40, 50))(color.permute(0, 3, 1, 2)), expected)
-    assert_close(Picture((40, 50))(color[..., 0]), expected[:, :1])
+    assert_close(AsImage((40, 50, 3))(color), expected)
+    assert_close(AsImage((3, 40, 50))(color.permute(0, 3, 1, 2)), expected)
+    assert_close(AsImage((40, 50))(color[..., 0]), expected[:, :1])
     frames = torch.stack([color, 255 - color], 1)
-    assert_close(Picture((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
-    assert_close(
-        Picture((3, 40, 50))(expected), expected
-    )  # numbers that are no bytes stay as they are
+    assert_close(AsImage((2, 40, 50, 3))(frames), torch.cat([expected, 1 - expected], 1))
+    # Numbers other than bytes are not scaled
+    assert_close(AsImage((3, 40, 50))(expected), expected)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,9 @@ def test_layouts_show_the_same_picture() -> None:
 def test_channels_are_told_from_height_and_width(shape: tuple[int, ...], channels: int) -> None:
     layers, _ = torso(shape, Architecture((), torso="small"))
     assert next(layer for layer in layers if isinstance(layer, nn.Conv2d)).in_channels == channels
-    pictures = torch.rand(2, *shape)
-    expected = pictures if shape[0] == channels else pictures.movedim(-1, 1)
-    torch.testing.assert_close(Picture(shape)(pictures), expected)
+    images = torch.rand(2, *shape)
+    expected = images if shape[0] == channels else images.movedim(-1, 1)
+    torch.testing.assert_close(AsImage(shape)(images), expected)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,9 @@ def test_channels_are_told_from_height_and_width(shape: tuple[int, ...], channel
         ),
     ],
 )
-def test_what_is_no_picture_is_refused(kind: Any, shape: tuple[int, ...], message: str) -> None:
+def test_observations_without_images_are_refused(
+    kind: Any, shape: tuple[int, ...], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         torso(shape, Architecture((), torso=kind))
 
@@ -169,9 +172,8 @@ def test_bfloat16_is_close_and_gives_fp32() -> None:
     ):
         assert mine.dtype == torch.float32
         assert not torch.equal(mine, theirs)
-        assert_close(
-            mine, theirs, dtype=torch.bfloat16, depth=5
-        )  # each layer's output is rounded; its sums are float32
+        # The output of each layer is rounded, while its sums are float32
+        assert_close(mine, theirs, dtype=torch.bfloat16, depth=5)
 
 
 SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.spaces.Discrete(3)
@@ -180,7 +182,7 @@ SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.s
 @pytest.mark.parametrize(
     "algorithm", ["actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic", "stream-ac"]
 )
-def test_every_on_policy_method_learns_from_pictures(algorithm: str) -> None:
+def test_every_on_policy_algorithm_learns_from_images(algorithm: str) -> None:
     rollout = {"n_steps": 8, "minibatch_size": 4} if algorithm == "ppo" else {}
     replay = (
         {"buffer_size": 200, "batch_size": 4, "learning_starts": 4}
@@ -205,4 +207,4 @@ def test_every_on_policy_method_learns_from_pictures(algorithm: str) -> None:
         )
     agent.finish()
     assert not torch.equal(agent.state.actor_critic, before)
-    agent.require_finite()
+    agent.learner.require_finite()

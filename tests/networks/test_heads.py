@@ -1,4 +1,4 @@
-"""Action heads: samples have the probabilities that `log_prob` gives, densities integrate to 1, entropies are torch's."""
+"""Action heads: samples follow `log_prob`, densities integrate to 1, entropies equal torch's."""
 
 import math
 from typing import Any
@@ -111,9 +111,8 @@ class Zeros(np.random.Generator):
 
 def test_an_exponential_number_of_zero_has_no_warning_and_no_infinite_weight() -> None:
     output = np.array([[0.0, 0.0], [0.0, 0.0]], np.float32)
-    assert (
-        Categorical((2,)).sample(output, Zeros(np.random.PCG64(0)))[0, 0] == 0
-    )  # log 0 would be a warning, which is an error here
+    # log 0 would raise a warning, which is an error in tests
+    assert Categorical((2,)).sample(output, Zeros(np.random.PCG64(0)))[0, 0] == 0
     impossible = np.array([[-1e4, 0.0], [0.0, 0.0]], np.float32)
     assert Categorical((2,)).sample(impossible, Zeros(np.random.PCG64(0)))[0, 0] == 1
 
@@ -176,7 +175,8 @@ def test_gaussian_is_cut_off_for_the_environment_alone() -> None:
     head, drawn = Gaussian(3), np.array([[-1.5, 0.25, 7.0]], np.float32)
     assert head.to_unit(drawn).tolist() == [[-1, 0.25, 1]]
     assert drawn.tolist() == [[-1.5, 0.25, 7]]
-    # its density is that of the number drawn, so the two tails differ from the bound and from each other
+    # The density is that of the unclipped number, so the two tails differ from the bound and from
+    # each other
     at = [
         log_prob(Gaussian(1), np.zeros((1, 2), np.float32), np.array([[x]], np.float32)).item()
         for x in (1.0, 1.5, 7.0)
@@ -199,9 +199,8 @@ def test_squashed_log_prob_equals_torch_distributions() -> None:
         Independent(Normal(output[:, :3], output[:, 3:].exp()), 1),
         [squash := TanhTransform(cache_size=1)],
     )
-    assert_close(
-        head.log_prob(output, drawn), peer.log_prob(squash(drawn)), terms=3
-    )  # cached: artanh(tanh(u)) is u
+    # The cache returns u for artanh(tanh(u))
+    assert_close(head.log_prob(output, drawn), peer.log_prob(squash(drawn)), terms=3)
 
 
 def test_squashed_density_of_the_action_integrates_to_one() -> None:
@@ -213,14 +212,16 @@ def test_squashed_density_of_the_action_integrates_to_one() -> None:
 
 
 def test_squashed_entropy_is_minus_the_mean_log_density() -> None:
-    # Both by the same numbers: -log pi(tanh(u)) = 0.5 noise^2 + ... has the mean that `entropy` has, whose first term is exact
+    # Estimated with the same noise: the mean of -log pi(tanh(u)) = 0.5 noise^2 + ... is that of
+    # `entropy`, whose first term is exact
     head = SquashedGaussian(2)
     output = torch.from_numpy(gaussian_output([0.4, -1.0], [-0.5, 0.3])).double()
     noise = torch.from_numpy(stream().standard_normal((NUM_SAMPLES, 2)))
     entropy = head.entropy(output, noise)
+    # The cache returns u for artanh(tanh(u))
     peer = TransformedDistribution(
         Independent(Normal(output[:, :2], output[:, 2:].exp()), 1), [TanhTransform(cache_size=1)]
-    )  # cached: artanh(tanh(u)) is u
+    )
     torch.manual_seed(0)
     log_density = peer.log_prob(peer.sample())
     error = 4 * math.sqrt((entropy.var().item() + log_density.var().item()) / NUM_SAMPLES)
@@ -233,7 +234,8 @@ def test_squashed_entropy_has_a_gradient_through_the_draw() -> None:
     output = torch.tensor([[1.0, 0.5]], dtype=torch.float64, requires_grad=True)
     head.entropy(output, torch.tensor([[0.7]]).double()).sum().backward()
     assert output.grad is not None
-    # u = 1 + 0.7 e^0.5 = 2.154105;  d log(1 - tanh(u)^2) / du = -2 tanh(u) = -1.946889;  du / d log sigma = 0.7 e^0.5 = 1.154105
+    # u = 1 + 0.7 e^0.5 = 2.154105;  d log(1 - tanh(u)^2) / du = -2 tanh(u) = -1.946889;
+    # du / d log sigma = 0.7 e^0.5 = 1.154105
     assert output.grad[0, 0].item() == pytest.approx(-2 * math.tanh(2.154105), abs=DIGITS[5])
     assert output.grad[0, 1].item() == pytest.approx(
         1 - 2 * math.tanh(2.154105) * 1.154105, abs=DIGITS[5]

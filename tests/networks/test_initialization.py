@@ -1,4 +1,4 @@
-"""How weights start: the spread of each kind, the last layer, biases, and PyTorch's own left alone."""
+"""Initial weights: standard deviations, the last layer, biases, and PyTorch's default unchanged."""
 
 import math
 
@@ -51,7 +51,8 @@ def test_kaiming_last_layer_is_almost_zero() -> None:
     last = linears("kaiming", (64, 512))[-1]
     for values in (last.weight, last.bias):
         assert 0 < values.abs().max().item() <= 3e-3
-    # uniform in ±3e-3: the standard deviation is 3e-3 / sqrt(3) = 1.732e-3, and 2048 weights fill the interval
+    # Uniform in ±3e-3: the standard deviation is 3e-3 / sqrt(3) = 1.732e-3, and the extremes of
+    # 2048 weights are close to the bounds
     assert last.weight.std().item() == pytest.approx(1.732e-3, rel=0.05)
     assert last.weight.abs().max().item() > 2.9e-3
 
@@ -83,9 +84,8 @@ def test_sparse_leaves_a_tenth_of_each_units_weights() -> None:
         assert not layer.bias.any()
     first = linears("sparse")[0].weight.detach()
     left = first != 0
-    assert first[left].std().item() == pytest.approx(
-        0.1 / math.sqrt(3), rel=0.05
-    )  # uniform in ±0.1
+    # Uniform in ±0.1
+    assert first[left].std().item() == pytest.approx(0.1 / math.sqrt(3), rel=0.05)
     assert len({tuple(row) for row in left.tolist()}) == 256  # each unit's own
     assert left.sum(0).min() > 0  # no input is left out: 25.6 units see each on average
 

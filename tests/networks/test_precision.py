@@ -102,9 +102,8 @@ def test_a_copy_of_the_network_has_its_layers_as_they_were() -> None:
     twin = copy.deepcopy(module)
     with torch.no_grad():
         twin[0].weight.fill_(0.0)
-        assert not torch.equal(
-            twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3))
-        )  # its own weights
+        # The copy has its own weights
+        assert not torch.equal(twin[0](torch.ones(2, 3)), module[0](torch.ones(2, 3)))
     restore_forward(module)
     assert "forward" not in vars(module[0])
     assert vars(module[1])["forward"] is own
@@ -164,12 +163,18 @@ class Parts(nn.Module):
         ("ppo", Parts),
     ],
 )
-def test_every_method_tells_large_values_apart_in_bf16(algorithm: str, network: Any) -> None:
+def test_every_algorithm_distinguishes_large_values_in_bf16(algorithm: str, network: Any) -> None:
     space = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8)
     agent = Agent(
-        algorithm, space, gymnasium.spaces.Discrete(3), torso="small", hidden_sizes=(8,), precision="bf16", compile="off",
+        algorithm,
+        space,
+        gymnasium.spaces.Discrete(3),
+        torso="small",
+        hidden_sizes=(8,),
+        precision="bf16",
+        compile="off",
         network=None if network is None else lambda observations, actions: network(),
-    )  # fmt: skip
+    )
     networks = agent.networks.actor_critic
     with torch.no_grad():
         for name, parameter in networks.named(agent.state.actor_critic).items():

@@ -14,9 +14,11 @@ from tolerance import assert_close, longest_sum
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 
-# Sums over 16 units, two layers there and back in each update; ten updates pass their rounding errors on.
+# Sums over 16 units, two layers forward and backward per update; rounding errors accumulate over
+# ten updates.
 AFTER_UPDATES: dict[str, Any] = {"terms": 16, "depth": 40}
-# On-policy updates divide by the spread of advantages and start from zero moments: all 30 pass their errors on to each other.
+# On-policy updates divide by the standard deviation of advantages and start from zero moments:
+# rounding errors accumulate over all 30.
 AFTER_ON_POLICY_UPDATES: dict[str, Any] = {"terms": 16, "depth": 4000}
 
 
@@ -59,13 +61,13 @@ def make(algorithm: str, compile: str, hidden: int = 16, **fields: Any) -> Agent
         "learning_starts": 8,
         **fields,
     }
-    return Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=compile, notice=fail, **settings)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"seed": 3, "compile": compile, "notice": fail, **settings}
+    return Agent(algorithm, OBSERVATIONS, ACTIONS, **options)
 
 
 def fail(message: str) -> None:
-    raise AssertionError(
-        message
-    )  # the only notice that these agents could give is that compiling failed
+    # The only notice that these agents could print is that compiling failed
+    raise AssertionError(message)
 
 
 def feed(agent: Agent, steps: int) -> None:
@@ -104,9 +106,8 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
     before = leaves(compiled)
     compiled.compile()
     assert compiled.compiled
-    assert all(
-        np.array_equal(value, before[name]) for name, value in leaves(compiled).items()
-    )  # compiling runs nothing
+    # Compiling does not run the update
+    assert all(np.array_equal(value, before[name]) for name, value in leaves(compiled).items())
     feed(eager, 30)
     feed(compiled, 30)
     assert eager.num_updates == compiled.num_updates == 22
@@ -118,16 +119,20 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "actions", "fields"),
     [
-        ("actor-critic", gymnasium.spaces.Discrete(3), {"shared_torso": True, "final_entropy_coef": 0.01}),
-        ("a2c", ACTIONS, {"num_envs": 2, "learning_rate_schedule": "linear", "actor_learning_rate": 1e-4, "layer_norm": True}),
+        ("actor-critic", gymnasium.spaces.Discrete(3), {
+            "shared_torso": True, "final_entropy_coef": 0.01}),
+        ("a2c", ACTIONS, {
+            "num_envs": 2, "learning_rate_schedule": "linear", "actor_learning_rate": 1e-4,
+            "layer_norm": True}),
         ("ppo", gymnasium.spaces.MultiDiscrete([2, 3]), {
             "n_steps": 8, "minibatch_size": 4, "value_clip_range": 0.2, "target_kl": 0.1}),
         ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
-            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99, "optimizer": "adamw", "weight_decay": 0.1,
-            "bootstrap": "max", "q_mean_coef": 0.1, "sample_with_replacement": False}),
+            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
+            "optimizer": "adamw", "weight_decay": 0.1, "bootstrap": "max", "q_mean_coef": 0.1,
+            "sample_with_replacement": False}),
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip
@@ -135,17 +140,16 @@ def test_compiled_equals_eager_on_policy(
     algorithm: str, actions: gymnasium.Space[Any], fields: dict[str, Any]
 ) -> None:
     normalized = {"normalize_observations": True, "normalize_rewards": True}
-    shape = {"hidden_sizes": (16, 16), "total_steps": 60, **normalized, **fields}
+    options = {"hidden_sizes": (16, 16), "total_steps": 60, **normalized, **fields}
+    options |= {"seed": 3, "notice": fail}
     eager, compiled = (
-        Agent(algorithm, OBSERVATIONS, actions, seed=3, compile=mode, notice=fail, **shape)  # type: ignore[arg-type]
-        for mode in ("off", "on")
+        Agent(algorithm, OBSERVATIONS, actions, compile=mode, **options) for mode in ("off", "on")
     )
     compiled.compile()
     for agent in (eager, compiled):
         world = np.random.default_rng(0)
-        for step in range(
-            30
-        ):  # the actions of one agent for both: rounding must not lead them into different worlds
+        # Both get the actions of one agent, since rounding must not lead them to different states
+        for step in range(30):
             observation, successor = world.uniform(-1, 1, (2, agent.num_envs, 3)).astype(np.float32)
             action = np.stack([draw(actions, world) for _ in range(agent.num_envs)])
             ends = np.full(agent.num_envs, step % 7 == 6), np.full(agent.num_envs, step % 11 == 10)
@@ -210,7 +214,7 @@ def test_without_a_compiler_the_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("mkl_is_slow", [False, True])
 def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> None:
-    """Whoever multiplies, in all the layouts that a layer's passes have, and with a size at which oneDNN is asked."""
+    """Either library, in all layouts of a layer's passes, from the size at which oneDNN is used."""
     from footlight.learning import compilation
 
     monkeypatch.setattr(compilation, "_mkl_is_slow", lambda: mkl_is_slow)
@@ -238,15 +242,13 @@ def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> N
         assert_close(other, one, terms=200, depth=2)
 
 
-def test_acting_on_pictures_is_compiled_too() -> None:
-    pictures, choices = (
+def test_acting_on_images_is_compiled_too() -> None:
+    images, choices = (
         gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8),
         gymnasium.spaces.Discrete(4),
     )
-    agents = [
-        Agent("a2c", pictures, choices, seed=3, num_envs=2, compile=mode, notice=fail)  # type: ignore[arg-type]
-        for mode in ("off", "on")
-    ]
+    options: dict[str, Any] = {"seed": 3, "num_envs": 2, "notice": fail}
+    agents = [Agent("a2c", images, choices, compile=mode, **options) for mode in ("off", "on")]
     draws = np.random.default_rng(0)
     for rows in (2, 3):  # as it is compiled for, and otherwise
         seen = draws.integers(0, 256, (rows, 4, 84, 84), np.uint8)
@@ -259,7 +261,7 @@ def test_acting_on_pictures_is_compiled_too() -> None:
         eager, compiled = (output[0] if isinstance(output, tuple) else output for output in outputs)
         assert eager.shape == compiled.shape == (rows, 4)
         acting = agents[0].policy.acting_module()
-        # The last layer starts with a gain of 0.01, which makes errors smaller along with the logits
+        # The last layer starts with a gain of 0.01, which scales errors together with the logits
         assert_close(compiled, eager, terms=longest_sum(acting), depth=5)
     first = agents[1].networks.actor_critic.infer(agents[1].state.actor_critic, seen[:2])
     agents[1].state.actor_critic.mul_(2)  # learning changes the parameters in place

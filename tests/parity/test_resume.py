@@ -1,4 +1,4 @@
-"""A run that is stopped and resumed is the run that was not: same weights, optimizers, buffer, streams, logs."""
+"""A resumed run equals an uninterrupted one: weights, optimizers, buffer, streams, logs."""
 
 import json
 import signal
@@ -76,7 +76,7 @@ def test_stopped_and_resumed_equals_straight(
 
 
 class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment during whose step number `at`, counted over all of its kind, Ctrl-C is pressed."""
+    """Simulate Ctrl-C during step `at`, counted over all instances."""
 
     steps, at = 0, -1
 
@@ -90,16 +90,23 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
 @pytest.mark.parametrize(
     ("algorithm", "env_id", "fields"),
     [
-        ("a2c", "CartPole-v1", {"num_envs": 2, "n_steps": 8, "entropy_coef": 0.01, "final_entropy_coef": 0.0}),
-        ("a2c", "Pendulum-v1", {"action_head": "squashed-gaussian", "entropy_coef": 0.01, "normalize_observations": True}),
-        ("ppo", "CartPole-v1", {"num_envs": 2, "n_steps": 32, "minibatch_size": 16, "learning_rate_schedule": "linear"}),
-        ("ppo", "Pendulum-v1", {"n_steps": 64, "minibatch_size": 32, "normalize_rewards": True, "target_kl": 0.01}),
+        ("a2c", "CartPole-v1", {
+            "num_envs": 2, "n_steps": 8, "entropy_coef": 0.01, "final_entropy_coef": 0.0}),
+        ("a2c", "Pendulum-v1", {
+            "action_head": "squashed-gaussian", "entropy_coef": 0.01,
+            "normalize_observations": True}),
+        ("ppo", "CartPole-v1", {
+            "num_envs": 2, "n_steps": 32, "minibatch_size": 16,
+            "learning_rate_schedule": "linear"}),
+        ("ppo", "Pendulum-v1", {
+            "n_steps": 64, "minibatch_size": 32, "normalize_rewards": True, "target_kl": 0.01}),
         ("actor-critic", "CartPole-v1", {}),
         ("reinforce", "CartPole-v1", {"num_envs": 2, "episodes_per_update": 3}),
-        ("replay-actor-critic", "CartPole-v1", {"learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
         ("replay-actor-critic", "CartPole-v1", {
-            "learning_starts": 50, "batch_size": 8, "bootstrap": "max", "exploration_epsilon": 0.2, "optimizer": "sgd",
-            "sample_with_replacement": False}),
+            "learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
+        ("replay-actor-critic", "CartPole-v1", {
+            "learning_starts": 50, "batch_size": 8, "bootstrap": "max",
+            "exploration_epsilon": 0.2, "optimizer": "sgd", "sample_with_replacement": False}),
         ("stream-ac", "CartPole-v1", {}),
     ],
 )  # fmt: skip
@@ -114,9 +121,8 @@ def test_interrupted_on_policy_run_equals_straight(
         return Interrupting(gymnasium.make(env_id))
 
     monkeypatch.setattr("footlight.config.options.LOG_EVERY", 100)
-    monkeypatch.setattr(
-        "footlight.api.check_determinism", lambda *given: None
-    )  # its instances would count their steps, too
+    # The probe's instances would count their steps, too
+    monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
     settings = {
         "hidden_sizes": (8, 8),
         "steps": 461,
@@ -160,10 +166,8 @@ def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    step, interrupted = (
-        CartPoleVectorEnv.step,
-        [37, 58],
-    )  # of all steps that are made, the second in a resumed run
+    # Counted over all steps; the second is in a resumed run
+    step, interrupted = CartPoleVectorEnv.step, [37, 58]
 
     def counting(self: Any, action: Any) -> Any:
         count[0] += 1
@@ -174,18 +178,13 @@ def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
     def source() -> Any:
         return "CartPole-v1" if given == "id" else gymnasium.make_vec("CartPole-v1", 8)
 
-    settings: dict[str, Any] = {
-        "steps": 600,
-        "seed": 3,
-        "compile": "off",
-        "eval_episodes": 0,
-    }  # with the shipped presets
+    # With the shipped presets
+    settings: dict[str, Any] = {"steps": 600, "seed": 3, "compile": "off", "eval_episodes": 0}
     footlight.train(algorithm, source(), run_dir=tmp_path / "straight", **settings)
     assert "| resumes exactly" in capsys.readouterr().out.splitlines()[0]
     count = [0]
-    monkeypatch.setattr(
-        "footlight.training.instances.why_different", lambda *given: None
-    )  # its steps would count
+    # The steps of the comparison would count, too
+    monkeypatch.setattr("footlight.training.instances.why_different", lambda *given: None)
     monkeypatch.setattr(CartPoleVectorEnv, "step", counting)
     with pytest.raises(KeyboardInterrupt):
         footlight.train(algorithm, source(), run_dir=tmp_path / "resumed", quiet=True, **settings)

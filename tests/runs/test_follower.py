@@ -12,18 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tracked_run import SMALL
 
 import footlight
 from footlight.runs.trackers.follower import run_trackers
 from footlight.storage import checkpoint
-
-SMALL: dict[str, Any] = {
-    "hidden_sizes": (8, 8),
-    "compile": "off",
-    "quiet": True,
-    "eval_episodes": 1,
-    "preset": False,
-}
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Checkpoints: there and back, and every way in which a folder can be broken."""
 
 import hashlib
-import json
 import os
 import pickle
 from pathlib import Path
@@ -9,30 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from saved import rewrite, saved
 
 from footlight.errors import UserError
 from footlight.storage import checkpoint
-from footlight.storage.manifest import checksum
 from footlight.types import Array
-
-GROUPS = {
-    "agent": {"actor": np.arange(6, dtype=np.float32), "count": np.array([3])},
-    "buffer": {"rows": np.zeros((2, 3), np.uint8)},
-}
-
-
-def saved(folder: Path, **manifest: Any) -> Path:
-    checkpoint.write(folder, GROUPS, {"step": 5, **manifest})
-    return folder
-
-
-def rewrite(folder: Path, **changes: Any) -> None:
-    """Another manifest, with the checksum that it should have."""
-    manifest = json.loads((folder / checkpoint.MANIFEST).read_text()) | changes
-    del manifest["checksum"]
-    (folder / checkpoint.MANIFEST).write_text(
-        json.dumps({**manifest, "checksum": checksum(manifest)})
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from saved import GROUPS, saved
 
 from footlight.errors import StorageFault, UserError
 from footlight.storage import checkpoint, writer
 from footlight.types import Array
-
-GROUPS = {
-    "agent": {"actor": np.arange(6, dtype=np.float32), "count": np.array([3])},
-    "buffer": {"rows": np.zeros((2, 3), np.uint8)},
-}
-
-
-def saved(folder: Path, **manifest: Any) -> Path:
-    checkpoint.write(folder, GROUPS, {"step": 5, **manifest})
-    return folder
 
 
 def half_written(folder: Path) -> Path:

@@ -3,40 +3,18 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tampering import COMMANDS, TRAINED, forged, load, setting
 
 import footlight
 from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.storage import checkpoint
-from footlight.storage.manifest import checksum
 from footlight.trees import tree_items
-
-TRAINED: dict[str, Any] = {
-    "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100,
-    "eval_episodes": 1, "checkpoint_every": 100,
-    "preset": False, "compile": "off", "quiet": True,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    footlight.train("ddpg", "Pendulum-v1", run_dir=folder, **TRAINED)
-    return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained, tmp_path / "run")
-    return Path("run")
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -46,13 +24,6 @@ def state(folder: Path) -> dict[str, bytes]:
         **{f"buffer.{name}": array for name, array in agent.buffer.arrays().items()},
     }
     return {name: np.asarray(leaf).tobytes() for name, leaf in leaves.items()}
-
-
-def load(folder: Path, damaged: Path) -> Any:
-    """What reads this file."""
-    if damaged.name == "environments.safetensors":
-        return checkpoint.read_arrays(folder, "environments")
-    return footlight.load(folder) if damaged.name == "policy.safetensors" else Agent.load(folder)
 
 
 def test_flipped_bits_are_never_loaded_silently(run: Path) -> None:
@@ -131,15 +102,6 @@ def test_run_without_intact_checkpoint_is_not_started_again(
     ]
 
 
-COMMANDS: list[list[str]] = [
-    ["resume", "run", "--quiet"], ["evaluate", "run", "--episodes", "1"], ["inspect", "run"],
-    ["verify", "run"],
-    ["plot", "run", "--output", "curve.png"], ["track", "run", "--track", "tensorboard"],
-    ["export", "run", "policy.onnx"],
-    ["watch", "run", "--video", "film.mp4"],
-]  # fmt: skip
-
-
 def test_run_without_checkpoints_is_not_started_again(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,23 +129,6 @@ def test_invalid_pointer_to_the_best_is_replaced(run: Path, content: bytes) -> N
     now = checkpoint.read_manifest(checkpoint.find(run))["best"]["step"]
     assert any(int(path.name[5:14]) == now for path in checkpoint.newest_first(run))
     assert best <= now
-
-
-def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """A manifest with another content and the checksum that it should have."""
-    manifest = checkpoint.read_manifest(folder)
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
-
-
-def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
-    def change(manifest: dict[str, Any]) -> None:
-        inner = manifest
-        for name in path[:-1]:
-            inner = inner[name]
-        inner[path[-1]] = to
-
-    return change
 
 
 def test_run_config_is_read_from_the_checkpoint(run: Path) -> None:

@@ -1,8 +1,6 @@
 """Forged manifests: wrong types and contradictions under a correct checksum are rejected."""
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,67 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from tampering import COMMANDS, forged, setting
 
-import footlight
 from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.storage import checkpoint
-from footlight.storage.manifest import checksum
-
-TRAINED: dict[str, Any] = {
-    "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100,
-    "eval_episodes": 1, "checkpoint_every": 100,
-    "preset": False, "compile": "off", "quiet": True,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    footlight.train("ddpg", "Pendulum-v1", run_dir=folder, **TRAINED)
-    return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained, tmp_path / "run")
-    return Path("run")
-
-
-COMMANDS: list[list[str]] = [
-    ["resume", "run", "--quiet"], ["evaluate", "run", "--episodes", "1"], ["inspect", "run"],
-    ["verify", "run"],
-    ["plot", "run", "--output", "curve.png"], ["track", "run", "--track", "tensorboard"],
-    ["export", "run", "policy.onnx"],
-    ["watch", "run", "--video", "film.mp4"],
-]  # fmt: skip
-
-
-def swapped(run: Path, name: str, make: Callable[[Path], Any]) -> Path:
-    path = run / name
-    path.unlink()
-    make(path)
-    return path
-
-
-def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """A manifest with another content and the checksum that it should have."""
-    manifest = checkpoint.read_manifest(folder)
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
-
-
-def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
-    def change(manifest: dict[str, Any]) -> None:
-        inner = manifest
-        for name in path[:-1]:
-            inner = inner[name]
-        inner[path[-1]] = to
-
-    return change
-
 
 FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "algorithm": setting("algorithm", to="os:system"),

@@ -1,6 +1,5 @@
 """Malicious files: pickles, links, pipes and foreign files are rejected, and no code runs."""
 
-import json
 import os
 import pickle
 import shutil
@@ -12,40 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tampering import COMMANDS, forged, setting, swapped
 
-import footlight
 from footlight.cli.main import main
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.storage import checkpoint
-from footlight.storage.manifest import checksum
-
-TRAINED: dict[str, Any] = {
-    "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100,
-    "eval_episodes": 1, "checkpoint_every": 100,
-    "preset": False, "compile": "off", "quiet": True,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    footlight.train("ddpg", "Pendulum-v1", run_dir=folder, **TRAINED)
-    return folder
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained, tmp_path / "run")
-    return Path("run")
-
-
-def load(folder: Path, damaged: Path) -> Any:
-    """What reads this file."""
-    if damaged.name == "environments.safetensors":
-        return checkpoint.read_arrays(folder, "environments")
-    return footlight.load(folder) if damaged.name == "policy.safetensors" else Agent.load(folder)
 
 
 class Bomb:
@@ -53,15 +24,6 @@ class Bomb:
 
     def __reduce__(self) -> Any:
         return os.system, ("touch exploded",)
-
-
-COMMANDS: list[list[str]] = [
-    ["resume", "run", "--quiet"], ["evaluate", "run", "--episodes", "1"], ["inspect", "run"],
-    ["verify", "run"],
-    ["plot", "run", "--output", "curve.png"], ["track", "run", "--track", "tensorboard"],
-    ["export", "run", "policy.onnx"],
-    ["watch", "run", "--video", "film.mp4"],
-]  # fmt: skip
 
 
 def plant(run: Path, content: bytes) -> list[Path]:
@@ -159,13 +121,6 @@ def test_foreign_file_is_described(
     assert not Path("exploded").exists()
 
 
-def swapped(run: Path, name: str, make: Callable[[Path], Any]) -> Path:
-    path = run / name
-    path.unlink()
-    make(path)
-    return path
-
-
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 @pytest.mark.parametrize(
     "name",
@@ -248,23 +203,6 @@ def test_run_writes_only_into_its_folder(
     assert main(words) == (3 if name == "crash" else 0)
     assert [path.name for path in elsewhere.iterdir()] == ["precious"]
     assert precious.read_text() == "mine"
-
-
-def forged(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """A manifest with another content and the checksum that it should have."""
-    manifest = checkpoint.read_manifest(folder)
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
-
-
-def setting(*path: str, to: Any) -> Callable[[dict[str, Any]], Any]:
-    def change(manifest: dict[str, Any]) -> None:
-        inner = manifest
-        for name in path[:-1]:
-            inner = inner[name]
-        inner[path[-1]] = to
-
-    return change
 
 
 def test_terminal_codes_in_files_are_not_printed(

@@ -155,4 +155,7 @@ def test_random_configs(algorithm: str, data: Any) -> None:
         agent = Agent(algorithm, seen, acted, num_envs=1, compile="off", **small | chosen)
         live(agent, seen, 0, 12)
     except FootlightError as error:
-        require_words(error)
+        return require_words(error)
+    assert agent.buffer.num_steps == 12
+    state = tree_items(agent.state).items()
+    assert not [name for name, leaf in state if not np.isfinite(np.asarray(leaf)).all()]

@@ -8,6 +8,7 @@ import pytest
 
 import footlight
 from footlight.errors import EnvironmentFault
+from footlight.learning import saved_agent
 from footlight.training.loop import PendingAction, Step
 
 FIELDS: dict[str, Any] = {"hidden_sizes": (8,), "compile": "off"}
@@ -64,7 +65,7 @@ def test_loop_equals_act_step_observe_by_hand() -> None:
             for _ in footlight.steps(agent, environments, 100):
                 pass
         agents.append(agent)
-    mine, theirs = (agent.groups()["agent"] for agent in agents)
+    mine, theirs = (saved_agent.groups(agent)["agent"] for agent in agents)
     assert all(np.array_equal(mine[name], array) for name, array in theirs.items())
 
 
@@ -76,8 +77,8 @@ def test_loop_equals_train(tmp_path: Any) -> None:
     environments = footlight.make_environments("CartPole-v1", num_envs=2)
     agent = agent_for(environments, n_steps=5, total_steps=100)
     episodes = [e for each in footlight.steps(agent, environments, 100) for e in each.episodes]
-    trained = footlight.Agent.load(run.folder).groups()["agent"]
-    own = agent.groups()["agent"]
+    trained = saved_agent.groups(footlight.Agent.load(run.folder))["agent"]
+    own = saved_agent.groups(agent)["agent"]
     counted = {"metrics.totals", "metrics.counts"}  # `train` has read them for its log
     assert all(np.array_equal(own[name], trained[name]) for name in own.keys() - counted)
     assert sum(episode.length for episode in episodes) <= 100

@@ -1,4 +1,4 @@
-"""What an algorithm written by hand has to stand: training, compiling, resuming, acting, exporting."""
+"""Checks for a custom algorithm: training, compiling, resuming, acting, exporting."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 import footlight
+from footlight.learning import saved_agent
 from footlight.learning.agent import Agent
 from footlight.learning.policy import load
 from footlight.trees import tree_items
@@ -52,7 +53,7 @@ def run(agent: Agent, steps: int, world: World | None = None) -> World:
 
 def bits(agent: Agent) -> dict[str, bytes]:
     """Everything that a checkpoint of the agent holds."""
-    groups = agent.groups()
+    groups = saved_agent.groups(agent)
     return {f"{g}/{n}": np.asarray(a).tobytes() for g in groups for n, a in groups[g].items()}
 
 
@@ -67,6 +68,7 @@ def require_learning(algorithm: Any, **fields: Any) -> Agent:
     changed = {
         name for name, leaf in tree_items(eager.state).items() if not leaf.equal(before[name])
     }
+    assert changed
     assert "progress" not in changed
     for name, leaf in tree_items(eager.state).items():
         found = tree_items(compiled.state)[name]
@@ -89,17 +91,22 @@ def require_resuming(algorithm: Any, tmp_path: Path, **fields: Any) -> None:
     run(resumed, 12, other)
     assert bits(resumed) == bits(straight)
     loaded = load(tmp_path / "agent", algorithm=algorithm)
-    straight.restore(tmp_path / "agent")
+    saved_agent.restore(straight, tmp_path / "agent")
     np.testing.assert_array_equal(
         loaded.act(world.observation), straight.policy.act(world.observation)
     )
 
 
 def require_run(algorithm: Any, tmp_path: Path, **fields: Any) -> Path:
-    """A run that is stopped and resumed ends in the same policy as one that is not, and is evaluated."""
+    """Check that a stopped and resumed run ends with the policy of an uninterrupted one."""
     options: dict[str, Any] = {
-        "num_envs": 2, "compile": "off", "quiet": True, "eval_episodes": 1, "eval_every": 40, **fields
-    }  # fmt: skip
+        "num_envs": 2,
+        "compile": "off",
+        "quiet": True,
+        "eval_episodes": 1,
+        "eval_every": 40,
+        **fields,
+    }
     whole = footlight.train(
         algorithm, "Pendulum-v1", steps=80, run_dir=tmp_path / "whole", **options
     )

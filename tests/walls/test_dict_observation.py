@@ -22,6 +22,7 @@ from footlight.buffers.rollout import Rollout
 from footlight.environments.serial import SerialEnvironments
 from footlight.equations.optimizers import Memory
 from footlight.instruments.export import export
+from footlight.learning import saved_agent
 from footlight.learning.agent import Agent
 from footlight.networks.flat import Network
 from footlight.networks.heads import Categorical
@@ -181,7 +182,7 @@ ALGORITHMS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 def bits(agent: Agent) -> dict[str, Any]:
     """All arrays of an agent, records by the bytes of their leaves."""
-    groups = agent.groups()
+    groups = saved_agent.groups(agent)
     return {
         f"{group}.{name}": map_leaves(lambda leaf: leaf.tobytes(), array)
         for group, arrays in groups.items()

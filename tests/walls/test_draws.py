@@ -10,18 +10,15 @@ from proof import make, require_learning, require_resuming, require_run, run
 from torch import Tensor
 from torch.func import grad_and_value
 
-from footlight.algorithms.off_policy import (
+from footlight.algorithms.deterministic_policy import (
     DeterministicConfig,
     DeterministicState,
-    Networks,
     act_deterministically,
-    build_networks,
     explore_with_noise,
     new_deterministic_state,
-    new_memory,
 )
+from footlight.algorithms.off_policy import Networks, build_networks, new_memory, replay_buffer
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.buffers.frames import replay_for
 from footlight.equations.draws import Bernoulli, Draw, Subset, Uniform
 from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target
@@ -55,23 +52,14 @@ class RandomSubsets:
         )
         return cls(config, networks, spaces)
 
-    def init(self, num_envs: int) -> DeterministicState:
-        return new_deterministic_state(self.config, self.networks)
-
-    def buffer(self, num_envs: int) -> Any:
-        return replay_for(self.spaces, num_envs, self.config)
-
-    def memory(self, num_envs: int) -> Any:
-        return new_memory(self.networks, num_envs)
+    init = new_deterministic_state
+    buffer = replay_buffer
+    memory = new_memory
+    act = act_deterministically
+    explore = explore_with_noise
 
     def policy(self, state: DeterministicState) -> PolicyState:
         return PolicyState(state.actor)
-
-    def act(self, policy: PolicyState, memory: Any, observation: Any, stream: Any) -> Any:
-        return act_deterministically(self.networks, policy, memory, observation)
-
-    def explore(self, *given: Any) -> Any:
-        return explore_with_noise(self.config, self.networks, *given)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         return {
@@ -119,7 +107,7 @@ def test_draws_are_what_they_are_called() -> None:
     world, masks, numbers, pairs = run(agent, 4), [], [], set()
     for _ in range(60):
         world.step(agent)
-        drawn = {name: array.copy() for name, array in agent.batch().items()}
+        drawn = {name: array.copy() for name, array in agent.learner.batch().items()}
         masks.append(drawn["noise.mask"])
         numbers.append(drawn["noise.smoothing"])
         pairs.add(tuple(sorted(drawn["noise.subset"].tolist())))

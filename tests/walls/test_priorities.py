@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import grad
 
 from footlight.algorithms.actor_critic import Config, State
-from footlight.algorithms.on_policy import Networks, act, build_networks, optimizer_step
+from footlight.algorithms.on_policy import Networks, build_networks, optimizer_step, sample_or_mode
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.equations.returns import td_target
@@ -103,8 +103,7 @@ class PrioritizedActorCritic:
     def policy(self, state: State) -> PolicyState:
         return PolicyState(state.actor_critic)
 
-    def act(self, policy: PolicyState, memory: None, observation: Any, stream: Any) -> Any:
-        return act(self.networks, policy, observation, stream)
+    act = sample_or_mode
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:

@@ -11,7 +11,7 @@ from proof import make, require_learning, require_resuming, require_run, run
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
-from footlight.algorithms.off_policy import DeterministicConfig
+from footlight.algorithms.deterministic_policy import DeterministicConfig
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.buffers.frames import replay_for
 from footlight.equations.optimizers import Memory

@@ -1,0 +1,165 @@
+"""Agents as data: what a checkpoint holds of one, and the way back.
+
+footlight never pickles and never unpickles. Where the user does (`multiprocessing`,
+`copy.deepcopy`, joblib), an agent is passed as the content of a checkpoint: names, numbers and
+arrays.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from footlight import __version__
+from footlight.errors import UserError
+from footlight.learning.blueprint import Blueprint, read_blueprint
+from footlight.learning.decisions import Pending
+from footlight.learning.execution import Execution
+from footlight.learning.learner import Compilation
+from footlight.learning.transport import as_array
+from footlight.storage import checkpoint
+from footlight.storage.files import MAX_BYTES, make_folder, user_path
+from footlight.trees import tree_items
+from footlight.types import Array
+
+if TYPE_CHECKING:
+    from footlight.learning.agent import Agent
+
+_PENDING = "pending."
+
+
+def save(agent: "Agent", path: str | Path) -> None:
+    """Write an agent into the folder `path`. Raises `UserError` for a folder that holds anything
+    but a saved agent, and `StorageFault`."""
+    folder = user_path(path)
+    if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
+        raise UserError(
+            f"{folder} exists and is no saved agent - nothing was written - choose another name"
+        )
+    make_folder(folder.parent)
+    checkpoint.write(folder, groups(agent), manifest(agent))
+
+
+def groups(agent: "Agent") -> dict[str, dict[str, Array]]:
+    """All arrays of an agent, by the file that they go into; those of the agent itself share its
+    memory."""
+    arrays = {name: as_array(leaf) for name, leaf in _leaves(agent).items()}
+    if agent.pending is not None:
+        arrays |= {_PENDING + name: array for name, array in agent.pending.arrays().items()}
+    return {"policy": agent.policy.arrays(), "agent": arrays, "buffer": agent.buffer.arrays()}
+
+
+def manifest(agent: "Agent") -> dict[str, Any]:
+    """Everything else that an agent is made of, as strict JSON."""
+    return {
+        "footlight": __version__,
+        "algorithm": agent.name,
+        "config": dataclasses.asdict(agent.config),
+        "spaces": agent.spaces.to_json(),
+        "network": agent.blueprint.network_name,
+        "seed": agent.seed,
+        "num_envs": agent.num_envs,
+        "num_updates": agent.num_updates,
+        "learned_at": agent.learner.learned_at,
+        "compiled": agent.compiled,
+        "compile_later": agent.learner.compilation.later,
+        "keep_gradients": agent.execution.keep_gradients,
+        "streams": agent.streams.positions(),
+        "buffer": agent.buffer.counters(),
+    }
+
+
+def load(
+    kind: "type[Agent]", path: str | Path, execution: Execution, algorithm: Any, network: Any
+) -> "Agent":
+    """The agent saved at `path`, as one of the class `kind`. Raises `UserError`."""
+    folder = checkpoint.find(Path(path), execution.notice)
+    saved = checkpoint.read_manifest(folder)
+    with checkpoint.as_user_error(folder):
+        agent = _rebuild(kind, read_blueprint(saved, algorithm, network), saved, execution)
+    restore(agent, folder)
+    return agent
+
+
+def _rebuild(
+    kind: "type[Agent]", blueprint: Blueprint, saved: Mapping[str, Any], execution: Execution
+) -> "Agent":
+    """The agent of a manifest as it was before its first step."""
+    keep_gradients = bool(saved.get("keep_gradients", False))
+    execution = dataclasses.replace(execution, keep_gradients=keep_gradients)
+    agent = kind.from_blueprint(blueprint, saved["num_envs"], execution)
+    agent.learner.compilation = Compilation(bool(saved["compiled"]), bool(saved["compile_later"]))
+    return agent
+
+
+def restore(agent: "Agent", folder: Path) -> None:
+    """Set an agent to a state of its own that was saved in `folder`. Raises `UserError`."""
+    saved = checkpoint.read_manifest(folder)
+    _restore(agent, saved, partial(checkpoint.read_arrays, folder), folder)
+
+
+def _restore(
+    agent: "Agent",
+    saved: Mapping[str, Any],
+    read: Callable[[str, int], dict[str, Any]],
+    folder: Path,
+) -> None:
+    """Restore from a manifest; `read` returns the arrays of a group, at most that many bytes.
+    `folder` is for messages."""
+    with checkpoint.as_user_error(folder):
+        agent.learner.num_updates = int(saved["num_updates"])
+        agent.learner.learned_at = int(saved["learned_at"])
+        agent.streams.restore(saved["streams"])
+    agent.memory = agent.policy.new_memory(agent.num_envs)  # arrays that nobody else has
+    leaves = _leaves(agent)
+    arrays = {name: as_array(leaf) for name, leaf in leaves.items()}
+    max_bytes = sum(array.nbytes for array in arrays.values()) + MAX_BYTES
+    given = dict(read("agent", max_bytes))
+    pending = {
+        name.removeprefix(_PENDING): given.pop(name)
+        for name in [*given]
+        if name.startswith(_PENDING)
+    }
+    checkpoint.copy_into(arrays, given, folder)
+    with checkpoint.as_user_error(folder):
+        agent.pending = Pending.from_arrays(pending) if pending else None
+        max_bytes = agent.buffer.num_bytes + MAX_BYTES  # and what waits to get into it
+        agent.buffer.restore(read("buffer", max_bytes), saved["buffer"])
+    for name, leaf in leaves.items():
+        # A device's tensors are copies; on the CPU the arrays are the tensors
+        if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
+            leaf.copy_(torch.from_numpy(arrays[name]))
+
+
+def _leaves(agent: "Agent") -> dict[str, Any]:
+    """What changes and always has the same shape, by name."""
+    statistics = agent.normalizer.arrays() if agent.normalizer else {}
+    return {**agent.learner.leaves(), **statistics, **tree_items(agent.memory, "memory.")}
+
+
+def reduce(agent: "Agent") -> tuple[Any, ...]:
+    """The value of `Agent.__reduce__`: a function, and the plain data that it makes a copy from."""
+    rest = agent.learner.total_steps, agent.policy.stream
+    parts = type(agent), agent.blueprint, manifest(agent), groups(agent), str(agent.device)
+    return _copied, (*parts, *rest)
+
+
+def _copied(
+    kind: "type[Agent]", blueprint: Blueprint, saved: Mapping[str, Any], arrays: Mapping[str, Any],
+    device: str, total_steps: int | None, stream: np.random.Generator,
+) -> "Agent":  # fmt: skip
+    """The inverse of `reduce`. Notices go to standard error."""
+    agent = _rebuild(kind, blueprint, saved, Execution(device=device))
+    agent.learner.total_steps = total_steps
+    # `copy.copy` passes what is the original's
+    _restore(
+        agent, saved, lambda group, max_bytes: copy.deepcopy(arrays[group]), Path("a copied agent")
+    )
+    agent.policy.stream = copy.deepcopy(stream)
+    return agent

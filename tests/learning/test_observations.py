@@ -1,0 +1,127 @@
+"""Observations as users pass them: one or a batch, converted or refused."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from footlight.environments.spaces import describe
+from footlight.errors import UserError
+from footlight.learning.agent import Agent
+from footlight.learning.observations import as_batch, is_batch
+from footlight.types import Spaces
+
+FLOATS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+BYTES = gymnasium.spaces.Box(0, 255, (3,), np.uint8)
+PARTS = gymnasium.spaces.Dict({"near": FLOATS, "far": gymnasium.spaces.Box(-1, 1, ())})
+ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+ZERO = np.zeros(3, np.float32)
+
+
+def agent_for(algorithm: str, observed: Any = FLOATS, acted: Any = ACTIONS) -> Agent:
+    return Agent(algorithm, observed, acted, compile="off", hidden_sizes=(8,))
+
+
+def spaces_of(observed: gymnasium.Space[Any]) -> Spaces:
+    return describe(observed, ACTIONS)
+
+
+def ways(agent: Agent) -> list[Any]:
+    """The ways to ask an agent for an action."""
+    return [
+        agent.policy.act,
+        agent.act,
+        lambda observation: agent.act(observation, explore=True),
+        agent.policy.predict,
+    ]
+
+
+def test_one_observation_becomes_a_batch_of_one_in_the_stored_dtype() -> None:
+    batch = as_batch([0, 1, 2], spaces_of(FLOATS))
+    assert batch.tolist() == [[0, 1, 2]]
+    assert batch.dtype == np.float32
+
+
+def test_a_batch_of_the_stored_dtype_is_not_copied() -> None:
+    given = np.zeros((5, 3), np.float32)
+    assert as_batch(given, spaces_of(FLOATS)) is given
+
+
+def test_parts_of_a_dict_become_records() -> None:
+    spaces = spaces_of(PARTS)
+    one = as_batch({"near": ZERO, "far": 0.5}, spaces)
+    two = as_batch({"near": np.stack([ZERO, ZERO + 1]), "far": np.array([0.5, 0.25])}, spaces)
+    assert one.shape == (1,)
+    assert two["near"].tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert np.shares_memory(as_batch(two, spaces), two)
+    with pytest.raises(UserError, match="the observation has the parts 'near' - the policy wants"):
+        as_batch({"near": ZERO}, spaces)
+
+
+@pytest.mark.parametrize(
+    ("observation", "space", "expected"),
+    [
+        (ZERO, FLOATS, False),
+        ([ZERO, ZERO], FLOATS, True),
+        ({"near": ZERO, "far": 0.5}, PARTS, False),
+        ({"near": np.stack([ZERO, ZERO]), "far": np.ones(2)}, PARTS, True),
+    ],
+)
+def test_is_batch(observation: Any, space: Any, expected: bool) -> None:
+    assert is_batch(observation, spaces_of(space)) == expected
+
+
+@pytest.mark.parametrize(
+    ("observation", "words"),
+    [
+        ([0, np.nan, 0], "observation[1] is nan"),
+        ([0, 0, -np.inf], "observation[2] is -inf"),
+        ([[0, 0, 0], [0, np.inf, 0]], "observation[1, 1] is inf"),
+        (np.full((50, 3), np.nan), "observation[0, 0] is nan"),
+        ([1e300, 0, 0], "observation[0] is inf"),
+        (["a", "b", "c"], "dtype <U1"),
+        ([1j, 0, 0], "dtype complex128"),
+        (None, "dtype object"),
+        ([[0], [0, 1]], "not an array"),
+        ([0, 0], "shape (2,)"),
+        (0.0, "shape ()"),
+    ],
+)
+def test_act_refuses_what_training_refuses(observation: Any, words: str) -> None:
+    for act in ways(agent_for("sac")):
+        with pytest.raises(UserError) as refused:
+            act(observation)
+        assert words in str(refused.value)
+        assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("observation", "words"),
+    [
+        ([0, 256, 0], "observation[1] is 256"),
+        ([0, 0, -1], "observation[2] is -1"),
+        (np.array([0.5, 0, 0]), "observation[0] is 0.5"),
+        (np.array([[0, 0, 0], [0, 0, np.nan]]), "observation[1, 2] is nan"),
+    ],
+)
+def test_act_refuses_what_an_integer_space_cannot_hold(observation: Any, words: str) -> None:
+    agent = agent_for("a2c", BYTES, gymnasium.spaces.Discrete(3))
+    for act in ways(agent):
+        with pytest.raises(UserError) as refused:
+            act(observation)
+        assert words in str(refused.value)
+        assert "uint8" in str(refused.value)
+    same_numbers = np.array([1.0, 255.0, 0.0]), np.array([1, 255, 0], np.uint8)
+    assert len({int(agent.act(numbers)) for numbers in same_numbers}) == 1
+
+
+def test_observe_refuses_it_too() -> None:
+    successor = np.array([0, np.nan, 0], np.float32)
+    with pytest.raises(UserError, match=r"observation\[1\] is nan"):
+        agent_for("sac").observe(ZERO, np.zeros(2, np.float32), 0.0, successor, False, False)
+
+
+def test_large_finite_observations_are_accepted() -> None:
+    largest = np.full((2, 3), 1e30)  # whose squares are too large for float32
+    assert np.isfinite(agent_for("ppo").policy.act(largest * [[1], [-1]])).all()

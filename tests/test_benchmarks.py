@@ -1,0 +1,179 @@
+"""The programs in benchmarks/: each starts, and its smallest form comes to its end.
+
+mypy checks the rest of them, those that need Stable-Baselines3 included. kill.py has tests of its
+own in tests/torture.
+"""
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import collapse
+import hyperparameters
+import kill
+import learning
+import ours
+import pytest
+import speed
+
+import footlight
+from footlight.algorithms import config_class, find
+from footlight.cli.main import main as command_line
+from footlight.config import options
+from footlight.config.fields import build, fields
+from footlight.environments.atari import AtariConfig
+from footlight.storage.manager import CheckpointManager
+
+PROGRAMS = ["checkpoints", "collapse", "frame_memory", "kill", "learning", "speed"]
+JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
+GAMES: dict[str, Any] = {"num_envs": 2, "n_steps": 2, "hidden_sizes": (8,), "torso": "small"}
+
+
+def call(program: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", [f"{program}.py", *words])
+    return int(importlib.import_module(program).main())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an empty folder, and without the minutes that `compile="on"` takes."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "Agent"):
+        function = getattr(footlight, name)
+        eager = lambda *given, function=function, **named: function(  # noqa: E731
+            *given, **named | {"compile": "off"}
+        )
+        monkeypatch.setattr(footlight, name, eager)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        call(program, monkeypatch, "--help")
+    assert f"{program}.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", speed.WORKS)
+def test_fields_of_work_are_valid(name: str) -> None:
+    work = speed.WORKS[name]
+    game = ours.game_settings(work.fields)
+    own = {key: value for key, value in work.fields.items() if key not in (*game, "num_envs")}
+    assert build(config_class(find(work.algorithm)), own)
+    assert build(AtariConfig, game)
+
+
+@pytest.mark.parametrize("name", kill.CASES)
+def test_command_of_killed_case_is_valid(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    received: list[Any] = []
+    monkeypatch.setattr("footlight.api.train", lambda *given, **named: received.append(given))
+    assert command_line(kill.CASES[name].train(tmp_path, 1)) == 0
+    assert received
+
+
+def test_translated_hyperparameters_exist() -> None:
+    known = {*fields(options.Options), *fields(AtariConfig), "features"}  # the last is its own
+    for name in ("a2c", "ddpg", "ppo", "sac", "td3"):
+        known |= {*fields(config_class(name))}
+    source = Path(hyperparameters.__file__).read_text()
+    named = set(re.findall(r'given\.(?:pop|get)\("(\w+)"', source))
+    assert len(named) > 20
+    assert named | {*hyperparameters.UNSAID, *hyperparameters.UNSAID_OFF_POLICY} <= known
+
+
+def test_rows_of_collapse_are_valid() -> None:
+    row = dict(collapse.PLAIN)
+    for change in collapse.CHANGES.values():
+        row |= change
+        assert build(config_class(find("replay-actor-critic")), row)
+
+
+def test_run_of_collapse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "LOG_EVERY", 100)
+    result = collapse.train(collapse.PLAIN, steps=200, seed=1)
+    assert 8 <= result["return"] <= 500
+    assert result["entropy"] > 0
+
+
+def test_frame_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--frames=800", "--whole=80", "--output", str(tmp_path / "report.txt")]
+    assert call("frame_memory", monkeypatch, *words) == 0
+    assert "Image replay of 800 frames" in (tmp_path / "report.txt").read_text()
+
+
+@pytest.mark.parametrize("spaces", [checkpoints.VECTORS, checkpoints.FRAMES])
+def test_checkpoints_of_buffer(spaces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "NEW", 20)
+    first, further, size = checkpoints.buffer_seconds(spaces, 100)
+    assert min(first, further, size) > 0
+
+
+def test_checkpoints_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CheckpointManager, "save", CheckpointManager.save)  # which it replaces
+    count, seconds, total = checkpoints.training_share(200)
+    assert count == 2  # before its clock starts, and at its end
+    assert min(seconds, total) > 0
+
+
+def test_report_of_finished_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    footlight.train(
+        "actor-critic", "CartPole-v1", steps=100, seed=1, run_dir="run", quiet=True, eval_every=50
+    )
+    words = ["actor-critic", "CartPole-v1", "--steps=100", "--seeds=1", "--runs", "run"]
+    assert call("learning", monkeypatch, *words, "--output", "report.txt") == 0
+    report = Path("report.txt").read_text()
+    assert "100 steps, preset actor-critic/CartPole-v1" in report
+    assert [line for line in report.splitlines() if line.startswith("50 ")]
+    assert call("learning", monkeypatch, *words, "--first-seed=2", "--output", "other.txt") == 1
+
+
+def test_speed_of_built_in_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "LOG_EVERY", options.LOG_EVERY)  # which it replaces
+    answer = ours.train(**JOB, warmup=20, window=40, fields={"n_steps": 5}, log_every=5)
+    assert (answer["steps"], answer["updates"]) == (40, 8)
+
+
+def test_speed_of_hand_written_loop() -> None:
+    answer = ours.agent(**JOB, warmup=20, window=40, fields={"n_steps": 5})
+    assert (answer["steps"], answer["updates"]) == (40, 8)
+
+
+@pytest.mark.parametrize("part", [ours.stepping, ours.network])
+def test_speed_of_parts_of_a_loop(part: Any) -> None:
+    job = JOB | {"environment": "ALE/Breakout-v5", "fields": GAMES | {"life_loss_ends": True}}
+    answer = part(**job, warmup=8, window=16)
+    assert (answer["steps"], answer["updates"]) == (16, 4 * (part is ours.network))
+
+
+def test_measured_job_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `speed.py` sends to the other process, and what it makes of the answer."""
+    jobs: list[Any] = []
+
+    def answer(command: list[Any]) -> dict[str, float]:
+        jobs.append(json.loads(command[-1]))
+        return {"steps": jobs[0]["window"], "updates": jobs[0]["window"], "seconds": 2.0}
+
+    monkeypatch.setattr(speed, "run_json", answer)
+    monkeypatch.setattr("sys.argv", ["speed.py", "sac-64", "--window=1000"])
+    given = speed.read_arguments()
+    assert speed.measure("sb3", speed.WORKS["sac-64"], 1, given) == 500
+    assert jobs[0]["fields"]["batch_size"] == 100
+
+
+def test_learning_reads_a_failed_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["learning.py", "a2c", "CartPole-v1", "--steps=9", "--seeds=1"])
+    given = learning.read_arguments()
+
+    def fail(seed: int) -> Any:
+        raise learning.Failure("no figure")
+
+    column = learning.train_all("footlight", fail, given)
+    assert learning.notes_on({"footlight": column}, given) == [
+        "footlight, seed 1, failed: no figure"
+    ]
