@@ -28,7 +28,7 @@ from stable_baselines3.common.vec_env import VecEnv
 import footlight
 from footlight.algorithms import ppo
 from footlight.environments.atari import AtariConfig, AtariGame
-from footlight.environments.episodes import LIFE_LOST
+from footlight.environments.infos import LIFE_LOST
 from footlight.environments.make import make_for_evaluation
 from footlight.environments.spaces import describe
 from footlight.training.evaluation import evaluate

@@ -34,11 +34,12 @@ from footlight.training.evaluation import Evaluation
 from footlight.training.hooks import require_free
 from footlight.training.instances import Instances
 from footlight.training.messages import header
+from footlight.training.objects import Objects
 from footlight.training.run_config import changed, describe
 from footlight.training.session import Session
 from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
-from footlight.training.user_hooks import UserHook, UserHooks
+from footlight.training.user_hooks import UserHooks
 from footlight.training.values import read_toml, resolve, update_warnings
 
 if TYPE_CHECKING:
@@ -52,9 +53,6 @@ def train(
     config: str | Path | None = None,
     preset: bool | str = True,
     run_dir: str | Path | None = None,
-    network: Any = None,
-    eval_environment: EnvironmentLike | None = None,
-    hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **values: Any,
 ) -> Run:
@@ -64,25 +62,19 @@ def train(
     environment: an id, `EnvSpec`, (vector) environment, or function that creates an environment.
     config: a TOML file. preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
-    network: your own network, see `footlight.algorithms.off_policy` and `.on_policy`.
-    eval_environment: an environment for the evaluations, if it is not that of the training.
-    hooks: functions of a `HookContext`, called after each step, or inside `footlight.every`,
-        `on_episode` or `on_evaluation`.
-    values: options, config fields and `env_kwargs`; they override the file, then the preset.
+    values: options, config fields and `env_kwargs`, which override the file, then the preset; and
+        your own `network`, `hooks` and `eval_environment` (`footlight.training.objects`).
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
+    objects, values = Objects.split(values)
+    user_hooks, network = UserHooks(objects.hooks), objects.network
     method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
-    source = EnvironmentSource.of(environment)
-    config_type = config_class(method)
+    source, config_type = EnvironmentSource.of(environment), config_class(method)
     found = resolve(name, config_type, source, preset, read_toml(config) | values)
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
-    user_hooks = UserHooks(hooks)
-    evaluation_source: EnvironmentSource | None = None
-    if eval_environment is not None:
-        evaluation_source = EnvironmentSource.of(eval_environment).configured()
     source = source.configured(found.environment, found.env_kwargs)
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
@@ -94,12 +86,8 @@ def train(
         require_actions(environments.spaces, method.ACTIONS, name)
         with found.blamed():
             agent = _make_agent(algorithm, environments, options, fields, network, display)
-        for key in options.log_info:
-            require_free(key, agent)
-        supervision = _supervision(options, display)
-        instances = Instances(
-            source, environments, options, supervision, notices.append, evaluation_source
-        )
+        evaluated_in = objects.evaluation_source
+        instances = _instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
@@ -125,26 +113,26 @@ def resume(
     *,
     steps: int | None = None,
     environment: EnvironmentLike | None = None,
-    network: Any = None,
-    algorithm: AnyAlgorithmClass | None = None,
     allow_env_import: str | None = None,
-    eval_environment: EnvironmentLike | None = None,
-    hooks: Sequence[UserHook] = (),
     quiet: bool = False,
     **changes: Any,
 ) -> Run:
     """Continue a stopped run from its newest intact checkpoint, up to `steps` steps in all.
 
-    steps: by default as before. changes: other options; a `max_time` of "none" removes the limit.
-    environment, network, algorithm, eval_environment: needed if the run was given objects that no file can hold.
-    hooks: the same as before, in the same order, or the run is marked as not reproducible.
-    allow_env_import: the module to import for a `module:Env-v0`. Raises what `train` raises.
+    steps: by default as before. environment: needed if the run was given a Python object.
+    allow_env_import: the module to import for a `module:Env-v0`.
+    changes: other options; a `max_time` of "none" removes the limit. Also the objects of your own
+        that the run was given: `network`, `algorithm`, `hooks`, `eval_environment`. With other
+        hooks than before, the run is marked as not reproducible.
+
+    Raises what `train` raises.
     """
     # Absolute, as an environment may change the working directory.
     known_as, path = user_path(run_dir), user_path(run_dir).absolute()
+    objects, changes = Objects.split(changes)
+    network, algorithm, user_hooks = objects.network, objects.algorithm, UserHooks(objects.hooks)
     run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
-    user_hooks = UserHooks(hooks)
     resuming.require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
     with process_restored(), contextlib.ExitStack() as stack:
@@ -153,15 +141,11 @@ def resume(
         saved, manifest, options = resuming.read_run(path, run_dir, changes, display.notify)
         recorded, at = manifest["run"], manifest["step"]
         display = Display(options.steps, start_step=at, quiet=quiet)
-        source, num_envs, supervision = run.source, options.num_envs, _supervision(options, display)
+        source, num_envs = run.source, options.num_envs
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         notices: list[str] = []
-        evaluated_in = resuming.evaluation_source(
-            recorded, path, eval_environment, allow_env_import
-        )
-        instances = Instances(
-            source, environments, options, supervision, notices.append, evaluated_in
-        )
+        evaluated_in = resuming.evaluation_source(objects, recorded, path, allow_env_import)
+        instances = _instances(source, environments, options, display, notices, evaluated_in)
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
         torch.set_num_threads(options.threads or 1)  # as before: another number rounds differently
@@ -254,6 +238,14 @@ def _environments(
         yield made
 
 
+def _instances(
+    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
+    notices: list[str], evaluated_in: EnvironmentSource | None,
+) -> Instances:  # fmt: skip
+    supervision = _supervision(options, display)
+    return Instances(source, environments, options, supervision, notices.append, evaluated_in)
+
+
 def _supervision(options: Options, display: Display) -> Supervision:
     return Supervision(options.env_timeout, options.on_worker_death == "restart", display.notify)
 
@@ -280,4 +272,5 @@ def _make_agent(
         notice=display.notify, **dataclasses.asdict(config),
     )  # fmt: skip
     torch.set_num_threads(choose_threads(options, agent))
+    require_free(options.log_info, agent)
     return agent

@@ -18,17 +18,11 @@ import gymnasium
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.contexts import close
-from footlight.environments import interface
+from footlight.environments import interface, processes
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
-from footlight.environments.processes import (
-    begin_with_one_thread,
-    describe_end,
-    may_start_processes,
-    start_method,
-)
 from footlight.environments.wrappers import (
     read_statistics,
     reward_wrappers,
@@ -63,7 +57,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     """
 
     def __init__(self, make: Make, timeout: float = Supervision.timeout) -> None:
-        context = start_method()
+        context = processes.start_method()
         self._connection, other_end = context.Pipe()
         self._owner = os.getpid()
         _close_with_this_process()
@@ -72,7 +66,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         # A daemon, so that multiprocessing does not wait for it at exit; `_serve` changes that
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         try:
-            with may_start_processes(), warnings.catch_warnings():
+            with processes.may_start_processes(), warnings.catch_warnings():
                 # About a fork beside threads: see `footlight.machine.end_openmp_threads`
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._process.start()
@@ -166,7 +160,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def _lose(self, how: str | None) -> WorkerLost:
         if how is None:
             self._process.join(POLL_SECONDS)
-            how = describe_end(self._process.exitcode)
+            how = processes.describe_end(self._process.exitcode)
         self._process.kill()
         self._process.join()
         self._lost = how
@@ -226,7 +220,7 @@ def _close_all_at_exit() -> None:
 def _serve(make: Make, connection: Connection, parent: int) -> None:
     """Body of a worker: make the environment, then step and reset it until the pipe is closed."""
     multiprocessing.current_process().daemon = False  # so that the environment may start processes
-    begin_with_one_thread()
+    processes.begin_with_one_thread()
     # These may reach all processes of a job
     for name in {"SIGINT", "SIGTERM", "SIGUSR1"} & set(signal.Signals.__members__):
         signal.signal(signal.Signals[name], signal.SIG_IGN)

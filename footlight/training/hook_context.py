@@ -72,8 +72,8 @@ class HookContext:
 
         Raises `UserError` for a name of the algorithm's own metrics, and for anything but numbers.
         """
+        require_free(values, self.agent)
         for name, value in values.items():
-            require_free(name, self.agent)
             self._numbers[name] = _number(name, value)
 
     def request_evaluation(self) -> None:

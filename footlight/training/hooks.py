@@ -143,10 +143,11 @@ class InfoLog:
                 self._latest[key] = deque(values, maxlen=MEAN_OF)
 
 
-def require_free(name: str, agent: Agent) -> None:
-    """Raise `UserError` if `name` is one that rows of `metrics.jsonl` have anyway."""
-    if name in _OWN_COLUMNS or name in agent.algorithm.METRICS:
-        raise UserError(f"{name!r} is a name of the training's own log - choose another")
+def require_free(names: Iterable[str], agent: Agent) -> None:
+    """Raise `UserError` if one of `names` is one that rows of `metrics.jsonl` have anyway."""
+    for name in names:
+        if name in _OWN_COLUMNS or name in agent.algorithm.METRICS:
+            raise UserError(f"{name!r} is a name of the training's own log - choose another")
 
 
 def _at(key: str, info: Mapping[str, Any]) -> Any:

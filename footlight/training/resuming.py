@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from footlight.config.options import Options
 from footlight.environments.make import require_allowed
-from footlight.environments.source import EnvironmentLike, EnvironmentSource
+from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
 from footlight.machine import describe_machine, differences
 from footlight.runs.trackers.track import require_trackers
 from footlight.storage import checkpoint, schemas
+from footlight.training.objects import Objects
 from footlight.training.run_config import options_of, repair
 
 
@@ -83,18 +84,16 @@ def changes_since(
 
 
 def evaluation_source(
-    run_config: Mapping[str, Any], folder: Path, given: EnvironmentLike | None, allowed: str | None
+    objects: Objects, run_config: Mapping[str, Any], folder: Path, allowed: str | None
 ) -> EnvironmentSource | None:
-    """The environment of the evaluations if the run has one of its own: recorded, or given again.
+    """The given or recorded environment of the evaluations; None if it is that of the training.
 
     allowed: the module that its id may import. Raises `UserError` if it cannot be made from the
-    record and is not given.
+    record.
     """
     recorded = run_config.get("eval_environment")
-    if given is not None:
-        return EnvironmentSource.of(given).configured()
-    if recorded is None:
-        return None
+    if objects.eval_environment is not None or recorded is None:
+        return objects.evaluation_source
     name = recorded["environment"]
     if recorded["environment_source"] != "id":
         raise UserError(

@@ -1,4 +1,4 @@
-"""Hooks of the user's own: what they see and log, how they stop a run, and what a resume restores."""
+"""Hooks of the user's own: what they see and log, how they stop a run, and how they resume."""
 
 import json
 from collections.abc import Mapping
