@@ -11,7 +11,7 @@ parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ from footlight.algorithms.settings import (
     OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
-from footlight.config.fields import Count, Fraction, NonNegative, Positive, check
+from footlight.config.fields import SCHEDULABLE, Count, Fraction, NonNegative, Positive, check
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Kind, Memory
 from footlight.equations.returns import (
@@ -66,7 +66,7 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     """Weight of the value loss (squared error)."""
     normalize_advantage: bool = False
     """Normalize the advantages of each update to mean 0 and standard deviation 1."""
-    learning_rate: Positive = 7e-4
+    learning_rate: Annotated[Positive, SCHEDULABLE] = 7e-4
     """Learning rate of the optimizer."""
     optimizer: Kind = "rmsprop"
     """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay

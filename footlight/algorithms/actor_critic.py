@@ -11,7 +11,7 @@ Shape letters: E environments, A action dimensions or choices, P parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ from footlight.algorithms.settings import (
     OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
-from footlight.config.fields import Fraction, NonNegative, OptionalPositive, check
+from footlight.config.fields import SCHEDULABLE, Fraction, NonNegative, OptionalPositive, check
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
@@ -52,11 +52,11 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     """Discount per environment step."""
     value_coef: NonNegative = 1.0
     """Weight of the value's squared error in the loss."""
-    actor_learning_rate: OptionalPositive = 1e-4
+    actor_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = 1e-4
     """Learning rate of the actor's own layers; none: automatic, learning_rate."""
-    critic_learning_rate: OptionalPositive = 5e-4
+    critic_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = 5e-4
     """Learning rate of the critic's own layers; none: automatic, learning_rate."""
-    entropy_coef: NonNegative = 0.01
+    entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.01
     """Weight of the policy's entropy in the loss."""
     max_grad_norm: OptionalPositive = None
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off. The TD errors

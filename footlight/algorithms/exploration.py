@@ -6,11 +6,11 @@ Noise is measured in units of half an action range, as actions lie in [-1, 1].
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 
-from footlight.config.fields import Fraction, NonNegative
+from footlight.config.fields import SCHEDULABLE, Fraction, NonNegative
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.types import Array, FloatArray
 
@@ -55,7 +55,7 @@ class ExplorationNoise:
     exploration: NoiseName = "gaussian"
     """Exploration noise added to the actor's actions: independent at each step (gaussian), or an
     Ornstein-Uhlenbeck process."""
-    exploration_noise: NonNegative = 0.1
+    exploration_noise: Annotated[NonNegative, SCHEDULABLE] = 0.1
     """Standard deviation of the noise (of its increments for ornstein-uhlenbeck), in units of half
     the action range."""
     ou_theta: Fraction = 0.15

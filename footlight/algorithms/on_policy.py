@@ -194,7 +194,7 @@ def optimizer_step(
 def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
     """One step size for all parameters, or [P] where actor and critic have their own."""
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
-        return float(config.learning_rate)
+        return config.learning_rate
     critic_P = network.marked("critic")
     own = torch.maximum(
         network.marked("actor"), network.marked("log_std")
@@ -205,15 +205,14 @@ def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
     )  # shared parameters belong to neither
     rate_P = config.learning_rate * (1 - critic_P - own)
     return (
-        rate_P + (config.actor_learning_rate or config.learning_rate) * own
-        + (config.critic_learning_rate or config.learning_rate) * critic_P
+        rate_P + config.rate_of_actor * own + config.rate_of_critic * critic_P
     )  # fmt: skip
 
 
 def entropy_weight(config: Entropy, progress: Tensor) -> float | Tensor:
     """The entropy's weight at this point of the run."""
     start, end = config.entropy_coef, config.final_entropy_coef
-    return float(start) if end is None else start + (end - start) * progress.squeeze()
+    return start if end is None else start + (end - start) * progress.squeeze()
 
 
 class _UsersOwn(nn.Module):

@@ -12,7 +12,7 @@ or choices, P parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -38,7 +38,15 @@ from footlight.algorithms.settings import (
     OptimizerSettings,
 )
 from footlight.buffers.rollout import Rollout
-from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import (
+    SCHEDULABLE,
+    Count,
+    Fraction,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    check,
+)
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import (
@@ -67,7 +75,7 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     gae_lambda: Fraction = 0.95
     """Lambda of generalized advantage estimation; 1: returns to the end of the rollout, 0:
     one-step TD errors."""
-    clip_range: Positive = 0.2
+    clip_range: Annotated[Positive, SCHEDULABLE] = 0.2
     """Clip probability ratios to 1 plus and minus this."""
     value_clip_range: OptionalPositive = None
     """Clip new values to the old ones plus and minus this; none: off."""

@@ -16,7 +16,7 @@ Shape letters: B steps of a chunk, A action dimensions or choices, P parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -41,7 +41,15 @@ from footlight.algorithms.settings import (
     OptimizerSettings,
 )
 from footlight.buffers.episodes import Episodes
-from footlight.config.fields import Count, Fraction, NonNegative, OptionalPositive, Positive, check
+from footlight.config.fields import (
+    SCHEDULABLE,
+    Count,
+    Fraction,
+    NonNegative,
+    OptionalPositive,
+    Positive,
+    check,
+)
 from footlight.equations.draws import Draw
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
@@ -63,7 +71,7 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     num_envs."""
     value_coef: NonNegative = 0.5
     """Weight of the baseline's loss (squared error)."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Annotated[Positive, SCHEDULABLE] = 1e-3
     """The optimizer's step size."""
     max_grad_norm: OptionalPositive = None
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""

@@ -45,6 +45,7 @@ from footlight.algorithms.settings import (
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
 from footlight.config.fields import (
+    SCHEDULABLE,
     Count,
     CountOrZero,
     Fraction,
@@ -85,7 +86,7 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     draws them."""
     learning_starts: CountOrZero = 1_000
     """Environment steps before the first update."""
-    learning_rate: Positive = 5e-4
+    learning_rate: Annotated[Positive, SCHEDULABLE] = 5e-4
     """The optimizer's step size."""
     tau: Annotated[float | None, Range(0, 1, open_low=True)] = 0.005
     """Fraction of the online network moved into the critic's target network at each update;
@@ -96,11 +97,11 @@ class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
     bootstrap: Literal["expected", "max"] = "expected"
     """Value that targets bootstrap from: the mean of Q(s', .) under the policy (expected: expected
     Sarsa) or its maximum (max: Q-learning)."""
-    exploration_epsilon: Annotated[float | None, Range(0, 1)] = None
+    exploration_epsilon: Annotated[float | None, Range(0, 1), SCHEDULABLE] = None
     """Collect experience epsilon-greedily: a uniformly random action with this probability,
     otherwise the action with the largest Q(s, a); none: off, actions are sampled from the
     policy."""
-    entropy_coef: NonNegative = 0.01
+    entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.01
     """Weight of the entropy bonus in the actor's loss."""
     symlog_values: bool = False
     """Let the critic learn symlog(Q), which compresses large values of either sign."""

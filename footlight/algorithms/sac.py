@@ -11,7 +11,7 @@ Shape letters: B batch, N critics, A action dimensions, E environments, P parame
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from footlight.algorithms.settings import (
     OffPolicyOptimizer,
     OffPolicyReplay,
 )
-from footlight.config.fields import Count, Fraction, OptionalPositive, Positive, check
+from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
 from footlight.equations.distributions import (
     AnyArray,
     clamped_log_std,
@@ -43,7 +43,7 @@ from footlight.equations.distributions import (
 )
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory as OptimizerMemory
-from footlight.equations.optimizers import polyak_
+from footlight.equations.optimizers import StepSize, polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import GaussianActor
 from footlight.networks.heads import Squashed, squashed_diagnosis
@@ -58,7 +58,7 @@ class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetwor
 
     gamma: Fraction = 0.99
     """Discount per environment step."""
-    alpha_learning_rate: OptionalPositive = None
+    alpha_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the temperature; none: automatic, learning_rate."""
     learn_alpha: bool = True
     """Tune the temperature alpha automatically, so that the policy's entropy approaches
@@ -85,6 +85,12 @@ class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetwor
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def rate_of_alpha(self) -> StepSize:
+        """The effective `alpha_learning_rate`."""
+        own = self.alpha_learning_rate
+        return self.learning_rate if own is None else own
 
 
 @dataclass
@@ -235,7 +241,7 @@ class SAC:
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
-            config.critic_learning_rate or config.learning_rate, state.progress,
+            config.rate_of_critic, state.progress,
         )  # fmt: skip
         return Outcome(
             {
@@ -261,7 +267,7 @@ class SAC:
         gradient_P, (loss, log_prob_B) = grad_and_value(actor_loss, has_aux=True)(state.actor)
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
-            config.actor_learning_rate or config.learning_rate, state.progress,
+            config.rate_of_actor, state.progress,
         )  # fmt: skip
         if config.learn_alpha:
             self.update_alpha(state, log_prob_B)
@@ -287,5 +293,5 @@ class SAC:
         optimizer = replace(config.make_optimizer(), weight_decay=0.0, max_grad_norm=None)
         optimizer.step(
             state.log_alpha, gradient, state.alpha_optimizer,
-            config.alpha_learning_rate or config.learning_rate, state.progress,
+            config.rate_of_alpha, state.progress,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from footlight.config.fields import (
+    SCHEDULABLE,
     Count,
     CountOrZero,
     Fraction,
@@ -14,7 +15,7 @@ from footlight.config.fields import (
     Positive,
     Range,
 )
-from footlight.equations.optimizers import Kind, Optimizer, Schedule
+from footlight.equations.optimizers import Kind, Optimizer, Schedule, StepSize
 from footlight.networks.bodies import Activation
 from footlight.networks.cnn import Torso
 from footlight.networks.flat import Precision
@@ -83,11 +84,11 @@ class ContinuousActions:
 class OptimizerSettings:
     """How parameters follow their gradient."""
 
-    learning_rate: Positive = 3e-4
+    learning_rate: Annotated[Positive, SCHEDULABLE] = 3e-4
     """Learning rate of the optimizer."""
-    actor_learning_rate: OptionalPositive = None
+    actor_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the actor's own layers; none: automatic, learning_rate."""
-    critic_learning_rate: OptionalPositive = None
+    critic_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the critic's own layers; none: automatic, learning_rate."""
     learning_rate_schedule: Schedule = "constant"
     """constant, linear (decays to 0 over the run) or cosine (the same along half a cosine)."""
@@ -108,6 +109,18 @@ class OptimizerSettings:
     max_grad_norm: OptionalPositive = 0.5
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 
+    @property
+    def rate_of_actor(self) -> StepSize:
+        """The effective `actor_learning_rate`."""
+        own = self.actor_learning_rate
+        return self.learning_rate if own is None else own
+
+    @property
+    def rate_of_critic(self) -> StepSize:
+        """The effective `critic_learning_rate`."""
+        own = self.critic_learning_rate
+        return self.learning_rate if own is None else own
+
     def make_optimizer(self) -> Optimizer:
         """The optimizer that these settings describe."""
         return Optimizer(
@@ -121,11 +134,11 @@ class OptimizerSettings:
 class OffPolicyOptimizer(OptimizerSettings):
     """The optimizers of an off-policy algorithm: one for the actor, one for the critics."""
 
-    learning_rate: Positive = 3e-4
+    learning_rate: Annotated[Positive, SCHEDULABLE] = 3e-4
     """Learning rate of actor and critics, and of whatever else is learned."""
-    actor_learning_rate: OptionalPositive = None
+    actor_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the actor; none: automatic, learning_rate."""
-    critic_learning_rate: OptionalPositive = None
+    critic_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the critics; none: automatic, learning_rate."""
     optimizer_epsilon: Positive = 1e-8
     """Added to the root of the second moment; sgd has none."""
@@ -172,7 +185,7 @@ class OffPolicyNetworks:
 class Entropy:
     """Entropy bonus."""
 
-    entropy_coef: NonNegative = 0.0
+    entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.0
     """Weight of the entropy bonus in the loss."""
     final_entropy_coef: Annotated[float | None, Range(0)] = None
     """entropy_coef at the end of the run, approached linearly; none: off, entropy_coef is

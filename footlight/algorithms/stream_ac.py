@@ -14,7 +14,7 @@ Shape letters: A action dimensions or choices, P parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import Normalization
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import (
+    SCHEDULABLE,
     Fraction,
     LayerSizes,
     NonNegative,
@@ -69,7 +70,7 @@ class Config(Normalization):
     """How far the actor's steps stay below the bound; larger is more careful."""
     critic_kappa: Positive = 2.0
     """How far the critic's steps stay below the bound; larger is more careful."""
-    entropy_coef: NonNegative = 0.01
+    entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.01
     """Weight of the entropy bonus in the actor's gradient."""
     normalize_observations: bool = True
     """Subtract the running mean of each component, divide by its running standard deviation, cut

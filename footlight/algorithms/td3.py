@@ -132,7 +132,7 @@ class TD3:
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
-            config.critic_learning_rate or config.learning_rate, state.progress,
+            config.rate_of_critic, state.progress,
         )  # fmt: skip
         metrics = {
             "critic_loss": loss,
@@ -155,7 +155,7 @@ class TD3:
         gradient_P, loss = grad_and_value(actor_loss)(state.actor)
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
-            config.actor_learning_rate or config.learning_rate, state.progress,
+            config.rate_of_actor, state.progress,
         )  # fmt: skip
         polyak_(state.target_critic, state.critic, config.tau)
         polyak_(state.target_actor, state.actor, config.tau)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from footlight.config import schema
 from footlight.config.schema import (
+    SCHEDULABLE,
     Count,
     CountOrZero,
     Fraction,
@@ -24,6 +25,7 @@ from footlight.config.schema import (
     OptionalPositive,
     Positive,
     Range,
+    Schedulable,
     describe_type,
     describe_value,
     plain,
@@ -32,6 +34,7 @@ from footlight.config.suggestions import closest
 from footlight.errors import UserError
 
 __all__ = [  # including everything that the author of a config needs
+    "SCHEDULABLE",
     "Count",
     "CountOrZero",
     "Field",
@@ -64,6 +67,8 @@ class Field:
     default: Any
     range: Range | None
     help: str
+    is_schedulable: bool
+    """Whether it may change during a run."""
 
 
 @cache
@@ -76,11 +81,13 @@ def fields(config_class: Any) -> dict[str, Field]:
     own = inspect.get_annotations(config_class)
     found = {}
     for field in sorted(dataclasses.fields(config_class), key=lambda field: field.name not in own):
-        hint, limits = hints[field.name], None
+        hint, limits, marked = hints[field.name], None, False
         if get_origin(hint) is Annotated:
             hint, *metadata = get_args(hint)
             limits = next((each for each in metadata if isinstance(each, Range)), None)
-        found[field.name] = Field(field.name, hint, field.default, limits, docs.get(field.name, ""))
+            marked = any(isinstance(each, Schedulable) for each in metadata)
+        text = docs.get(field.name, "")
+        found[field.name] = Field(field.name, hint, field.default, limits, text, marked)
     return found
 
 

@@ -50,6 +50,12 @@ class Range:
         return f"in {'(' if self.open_low else '['}{low}, {high}{')' if self.open_high else ']'}"
 
 
+class Schedulable:
+    """Marks, in an annotation, a field that may change during a run."""
+
+
+SCHEDULABLE = Schedulable()
+
 Fraction = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, open_low=True)]
 OptionalPositive = Annotated[float | None, Range(0, open_low=True)]

@@ -2,7 +2,7 @@
 made of the same two calls."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from footlight.learning.learner import Learner
 from footlight.learning.normalization import make_normalizer
 from footlight.learning.observations import as_batch, is_batch
 from footlight.learning.policy import Policy
+from footlight.learning.scheduling import scheduled, with_values
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Decision, Transition
 
@@ -104,6 +105,8 @@ class Agent:
         self._explore = algorithm.explore if isinstance(algorithm, Exploring) else None
         self._tracing = algorithm if isinstance(algorithm, Tracing) else None
         self.pending: Pending | None = None
+        self.scheduled: dict[str, float] = {}
+        """Fields of the config that have changed since the agent began, see `set`."""
         self._acting_compiled = False
         self.policy = Policy(
             algorithm, blueprint, algorithm.policy(self.state), self.normalizer,
@@ -263,6 +266,19 @@ class Agent:
             self.execution.notice(
                 f"acting is not compiled: {reason} - continuing without, which is slower"
             )
+
+    def set(self, **values: float) -> None:
+        """Change fields of the config that are declared schedulable, such as `learning_rate`.
+
+        They hold from the next action and the next update on; `config` keeps those that the agent
+        began with, and `scheduled` has the others. Raises `UserError` for any other field.
+        """
+        converted = scheduled(self.config, values, self.name)
+        values = {**self.scheduled, **converted}
+        self.algorithm = with_values(self.algorithm, vars(replace(self.config, **values)))
+        self.scheduled = values
+        self._explore = self.algorithm.explore if isinstance(self.algorithm, Exploring) else None
+        self.learner.schedule(converted)
 
     def metrics(self) -> dict[str, float]:
         """Means of the metrics over the updates since the last call; {} if there were none."""

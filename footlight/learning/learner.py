@@ -30,6 +30,7 @@ from footlight.learning.compilation import (
     keep_freed_memory,
 )
 from footlight.learning.normalization import Normalizer, divergence_cause
+from footlight.learning.scheduling import with_values
 from footlight.learning.transport import as_array, to_device
 from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
 from footlight.types import Array
@@ -76,6 +77,7 @@ class Learner:
         self.total_steps: int | None = None  # of the run, for schedules
         self.compilation = Compilation()
         self._updates = dict(algorithm.updates)
+        self._scheduled: dict[str, Tensor] = {}  # values of config fields that change, 0-d
         only = next(iter(self._updates))
         self._name = algorithm.update_for if isinstance(algorithm, Choosing) else lambda due: only
         on_cpu = device.type == "cpu"
@@ -188,21 +190,39 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
-        leaves = tree_items(self.state)
-        num_leaves = len(leaves)
+        leaves, scheduled = tree_items(self.state), self._scheduled
+        num_leaves, num_scheduled = len(leaves), len(leaves) + len(scheduled)
 
         def update(*tensors: Tensor) -> None:
             state = tree_rebuilt(self.state, dict(zip(leaves, tensors[:num_leaves], strict=True)))
-            *inputs, totals, latest, priorities = tensors[num_leaves:]
-            outcome = self._updates[name](state, *self._given_to_update(inputs))
+            values = dict(zip(scheduled, tensors[num_leaves:num_scheduled], strict=True))
+            *inputs, totals, latest, priorities = tensors[num_scheduled:]
+            updates = with_values(self.algorithm, values).updates if values else self._updates
+            outcome = updates[name](state, *self._given_to_update(inputs))
             self._collect(name, outcome, totals, latest, priorities)
 
-        tensors = [*leaves.values(), *self._inputs, self._totals, self._latest, self._priorities]
+        tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
+        tensors += [self._totals, self._latest, self._priorities]
         try:
             self.compilation.steps[name] = compile_in_place(update, tensors)
             self.compilation.unchecked[name] = update, tensors
         except CompilerMissing as reason:
             self._stop_compiling(reason)
+
+    def schedule(self, values: Mapping[str, float]) -> None:
+        """From the next update on, use these values of config fields.
+
+        A field that is given for the first time becomes an input of the updates, which are then
+        compiled again.
+        """
+        if values.keys() - self._scheduled.keys():
+            new = {name: torch.zeros((), device=self.device) for name in values}
+            self._scheduled = dict(sorted({**new, **self._scheduled}.items()))
+            self._updates = dict(with_values(self.algorithm, self._scheduled).updates)
+            self.compilation.steps.clear()
+            self.compilation.unchecked.clear()
+        for name, value in values.items():
+            self._scheduled[name].fill_(value)
 
     def _first_compiled(self, name: str) -> None:
         """Make the first compiled update of this name, or an eager one if they disagree."""

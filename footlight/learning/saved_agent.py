@@ -72,6 +72,7 @@ def manifest(agent: "Agent") -> dict[str, Any]:
         "keep_gradients": agent.execution.keep_gradients,
         "streams": agent.streams.positions(),
         "buffer": agent.buffer.counters(),
+        "scheduled": agent.scheduled,
     }
 
 
@@ -116,6 +117,9 @@ def _restore(
         agent.learner.num_updates = int(saved["num_updates"])
         agent.learner.learned_at = int(saved["learned_at"])
         agent.streams.restore(saved["streams"])
+        began = {name: vars(agent.config)[name] for name in agent.scheduled}
+        values = {**began, **saved.get("scheduled", {})}
+        agent.set(**{name: value for name, value in values.items() if value is not None})
     agent.memory = agent.policy.new_memory(agent.num_envs)  # arrays that nobody else has
     leaves = _leaves(agent)
     arrays = {name: as_array(leaf) for name, leaf in leaves.items()}

@@ -168,6 +168,7 @@ class Manifest(_Files, total=False):
     keep_gradients: bool
     streams: dict[str, dict[str, Any]]
     buffer: dict[str, Any]
+    scheduled: dict[str, float]
     step: CountOrZero
     seconds: NonNegative
     recent_return: float | None

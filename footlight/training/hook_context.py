@@ -76,6 +76,13 @@ class HookContext:
         for name, value in values.items():
             self._numbers[name] = _number(name, value)
 
+    def set(self, **values: float) -> None:
+        """Change fields of the config that are declared schedulable, as `Agent.set` does.
+
+        `--help` names them. Raises `UserError` for any other field.
+        """
+        self.agent.set(**values)
+
     def request_evaluation(self) -> None:
         """Evaluate after the hooks of this step; `on_evaluation` hooks then see the result."""
         self._wants_evaluation = True
