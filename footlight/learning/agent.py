@@ -242,7 +242,7 @@ class Agent:
 
     def _end_episodes(self, ended_E: Array) -> None:
         """Reset what was remembered within the episode in the environments of the mask."""
-        self.memory = self.policy.begun(self.memory, ended_E)
+        self.memory = self.policy.reset_memory(self.memory, ended_E)
         if self._tracing is not None:
             self._tracing.episode_ended(self.state, ended_E)
 
