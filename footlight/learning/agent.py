@@ -17,7 +17,7 @@ from footlight.ambient import computes
 from footlight.config.fields import Range, integer
 from footlight.config.fields import build as build_config
 from footlight.environments.spaces import describe, require_actions
-from footlight.errors import UserError, warn
+from footlight.errors import warn
 from footlight.learning import saved_agent
 from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, networks_of
 from footlight.learning.compilation import CompilerMissing
@@ -25,11 +25,11 @@ from footlight.learning.decisions import Pending, decision_behind
 from footlight.learning.execution import Execution
 from footlight.learning.learner import Learner
 from footlight.learning.normalization import make_normalizer
-from footlight.learning.observations import as_batch, is_batch
+from footlight.learning.observations import as_batch, as_transition, is_batch
 from footlight.learning.policy import Policy
 from footlight.learning.scheduling import scheduled, with_values
 from footlight.streams import MAX_SEED, Streams, derived_seed
-from footlight.types import Array, Decision, Transition
+from footlight.types import Array, Decision
 
 # What may be passed to an agent besides the fields of a config, for suggestions
 _OPTIONS = (
@@ -40,8 +40,7 @@ _OPTIONS = (
 class Agent:
     """Acts, and learns from what it observes.
 
-    algorithm: a name such as "sac", or a class with the protocol of
-    `footlight.algorithms.protocol`.
+    algorithm: a name such as "sac", or a class (`footlight.algorithms.protocol`).
     num_envs: environments that act and observe together.
     total_steps: environment steps of the whole run, over which schedules such as a linear learning
     rate go; None: they stand still.
@@ -187,21 +186,10 @@ class Agent:
         Returns the metrics of the last update, or {} where none was due. Raises `Diverged` when one
         is not finite, and `UserError` for observations and actions that do not fit.
         """
-        action = np.asarray(action)
-        transition = Transition(
-            as_batch(observation, self.spaces),
-            action if action.ndim > len(self.spaces.action.shape) else action[None],
-            np.asarray(reward, np.float32).reshape(-1),
-            as_batch(next_observation, self.spaces),
-            np.asarray(terminated, bool).reshape(-1),
-            np.asarray(truncated, bool).reshape(-1),
-            valid,
-        )
-        if len(transition.action) != self.num_envs:
-            raise UserError(
-                f"{len(transition.action)} transitions came - "
-                f"this agent has num_envs={self.num_envs}"
-            )
+        transition = as_transition(
+            (observation, action, reward, next_observation, terminated, truncated, valid),
+            self.spaces, self.num_envs,
+        )  # fmt: skip
         if decision is None:
             pending, self.pending = self.pending, None
             decision = decision_behind(transition.action, pending, self.policy)
@@ -245,13 +233,12 @@ class Agent:
 
     def _end_episodes(self, ended_E: Array) -> None:
         """Reset what was remembered within the episode in the environments of the mask."""
-        self.memory = self.policy.begun(self.memory, ended_E)
+        self.memory = self.policy.reset_memory(self.memory, ended_E)
         if self._tracing is not None:
             self._tracing.episode_ended(self.state, ended_E)
 
     def compile(self) -> None:
-        """Compile all updates now, rather than when they are needed. Does nothing without
-        `compiled`."""
+        """Compile all updates now, rather than when needed. Does nothing without `compiled`."""
         self.learner.compile()
         self._compile_acting()
 

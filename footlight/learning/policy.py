@@ -67,13 +67,13 @@ class Policy:
         if episode_start is None:
             self._memory = 0, None
         else:
-            self._memory = num_envs, self.begun(memory, np.asarray(episode_start, bool))
+            self._memory = num_envs, self.reset_memory(memory, np.asarray(episode_start, bool))
 
     def new_memory(self, num_envs: int) -> Any:
         """The acting memory at the beginning of episodes; None for an algorithm without one."""
         return None if self._remembering is None else self._remembering.memory(num_envs)
 
-    def begun(self, memory: Any, starts_E: Array) -> Any:
+    def reset_memory(self, memory: Any, starts_E: Array) -> Any:
         """A copy of the memory, reset in the environments of the mask, where episodes begin."""
         if memory is None:
             return None
@@ -97,7 +97,7 @@ class Policy:
         batch = self._batch(observation)
         memory = self.new_memory(len(batch)) if state is None else state
         if episode_start is not None:
-            memory = self.begun(memory, np.asarray(episode_start, bool).reshape(-1))
+            memory = self.reset_memory(memory, np.asarray(episode_start, bool).reshape(-1))
         actions, memory = self._act(batch, memory, deterministic)
         return actions if is_batch(observation, self.spaces) else actions[0], memory
 
