@@ -19,6 +19,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.contexts import close
 from footlight.environments import interface
+from footlight.environments.carried import restore_attributes, save_attributes
 from footlight.environments.episodes import LIFE_LOST, WorkerLost
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
@@ -122,10 +123,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer(), {}
 
     def call_remote(self, name: str, *given: Any) -> Any:
-        """Call a function of `footlight.environments.wrappers` in the process.
-
-        Returns an empty result if the process is lost.
-        """
+        """Call a function of `wrappers` or `carried` there; an empty result if it is lost."""
         try:
             self.ask(name, *given)
             return self._answer()
@@ -293,6 +291,9 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "reset": _reset,
     **{
         call.__name__: call
-        for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)
+        for call in (
+            *(read_statistics, write_statistics, statistics_wrappers, reward_wrappers),
+            *(save_attributes, restore_attributes),
+        )
     },
 }

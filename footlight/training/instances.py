@@ -13,7 +13,14 @@ import gymnasium
 
 from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
-from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, NOT_PROBED, announcement
+from footlight.environments.carried import CARRIED, REMEDY
+from footlight.environments.determinism import (
+    HISTORY,
+    NOT_COMPARED,
+    NOT_PROBED,
+    announcement,
+    is_another,
+)
 from footlight.environments.history import steps_to_restore
 from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
@@ -117,7 +124,7 @@ class Instances:
         None if no evaluations are wanted, or if another instance is not the training environment.
         inexact: what the start-up probe found. Raises `UserError` if no second one can be made.
         """
-        if inexact is not None and inexact.startswith(DIFFERENT):
+        if is_another(inexact):
             self.different = self.different or inexact
         made: Environments | None = None
         if not self.different and self.options.eval_episodes != 0:
@@ -127,9 +134,14 @@ class Instances:
                 closing.enter_context(closing_environments(made, self._notify))
                 self.different = self._compare(made)
             if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
-                self._notify_later(f"no evaluations, no videos: {self.different}")
+                remedy = f" - {REMEDY}" if self.different.startswith(CARRIED) else ""
+                self._notify_later(f"no evaluations, no videos: {self.different}{remedy}")
             elif made is not None:
                 share_statistics(self.environments, made)
+                if inexact is not None and inexact.startswith(HISTORY):
+                    self._notify_later(
+                        "evaluations use another instance, without the history of the training's"
+                    )
             self._describe_wrappers()
             yield None if self.different else made
 
