@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+MAX_MESSAGE = 1_000  # characters of another exception's message in one of ours
+
 
 class FootlightError(Exception):
     """Base class of all errors that footlight raises on purpose."""
@@ -53,11 +55,22 @@ class RemoteError(Exception):
 
 
 def describe_error(error: BaseException) -> str:
-    """The type and message of an exception; only the message for those of footlight."""
-    message = str(error)
+    """The type and message of an exception, in one line; only the message for footlight's own."""
+    message = message_of(error)
     if isinstance(error, FootlightError | RemoteError):
         return message
+    message = " / ".join(line.strip() for line in message.splitlines() if line.strip())
+    if len(message) > MAX_MESSAGE:
+        message = f"{message[:MAX_MESSAGE]}..."
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def message_of(error: BaseException) -> str:
+    """The message of an exception; empty if it cannot be printed, as a user's class may fail."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def summarize_error(error: BaseException) -> str:
@@ -69,7 +82,7 @@ def summarize_error(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its type if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    return next(iter(message_of(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def counted(number: int, noun: str) -> str:

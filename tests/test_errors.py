@@ -13,12 +13,19 @@ from footlight.errors import (
 )
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
 @pytest.mark.parametrize(
     ("error", "description", "summary"),
     [
         (UserError("a\nb"), "a\nb", "a"),
         (RemoteError("a"), "a", "a"),
-        (ValueError("a.\nb"), "ValueError: a.\nb", "ValueError: a"),
+        (ValueError("a.\n\n b"), "ValueError: a. / b", "ValueError: a"),
+        (Unprintable(), "Unprintable", "Unprintable"),
+        (ValueError("x" * 2000), f"ValueError: {'x' * 1000}...", f"ValueError: {'x' * 2000}"),
         (ValueError(), "ValueError", "ValueError"),
     ],
 )

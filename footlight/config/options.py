@@ -60,10 +60,10 @@ class Options:
     """Seconds after which a step or reset of an environment counts as hanging. A process of its
     own is then killed; an environment in this process can only be reported. 0: never."""
     probe: Literal["on", "off"] = "on"
-    """Before the run, take up to 350 random steps in two further instances of the environment (400
-    if they differ), for at most 10 seconds, to find out whether the run can be resumed exactly. An
-    environment passed as an object is compared with a copy of itself, which evaluations need. off:
-    skip this; exact resumption is then unknown, and such an object is not evaluated."""
+    """Before the run, take up to 350 random steps in two further instances of the environment (550
+    if episodes differ), for at most 10 seconds, to find out whether the run can be resumed exactly.
+    An environment passed as an object is compared with a copy of itself, which evaluations need.
+    off: skip this; exact resumption is then unknown, and such an object is not evaluated."""
     on_worker_death: Literal["stop", "restart"] = "stop"
     """When the process of an environment dies or hangs (vectorization async): stop, with the run
     saved; or restart, which repeats the episode in a new process up to that step and continues."""

@@ -77,6 +77,11 @@ def differ(one: Any, other: Any) -> bool:
     return bool(one != other) and not (_is_incomparable(one) or _is_incomparable(other))
 
 
+def is_comparable(value: Any) -> bool:
+    """Whether nothing in `value` is incomparable."""
+    return not _is_incomparable(plain(value))
+
+
 def _is_incomparable(value: Any) -> bool:
     return value is INCOMPARABLE or (isinstance(value, tuple) and any(map(_is_incomparable, value)))
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from footlight.contexts import close_quietly
 from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.carried import CARRIED, NEW, USED, save_attributes, through_attributes
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.trial import PLAY_SECONDS
@@ -31,11 +32,17 @@ from footlight.types import Array
 STEPS = 100  # compared: of consecutive episodes, of which the last is cut off
 STEPS_BETWEEN = 50  # of other episodes before the first ones are played again
 ALL_STEPS = 3 * STEPS + STEPS_BETWEEN
-MAX_STEPS = 4 * STEPS  # if two instances differ, both play again
+MAX_STEPS = ALL_STEPS + 2 * STEPS  # if episodes differ, some are played again
 NOT_PROBED = "unknown: the start-up probe was left out (probe off)"
 NOT_COMPARED = "the given object was not compared with a copy (probe off)"
 DIFFERENT = "two instances of the environment differ"
 """How the verdict begins if each instance repeats its own episodes, but two instances differ."""
+HISTORY = "history-dependent"
+
+
+def is_another(verdict: str | None) -> bool:
+    """Whether a verdict says that another instance is not the same environment."""
+    return verdict is not None and verdict.startswith((DIFFERENT, CARRIED))
 
 
 def check_determinism(
@@ -87,7 +94,7 @@ def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False)
     if source.is_simulation:
         return None
     if not source.is_object:
-        where = f"in 2 further instances of {name} ({MAX_STEPS} if they differ)"
+        where = f"in 2 further instances of {name} ({MAX_STEPS} if episodes differ)"
         text = f"start-up probe: up to {ALL_STEPS} random steps {where}, at most {SECONDS:.0f} s"
     else:
         steps = f"{TRIAL_STEPS} random steps in {name} itself ({2 * TRIAL_STEPS} if a copy differs)"
@@ -130,6 +137,7 @@ def _compared(
     used: SerialEnvironments, fresh: SerialEnvironments, actions: list[Array]
 ) -> str | None:
     budget = Budget(ALL_STEPS)
+    save_attributes(used.envs[0], NEW)
     first, second = (
         _play(environments, "trial", actions[:STEPS], budget) for environments in (used, fresh)
     )
@@ -144,12 +152,19 @@ def _compared(
             f"nondeterministic: two episodes with the same seed and actions differ at step {step}"
         )
     _play(used, "life before", actions[STEPS:], budget)
+    save_attributes(used.envs[0], USED)
     third = _play(used, "trial", actions[:STEPS], budget)
     if third != second:
         step = _first_difference(third, second)
+
+        def repeats() -> bool:
+            return _play(used, "trial", actions[:STEPS], budget) == third
+
+        through = through_attributes(used.envs[0], repeats)
+        cause = HISTORY if through is None else f"{CARRIED}{through}"
         return (
-            f"history-dependent: an episode differs at step {step} in an instance that has lived "
-            "through others"
+            f"{cause}: an episode differs at step {step} in an instance that has lived through "
+            "others"
         )
     return None
 

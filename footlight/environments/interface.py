@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from footlight.errors import RemoteError
+from footlight.errors import RemoteError, message_of
 
 _OLD = "as in Gym's interface before version 0.26"
 _STEP = "return observation, reward, terminated, truncated, info"
@@ -71,17 +71,18 @@ def old_interface(method: str, error: BaseException) -> InterfaceError | None:
     """The violation behind an exception, if Gym's old interface caused it; otherwise None."""
     if isinstance(error, InterfaceError):
         return error
+    message = message_of(error)
     if isinstance(error, TypeError) and re.search(
-        r"reset\(\) got an unexpected keyword argument '(seed|options)'", str(error)
+        r"reset\(\) got an unexpected keyword argument '(seed|options)'", message
     ):
         signature = "reset(self, *, seed=None, options=None)"
         remedy = f"define {signature}, and call super().reset(seed=seed) in it"
         return InterfaceError(f"reset takes no seed, {_OLD}", remedy)
-    unpacking = re.match(r"(?:not enough|too many) values to unpack \(expected (\d)", str(error))
+    unpacking = re.match(r"(?:not enough|too many) values to unpack \(expected (\d)", message)
     # Raised by a wrapper, such as TimeLimit
     if isinstance(error, ValueError) and unpacking and _in_gymnasium(error):
         if method == "step" and unpacking[1] == "5":
-            got = re.search(r"got (\d+)", str(error))
+            got = re.search(r"got (\d+)", message)
             return InterfaceError(
                 f"step returned {got[1] if got else 'more than 5'} values, {_OLD}",
                 f"{_STEP}: five values",

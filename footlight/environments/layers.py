@@ -34,9 +34,10 @@ def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
     found = []
     for layer in layers:
         rows = layer.num_envs if isinstance(layer, VectorEnv) else None
+        attributes = _class_attributes(type(layer)) | getattr(layer, "__dict__", {})
         values = {
             name: plain(value)
-            for name, value in getattr(layer, "__dict__", {}).items()
+            for name, value in attributes.items()
             if name not in _STATES and not _has_rows(value, rows)
         }
         found.append(
@@ -44,6 +45,17 @@ def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
             | {name: value for name, value in values.items() if value is not INCOMPARABLE}
         )
     return found
+
+
+def _class_attributes(layer: type[Any]) -> dict[str, Any]:
+    """Data in the body of a user's class: defaults, which an object may have replaced."""
+    return {
+        name: value
+        for base in reversed(layer.__mro__)
+        if not base.__module__.startswith(("gymnasium.", "builtins", "typing"))
+        for name, value in vars(base).items()
+        if not name.startswith("__") and not callable(value)
+    }
 
 
 def _has_rows(value: Any, rows: int | None) -> bool:

@@ -18,7 +18,7 @@ from footlight.environments.autoreset import has_rows
 from footlight.environments.naming import name_of_function
 from footlight.environments.user_function import make_env
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
-from footlight.errors import UserError
+from footlight.errors import UserError, describe_error
 from footlight.types import Array
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
@@ -142,7 +142,7 @@ def _wrapped(
     except Exception as error:  # locks, files, handles: anything that cannot be copied
         raise UserError(
             f"the environment cannot be made again - {name} cannot be copied "
-            f"({type(error).__name__}: {error}) - {_REMEDY}"
+            f"({describe_error(error)}) - {_REMEDY}"
         ) from error
     for space in ("observation_space", "action_space"):
         if getattr(wrapper, f"_{space}", None) is not None:

@@ -19,6 +19,7 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from footlight.contexts import close
 from footlight.environments import interface, processes
+from footlight.environments.carried import restore_attributes, save_attributes
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
@@ -117,10 +118,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer(), {}
 
     def call_remote(self, name: str, *given: Any) -> Any:
-        """Call a function of `footlight.environments.wrappers` in the process.
-
-        Returns an empty result if the process is lost.
-        """
+        """Call a function of `wrappers` or `carried` there; an empty result if it is lost."""
         try:
             self.ask(name, *given)
             return self._answer()
@@ -291,6 +289,9 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "reset": _reset,
     **{
         call.__name__: call
-        for call in (read_statistics, reward_wrappers, statistics_wrappers, write_statistics)
+        for call in (
+            *(read_statistics, write_statistics, statistics_wrappers, reward_wrappers),
+            *(save_attributes, restore_attributes),
+        )
     },
 }

@@ -20,6 +20,7 @@ from footlight.contexts import close_quietly
 from footlight.environments.attributes import differ
 from footlight.environments.autoreset import has_rows
 from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
+from footlight.environments.carried import CARRIED, NEW, USED, save_attributes, through_attributes
 from footlight.environments.layers import layer_attributes, same_items
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.spaces import difference
@@ -31,7 +32,7 @@ from footlight.environments.wrappers import (
     without_recorders,
     write_statistics,
 )
-from footlight.errors import UserError
+from footlight.errors import UserError, describe_error
 from footlight.signals import is_interruption
 from footlight.streams import derived_seed
 from footlight.trees import named_leaves
@@ -90,7 +91,7 @@ def why_different(environment: EnvironmentLike | EnvironmentSource, seed: int) -
             if is_interruption(error):
                 raise
             what = "a trial in the given object and in a copy failed"
-            return f"{what} with {type(error).__name__}: {error}"
+            return f"{what} with {describe_error(error)}"
 
 
 def _different_spaces(source: Any, other: Any) -> str | None:
@@ -120,6 +121,7 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     space.seed(derived_seed(seed, "actions on trial"))
     actions = [np.asarray(space.sample()) for _ in range(STEPS)]
     start = derived_seed(seed, "trial")
+    save_attributes(other, NEW)
     (first, too_long), (second, also_too_long) = (
         _play(env, start, actions) for env in (given, other)
     )
@@ -128,12 +130,32 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
         why = too_long or also_too_long
         if why is not None and min(len(first), len(second)) < ENOUGH_STEPS:
             return f"the comparison of the given object with a copy was stopped: {why}"
-        return None
+        if why is not None or not isinstance(given, VectorEnv):
+            return None  # copies of a single environment are probed
+        return _carried(other, second, start, actions)
     again, _ = _play(given, start, actions)
     if any(map(_first_difference, first, again)):
         return "the given object is not deterministic, so it cannot be compared with a copy"
     what = "a copy of the given object differs from it"
     return f"{what}: with the same seed and actions {wrong} differs"
+
+
+def _carried(env: Any, first: list[_Answer], seed: int, actions: list[Array]) -> str | None:
+    """Through which statistics episodes depend on earlier ones; None if they do not.
+
+    first: what a new copy answered, whose attributes were saved before.
+    """
+    save_attributes(env, USED)
+    again, _ = _play(env, seed, actions)
+
+    def repeats(before: list[_Answer] = again) -> bool:
+        return not any(map(_first_difference, before, _play(env, seed, actions)[0]))
+
+    if not any(map(_first_difference, first, again)):
+        return None
+    if (through := through_attributes(env, repeats)) is None:
+        return None
+    return f"{CARRIED}{through}: an episode differs in a copy that has lived through others"
 
 
 def _play(env: Any, seed: int, actions: list[Array]) -> tuple[list[_Answer], TooLong | None]:

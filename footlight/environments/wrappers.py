@@ -29,7 +29,7 @@ _PREFIX = "statistics."
 
 
 @runtime_checkable
-class _InWorker(Protocol):
+class InWorker(Protocol):
     """An environment in a process of its own, which calls functions of this module there."""
 
     def call_remote(self, name: str, *given: Any) -> Any: ...
@@ -58,14 +58,14 @@ def chain(env: Any, row: int = 0) -> Iterator[Any]:
 
 def reward_wrappers(env: Any) -> list[str]:
     """Names of the wrappers that change rewards."""
-    if isinstance(env, _InWorker):
+    if isinstance(env, InWorker):
         return list(env.call_remote("reward_wrappers"))
     return [type(layer).__name__ for layer in chain(env) if isinstance(layer, REWARD_WRAPPERS)]
 
 
 def statistics_wrappers(env: Any) -> list[str]:
     """Names of the wrappers that have running statistics."""
-    if isinstance(env, _InWorker):
+    if isinstance(env, InWorker):
         return list(env.call_remote("statistics_wrappers"))
     return [type(layer).__name__ for layer, _ in _with_moments(env)]
 
@@ -92,7 +92,7 @@ def read_statistics(env: Any, row: int = 0) -> dict[str, Array]:
     Wrappers are identified by their position: two instances made in the same way have the same
     names.
     """
-    if isinstance(env, _InWorker):
+    if isinstance(env, InWorker):
         return dict(env.call_remote("read_statistics"))
     found: dict[str, Array] = {}
     for position, (layer, moments) in enumerate(_with_moments(env, row)):
@@ -113,7 +113,7 @@ def write_statistics(
 
     Each wrapper receives copies, and so stops sharing its statistics with other instances.
     """
-    if isinstance(env, _InWorker):
+    if isinstance(env, InWorker):
         env.call_remote("write_statistics", dict(statistics), row, frozen)
         return
     for position, (layer, moments) in enumerate(_with_moments(env, row)):
@@ -220,12 +220,13 @@ def _with_moments(env: Any, row: int = 0) -> Iterator[tuple[Any, dict[str, Any]]
     """Wrappers with running statistics: any that have a mean, a variance, a count and an update."""
     for layer in chain(env, row):
         if isinstance(layer, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
-            moments = {name: value for name, value in vars(layer).items() if _is_moments(value)}
+            moments = {name: value for name, value in vars(layer).items() if is_moments(value)}
             if moments:
                 yield layer, moments
 
 
-def _is_moments(value: Any) -> bool:
+def is_moments(value: Any) -> bool:
+    """Whether it has a mean, a variance, a count and an update."""
     return (
         hasattr(value, "__dict__")
         and all(

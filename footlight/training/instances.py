@@ -13,8 +13,14 @@ import gymnasium
 
 from footlight.config.options import Options
 from footlight.contexts import closing as closing_environments
-from footlight.environments.determinism import DIFFERENT, NOT_COMPARED, NOT_PROBED, announcement
-from footlight.environments.history import steps_to_restore
+from footlight.environments.carried import CARRIED, REMEDY
+from footlight.environments.determinism import (
+    HISTORY,
+    NOT_COMPARED,
+    NOT_PROBED,
+    announcement,
+    is_another,
+)
 from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
@@ -36,10 +42,6 @@ from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.instruments.videos import make_env
 from footlight.learning.agent import Agent
-from footlight.types import Array
-
-LONG_RESTORATION = 5_000  # steps that are announced before they are taken
-COMPARED_STEPS = 10  # that must lead to the saved state to identify an environment of another name
 
 
 class Instances:
@@ -123,7 +125,7 @@ class Instances:
                 self._describe_wrappers()
                 yield given
             return
-        if inexact is not None and inexact.startswith(DIFFERENT):
+        if is_another(inexact):
             self.different = self.different or inexact
         made: Environments | None = None
         if not self.different and self.options.eval_episodes != 0:
@@ -133,9 +135,14 @@ class Instances:
                 closing.enter_context(closing_environments(made, self._notify))
                 self.different = self._compare(made)
             if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
-                self._notify_later(f"no evaluations, no videos: {self.different}")
+                remedy = f" - {REMEDY}" if self.different.startswith(CARRIED) else ""
+                self._notify_later(f"no evaluations, no videos: {self.different}{remedy}")
             elif made is not None:
                 share_statistics(self.environments, made)
+                if inexact is not None and inexact.startswith(HISTORY):
+                    self._notify_later(
+                        "evaluations use another instance, without the history of the training's"
+                    )
             self._describe_wrappers()
             yield None if self.different else made
 
@@ -267,33 +274,3 @@ class Instances:
         recorder = VideoRecorder(make_drawn, player, probe, options.seed, self._notify)
         recorder.render_test_frame()
         return recorder
-
-
-def announce_restoration(arrays: Mapping[str, Array], notify: Callable[[str], None]) -> int:
-    """The number of steps it takes to restore the environments, announced if it is large."""
-    if (steps := steps_to_restore(arrays)) > LONG_RESTORATION:
-        notify(
-            f"repeating {steps:,} steps to restore the environments; "
-            "Ctrl-C leaves the run unchanged"
-        )
-    return steps
-
-
-def check_restoration(
-    name: str | None, config: Mapping[str, Any], not_restored: bool, steps: int
-) -> str | None:
-    """Why a run is not known to be resumed in its own environment; None if it is.
-
-    name: that of the environment if it is not the recorded one, else None.
-    not_restored: whether repeating the last episodes, in so many `steps`, led to a different state.
-    Raises `UserError` if that shows that the environment is another one.
-    """
-    if name is None or not (not_restored or steps < COMPARED_STEPS):
-        return None
-    if not_restored and config["resume"] == "exact":
-        raise UserError(
-            f"{name} is not the environment {config['environment']} that the run was trained in - "
-            "repeating the last episode leads to a different state - give the same environment, or "
-            "begin a new run"
-        )
-    return f"resumed in {name}, which is not known to be {config['environment']}"

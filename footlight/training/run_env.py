@@ -38,7 +38,7 @@ def make_run_env(
 
 def _require_same(config: Mapping[str, Any], source: EnvironmentSource) -> None:
     """Raise `UserError` unless another instance is known to be the environment `source`."""
-    differed = str(config.get("no_evaluations")).startswith(determinism.DIFFERENT)
+    differed = determinism.is_another(config.get("no_evaluations"))
     reason = None
     if source.is_object and config.get("probe") == "off":
         reason = determinism.NOT_COMPARED
@@ -50,7 +50,7 @@ def _require_same(config: Mapping[str, Any], source: EnvironmentSource) -> None:
     if reason is None and differed:
         with closing(source.make(Wanted(config["seed"]))) as made:
             verdict = determinism.check_determinism(source, made, config["seed"])
-        if verdict is not None and verdict.startswith(determinism.DIFFERENT):
+        if determinism.is_another(verdict):
             reason = verdict
     if reason is not None:
         raise UserError(

@@ -17,8 +17,8 @@ from footlight.storage.manager import CheckpointManager
 from footlight.streams import Streams, derived_seed
 from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import Stateful
-from footlight.training.instances import announce_restoration, check_restoration
 from footlight.training.loop import Step
+from footlight.training.restoration import announce_restoration, check_restoration
 from footlight.training.session import Session
 from footlight.types import Array
 

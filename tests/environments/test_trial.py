@@ -182,6 +182,26 @@ def test_attributes_that_affect_no_step_are_compared(
     )
 
 
+class Limited(faulty.Walk):
+    """A default in the class, whose effect comes after a trial."""
+
+    limit = 50
+
+
+def test_attribute_that_replaces_a_default_of_the_class_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(
+        gymnasium.registry, "Limited-v0", EnvSpec("Limited-v0", entry_point=Limited)
+    )
+    env = gymnasium.make("Limited-v0", disable_env_checker=True)
+    assert why_different(env, 0) is None
+    assert (
+        why_different(changed(env, limit=45), 0)
+        == "a copy of the given object differs from it in Limited.limit (50 in place of 45)"
+    )
+
+
 class Monitor(gymnasium.Wrapper):  # type: ignore[type-arg]
     results_writer = None
 
