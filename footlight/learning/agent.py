@@ -190,8 +190,8 @@ class Agent:
             (observation, action, reward, next_observation, terminated, truncated, valid),
             self.spaces, self.num_envs,
         )  # fmt: skip
+        pending, self.pending = self.pending, None
         if decision is None:
-            pending, self.pending = self.pending, None
             decision = decision_behind(transition.action, pending, self.policy)
         if self._clip is not None:
             clipped = transition.reward.clip(-self._clip, self._clip)

@@ -75,15 +75,22 @@ def first_call(
     try:
         step()
     except Exception as error:  # whatever it is, the eager result is at hand
-        reason = f"the compiled update failed ({summarize_error(error):.140})"
+        reason = f"the compiled code failed ({summarize_error(error):.140})"
     else:
         pairs = zip(tensors, eager, before, strict=True)
         if not all(_agree(*each, computed.eps) for each in pairs):
-            reason = "the compiled update differs from the eager one"
+            reason = "the compiled results differ from the eager ones"
     if reason:
         for tensor, value in zip(tensors, eager, strict=True):
             tensor.copy_(value)
         raise CompilerMissing(reason)
+
+
+def compile_checked(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """`compile_in_place`, compared with an eager call at once. Raises `CompilerMissing`."""
+    step = compile_in_place(function, tensors)
+    first_call(step, function, tensors)
+    return step
 
 
 class _Coarsest(TorchDispatchMode):  # type: ignore[no-untyped-call]

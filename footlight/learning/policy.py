@@ -15,7 +15,7 @@ from footlight.ambient import computes
 from footlight.errors import UserError, warn
 from footlight.learning import transport
 from footlight.learning.blueprint import AnyAlgorithm, Blueprint, read_blueprint
-from footlight.learning.compilation import compile_in_place
+from footlight.learning.compilation import compile_checked
 from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.learning.observations import as_batch, is_batch
 from footlight.storage import checkpoint
@@ -124,8 +124,9 @@ class Policy:
         if not network.on_images or not is_on_cpu or self.spaces.has_leaves:
             return
         shape = num_envs, *self.spaces.observation_shape
-        example = torch.from_numpy(np.zeros(shape, np.dtype(self.spaces.observation_dtype)))
-        network.compile_infer(parameters_P, example, compile_in_place)
+        numbers = np.arange(np.prod(shape)) % 251  # no image that gives zeros, to be compared with
+        example = torch.from_numpy(numbers.reshape(shape).astype(self.spaces.observation_dtype))
+        network.compile_infer(parameters_P, example, compile_checked)
 
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""

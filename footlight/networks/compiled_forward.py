@@ -9,7 +9,7 @@ from torch import Tensor
 from footlight.types import Array
 
 Compiler = Callable[[Callable[..., None], list[Tensor]], Callable[[], None]]
-"""`footlight.learning.compilation.compile_in_place`."""
+"""`footlight.learning.compilation.compile_checked`."""
 
 
 class CompiledForward:
@@ -17,20 +17,20 @@ class CompiledForward:
     observations of one shape.
 
     forward: the output of parameters [P] and observations [E, ...]. example: such observations,
-    whose memory is used from then on. Raises what `compile_in_place` raises.
+    whose memory is used from then on. Raises what `compile_checked` raises.
     """
 
     def __init__(
         self, forward: Callable[[Tensor, Tensor], Tensor], parameters_P: Tensor, example: Tensor,
-        compile_in_place: Compiler,
+        compile_checked: Compiler,
     ) -> None:  # fmt: skip
         def update_output(parameters_P: Tensor, observation: Tensor, output: Tensor) -> None:
             output.copy_(forward(parameters_P, observation))
 
         with torch.no_grad():
-            self._output = forward(parameters_P, example)
+            self._output = torch.zeros_like(forward(parameters_P, example))
         self._parameters_at, self._observation = parameters_P.data_ptr(), example.numpy()
-        self._run = compile_in_place(update_output, [parameters_P, example, self._output])
+        self._run = compile_checked(update_output, [parameters_P, example, self._output])
 
     def fits(self, parameters_P: Tensor, observation: Array) -> bool:
         """Whether it was compiled for this vector and for such observations."""

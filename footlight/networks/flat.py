@@ -205,19 +205,19 @@ class Network:
 
     @computes
     def compile_infer(
-        self, parameters_P: Tensor, example: Tensor, compile_in_place: Compiler
+        self, parameters_P: Tensor, example: Tensor, compile_checked: Compiler
     ) -> None:
         """Compile `infer` for observations like `example`, on these very parameters. It returns the
         first output alone from then on.
 
-        Raises what `compile_in_place` raises.
+        Raises what `compile_checked` raises.
         """
 
         def first_output(parameters_P: Tensor, observation: Tensor) -> Tensor:
             output = self(parameters_P, observation)
             return output[0] if isinstance(output, tuple) else output
 
-        self._compiled = CompiledForward(first_output, parameters_P, example, compile_in_place)
+        self._compiled = CompiledForward(first_output, parameters_P, example, compile_checked)
 
     def infer(
         self, parameters_P: Tensor, observation: Array, statistics_Q: Tensor | None = None

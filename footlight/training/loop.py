@@ -90,7 +90,8 @@ def steps(
             agent.forget_episodes(environments.failed)
         if total_steps is not None and total_steps - previous < environments.num_envs:
             transition = _shortened(agent, environments, transition, total_steps - previous)
-        metrics = observe(*transition)
+        decided = agent.pending  # its action was taken as it is: no need to compare
+        metrics = observe(*transition, decision=decided.decision if decided else None)
         is_last = total_steps is not None and agent.num_steps >= total_steps
         episodes = environments.finished
         yield Step(agent.num_steps, previous, is_last, transition, episodes, metrics)

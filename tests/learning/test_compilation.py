@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from footlight.learning.agent import Agent
-from footlight.learning.compilation import CompilerMissing, first_call
+from footlight.learning.compilation import CompilerMissing, compile_checked, first_call
 from footlight.trees import tree_items
 
 OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
@@ -149,7 +149,7 @@ def test_missing_part_of_a_small_move_is_an_error(share: float) -> None:
         adam_sign(parameters, gradient)
         parameters[: int(share * 1000)] = 5.0
 
-    with pytest.raises(CompilerMissing, match="differs from the eager one"):
+    with pytest.raises(CompilerMissing, match="differ from the eager ones"):
         first_call(step, adam_sign, [parameters, gradient])
     assert parameters.tolist() == (torch.full((1000,), 5.0) - 3e-4).tolist()
 
@@ -181,3 +181,40 @@ def test_integers_are_compared_exactly() -> None:
     with pytest.raises(CompilerMissing):
         first_call(lambda: None, lambda count: count.add_(1), [count])
     assert count.item() == 1
+
+
+@pytest.mark.parametrize("error", [1.0, 1.5])
+def test_compiled_function_is_compared_at_once(
+    error: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(function: Any, tensors: Any) -> Any:
+        return lambda: tensors[0].mul_(2 * error)
+
+    monkeypatch.setattr("footlight.learning.compilation.compile_in_place", compiled)
+    numbers = torch.arange(1.0, 5.0)
+    if error == 1:
+        compile_checked(lambda x: x.mul_(2), [numbers])()
+        assert numbers.tolist() == [4, 8, 12, 16]  # once to compare, once when called
+        return
+    with pytest.raises(CompilerMissing, match="differ from the eager"):
+        compile_checked(lambda x: x.mul_(2), [numbers])
+
+
+def test_acting_that_differs_when_compiled_stays_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(function: Any, tensors: Any) -> Any:
+        return lambda: tensors[-1].fill_(7.0)
+
+    monkeypatch.setattr("footlight.learning.compilation.compile_in_place", compiled)
+    image, choice = (
+        gymnasium.spaces.Box(0, 255, (1, 36, 36), np.uint8),
+        gymnasium.spaces.Discrete(2),
+    )
+    notices: list[str] = []
+    agent = Agent(
+        "a2c", image, choice, torso="small", hidden_sizes=(8,), compile="on", notice=notices.append
+    )
+    agent.act(np.zeros((1, 36, 36), np.uint8), explore=True)
+    assert any("acting is not compiled: the compiled results differ" in line for line in notices)
+    seen = np.full((1, 36, 36), 9, np.uint8)
+    eager = Agent("a2c", image, choice, torso="small", hidden_sizes=(8,), compile="off")
+    assert agent.policy.act(seen) == eager.policy.act(seen)
