@@ -81,7 +81,7 @@ def test_wrong_compiler_is_replaced_by_the_eager_update(
     eager, _ = trained(monkeypatch)
     compiler = Compiler(change)
     agent, notices = trained(monkeypatch, compiler)
-    reason = "failed (RuntimeError: the kernel" if change is raises else "differs from the eager"
+    reason = "failed (RuntimeError: the kernel" if change is raises else "differ from the eager"
     assert len(notices) == 1
     assert reason in notices[0]
     assert "\n" not in notices[0]
