@@ -222,6 +222,15 @@ def test_act_refuses_what_an_integer_space_cannot_hold(observation: Any, words: 
     )  # the same numbers
 
 
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "a2c", "stream-ac"])
+def test_empty_batches_and_tensors_are_taken(algorithm: str) -> None:
+    agent = trained(algorithm)
+    for act in (agent.policy.act, agent.act):
+        assert np.shape(act(np.zeros((0, 3))))[0] == 0
+        tracked = torch.zeros(3, requires_grad=True)
+        assert np.array_equal(act(tracked), act(ZERO))
+
+
 def test_observe_refuses_it_too() -> None:
     agent = trained("sac")
     with pytest.raises(UserError, match=r"observation\[1\] is nan"):

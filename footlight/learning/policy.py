@@ -171,6 +171,8 @@ def _as_array(
     observation: Any, wanted: tuple[int, ...], dtype: np.dtype[Any], what: str = "observation"
 ) -> Array:
     try:
+        if isinstance(observation, torch.Tensor):
+            observation = observation.detach().cpu()
         array = np.asarray(observation)
     except ValueError as error:
         raise UserError(

@@ -1,5 +1,6 @@
 """The forward pass of our own actors in NumPy: for one observation, torch spends more time on dispatch than on arithmetic."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ def numpy_forward(
             steps.append(step)
 
     def forward(observation: Array) -> Any:
-        flat = observation.reshape(len(observation), -1)
+        flat = observation.reshape(len(observation), math.prod(observation.shape[1:]))
         x: FloatArray = flat.astype(np.float32, copy=False)
         if flat.dtype == np.uint8:
             x = x / np.float32(255)
