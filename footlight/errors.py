@@ -6,6 +6,7 @@ bug in footlight (exit code 1).
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,16 @@ def printable(text: str, encoding: str = "utf-8") -> str:
 def quoted(path: str | Path) -> str:
     """Quote a path for a shell."""
     return shlex.quote(str(path))
+
+
+def missing_objects(run_config: Mapping[str, Any]) -> str:
+    """Arguments of a Python call for objects of the run that no file holds; empty if none.
+
+    A command of the shell cannot use such a run.
+    """
+    names = {"environment": run_config.get("environment_source", "id") != "id"}
+    names["network"] = run_config.get("network") is not None
+    return "".join(f", {name}=..." for name, is_missing in names.items() if is_missing)
 
 
 def warn(text: str) -> None:

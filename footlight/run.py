@@ -52,6 +52,10 @@ class Run:
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", user_path(self.folder))
 
+    def __fspath__(self) -> str:
+        """The run folder, so that functions which take one also take a run."""
+        return str(self.folder)
+
     @property
     def config(self) -> dict[str, Any]:
         """The content of `config.json`, from the checksummed manifest of the newest checkpoint.

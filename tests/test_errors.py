@@ -1,5 +1,7 @@
 """Helpers for messages."""
 
+from typing import Any
+
 import pytest
 
 from footlight.errors import (
@@ -7,6 +9,7 @@ from footlight.errors import (
     UserError,
     counted,
     describe_error,
+    missing_objects,
     printable,
     quoted,
     summarize_error,
@@ -34,6 +37,19 @@ def test_errors_are_described_and_summarized(
 ) -> None:
     assert describe_error(error) == description
     assert summarize_error(error) == summary
+
+
+@pytest.mark.parametrize(
+    ("run_config", "arguments"),
+    [
+        ({}, ""),
+        ({"environment_source": "id", "network": None}, ""),
+        ({"environment_source": "object", "network": None}, ", environment=..."),
+        ({"environment_source": "id", "network": "Mine"}, ", network=..."),
+    ],
+)
+def test_objects_that_no_file_holds_are_named(run_config: dict[str, Any], arguments: str) -> None:
+    assert missing_objects(run_config) == arguments
 
 
 def test_text_for_messages() -> None:

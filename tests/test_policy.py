@@ -181,3 +181,12 @@ def test_module_without_an_own_actor_is_footlights() -> None:
 
     output, value = trained("a2c", CHOICE, network=Critic).policy.module()(torch.zeros(2, 3))
     assert (output.shape, value.shape) == ((2, 3), (2,))
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3", "a2c", "stream-ac"])
+def test_empty_batches_and_tensors_are_taken(algorithm: str) -> None:
+    agent = trained(algorithm)
+    for act in (agent.policy.act, agent.act):
+        assert np.shape(act(np.zeros((0, 3))))[0] == 0
+        tracked = torch.zeros(3, requires_grad=True)
+        assert np.array_equal(act(tracked), act(ZERO))

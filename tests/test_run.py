@@ -1,10 +1,26 @@
 """A run folder as an object: its path, configuration, result and evaluation."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import footlight
+from footlight.errors import UserError
+
+
+def test_run_is_taken_in_place_of_its_folder(finished_run: Path) -> None:
+    run = footlight.Run(finished_run)
+    assert footlight.Run(run).folder == finished_run  # type: ignore[arg-type]
+    assert footlight.load(run).act(np.zeros(3)).shape == (1,)
+    assert footlight.evaluate(run, 1).lengths == (200,)
+
+
+@pytest.mark.parametrize("path", [None, b"run", 3])
+def test_something_else_is_not_a_path(path: Any) -> None:
+    with pytest.raises(UserError, match=r"is not a path - give a string or a pathlib\.Path"):
+        footlight.Run(path)
 
 
 def test_folder_may_be_a_string_or_start_with_the_home_directory(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.config.suggestions import closest
 from footlight.errors import UserError
 from footlight.storage.files import user_path
 
@@ -21,6 +22,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} - see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options, and name similar ones of this command."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:  # the command's own parser knows its options
+            known = [option for action in self._actions for option in action.option_strings]
+            word = unknown[0].partition("=")[0]
+            hint = closest(word, known) if word.startswith("-") else ""
+            self.error(
+                f"unknown {'option' if hint or word[:1] == '-' else 'argument'} {word}{hint}"
+            )
+        return found, unknown
 
 
 def build_parser() -> Parser:

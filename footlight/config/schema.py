@@ -193,11 +193,23 @@ def _items(value: Any, kind: Any) -> list[Any]:
     given = [value] if isinstance(value, str) else value
     if kind is str and not isinstance(value, str):
         return list(given)  # separate strings, which may contain spaces and commas
-    parts = [
-        re.sub(r"[\[\](),]", " ", item).split() if isinstance(item, str) else [item]
-        for item in given
-    ]
+    if all(isinstance(item, str) for item in given):
+        return _words(" ".join(given).strip())  # a shell may have separated them
+    parts = (_words(item.strip()) if isinstance(item, str) else [item] for item in given)
     return [item for part in parts for item in part]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a list as text. Raises `ValueError` for unmatched brackets and empty items."""
+    if text[:1] in tuple("[("):
+        if text[-1] != {"[": "]", "(": ")"}[text[0]]:
+            raise ValueError(text)
+        text = text[1:-1]
+    text = text.strip().removesuffix(",")
+    words = re.split(r"\s*,\s*|\s+", text) if text else []
+    if any(not word or set(word) & set("[]()") for word in words):
+        raise ValueError(text)
+    return words
 
 
 def _exact_integer(value: Any) -> int:

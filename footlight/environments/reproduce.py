@@ -8,7 +8,6 @@ them runs nothing but the environment that they name.
 import contextlib
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,14 @@ from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.errors import EnvironmentFault, StorageFault, UserError, counted
+from footlight.errors import (
+    EnvironmentFault,
+    StorageFault,
+    UserError,
+    counted,
+    missing_objects,
+    quoted,
+)
 from footlight.storage import schemas
 from footlight.storage.files import (
     MAX_BYTES,
@@ -58,12 +64,23 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
     except EnvironmentFault as fault:
         folder = save_episode(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
-            path = shlex.quote(str(known_as / "crash" / folder.name))
-            fault.args = (f"{fault}\nreproduce it: footlight reproduce {path}",)
+            command = _reproduce_command(known_as / "crash" / folder.name, config)
+            fault.args = (f"{fault}\nreproduce it: {command}",)
         if config.get("on_env_fault") != "new-episode":
-            command = f"footlight resume {shlex.quote(str(known_as))} --on-env-fault new-episode"
-            fault.args = (f"{fault}\ncontinue without this episode: {command}",)
+            fault.args = (f"{fault}\ncontinue without this episode: {_resume(known_as, config)}",)
         raise
+
+
+def _reproduce_command(path: Path, config: Mapping[str, Any]) -> str:
+    if config.get("environment_source") == "object":
+        return f"footlight.reproduce({str(path)!r}, environment=...)"
+    return f"footlight reproduce {quoted(path)}"
+
+
+def _resume(path: Path, config: Mapping[str, Any]) -> str:
+    if objects := missing_objects(config):
+        return f'footlight.resume({str(path)!r}{objects}, on_env_fault="new-episode")'
+    return f"footlight resume {quoted(path)} --on-env-fault new-episode"
 
 
 def save_episode(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
@@ -210,6 +227,11 @@ def _environments(source: EnvironmentSource, timeout: float) -> SerialEnvironmen
 
 def read(folder: Path) -> dict[str, Any]:
     """The content of `fault.json` in `folder`. Raises `UserError`."""
+    if not (folder / FAULT).exists() and (folder / "config.json").exists():
+        raise UserError(
+            f"{folder} is a run folder - the episodes in which its environment failed are in "
+            f"{folder / 'crash'} - give one of these"
+        )
     content = read_json(folder / FAULT)
     version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:

@@ -19,7 +19,11 @@ from footlight.environments.history import ActionHistory, saved_actions
 from footlight.environments.infos import LIFE_LOST, NO_INFO
 from footlight.environments.naming import name_of_instance
 from footlight.environments.spaces import describe, difference
-from footlight.environments.wrappers import restore_statistics, saved_statistics
+from footlight.environments.wrappers import (
+    restore_statistics,
+    saved_statistics,
+    statistics_wrappers,
+)
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, DiscreteAction, Transition
 
@@ -221,6 +225,7 @@ class SerialEnvironments:
         Raises `ValueError` or `KeyError` for arrays of other environments.
         """
         saved, shape = arrays["observation"], self.spaces.action.shape
+        total = arrays["episode.total"].reshape(self.num_envs)
         self.tracker.index[:] = arrays["episode.index"].reshape(self.num_envs)
         actions = [saved_actions(arrays, env, shape) for env in range(self.num_envs)]
         if saved.shape != self.observation.shape or self.tracker.index.min() < 0:
@@ -232,6 +237,7 @@ class SerialEnvironments:
             try:
                 self.rerun(env, actions[env])
                 is_restored = np.array_equal(self.observation[env], saved[env])
+                is_restored &= self._has_return(env, total[env])
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 is_restored = False
@@ -242,6 +248,10 @@ class SerialEnvironments:
                 self._begin(env)
         restore_statistics(self, arrays)
         return not_restored
+
+    def _has_return(self, env: int, saved: float) -> bool:
+        """Whether a repeated episode has the saved return; rewards may depend on statistics."""
+        return bool(self.tracker.total[env] == saved or statistics_wrappers(self.envs[env]))
 
     def rerun(self, env: int, actions: Array) -> None:
         """Begin the current episode of `env` again and take these actions, until it ends.

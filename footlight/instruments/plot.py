@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from footlight.errors import StorageFault, UserError, warn
+from footlight.errors import StorageFault, UserError, counted, warn
 from footlight.instruments.colors import COLORS
 from footlight.instruments.curves import AXES
 from footlight.instruments.groups import Member, find_members, group
@@ -184,7 +184,7 @@ def _panels(
     if len(labels) != len(names):
         found = "; ".join(names)
         raise UserError(
-            f"{len(labels)} labels were given - there are {len(names)} groups ({found}) - "
+            f"{counted(len(labels), 'label')} for {counted(len(names), 'group')} ({found}) - "
             "give one for each, or for each run"
         )
     chosen = dict(zip(names, labels, strict=True))

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 
 from footlight.errors import UserError
 from footlight.trees import named_leaves, packed
@@ -28,6 +29,8 @@ def _as_array(
     observation: Any, wanted: tuple[int, ...], dtype: np.dtype[Any], what: str = "observation"
 ) -> Array:
     try:
+        if isinstance(observation, torch.Tensor):
+            observation = observation.detach().cpu()
         array = np.asarray(observation)
     except ValueError as error:
         raise UserError(

@@ -3,6 +3,7 @@
 For a single observation, torch spends more time on dispatch than on arithmetic.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,7 @@ def numpy_forward(
             steps.append(step)
 
     def forward(observation: Array) -> Any:
-        flat = observation.reshape(len(observation), -1)
+        flat = observation.reshape(len(observation), math.prod(observation.shape[1:]))
         x: FloatArray = flat.astype(np.float32, copy=False)
         if flat.dtype == np.uint8:
             x = x / np.float32(255)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from footlight.config.fields import describe_value
-from footlight.errors import counted, quoted
+from footlight.errors import counted, missing_objects, quoted
 from footlight.learning.agent import Agent
 from footlight.machine import format_bytes
 from footlight.training.evaluation import Evaluation
@@ -36,7 +36,7 @@ def header(run_config: Mapping[str, Any], agent: Agent) -> str:
     )
 
 
-def summary(folder: Path, result: Mapping[str, Any]) -> str:
+def summary(folder: Path, result: Mapping[str, Any], run_config: Mapping[str, Any]) -> str:
     """Describe how a run ended, and name the next command. `folder`: as messages name it."""
     final = result["final_evaluation"]
     score = "no final evaluation"
@@ -48,10 +48,14 @@ def summary(folder: Path, result: Mapping[str, Any]) -> str:
         pace += f" | stopped: {reason}"
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"
-    name = quoted(folder)
+    name, objects = quoted(folder), missing_objects(run_config)
     more = f"footlight plot {name}   or: footlight watch {name} --video episode.mp4"
+    if objects:
+        more = f"footlight plot {name}   or: run.video('episode.mp4')"
     if result["status"] == "stopped":
         more = f"footlight resume {name}"
+        if objects:
+            more = f"footlight.resume({str(folder)!r}{objects})"
     return f"{score} | {pace}\nrun folder {folder}\nnext: {more}"
 
 

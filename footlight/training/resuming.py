@@ -5,7 +5,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
+
 from footlight.config.options import Options
+from footlight.environments.identity import why_not_known
 from footlight.environments.make import require_allowed
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
@@ -81,6 +84,8 @@ def changes_since(
     if before != list(hooks):
         given, saved = (", ".join(names) or "no hooks" for names in (hooks, before))
         yield f"resumed with {given} instead of {saved}"
+    if (what := _why_not_recorded(manifest["run"], source)) is not None:
+        yield f"resumed in an environment that is not known to be the recorded one: {what}"
 
 
 def evaluation_source(
@@ -104,6 +109,22 @@ def evaluation_source(
     return EnvironmentSource.of(name).configured(
         recorded.get("environment_config"), recorded.get("env_kwargs")
     )
+
+
+def _why_not_recorded(run_config: Mapping[str, Any], source: EnvironmentSource) -> str | None:
+    """Why something given in place of a recorded id is not known to be its environment."""
+    recorded, kwargs = run_config["environment"], run_config.get("env_kwargs")
+    is_id = run_config.get("environment_source", "id") == "id"
+    if not is_id or source.settings()["environment_source"] == "id":
+        return None
+    if recorded not in gymnasium.registry or source.is_atari or run_config["num_envs"] is None:
+        return None
+    if source.is_vector and run_config["vectorization"] == "native":
+        return None  # its state is an array, and is put back
+    recorded_source = EnvironmentSource.of(recorded)
+    if recorded_source.is_atari:
+        return None
+    return why_not_known(source, recorded_source.configured(kwargs=kwargs), run_config["seed"])
 
 
 def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:

@@ -86,7 +86,7 @@ class Training:
                 yield
         finally:
             folder.close()
-        notify(summary(known_as, self.result))
+        notify(summary(known_as, self.result, session.run_config))
         if (number := session.interruption.signal) is not None:
             raise session.interruption.exit_exception(number)
 

@@ -1,5 +1,6 @@
 """Help pages, and argument types."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def test_invalid_arguments_raise_user_error() -> None:
     ):
         with pytest.raises(UserError, match=words):
             parser.parse_args(line.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "run", "--episode", "1"], "unknown option --episode - did you mean"),
+        (["resume", "run", "--total-timesteps=5"], "did you mean '--steps'"),
+        (["resume", "run", "--lr", "3"], "unknown option --lr - see `footlight resume --help`"),
+        (["verify", "run", "another"], "unknown argument another - see"),
+    ],
+)
+def test_unknown_options_are_named_with_similar_ones(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        build_parser().parse_args(words)
 
 
 def test_values_are_parsed_into_their_types() -> None:

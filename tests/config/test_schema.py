@@ -9,6 +9,7 @@ from footlight.config.fields import (
     describe_type,
     describe_value,
 )
+from footlight.config.schema import convert
 from footlight.streams import MAX_SEED
 
 
@@ -50,6 +51,32 @@ def test_range_shows_integers_in_full() -> None:
 )
 def test_types_in_words(annotation: Any, text: str) -> None:
     assert describe_type(annotation) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("64 32", (64, 32)),
+        ("64,32", (64, 32)),
+        ("[64, 32]", (64, 32)),
+        ("(64,)", (64,)),
+        (["[64,", "32]"], (64, 32)),
+        (["64", 32], (64, 32)),
+        ("[]", ()),
+        ("[64, 32", None),
+        ("64]", None),
+        ("(64]", None),
+        ("64,,32", None),
+        ("[64][32]", None),
+        ("[", None),
+    ],
+)
+def test_lists_as_text(value: Any, expected: tuple[int, ...] | None) -> None:
+    if expected is not None:
+        assert convert(value, tuple[int, ...]) == expected
+        return
+    with pytest.raises(ValueError, match=r"64|\["):
+        convert(value, tuple[int, ...])
 
 
 @pytest.mark.parametrize(

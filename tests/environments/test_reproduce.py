@@ -233,7 +233,10 @@ def test_episode_is_saved_without_config_json(
         return faulty.raises(given)
 
     monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
-    with pytest.raises(EnvironmentFault, match="footlight reproduce run/crash/env-0-episode-0"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"footlight\.reproduce\('run/crash/env-0-episode-0', environment=\.\.\.\)",
+    ):
         footlight.train("a2c", lambda: faulty.Faulty(losing), run_dir="run", **SMALL)
 
 
@@ -441,7 +444,10 @@ def test_every_kind_of_buffer_survives_a_fault(method: str, fields: dict[str, An
 
 
 def test_stopped_run_continues_without_the_failing_episode() -> None:
-    with pytest.raises(EnvironmentFault, match="--on-env-fault new-episode"):
+    with pytest.raises(
+        EnvironmentFault,
+        match=r"footlight\.resume\('run', environment=\.\.\., on_env_fault=\"new-episode\"\)",
+    ):
         footlight.train("a2c", Sticks, run_dir="run", **{**SURVIVING, "on_env_fault": "stop"})
     with pytest.raises(EnvironmentFault):  # the same step again
         footlight.resume("run", environment=Sticks, quiet=True)
@@ -512,3 +518,9 @@ def test_failed_evaluation_is_skipped_if_faults_are_survived() -> None:
     assert run.result["status"] == "finished"
     kept = [path.name for path in Path("run/crash").iterdir()]
     assert any(name.startswith("evaluation-at-step") for name in kept)
+
+
+def test_run_folder_in_place_of_an_episode_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is a run folder - the episodes .* are in .*crash"):
+        reproduce.read(tmp_path)

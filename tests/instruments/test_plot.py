@@ -140,9 +140,7 @@ def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:
         "high (mean of 2 seeds)",
     ]
     assert legend(plot_runs(runs[0], labels=["mine"])) == ["mine"]
-    with pytest.raises(
-        UserError, match=r"3 labels were given - there are 2 groups \(gamma 0.9; gamma 0.91\)"
-    ):
+    with pytest.raises(UserError, match=r"3 labels for 2 groups \(gamma 0.9; gamma 0.91\)"):
         plot_runs(runs, labels=["a", "b", "c"])
 
 

@@ -301,6 +301,18 @@ class Wider(faulty.Walk):
     action_space = Box(-2, 2, (1,), np.float32)
 
 
+class Doubled(faulty.Walk):
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, 2 * reward, *rest
+
+
+def test_resume_with_other_rewards_is_refused(tmp_path: Path) -> None:
+    run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
+    with pytest.raises(UserError, match="Doubled is not the environment Walk"):
+        footlight.resume(run.folder, environment=Doubled, steps=80, quiet=True)
+
+
 def test_resume_in_another_environment_is_refused(tmp_path: Path) -> None:
     run = trained(faulty.Walk, tmp_path, steps=58, quiet=True)
     before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}

@@ -21,12 +21,24 @@ RESULT: dict[str, Any] = {
     ("status", "command"), [("finished", "footlight plot run"), ("stopped", "footlight resume run")]
 )
 def test_summary_names_the_next_command(status: str, command: str) -> None:
-    text = summary(Path("run"), {**RESULT, "status": status})
+    text = summary(Path("run"), {**RESULT, "status": status}, {})
     first, folder, following = text.splitlines()
     assert first == "no final evaluation | 1,000 steps in 4 s (250 steps/s)"
     assert folder == "run folder run"
     assert following.startswith(f"next: {command}")
 
 
+@pytest.mark.parametrize(
+    ("status", "following"),
+    [
+        ("finished", "next: footlight plot run   or: run.video('episode.mp4')"),
+        ("stopped", "next: footlight.resume('run', environment=..., network=...)"),
+    ],
+)
+def test_summary_names_no_command_that_needs_an_object(status: str, following: str) -> None:
+    run_config = {"environment_source": "object", "network": "Mine"}
+    assert summary(Path("run"), {**RESULT, "status": status}, run_config).endswith(following)
+
+
 def test_summary_warns_about_a_run_without_updates() -> None:
-    assert "0 updates: nothing was learned" in summary(Path("run"), {**RESULT, "updates": 0})
+    assert "0 updates: nothing was learned" in summary(Path("run"), {**RESULT, "updates": 0}, {})

@@ -2,9 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import pytest
+from gymnasium.wrappers import TransformReward
 from small_runs import DDPG
 
 import footlight
@@ -33,6 +37,40 @@ def test_recorded_trackers_are_named_and_can_be_left_out(
         "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
     )
     assert any(Path("run/tensorboard").iterdir())
+
+
+def slower() -> gymnasium.Env[Any, Any]:
+    env: Any = gymnasium.make("Pendulum-v1")
+    env.unwrapped.max_speed = 7
+    return env
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        (lambda: gymnasium.make("Pendulum-v1"), None),
+        (slower, "PendulumEnv.max_speed differs"),
+        (
+            lambda: gymnasium.make("Pendulum-v1", max_episode_steps=50),
+            "TimeLimit._max_episode_steps differs",
+        ),
+        (
+            lambda: TransformReward(gymnasium.make("Pendulum-v1"), float),
+            "it consists of TransformReward, TimeLimit, PendulumEnv in place of TimeLimit, "
+            "PendulumEnv",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_object", [False, True])
+def test_environment_in_place_of_a_recorded_id_is_compared(
+    environment: Callable[[], Any], reason: str | None, is_object: bool
+) -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+    more = DDPG["steps"] + 2
+    given = environment() if is_object else environment
+    run = footlight.resume("run", environment=given, steps=more, quiet=True)
+    what = "resumed in an environment that is not known to be the recorded one"
+    assert run.config["resume"].startswith("exact" if reason is None else f"{what}: {reason}")
 
 
 def test_resume_refuses_fewer_steps_than_were_made() -> None:
