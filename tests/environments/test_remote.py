@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from footlight.environments import remote
+from footlight.environments import processes, remote
 from footlight.environments.make import make
 from footlight.environments.processes import why_no_processes
 from footlight.environments.remote import RemoteEnv, Supervision
@@ -147,7 +147,7 @@ def test_function_that_cannot_be_sent_is_reported(
     monkeypatch: pytest.MonkeyPatch, counting_env: Counting
 ) -> None:
     lock = threading.Lock()
-    monkeypatch.setattr(remote, "start_method", lambda: multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(processes, "start_method", lambda: multiprocessing.get_context("spawn"))
     with pytest.raises(
         UserError,
         match=r"no process can be started for an environment - TypeError: .*lock.* - use "
