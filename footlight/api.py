@@ -199,7 +199,7 @@ def plot(
     runs: Any,
     output: str | Path | None = None,
     *,
-    labels: Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
     metric: str | None = None,
     x: str | None = None,
 ) -> "Figure":
@@ -209,7 +209,7 @@ def plot(
     """
     from footlight.instruments.plot import plot_runs  # only plots need Matplotlib
 
-    return plot_runs(runs, output, labels=labels, metric=metric, x=x)
+    return plot_runs(runs, output, label=label, metric=metric, x=x)
 
 
 def make_environments(

@@ -89,7 +89,7 @@ def plot(options: argparse.Namespace) -> int:
     first = options.run_dirs[0]
     is_run = len(options.run_dirs) == 1 and (first / "config.json").exists()
     output = options.output or (first if is_run else Path()) / "curve.png"
-    plot_runs(options.run_dirs, output, labels=options.label, metric=options.metric, x=options.x)
+    plot_runs(options.run_dirs, output, label=options.label, metric=options.metric, x=options.x)
     print(output)
     return 0
 

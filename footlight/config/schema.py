@@ -127,6 +127,8 @@ def _fits(value: Any, schema: Any, limits: Range | None) -> bool:
 
 def mismatch(name: str, value: Any, schema: Any, limits: Range | None = None) -> str:
     """Return the message for a value that does not match the annotated type."""
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        return f"{name} is {value!r:.40} - integers reach {MAX_INTEGER} - give a smaller one"
     is_list = isinstance(value, tuple | list) and get_origin(schema) is tuple
     shown = describe_value(value) if is_list else repr(value)
     return f"{name} is {shown:.40} - it must be {describe_type(schema, limits)}"

@@ -15,6 +15,13 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "num_envs": (
         "n_envs", "num_env", "training_num", "num_train_envs", "num_workers", "num_actors", "n_env",
     ),
+    "episodes": ("n_episodes", "num_episodes", "max_episodes", "total_episodes"),
+    "stop_at_return": ("reward_threshold", "stop_reward", "target_return", "target_reward"),
+    "stop_patience": ("patience", "early_stopping", "max_no_improvement_evals"),
+    "hooks": ("callback", "callbacks", "hook"),
+    "network": ("policy", "policy_kwargs", "model", "net"),
+    "eval_environment": ("eval_env", "evaluation_env", "test_env"),
+    "quiet": ("verbose", "silent", "progress_bar"),
     "seed": ("random_seed", "rng_seed", "random_state"),
     "threads": ("num_threads", "n_threads", "torch_threads", "num_cpus"),
     "eval_every": (
@@ -125,11 +132,15 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "life_loss_ends": (
         "episodic_life", "terminal_on_life_loss", "episode_life", "terminate_on_life_loss",
     ),
+    "a2c": ("a3c", "advantage_actor_critic"),
+    "reinforce": ("vpg", "pg", "policy_gradient"),
     "noop_max": ("noops", "no_op_max", "max_noops"),
 }  # fmt: skip
 
 
 _DIFFERENT = {
+    "verbose": "the opposite",
+    "progress_bar": "the opposite",
     "num_minibatches": "in steps rather than their number",
     "nminibatches": "in steps rather than their number",
     "num_mini_batch": "in steps rather than their number",

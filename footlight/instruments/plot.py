@@ -42,7 +42,7 @@ def plot_runs(
     runs: Any,
     output: str | Path | None = None,
     *,
-    labels: Sequence[str] | None = None,
+    label: str | Sequence[str] | None = None,
     metric: str | None = None,
     x: str | None = None,
     notify: Callable[[str], None] = warn,
@@ -51,7 +51,7 @@ def plot_runs(
 
     runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these.
     output: file to write (.png, .svg or .pdf); None: none.
-    labels: one for each of `runs`, or for each group; runs with the same label are one group. By
+    label: one for each of `runs`, or for each group; runs with the same label are one group. By
     default the runs of a group differ in their seed only, and it is labeled by what differs from
     other groups.
     metric: a metric in metrics.jsonl, episodes.jsonl or evaluations.jsonl; None: the mean return of
@@ -67,6 +67,7 @@ def plot_runs(
     output = None if output is None else user_path(output)
     if x not in (None, *AXES):
         raise UserError(f"x is {x!r} - it must be one of {', '.join(AXES)}")
+    labels = [label] if isinstance(label, str) else label
     members, group_labels = find_members(runs, labels, notify)
     if output is not None:
         _require_writable(output)

@@ -16,6 +16,7 @@ from footlight.runs.lock import require_held
 from footlight.storage.files import flush, replace_text, user_path
 
 FORMAT_VERSION = 1
+MAX_NAME = 100  # characters of an environment's name that a folder is named after
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
 
 
@@ -113,7 +114,7 @@ def _safe(name: str) -> str:
     """Turn the name of an environment into a safe relative path."""
     parts = (re.sub(r"[^\w.-]+", "-", part).strip(".") for part in name.split("/"))
     named = [part.rstrip("-") if "(" in name else part for part in parts]
-    return "/".join(part for part in named if part) or "environment"
+    return "/".join(part[:MAX_NAME] for part in named if part) or "environment"
 
 
 class RunFolder:

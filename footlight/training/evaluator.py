@@ -13,6 +13,8 @@ from footlight.training.hooks import EpisodeLog
 from footlight.training.loop import Step
 from footlight.training.session import Session
 
+MAX_ATTEMPTS = 3  # at an evaluation in which the environment fails
+
 
 class Evaluator:
     """A hook that evaluates the policy; its counters are saved in every checkpoint.
@@ -69,7 +71,32 @@ class Evaluator:
             session.flush_logs()
 
     def _evaluate(self, step: int) -> Evaluation | None:
-        """Return the evaluation at `step`; None if there is none, or, with `due` set, on a stop."""
+        """Return the evaluation at `step`; None if there is none, or, with `due` set, on a stop.
+
+        Where faults of environments are survived, it begins again with other episodes after one.
+        """
+        for attempt in range(MAX_ATTEMPTS - 1):
+            try:
+                return self._attempt(step, attempt)
+            except EnvironmentFault as fault:
+                self._survive(fault, "this evaluation begins again with other episodes")
+        try:
+            return self._attempt(step, MAX_ATTEMPTS - 1)
+        except EnvironmentFault as fault:
+            self._survive(fault, "this evaluation is skipped")
+            return None
+
+    def _survive(self, fault: EnvironmentFault, then: str) -> None:
+        """Report a fault, and make the environments usable again. Raises it unless faults are
+        survived."""
+        if not self._survives_faults or self.environments is None:
+            raise fault
+        self.due = False
+        self._session.faults(fault, then)
+        for env in range(self.environments.num_envs):
+            self.environments.revive(env)
+
+    def _attempt(self, step: int, attempt: int) -> Evaluation | None:
         options, was_due = self._session.options, self.due
         display, policy = self._session.display, self._session.agent.policy
         self.due = False
@@ -78,7 +105,8 @@ class Evaluator:
             return None
         # New episodes each time, determined by seed and step alone: neither the training nor a
         # resumed run can shift them.
-        self.environments.reseed(f"evaluation at step {step}")
+        again = f", attempt {attempt + 1}" if attempt else ""
+        self.environments.reseed(f"evaluation at step {step}{again}")
         policy.reseed(derived_seed(options.seed, "evaluation policy", step))
         self.due = not was_due  # After an environment fault it is retried once, on resume.
         is_deterministic = not options.eval_stochastic
@@ -91,14 +119,6 @@ class Evaluator:
                 )  # fmt: skip
         except Abandoned:
             self.due = True
-            return None
-        except EnvironmentFault as fault:
-            if not self._survives_faults:
-                raise
-            self.due = False
-            self._session.faults(fault, "this evaluation is skipped")
-            for env in range(self.environments.num_envs):
-                self.environments.revive(env)
             return None
         self.due, self._latest, self._latest_step = False, evaluation, step
         self._steps += sum(evaluation.lengths)

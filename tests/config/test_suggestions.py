@@ -1,5 +1,7 @@
 """Names that users of other libraries type, and what they are told."""
 
+import dataclasses
+
 import pytest
 
 from footlight.algorithms import ALGORITHMS, config_class
@@ -7,8 +9,9 @@ from footlight.config.fields import fields
 from footlight.config.options import Options
 from footlight.config.suggestions import _OTHERS, closest
 from footlight.environments.atari import AtariConfig
+from footlight.training.objects import Objects
 
-OTHER_KEYWORDS = {"run_dir", "env_kwargs"}  # of `train`, besides fields
+OTHER_KEYWORDS = {"run_dir", "env_kwargs", "quiet"}  # of `train`, besides fields and objects
 
 
 def known(algorithm: str) -> list[str]:
@@ -53,7 +56,14 @@ def test_dissimilar_names_are_not_suggested(typed: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("SAC", "sac"), ("sak", "sac"), ("PPO", "ppo"), ("actor_critic", "actor-critic")],
+    [
+        ("SAC", "sac"),
+        ("sak", "sac"),
+        ("PPO", "ppo"),
+        ("actor_critic", "actor-critic"),
+        ("a3c", "a2c"),
+        ("PG", "reinforce"),
+    ],
 )
 def test_algorithms_are_found_in_other_letters(typed: str, meant: str) -> None:
     assert closest(typed, ALGORITHMS) == f" - did you mean {meant!r}?"
@@ -66,7 +76,8 @@ def test_environments_are_found_in_other_letters() -> None:
 
 
 def test_every_entry_leads_to_a_name_that_exists() -> None:
-    names = {*fields(Options), *fields(AtariConfig), *OTHER_KEYWORDS}
+    names = {*fields(Options), *fields(AtariConfig), *OTHER_KEYWORDS, *ALGORITHMS}
+    names |= {field.name for field in dataclasses.fields(Objects)}
     names |= {name for algorithm in ALGORITHMS for name in fields(config_class(algorithm))}
     assert _OTHERS.keys() <= names
     for ours, others in _OTHERS.items():

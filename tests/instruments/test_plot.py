@@ -131,17 +131,17 @@ def test_labels_of_inputs_and_of_groups(tmp_path: Path) -> None:
         )
         for n in range(4)
     ]
-    assert legend(plot_runs(runs, labels=["a", "a", "b", "b"]))[:2] == [
+    assert legend(plot_runs(runs, label=["a", "a", "b", "b"]))[:2] == [
         "a (mean of 2 seeds)",
         "b (mean of 2 seeds)",
     ]
-    assert legend(plot_runs(tmp_path, labels=["low", "high"]))[:2] == [
+    assert legend(plot_runs(tmp_path, label=["low", "high"]))[:2] == [
         "low (mean of 2 seeds)",
         "high (mean of 2 seeds)",
     ]
-    assert legend(plot_runs(runs[0], labels=["mine"])) == ["mine"]
+    assert legend(plot_runs(runs[0], label=["mine"])) == ["mine"]
     with pytest.raises(UserError, match=r"3 labels for 2 groups \(gamma 0.9; gamma 0.91\)"):
-        plot_runs(runs, labels=["a", "b", "c"])
+        plot_runs(runs, label=["a", "b", "c"])
 
 
 def test_metrics_of_any_log(tmp_path: Path) -> None:

@@ -101,3 +101,35 @@ def test_evaluation_that_fails_is_retried_once_on_resume(
         footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
     footlight.resume("run", quiet=True)
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
+
+
+class FailingOnce(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Fails in its first so many evaluations."""
+
+    left = 0
+
+    def step(self, action: Any) -> Any:
+        if type(self).left:
+            type(self).left -= 1
+            raise RuntimeError("solver did not converge")
+        return super().step(action)
+
+
+@pytest.mark.parametrize(("failures", "evaluations"), [(0, 1), (1, 1), (2, 1), (3, 0)])
+def test_evaluation_begins_again_after_a_fault_that_is_survived(
+    failures: int, evaluations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrapped(envs: list[Any], *given: Any) -> SerialEnvironments:
+        return SerialEnvironments([FailingOnce(env) for env in envs], *given)
+
+    monkeypatch.setattr("footlight.training.instances.SerialEnvironments", wrapped)
+    monkeypatch.setattr(FailingOnce, "left", failures)
+    run = footlight.train(
+        "a2c", "CartPole-v1", steps=30, n_steps=10, preset=False, run_dir="run",
+        on_env_fault="new-episode", **SMALL,
+    )  # fmt: skip
+    log = run.folder / "evaluations.jsonl"
+    assert len(log.read_text().splitlines() if log.exists() else []) == evaluations
+    assert run.result is not None
+    assert run.result["env_faults"] == failures
+    assert (run.result["final_evaluation"] is not None) == (evaluations == 1)
