@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms import ALGORITHMS
-from footlight.algorithms.protocol import Scheduled
+from footlight.algorithms.protocol import Scheduled, SummingRewards
 from footlight.equations.optimizers import SGD, Adam, RMSprop
 from footlight.errors import UserError
 from footlight.learning.blueprint import AnyAlgorithm, networks_of, read_blueprint
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from footlight.learning.agent import Agent
 
 _EPISODES = "normalizer.discounted_return"  # of the environments' current episodes
-_IN_ROWS = ("gamma", "n_steps", "clip_reward")  # fields that stored transitions depend on
+_IN_ROWS = ("gamma", "clip_reward")  # fields that stored transitions depend on
 
 
 @runtime_checkable
@@ -194,7 +194,8 @@ def _copy_buffer(agent: "Agent", saved: Mapping[str, Any], folder: Path, known_a
             "leave init_buffer out"
         )
     before, now = saved["config"], vars(agent.config)
-    for name in _IN_ROWS:
+    sums = isinstance(agent.buffer, SummingRewards)  # over n_steps, which else are a rollout's
+    for name in (*_IN_ROWS, "n_steps") if sums else _IN_ROWS:
         if name in now and before.get(name) != now[name]:
             raise UserError(
                 f"the buffer of {known_as} does not fit - its transitions are stored for {name} "
