@@ -29,7 +29,8 @@ TABLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 SCHEDULABLE = re.compile(
-    r"^<!-- schedulable fields -->\n(?P<table>.*?)^<!-- end of fields -->$", re.DOTALL | re.MULTILINE
+    r"^<!-- schedulable fields -->\n(?P<table>.*?)^<!-- end of fields -->$",
+    re.DOTALL | re.MULTILINE,
 )
 NAME = re.compile(r"\b[a-z]+(_[a-z]+)+\b")
 

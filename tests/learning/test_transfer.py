@@ -172,13 +172,14 @@ def test_algorithm_without_replay_has_no_buffer_to_initialize(tmp_path: Path) ->
 
 def test_another_algorithm_is_refused_by_name(tmp_path: Path) -> None:
     folder = saved(agent_of("ddpg"), tmp_path / "agent")
-    with pytest.raises(UserError, match="of ddpg - .* something else to td3 - train ddpg"):
+    with pytest.raises(UserError, match=r"of ddpg - .* something else to td3 - train ddpg"):
         initialize(agent_of("td3", num_critics=1), folder)
 
 
 def test_damaged_agent_is_refused_and_nothing_changes(tmp_path: Path) -> None:
-    folder, new, fresh = saved(agent_of("sac", 1), tmp_path / "agent"), *(
-        agent_of("sac", 2) for _ in range(2)
+    folder, new, fresh = (
+        saved(agent_of("sac", 1), tmp_path / "agent"),
+        *(agent_of("sac", 2) for _ in range(2)),
     )
     file = next(folder.glob("agent*.safetensors"))
     data = bytearray(file.read_bytes())
