@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms import config_class, name_of
 from footlight.algorithms.protocol import Config
 from footlight.ambient import process_restored
 from footlight.config.fields import build
@@ -18,7 +18,6 @@ from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
-from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
@@ -32,7 +31,6 @@ from footlight.signals import Interruption
 from footlight.storage.files import user_path
 from footlight.training import resuming
 from footlight.training.evaluation import Evaluation
-from footlight.training.fine_tuning import FineTuning
 from footlight.training.hooks import require_free
 from footlight.training.instances import Instances
 from footlight.training.messages import header
@@ -43,7 +41,7 @@ from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
 from footlight.training.typed_values import Given
 from footlight.training.user_hooks import UserHooks
-from footlight.training.values import update_warnings
+from footlight.training.values import Values, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,12 +71,11 @@ def train(
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
-    (objects, values), given = Objects.split(values), Given(config, options)
-    tuning, values = FineTuning.split(values)
+    objects, values = Objects.split(values)
     user_hooks, network = UserHooks(objects.hooks), objects.network
-    method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
-    source, config_type = EnvironmentSource.of(environment), config_class(method)
-    found = given.resolve(name, config_type, source, preset, values)
+    config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
+    source, given = EnvironmentSource.of(environment), Given.split(config, options, values)
+    found = given.resolve(name, config_type, source, preset)
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
     source = source.configured(found.environment, found.env_kwargs)
@@ -89,10 +86,8 @@ def train(
         stack.enter_context(interruption.installed(display.notify))
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
-        require_actions(environments.spaces, method.ACTIONS, name)
-        with found.blamed():
-            agent = _make_agent(algorithm, environments, options, fields, network, display)
-        origin, evaluated_in = tuning.begin(agent, notices), objects.evaluation_source
+        agent = _make_agent(algorithm, environments, options, fields, network, display, found)
+        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
@@ -267,16 +262,17 @@ def _vectorized(
 
 def _make_agent(
     algorithm: str | AnyAlgorithmClass, environments: Environments, options: Options, config: Any,
-    network: Any, display: Display,
+    network: Any, display: Display, values: Values,
 ) -> Agent:  # fmt: skip
     torch.set_num_threads(1)  # initial weights must not depend on the number of threads
     device = "cpu" if options.device == "auto" else options.device
-    agent = Agent(
-        algorithm, environments.observation_space, environments.action_space, seed=options.seed,
-        num_envs=options.num_envs, device=device, compile=options.compile,
-        total_steps=options.steps, network=network, keep_gradients=options.track_histograms,
-        notice=display.notify, **dataclasses.asdict(config),
-    )  # fmt: skip
+    with values.blamed():
+        agent = Agent(
+            algorithm, environments.observation_space, environments.action_space,
+            seed=options.seed, num_envs=options.num_envs, device=device, compile=options.compile,
+            total_steps=options.steps, network=network, keep_gradients=options.track_histograms,
+            notice=display.notify, **dataclasses.asdict(config),
+        )  # fmt: skip
     torch.set_num_threads(choose_threads(options, agent))
     require_free(options.log_info, agent)
     return agent

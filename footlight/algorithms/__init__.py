@@ -41,14 +41,6 @@ _CLASSES = {
     "stream-ac": "StreamAC", "td3": "TD3",
 }  # fmt: skip
 
-CONFIGS = {
-    "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "ddpg": "DDPGConfig",
-    "ppo": "PPOConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
-    "replay-actor-critic": "ReplayActorCriticConfig", "stream-ac": "StreamACConfig",
-    "td3": "TD3Config",
-}  # fmt: skip
-"""The names at the top of the package of the algorithms' configs."""
-
 
 def find(algorithm: "str | AnyClass") -> "AnyClass":
     """The class of this name; a class is returned as it is. Raises `UserError`."""

@@ -9,53 +9,56 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from footlight.algorithms import CONFIGS
-from footlight.algorithms.protocol import Config
 from footlight.config.fields import fields
+from footlight.config.names import CONFIGS, config_name
 from footlight.config.options import Options
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
+from footlight.training.fine_tuning import FineTuning
 from footlight.training.values import Values, read_toml, resolve
 
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What `train` is given besides keywords."""
+    """Everything that `train` is given and that is no object of the user's own."""
 
-    config: str | Path | Config | None
-    """A TOML file, or an object of the algorithm's config class."""
+    config: object
+    """A TOML file, or an object of the algorithm's config class; None: neither."""
     options: Options | None
+    keywords: Mapping[str, Any]
+    tuning: FineTuning
+
+    @classmethod
+    def split(cls, config: object, options: Options | None, values: Mapping[str, Any]) -> "Given":
+        """What the keywords `values` say besides `config` and `options`. Raises `UserError`."""
+        tuning, keywords = FineTuning.split(values)
+        return cls(config, options, keywords, tuning)
 
     def resolve(
-        self, algorithm: str, config_type: Any, environment: EnvironmentSource, preset: bool | str,
-        values: Mapping[str, Any],
-    ) -> Values:  # fmt: skip
-        """The values of a run; `values` are its keywords. Raises `UserError`."""
-        stated: dict[str, Any] = {}
+        self, algorithm: str, config_type: Any, environment: EnvironmentSource, preset: bool | str
+    ) -> Values:
+        """The values of a run. Raises `UserError`."""
+        config = self.config
+        if config is None or isinstance(config, str | Path):
+            stated = read_toml(config)
+        else:
+            stated = _values_of_config(config, config_type, algorithm)
         if self.options is not None:
             stated |= _values_of_options(self.options, environment)
-        if self._has_config:
-            stated |= _values_of_config(self.config, config_type, algorithm)
-            typed = stated | dict(values)
-        else:
-            assert self.config is None or isinstance(self.config, str | Path)
-            typed = read_toml(self.config) | stated | dict(values)
-        found = resolve(algorithm, config_type, environment, preset, typed)
-        return found if self.config is None and self.options is None else self._noted(found)
-
-    @property
-    def _has_config(self) -> bool:
-        return not (self.config is None or isinstance(self.config, str | Path))
+        found = resolve(algorithm, config_type, environment, preset, {**stated, **self.keywords})
+        return self._noted(found)
 
     def _noted(self, found: Values) -> Values:
         """The values with a note on how much of the preset applies beside the objects."""
-        objects = ["config"] * self._has_config + ["options"] * (self.options is not None)
+        has_config = not (self.config is None or isinstance(self.config, str | Path))
+        objects = ["config"] * has_config + ["options"] * (self.options is not None)
         if found.preset is None or not objects:
             return found
-        names = ", ".join(found.of_preset)
-        left = (
-            f"only {names} {'apply' if ',' in names else 'applies'}" if names else "nothing applies"
+        names, apply = (
+            ", ".join(found.of_preset),
+            "apply" if len(found.of_preset) > 1 else "applies",
         )
+        left = f"only {names} {apply}" if names else "nothing applies"
         note = f"{' and '.join(objects)} given as an object: of the preset {found.preset}, {left}"
         preset = found.preset if found.of_preset else None
         return dataclasses.replace(found, preset=preset, notes=(*found.notes, note))
@@ -79,12 +82,3 @@ def _values_of_config(config: Any, config_type: Any, algorithm: str) -> dict[str
             "the path of a TOML file"
         )
     return {name: vars(config)[name] for name in fields(config_type)}
-
-
-def config_name(config: object) -> str | None:
-    """The name at the top of the package of the class of a config; None if it is not ours."""
-    words = type(config).__module__.rpartition(".")
-    if words[0] != "footlight.algorithms" or type(config).__name__ != "Config":
-        return None
-    algorithm = words[2].replace("_", "-")
-    return f"a footlight.{CONFIGS[algorithm]}, for {algorithm}" if algorithm in CONFIGS else None

@@ -7,11 +7,10 @@ import gymnasium
 import pytest
 
 import footlight
-from footlight.algorithms import ALGORITHMS, CONFIGS, config_class
 from footlight.config.options import Options
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
-from footlight.training.typed_values import Given, config_name
+from footlight.training.typed_values import Given
 
 PENDULUM = EnvironmentSource.of("Pendulum-v1")
 
@@ -20,19 +19,8 @@ def resolved(
     config: Any = None, options: Any = None, environment: Any = PENDULUM, preset: Any = True,
     **values: Any,
 ) -> Any:  # fmt: skip
-    given = Given(config, options)
-    return given.resolve("sac", footlight.SACConfig, environment, preset, values)
-
-
-def test_every_config_is_at_the_top_of_the_package() -> None:
-    assert CONFIGS.keys() == ALGORITHMS.keys()
-    for algorithm, name in CONFIGS.items():
-        assert name in footlight.__all__
-        found = getattr(footlight, name)
-        assert found is config_class(algorithm)
-        assert config_name(found()) == f"a footlight.{name}, for {algorithm}"
-    assert footlight.Options is Options
-    assert config_name(footlight.Options()) is None
+    given = Given.split(config, options, values)
+    return given.resolve("sac", footlight.SACConfig, environment, preset)
 
 
 def test_objects_state_every_field_and_keywords_override_them() -> None:
