@@ -5,6 +5,11 @@ of an environment with a config, then its fields, each with the symbol that the 
 
     <!-- fields ppo: gamma (γ), n_steps (T), num_epochs -->
     <!-- end of fields -->
+
+or lists the fields of all algorithms that can change during a run:
+
+    <!-- schedulable fields -->
+    <!-- end of fields -->
 """
 
 import re
@@ -21,6 +26,10 @@ from footlight.environments.make import config_class
 FOLDER = Path(__file__).parent
 TABLE = re.compile(
     r"^<!-- fields (?P<source>\S+): (?P<names>[^>]+?) -->\n(?P<table>.*?)^<!-- end of fields -->$",
+    re.DOTALL | re.MULTILINE,
+)
+SCHEDULABLE = re.compile(
+    r"^<!-- schedulable fields -->\n(?P<table>.*?)^<!-- end of fields -->$",
     re.DOTALL | re.MULTILINE,
 )
 NAME = re.compile(r"\b[a-z]+(_[a-z]+)+\b")
@@ -46,18 +55,32 @@ def rows(source: str, names: str) -> Iterator[str]:
         symbol = f" {symbol.removesuffix(')')}" if symbol else ""
         field = members[name]
         meaning = NAME.sub(r"`\g<0>`", field.help).replace("|", "\\|").replace("*", "\\*")
+        meaning += " *Can change during a run.*" * field.is_schedulable
         yield f"| `{name}`{symbol} | {default(field.default)} | {meaning} |"
+
+
+def schedulable_rows() -> Iterator[str]:
+    """The rows of the table of fields that can change during a run."""
+    yield "| algorithm | fields |"
+    yield "| --- | --- |"
+    for algorithm in ALGORITHMS:
+        members = fields(algorithm_config(algorithm)).values()
+        names = ", ".join(f"`{field.name}`" for field in members if field.is_schedulable)
+        yield f"| `{algorithm}` | {names or 'none'} |"
 
 
 def rewritten(text: str) -> str:
     """A page with all its tables up to date."""
 
     def replace(match: re.Match[str]) -> str:
-        table = "\n".join(rows(match["source"], match["names"]))
+        found = match.groupdict()
+        source = found.get("source")
+        made = schedulable_rows() if source is None else rows(source, found["names"])
+        table = "\n".join(made)
         opening = match[0][: match.start("table") - match.start()]
         return f"{opening}\n{table}\n\n<!-- end of fields -->"
 
-    return TABLE.sub(replace, text)
+    return SCHEDULABLE.sub(replace, TABLE.sub(replace, text))
 
 
 def main() -> int:

@@ -4,6 +4,7 @@
     policy = footlight.load("runs/Pendulum-v1/sac/001")                   # -> Policy
     agent = footlight.Agent("td3", observation_space, action_space)       # for a loop of your own
     for step in footlight.steps(agent, environments): ...                 # the loop of `train`
+    footlight.train("td3", env, config=footlight.TD3Config(tau=0.01))     # fields with completion
 
 Names are imported when they are first used: `import footlight` does not import torch.
 """
@@ -33,18 +34,30 @@ if hasattr(os, "register_at_fork"):
 
 __version__ = "0.1.0"
 __all__ = [
-    "Agent", "DeviceFault", "Diverged", "EnvironmentFault", "Evaluation", "FootlightError",
-    "Policy", "Run", "StorageFault", "UserError", "evaluate", "every", "load", "make_environments",
+    "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
+    "EnvironmentFault", "Evaluation", "FootlightError", "Options", "PPOConfig", "Policy",
+    "ReinforceConfig", "ReplayActorCriticConfig", "Run", "SACConfig", "StorageFault",
+    "StreamACConfig", "TD3Config", "UserError", "evaluate", "every", "load", "make_environments",
     "on_episode", "on_evaluation", "plot", "reproduce", "resume", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
+    "A2CConfig": "footlight.algorithms.a2c",
+    "ActorCriticConfig": "footlight.algorithms.actor_critic",
+    "DDPGConfig": "footlight.algorithms.ddpg",
+    "PPOConfig": "footlight.algorithms.ppo",
+    "ReinforceConfig": "footlight.algorithms.reinforce",
+    "ReplayActorCriticConfig": "footlight.algorithms.replay_actor_critic",
+    "SACConfig": "footlight.algorithms.sac",
+    "StreamACConfig": "footlight.algorithms.stream_ac",
+    "TD3Config": "footlight.algorithms.td3",
     "Agent": "footlight.learning.agent",
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
     "EnvironmentFault": "footlight.errors",
     "Evaluation": "footlight.training.evaluation",
     "FootlightError": "footlight.errors",
+    "Options": "footlight.config.options",
     "Policy": "footlight.learning.policy",
     "StorageFault": "footlight.errors",
     "UserError": "footlight.errors",
@@ -63,7 +76,17 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from footlight.algorithms.a2c import Config as A2CConfig
+    from footlight.algorithms.actor_critic import Config as ActorCriticConfig
+    from footlight.algorithms.ddpg import Config as DDPGConfig
+    from footlight.algorithms.ppo import Config as PPOConfig
+    from footlight.algorithms.reinforce import Config as ReinforceConfig
+    from footlight.algorithms.replay_actor_critic import Config as ReplayActorCriticConfig
+    from footlight.algorithms.sac import Config as SACConfig
+    from footlight.algorithms.stream_ac import Config as StreamACConfig
+    from footlight.algorithms.td3 import Config as TD3Config
     from footlight.api import evaluate, make_environments, plot, resume, train
+    from footlight.config.options import Options
     from footlight.environments.reproduce import reproduce
     from footlight.errors import (
         DeviceFault,
@@ -77,7 +100,9 @@ if TYPE_CHECKING:
     from footlight.learning.policy import Policy, load
     from footlight.run import Run
     from footlight.training.evaluation import Evaluation
+    from footlight.training.hooks import every
     from footlight.training.loop import steps
+    from footlight.training.user_hooks import on_episode, on_evaluation
 
 
 def __getattr__(name: str) -> Any:
@@ -85,7 +110,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'footlight' has no attribute {name!r}")
     before = random.getstate()  # imported packages may draw from the process-wide generator
     try:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        defined_as = "Config" if name.endswith("Config") else name  # each algorithm's file has one
+        return getattr(importlib.import_module(_HOMES[name]), defined_as)
     finally:
         random.setstate(before)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms import config_class, name_of
+from footlight.algorithms.protocol import Config
 from footlight.ambient import process_restored
 from footlight.config.fields import build
 from footlight.config.options import Options
@@ -17,7 +18,6 @@ from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
-from footlight.environments.spaces import require_actions
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
@@ -39,8 +39,9 @@ from footlight.training.run_config import changed, describe
 from footlight.training.session import Session
 from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
+from footlight.training.typed_values import Given
 from footlight.training.user_hooks import UserHooks
-from footlight.training.values import read_toml, resolve, update_warnings
+from footlight.training.values import Values, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,8 @@ def train(
     algorithm: str | AnyAlgorithmClass,
     environment: EnvironmentLike,
     *,
-    config: str | Path | None = None,
+    config: str | Path | Config | None = None,
+    options: Options | None = None,
     preset: bool | str = True,
     run_dir: str | Path | None = None,
     quiet: bool = False,
@@ -60,19 +62,20 @@ def train(
 
     algorithm: a name, or a class with the protocol of `footlight.algorithms.protocol`.
     environment: an id, `EnvSpec`, (vector) environment, or function that creates an environment.
-    config: a TOML file. preset: tuned values for this pair (True), none (False), or of that name.
+    config: a TOML file, or an object such as `footlight.SACConfig(...)`. options: an object, too.
+    preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
-    values: options, config fields and `env_kwargs`, which override the file, then the preset; and
-        your own `network`, `hooks` and `eval_environment` (`footlight.training.objects`).
+    values: options, config fields and `env_kwargs`, which override the above; your own `network`,
+        `hooks`, `eval_environment` (`footlight.training.objects`); `init_from`, `init_buffer`.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
     objects, values = Objects.split(values)
     user_hooks, network = UserHooks(objects.hooks), objects.network
-    method, name, start = find(algorithm), name_of(algorithm), Path.cwd()
-    source, config_type = EnvironmentSource.of(environment), config_class(method)
-    found = resolve(name, config_type, source, preset, read_toml(config) | values)
+    config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
+    source, given = EnvironmentSource.of(environment), Given.split(config, options, values)
+    found = given.resolve(name, config_type, source, preset)
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
     source = source.configured(found.environment, found.env_kwargs)
@@ -83,10 +86,8 @@ def train(
         stack.enter_context(interruption.installed(display.notify))
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
-        require_actions(environments.spaces, method.ACTIONS, name)
-        with found.blamed():
-            agent = _make_agent(algorithm, environments, options, fields, network, display)
-        evaluated_in = objects.evaluation_source
+        agent = _make_agent(algorithm, environments, options, fields, network, display, found)
+        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
@@ -95,7 +96,7 @@ def train(
         env_name = source.name(environments)
         folder = RunFolder(stack.enter_context(_new_folder(run_dir, env_name, name, start)))
         run_config = describe(agent, source, env_name, found.preset, options, reason or "exact")
-        run_config |= instances.record
+        run_config |= instances.record | origin
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
@@ -261,16 +262,17 @@ def _vectorized(
 
 def _make_agent(
     algorithm: str | AnyAlgorithmClass, environments: Environments, options: Options, config: Any,
-    network: Any, display: Display,
+    network: Any, display: Display, values: Values,
 ) -> Agent:  # fmt: skip
     torch.set_num_threads(1)  # initial weights must not depend on the number of threads
     device = "cpu" if options.device == "auto" else options.device
-    agent = Agent(
-        algorithm, environments.observation_space, environments.action_space, seed=options.seed,
-        num_envs=options.num_envs, device=device, compile=options.compile,
-        total_steps=options.steps, network=network, keep_gradients=options.track_histograms,
-        notice=display.notify, **dataclasses.asdict(config),
-    )  # fmt: skip
+    with values.blamed():
+        agent = Agent(
+            algorithm, environments.observation_space, environments.action_space,
+            seed=options.seed, num_envs=options.num_envs, device=device, compile=options.compile,
+            total_steps=options.steps, network=network, keep_gradients=options.track_histograms,
+            notice=display.notify, **dataclasses.asdict(config),
+        )  # fmt: skip
     torch.set_num_threads(choose_threads(options, agent))
     require_free(options.log_info, agent)
     return agent

@@ -22,6 +22,7 @@ from footlight.instruments.overlay import enlarged
 from footlight.instruments.video import write_video
 from footlight.instruments.window import require_screen, show
 from footlight.learning.policy import Policy, load
+from footlight.runs.rows import Rows, rows_of
 from footlight.runs.trackers.track import track
 from footlight.storage import checkpoint, schemas
 from footlight.storage.files import user_path
@@ -76,6 +77,21 @@ class Run:
         """
         path = self.folder / "result.json"
         return schemas.read(path, schemas.Result) if path.exists() else None
+
+    def metrics(self) -> Rows:
+        """The rows of `metrics.jsonl`: step, update, time_s, and each metric by name.
+
+        They are a list of dicts; `.frame()` makes a pandas data frame of them. Raises `UserError`.
+        """
+        return rows_of(self.folder, "metrics")
+
+    def episodes(self) -> Rows:
+        """The rows of `episodes.jsonl`, like `metrics`: step, env, return, length, ..."""
+        return rows_of(self.folder, "episodes")
+
+    def evaluations(self) -> Rows:
+        """The rows of `evaluations.jsonl`, like `metrics`: step, mean_return, std_return, ..."""
+        return rows_of(self.folder, "evaluations")
 
     @property
     def policy(self) -> Policy:

@@ -96,6 +96,12 @@ def test_commands_without_torch_import_only_what_they_need(
     assert imported_by(folder, *lines) == [(0, needed)] * len(lines)
 
 
+def test_options_are_imported_without_torch() -> None:
+    script = "import footlight, sys; footlight.Options(steps=3); print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
 def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: Path) -> None:
     """One process for the commands that need torch, in the order of what they need."""
     lines = [

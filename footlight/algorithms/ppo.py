@@ -130,6 +130,7 @@ class PPO:
     that collected the rollout; clip_fraction: share of ratios outside of the clip range;
     value_mean: V(s) in units of discounted return; explained_variance: share of the targets'
     variance that V(s) explains; gradient_norm: before clipping."""
+    transient: ClassVar[tuple[str, ...]] = ("advantage", "value", "log_prob", "kl_exceeded")
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "PPO":

@@ -107,6 +107,7 @@ class REINFORCE:
     """policy_loss: -(return - baseline) * log pi; value_loss: squared error of the baseline;
     entropy: nats per action; return_mean: discounted return from a step on; gradient_norm:
     before clipping."""
+    transient: ClassVar[tuple[str, ...]] = ("gradient", "num_rows")
 
     @classmethod
     def create(

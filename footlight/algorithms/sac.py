@@ -154,6 +154,11 @@ class SAC:
     buffer = replay_buffer
     memory = new_memory  # where the warm-up's random walks are
 
+    @property
+    def transient(self) -> tuple[str, ...]:
+        """A constant temperature is that of the config."""
+        return () if self.config.learn_alpha else ("log_alpha",)
+
     def policy(self, state: State) -> PolicyState:
         """The actor."""
         return PolicyState(state.actor)
@@ -179,8 +184,7 @@ class SAC:
         if num_steps >= self.config.learning_starts or self.config.warmup == "policy":
             return self.act(policy, memory, observation, stream)
         if self.config.warmup == "uniform":
-            shape = len(observation), self.networks.num_actions
-            return Decision(uniform(shape, stream)), memory
+            return Decision(uniform((len(observation), self.networks.num_actions), stream)), memory
         walk_EA = WARMUP_WALK.step(memory["walk"], stream)
         return Decision(np.minimum(np.maximum(walk_EA, -1), 1)), {"walk": walk_EA}
 
@@ -199,17 +203,15 @@ class SAC:
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """For the next actions, and for the actor's new ones."""
-        shape = batch.action.shape
-        return {"next_action": Normal(shape), "action": Normal(shape)}
+        return {"next_action": Normal(batch.action.shape), "action": Normal(batch.action.shape)}
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
         """Updates with and without the actor, the temperature and the target networks."""
         both: Mapping[str, Callable[[State, Batch, Noise], Outcome]]
         both = {"critic_and_actor": self.update_critic_and_actor, "critic": self.update_critic}
-        return (
-            both if self.config.policy_delay > 1 else {"critic_and_actor": both["critic_and_actor"]}
-        )
+        are_both = self.config.policy_delay > 1
+        return both if are_both else {"critic_and_actor": self.update_critic_and_actor}
 
     def update_for(self, due: Minibatch) -> str:
         """Every `policy_delay`th update includes the actor, the temperature and the targets."""

@@ -131,6 +131,7 @@ class StreamAC:
     """td_error: its absolute value, in units of scaled reward; value_mean: V(s) in these units;
     entropy: nats per action; actor_step, critic_step: the step sizes that the bound left, at
     most actor_step_size and critic_step_size."""
+    transient: ClassVar[tuple[str, ...]] = ("trace",)
 
     @classmethod
     def create(

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from footlight.buffers.inheritance import take_over_frames
 from footlight.buffers.memory import fill, map_disk, require_bytes
 from footlight.buffers.replay import (
     Replay,
@@ -54,6 +55,7 @@ class FrameReplay:
     """
 
     unit = "frames"  # what `capacity` counts
+    take_over = take_over_frames
 
     def __init__(
         self, spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None
@@ -222,9 +224,8 @@ class FrameReplay:
             start = env * self.slots
             found[f"{env}.frames"] = self._frames[start : start + min(slots, self.slots)]
             filled = slice(start, start + min(rows, self.slots))
-            found |= {
-                f"{env}.{name}": array[filled] for name, array in self._rows._asdict().items()
-            }
+            parts = self._rows._asdict().items()
+            found |= {f"{env}.{name}": array[filled] for name, array in parts}
         return found
 
     def spans(self) -> dict[str, tuple[int, int]]:

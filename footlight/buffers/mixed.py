@@ -1,6 +1,6 @@
 """A rollout for the actor and a replay buffer for the critic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,14 @@ class ReplayAndRollout:
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Continue from `arrays()` and `counters()`."""
         for part, held in (("replay", self.replay), ("rollout", self.rollout)):
-            own = {
-                name.removeprefix(f"{part}."): array
-                for name, array in arrays.items()
-                if name.startswith(f"{part}.")
-            }
-            held.restore(own, counters)
+            held.restore(_part(part, arrays), counters)
+
+    def take_over(self, arrays: Mapping[str, Any], counters: Mapping[str, Any]) -> int:
+        """Hold the transitions of another buffer's replay; return their number."""
+        return self.replay.take_over(_part("replay", arrays), counters)
+
+
+def _part(part: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of one of the two parts, by the names that it has for them."""
+    start = f"{part}."
+    return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from footlight.buffers.inheritance import take_over_rows
 from footlight.buffers.memory import fill, require_bytes
 from footlight.errors import UserError
 from footlight.types import Array, Batch, Decision, Minibatch, Spaces, Transition
@@ -83,6 +84,8 @@ class Replay:
         # Steps of each environment that wait for their n-th reward, from the oldest to the newest
         self._pending = zero_rows(spaces, (settings.n_steps, num_envs))
         self._num_pending = np.zeros(num_envs, np.int64)
+
+    take_over = take_over_rows
 
     def __len__(self) -> int:
         return min(self.num_rows, self.capacity)

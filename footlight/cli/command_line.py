@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from footlight.errors import UserError
 
 _TRACKERS = ("tensorboard", "wandb", "none")
-_FLAGS = ("--quiet", "--no-preset", "--debug")  # options that take no value
+_FLAGS = ("--quiet", "--no-preset", "--init-buffer", "--debug")  # options that take no value
 
 
 def prepare_streams() -> None:

@@ -31,11 +31,18 @@ _OPTIONS = {
         "DIR",
         "new folder for the run (default: runs/ENVIRONMENT/ALGORITHM/NNN)",
     ),
+    "init_from": (
+        "RUN_DIR",
+        "begin with the parameters of another run: its folder, one of its checkpoints, such as "
+        "RUN_DIR/checkpoints/BEST, or a saved agent; optimizers start fresh",
+    ),
 }
 _ENV_KWARGS = (
     "keyword arguments of the environment, such as size=5 goal=near: "
     "numbers, true, false, none or text; saved with the run"
 )
+_INIT_BUFFER = "with --init-from: also begin with the transitions of its replay buffer"
+_CHANGES = " Can change during a run."
 _LISTS = {
     "--hidden-sizes": "sizes",
     "--track": "trackers",
@@ -150,7 +157,8 @@ def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None
 
 def _add_field(group: argparse._ArgumentGroup, field: Field, default: Any) -> None:
     shown = describe_value(default).replace("%", "%%")
-    text = f"{_wrap(field.help)}\n[{describe_type(field.type, field.range)}; default: {shown}]"
+    meaning = field.help + _CHANGES * field.is_schedulable
+    text = f"{_wrap(meaning)}\n[{describe_type(field.type, field.range)}; default: {shown}]"
     nargs: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
     if field.type is bool:
         nargs = {"nargs": "?", "const": "true"}
@@ -164,6 +172,7 @@ def _add_other_options(parser: Parser) -> None:
     other.add_argument(
         "--env-kwargs", metavar="KEY=VALUE", nargs="+", action="extend", help=_wrap(_ENV_KWARGS)
     )
+    other.add_argument("--init-buffer", action="store_true", help=_wrap(_INIT_BUFFER))
     quiet = "print only errors and, at the end, the run folder"
     other.add_argument("--no-preset", action="store_true", default=False, help="use no preset")
     other.add_argument("--quiet", action="store_true", default=False, help=quiet)

@@ -58,6 +58,8 @@ class Member:
             for key, value in fields.items()
         ):
             settings["steps"] = config.get("steps")  # a schedule depends on them
+        if isinstance(origin := settings.get("init_from"), Mapping):  # of each seed its own
+            settings["init_from"] = origin.get("environment") or "agent"
         environment = (
             settings.pop("environment_config", None) or {},
             settings.pop("env_kwargs", None) or {},

@@ -156,6 +156,11 @@ class Network:
         """Views of the vector by the module's own parameter names, [N, ...] of an ensemble."""
         return self._layout.named(parameters_P)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters by the module's own names, [N, ...] of an ensemble."""
+        return dict(self._layout.shapes)
+
     def flatten(self, named: Mapping[str, Tensor]) -> Tensor:
         """The inverse of `named`. Raises `UserError` where names or shapes are not this
         network's."""

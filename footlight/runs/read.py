@@ -4,7 +4,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from footlight.errors import UserError
 from footlight.storage import schemas
@@ -12,6 +12,13 @@ from footlight.storage.files import read_file, read_json
 from footlight.storage.migration import upgrade_run_config
 
 MAX_LOG_BYTES = 1 << 33
+
+Log = Literal["metrics", "episodes", "evaluations"]
+_SCHEMAS: dict[Log, Any] = {
+    "metrics": schemas.MetricsRow,
+    "episodes": schemas.EpisodeRow,
+    "evaluations": schemas.EvaluationRow,
+}
 
 
 @dataclass(frozen=True)
@@ -35,23 +42,24 @@ def read_run(folder: Path) -> RunData:
 
     Raises `UserError` if `folder` is not a run folder, or if one of its files is invalid.
     """
-    config_path = folder / "config.json"
-    if not config_path.is_file():
-        raise UserError(
-            f"{folder} is not a run folder - it has no config.json - "
-            "give the folder that `footlight train` printed"
-        )
+    config_path = _require_config(folder)
     config = upgrade_run_config(read_json(config_path))
     schemas.require_keys(config, schemas.Experiment, str(config_path))
     result_path = folder / "result.json"
     return RunData(
         folder=folder,
         config=config,
-        evaluations=_read_table(folder / "evaluations.jsonl", schemas.EvaluationRow),
-        episodes=_read_table(folder / "episodes.jsonl", schemas.EpisodeRow),
-        metrics=_read_table(folder / "metrics.jsonl", schemas.MetricsRow),
+        evaluations=_read_table(folder, "evaluations"),
+        episodes=_read_table(folder, "episodes"),
+        metrics=_read_table(folder, "metrics"),
         result=read_json(result_path) if result_path.exists() else None,
     )
+
+
+def read_log(folder: Path, log: Log) -> list[dict[str, Any]]:
+    """The rows of one log in `folder`. Raises what `read_run` raises."""
+    _require_config(folder)
+    return _read_table(folder, log)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -84,10 +92,22 @@ def last_returns(folder: Path, count: int) -> list[float]:
     return []
 
 
-def _read_table(path: Path, schema: Any) -> list[dict[str, Any]]:
+def _require_config(folder: Path) -> Path:
+    """The path of a run's `config.json`. Raises `UserError` for any other folder."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(
+            f"{folder} is not a run folder - it has no config.json - "
+            "give the folder that `footlight train` printed"
+        )
+    return path
+
+
+def _read_table(folder: Path, log: Log) -> list[dict[str, Any]]:
+    path = folder / f"{log}.jsonl"
     rows = read_lines(path)
     for number, row in enumerate(rows, start=1):
-        schemas.require_keys(row, schema, f"{path}, row {number},")
+        schemas.require_keys(row, _SCHEMAS[log], f"{path}, row {number},")
     return rows
 
 

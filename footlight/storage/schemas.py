@@ -86,6 +86,16 @@ class EvalEnvironment(TypedDict):
     environment_code: NotRequired[str]
 
 
+class InitFrom(TypedDict):
+    """What a run was initialized from. buffer: the number of transitions that it took over."""
+
+    path: str
+    step: CountOrZero
+    sha256: str
+    environment: str | None
+    buffer: NotRequired[CountOrZero]
+
+
 _CONFIG = get_type_hints(Options, include_extras=True) | {
     "format_version": int,
     "algorithm": Required[str],
@@ -101,6 +111,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "no_evaluations": str | None,
     "returns_of": str | None,
     "eval_environment": EvalEnvironment,
+    "init_from": InitFrom,
     "seed": Required[CountOrZero],
     "steps": Required[Count],
 }

@@ -194,4 +194,6 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
     return [{name: value for name, value in given.items() if name in names} for names in members]
 
 
-_KEYWORDS = ("run_dir", "env_kwargs", "preset", "network", "quiet")  # of `train`, besides fields
+_KEYWORDS = (  # of `train`, besides fields
+    "run_dir", "env_kwargs", "preset", "network", "quiet", "init_from", "init_buffer",
+)  # fmt: skip

@@ -40,7 +40,7 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     },
     "cli": {"algorithms", "api", "environments", "instruments", "run", "runs", "storage"},
     "__main__": {"cli"},
-    "__init__": {"api", "environments", "learning", "run", "training"},
+    "__init__": {"algorithms", "api", "environments", "learning", "run", "training"},
 }  # fmt: skip
 
 # Attributes of objects that are not footlight's, for which a protocol of ours cannot speak.

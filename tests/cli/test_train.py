@@ -227,3 +227,16 @@ def test_help_lists_every_field_of_every_algorithm(capsys: pytest.CaptureFixture
             ).replace("VALUE [VALUE ...]", "VALUE")
     assert main(["list"]) == 0
     assert "sac/Pendulum-v1" in capsys.readouterr().out
+
+
+def test_help_marks_the_fields_that_can_change(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "ddpg", "Pendulum-v1", "--help"])
+    sections = re.split(r"\n  (?=--)", capsys.readouterr().out)
+    marked = {
+        text.split()[0].removeprefix("--").replace("-", "_")
+        for text in sections
+        if "Can change during a run." in " ".join(text.split())
+    }
+    known = {name for name, f in fields(config_class("ddpg")).items() if f.is_schedulable}
+    assert marked == known
