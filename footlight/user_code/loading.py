@@ -18,6 +18,7 @@ from footlight.user_code import consent
 from footlight.user_code.reference import Reference, digest, is_reference, loaded
 
 _loaded: dict[tuple[str, str], tuple[ModuleType, list[str]]] = {}  # by path and digest, with ids
+_ids: dict[str, list[str]] = {}  # that the last version of a file has registered, by path
 _module_names: dict[str, str] = {}  # by path
 _loading: list[str] = []
 
@@ -30,7 +31,7 @@ def load(reference: Reference) -> Any:
     if (reference.path, reference.sha256) not in _loaded:
         _load_file(reference)
     module, ids = _loaded[reference.path, reference.sha256]
-    if reference.name in ids:
+    if reference.name in ids and reference.name in gymnasium.registry:
         return gymnasium.registry[reference.name]
     if reference.name in vars(module):
         return vars(module)[reference.name]
@@ -62,7 +63,7 @@ def load_checked(reference: Reference) -> Any:
     found = load(reference)
     if not callable(found):
         raise UserError(
-            f"{reference.name} in {reference.path} is a {type(found).__name__} - "
+            f"{reference.name} in {reference.path} is of type {type(found).__name__} - "
             f"{reference.use.replace('_', ' ')} has to be a class or a function - name one"
         )
     return called(found, reference.name) if reference.use == "hook" and _is_class(found) else found
@@ -115,6 +116,8 @@ def _load_file(reference: Reference) -> None:
     assert spec is not None
     assert spec.loader is not None
     module, before = importlib.util.module_from_spec(spec), sys.modules.get(name)
+    for each in _ids.pop(reference.path, []):  # which an earlier version has registered
+        gymnasium.registry.pop(each, None)
     specs, folder = dict(gymnasium.registry), str(path.parent)
     is_new = folder not in sys.path
     if is_new:
@@ -136,6 +139,7 @@ def _load_file(reference: Reference) -> None:
             sys.path.append(folder)
     ids = [each for each, spec in gymnasium.registry.items() if specs.get(each) is not spec]
     _loaded[reference.path, sha256] = module, ids
+    _ids[reference.path] = ids
 
 
 def _put_back(name: str, module: ModuleType | None) -> None:
