@@ -123,11 +123,9 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
 
 
 def _describe(algorithm: str | None, algorithms: Mapping[str, str]) -> str:
-    what = (
-        f"{algorithms[algorithm]}."
-        if algorithm is not None and algorithm in algorithms
-        else "With the name of an algorithm, --help also lists its config."
-    )
+    what = "With the name of an algorithm, --help also lists its config."
+    if algorithm is not None:
+        what = f"{algorithms[algorithm]}." if algorithm in algorithms else f"It is {algorithm}."
     return f"Train an algorithm on an environment. {what}"
 
 

@@ -69,8 +69,8 @@ class FileSource(EnvironmentSource):
             return make_registered(name, self.kwargs, render_mode)
         if isinstance(found, gymnasium.Env) or not callable(found):
             raise UserError(
-                f"{name} in {self.reference.path} is of type {type(found).__name__} - an environment has "
-                "to be a class, a function that makes one, or a registered id - name one"
+                f"{name} in {self.reference.path} is of type {type(found).__name__} - an environment"
+                " has to be a class, a function that makes one, or a registered id - name one"
             )
         _require_arguments(found, name, self.kwargs)
         function = functools.partial(found, **copy.deepcopy(dict(self.kwargs)))

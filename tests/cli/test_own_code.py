@@ -190,20 +190,18 @@ def test_mistakes_exit_with_2_and_create_nothing(
 
 
 def test_fields_of_an_own_algorithm_are_options(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = Path("algorithm.py").read_text()
-    field = '    n_steps: Count = 5\n    """Steps of a rollout."""\n    warmth: float = 1.5\n'
     start = text.index("class Config(")
     body = text.index("\n", text.index('"""Hyperparameters', start)) + 1
     Path("algorithm.py").write_text(
         text[:body] + '\n    warmth: float = 1.5\n    """How warm it is."""\n' + text[body:]
     )
-    assert field
     with pytest.raises(SystemExit):
         main(["train", "algorithm.py:Mine", "mine.py:MyEnv", "--help"])
     page = " ".join(capsys.readouterr().out.split())
-    assert "--warmth VALUE How warm it is. [number; default: 1.5]" in page
+    assert "--warmth VALUE How warm it is. [a number; default: 1.5]" in page
     line = ["train", "algorithm.py:Mine", "mine.py:MyEnv", *SHORT, "--steps=10", "--run-dir=run"]
     assert main([*line, "--warmth", "2", "--hidden-sizes", "8"]) == 0
     config = json.loads(Path("run/config.json").read_text())["config"]
@@ -242,12 +240,12 @@ def test_the_same_words_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     forget(monkeypatch)
     monkeypatch.chdir("/")
     footlight.resume(tmp_path / "run", steps=40, quiet=True)
-    assert footlight.Run(tmp_path / "run").evaluate(episodes=1).lengths == [10]
+    assert footlight.Run(tmp_path / "run").evaluate(episodes=1).lengths == (10,)
     forget(monkeypatch, stored=True)
     with pytest.raises(footlight.UserError, match="you have not allowed it"):
         footlight.Run(tmp_path / "run").evaluate(episodes=1)
     files = [tmp_path / "mine.py", tmp_path / "algorithm.py"]
-    assert footlight.Run(tmp_path / "run", allow_code=files).evaluate(episodes=1).lengths == [10]
+    assert footlight.Run(tmp_path / "run", allow_code=files).evaluate(episodes=1).lengths == (10,)
 
 
 def test_a_crash_of_an_own_environment_is_reproduced(
