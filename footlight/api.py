@@ -60,25 +60,25 @@ def train(
 ) -> Run:
     """Train an algorithm on an environment, as `footlight train` does.
 
-    algorithm: a name, or a class with the protocol of `footlight.algorithms.protocol`.
-    environment: an id, `EnvSpec`, (vector) environment, or function that creates an environment.
+    algorithm: a name, a class with `footlight.algorithms.protocol`'s protocol, or FILE.py:NAME.
+    environment: an id, `EnvSpec`, (vector) environment, function that makes one, or FILE.py:NAME.
     config: a TOML file, or an object such as `footlight.SACConfig(...)`. options: an object, too.
     preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
-        `hooks`, `eval_environment` (`footlight.training.objects`); `init_from`, `init_buffer`.
+        `wrapper`, `hooks`, `eval_environment` (`training.objects`); `init_from`, `init_buffer`.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
-    objects, values = Objects.split(values)
-    user_hooks, network = UserHooks(objects.hooks), objects.network
+    objects, values = Objects.split({**values, "algorithm": algorithm})
+    algorithm, user_hooks = objects.algorithm or algorithm, UserHooks(objects.hooks)
     config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
     source, given = EnvironmentSource.of(environment), Given.split(config, options, values)
-    found = given.resolve(name, config_type, source, preset)
+    found, network = given.resolve(name, config_type, source, preset), objects.network
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
-    source = source.configured(found.environment, found.env_kwargs)
+    source = objects.wrapped(source.configured(found.environment, found.env_kwargs))
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
     options, num_envs = _vectorized(options, found.options, source, notices)
@@ -96,7 +96,7 @@ def train(
         env_name = source.name(environments)
         folder = RunFolder(stack.enter_context(_new_folder(run_dir, env_name, name, start)))
         run_config = describe(agent, source, env_name, found.preset, options, reason or "exact")
-        run_config |= instances.record | origin
+        run_config |= instances.record | origin | objects.record(source, evaluated_in)
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
@@ -106,7 +106,7 @@ def train(
         training.saver.begin()
         with training.started(known_as):
             training.run()
-    return Run(folder.path, source, network, None if isinstance(algorithm, str) else algorithm)
+    return Run(folder.path, source, objects.network, objects.own_algorithm)
 
 
 def resume(
@@ -123,16 +123,13 @@ def resume(
     steps: by default as before. environment: needed if the run was given a Python object.
     allow_env_import: the module to import for a `module:Env-v0`.
     changes: other options; a `max_time` of "none" removes the limit. Also the objects of your own
-        that the run was given: `network`, `algorithm`, `hooks`, `eval_environment`. With other
-        hooks than before, the run is marked as not reproducible.
+        that the run was given (`footlight.training.objects`); other hooks are marked in the run.
 
     Raises what `train` raises.
     """
     # Absolute, as an environment may change the working directory.
     known_as, path = user_path(run_dir), user_path(run_dir).absolute()
     objects, changes = Objects.split(changes)
-    network, algorithm, user_hooks = objects.network, objects.algorithm, UserHooks(objects.hooks)
-    run = Run(path, environment, network, algorithm, allow_env_import)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
     resuming.require_run_folder(known_as)
     display, interruption = Display(0, quiet=quiet), Interruption()
@@ -141,6 +138,9 @@ def resume(
         stack.enter_context(locked(path))
         saved, manifest, options = resuming.read_run(path, run_dir, changes, display.notify)
         recorded, at = manifest["run"], manifest["step"]
+        objects = objects.completed(recorded, path)
+        network, algorithm, hooks = objects.network, objects.algorithm, UserHooks(objects.hooks)
+        run = Run(path, environment, network, algorithm, allow_env_import, objects.wrapper)
         display = Display(options.steps, start_step=at, quiet=quiet)
         source, num_envs = run.source, options.num_envs
         environments = stack.enter_context(_environments(source, options, num_envs, display))
@@ -151,18 +151,18 @@ def resume(
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
         torch.set_num_threads(options.threads or 1)  # as before: another number rounds differently
         agent = Agent.load(
-            saved, algorithm=algorithm, network=network, device=options.device,
+            saved, algorithm=objects.own_algorithm, network=network, device=options.device,
             total_steps=options.steps, notice=display.notify,
         )  # fmt: skip
         interruption.stop_after(options.max_time)
         folder = RunFolder(path)
-        run_config = changed(recorded, options, changes) | instances.record
+        files = objects.record(source, evaluated_in, "code" in recorded)
+        run_config = changed(recorded, options, changes) | instances.record | files
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        recorder = instances.recorder(agent)
-        training = assemble(session, evaluation_env, recorder, user_hooks, other)
+        training = assemble(session, evaluation_env, instances.recorder(agent), hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
-        for reason in resuming.changes_since(manifest, source, user_hooks.names):
+        for reason in resuming.changes_since(manifest, source, hooks.names, files):
             session.mark_not_reproducible(reason)
         stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)

@@ -6,6 +6,7 @@ bug in footlight (exit code 1).
 
 import shlex
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,30 @@ def summarize_error(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its type if it has none."""
     return next(iter(message_of(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+def place_of(error: BaseException, file: Path | None = None) -> str:
+    """Where in a user's own code an exception was raised, as ` (FILE, line N)`; empty if nowhere.
+
+    file: the innermost line in this file counts; None: in any file but footlight's and installed
+    ones.
+    """
+    if isinstance(error, SyntaxError) and error.filename and file in (None, Path(error.filename)):
+        return f" ({Path(error.filename).name}, line {error.lineno})"
+    where, traceback = "", error.__traceback__
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if (name == str(file)) if file is not None else not _is_installed(name):
+            where = f" ({Path(name).name}, line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return where
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file is footlight's, Python's or an installed package's."""
+    folders = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    folders |= {sys.prefix, str(Path(__file__).parent)} - {"/usr", "/usr/local"}
+    return file.startswith("<") or any(file.startswith(f"{folder}/") for folder in folders)
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,7 +1,7 @@
 """A finished or stopped run: evaluate, plot, track, export, record videos, watch."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,15 @@ import gymnasium
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
-from footlight.environments.make import require_allowed
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
+from footlight.environments.user_files import (
+    WrappedSource,
+    Wrapper,
+    recorded_source,
+    recorded_wrappers,
+    wrapped,
+)
 from footlight.errors import UserError
 from footlight.instruments import videos
 from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
@@ -31,6 +37,8 @@ from footlight.training.evaluation import Evaluation, episode_limit
 from footlight.training.evaluation import evaluate as run_episodes
 from footlight.training.run_env import make_run_env
 from footlight.types import Array
+from footlight.user_code import consent
+from footlight.user_code.reference import Reference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,9 +57,15 @@ class Run:
     algorithm: Any = None
     allow_env_import: str | None = None
     """Name of the module that an environment id `module:Env-v0` of the folder may import."""
+    wrapper: Wrapper | Sequence[Wrapper | Reference] | None = None
+    """Your own wrappers, if the run was given Python objects."""
+    allow_code: str | Path | Sequence[str | Path] = ()
+    """Files that the run names and that may be loaded."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", user_path(self.folder))
+        if self.allow_code:
+            consent.allow(self.allow_code, self.config.get("code", []))
 
     def __fspath__(self) -> str:
         """The run folder, so that functions which take one also take a run."""
@@ -106,24 +120,28 @@ class Run:
         """
         given = None if self.environment is None else EnvironmentSource.of(self.environment)
         if given is not None and not given.is_plain_id:
-            return given.configured()
+            return self._wrapped(given.configured())
         config = self.config
         if given is not None:
             is_same = given.name() == config["environment"]
-            return self._configured(config) if is_same else given.configured()
-        if config.get("environment_source", "id") != "id":
+            recorded = config.get("environment_config"), config.get("env_kwargs")
+            return self._wrapped(given.configured(*recorded) if is_same else given.configured())
+        if config.get("environment_source", "id") not in ("id", "file"):
             raise UserError(
                 f"{self.folder} was trained on the Python object {config['environment']!r}, which "
                 "no file holds - use footlight.Run(folder, environment=...) or "
                 "footlight.resume(folder, environment=...)"
             )
-        require_allowed(self.folder, config, self.allow_env_import)
-        return self._configured(config)
+        allowed = self.allow_env_import
+        return self._wrapped(recorded_source(self.folder, config, allowed, "environment"))
 
-    def _configured(self, config: dict[str, Any]) -> EnvironmentSource:
-        return EnvironmentSource.of(config["environment"]).configured(
-            config.get("environment_config"), config.get("env_kwargs")
-        )
+    def _wrapped(self, source: EnvironmentSource) -> EnvironmentSource:
+        """The environment in the given wrappers, else in those that the run has recorded."""
+        if self.wrapper is not None:
+            return wrapped(source, self.wrapper)
+        if isinstance(source, WrappedSource) or source.is_object:
+            return source
+        return wrapped(source, recorded_wrappers(self.folder, self.config))
 
     def make_env(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Another instance of the training environment. Raises `UserError` if there can be none.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from footlight.cli.own_code import for_run, own_code
 from footlight.errors import UserError, counted, printable, warn
 
 PROGRESS_SECONDS = 10.0
@@ -17,9 +18,9 @@ def resume(options: argparse.Namespace) -> int:
     """Resume a stopped run."""
     from footlight import api
 
-    given = {
-        name: value for name, value in vars(options).items() if name not in ("command", "debug")
-    }
+    given = own_code(
+        {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
+    )
     api.resume(given.pop("run_dir"), **given)
     if options.quiet:
         print(options.run_dir)
@@ -30,7 +31,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Run episodes and print their returns."""
     from footlight.run import Run
 
-    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    run = Run(options.run_dir, **for_run(options))
     deterministic = True if options.deterministic else False if options.stochastic else None
     evaluation = run.evaluate(
         options.episodes,
@@ -74,7 +75,7 @@ def watch(options: argparse.Namespace) -> int:
         require_screen()  # before the import of torch, which takes seconds
     from footlight.run import Run
 
-    run = Run(options.run_dir, allow_env_import=options.allow_env_import)
+    run = Run(options.run_dir, **for_run(options))
     if options.video is None:
         run.watch(options.episodes, options.seed, options.overlay)
     else:
@@ -98,9 +99,7 @@ def reproduce(options: argparse.Namespace) -> int:
     """Reproduce the episode in which an environment failed."""
     from footlight.environments import reproduce as episodes
 
-    outcome = episodes.reproduce(
-        options.crash_dir, timeout=options.env_timeout, allow_env_import=options.allow_env_import
-    )
+    outcome = episodes.reproduce(options.crash_dir, timeout=options.env_timeout, **for_run(options))
     print(printable(str(outcome)))
     return 0 if outcome.fault is None else outcome.fault.exit_code
 
@@ -144,7 +143,7 @@ def export(options: argparse.Namespace) -> int:
     """Export a policy to ONNX."""
     from footlight.run import Run
 
-    print(Run(options.run_dir).export(options.output))
+    print(Run(options.run_dir, **for_run(options)).export(options.output))
     return 0
 
 

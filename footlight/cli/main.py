@@ -10,8 +10,9 @@ from footlight.cli.commands import COMMANDS
 from footlight.cli.parser import build_parser
 from footlight.cli.train import train
 from footlight.config.suggestions import closest
-from footlight.errors import FootlightError, UserError, printable
+from footlight.errors import FootlightError, UserError, printable, summarize_error
 from footlight.signals import owning_process
+from footlight.user_code.reference import place_in_loaded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if debug or not (where := place_in_loaded(error)):
+            raise
+        print(
+            printable(f"error: {summarize_error(error)}{where} - fix it; --debug shows more"),
+            file=sys.stderr,
+        )
+        return UserError.exit_code
     except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -53,7 +62,7 @@ def _dispatch(arguments: list[str]) -> int:
         hint = closest(command, names)
         raise UserError(f"unknown command {command!r}{hint} - commands are {', '.join(names)}")
     options = parser.parse_args(arguments)
-    if vars(options).get("allow_env_import"):
+    if vars(options).get("allow_env_import") or vars(options).get("environment"):
         add_working_directory()
     return COMMANDS[options.command](options)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.cli.own_code import RESUME, add_own_code
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 from footlight.storage.files import user_path
@@ -15,6 +16,8 @@ AddCommand = Callable[[str, str], argparse.ArgumentParser]
 _POLICY_FOLDER = "run folder, or one of its checkpoints, such as RUN_DIR/checkpoints/BEST"
 _EPISODE_SEED = "seed of the episodes (default: the run's seed)"
 _MODULE = "module that the environment's id, MODULE:ID, may import; name only one that you trust"
+
+_OF_POLICY = {name: RESUME[name] for name in ("algorithm", "environment", "network", "wrapper")}
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,6 +94,7 @@ def _add_resume(add_command: AddCommand) -> None:
     quiet = "print only errors and, at the end, the run folder"
     resume.add_argument("--quiet", action="store_true", help=quiet)
     resume.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+    add_own_code(resume, RESUME)
 
 
 def _add_evaluate(add_command: AddCommand) -> None:
@@ -106,6 +110,7 @@ def _add_evaluate(add_command: AddCommand) -> None:
     mode.add_argument("--deterministic", action="store_true", help="use the mode of the policy")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+    add_own_code(evaluate, _OF_POLICY)
 
 
 def _add_watch(add_command: AddCommand) -> None:
@@ -120,6 +125,7 @@ def _add_watch(add_command: AddCommand) -> None:
     overlay = "show the critic's value, the observed return and the policy's distribution"
     watch.add_argument("--overlay", action="store_true", help=overlay)
     watch.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+    add_own_code(watch, _OF_POLICY)
 
 
 def _add_plot(add_command: AddCommand) -> None:
@@ -149,6 +155,7 @@ def _add_reproduce(add_command: AddCommand) -> None:
         "--env-timeout", type=_at_least(0), default=300, metavar="SECONDS", help=timeout
     )
     reproduce.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
+    add_own_code(reproduce, {"environment": RESUME["environment"]})
 
 
 def _add_track(add_command: AddCommand) -> None:
@@ -188,6 +195,7 @@ def _add_file_commands(add_command: AddCommand) -> None:
     export.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=folder)
     output = "output file, overwritten if it exists"
     export.add_argument("output", metavar="FILE.onnx", type=_path, help=output)
+    add_own_code(export, {name: RESUME[name] for name in ("algorithm", "network")})
 
 
 def _path(text: str) -> Path:

@@ -13,6 +13,7 @@ from footlight.cli.command_line import (
     join_values,
     require_not_swallowed,
 )
+from footlight.cli.own_code import TRAIN, add_own_code, own_code
 from footlight.cli.parser import Parser
 from footlight.config.fields import Field, describe_type, describe_value
 from footlight.config.suggestions import closest
@@ -89,7 +90,8 @@ def _run(options: dict[str, Any]) -> int:
     from footlight import api
     from footlight.runs.folder import shown
 
-    if ":" in options["environment"]:
+    options = own_code(options)
+    if any(":" in options.get(name, "") for name in ("environment", "eval_environment")):
         add_working_directory()
     preset = options.pop("preset", True)
     start = Path.cwd()  # an environment may change the working directory
@@ -115,9 +117,11 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
         formatter_class=argparse.RawTextHelpFormatter,
         usage=f"footlight train {algorithm or 'ALGORITHM'} ENVIRONMENT [--FIELD VALUE ...]",
     )
-    parser.add_argument("algorithm", metavar="ALGORITHM", help=", ".join(ALGORITHMS))
+    algorithms = f"{', '.join(ALGORITHMS)}, or FILE.py:NAME for a class of your own"
+    parser.add_argument("algorithm", metavar="ALGORITHM", help=algorithms)
     environments = (
-        "a Gymnasium id, such as Pendulum-v1, or MODULE:ID if a module of your own registers it"
+        "a Gymnasium id, such as Pendulum-v1, MODULE:ID if a module of your own registers it,\n"
+        "or FILE.py:NAME for a class, function or registered id in a file of your own"
     )
     parser.add_argument("environment", metavar="ENVIRONMENT", help=environments)
     _add_fields(parser, algorithm, environment or "")
@@ -126,27 +130,28 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
 
 
 def _describe(algorithm: str | None, algorithms: Mapping[str, str]) -> str:
-    what = (
-        f"{algorithms[algorithm]}."
-        if algorithm is not None and algorithm in algorithms
-        else "With the name of an algorithm, --help also lists its config."
-    )
+    what = "With the name of an algorithm, --help also lists its config."
+    if algorithm is not None:
+        what = f"{algorithms[algorithm]}." if algorithm in algorithms else f"It is {algorithm}."
     return f"Train an algorithm on an environment. {what}"
 
 
 def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None:
     """Add the options of a run and the fields of the algorithm's and the environment's configs."""
     from footlight.algorithms import config_class as algorithm_config
+    from footlight.algorithms import name_of
     from footlight.config.fields import fields
     from footlight.config.options import Options
     from footlight.config.presets import preset
     from footlight.environments.make import config_class
+    from footlight.user_code.loading import load_given
 
     sections: list[tuple[str, Any]] = [("run", fields(Options))]
     tuned: dict[str, Any] = {}
     if algorithm is not None:
-        sections.append((f"config of {algorithm}", fields(algorithm_config(algorithm))))
-        tuned = preset(algorithm, environment)[1]
+        found = load_given(algorithm, "algorithm", [])
+        sections.append((f"config of {algorithm}", fields(algorithm_config(found))))
+        tuned = preset(name_of(found), environment)[1]
     if (settings := config_class(environment)) is not None:
         sections.append((f"config of {environment}", fields(settings)))
     for title, members in sections:
@@ -173,6 +178,7 @@ def _add_other_options(parser: Parser) -> None:
         "--env-kwargs", metavar="KEY=VALUE", nargs="+", action="extend", help=_wrap(_ENV_KWARGS)
     )
     other.add_argument("--init-buffer", action="store_true", help=_wrap(_INIT_BUFFER))
+    add_own_code(other, {name: _wrap(text) for name, text in TRAIN.items()}, may_allow=False)
     quiet = "print only errors and, at the end, the run folder"
     other.add_argument("--no-preset", action="store_true", default=False, help="use no preset")
     other.add_argument("--quiet", action="store_true", default=False, help=quiet)

@@ -25,9 +25,12 @@ from footlight.environments.registry import arguments, make_registered
 from footlight.environments.remake import remake_env, remake_row, remake_rows
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Arguments, Env, Environments, EnvironmentSource, Wanted
+from footlight.environments.user_files import FileSource
 from footlight.environments.user_function import gym_remedy, make_env
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
+from footlight.user_code import consent
+from footlight.user_code.reference import is_reference
 
 MAX_GAMES_EVALUATED_TOGETHER = 32
 
@@ -37,6 +40,8 @@ def kind_of(environment: Any) -> EnvironmentSource:
     if isinstance(environment, str):
         if environment.startswith(PREFIX):
             return AtariSource(AtariGame(environment), has_settings=False)
+        if is_reference(environment):
+            return FileSource(consent.given(environment, "environment"))
         return IdSource(environment)
     if isinstance(environment, EnvSpec):
         return SpecSource(environment)

@@ -14,6 +14,7 @@ from footlight.environments.source import EnvironmentSource as EnvironmentSource
 from footlight.environments.source import Wanted
 from footlight.environments.workers import Supervision
 from footlight.errors import UserError
+from footlight.user_code.reference import is_reference
 
 
 def make(
@@ -81,6 +82,11 @@ def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str
 
     Some environments make another one by its id, which is an argument then.
     """
+    if is_reference(config["environment"]):  # A run records the name, and the file elsewhere
+        raise UserError(
+            f"{folder} names the environment {config['environment']!r} - a run cannot name a file "
+            "in that way - restore it from a copy"
+        )
     for name in (config["environment"], *_texts(config.get("env_kwargs", {}))):
         module, colon, rest = name.partition(":")
         if colon and rest and module.replace(".", "").isidentifier() and module != module_allowed:

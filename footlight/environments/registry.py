@@ -117,17 +117,9 @@ def make_registered(
 
 def _import_module_of(name: str) -> None:
     """Import the module of an id such as `module:Env-v0`. Raises `UserError`."""
-    module, colon, rest = name.partition(":")
+    module, colon, _ = name.partition(":")
     if not colon:
         return
-    if module.endswith(".py") or "/" in module or "\\" in module:
-        path = Path(module)
-        meant = path.stem if path.stem.isidentifier() else "MODULE"
-        env_id = rest if "-v" in rest else f"{rest}-v0"
-        raise UserError(
-            f"{name!r} names a file - an environment of your own is MODULE:ID, of a module that "
-            f"calls gymnasium.register - write {meant}:{env_id}{_from_folder(path)}"
-        )
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -142,10 +134,6 @@ def _import_module_of(name: str) -> None:
         if is_interruption(error):
             raise
         raise UserError(_broken(name, module, error)) from error
-
-
-def _from_folder(path: Path) -> str:
-    return "" if path.parent == Path() else f", in the folder {path.parent}"
 
 
 def _broken(name: str, module: str, error: BaseException) -> str:

@@ -8,7 +8,7 @@ them runs nothing but the environment that they name.
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from safetensors.numpy import load, save_file
 
 from footlight.contexts import closing
 from footlight.environments.episodes import EpisodeTracker, FailedEpisode
-from footlight.environments.make import require_allowed
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
+from footlight.environments.user_files import recorded_source, recorded_wrappers, wrapped
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import (
@@ -43,11 +43,12 @@ from footlight.storage.files import (
 )
 from footlight.storage.schemas import ACTIONS, FAULT
 from footlight.types import Array
+from footlight.user_code import consent
 
 FORMAT_VERSION = 1
 MAX_KEPT = 100  # episodes kept of the faults that a run survives; each of these faults is reported
 NOTIFY_EVERY = 100  # later faults are reported once per this many
-SETTINGS = "environment", "environment_source", "environment_config", "env_kwargs"
+SETTINGS = "environment", "environment_source", "environment_config", "env_kwargs", "code"
 """Keys that config.json and fault.json share."""
 
 
@@ -171,6 +172,7 @@ def reproduce(
     *,
     timeout: float = Supervision.timeout,
     allow_env_import: str | None = None,
+    allow_code: str | Path | Sequence[str | Path] = (),
 ) -> Reproduction:
     """Reproduce the episode that a fault left in the folder `path`: same seed, same actions.
 
@@ -178,10 +180,12 @@ def reproduce(
         process, anything else in a process of its own, which may die.
     timeout: seconds after which the environment counts as hanging; 0: never.
     allow_env_import: the module that an id of the form `module:Name-v0` may import.
+    allow_code: files that the folder names and that may be loaded.
     Raises `UserError` for a folder that cannot be used.
     """
     folder = user_path(path)
     content = read(folder)
+    consent.allow(allow_code, content.get("code", []))
     if environment is None:
         source = _source(folder, content, allow_env_import)
     else:
@@ -248,15 +252,13 @@ def _source(
 ) -> EnvironmentSource:
     """The environment that the folder names. Raises `UserError`."""
     name = content.get("environment", "?")
-    if content.get("environment_source") != "id":
+    if content.get("environment_source") not in ("id", "file"):
         raise UserError(
             f"{folder} is of the Python object {name!r}, which no file holds - use "
             "footlight.reproduce(path, environment=...)"
         )
-    require_allowed(folder, content, allow_env_import)
-    return EnvironmentSource.of(name).configured(
-        content.get("environment_config"), content.get("env_kwargs")
-    )
+    source = recorded_source(folder, content, allow_env_import, "environment")
+    return wrapped(source, recorded_wrappers(folder, content))
 
 
 def _episode(folder: Path, content: Mapping[str, Any]) -> tuple[Array, int]:

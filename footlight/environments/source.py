@@ -20,6 +20,7 @@ from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import without_recorders
 from footlight.errors import UserError
+from footlight.user_code.reference import Reference
 
 Env = gymnasium.Env[Any, Any]
 EnvironmentLike = str | EnvSpec | Env | VectorEnv[Any, Any, Any] | Callable[[], Env]
@@ -105,6 +106,11 @@ class EnvironmentSource(ABC):
     def code_digest(self) -> str | None:
         """Digest of the code of a function without a name of its own; None for anything else."""
         return None
+
+    @property
+    def code(self) -> list[Reference]:
+        """The files of the user's that it is made from."""
+        return []
 
     def settings(self) -> dict[str, Any]:
         """What `config.json` holds about it besides its name."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from footlight.errors import UserError, summarize_error
+from footlight.errors import UserError, place_of, summarize_error
 from footlight.signals import is_interruption
 
 
@@ -25,7 +25,7 @@ def make_env(
         if is_interruption(error):
             raise
         raise UserError(
-            f"{name} failed to create an environment - {summarize_error(error)}"
+            f"{name} failed to create an environment - {summarize_error(error)}{place_of(error)}"
         ) from error
     if not isinstance(env, gymnasium.Env):
         remedy = gym_remedy(env) or "return a gymnasium.Env"

@@ -60,6 +60,7 @@ class Member:
             settings["steps"] = config.get("steps")  # a schedule depends on them
         if isinstance(origin := settings.get("init_from"), Mapping):  # of each seed its own
             settings["init_from"] = origin.get("environment") or "agent"
+        settings["wrapper"], settings["code"] = _own_code(settings.get("code"))
         environment = (
             settings.pop("environment_config", None) or {},
             settings.pop("env_kwargs", None) or {},
@@ -67,6 +68,17 @@ class Member:
         for nested in (*environment, fields):
             settings |= nested
         return settings
+
+
+def _own_code(recorded: Any) -> tuple[str, str]:
+    """The wrappers of a run, and the files that it was made with: "none" where there are none."""
+    entries = recorded if isinstance(recorded, list) else []
+    entries = [entry for entry in entries if isinstance(entry, Mapping)]
+    wrappers = [str(entry.get("name")) for entry in entries if entry.get("use") == "wrapper"]
+    files = {
+        f"{Path(str(entry.get('path'))).name} {entry.get('sha256', '')!s:.6}" for entry in entries
+    }
+    return ", ".join(wrappers) or "none", ", ".join(sorted(files)) or "none"
 
 
 def find_members(

@@ -13,6 +13,8 @@ from footlight.errors import UserError
 from footlight.networks.flat import Network
 from footlight.streams import derived_seed
 from footlight.types import Spaces
+from footlight.user_code import consent
+from footlight.user_code.loading import load_checked, load_given
 
 AnyAlgorithm = Algorithm[Any, Any, Any]
 """An algorithm that is chosen by name, so that its own types are not known."""
@@ -68,11 +70,14 @@ def read_blueprint(
 ) -> Blueprint:
     """Read the blueprint from a manifest.
 
-    algorithm, network: the user's, if the manifest is of one.
+    algorithm, network: the user's, if the manifest is of one; those of a run from files are loaded
+        if the user allows the files.
 
     Raises `UserError`, also for networks with more parameters than the files hold, so that an
     untrusted manifest cannot make us allocate arbitrary memory.
     """
+    code = manifest.get("run", {}).get("code", [])
+    algorithm, network = _own("algorithm", algorithm, code), _own("network", network, code)
     found = find(manifest["algorithm"] if algorithm is None else algorithm)
     config = build_config(config_class(found), manifest["config"])
     spaces = Spaces.from_json(manifest["spaces"])
@@ -93,6 +98,15 @@ def read_blueprint(
                 "restore it from a copy"
             )
     return blueprint
+
+
+def _own(use: str, given: Any, code: list[dict[str, str]]) -> Any:
+    """What the user gives, else what a run has recorded in a file; None if neither."""
+    if given is None:
+        for entry in code:
+            if entry["use"] == use:
+                return load_checked(consent.recorded(entry, "this"))
+    return load_given(given, use, [])
 
 
 def networks_of(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Network]]:

@@ -91,6 +91,10 @@ def describe(content: Mapping[str, Any]) -> str:
         lines.append(f"{machine.get('cpu')} | {machine.get('threads')} threads | {versions}")
     if run:
         lines.append(f"resume: {run.get('resume', 'unknown')}")
+    lines += [
+        f"{each['use'].replace('_', ' ')}: {each['name']} in {each['path']}"
+        for each in run.get("code", [])
+    ]
     if content.get("best"):
         best = content["best"]
         lines.append(f"best evaluation: {best.get('mean_return')} at step {best.get('step')}")

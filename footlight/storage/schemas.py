@@ -76,11 +76,20 @@ class Result(TypedDict):
     final_evaluation: Evaluation | None
 
 
+class CodeFile(TypedDict):
+    """A name in a file of the user's that a run was made with, and the file's SHA-256 then."""
+
+    use: Literal["algorithm", "environment", "network", "wrapper", "hook", "eval_environment"]
+    path: str
+    name: str
+    sha256: str
+
+
 class EvalEnvironment(TypedDict):
     """The environment of the evaluations, if it is not that of the training."""
 
     environment: str
-    environment_source: Literal["id", "object"]
+    environment_source: Literal["id", "object", "file"]
     environment_config: NotRequired[dict[str, Any]]
     env_kwargs: NotRequired[dict[str, Any]]
     environment_code: NotRequired[str]
@@ -100,7 +109,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "format_version": int,
     "algorithm": Required[str],
     "environment": Required[str],
-    "environment_source": Literal["id", "object"],
+    "environment_source": Literal["id", "object", "file"],
     "environment_config": dict[str, Any],
     "env_kwargs": dict[str, Any],
     "environment_code": str,
@@ -112,6 +121,7 @@ _CONFIG = get_type_hints(Options, include_extras=True) | {
     "returns_of": str | None,
     "eval_environment": EvalEnvironment,
     "init_from": InitFrom,
+    "code": list[CodeFile],
     "seed": Required[CountOrZero],
     "steps": Required[Count],
 }
@@ -124,7 +134,8 @@ class Fault(TypedDict):
 
     format_version: int
     environment: NotRequired[str]
-    environment_source: NotRequired[Literal["id", "object"]]
+    environment_source: NotRequired[Literal["id", "object", "file"]]
+    code: NotRequired[list[CodeFile]]
     environment_config: NotRequired[dict[str, Any]]
     env_kwargs: NotRequired[dict[str, Any]]
     what: str

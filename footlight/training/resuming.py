@@ -9,8 +9,8 @@ import gymnasium
 
 from footlight.config.options import Options
 from footlight.environments.identity import why_not_known
-from footlight.environments.make import require_allowed
 from footlight.environments.source import EnvironmentSource
+from footlight.environments.user_files import recorded_source
 from footlight.errors import UserError
 from footlight.machine import describe_machine, differences
 from footlight.runs.trackers.track import require_trackers
@@ -70,14 +70,18 @@ def read_run(
 
 
 def changes_since(
-    manifest: Mapping[str, Any], source: EnvironmentSource, hooks: Sequence[str]
+    manifest: Mapping[str, Any],
+    source: EnvironmentSource,
+    hooks: Sequence[str],
+    files: Mapping[str, Any],
 ) -> Iterator[str]:
     """Yield the reasons why a resumed run may not be reproducible: other machine, other code.
 
-    hooks: the names of the hooks that were given.
+    hooks: the names of the hooks that were given. files: what is recorded of files from now on.
     """
     if new := differences(manifest["machine"], describe_machine()):
         yield f"resumed with {', '.join(new)}"
+    yield from _other_files(manifest["run"], files)
     if manifest["run"].get("environment_code") not in (None, source.code_digest):
         yield "resumed with another function for the environment"
     before = [entry["name"] for entry in manifest.get("hooks", [])]
@@ -86,6 +90,20 @@ def changes_since(
         yield f"resumed with {given} instead of {saved}"
     if (what := _why_not_recorded(manifest["run"], source)) is not None:
         yield f"resumed in an environment that is not known to be the recorded one: {what}"
+
+
+def _other_files(run_config: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[str]:
+    before, now = (
+        {(each["use"], each["name"]): each for each in config.get("code", ())}
+        for config in (run_config, files)
+    )
+    both = [(before[key], now[key]) for key in now if key in before]
+    changed = [new["path"] for old, new in both if old["sha256"] != new["sha256"]]
+    for path in dict.fromkeys(changed):
+        yield f"resumed with another version of {Path(path).name}"
+    for use, name in before.keys() ^ now.keys():
+        if use == "wrapper":
+            yield f"resumed with other wrappers ({name})"
 
 
 def evaluation_source(
@@ -100,15 +118,12 @@ def evaluation_source(
     if objects.eval_environment is not None or recorded is None:
         return objects.evaluation_source
     name = recorded["environment"]
-    if recorded["environment_source"] != "id":
+    if recorded["environment_source"] not in ("id", "file"):
         raise UserError(
             f"the run is evaluated in the Python object {name!r}, which no file holds - pass it as "
             "eval_environment"
         )
-    require_allowed(folder, recorded, allowed)
-    return EnvironmentSource.of(name).configured(
-        recorded.get("environment_config"), recorded.get("env_kwargs")
-    )
+    return objects.wrapped(recorded_source(folder, run_config, allowed, "eval_environment"))
 
 
 def _why_not_recorded(run_config: Mapping[str, Any], source: EnvironmentSource) -> str | None:
@@ -121,10 +136,10 @@ def _why_not_recorded(run_config: Mapping[str, Any], source: EnvironmentSource) 
         return None
     if source.is_vector and run_config["vectorization"] == "native":
         return None  # its state is an array, and is put back
-    recorded_source = EnvironmentSource.of(recorded)
-    if recorded_source.is_atari:
+    by_id = EnvironmentSource.of(recorded)
+    if by_id.is_atari:
         return None
-    return why_not_known(source, recorded_source.configured(kwargs=kwargs), run_config["seed"])
+    return why_not_known(source, by_id.configured(kwargs=kwargs), run_config["seed"])
 
 
 def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:

@@ -24,21 +24,28 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "equations": set(),
     "networks": {"equations"},
     "storage": set(),
+    "user_code": {"storage"},
     "buffers": {"storage"},
     "algorithms": {"equations", "networks", "buffers"},
-    "environments": {"storage"},
+    "environments": {"storage", "user_code"},
     "runs": {"storage"},
-    "learning": {"algorithms", "environments", "equations", "networks", "storage"},
+    "learning": {
+        "algorithms", "environments", "equations", "networks", "storage", "user_code",
+    },
     "instruments": {
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
-    "training": {"environments", "instruments", "learning", "runs", "storage"},
-    "run": {"environments", "instruments", "learning", "runs", "storage", "training"},
+    "training": {"environments", "instruments", "learning", "runs", "storage", "user_code"},
+    "run": {
+        "environments", "instruments", "learning", "runs", "storage", "training", "user_code",
+    },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
         "storage", "training",
     },
-    "cli": {"algorithms", "api", "environments", "instruments", "run", "runs", "storage"},
+    "cli": {
+        "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "user_code",
+    },
     "__main__": {"cli"},
     "__init__": {"algorithms", "api", "environments", "learning", "run", "training"},
 }  # fmt: skip

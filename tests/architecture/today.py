@@ -1,4 +1,7 @@
 """What breaks a rule today, by rule. These lists only shrink: an entry that holds fails a test."""
 
 TODAY: dict[str, set[str]] = {
+    "long_line": {
+        "footlight/environments/user_files.py",
+    },
 }

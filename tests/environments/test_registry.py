@@ -139,8 +139,6 @@ def test_instances_do_not_share_their_arguments() -> None:
             None,
             r"cannot be imported - SyntaxError: .*\(words_syntax.py, line 2\) - fix it",
         ),
-        ("my_envs.py:Sized", None, "'my_envs.py:Sized' names a file - .* - write my_envs:Sized-v0"),
-        ("a/my_envs.py:Sized-v1", None, "write my_envs:Sized-v1, in the folder a"),
         (
             "WordsUnknown-v0",
             None,

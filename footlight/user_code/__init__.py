@@ -1,0 +1,1 @@
+"""Files of the user's own that are named as FILE.py:NAME: consent, and loading."""
