@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms.completion import actions_of
 from footlight.ambient import process_restored
 from footlight.config.fields import build
 from footlight.config.options import Options
@@ -83,7 +84,7 @@ def train(
         stack.enter_context(interruption.installed(display.notify))
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
-        require_actions(environments.spaces, method.ACTIONS, name)
+        require_actions(environments.spaces, actions_of(method), name)
         with found.blamed():
             agent = _make_agent(algorithm, environments, options, fields, network, display)
         evaluated_in = objects.evaluation_source

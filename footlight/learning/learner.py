@@ -19,6 +19,8 @@ from footlight.algorithms.protocol import (
     Reprioritized,
     Scheduled,
 )
+from footlight.algorithms.ordinary import StateHolder
+from footlight.algorithms.requirements import Derived
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, UserError, warn
@@ -30,6 +32,7 @@ from footlight.learning.compilation import (
     keep_freed_memory,
 )
 from footlight.learning.normalization import Normalizer, divergence_cause
+from footlight.learning.outcomes import new_metrics, require_none_new
 from footlight.learning.scheduling import with_values
 from footlight.learning.transport import as_array, to_device
 from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
@@ -67,16 +70,20 @@ class Learner:
         notify: Callable[[str], None] = warn,
     ) -> None:  # fmt: skip
         self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
+        self.num_envs = num_envs
         self.device, self.notify = device, notify
         state = algorithm.init(num_envs)
         if keep_gradients:
             make_room_for_gradients(state)
         self.state = to_device(state, device)
+        if isinstance(algorithm, StateHolder):
+            algorithm.move(device)
         self.num_updates = 0
         self.learned_at = 0  # environment steps at the last update
         self.total_steps: int | None = None  # of the run, for schedules
         self.compilation = Compilation()
         self._updates = dict(algorithm.updates)
+        self.metric_names = list(algorithm.METRICS)
         self._scheduled: dict[str, Tensor] = {}  # values of config fields that change, 0-d
         only = next(iter(self._updates))
         self._name = algorithm.update_for if isinstance(algorithm, Choosing) else lambda due: only
@@ -107,6 +114,11 @@ class Learner:
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether updates are compiled, or will be when they are first needed."""
+        return self.compilation.enabled and not self._updates.keys() <= self._eager
+
+    @property
     def rows_per_update(self) -> int:
         """Transitions that one update learns from."""
         batch = self.buffer.batch
@@ -125,6 +137,7 @@ class Learner:
             else:
                 with torch.no_grad():
                     outcome = self._updates[name](self.state, *self._given_to_update(self._inputs))
+                    self._add_metrics(self._new_metrics(name, outcome))
                     self._collect(name, outcome, self._totals, self._latest, self._priorities)
         self._counts += self._given[name]
         self.num_updates += 1
@@ -160,12 +173,7 @@ class Learner:
         self, name: str, outcome: Outcome, totals: Tensor, latest: Tensor, priorities: Tensor
     ) -> None:
         """Put what an update returned where it is read from."""
-        metrics, names = outcome.metrics, self.algorithm.METRICS
-        if unnamed := sorted(metrics.keys() - set(names)):
-            raise UserError(
-                f"update {name!r} returned a metric {unnamed[0]!r} that METRICS does not name "
-                "- add it there"
-            )
+        metrics, names = outcome.metrics, self.metric_names
         self._given[name] = np.array([each in metrics for each in names], np.float32)
         zero = torch.zeros_like(latest[0])
         totals.add_(torch.stack([metrics.get(each, zero) for each in names]))
@@ -175,6 +183,38 @@ class Learner:
         self._prioritizes[name] = outcome.priorities is not None
         if outcome.priorities is not None:
             priorities.copy_(outcome.priorities)
+
+    def _new_metrics(self, name: str, outcome: Outcome) -> list[str]:
+        """Metrics of the update that have no place yet. Raises `UserError`."""
+        first = name not in self._given
+        return new_metrics(self.algorithm, name, outcome, self.metric_names, first)
+
+    def _add_metrics(self, new: Sequence[str]) -> None:
+        """Make room for metrics that no update has returned before."""
+        if not new:
+            return
+        self.metric_names += new
+        more = torch.zeros(len(new), device=self.device)
+        self._latest, self._totals = (torch.cat([x, more]) for x in (self._latest, self._totals))
+        self._counts = np.pad(self._counts, (0, len(new)))
+        self._given = {name: np.pad(given, (0, len(new))) for name, given in self._given.items()}
+
+    def restore_metric_names(self, names: Sequence[str]) -> None:
+        """Make room for the metrics of a saved agent, in the same order."""
+        if isinstance(self.algorithm.METRICS, Derived):
+            self.metric_names = []
+            self._latest, self._totals = self._latest[:0], self._totals[:0]
+            self._counts, self._given = self._counts[:0], {}
+            self._add_metrics(list(names))
+
+    @computes
+    def try_out(self, name: str) -> None:
+        """Make an update on a copy of the state, for the names of its metrics and its errors."""
+        leaves = {each: leaf.clone() for each, leaf in tree_items(self.state).items()}
+        given = self._given_to_update([tensor.clone() for tensor in self._inputs])
+        with torch.no_grad():
+            outcome = self._updates[name](tree_rebuilt(self.state, leaves), *given)
+        self._add_metrics(self._new_metrics(name, outcome))
 
     @computes
     def compile(self) -> None:
@@ -190,6 +230,9 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
+        if isinstance(self.algorithm.METRICS, Derived) and not self.compilation.steps:
+            for each in self._updates:
+                self.try_out(each)
         leaves, scheduled = tree_items(self.state), self._scheduled
         num_leaves, num_scheduled = len(leaves), len(leaves) + len(scheduled)
 
@@ -199,6 +242,7 @@ class Learner:
             *inputs, totals, latest, priorities = tensors[num_scheduled:]
             updates = with_values(self.algorithm, values).updates if values else self._updates
             outcome = updates[name](state, *self._given_to_update(inputs))
+            require_none_new(self._new_metrics(name, outcome))
             self._collect(name, outcome, totals, latest, priorities)
 
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
@@ -240,7 +284,7 @@ class Learner:
 
     def latest(self) -> dict[str, float]:
         """The metrics of the last update. Raises `Diverged` if one is not finite."""
-        found = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
+        found = dict(zip(self.metric_names, self._latest.tolist(), strict=True))
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
             wrong += [name for name, value in found.items() if not math.isfinite(value)]
@@ -252,8 +296,7 @@ class Learner:
         sums, counts = self._totals.tolist(), self._counts.tolist()
         self._totals.zero_()
         self._counts[:] = 0
-        names = self.algorithm.METRICS
-        return {n: s / c for n, s, c in zip(names, sums, counts, strict=True) if c}
+        return {n: s / c for n, s, c in zip(self.metric_names, sums, counts, strict=True) if c}
 
     def batch(self) -> dict[str, Array]:
         """The batch of the last update and its noise, by name."""
@@ -270,7 +313,9 @@ class Learner:
 
         Metrics alone do not tell, since they are computed before an update changes the state.
         """
-        for name, leaf in tree_items(self.state).items():
+        own = self.algorithm
+        held = own.module_arrays() if isinstance(own, StateHolder) else {}
+        for name, leaf in {**tree_items(self.state), **held}.items():
             if not np.isfinite(as_array(leaf)).all():
                 raise self._diverged(name)
 
