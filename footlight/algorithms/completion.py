@@ -82,7 +82,6 @@ def actions_of(algorithm: Any) -> tuple[str, ...]:
     return tuple(algorithm.ACTIONS) if "ACTIONS" in names else tuple(DEFAULTS["ACTIONS"])
 
 
-@cache
 def complete(algorithm: Any) -> Any:
     """A user's class with everything that the library asks of an algorithm.
 
@@ -92,12 +91,18 @@ def complete(algorithm: Any) -> Any:
     if is_ours(algorithm) or not inspect.isclass(algorithm):
         return algorithm
     require_parts(algorithm)
+    kind: Any = algorithm
+    return _completed(kind)
+
+
+@cache
+def _completed(algorithm: Any) -> Any:
     names = declared(algorithm)
     bases = (Ordinary,) if is_ordinary(algorithm) else (algorithm,)
     parts = {name: part for name, part in DEFAULTS.items() if name not in names}
     if is_ordinary(algorithm):
-        own = {name: vars(algorithm)[name] for name in ("ACTIONS", "METRICS") if name in names}
-        parts = {"own": algorithm, **own}
+        parts = {n: getattr(algorithm, n) for n in ("ACTIONS", "METRICS") if n in names}
+        parts["own"] = algorithm
     about = {key: getattr(algorithm, key) for key in ("__module__", "__qualname__", "__doc__")}
     base = type(algorithm.__name__, bases, {**parts, **about})
     kind = type(algorithm.__name__, (base,), {**_checked_parts(algorithm, base), **about})
@@ -117,7 +122,7 @@ def _checked_parts(algorithm: Any, base: Any) -> dict[str, Any]:
         return created
 
     def updates(self: Any) -> dict[str, Any]:
-        found = super(type(self), self).updates  # type: ignore[misc]
+        found = super(type(self), self).updates
         return {name: _blaming(algorithm, update) for name, update in found.items()}
 
     methods = {n: _checked(algorithm, getattr(base, n), n) for n in _CHECKS if n in dir(base)}
@@ -135,7 +140,7 @@ def blamed(algorithm: Any, method: str) -> Iterator[None]:
     except FootlightError:
         raise
     except Exception as error:
-        if torch._C._len_torch_dispatch_stack() or device_fault(error) is not None:  # type: ignore[attr-defined]
+        if torch._C._len_torch_dispatch_stack() or device_fault(error) is not None:
             raise
         what = f"{algorithm.__name__}.{method} failed{_place(algorithm, error)}"
         raise AlgorithmFailed(f"{what}: {describe_error(error)} - fix it there") from error

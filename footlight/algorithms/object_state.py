@@ -77,7 +77,7 @@ def restore(owner: object, name: str, given: Saved) -> None:
 
 def moved(owner: object, device: torch.device, skip: frozenset[str]) -> None:
     """Move the modules, the optimizers' states and the tensors among the attributes."""
-    later = []
+    later: list[Any] = []
     for name, value in vars(owner).items():
         if name not in skip:
             setattr(owner, name, _moved(value, device, later.append))

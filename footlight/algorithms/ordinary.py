@@ -20,9 +20,10 @@ from footlight.algorithms.object_state import Saved
 from footlight.algorithms.protocol import Outcome, PolicyState
 from footlight.algorithms.requirements import Derived
 from footlight.equations.draws import Draw
-from footlight.errors import UserError, first_line
+from footlight.errors import UserError
 from footlight.networks.flat import as_tensors
 from footlight.networks.heads import Head, head_for
+from footlight.networks.live import LiveNetwork
 from footlight.types import Array, Decision, Spaces
 
 _FIXED = frozenset({"config", "spaces"})
@@ -57,50 +58,17 @@ class _Acting(Protocol):
         """Actions [E, A] of observations [E, ...], as tensors."""
 
 
-@runtime_checkable
-class _WithPolicy(Protocol):
-    """What the object of the user's class has to have."""
+class _User(Protocol):
+    """An object of the user's class."""
 
     policy: nn.Module
+    config: Any
 
+    def buffer(self, num_envs: int) -> Any:
+        """Where steps wait until they are due."""
 
-class LiveNetwork:
-    """A user's own module, whose parameters an optimizer changes: what acts, and what is saved of
-    it. It stands where other algorithms have a `Network`."""
-
-    on_images = False
-    initial_statistics = None
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    @property
-    def initial(self) -> Tensor:
-        """A tensor of the size of the module's state."""
-        parts = [part.nbytes for part in self.module.state_dict().values()]
-        return torch.empty(2 * sum(parts), dtype=torch.uint8, device="meta")
-
-    def named_state(self, *state: object) -> dict[str, Tensor]:
-        """The module's `state_dict`; numbers of fewer than 32 bits as float32."""
-        return {
-            name: part.float() if part.is_floating_point() and part.dtype.itemsize < 4 else part
-            for name, part in self.module.state_dict().items()
-        }
-
-    def flatten_state(self, named: Mapping[str, Tensor]) -> tuple[Tensor, None]:
-        """Put what `named_state` returned into the module."""
-        try:
-            self.module.load_state_dict(dict(named))
-        except RuntimeError as error:
-            why = first_line(error)
-            raise UserError(
-                f"the module is another one than was saved - {why} - give the same class"
-            ) from error
-        return _state_of(self.module).parameters, None
-
-    def filled(self, *state: object) -> nn.Module:
-        """A copy of the module."""
-        return copy.deepcopy(self.module).requires_grad_(False).eval()
+    def update(self, batch: Any) -> Any:
+        """Learn from a batch; returns metrics by name."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +105,9 @@ class Ordinary:
     METRICS: ClassVar[tuple[str, ...]] = Derived()
     eager = frozenset({"update"})
 
-    def __init__(self, config: Any, spaces: Spaces, user: Any) -> None:
+    def __init__(self, config: Any, spaces: Spaces, user: _User) -> None:
         name = type(self).__name__
-        if not isinstance(user, _WithPolicy) or not isinstance(user.policy, nn.Module):
+        if not isinstance(vars(user).get("policy"), nn.Module):
             raise UserError(
                 f"{name} has no `policy` - it is the torch.nn.Module that acts - add "
                 "`self.policy = MyNetwork(...)` to __init__"
@@ -172,7 +140,7 @@ class Ordinary:
 
     def policy(self, state: NoState) -> PolicyState:
         """No vector: the module itself acts."""
-        return _state_of(self.user.policy)
+        return PolicyState(self.networks.policy.marker)
 
     def draws(self, batch: Any) -> dict[str, Draw]:
         """A seed for each update, so that dropout and samples are those of the run's seed."""
@@ -291,11 +259,6 @@ class Ordinary:
 
 def _first(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
-
-
-def _state_of(module: nn.Module) -> PolicyState:
-    device = next((part.device for part in module.parameters()), torch.device("cpu"))
-    return PolicyState(torch.empty(0, device=device))
 
 
 @contextlib.contextmanager

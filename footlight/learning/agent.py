@@ -1,5 +1,4 @@
-"""An agent: it acts, stores what follows, and learns. The built-in loop and a hand-written one are
-made of the same two calls."""
+"""An agent acts, stores what follows, and learns: the two calls that every loop is made of."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -34,9 +33,7 @@ from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Decision
 
 # What may be passed to an agent besides the fields of a config, for suggestions
-_OPTIONS = (
-    "seed", "num_envs", "total_steps", "network", *(field.name for field in fields(Execution))
-)  # fmt: skip
+_OPTIONS = ("seed", "num_envs", "total_steps", "network", *(f.name for f in fields(Execution)))
 
 
 class Agent:

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from footlight.algorithms.ordinary import StateHolder
 from footlight.algorithms.protocol import (
     Buffer,
     Choosing,
@@ -19,41 +19,26 @@ from footlight.algorithms.protocol import (
     Reprioritized,
     Scheduled,
 )
-from footlight.algorithms.ordinary import StateHolder
-from footlight.algorithms.requirements import Derived
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
-from footlight.errors import Diverged, UserError, warn
+from footlight.errors import Diverged, warn
 from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
+    UPDATES_WORTH_COMPILING,
+    Compilation,
     CompilerMissing,
     compile_in_place,
     first_call,
     keep_freed_memory,
 )
+from footlight.learning.metrics import Metrics
 from footlight.learning.normalization import Normalizer, divergence_cause
-from footlight.learning.outcomes import new_metrics, require_none_new
 from footlight.learning.scheduling import with_values
 from footlight.learning.transport import as_array, to_device
 from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
 from footlight.types import Array
 
-UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
-
 keep_freed_memory()
-
-
-@dataclass
-class Compilation:
-    """Whether updates are compiled."""
-
-    enabled: bool = False
-    later: bool = False
-    """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
-    steps: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """The compiled updates, by name."""
-    unchecked: dict[str, tuple[Callable[..., None], list[Tensor]]] = field(default_factory=dict)
-    """Those that have not run yet: the eager functions and their tensors, to compare with."""
 
 
 class Learner:
@@ -83,7 +68,6 @@ class Learner:
         self.total_steps: int | None = None  # of the run, for schedules
         self.compilation = Compilation()
         self._updates = dict(algorithm.updates)
-        self.metric_names = list(algorithm.METRICS)
         self._scheduled: dict[str, Tensor] = {}  # values of config fields that change, 0-d
         only = next(iter(self._updates))
         self._name = algorithm.update_for if isinstance(algorithm, Choosing) else lambda due: only
@@ -105,11 +89,7 @@ class Learner:
         self._host = [torch.from_numpy(array) for array in host]
         self._host += normalizer.tensors() if normalizer else []
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
-        count = len(algorithm.METRICS)
-        self._latest = torch.zeros(count, device=device)
-        self._totals = torch.zeros(count, device=device)  # sums since the last reading,
-        self._counts = np.zeros(count, np.float32)  # and how many were summed
-        self._given: dict[str, Array] = {}  # which metrics each update returns, as 0 and 1
+        self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
@@ -137,9 +117,10 @@ class Learner:
             else:
                 with torch.no_grad():
                     outcome = self._updates[name](self.state, *self._given_to_update(self._inputs))
-                    self._add_metrics(self._new_metrics(name, outcome))
-                    self._collect(name, outcome, self._totals, self._latest, self._priorities)
-        self._counts += self._given[name]
+                    self.reported.admit(name, outcome)
+                    to = self.reported.totals, self.reported.latest, self._priorities
+                    self._collect(name, outcome, *to)
+        self.reported.count(name)
         self.num_updates += 1
         if self._reprioritize is not None and self._prioritizes[name]:
             self._reprioritize(self._priorities.cpu().numpy())
@@ -173,39 +154,10 @@ class Learner:
         self, name: str, outcome: Outcome, totals: Tensor, latest: Tensor, priorities: Tensor
     ) -> None:
         """Put what an update returned where it is read from."""
-        metrics, names = outcome.metrics, self.metric_names
-        self._given[name] = np.array([each in metrics for each in names], np.float32)
-        zero = torch.zeros_like(latest[0])
-        totals.add_(torch.stack([metrics.get(each, zero) for each in names]))
-        latest.copy_(
-            torch.stack([metrics.get(each, latest[index]) for index, each in enumerate(names)])
-        )
+        self.reported.put(name, outcome, totals, latest)
         self._prioritizes[name] = outcome.priorities is not None
         if outcome.priorities is not None:
             priorities.copy_(outcome.priorities)
-
-    def _new_metrics(self, name: str, outcome: Outcome) -> list[str]:
-        """Metrics of the update that have no place yet. Raises `UserError`."""
-        first = name not in self._given
-        return new_metrics(self.algorithm, name, outcome, self.metric_names, first)
-
-    def _add_metrics(self, new: Sequence[str]) -> None:
-        """Make room for metrics that no update has returned before."""
-        if not new:
-            return
-        self.metric_names += new
-        more = torch.zeros(len(new), device=self.device)
-        self._latest, self._totals = (torch.cat([x, more]) for x in (self._latest, self._totals))
-        self._counts = np.pad(self._counts, (0, len(new)))
-        self._given = {name: np.pad(given, (0, len(new))) for name, given in self._given.items()}
-
-    def restore_metric_names(self, names: Sequence[str]) -> None:
-        """Make room for the metrics of a saved agent, in the same order."""
-        if isinstance(self.algorithm.METRICS, Derived):
-            self.metric_names = []
-            self._latest, self._totals = self._latest[:0], self._totals[:0]
-            self._counts, self._given = self._counts[:0], {}
-            self._add_metrics(list(names))
 
     @computes
     def try_out(self, name: str) -> None:
@@ -214,7 +166,7 @@ class Learner:
         given = self._given_to_update([tensor.clone() for tensor in self._inputs])
         with torch.no_grad():
             outcome = self._updates[name](tree_rebuilt(self.state, leaves), *given)
-        self._add_metrics(self._new_metrics(name, outcome))
+        self.reported.admit(name, outcome)
 
     @computes
     def compile(self) -> None:
@@ -230,7 +182,7 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
-        if isinstance(self.algorithm.METRICS, Derived) and not self.compilation.steps:
+        if self.reported.are_derived and not self.compilation.steps:
             for each in self._updates:
                 self.try_out(each)
         leaves, scheduled = tree_items(self.state), self._scheduled
@@ -242,11 +194,11 @@ class Learner:
             *inputs, totals, latest, priorities = tensors[num_scheduled:]
             updates = with_values(self.algorithm, values).updates if values else self._updates
             outcome = updates[name](state, *self._given_to_update(inputs))
-            require_none_new(self._new_metrics(name, outcome))
+            self.reported.admit(name, outcome, may_grow=False)
             self._collect(name, outcome, totals, latest, priorities)
 
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
-        tensors += [self._totals, self._latest, self._priorities]
+        tensors += [self.reported.totals, self.reported.latest, self._priorities]
         try:
             self.compilation.steps[name] = compile_in_place(update, tensors)
             self.compilation.unchecked[name] = update, tensors
@@ -284,7 +236,7 @@ class Learner:
 
     def latest(self) -> dict[str, float]:
         """The metrics of the last update. Raises `Diverged` if one is not finite."""
-        found = dict(zip(self.metric_names, self._latest.tolist(), strict=True))
+        found = self.reported.last()
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
             wrong += [name for name, value in found.items() if not math.isfinite(value)]
@@ -293,10 +245,7 @@ class Learner:
 
     def metrics(self) -> dict[str, float]:
         """Means of the metrics over the updates since the last call; {} if there were none."""
-        sums, counts = self._totals.tolist(), self._counts.tolist()
-        self._totals.zero_()
-        self._counts[:] = 0
-        return {n: s / c for n, s, c in zip(self.metric_names, sums, counts, strict=True) if c}
+        return self.reported.means()
 
     def batch(self) -> dict[str, Array]:
         """The batch of the last update and its noise, by name."""
@@ -326,8 +275,4 @@ class Learner:
 
     def leaves(self) -> Mapping[str, Tensor | Array]:
         """Everything that changes in place, by name: the state, and the metrics not yet read."""
-        metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
-        return {
-            **tree_items(self.state),
-            **{f"metrics.{name}": leaf for name, leaf in metrics.items()},
-        }
+        return {**tree_items(self.state), **self.reported.leaves()}

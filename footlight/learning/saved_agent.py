@@ -20,12 +20,11 @@ from torch import Tensor
 from footlight import __version__
 from footlight.algorithms.object_state import Saved
 from footlight.algorithms.ordinary import StateHolder
-from footlight.algorithms.requirements import Derived
 from footlight.errors import UserError
 from footlight.learning.blueprint import Blueprint, read_blueprint
+from footlight.learning.compilation import Compilation
 from footlight.learning.decisions import Pending
 from footlight.learning.execution import Execution
-from footlight.learning.learner import Compilation
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
 from footlight.storage.files import MAX_BYTES, make_folder, user_path
@@ -64,8 +63,8 @@ def groups(agent: "Agent") -> dict[str, dict[str, Array]]:
 def manifest(agent: "Agent") -> dict[str, Any]:
     """Everything else that an agent is made of, as strict JSON."""
     own: dict[str, Any] = {}
-    if isinstance(agent.algorithm.METRICS, Derived):
-        own["metrics"] = agent.learner.metric_names
+    if agent.learner.reported.are_derived:
+        own["metrics"] = agent.learner.reported.names
     if isinstance(agent.algorithm, StateHolder):
         own["own_state"] = agent.algorithm.saved().record
     return {
@@ -132,7 +131,7 @@ def _restore(
         began = {name: vars(agent.config)[name] for name in agent.scheduled}
         values = {**began, **saved.get("scheduled", {})}
         agent.set(**{name: value for name, value in values.items() if value is not None})
-        agent.learner.restore_metric_names(saved.get("metrics", ()))
+        agent.learner.reported.restore_names(saved.get("metrics", ()))
     agent.memory = agent.policy.new_memory(agent.num_envs)  # arrays that nobody else has
     leaves = _leaves(agent)
     arrays = {name: as_array(leaf) for name, leaf in leaves.items()}
