@@ -148,12 +148,10 @@ def blamed(algorithm: Any, method: str) -> Iterator[None]:
 
 def _place(algorithm: Any, error: Exception) -> str:
     """The last line of the author's own file that was being executed."""
-    try:
-        file = inspect.getsourcefile(algorithm)
-    except TypeError:
-        return ""
-    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
-    return f" in line {lines[-1].lineno} of {file}" if lines else ""
+    methods = [part for kind in inspect.getmro(algorithm) for part in vars(kind).values()]
+    files = {part.__code__.co_filename for part in methods if inspect.isfunction(part)}
+    found = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
+    return f" in line {found[-1].lineno} of {found[-1].filename}" if found else ""
 
 
 def _blaming(algorithm: Any, update: Callable[..., Any]) -> Callable[..., Any]:

@@ -114,7 +114,7 @@ def _encoded(value: Any, path: str, owner: str, arrays: dict[str, Array]) -> Any
         return value
     if isinstance(value, int | float) and not isinstance(value, np.generic):
         return value if math.isfinite(value) else {"float": str(value)}
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and not value.is_complex():
         found = value.detach().cpu()
         exotic = found.dtype.itemsize < 4 and found.is_floating_point()  # NumPy lacks some of them
         arrays[path] = np.ascontiguousarray((found.float() if exotic else found).numpy())
@@ -126,6 +126,11 @@ def _encoded(value: Any, path: str, owner: str, arrays: dict[str, Array]) -> Any
         return {"generator": inner(value.bit_generator.state, "state")}
     if isinstance(value, torch.Generator):
         return {"torch_generator": inner(value.get_state(), "state")}
+    if isinstance(value, nn.Module):
+        named = {name: part.grad for name, part in value.named_parameters()}
+        kept = {name: gradient for name, gradient in named.items() if gradient is not None}
+        state = {"state": inner(value.state_dict(), "state")}  # gradients may be accumulated
+        return state | ({"gradients": inner(kept, "gradients")} if kept else {})
     if isinstance(value, HasState):
         return {"state": inner(value.state_dict(), "state")}
     if isinstance(value, Mapping):
@@ -174,6 +179,10 @@ def _restored(now: Any, record: Any, arrays: Mapping[str, Array]) -> Any:
         return now
     if isinstance(now, HasState):
         now.load_state_dict(_decoded(record, arrays))
+        if isinstance(now, nn.Module):
+            kept = _decoded(record.get("gradients", {"dict": []}), arrays)
+            for name, part in now.named_parameters():
+                part.grad = kept[name].to(part) if name in kept else None
         return now
     if isinstance(now, np.random.Generator):
         now.bit_generator.state = _decoded(record, arrays)

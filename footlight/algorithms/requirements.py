@@ -70,7 +70,8 @@ def require_parts(algorithm: Any) -> None:
         missing = sorted({*missing, *(name for name in extra if name not in names)})
     if not missing:
         return
-    name = str(getattr(algorithm, "__name__", repr(algorithm)))
+    name = str(getattr(algorithm, "__name__", type(algorithm).__name__))
     lines = "; ".join(wanted.get(each, f"`{each}`") for each in missing)
-    lacks = " and no ".join(f"`{each}`" for each in missing)
+    *most, last = (f"`{each}`" for each in missing)
+    lacks = f"{', '.join(most)} and {last}" if most else last
     raise UserError(f"{name} has no {lacks} - add {lines} - see docs/own-algorithm.md")

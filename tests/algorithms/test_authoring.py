@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from own_examples import BLOCKS, PureA2C, TorchA2C
+from proof_of_runs import arrays_of
 
 import footlight
 from footlight.algorithms import authoring
 from footlight.errors import UserError
 from footlight.learning.policy import load
 from footlight.storage import checkpoint
-from proof_of_runs import arrays_of
 
 BOTH = pytest.mark.parametrize("algorithm", [PureA2C, TorchA2C], ids=lambda kind: kind.__name__)
 BRIEF: dict[str, Any] = {
@@ -177,5 +177,5 @@ def test_rollout_buffer_names_what_the_config_lacks() -> None:
     class Bare:
         config = type("Config", (), {"__dataclass_fields__": {"gamma": 0}})()
 
-    with pytest.raises(UserError, match="Config has no `n_steps` .* add `n_steps: int = 16`"):
+    with pytest.raises(UserError, match=r"Config has no `n_steps` .* add `n_steps: int = 16`"):
         authoring.rollout_buffer(Bare(), 1)  # type: ignore[arg-type]
