@@ -29,6 +29,10 @@ def agent(algorithm: Any, acted: Any = CHOICE, **fields: Any) -> footlight.Agent
     return footlight.Agent(algorithm, OBSERVED, acted, num_envs=2, **fields)
 
 
+def adapter(agent: footlight.Agent) -> Any:
+    return agent.algorithm
+
+
 def observe(agent: footlight.Agent, steps: int, seed: int = 0) -> None:
     world = np.random.default_rng(seed)
     for _ in range(steps):
@@ -75,7 +79,7 @@ def test_any_optimizer_resumes_exactly(name: str, tmp_path: Path) -> None:
     )
     footlight.resume(part.folder, algorithm=kind, steps=320, quiet=True)
     assert arrays_of(part.folder) == arrays_of(whole.folder)
-    user = footlight.Agent.load(part.folder, algorithm=kind).algorithm.user  # type: ignore[attr-defined]
+    user = adapter(footlight.Agent.load(part.folder, algorithm=kind)).user
     assert user.count == 10
     assert user.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 2**5)
     assert user.optimizer.state
@@ -97,7 +101,7 @@ def test_random_numbers_are_those_of_the_seed_and_the_users_stay() -> None:
 def test_it_acts_in_evaluation_mode_and_learns_in_training_mode() -> None:
     mine = agent(optimized_by(OPTIMIZERS["momentum"]))
     observe(mine, 3)
-    user = mine.algorithm.user  # type: ignore[attr-defined]
+    user = adapter(mine).user
     assert user.policy.training
     seen = np.ones((50, 4), np.float32)
     assert len({*mine.policy.act(seen).tolist()}) == 1  # no dropout
@@ -147,7 +151,7 @@ def test_replay_and_decisions_of_ones_own(tmp_path: Path) -> None:
     again = footlight.Agent.load(tmp_path / "agent", algorithm=Deciding)
     for each in (again, other):
         observe(each, 30, seed=1)
-    assert again.algorithm.saved().record == other.algorithm.saved().record  # type: ignore[attr-defined]
+    assert adapter(again).saved().record == adapter(other).saved().record
     seen = np.ones((3, 4), np.float32)
     np.testing.assert_array_equal(again.policy.act(seen), other.policy.act(seen))
     np.testing.assert_array_equal(
@@ -229,7 +233,7 @@ def test_what_the_object_lacks_is_named() -> None:
 def test_non_finite_weights_are_a_divergence() -> None:
     mine = agent(TorchA2C)
     with torch.no_grad():
-        mine.algorithm.user.critic[0].bias[0] = torch.inf  # type: ignore[attr-defined]
+        adapter(mine).user.critic[0].bias[0] = torch.inf
     with pytest.raises(Diverged, match="bias"):
         mine.learner.require_finite()
 

@@ -32,5 +32,5 @@ def test_filled_is_a_copy_that_does_not_learn() -> None:
 
 
 def test_another_module_is_an_error() -> None:
-    with pytest.raises(UserError, match="another one than was saved .* give the same class"):
+    with pytest.raises(UserError, match=r"another one than was saved .* give the same class"):
         LiveNetwork(module()).flatten_state(LiveNetwork(nn.Linear(2, 2)).named_state())
