@@ -4,9 +4,9 @@ Imports no torch by itself, so that `footlight list` answers at once.
 """
 
 import importlib
-import inspect
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from footlight.algorithms.requirements import require_parts
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 
@@ -43,19 +43,12 @@ _CLASSES = {
 
 
 def find(algorithm: "str | AnyClass") -> "AnyClass":
-    """The class of this name; a class is returned as it is. Raises `UserError`."""
-    if not isinstance(algorithm, str):
-        from footlight.algorithms.protocol import Algorithm, AlgorithmClass
+    """The class of this name; a class is returned as it is.
 
-        wanted = _names(AlgorithmClass) | _names(Algorithm)
-        given = {*dir(algorithm)}
-        for kind in inspect.getmro(algorithm if inspect.isclass(algorithm) else type(algorithm)):
-            given |= inspect.get_annotations(kind).keys()
-        if missing := sorted(wanted - given):
-            raise UserError(
-                f"{algorithm!r} is not an algorithm - it lacks {', '.join(missing)} - "
-                "see footlight/algorithms/protocol.py"
-            )
+    Raises `UserError`, also for a class that lacks what nothing else can stand in for.
+    """
+    if not isinstance(algorithm, str):
+        require_parts(algorithm)
         return algorithm
     if algorithm not in ALGORITHMS:
         raise UserError(
@@ -86,8 +79,3 @@ def name_of(algorithm: "str | AnyClass") -> str:
     own = str(getattr(algorithm, "__module__", "")).startswith("footlight.algorithms.")
     names = {class_name: word for word, class_name in _CLASSES.items()}
     return names.get(name, name) if own else name
-
-
-def _names(protocol: type) -> set[str]:
-    found = {*vars(protocol), *protocol.__annotations__}
-    return {name for name in found if not name.startswith("_")}

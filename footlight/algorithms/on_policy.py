@@ -101,7 +101,7 @@ def build_networks(
     theirs = _UsersOwn(call_source(network, spaces), ours)
     own = Network([theirs], precision=config.precision, on_images=pixels)
     networks = Networks(own, head, separate=False)
-    _try_out(networks, spaces, ours.num_values)
+    try_out(networks, spaces, ours.num_values)
     return replace(networks, separate=_are_separate(networks.actor_critic, example(spaces)))
 
 
@@ -275,7 +275,7 @@ def example(spaces: Spaces) -> Any:
     return as_tensors(zeros, torch.device("cpu"))
 
 
-def _try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
+def try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """Call the user's module once, so that wrong shapes are reported before training."""
     observation = example(spaces)
     try:

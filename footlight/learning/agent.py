@@ -1,5 +1,4 @@
-"""An agent: it acts, stores what follows, and learns. The built-in loop and a hand-written one are
-made of the same two calls."""
+"""An agent acts, stores what follows, and learns: the two calls that every loop is made of."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms.completion import actions_of
 from footlight.algorithms.protocol import Exploring, SummingRewards, Tracing
 from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
@@ -19,22 +19,21 @@ from footlight.config.fields import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import warn
 from footlight.learning import saved_agent
-from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, networks_of
+from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, num_parameters
 from footlight.learning.compilation import CompilerMissing
 from footlight.learning.decisions import Pending, decision_behind
 from footlight.learning.execution import Execution
 from footlight.learning.learner import Learner
 from footlight.learning.normalization import make_normalizer
 from footlight.learning.observations import as_batch, as_transition, is_batch
+from footlight.learning.outcomes import try_out
 from footlight.learning.policy import Policy
 from footlight.learning.scheduling import scheduled, with_values
 from footlight.streams import MAX_SEED, Streams, derived_seed
 from footlight.types import Array, Decision
 
 # What may be passed to an agent besides the fields of a config, for suggestions
-_OPTIONS = (
-    "seed", "num_envs", "total_steps", "network", *(field.name for field in fields(Execution))
-)  # fmt: skip
+_OPTIONS = ("seed", "num_envs", "total_steps", "network", *(f.name for f in fields(Execution)))
 
 
 class Agent:
@@ -69,7 +68,7 @@ class Agent:
         num_envs = integer("num_envs", num_envs, Range(1))
         total_steps = None if total_steps is None else integer("total_steps", total_steps, Range(1))
         spaces, found = describe(observation_space, action_space), find(algorithm)
-        require_actions(spaces, found.ACTIONS, name_of(algorithm))
+        require_actions(spaces, actions_of(found), name_of(algorithm))
         config = build_config(config_class(found), config_values, _OPTIONS)
         seed = integer("seed", seed, Range(0, MAX_SEED))
         blueprint = Blueprint(name_of(algorithm), found, config, spaces, network, seed)
@@ -112,6 +111,7 @@ class Agent:
             derived_seed(self.seed, "policy"),
         )  # fmt: skip
         self.memory = self.policy.new_memory(num_envs)
+        try_out(self.policy, self.learner, self.memory)
 
     @property
     def state(self) -> Any:
@@ -126,7 +126,7 @@ class Agent:
     @property
     def compiled(self) -> bool:
         """Whether updates are compiled."""
-        return self.learner.compilation.enabled
+        return self.learner.is_compiled
 
     @property
     def num_steps(self) -> int:
@@ -141,7 +141,7 @@ class Agent:
     @property
     def num_parameters(self) -> int:
         """Parameters that learn, targets not counted."""
-        return sum(network.initial.numel() for _, network in networks_of(self.algorithm))
+        return num_parameters(self.algorithm)
 
     def act(self, observation: Any, explore: bool = False) -> Any:
         """The action for one observation, or actions for a batch, in the environment's own units.

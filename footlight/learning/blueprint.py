@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from footlight.algorithms import config_class, find
+from footlight.algorithms.completion import complete
+from footlight.algorithms.ordinary import StateHolder
 from footlight.algorithms.protocol import Algorithm, AlgorithmClass
 from footlight.config.fields import build as build_config
 from footlight.errors import UserError
@@ -43,7 +45,7 @@ class Blueprint:
             # Seeds the generator of the CPU, and of no GPU
             torch.default_generator.manual_seed(derived_seed(self.seed, "networks"))
             try:
-                return self.algorithm.create(self.config, self.spaces, self.network)
+                return self._class.create(self.config, self.spaces, self.network)
             except RuntimeError as error:
                 if "allocate" not in str(error):
                     raise
@@ -54,7 +56,13 @@ class Blueprint:
     def build_shapes(self) -> AnyAlgorithm:
         """Create the algorithm on the meta device: its networks have shapes, but no data."""
         with torch.device("meta"):
-            return self.algorithm.create(self.config, self.spaces)
+            return self._class.create(self.config, self.spaces)
+
+    @property
+    def _class(self) -> AnyAlgorithmClass:
+        """The class with what its author left out."""
+        completed: AnyAlgorithmClass = complete(self.algorithm)
+        return completed
 
     @property
     def network_name(self) -> str | None:
@@ -114,3 +122,10 @@ def networks_of(algorithm: AnyAlgorithm) -> Iterator[tuple[str, Network]]:
     for name, value in vars(algorithm.networks).items():
         if isinstance(value, Network):
             yield name, value
+
+
+def num_parameters(algorithm: AnyAlgorithm) -> int:
+    """Parameters that learn, targets not counted."""
+    if isinstance(algorithm, StateHolder):
+        return algorithm.num_parameters
+    return sum(network.initial.numel() for _, network in networks_of(algorithm))

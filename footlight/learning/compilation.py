@@ -14,6 +14,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from footlight.errors import UserError, summarize_error
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
+UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
 
 
@@ -32,6 +34,19 @@ class CompilerMissing(Exception):
 
     The eager update has the same result, but is slower.
     """
+
+
+@dataclass
+class Compilation:
+    """Whether updates are compiled."""
+
+    enabled: bool = False
+    later: bool = False
+    """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
+    steps: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """The compiled updates, by name."""
+    unchecked: dict[str, tuple[Callable[..., None], list[Tensor]]] = field(default_factory=dict)
+    """Those that have not run yet: the eager functions and their tensors, to compare with."""
 
 
 def compile_in_place(

@@ -8,7 +8,7 @@ import torch
 
 from footlight.config.fields import Range, integer
 from footlight.errors import UserError, warn
-from footlight.learning.learner import UPDATES_WORTH_COMPILING, Compilation
+from footlight.learning.compilation import UPDATES_WORTH_COMPILING, Compilation
 
 CompileMode = Literal["auto", "on", "off"]
 

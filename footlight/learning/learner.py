@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from footlight.algorithms.ordinary import StateHolder
 from footlight.algorithms.protocol import (
     Buffer,
     Choosing,
@@ -21,36 +21,24 @@ from footlight.algorithms.protocol import (
 )
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
-from footlight.errors import Diverged, UserError, warn
+from footlight.errors import Diverged, warn
 from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
+    UPDATES_WORTH_COMPILING,
+    Compilation,
     CompilerMissing,
     compile_in_place,
     first_call,
     keep_freed_memory,
 )
+from footlight.learning.metrics import Metrics
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.scheduling import with_values
 from footlight.learning.transport import as_array, to_device
 from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
 from footlight.types import Array
 
-UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
-
 keep_freed_memory()
-
-
-@dataclass
-class Compilation:
-    """Whether updates are compiled."""
-
-    enabled: bool = False
-    later: bool = False
-    """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
-    steps: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """The compiled updates, by name."""
-    unchecked: dict[str, tuple[Callable[..., None], list[Tensor]]] = field(default_factory=dict)
-    """Those that have not run yet: the eager functions and their tensors, to compare with."""
 
 
 class Learner:
@@ -67,11 +55,14 @@ class Learner:
         notify: Callable[[str], None] = warn,
     ) -> None:  # fmt: skip
         self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
+        self.num_envs = num_envs
         self.device, self.notify = device, notify
         state = algorithm.init(num_envs)
         if keep_gradients:
             make_room_for_gradients(state)
         self.state = to_device(state, device)
+        if isinstance(algorithm, StateHolder):
+            algorithm.move(device)
         self.num_updates = 0
         self.learned_at = 0  # environment steps at the last update
         self.total_steps: int | None = None  # of the run, for schedules
@@ -95,13 +86,14 @@ class Learner:
         self._host += normalizer.tensors() if normalizer else []
         on_cpu = device.type == "cpu"
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
-        count = len(algorithm.METRICS)
-        self._latest = torch.zeros(count, device=device)
-        self._totals = torch.zeros(count, device=device)  # sums since the last reading,
-        self._counts = np.zeros(count, np.float32)  # and how many were summed
-        self._given: dict[str, Array] = {}  # which metrics each update returns, as 0 and 1
+        self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether updates are compiled, or will be when they are first needed."""
+        return self.compilation.enabled and not self._updates.keys() <= self._eager
 
     @property
     def rows_per_update(self) -> int:
@@ -122,8 +114,10 @@ class Learner:
             else:
                 with torch.no_grad():
                     outcome = self._updates[name](self.state, *self._given_to_update(self._inputs))
-                    self._collect(name, outcome, self._totals, self._latest, self._priorities)
-        self._counts += self._given[name]
+                    self.reported.admit(name, outcome)
+                    to = self.reported.totals, self.reported.latest, self._priorities
+                    self._collect(name, outcome, *to)
+        self.reported.count(name)
         self.num_updates += 1
         if self._reprioritize is not None and self._prioritizes[name]:
             self._reprioritize(self._priorities.cpu().numpy())
@@ -157,21 +151,19 @@ class Learner:
         self, name: str, outcome: Outcome, totals: Tensor, latest: Tensor, priorities: Tensor
     ) -> None:
         """Put what an update returned where it is read from."""
-        metrics, names = outcome.metrics, self.algorithm.METRICS
-        if unnamed := sorted(metrics.keys() - set(names)):
-            raise UserError(
-                f"update {name!r} returned a metric {unnamed[0]!r} that METRICS does not name "
-                "- add it there"
-            )
-        self._given[name] = np.array([each in metrics for each in names], np.float32)
-        zero = torch.zeros_like(latest[0])
-        totals.add_(torch.stack([metrics.get(each, zero) for each in names]))
-        latest.copy_(
-            torch.stack([metrics.get(each, latest[index]) for index, each in enumerate(names)])
-        )
+        self.reported.put(name, outcome, totals, latest)
         self._prioritizes[name] = outcome.priorities is not None
         if outcome.priorities is not None:
             priorities.copy_(outcome.priorities)
+
+    @computes
+    def try_out(self, name: str) -> None:
+        """Make an update on a copy of the state, for the names of its metrics and its errors."""
+        leaves = {each: leaf.clone() for each, leaf in tree_items(self.state).items()}
+        given = self._given_to_update([tensor.clone() for tensor in self._inputs])
+        with torch.no_grad():
+            outcome = self._updates[name](tree_rebuilt(self.state, leaves), *given)
+        self.reported.admit(name, outcome)
 
     @computes
     def compile(self) -> None:
@@ -187,6 +179,9 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
+        if self.reported.are_derived and not self.compilation.steps:
+            for each in self._updates:
+                self.try_out(each)
         leaves, scheduled = tree_items(self.state), self._scheduled
         num_leaves, num_scheduled = len(leaves), len(leaves) + len(scheduled)
 
@@ -196,10 +191,11 @@ class Learner:
             *inputs, totals, latest, priorities = tensors[num_scheduled:]
             updates = with_values(self.algorithm, values).updates if values else self._updates
             outcome = updates[name](state, *self._given_to_update(inputs))
+            self.reported.admit(name, outcome, may_grow=False)
             self._collect(name, outcome, totals, latest, priorities)
 
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
-        tensors += [self._totals, self._latest, self._priorities]
+        tensors += [self.reported.totals, self.reported.latest, self._priorities]
         try:
             self.compilation.steps[name] = compile_in_place(update, tensors)
             self.compilation.unchecked[name] = update, tensors
@@ -237,7 +233,7 @@ class Learner:
 
     def latest(self) -> dict[str, float]:
         """The metrics of the last update. Raises `Diverged` if one is not finite."""
-        found = dict(zip(self.algorithm.METRICS, self._latest.tolist(), strict=True))
+        found = self.reported.last()
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
             wrong += [name for name, value in found.items() if not math.isfinite(value)]
@@ -246,11 +242,7 @@ class Learner:
 
     def metrics(self) -> dict[str, float]:
         """Means of the metrics over the updates since the last call; {} if there were none."""
-        sums, counts = self._totals.tolist(), self._counts.tolist()
-        self._totals.zero_()
-        self._counts[:] = 0
-        names = self.algorithm.METRICS
-        return {n: s / c for n, s, c in zip(names, sums, counts, strict=True) if c}
+        return self.reported.means()
 
     def batch(self) -> dict[str, Array]:
         """The batch of the last update and its noise, by name."""
@@ -267,7 +259,9 @@ class Learner:
 
         Metrics alone do not tell, since they are computed before an update changes the state.
         """
-        for name, leaf in tree_items(self.state).items():
+        own = self.algorithm
+        held = own.module_arrays() if isinstance(own, StateHolder) else {}
+        for name, leaf in {**tree_items(self.state), **held}.items():
             if not np.isfinite(as_array(leaf)).all():
                 raise self._diverged(name)
 
@@ -278,8 +272,4 @@ class Learner:
 
     def leaves(self) -> Mapping[str, Tensor | Array]:
         """Everything that changes in place, by name: the state, and the metrics not yet read."""
-        metrics = {"latest": self._latest, "totals": self._totals, "counts": self._counts}
-        return {
-            **tree_items(self.state),
-            **{f"metrics.{name}": leaf for name, leaf in metrics.items()},
-        }
+        return {**tree_items(self.state), **self.reported.leaves()}

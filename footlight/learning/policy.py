@@ -18,6 +18,7 @@ from footlight.learning.blueprint import AnyAlgorithm, Blueprint, read_blueprint
 from footlight.learning.compilation import compile_checked
 from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.learning.observations import as_batch, is_batch
+from footlight.networks.flat import Network
 from footlight.storage import checkpoint
 from footlight.trees import tree_items, tree_rebuilt
 from footlight.types import Array
@@ -162,18 +163,21 @@ class Policy:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles hold only names and arrays; networks are rebuilt, your own from the
         class that you passed."""
-        state = [None if part is None else part.cpu().numpy() for part in self.state]
-        return _rebuild_policy, (self.blueprint, state, self.normalizer, self.stream)
+        views = self.algorithm.networks.policy.named_state(*self.state)
+        named = {name: transport.as_array(view) for name, view in views.items()}
+        return _rebuild_policy, (self.blueprint, named, self.normalizer, self.stream)
 
 
 def _rebuild_policy(
-    blueprint: Blueprint, state: list[Array | None], normalizer: Normalizer | None,
+    blueprint: Blueprint, named: dict[str, Array], normalizer: Normalizer | None,
     stream: np.random.Generator,
 ) -> Policy:  # fmt: skip
     """The inverse of `Policy.__reduce__`."""
-    tensors: list[Any] = [None if part is None else torch.tensor(part) for part in state]
-    # `copy.copy` passes those of the original
-    policy = Policy(blueprint.build(), blueprint, PolicyState(*tensors), copy.deepcopy(normalizer))
+    bound = blueprint.build()
+    # `copy.copy` passes what is the original's
+    tensors = {name: torch.tensor(array) for name, array in named.items()}
+    state = PolicyState(*bound.networks.policy.flatten_state(tensors))
+    policy = Policy(bound, blueprint, state, copy.deepcopy(normalizer))
     policy.stream = copy.deepcopy(stream)
     return policy
 
@@ -207,7 +211,8 @@ def restore(
         checkpoint.copy_into(
             mine, {name: arrays.pop(name) for name in mine if name in arrays}, folder
         )
-    if wrong := [name for name, array in arrays.items() if array.dtype != np.float32]:
+    wrong = [name for name, array in arrays.items() if array.dtype != np.float32]
+    if wrong and isinstance(acting, Network):
         raise UserError(
             f"{folder}: {wrong[0]} is {arrays[wrong[0]].dtype} - parameters are float32 - "
             "restore it from a copy"

@@ -7,6 +7,7 @@ arrays.
 
 import copy
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor
 
 from footlight import __version__
+from footlight.algorithms.object_state import Saved
+from footlight.algorithms.ordinary import StateHolder
 from footlight.errors import UserError
 from footlight.learning.blueprint import Blueprint, read_blueprint
+from footlight.learning.compilation import Compilation
 from footlight.learning.decisions import Pending
 from footlight.learning.execution import Execution
-from footlight.learning.learner import Compilation
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
 from footlight.storage.files import MAX_BYTES, make_folder, user_path
@@ -31,7 +34,7 @@ from footlight.types import Array
 if TYPE_CHECKING:
     from footlight.learning.agent import Agent
 
-_PENDING = "pending."
+_PENDING, _OWN = "pending.", "own."
 
 
 def save(agent: "Agent", path: str | Path) -> None:
@@ -52,12 +55,20 @@ def groups(agent: "Agent") -> dict[str, dict[str, Array]]:
     arrays = {name: as_array(leaf) for name, leaf in _leaves(agent).items()}
     if agent.pending is not None:
         arrays |= {_PENDING + name: array for name, array in agent.pending.arrays().items()}
+    if isinstance(agent.algorithm, StateHolder):
+        arrays |= {_OWN + name: array for name, array in agent.algorithm.saved().arrays.items()}
     return {"policy": agent.policy.arrays(), "agent": arrays, "buffer": agent.buffer.arrays()}
 
 
 def manifest(agent: "Agent") -> dict[str, Any]:
     """Everything else that an agent is made of, as strict JSON."""
+    own: dict[str, Any] = {}
+    if agent.learner.reported.are_derived:
+        own["metrics"] = agent.learner.reported.names
+    if isinstance(agent.algorithm, StateHolder):
+        own["own_state"] = agent.algorithm.saved().record
     return {
+        **own,
         "footlight": __version__,
         "algorithm": agent.name,
         "config": dataclasses.asdict(agent.config),
@@ -120,18 +131,19 @@ def _restore(
         began = {name: vars(agent.config)[name] for name in agent.scheduled}
         values = {**began, **saved.get("scheduled", {})}
         agent.set(**{name: value for name, value in values.items() if value is not None})
+        agent.learner.reported.restore_names(saved.get("metrics", ()))
     agent.memory = agent.policy.new_memory(agent.num_envs)  # arrays that nobody else has
     leaves = _leaves(agent)
     arrays = {name: as_array(leaf) for name, leaf in leaves.items()}
     max_bytes = sum(array.nbytes for array in arrays.values()) + MAX_BYTES
+    if isinstance(agent.algorithm, StateHolder):
+        max_bytes = sys.maxsize  # what optimizers remember has any size
     given = dict(read("agent", max_bytes))
-    pending = {
-        name.removeprefix(_PENDING): given.pop(name)
-        for name in [*given]
-        if name.startswith(_PENDING)
-    }
+    pending, own = (_popped(given, prefix) for prefix in (_PENDING, _OWN))
     checkpoint.copy_into(arrays, given, folder)
     with checkpoint.as_user_error(folder):
+        if isinstance(agent.algorithm, StateHolder):
+            agent.algorithm.restore(Saved(saved.get("own_state", {}), own))
         agent.pending = Pending.from_arrays(pending) if pending else None
         max_bytes = agent.buffer.num_bytes + MAX_BYTES  # and what waits to get into it
         agent.buffer.restore(read("buffer", max_bytes), saved["buffer"])
@@ -139,6 +151,12 @@ def _restore(
         # A device's tensors are copies; on the CPU the arrays are the tensors
         if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
             leaf.copy_(torch.from_numpy(arrays[name]))
+
+
+def _popped(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Take the arrays out whose names begin with `prefix`, and return them without it."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
 
 
 def _leaves(agent: "Agent") -> dict[str, Any]:

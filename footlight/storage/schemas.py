@@ -191,6 +191,8 @@ class Manifest(_Files, total=False):
     streams: dict[str, dict[str, Any]]
     buffer: dict[str, Any]
     scheduled: dict[str, float]
+    metrics: list[str]
+    own_state: dict[str, Any]
     step: CountOrZero
     seconds: NonNegative
     recent_return: float | None

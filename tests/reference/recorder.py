@@ -188,7 +188,9 @@ def _record_updates(agent: Any, recording: Recording) -> None:
                 before=before,
                 after=_parameters(agent),
                 progress=0.0 if progress is None else float(progress),
-                metrics=dict(zip(agent.algorithm.METRICS, learner._latest.tolist(), strict=True)),
+                metrics=dict(
+                    zip(agent.algorithm.METRICS, learner.reported.latest.tolist(), strict=True)
+                ),
             )
         )
 
@@ -211,7 +213,8 @@ def _compute_in_double(agent: Any) -> None:
         learner._host[-3:] = statistics.tensors()
     # Being another list than the host's, it is copied from the host's before each update
     learner._inputs = [_doubled(tensor.clone()) for tensor in learner._host]
-    learner._totals, learner._latest = _doubled(learner._totals), _doubled(learner._latest)
+    metrics = learner.reported
+    metrics.totals, metrics.latest = _doubled(metrics.totals), _doubled(metrics.latest)
 
 
 def _scale_parameters(agent: Any, factor: float) -> None:
