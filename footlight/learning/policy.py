@@ -115,16 +115,16 @@ class Policy:
     @computes
     def compile(self, num_envs: int) -> None:
         """Compile acting in so many environments, where the network sees images: there it costs
-        half as much as learning. Does nothing elsewhere, on a GPU, and for observations of a Dict.
+        half as much as learning. Does nothing elsewhere, and on a GPU.
 
         Raises `CompilerMissing`.
         """
         network, parameters_P = self.algorithm.networks.policy, self.state.parameters
         is_on_cpu = parameters_P.device.type == "cpu"
-        if not network.on_images or not is_on_cpu or self.spaces.has_leaves:
+        if not network.on_images or not is_on_cpu:
             return
         shape = num_envs, *self.spaces.observation_shape
-        example = torch.from_numpy(np.zeros(shape, np.dtype(self.spaces.observation_dtype)))
+        example = self._batch(np.zeros(shape, np.dtype(self.spaces.observation_dtype)))
         network.compile_infer(parameters_P, example, compile_in_place)
 
     def to_environment(self, drawn_EA: Array) -> Array:

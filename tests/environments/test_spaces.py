@@ -165,7 +165,7 @@ def test_suggested_wrapper_for_a_dict_with_text_works() -> None:
     "space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})]
 )
 def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None:
-    with pytest.raises(UserError, match="turn it into one of these with .*TransformObservation"):
+    with pytest.raises(UserError, match=r"turn it into one of these with .*TransformObservation"):
         describe(space, ACTED)
 
 
