@@ -100,7 +100,7 @@ def combined(
     layers, num_features = torso((), replace(architecture, hidden_sizes=()))
     (features,) = layers
     assert isinstance(features, Combined)
-    initialize(features, architecture.initialization, has_output=False)
+    initialize(features.images, architecture.initialization, has_output=False)
     body = make((num_features,), replace(architecture, torso="mlp", leaves={}))
     return OnCombined(features, body)
 

@@ -24,7 +24,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-3},
     "td3": REPLAY | {"exploration_noise": 0.5},
     "ddpg": REPLAY | {"exploration_noise": 0.5},
-    "actor-critic": ROLLOUT | {"learning_rate": 2e-3},
+    "actor-critic": ROLLOUT | {"learning_rate": 5e-3},
     "a2c": ROLLOUT | {"n_steps": 8},
     "ppo": ROLLOUT | {"n_steps": 32, "minibatch_size": 32, "num_epochs": 4},
     "reinforce": ROLLOUT,
@@ -47,9 +47,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 CONTINUOUS = {"sac", "td3", "ddpg"}
 STEPS = {
-    "sac": 600, "td3": 600, "ddpg": 600, "replay-actor-critic": 1_500, "ppo": 2_500,
+    "sac": 500, "td3": 500, "ddpg": 500, "replay-actor-critic": 1_000,
 }  # fmt: skip
-MORE_STEPS = 4_000  # of the others
+MORE_STEPS = 2_500  # of the others
 
 
 class Trained:
