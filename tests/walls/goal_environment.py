@@ -13,8 +13,7 @@ SIZE = 36  # of the image's sides, the smallest that the convolutions of "nature
 class Reach(gymnasium.Env[Any, Any]):
     """Move a point in [-1, 1]^2 to a goal; the reward is minus the distance after the step.
 
-    The best policy needs one step of at most 0.5 in each direction for each half of the way, so
-    from a distance below 0.5 its return is 0. camera: also observe an image of the point.
+    One step reaches every goal, so the best return is 0. camera: also observe an image of both.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
