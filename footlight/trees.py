@@ -3,7 +3,7 @@
 Observations of a Dict or Tuple space are a NumPy array of records: one field per leaf, under the
 dotted name of its place in the space, with the leaf's own dtype and shape. So E of them are one
 array [E] that is stored, copied and indexed as any other. In an update they are a dict of tensors.
-Observations of a Box are the tree with one leaf: the plain array, or the plain tensor, whose name
+Any other observations are the tree with one leaf: the plain array, or the plain tensor, whose name
 is "".
 """
 
@@ -92,6 +92,14 @@ class Leaf:
         """Whether its shape and dtype are those of an image or of a stack of images."""
         return self.dtype == "uint8" and 2 <= len(self.shape) <= 4
 
+    @property
+    def is_quantity(self) -> bool:
+        """Whether its numbers are quantities, and not choices, bits (of a MultiBinary) or bytes."""
+        dtype = np.dtype(self.dtype)
+        return not self.choices and (
+            dtype.kind == "f" or (dtype.kind in "iu" and dtype.itemsize > 1)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The leaf as strict JSON."""
         found: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
@@ -121,7 +129,7 @@ def leaves_of_dtype(
     """The inverse of `record_dtype`; any other dtype, of this shape, is the one leaf ""."""
     records = np.dtype(dtype)
     if records.names is None:
-        return {"": Leaf(shape=shape, dtype=str(records))}
+        return {"": Leaf(shape=shape, dtype=str(records), choices=tuple(choices.get("", ())))}
     parts = {name: records[name] for name in records.names}
     return {
         name: Leaf(shape=part.shape, dtype=str(part.base), choices=tuple(choices.get(name, ())))

@@ -234,23 +234,22 @@ class Spaces:
     space, the dtype of records with its leaves, see `footlight.trees`."""
     action: BoxAction | DiscreteAction
     choices: Mapping[str, tuple[range, ...]] = field(default_factory=dict)
-    """By discrete leaf of a Dict or Tuple space, the options of each of its numbers."""
+    """By discrete leaf, the options of each of its numbers."""
 
     @staticmethod
     def of_leaves(leaves: Mapping[str, Leaf], action: BoxAction | DiscreteAction) -> "Spaces":
-        """Create spaces from leaves: the single leaf "" of a Box, or those of a Dict."""
-        if leaves.keys() == {""}:
-            only = leaves[""]
-            return Spaces(observation_shape=only.shape, observation_dtype=only.dtype, action=action)
+        """Create spaces from leaves: the single leaf "", or those of a Dict or Tuple."""
         choices = {name: leaf.choices for name, leaf in leaves.items() if leaf.choices}
+        shape, dtype = (), record_dtype(leaves)
+        if leaves.keys() == {""}:
+            shape, dtype = leaves[""].shape, leaves[""].dtype
         return Spaces(
-            observation_shape=(), observation_dtype=record_dtype(leaves), action=action,
-            choices=choices,
-        )  # fmt: skip
+            observation_shape=shape, observation_dtype=dtype, action=action, choices=choices
+        )
 
     @property
     def observation(self) -> dict[str, Leaf]:
-        """The leaves of an observation by dotted name; a Box has the single leaf ""."""
+        """The leaves of an observation by dotted name; only a Dict or Tuple has others than ""."""
         return leaves_of_dtype(self.observation_shape, self.observation_dtype, self.choices)
 
     @property

@@ -16,6 +16,7 @@ from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplaySettings
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import Architecture, QCritic, combined
+from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead
 from footlight.trees import Leaf, rebuilt
@@ -63,15 +64,16 @@ def build_networks(
 ) -> Networks:  # fmt: skip
     """An actor and an ensemble of critics. Raises `UserError` for an unsuitable module of the
     user's."""
+    on_images = any(leaf_torso("auto", leaf) != "mlp" for leaf in spaces.observation.values())
+    leaves = spaces.observation if on_images else encoded_leaves(spaces)
     architecture = Architecture(
         config.hidden_sizes, config.activation, config.layer_norm, config.initialization,
-        torso="auto" if spaces.has_leaves else "mlp",
-        leaves=spaces.observation if spaces.has_leaves else {},
+        torso="auto" if leaves else "mlp", leaves=leaves,
     )  # fmt: skip
     num_actions = spaces.action.size
 
     def body(kind: ActorClass) -> nn.Module:
-        if not spaces.has_leaves:
+        if not leaves:
             return kind(spaces.observation_shape, num_actions, architecture)
         return combined(architecture, lambda shape, inner: kind(shape, num_actions, inner))
 
@@ -86,7 +88,9 @@ def build_networks(
     actor = getattr(own[0], "actor", None) if own else None
     critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
     networks = Networks(
-        actor=Network([body(actor_class) if actor is None else actor]),
+        actor=Network(
+            [body(actor_class) if actor is None else actor], on_images=on_images, acts_on_all=True
+        ),
         critic=Network(critics or [body(QCritic) for _ in range(num_critics)], ensemble=True),
         num_actions=num_actions,
         head=head,

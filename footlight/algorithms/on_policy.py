@@ -19,7 +19,7 @@ from footlight.equations.optimizers import Memory
 from footlight.errors import UserError, first_line
 from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.cnn import choose_torso
-from footlight.networks.combined import leaf_torso
+from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import Head, head_for
 from footlight.trees import map_leaves
@@ -115,11 +115,12 @@ class _ScalingNorm(Protocol):
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
     affine = config.layer_norm_affine if isinstance(config, _ScalingNorm) else True
-    leaves = spaces.observation
-    if spaces.has_leaves:
+    leaves = encoded_leaves(spaces)
+    if leaves:
         torso = config.torso  # which is chosen leaf by leaf
     else:
-        torso = choose_torso(config.torso, leaves[""].shape, leaves[""].dtype)
+        only = spaces.observation[""]
+        torso = choose_torso(config.torso, only.shape, only.dtype)
     return Architecture(
         config.hidden_sizes,
         config.activation,
@@ -127,14 +128,14 @@ def architecture_of(config: Any, spaces: Spaces) -> Architecture:
         config.initialization,
         affine,
         torso,
-        leaves if spaces.has_leaves else {},
+        leaves,
     )
 
 
 def sees_pixels(config: Any, spaces: Spaces) -> bool:
     """Whether observations go through convolutions."""
     leaves = spaces.observation
-    if spaces.has_leaves:
+    if encoded_leaves(spaces):
         return any(leaf_torso(config.torso, leaf) != "mlp" for leaf in leaves.values())
     return choose_torso(config.torso, leaves[""].shape, leaves[""].dtype) != "mlp"
 

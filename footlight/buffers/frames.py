@@ -1,22 +1,27 @@
 """Replay buffer for images that stores each frame once.
 
 An observation is a stack of frames, the newest last, and consecutive observations share all but one
-of them. Each environment therefore has a ring of *slots*, one frame each, and an observation is
-identified by the slot of its newest frame: it consists of the `stack` frames up to there. A *row*,
-in a second ring, is a transition that refers to its two observations by their slots. Stacks are
-rebuilt when a minibatch is drawn.
+of them. Each environment therefore has a ring of *slots*, one frame each (of each image of a Dict,
+with its other leaves), and an observation is identified by the slot of its newest frame: it
+consists of the `stack` frames up to there. A *row*, in a second ring, is a transition that refers
+to its two observations by their slots. Stacks are rebuilt when a minibatch is drawn.
 
 Shared frames are found by comparing their bits, never by flags of the environment. An observation
 that does not continue the last frames, because an episode began (however it is padded), writes as
 many of its frames as necessary. An end in the middle of a game, such as a lost life, costs nothing.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from footlight.buffers.frame_store import (
+    FrameStore,
+    longest_stack,
+    slot_bytes,
+    store_bytes,
+)
 from footlight.buffers.inheritance import take_over_frames
 from footlight.buffers.memory import fill, map_disk, require_bytes
 from footlight.buffers.replay import (
@@ -63,7 +68,7 @@ class FrameReplay:
         require_batch(settings)
         self.settings, self.num_envs = settings, num_envs
         self.sums_rewards = settings.n_steps > 1
-        self.stack = frames_per_observation(spaces)
+        self.stack = longest_stack(spaces)
         self.slots = settings.buffer_size // num_envs
         # A row's frames must not be overwritten before its n rewards are complete
         shortest = 2 * self.stack * settings.n_steps
@@ -74,26 +79,24 @@ class FrameReplay:
                 f"{shortest * num_envs} - raise it"
             )
         self.capacity = self.slots * num_envs  # frames
-        frame_shape = spaces.observation_shape[1:] if self.stack > 1 else spaces.observation_shape
-        frame_bytes = math.prod(frame_shape)
-        slot_bytes = sum(array.nbytes for array in _rows(spaces, 1))  # of a slot's row
+        frame_size = slot_bytes(spaces)
+        row_size = sum(array.nbytes for array in _rows(spaces, 1))  # of a slot's row
         batch_bytes = settings.batch_size * row_bytes(spaces)
         # In memory and on disk together
-        self.num_bytes = self.capacity * (frame_bytes + slot_bytes) + batch_bytes
+        self.num_bytes = self.capacity * (frame_size + row_size) + batch_bytes
+        mapped: Array | None = None
         if buffer_dir is None:
-            require_bytes(self.num_bytes, self.capacity, frame_bytes + slot_bytes)
-            self._frames = np.zeros((self.capacity, *frame_shape), np.uint8)
+            require_bytes(self.num_bytes, self.capacity, frame_size + row_size)
         else:
-            require_bytes(self.capacity * slot_bytes + batch_bytes, self.capacity, slot_bytes)
-            mapped = map_disk(buffer_dir, self.capacity * frame_bytes, self.capacity, frame_bytes)
-            self._frames = mapped.reshape(self.capacity, *frame_shape)
+            require_bytes(self.capacity * row_size + batch_bytes, self.capacity, row_size)
+            wanted = store_bytes(spaces, self.capacity)
+            mapped = map_disk(buffer_dir, wanted, self.capacity, frame_size)
+        self._store = FrameStore(spaces, num_envs, self.slots, mapped)
         self._rows = _rows(spaces, self.capacity)
         self.batch = zero_rows(spaces, settings.batch_size)  # reused: the next draw overwrites it
         self.num_steps = 0  # environment steps taken, whether stored yet or not
         self.num_drawn = 0  # minibatches ever drawn
-        # Slots and rows are counted from the start of the run; number i lies at position i % slots.
-        # Every ring begins with a black stack.
-        self._num_slots = np.full(num_envs, self.stack)
+        # Rows, too, are counted from the start of the run; number i lies at position i % slots
         self._oldest = np.zeros(num_envs, np.int64)  # earlier rows have lost frames
         self._complete = np.zeros(num_envs, np.int64)  # earlier rows have their n rewards
         self._started = np.zeros(num_envs, np.int64)  # earlier rows are written
@@ -113,35 +116,17 @@ class FrameReplay:
         if len(envs) == 0:
             return
         self.num_steps += len(envs)
-        self._append(envs, transition.observation[envs], 0)
-        observed = self._num_slots[envs] - 1
+        self._store.append(envs, transition.observation[envs], 0)
+        observed = self._store.num_slots[envs] - 1
         # At least one slot, so that each row has its own
-        self._append(envs, transition.next_observation[envs], 1)
+        self._store.append(envs, transition.next_observation[envs], 1)
         self._drop_overwritten()
-        row = self._place(envs, self._started[envs])
+        row = self._store.place(envs, self._started[envs])
         values = (decision.action[envs], 0, 1, observed, 0)
         for array, new in zip(self._rows, values, strict=True):
             array[row] = new
         self._started[envs] += 1
         self._reward(envs, transition)
-
-    def _append(self, envs: Array, observation: Array, least: int) -> None:
-        """Write the frames that these observations do not share with the newest slots.
-
-        As few as possible, but at least `least`.
-        """
-        frames = observation.reshape(len(envs), self.stack, *self._frames.shape[1:])
-        for count in range(least, self.stack + 1):
-            shared = self._num_slots[envs, None] + np.arange(count - self.stack, 0)
-            stored = self._frames.take(self._place(envs[:, None], shared), 0)
-            fits = (stored == frames[:, : self.stack - count]).reshape(len(envs), -1).all(1)
-            matching = envs[fits]
-            new = self._num_slots[matching, None] + np.arange(count)
-            self._frames[self._place(matching[:, None], new)] = frames[fits, self.stack - count :]
-            self._num_slots[matching] += count
-            if fits.all():  # usually in the first iteration
-                return
-            envs, frames = envs[~fits], frames[~fits]
 
     def _reward(self, envs: Array, transition: Transition) -> None:
         """Add the new rewards to the n-step returns of the pending rows.
@@ -153,13 +138,13 @@ class FrameReplay:
         ended = (transition.terminated | transition.truncated)[envs]
         waits = numbers >= self._complete[envs, None]
         leaves = waits & (ended[:, None] | (age == age[-1]))
-        places = self._place(envs[:, None], numbers)
+        places = self._store.place(envs[:, None], numbers)
         owners = np.broadcast_to(envs[:, None], numbers.shape)
         row = places[waits]
         self._rows.reward[row] += self._rows.discount[row] * transition.reward[owners[waits]]
         self._rows.discount[row] *= self.settings.gamma
         row = places[leaves]
-        self._rows.next_observation[row] = self._num_slots[owners[leaves]] - 1
+        self._rows.next_observation[row] = self._store.num_slots[owners[leaves]] - 1
         self._rows.discount[row] *= 1 - transition.terminated[owners[leaves]].astype(np.float32)
         self._complete[envs] += leaves.sum(1)
 
@@ -167,15 +152,11 @@ class FrameReplay:
         """Drop the rows whose oldest frame has been overwritten."""
         envs = np.arange(self.num_envs)
         while True:
-            first = self._rows.observation[self._place(envs, self._oldest)] - self.stack + 1
-            lost = (self._oldest < self._complete) & (first < self._num_slots - self.slots)
+            first = self._rows.observation[self._store.place(envs, self._oldest)] - self.stack + 1
+            lost = (self._oldest < self._complete) & (first < self._store.num_slots - self.slots)
             if not lost.any():
                 return
             self._oldest += lost
-
-    def _place(self, envs: Array, numbers: Array) -> Array:
-        """Positions in the arrays of the slots or rows with these numbers."""
-        return envs * self.slots + numbers % self.slots
 
     def expected_updates(self, steps: int) -> int:
         """Number of updates in `steps` environment steps."""
@@ -197,17 +178,13 @@ class FrameReplay:
         """
         ends = (self._complete - self._oldest).cumsum()
         envs = ends.searchsorted(rows_B, side="right")
-        row = self._place(envs, self._complete[envs] - ends[envs] + rows_B)
+        row = self._store.place(envs, self._complete[envs] - ends[envs] + rows_B)
         # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for name in ("action", "reward", "discount"):
             out = getattr(self.batch, name)
             np.take(getattr(self._rows, name), row, axis=0, out=out, mode="clip")
         for name in ("observation", "next_observation"):
-            newest = getattr(self._rows, name)[row]
-            numbers = newest[:, None] + np.arange(1 - self.stack, 1)
-            places = self._place(envs[:, None], numbers).reshape(-1)
-            out = getattr(self.batch, name).reshape(-1, *self._frames.shape[1:])  # a view
-            np.take(self._frames, places, axis=0, out=out, mode="clip")
+            self._store.rebuild(envs, getattr(self._rows, name)[row], getattr(self.batch, name))
 
     def forget_pending(self, envs_E: Array) -> None:
         """Drop the rows without their n rewards of the environments in this mask."""
@@ -220,9 +197,9 @@ class FrameReplay:
     def _filled(self) -> dict[str, Array]:
         """Views of the written part of each ring."""
         found = {}
-        for env, (slots, _, _, rows) in enumerate(zip(*self._counts(), strict=True)):
+        for env, rows in enumerate(self._started):
+            found |= self._store.filled(env)
             start = env * self.slots
-            found[f"{env}.frames"] = self._frames[start : start + min(slots, self.slots)]
             filled = slice(start, start + min(rows, self.slots))
             parts = self._rows._asdict().items()
             found |= {f"{env}.{name}": array[filled] for name, array in parts}
@@ -234,14 +211,13 @@ class FrameReplay:
         By array: the number of rows that stay unchanged until they are overwritten, and the number
         ever written.
         """
-        found: dict[str, tuple[int, int]] = {}
-        for env, (slots, _, complete, started) in enumerate(np.stack(self._counts(), 1).tolist()):
+        found = self._store.spans()
+        for env, (_, _, complete, started) in enumerate(np.stack(self._counts(), 1).tolist()):
             found |= {f"{env}.{name}": (complete, started) for name in Rows._fields}
-            found[f"{env}.frames"] = slots, slots
         return found
 
     def _counts(self) -> tuple[Array, Array, Array, Array]:
-        return self._num_slots, self._oldest, self._complete, self._started
+        return self._store.num_slots, self._oldest, self._complete, self._started
 
     def counters(self) -> dict[str, int]:
         """Integers for a checkpoint."""
@@ -259,14 +235,17 @@ class FrameReplay:
 def replay_for(
     spaces: Spaces, num_envs: int, settings: ReplaySettings, buffer_dir: str | None = None
 ) -> Replay | FrameReplay:
-    """Create the replay buffer for these observations: `FrameReplay` for images, else `Replay`.
+    """Create the replay buffer for these observations: `FrameReplay` where there are images, else
+    `Replay`.
 
-    Raises `UserError` for a `buffer_dir` if observations are no images.
+    Raises `UserError` for a `buffer_dir` if there are none.
     """
-    if is_image(spaces):
+    if has_images(spaces):
         return FrameReplay(spaces, num_envs, settings, buffer_dir)
     if buffer_dir is not None:
         observed = f"{spaces.observation_dtype} of shape {spaces.observation_shape}"
+        if spaces.has_leaves:
+            observed = f"a Dict or Tuple of {', '.join(map(repr, spaces.observation))}"
         raise UserError(
             f"buffer_dir is {buffer_dir} - only replay of images (uint8, 3 or 4 axes) goes to a "
             f"disk, observations are {observed} - leave it out"
@@ -274,20 +253,11 @@ def replay_for(
     return Replay(spaces, num_envs, settings)
 
 
-def is_image(spaces: Spaces) -> bool:
-    """Whether an observation is an image or a stack of images: bytes with 3 or 4 axes."""
+def has_images(spaces: Spaces) -> bool:
+    """Whether a leaf is an image or a stack of images; a Box on its own with 3 or 4 axes."""
+    if spaces.has_leaves:
+        return any(leaf.is_image for leaf in spaces.observation.values())
     return spaces.observation_dtype == "uint8" and len(spaces.observation_shape) in (3, 4)
-
-
-def frames_per_observation(spaces: Spaces) -> int:
-    """Number of frames stacked along the first axis; 1 if observations are single images.
-
-    With 4 axes the first one is always a stack, with 3 if it is the shortest and has neither 1 nor
-    3 elements, which would be color channels.
-    """
-    first, *others = spaces.observation_shape
-    is_stack = len(others) == 3 or (first < min(others) and first not in (1, 3))
-    return first if is_stack else 1
 
 
 def _rows(spaces: Spaces, count: int) -> Rows:

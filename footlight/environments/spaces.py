@@ -22,27 +22,20 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
 
 
 def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
-    """The leaves of an observation space by dotted name; a Box is the one leaf "".
+    """The leaves of an observation space by dotted name; "" if it is no Dict or Tuple.
 
     Discrete leaves are stored as the numbers that the environment gives: networks of ours turn them
     into one-hot vectors, the user's own may embed them.
     """
     found = _named_spaces(space)
-    if isinstance(space, gymnasium.spaces.Box) and space.shape == ():
-        raise UserError(
-            "observations are single numbers, of shape () - footlight takes arrays - wrap the "
-            "environment in gymnasium.wrappers.ReshapeObservation with shape (1,)"
-        )
-    is_tree = isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple)
+    is_tree = isinstance(space, _TREES)
     for name, part in found.items():
-        is_box = isinstance(part, gymnasium.spaces.Box)
-        if not is_box and not (is_tree and isinstance(part, _CHOICES)):
+        if not isinstance(part, _SUPPORTED):
             found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
             raise UserError(
-                f"the observation space is {found_in}{_kind(part)} - footlight takes Box "
-                "observations, and Dict and Tuple of Box, Discrete, MultiDiscrete and "
-                "MultiBinary - "
-                f"{_to_box(space)}"
+                f"the observation space is {found_in}{_kind(part)} - footlight takes Box, "
+                "Discrete, MultiDiscrete and MultiBinary observations, and Dict and Tuple of these "
+                f"- {_remedy(space)}"
             )
     if not found or len(found) != _num_leaves(space) or ("" in found and is_tree):
         raise UserError(
@@ -53,7 +46,9 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
     return {name: _leaf(part) for name, part in found.items()}
 
 
-_CHOICES = (
+_TREES = (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)
+_SUPPORTED = (
+    gymnasium.spaces.Box,
     gymnasium.spaces.Discrete,
     gymnasium.spaces.MultiDiscrete,
     gymnasium.spaces.MultiBinary,
@@ -68,7 +63,7 @@ def _parts(space: gymnasium.Space[Any]) -> list[tuple[Any, gymnasium.Space[Any]]
 
 
 def _named_spaces(space: gymnasium.Space[Any], prefix: str = "") -> dict[str, gymnasium.Space[Any]]:
-    if not isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+    if not isinstance(space, _TREES):
         return {prefix.removesuffix("."): space}
     found: dict[str, gymnasium.Space[Any]] = {}
     for name, part in _parts(space):
@@ -77,7 +72,7 @@ def _named_spaces(space: gymnasium.Space[Any], prefix: str = "") -> dict[str, gy
 
 
 def _num_leaves(space: gymnasium.Space[Any]) -> int:
-    if not isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+    if not isinstance(space, _TREES):
         return 1
     return sum(_num_leaves(part) for _, part in _parts(space))
 
@@ -179,35 +174,26 @@ def _shown(space: gymnasium.Space[Any]) -> str:
     return " ".join(str(space).split())
 
 
-def _to_box(space: Any) -> str:
-    """How to turn other observations into a Box, with wrappers that support them."""
+def _remedy(space: Any) -> str:
+    """How to leave out what is not supported, or to turn it into a Box."""
     if not isinstance(space, gymnasium.spaces.Space):
         return "give the environment an observation_space, such as gymnasium.spaces.Box"
-    if _can_flatten(space):
-        return "wrap the environment in gymnasium.wrappers.FlattenObservation"
     if isinstance(space, gymnasium.spaces.Dict):
-        good = [name for name, part in space.items() if _can_flatten(part)]
-        bad = ", ".join(
-            f"{name!r} ({type(part).__name__})" for name, part in space.items() if name not in good
-        )
-        if good:
-            filtered = f"gymnasium.wrappers.FilterObservation(env, {good})"
+        kept = [
+            name
+            for name, part in space.items()
+            if all(isinstance(each, _SUPPORTED) for each in _named_spaces(part).values())
+        ]
+        if kept:
+            left_out = ", ".join(repr(name) for name in space if name not in kept)
             return (
-                f"{bad} cannot be flattened, so leave that out first: "
-                f"gymnasium.wrappers.FlattenObservation({filtered})"
+                f"leave out {left_out}: wrap the environment in "
+                f"gymnasium.wrappers.FilterObservation(env, {kept})"
             )
     return (
-        "it cannot be flattened to a fixed size: turn it into an array with "
+        "turn it into one of these with "
         "gymnasium.wrappers.TransformObservation(env, function, gymnasium.spaces.Box(...))"
     )
-
-
-def _can_flatten(space: gymnasium.Space[Any]) -> bool:
-    """Whether FlattenObservation turns it into a Box; text, graphs and sequences it cannot."""
-    try:
-        return isinstance(gymnasium.spaces.utils.flatten_space(space), gymnasium.spaces.Box)
-    except NotImplementedError:  # a class of space that Gymnasium does not know
-        return False
 
 
 def _kind(space: Any) -> str:

@@ -1,13 +1,14 @@
 """Normalization of observations and rewards by running statistics.
 
 The statistics are part of the agent, saved with it, and frozen in evaluation. All Box observations
-are normalized; of Dict observations, only leaves of floating-point numbers are: images, choices and
-bits stay unchanged.
+are normalized; of Dict and Tuple observations, the leaves of numbers that are not bytes: images,
+choices and bits stay unchanged.
 
 Buffers store raw numbers. Batches are normalized when an update reads them, observations when the
 policy does, all with the current statistics.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from footlight.algorithms.protocol import Discounting
 from footlight.algorithms.settings import Normalization
 from footlight.errors import UserError
-from footlight.trees import leaves_of, rebuilt
+from footlight.trees import leaves_of, rebuilt, record_dtype
 from footlight.types import Array, FloatArray, Role, Spaces, Transition, roles
 
 CUT_OFF = 10.0
@@ -84,11 +85,15 @@ class Normalizer:
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
         self.reward_bound = reward_bound
         self.sums_rewards, self.restarts_at_end = sums_rewards, restarts_at_end
-        shapes = {
-            name: leaf.shape
-            for name, leaf in spaces.observation.items()
-            if name == "" or np.dtype(leaf.dtype).kind == "f"
+        leaves = spaces.observation
+        normalized = {
+            name: leaf
+            for name, leaf in leaves.items()
+            if leaf.is_quantity or (name == "" and not leaf.choices)
         }
+        shapes = {name: leaf.shape for name, leaf in normalized.items()}
+        as_floats = {name: replace(leaf, dtype="float32") for name, leaf in normalized.items()}
+        self._records = record_dtype({**leaves, **as_floats}) if spaces.has_leaves else None
         self.moments = {name: RunningMoments(shape) for name, shape in shapes.items()}
         self.return_moments = RunningMoments(())
         self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
@@ -141,13 +146,13 @@ class Normalizer:
 
     def observation(self, observation: Array) -> Array:
         """Normalize observations [E, ...] for the policy."""
-        if not self.observations:
+        if not self.observations or not self.moments:
             return observation
-        if observation.dtype.names is None:
+        if self._records is None:
             return self._normalized("", observation)
-        normalized = observation.copy()
-        for name in self.moments:
-            normalized[name] = self._normalized(name, observation[name])
+        normalized = np.empty(observation.shape, self._records)
+        for name, leaf in leaves_of(observation).items():
+            normalized[name] = self._normalized(name, leaf) if name in self.moments else leaf
         return normalized
 
     def _normalized(self, name: str, leaf: Array) -> Array:

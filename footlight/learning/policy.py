@@ -20,7 +20,7 @@ from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.learning.observations import as_batch, is_batch
 from footlight.networks.flat import Network
 from footlight.storage import checkpoint
-from footlight.trees import tree_items, tree_rebuilt
+from footlight.trees import leaves_of, tree_items, tree_rebuilt
 from footlight.types import Array
 
 
@@ -116,17 +116,19 @@ class Policy:
     @computes
     def compile(self, num_envs: int) -> None:
         """Compile acting in so many environments, where the network sees images: there it costs
-        half as much as learning. Does nothing elsewhere, on a GPU, and for observations of a Dict.
+        half as much as learning. Does nothing elsewhere, and on a GPU.
 
         Raises `CompilerMissing`.
         """
         network, parameters_P = self.algorithm.networks.policy, self.state.parameters
         is_on_cpu = parameters_P.device.type == "cpu"
-        if not network.on_images or not is_on_cpu or self.spaces.has_leaves:
+        if not network.on_images or not is_on_cpu:
             return
         shape = num_envs, *self.spaces.observation_shape
-        numbers = np.arange(np.prod(shape)) % 251  # no image that gives zeros, to be compared with
-        example = torch.from_numpy(numbers.reshape(shape).astype(self.spaces.observation_dtype))
+        example = self._batch(np.zeros(shape, np.dtype(self.spaces.observation_dtype)))
+        for leaf in leaves_of(example).values():  # not zeros, as the results are compared
+            numbers = np.arange(leaf.size) % (2 if leaf.dtype.kind == "i" else 251)
+            leaf[...] = numbers.reshape(leaf.shape)
         network.compile_infer(parameters_P, example, compile_checked)
 
     def to_environment(self, drawn_EA: Array) -> Array:

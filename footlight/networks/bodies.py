@@ -96,10 +96,11 @@ def as_features(observation: Tensor) -> Tensor:
 def combined(
     architecture: Architecture, make: Callable[[tuple[int, ...], Architecture], nn.Module]
 ) -> OnCombined:
-    """Create a body for Dict observations; `make` receives the shape of the leaves' features."""
+    """Create a body on the features of leaves; `make` receives their shape."""
     layers, num_features = torso((), replace(architecture, hidden_sizes=()))
     (features,) = layers
     assert isinstance(features, Combined)
+    initialize(features.images, architecture.initialization, has_output=False)
     body = make((num_features,), replace(architecture, torso="mlp", leaves={}))
     return OnCombined(features, body)
 

@@ -1,21 +1,35 @@
-"""Features of Dict observations: those of all leaves, concatenated."""
+"""Features of observations of several leaves, or of choices: those of all leaves, concatenated."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from footlight.networks.cnn import Torso, choose_torso, convolutions
-from footlight.trees import Leaf
+from footlight.trees import Leaf, leaves_of
+from footlight.types import Spaces
+
+MAX_ONE_HOT = 1_000
+"""Options up to which a choice becomes a one-hot vector; with more it is embedded."""
+EMBEDDING_SIZE = 64
+
+
+def encoded_leaves(spaces: Spaces) -> dict[str, Leaf]:
+    """The leaves that networks encode one by one; {} for a Box, which is one array of numbers."""
+    leaves = spaces.observation
+    if spaces.has_leaves:
+        return leaves
+    return leaves if leaves[""].choices or leaves[""].shape == () else {}
 
 
 class Combined(nn.Module):
-    """Convert observations {leaf: [B, ...]} to features [B, F].
+    """Convert observations {leaf: [B, ...]}, or those of the one leaf "", to features [B, F].
 
-    Images go through the convolutions of `torso`, choices become one-hot vectors, and everything
-    else is flattened; bytes that are no images, or too small for "auto", are scaled to [0, 1].
+    Images go through the convolutions of `torso`. Choices become one-hot vectors, or, with more
+    than `MAX_ONE_HOT` options, learned vectors. Everything else is flattened; bytes that are no
+    images, or too small for "auto", are scaled to [0, 1].
     """
 
     def __init__(
@@ -26,6 +40,7 @@ class Combined(nn.Module):
         super().__init__()
         self._leaves = dict(leaves)
         self.images = nn.ModuleList()
+        self.embeddings = nn.ModuleList()
         self._image_names: list[str] = []
         self.num_features = 0
         for name, leaf in leaves.items():
@@ -35,21 +50,33 @@ class Combined(nn.Module):
                 )
                 self.images.append(nn.Sequential(*layers))
                 self._image_names.append(name)
+            elif leaf.choices:
+                count = sum(
+                    EMBEDDING_SIZE if is_large(each) else len(each) for each in leaf.choices
+                )
+                self.embeddings.extend(
+                    nn.Embedding(len(each), EMBEDDING_SIZE)
+                    for each in leaf.choices
+                    if is_large(each)
+                )
             else:
-                count = sum(map(len, leaf.choices)) or math.prod(leaf.shape)
+                count = math.prod(leaf.shape)
             self.num_features += count
 
-    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+    @property
+    def others(self) -> dict[str, Leaf]:
+        """The leaves that go through no convolutions."""
+        return {n: leaf for n, leaf in self._leaves.items() if n not in self._image_names}
+
+    def forward(self, observation: Any) -> Tensor:
         """Features [B, F], those of the images first, then those of the other leaves in order."""
+        observed = leaves_of(observation)
         parts = [
-            convolve(observation[name])
+            convolve(observed[name])
             for name, convolve in zip(self._image_names, self.images, strict=True)
         ]
-        parts += [
-            _flat(observation[name], leaf)
-            for name, leaf in self._leaves.items()
-            if name not in self._image_names
-        ]
+        embeddings = iter(self.embeddings)
+        parts += [_flat(observed[name], leaf, embeddings) for name, leaf in self.others.items()]
         return torch.cat(parts, -1)
 
 
@@ -60,7 +87,7 @@ class OnCombined(nn.Module):
         super().__init__()
         self.features, self.body = features, body
 
-    def forward(self, observation: Mapping[str, Tensor], *inputs: Tensor) -> Any:
+    def forward(self, observation: Any, *inputs: Tensor) -> Any:
         """Apply the body to the features; `inputs` follow them."""
         return self.body(self.features(observation), *inputs)
 
@@ -70,12 +97,22 @@ def leaf_torso(torso: Torso, leaf: Leaf) -> Torso:
     return choose_torso(torso, leaf.shape, leaf.dtype) if leaf.is_image else "mlp"
 
 
-def _flat(values: Tensor, leaf: Leaf) -> Tensor:
+def is_large(options: range) -> bool:
+    """Whether a choice of these options is embedded."""
+    return len(options) > MAX_ONE_HOT
+
+
+def _flat(values: Tensor, leaf: Leaf, embeddings: Iterator[nn.Module]) -> Tensor:
     rows = values[:, None] if values.dim() == 1 else values.flatten(1)
     if leaf.choices:
-        one_hot = [
-            rows[:, index, None] == torch.arange(each.start, each.stop, device=rows.device)
-            for index, each in enumerate(leaf.choices)
-        ]
-        return torch.cat(one_hot, -1).float()
+        parts = []
+        for index, each in enumerate(leaf.choices):
+            options = torch.arange(each.start, each.stop, device=rows.device)
+            one_hot = rows[:, index, None] == options
+            if is_large(each):
+                # A product instead of a lookup, whose gradient is a sum in no fixed order
+                parts.append(one_hot.float() @ next(embeddings).weight)
+            else:
+                parts.append(one_hot.float())
+        return torch.cat(parts, -1)
     return rows.float() / 255 if rows.dtype == torch.uint8 else rows.float()

@@ -50,18 +50,20 @@ class Network:
     """One module, or an ensemble of N equal ones, called with the parameters as first argument.
 
     precision: of matrix products. on_images: its forward pass is then worth compiling for acting,
-    too. keeps_statistics: the modules may have running statistics, see `with_statistics`. Raises
-    `UserError` for modules with hidden state, and for an ensemble whose modules differ.
+    too. acts_on_all: acting uses all outputs of the module, not the first alone. keeps_statistics:
+    the modules may have running statistics, see `with_statistics`. Raises `UserError` for modules
+    with hidden state, and for an ensemble whose modules differ.
     """
 
     def __init__(
         self, modules: Sequence[nn.Module], ensemble: bool = False, precision: Precision = "fp32",
-        on_images: bool = False, keeps_statistics: bool = False,
+        on_images: bool = False, keeps_statistics: bool = False, acts_on_all: bool = False,
     ) -> None:  # fmt: skip
         for module in modules:
             require_no_hidden_state(module, keeps_statistics)
         require_equal(modules)
         self.module, self.on_images = modules[0], on_images
+        self._acts_on_all = acts_on_all
         self.num_copies = len(modules) if ensemble else None
         self._precision = precision
         self._aliases, self._paths = aliases(self.module), paths(self.module)
@@ -210,19 +212,19 @@ class Network:
 
     @computes
     def compile_infer(
-        self, parameters_P: Tensor, example: Tensor, compile_checked: Compiler
+        self, parameters_P: Tensor, example: Array, compile_checked: Compiler
     ) -> None:
-        """Compile `infer` for observations like `example`, on these very parameters. It returns the
-        first output alone from then on.
+        """Compile `infer` for observations like `example`, on these very parameters. It returns no
+        more outputs than acting uses from then on.
 
         Raises what `compile_checked` raises.
         """
 
-        def first_output(parameters_P: Tensor, observation: Tensor) -> Tensor:
+        def outputs(parameters_P: Tensor, observation: Observed) -> Any:
             output = self(parameters_P, observation)
-            return output[0] if isinstance(output, tuple) else output
+            return output[0] if isinstance(output, tuple) and not self._acts_on_all else output
 
-        self._compiled = CompiledForward(first_output, parameters_P, example, compile_checked)
+        self._compiled = CompiledForward(outputs, parameters_P, example, compile_checked)
 
     def infer(
         self, parameters_P: Tensor, observation: Array, statistics_Q: Tensor | None = None

@@ -9,10 +9,15 @@ from torch import nn
 Initialization = Literal["pytorch", "kaiming", "orthogonal", "sparse"]
 
 
-def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: float = 1.0) -> None:
+def initialize(
+    network: Iterable[nn.Module],
+    kind: Initialization,
+    last_gain: float = 1.0,
+    has_output: bool = True,
+) -> None:
     """Initialize the linear and convolutional layers of a network in place.
 
-    network: its layers in order. kind:
+    network: its layers in order. has_output: whether the last of them is its output layer. kind:
 
     - `pytorch`: weights and biases uniform in ±1/sqrt(fan in), PyTorch's default for linear layers,
       which Fujimoto et al. 2018 and Haarnoja et al. 2018 used, too;
@@ -28,6 +33,7 @@ def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: fl
     has_no_data = any(layer.weight.is_meta for layer in weighted)  # on the meta device
     if kind == "pytorch" or has_no_data:
         return
+    last = weighted[-1] if has_output else None
     for layer in weighted:
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)
@@ -41,8 +47,7 @@ def initialize(network: Iterable[nn.Module], kind: Initialization, last_gain: fl
                 for incoming in layer.weight.flatten(1):
                     incoming[torch.randperm(fan_in)[:num_zeros]] = 0
         else:
-            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is weighted[-1] else 2**0.5)
-    if kind == "kaiming":
-        last = weighted[-1]
+            nn.init.orthogonal_(layer.weight, gain=last_gain if layer is last else 2**0.5)
+    if kind == "kaiming" and last is not None:
         nn.init.uniform_(last.weight, -3e-3, 3e-3)
         nn.init.uniform_(last.bias, -3e-3, 3e-3)  # type: ignore[arg-type]

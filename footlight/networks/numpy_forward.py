@@ -4,13 +4,15 @@ For a single observation, torch spends more time on dispatch than on arithmetic.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from footlight.networks.bodies import ActorCritic, DeterministicActor, GaussianActor
+from footlight.networks.combined import Combined, OnCombined
+from footlight.networks.numpy_features import numpy_features
 from footlight.types import Array, FloatArray
 
 Step = Callable[[FloatArray], FloatArray]
@@ -24,6 +26,12 @@ def numpy_forward(
     It uses views of `parameters`, so it follows their updates. None for a module that only torch
     can run.
     """
+    encode, prefix = _flatten, ""
+    if type(module) is OnCombined:
+        found = numpy_features(module.features, _inside(parameters, "features."))
+        if found is None:
+            return None
+        encode, prefix, module = found, "body.", module.body
     if type(module) is DeterministicActor:
         head: Callable[[FloatArray], Any] = np.tanh
         parts: tuple[str, ...] = ("body",)
@@ -36,22 +44,40 @@ def numpy_forward(
     steps: list[Step] = []
     for part in parts:
         for index, layer in enumerate(getattr(module, part)):
-            names = [f"{part}.{index}.{name}" for name, _ in layer.named_parameters()]
-            step = _step(layer, [parameters[name].numpy() for name in names])
+            inside = _inside(parameters, f"{prefix}{part}.{index}.")
+            if type(layer) is Combined:
+                found = numpy_features(layer, inside)
+                if found is None:
+                    return None
+                encode = found
+                continue
+            step = _step(layer, [inside[name].numpy() for name, _ in layer.named_parameters()])
             if step is None:
                 return None
             steps.append(step)
 
     def forward(observation: Array) -> Any:
-        flat = observation.reshape(len(observation), math.prod(observation.shape[1:]))
-        x: FloatArray = flat.astype(np.float32, copy=False)
-        if flat.dtype == np.uint8:
-            x = x / np.float32(255)
+        x = encode(observation)
         for step in steps:
             x = step(x)
         return head(x)
 
     return forward
+
+
+def _flatten(observation: Array) -> FloatArray:
+    flat = observation.reshape(len(observation), math.prod(observation.shape[1:]))
+    x: FloatArray = flat.astype(np.float32, copy=False)
+    return x / np.float32(255) if flat.dtype == np.uint8 else x
+
+
+def _inside(parameters: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The parameters below a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): view
+        for name, view in parameters.items()
+        if name.startswith(prefix)
+    }
 
 
 def _step(layer: nn.Module, views: list[FloatArray]) -> Step | None:

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from footlight.buffers import memory
-from footlight.buffers.frames import FrameReplay, frames_per_observation, is_image, replay_for
+from footlight.buffers.frame_store import stack_size
+from footlight.buffers.frames import FrameReplay, has_images, replay_for
 from footlight.buffers.replay import Replay, ReplayPlan
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
@@ -300,9 +301,8 @@ def test_a_million_atari_frames() -> None:
     replay = FrameReplay(spaces, 8, plan)
     batch = 32 * (2 * 4 * 84 * 84 + 8 + 4 + 4)
     assert replay.num_bytes == 10**4 * (7056 + 32) + batch
-    assert replay.num_bytes == sum(
-        array.nbytes for array in (replay._frames, *replay._rows, *replay.batch)
-    )
+    frames = replay._store._frames[""].array
+    assert replay.num_bytes == sum(array.nbytes for array in (frames, *replay._rows, *replay.batch))
     assert 7.0e9 < (replay.num_bytes - batch) * 100 + batch < 7.15e9
 
 
@@ -321,8 +321,8 @@ def test_a_million_atari_frames() -> None:
     ],
 )
 def test_which_axis_is_time(shape: tuple[int, ...], stack: int) -> None:
-    assert is_image(images(*shape))
-    assert frames_per_observation(images(*shape)) == stack
+    assert has_images(images(*shape))
+    assert stack_size(images(*shape).observation[""]) == stack
     replay = FrameReplay(images(*shape), 1, planned(batch_size=1, buffer_size=20))
     seen, after = np.random.default_rng(0).integers(0, 256, (2, 1, *shape), np.uint8)
     never = np.zeros(1, bool)
@@ -361,7 +361,7 @@ def test_everything_else_is_kept_whole(tiny_spaces: Spaces) -> None:
         images(84, 84),
         replace(images(4, 84, 84), observation_dtype="float32"),
     ):
-        assert not is_image(spaces)
+        assert not has_images(spaces)
         assert type(replay_for(spaces, 1, planned(buffer_size=10))) is Replay
     with pytest.raises(
         UserError, match=r"buffer_dir is /tmp - .* float32 of shape \(2,\) - leave it out$"

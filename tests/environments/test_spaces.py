@@ -7,10 +7,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import Space, spaces
-from gymnasium.wrappers import FilterObservation, FlattenObservation
+from gymnasium.wrappers import FilterObservation
 
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
+from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
 SEEN = spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -107,21 +108,22 @@ def test_observations_are_stored_in_their_integers_or_float32(dtype: str, stored
 
 
 @pytest.mark.parametrize(
-    "space",
+    ("space", "shape", "dtype", "choices"),
     [
-        spaces.MultiBinary(2),
-        spaces.MultiDiscrete([2, 3]),
-        spaces.Discrete(5),
+        (spaces.MultiBinary(2), (2,), "int8", ()),
+        (spaces.MultiDiscrete([2, 3], start=[0, 1]), (2,), "int64", (range(2), range(1, 4))),
+        (spaces.Discrete(5, start=-1), (), "int64", (range(-1, 4),)),
+        (spaces.Box(0, 1, (), np.float64), (), "float32", ()),
     ],
 )
-def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None:
-    name = type(space).__name__
-    with pytest.raises(
-        UserError,
-        match=rf"the observation space is a {name} - .* Box "
-        rf".*gymnasium\.wrappers\.FlattenObservation",
-    ):
-        describe(space, ACTED)
+def test_a_single_leaf_keeps_its_choices(
+    space: Space[Any], shape: tuple[int, ...], dtype: str, choices: tuple[range, ...]
+) -> None:
+    found = describe(space, ACTED)
+    assert found.observation == {"": Leaf(shape=shape, dtype=dtype, choices=choices)}
+    assert not found.has_leaves
+    again = Spaces.from_json(json.loads(json.dumps(found.to_json())))
+    assert again.observation == found.observation
 
 
 class Mission(Space[str]):
@@ -145,31 +147,25 @@ class Grid(gymnasium.Env[Any, Any]):
         }, {}
 
 
-def test_suggested_wrappers_for_a_dict_with_text_work() -> None:
+def test_suggested_wrapper_for_a_dict_with_text_works() -> None:
     with pytest.raises(UserError) as refused:
         describe(Grid.observation_space, ACTED)
     what, _, remedy = str(refused.value).split(" - ")
     assert what == "the observation space is a Dict whose part 'mission' is a Mission"
-    left_out = "'mission' (Mission) cannot be flattened, so leave that out first: "
-    kept = Grid.observation_space.keys() - {"mission"}
-    assert remedy.startswith(left_out)
-    for name in ("FlattenObservation", "FilterObservation", *kept):
-        assert name in remedy
-    env = FlattenObservation(FilterObservation(Grid(), sorted(kept)))
-    assert (
-        env.reset()[0].shape
-        == describe(env.observation_space, ACTED).observation_shape
-        == (4 + 7 * 7 * 3,)
+    kept = [name for name in Grid.observation_space if name != "mission"]
+    assert remedy == (
+        "leave out 'mission': wrap the environment in "
+        f"gymnasium.wrappers.FilterObservation(env, {kept})"
     )
+    env = FilterObservation(Grid(), kept)
+    assert [*describe(env.observation_space, ACTED).observation] == kept
 
 
 @pytest.mark.parametrize(
     "space", [spaces.Sequence(ACTED), Mission(), spaces.Dict({"a": Mission()})]
 )
-def test_flatten_observation_is_not_suggested_if_it_would_fail(space: Space[Any]) -> None:
-    with pytest.raises(
-        UserError, match=r"cannot be flattened to a fixed size: .*TransformObservation"
-    ):
+def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None:
+    with pytest.raises(UserError, match=r"turn it into one of these with .*TransformObservation"):
         describe(space, ACTED)
 
 

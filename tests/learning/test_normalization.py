@@ -16,7 +16,8 @@ from footlight.errors import Diverged
 from footlight.learning.agent import Agent
 from footlight.learning.normalization import Normalizer, RunningMoments, divergence_cause
 from footlight.learning.policy import load
-from footlight.types import Array, Batch, RolloutBatch, Spaces, Transition
+from footlight.trees import Leaf
+from footlight.types import Array, Batch, BoxAction, RolloutBatch, Spaces, Transition
 from tolerance import assert_close, close
 
 GAMMA = 0.9
@@ -506,3 +507,29 @@ def test_an_agent_that_diverges_on_large_observations_says_so() -> None:
         match=r"diverged on observations as large as 3e\+38 - use normalize_observations true",
     ):
         learn()
+
+
+def test_integer_leaves_of_a_dict_are_normalized_and_choices_are_not() -> None:
+    leaves = {
+        "count": Leaf(shape=(2,), dtype="int32"),
+        "choice": Leaf(shape=(), dtype="int64", choices=(range(3),)),
+        "bits": Leaf(shape=(2,), dtype="int8"),
+    }
+    action = BoxAction(low=np.full(1, -1, np.float32), high=np.ones(1, np.float32))
+    spaces = Spaces.of_leaves(leaves, action)
+    normalizer = Normalizer(spaces, 1, 0.9, observations=True, rewards=False)
+    assert normalizer.moments.keys() == {"count"}
+    normalizer.means["count"][:], normalizer.scales["count"][:] = 100, 0.5
+    records = np.zeros(1, spaces.observation_dtype)
+    records["count"], records["choice"], records["bits"] = (101, 97), 2, (0, 1)
+    found = normalizer.observation(records)
+    assert found["count"].tolist() == [[0.5, -1.5]]
+    assert (found["choice"].tolist(), found["bits"].tolist()) == ([2], [[0, 1]])
+
+
+def test_a_single_choice_is_not_normalized() -> None:
+    leaf = Leaf(shape=(), dtype="int64", choices=(range(3),))
+    action = BoxAction(low=np.full(1, -1, np.float32), high=np.ones(1, np.float32))
+    normalizer = Normalizer(Spaces.of_leaves({"": leaf}, action), 1, 0.9, True, False)
+    seen = np.array([2, 0])
+    assert normalizer.observation(seen) is seen

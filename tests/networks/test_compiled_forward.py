@@ -29,7 +29,7 @@ def parameters_P() -> Tensor:
 
 @pytest.fixture
 def forward(parameters_P: Tensor) -> CompiledForward:
-    return CompiledForward(sums, parameters_P, torch.zeros(2, 3), call)
+    return CompiledForward(sums, parameters_P, np.zeros((2, 3), np.float32), call)
 
 
 def test_output_follows_observations_and_parameters(
@@ -63,7 +63,7 @@ def test_network_uses_it_where_it_fits() -> None:
 
         return run
 
-    network.compile_infer(vector_P, torch.zeros(2, 3), counting)
+    network.compile_infer(vector_P, np.zeros((2, 3), np.float32), counting)
     observation = np.ones((3, 3), np.float32)
     output_EH: Any = network.infer(vector_P, observation[:2])  # without the values
     expected_EH, _ = network.infer(vector_P, observation)
@@ -71,3 +71,18 @@ def test_network_uses_it_where_it_fits() -> None:
     assert output_EH.shape == (2, 2)
     assert np.array_equal(output_EH, network(vector_P, torch.ones(2, 3))[0].numpy())
     assert expected_EH.shape == (3, 2)
+
+
+def test_records_and_several_outputs(parameters_P: Tensor) -> None:
+    def both(parameters_P: Tensor, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return observation["image"].sum(1) + parameters_P.sum(), observation["speed"] * 2.0
+
+    records = np.zeros(2, [("image", np.uint8, 3), ("speed", np.float32)])
+    forward = CompiledForward(both, parameters_P, records, call)
+    seen = records.copy()
+    seen["image"][1], seen["speed"] = 5, (1, -3)
+    assert forward.fits(parameters_P, seen)
+    assert not forward.fits(parameters_P, seen[:1])
+    sums, doubled = forward(seen)
+    assert sums.tolist() == [4, 19]
+    assert doubled.tolist() == [2, -6]

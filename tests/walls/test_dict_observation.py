@@ -218,7 +218,7 @@ def test_saved_and_continued_to_the_same_bits(name: str, tmp_path: Path) -> None
     straight, other = (World(algorithm, **fields).run(21) for _ in range(2))
     straight.agent.save(tmp_path / "agent")
     written = checkpoint.read_manifest(tmp_path / "agent")
-    assert "records" in written
+    assert ("records" in written) == (name != "sac")  # whose replay stores frames by leaf
     other.agent = Agent.load(
         tmp_path / "agent", algorithm=None if isinstance(algorithm, str) else algorithm
     )
