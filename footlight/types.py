@@ -240,7 +240,8 @@ class Spaces:
     def of_leaves(leaves: Mapping[str, Leaf], action: BoxAction | DiscreteAction) -> "Spaces":
         """Create spaces from leaves: the single leaf "", or those of a Dict or Tuple."""
         choices = {name: leaf.choices for name, leaf in leaves.items() if leaf.choices}
-        shape, dtype = (), record_dtype(leaves)
+        shape: tuple[int, ...] = ()
+        dtype: str | np.dtype[np.void] = record_dtype(leaves)
         if leaves.keys() == {""}:
             shape, dtype = leaves[""].shape, leaves[""].dtype
         return Spaces(

@@ -196,8 +196,8 @@ class FrameReplay:
 
     def _filled(self) -> dict[str, Array]:
         """Views of the written part of each ring."""
-        found = {}
-        for env, rows in enumerate(self._started):
+        found: dict[str, Array] = {}
+        for env, rows in enumerate(self._started.tolist()):
             found |= self._store.filled(env)
             start = env * self.slots
             filled = slice(start, start + min(rows, self.slots))

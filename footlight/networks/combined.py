@@ -75,7 +75,7 @@ class Combined(nn.Module):
             convolve(observed[name])
             for name, convolve in zip(self._image_names, self.images, strict=True)
         ]
-        embeddings = iter(self.embeddings)
+        embeddings = self.embeddings.parameters()
         parts += [_flat(observed[name], leaf, embeddings) for name, leaf in self.others.items()]
         return torch.cat(parts, -1)
 
@@ -102,7 +102,7 @@ def is_large(options: range) -> bool:
     return len(options) > MAX_ONE_HOT
 
 
-def _flat(values: Tensor, leaf: Leaf, embeddings: Iterator[nn.Module]) -> Tensor:
+def _flat(values: Tensor, leaf: Leaf, embeddings: Iterator[Tensor]) -> Tensor:
     rows = values[:, None] if values.dim() == 1 else values.flatten(1)
     if leaf.choices:
         parts = []
@@ -111,7 +111,7 @@ def _flat(values: Tensor, leaf: Leaf, embeddings: Iterator[nn.Module]) -> Tensor
             one_hot = rows[:, index, None] == options
             if is_large(each):
                 # A product instead of a lookup, whose gradient is a sum in no fixed order
-                parts.append(one_hot.float() @ next(embeddings).weight)
+                parts.append(one_hot.float() @ next(embeddings))
             else:
                 parts.append(one_hot.float())
         return torch.cat(parts, -1)

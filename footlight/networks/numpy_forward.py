@@ -26,7 +26,8 @@ def numpy_forward(
     It uses views of `parameters`, so it follows their updates. None for a module that only torch
     can run.
     """
-    encode, prefix = _flatten, ""
+    encode: Callable[[Array], FloatArray] = _flatten
+    prefix = ""
     if type(module) is OnCombined:
         found = numpy_features(module.features, _inside(parameters, "features."))
         if found is None:

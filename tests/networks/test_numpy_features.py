@@ -34,7 +34,7 @@ SEEN = packed(
 
 def test_equal_those_of_torch() -> None:
     features = Combined(LEAVES)
-    forward = numpy_features(features, dict(features.named_parameters()))
+    forward = numpy_features(features, {n: p.detach() for n, p in features.named_parameters()})
     assert forward is not None
     expected = features(as_tensors(SEEN, torch.device("cpu"))).detach().numpy()
     assert expected.shape == (4, features.num_features)
