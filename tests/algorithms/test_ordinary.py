@@ -132,12 +132,12 @@ class Deciding:
         return Outcome({"error": error.detach()})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Settings(OffPolicyReplay):
     learning_rate: float = 1e-2
     gamma: float = 0.9
 
 
-Settings = __import__("dataclasses").dataclass(frozen=True, kw_only=True)(Settings)  # type: ignore[misc]
 ACTED = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
 SMALL: dict[str, Any] = {"learning_starts": 4, "batch_size": 4, "buffer_size": 50}
 
