@@ -1,5 +1,6 @@
 """Algorithms in ordinary PyTorch: any optimizer, dropout, own decisions, and their mistakes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
