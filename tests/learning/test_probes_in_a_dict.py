@@ -45,6 +45,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "initialization": "pytorch",  # with fewer than 10 inputs, sparse weights would all be 0
     },
 }
+LONG: dict[str, Any] = {"learning_rate": 1e-3, "hidden_sizes": (32, 32)}
 CONTINUOUS = {"sac", "td3", "ddpg"}
 STEPS = {
     "sac": 500, "td3": 500, "ddpg": 500, "replay-actor-critic": 1_000,
@@ -55,13 +56,15 @@ MORE_STEPS = 2_500  # of the others
 class Trained:
     """An agent after its steps in a world, and what it says of numbers."""
 
-    def __init__(self, algorithm: str, make: Callable[[bool], Any], **fields: Any) -> None:
+    def __init__(self, algorithm: str, make: Callable[[bool], Any], is_long: bool = False) -> None:
+        """is_long: whether the actor has to learn, too, which takes longer with replay."""
         environments = SerialEnvironments([make(algorithm not in CONTINUOUS)], 1, "episode")
         spaces = environments.observation_space, environments.action_space
-        settings = FIELDS[algorithm] | fields
+        settings = FIELDS[algorithm] | (LONG if is_long and algorithm in CONTINUOUS else {})
         self.agent = Agent(algorithm, *spaces, seed=1, compile="off", gamma=0.9, **settings)
         environments.reset()
-        for _ in range(STEPS.get(algorithm, MORE_STEPS)):
+        steps = STEPS.get(algorithm, MORE_STEPS)
+        for _ in range(2 * steps if is_long and algorithm in CONTINUOUS else steps):
             action = self.agent.act(environments.observation, explore=True)
             self.agent.observe(*environments.step(action))
 
@@ -93,11 +96,11 @@ class TestDictProbes:
         assert trained.values(0, 1) == pytest.approx([0.9, 1], abs=0.1)
 
     def test_best_action(self, algorithm: str) -> None:
-        trained = Trained(algorithm, dict_probes.best_action)
+        trained = Trained(algorithm, dict_probes.best_action, is_long=True)
         wanted = [0.5] if algorithm in CONTINUOUS else [1]
         assert trained.actions(0) == pytest.approx(wanted, abs=0.15)
 
     def test_follows_the_observation(self, algorithm: str) -> None:
-        trained = Trained(algorithm, dict_probes.follow_observation)
+        trained = Trained(algorithm, dict_probes.follow_observation, is_long=True)
         wanted = [-0.48, 0.48] if algorithm in CONTINUOUS else [0, 1]
         assert trained.actions(-0.8, 0.8) == pytest.approx(wanted, abs=0.15)
