@@ -1,5 +1,6 @@
 """Algorithms in ordinary PyTorch: any optimizer, dropout, own decisions, and their mistakes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,12 @@ class Deciding:
         return Outcome({"error": error.detach()})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Settings(OffPolicyReplay):
     learning_rate: float = 1e-2
     gamma: float = 0.9
 
 
-Settings = __import__("dataclasses").dataclass(frozen=True, kw_only=True)(Settings)  # type: ignore[misc]
 ACTED = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
 SMALL: dict[str, Any] = {"learning_starts": 4, "batch_size": 4, "buffer_size": 50}
 
@@ -169,7 +170,6 @@ def test_network_is_passed_on() -> None:
 
 
 def test_scheduled_config_field_is_a_number_for_the_author() -> None:
-    from dataclasses import dataclass
     from typing import Annotated
 
     from footlight.config.fields import SCHEDULABLE
