@@ -170,7 +170,6 @@ def test_network_is_passed_on() -> None:
 
 
 def test_scheduled_config_field_is_a_number_for_the_author() -> None:
-    from dataclasses import dataclass
     from typing import Annotated
 
     from footlight.config.fields import SCHEDULABLE
