@@ -40,11 +40,6 @@ class Unmakeable(Broken):
         raise RuntimeError("no license")
 
 
-class SingleNumber(gymnasium.Env[Any, Any]):
-    observation_space: Any = gymnasium.spaces.Box(-1, 1, (), np.float32)
-    action_space = ACTED
-
-
 @pytest.mark.parametrize(
     ("source", "error", "words"),
     [
@@ -54,7 +49,6 @@ class SingleNumber(gymnasium.Env[Any, Any]):
             "Unmakeable failed to create an environment - RuntimeError: no license",
         ),
         (Broken, EnvironmentFault, "reset raised RuntimeError: no license"),
-        (SingleNumber, UserError, r"of shape \(\) - "),
     ],
 )
 def test_environment_that_cannot_be_created_leaves_nothing_behind(

@@ -171,7 +171,7 @@ def test_a_forged_run_gets_no_other_function_of_an_allowed_file(
         ("a2c mine.py:MyEnv --network broken.py:X", ["SyntaxError", "(broken.py, line 2)"]),
         ("a2c mine.py:MyEnv --wrapper mine.py:ad", ["no 'ad'", "did you mean 'add'"]),
         ("a2c mine.py:MyEnv --hook mine.py:shaw", ["no 'shaw'", "did you mean 'show'"]),
-        ("mine.py:MyNetwork mine.py:MyEnv", ["is not an algorithm", "it lacks"]),
+        ("mine.py:MyNetwork mine.py:MyEnv", ["MyNetwork has no `config`", "add `config: Config`"]),
         ("a2c mine.py:MyEnv --network fails.py:Net", ["ValueError: no", "(fails.py, line 3)"]),
     ],
 )
@@ -270,7 +270,9 @@ def test_errors_of_an_own_algorithm_name_the_line(capsys: pytest.CaptureFixture[
     name = next(line for line in text.splitlines() if "def buffer(" in line)
     Path("algorithm.py").write_text(text.replace(name, f"{name}\n        1 / 0"))
     assert main(["train", "algorithm.py:Mine", "mine.py:MyEnv", *SHORT, "--steps=20"]) == 2
-    assert "ZeroDivisionError: division by zero (algorithm.py, line" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Mine.buffer failed in line" in said
+    assert "algorithm.py: ZeroDivisionError: division by zero" in said
 
 
 def test_options_that_are_missing_are_no_keywords() -> None:

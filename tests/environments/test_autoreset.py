@@ -80,7 +80,8 @@ def test_older_interface_is_refused_and_the_documented_wrapper_works(
     assert "\n## SuperSuit\n" in page
     assert "\n## Vector environments\n" in page
     (tmp_path / "recipe.py").write_text(
-        page.partition("```python\n")[2].partition("```")[0], encoding="utf-8"
+        page.partition("\n## SuperSuit\n")[2].partition("```python\n")[2].partition("```")[0],
+        encoding="utf-8",
     )
     wrapped = runpy.run_path(str(tmp_path / "recipe.py"))["Agents"](Agents())
     environments = VectorEnvironments(wrapped, 7, "episode")

@@ -30,7 +30,7 @@ def test_accepted_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert "broken" in said
     assert lines(plot_runs([3, 2, 1.5]).axes[0]) == [[3, 2, 1.5]]
     assert lines(plot_runs(np.array([[1.0, 2.0], [3.0, 4.0]])).axes[0]) == [[2, 3]]
-    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], labels=["mine", "theirs"])) == [
+    assert legend(plot_runs([[1.0, 2.0], [3.0, 4.0]], label=["mine", "theirs"])) == [
         "mine",
         "theirs",
     ]

@@ -177,7 +177,7 @@ def test_refused_second_instance_is_a_user_error(
     monkeypatch.setattr(OnePort, "taken", False)
     message = (
         "evaluations need a second environment, and OnePort failed to create an environment - "
-        "RuntimeError: worker number 0 is still in use"
+        r"RuntimeError: worker number 0 is still in use \(test_instances\.py, line \d+\)"
     )
     with pytest.raises(UserError, match=f"{message} - eval_episodes 0 leaves them out"):
         trained(OnePort, tmp_path)

@@ -229,7 +229,7 @@ def test_what_is_no_hook_is_refused_before_anything_is_created(tmp_path: Path) -
     for hooks, message in (
         (3, "hooks is 3"),
         ([3], "3 is not a hook"),
-        ("ab", "'a' is not a hook"),
+        ("ab", "hook is 'ab'"),
     ):
         with pytest.raises(UserError, match=message):
             train(tmp_path / "run", hooks)
