@@ -38,6 +38,7 @@ from report import (
     run_json,
 )
 
+from footlight.errors import counted
 from footlight.runs.read import read_run
 
 EPISODES, POINTS = 20, 10  # of an evaluation; evaluations of a run
@@ -234,7 +235,7 @@ def main() -> int:
     kind = "stochastic" if ours and ours[0].config["eval_stochastic"] else "deterministic"
     work = f"{arguments.algorithm} on {arguments.environment}, {arguments.steps:,} steps"
     lines = [
-        f"{work}, {preset}{arguments.seeds} seeds:",
+        f"{work}, {preset}{counted(arguments.seeds, 'seed')}:",
         f"mean raw return of {EPISODES} episodes of the {kind} policy, 95 % intervals over seeds "
         "(Student t).",
     ]
