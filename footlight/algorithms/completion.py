@@ -85,7 +85,7 @@ def actions_of(algorithm: Any) -> tuple[str, ...]:
 def complete(algorithm: Any) -> Any:
     """A user's class with everything that the library asks of an algorithm.
 
-    Ours, and objects that are no class, are returned as they are. Raises `UserError` where
+    Built-in classes, and objects that are not classes, are returned unchanged. Raises `UserError` where
     something is missing that has no default.
     """
     if is_ours(algorithm) or not inspect.isclass(algorithm):

@@ -111,7 +111,7 @@ class Rollout:
         count = -(-int(is_step.sum()) // size)  # minibatches that contain a transition
         for epoch in range(self.num_epochs):
             shuffled = stream.permutation(self.capacity)
-            # Rows that are no transitions come last
+            # Rows that are not transitions come last
             order = shuffled[np.argsort(~is_step[shuffled], kind="stable")]
             for index in range(count):
                 self.batch.rows[:] = order[index * size : (index + 1) * size]

@@ -22,10 +22,10 @@ def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Sp
 
 
 def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
-    """The leaves of an observation space by dotted name; "" if it is no Dict or Tuple.
+    """The leaves of an observation space by dotted name; "" if it is not a Dict or Tuple.
 
-    Discrete leaves are stored as the numbers that the environment gives: networks of ours turn them
-    into one-hot vectors, the user's own may embed them.
+    Discrete leaves are stored as the numbers that the environment gives: the built-in networks turn
+    them into one-hot vectors; a network of your own may embed them.
     """
     found = _named_spaces(space)
     is_tree = isinstance(space, _TREES)

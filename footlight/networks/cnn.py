@@ -37,7 +37,7 @@ def convolutions(
     """Create the layers of `torso`; return them and their number of features.
 
     Convolution - (LayerNorm) - activation for each layer, then flattened. Raises `UserError` for
-    images that are too small, and for observations that are no images.
+    images that are too small, and for observations that are not images.
     """
     if not 2 <= len(observation_shape) <= 4:
         raise UserError(
