@@ -85,8 +85,8 @@ def actions_of(algorithm: Any) -> tuple[str, ...]:
 def complete(algorithm: Any) -> Any:
     """A user's class with everything that the library asks of an algorithm.
 
-    Built-in classes, and objects that are not classes, are returned unchanged. Raises `UserError` where
-    something is missing that has no default.
+    Built-in classes, and objects that are not classes, are returned unchanged. Raises `UserError`
+    where something is missing that has no default.
     """
     if is_ours(algorithm) or not inspect.isclass(algorithm):
         return algorithm
