@@ -8,6 +8,7 @@ steps of a rollout, H outputs of a network that describe a distribution over act
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,8 +214,8 @@ class DiscreteAction:
 
     def to_environment(self, choice_EA: Array) -> Array:
         """Convert choices counted from 0 to the environment's numbers and shape."""
-        shifted = (choice_EA + self.starts).reshape(-1, *self.shape)
-        action: Array = shifted.astype(self.dtype, copy=False)
+        shifted = choice_EA + self.starts if any(self.starts) else choice_EA
+        action: Array = shifted.reshape(-1, *self.shape).astype(self.dtype)
         return action
 
     def from_environment(self, action: Array) -> Array:
@@ -253,7 +254,7 @@ class Spaces:
         """The leaves of an observation by dotted name; only a Dict or Tuple has others than ""."""
         return leaves_of_dtype(self.observation_shape, self.observation_dtype, self.choices)
 
-    @property
+    @cached_property  # asked at every step
     def has_leaves(self) -> bool:
         """Whether observations are records of named leaves instead of plain arrays."""
         return not isinstance(self.observation_dtype, str)

@@ -101,7 +101,9 @@ def as_transition(given: tuple[Any, ...], spaces: Spaces, num_envs: int) -> Tran
 def is_batch(observation: Any, spaces: Spaces) -> bool:
     """Whether these are observations [E, ...], and not a single one."""
     if not spaces.has_leaves:
-        return np.ndim(observation) > len(spaces.observation_shape)
+        is_array = isinstance(observation, np.ndarray)
+        rank = observation.ndim if is_array else np.ndim(observation)
+        return rank > len(spaces.observation_shape)
     if isinstance(observation, np.ndarray | np.void):
         return observation.ndim > 0
     name, leaf = next(iter(spaces.observation.items()))
