@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from footlight.algorithms.off_policy import call_source
-from footlight.algorithms.on_policy import Networks, try_out
+from footlight.algorithms.on_policy import Networks, check_output_shapes
 from footlight.algorithms.ordinary import Ordinary
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.requirements import (
@@ -41,7 +41,7 @@ def create_from_network(cls: Any, config: Any, spaces: Spaces, network: Any = No
     """Policy and values: the module that the class names as its `network`, or the one given."""
     module = call_source(cls.network if network is None else network, spaces)
     networks = Networks(Network([module]), head_for(spaces.action, "gaussian"), separate=False)
-    try_out(networks, spaces, 1)
+    check_output_shapes(networks, spaces, 1)
     return cls(config, networks, spaces)
 
 

@@ -137,8 +137,8 @@ class StreamAC:
     def create(
         cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
     ) -> "StreamAC":
-        """Policy and values: the default network or the user's. Raises `UserError` if the user's
-        share a parameter."""
+        """With the built-in policy and value networks, or the user's `network`. Raises `UserError`
+        if the user's share a parameter."""
         networks = build_networks(config, spaces, network)
         if not networks.separate:
             raise UserError(
@@ -176,12 +176,12 @@ class StreamAC:
             state.trace.zero_()
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, 1)
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
-        """All updates are alike."""
+        """All updates are the same."""
         return {"step": self.update}
 
     def update(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:
