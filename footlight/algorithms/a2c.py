@@ -70,8 +70,8 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     """Learning rate of the optimizer."""
     optimizer: Kind = "rmsprop"
     """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay
-    0.99), rmsprop-tf (TensorFlow's form, which published values for Atari are for: epsilon under
-    the root, and a memory that begins at 1), or sgd (plain gradient descent, no momentum)."""
+    0.99), rmsprop-tf (TensorFlow's form, for which published Atari values were tuned: epsilon under
+    the root, and a mean square that starts at 1), or sgd (plain gradient descent, no momentum)."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -122,8 +122,8 @@ class A2C:
         config = self.config
         if config.normalize_advantage and config.n_steps * num_envs == 1:
             raise UserError(
-                "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean "
-                "is 0 - take n_steps 2"
+                "n_steps and num_envs are 1 with normalize_advantage - a single advantage "
+                "minus its mean is 0 - use n_steps 2"
             )
         is_linked = sees_pixels(config, self.spaces)
         return Rollout(self.spaces, num_envs, config.gamma, config.n_steps, tell_linked=is_linked)

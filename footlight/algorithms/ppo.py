@@ -92,8 +92,8 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
         check(self)
         if self.normalize_advantage and self.minibatch_size == 1:
             raise UserError(
-                "minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - "
-                "take 2 or more"
+                "minibatch_size is 1 with normalize_advantage - a single advantage minus its mean "
+                "is 0 - use 2 or more"
             )
 
 

@@ -73,15 +73,14 @@ class Config(Normalization):
     entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.01
     """Weight of the entropy bonus in the actor's gradient."""
     normalize_observations: bool = True
-    """Subtract the running mean of each component, divide by its running standard deviation, cut
-    off at ±10."""
+    """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = True
-    """Divide by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = None
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
     return; none: off, as in the paper."""
     torso: Torso = "auto"
-    """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
+    """Layers before the hidden ones: nature (convolutions of Mnih et al. 2015), small
     (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at
     least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (128, 128)

@@ -211,7 +211,7 @@ def test_infinite_bounds_are_reported_by_dimension() -> None:
 def test_integer_box_actions_are_refused(dtype: Any) -> None:
     with pytest.raises(
         UserError,
-        match=f"a Box of {np.dtype(dtype).name} - footlight takes Box actions of floating point",
+        match=f"a Box of {np.dtype(dtype).name} - footlight supports Box actions of floating point",
     ):
         describe(SEEN, spaces.Box(0, 5, (2,), dtype))
 
@@ -249,7 +249,7 @@ def test_require_actions() -> None:
         require_actions(fitting, ("box", "discrete"), "ppo")
     with pytest.raises(
         UserError,
-        match=r"sac needs continuous actions - .* are Discrete\(4\) - take actor-critic, a2c, ppo",
+        match=r"sac needs continuous actions - .* are Discrete\(4\) - use actor-critic, a2c, ppo",
     ):
         require_actions(one, ("box",), "sac")
     with pytest.raises(
@@ -259,13 +259,13 @@ def test_require_actions() -> None:
     for kinds in (("single",), ("discrete",)):
         with pytest.raises(
             UserError,
-            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take "
+            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - use "
             r"any algorithm but replay",
         ):
             require_actions(continuous, kinds, "dqn")
     with pytest.raises(
         UserError,
-        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take "
+        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - use "
         r"actor-critic",
     ):
         require_actions(several, ("single",), "dqn")
