@@ -285,8 +285,8 @@ class Ringed(Protocol):
     """A buffer with large rings, which checkpoints write piece by piece."""
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many
-        were ever written."""
+        """By array, the fields of a `storage.checkpoint.RingPosition`: how many rows will stay as
+        they are until they are overwritten, and how many were ever written."""
 
 
 @runtime_checkable
