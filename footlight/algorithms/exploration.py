@@ -1,5 +1,5 @@
-"""Exploration of the off-policy algorithms, as values: a new noise is a class and a line in
-`NOISES`.
+"""Exploration of the off-policy algorithms, as values: a new noise is a class, and its name in
+`NoiseName` and `NOISES`.
 
 Noise is measured in units of half an action range, as actions lie in [-1, 1].
 """
