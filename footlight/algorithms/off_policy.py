@@ -165,13 +165,13 @@ def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:
     for part in parts:
         if tuple(part.shape) != wanted:
             raise UserError(
-                f"the actor gives shape {tuple(part.shape)} for 2 observations - "
-                f"it must give {wanted}"
+                f"the actor returns shape {tuple(part.shape)} for 2 observations - "
+                f"it must return {wanted}"
             )
     if tuple(value.shape)[1:] != (2,):
         raise UserError(
-            f"the critic gives shape {tuple(value.shape)[1:]} for 2 observations - "
-            "it must give (2,)"
+            f"the critic returns shape {tuple(value.shape)[1:]} for 2 observations - "
+            "it must return (2,)"
         )
 
 

@@ -287,5 +287,6 @@ def check_output_shapes(networks: Networks, spaces: Spaces, num_values: int) -> 
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:
             raise UserError(
-                f"the network's {name} gives shape {shape} for 2 observations - it must give {want}"
+                f"the network's {name} returns shape {shape} for 2 observations - "
+                f"it must return {want}"
             )

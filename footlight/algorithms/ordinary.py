@@ -252,7 +252,7 @@ class Ordinary:
         if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
             found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UserError(
-                f"{type(self).__name__}.policy gives {found} for 2 observations - it must give "
+                f"{type(self).__name__}.policy returns {found} for 2 observations - it must return "
                 f"{list(wanted)} - or write `def act(self, observation, deterministic): ...`"
             )
 
