@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Run:
     """A run folder or one of its checkpoints.
 
-    With it goes what no file can hold: an environment, network or algorithm of the user's own.
+    It also holds what no file can: an environment, network or algorithm of the user's own.
     """
 
     folder: Path

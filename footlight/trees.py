@@ -182,12 +182,12 @@ def packed(leaves: Mapping[str, Any], dtype: np.dtype[Any], lead: Sequence[int] 
     """
     assert dtype.names is not None
     if leaves.keys() != {*dtype.names}:
-        raise ValueError(f"leaves {sorted(leaves)} where {sorted(dtype.names)} are wanted")
+        raise ValueError(f"leaves {sorted(leaves)} instead of {sorted(dtype.names)}")
     records = np.zeros(tuple(lead), dtype)
     for name, leaf in leaves.items():
         if np.shape(leaf) != records[name].shape:
             raise ValueError(
-                f"leaf {name!r} has shape {np.shape(leaf)} where {records[name].shape} is wanted"
+                f"leaf {name!r} has shape {np.shape(leaf)} instead of {records[name].shape}"
             )
         records[name] = leaf
     return records

@@ -45,7 +45,7 @@ _CLASSES = {
 def find(algorithm: "str | AnyClass") -> "AnyClass":
     """The class of this name; a class is returned as it is.
 
-    Raises `UserError`, also for a class that lacks what nothing else can stand in for.
+    Raises `UserError`, also for a class that lacks a part without a default.
     """
     if not isinstance(algorithm, str):
         require_parts(algorithm)
@@ -72,7 +72,7 @@ def config_class(algorithm: "str | AnyClass") -> Any:
 
 
 def name_of(algorithm: "str | AnyClass") -> str:
-    """The word that names the algorithm in files and folders."""
+    """The algorithm's name in files and folders."""
     if isinstance(algorithm, str):
         return algorithm
     name = str(getattr(algorithm, "__name__", type(algorithm).__name__))

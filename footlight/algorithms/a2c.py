@@ -70,8 +70,8 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     """Learning rate of the optimizer."""
     optimizer: Kind = "rmsprop"
     """adam (betas 0.9 and 0.999), adamw (the same with decoupled weight decay), rmsprop (decay
-    0.99), rmsprop-tf (TensorFlow's form, which published values for Atari are for: epsilon under
-    the root, and a memory that begins at 1), or sgd (plain gradient descent, no momentum)."""
+    0.99), rmsprop-tf (TensorFlow's form, for which published Atari values were tuned: epsilon under
+    the root, and a mean square that starts at 1), or sgd (plain gradient descent, no momentum)."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -107,7 +107,7 @@ class A2C:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "A2C":
-        """Policy and values: ours, or the user's own."""
+        """With the built-in policy and value networks, or the user's `network`."""
         return cls(config, build_networks(config, spaces, network), spaces)
 
     def init(self, num_envs: int) -> State:
@@ -122,8 +122,8 @@ class A2C:
         config = self.config
         if config.normalize_advantage and config.n_steps * num_envs == 1:
             raise UserError(
-                "n_steps and num_envs are 1 with normalize_advantage - one advantage less its mean "
-                "is 0 - take n_steps 2"
+                "n_steps and num_envs are 1 with normalize_advantage - a single advantage "
+                "minus its mean is 0 - use n_steps 2"
             )
         is_linked = sees_pixels(config, self.spaces)
         return Rollout(self.spaces, num_envs, config.gamma, config.n_steps, tell_linked=is_linked)
@@ -136,17 +136,17 @@ class A2C:
     diagnose = diagnose_actor_critic
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, batch.reward.size)
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
-        """In a linked rollout what follows a step is the next row, whose value is known."""
+        """In a linked rollout the successor of a step is the next row, whose value is known."""
         return {"rollout": self.update_rollout, "linked_rollout": self.update_linked_rollout}
 
     @property
     def eager(self) -> frozenset[str]:
-        """Of images most rollouts are linked; of other observations none is taken to be."""
+        """Most rollouts of images are linked; others are never treated as linked."""
         return frozenset({"rollout" if self.networks.actor_critic.on_images else "linked_rollout"})
 
     def update_for(self, due: WholeRollout) -> str:
@@ -171,7 +171,8 @@ class A2C:
         self, state: State, batch: RolloutBatch, noise: Noise,
         successors: Callable[[Tensor], Tensor],
     ) -> Outcome:  # fmt: skip
-        """One step; `successors` are the values of what followed, given those of the rollout."""
+        """One gradient step. `successors` returns the values of what followed each step, given the
+        values of the rollout."""
         config, networks = self.config, self.networks
         weight_B = batch.weight.flatten()
 

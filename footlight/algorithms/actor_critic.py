@@ -97,7 +97,7 @@ class ActorCritic:
     def create(
         cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
     ) -> "ActorCritic":
-        """Policy and values: ours, or the user's own."""
+        """With the built-in policy and value networks, or the user's `network`."""
         return cls(config, build_networks(config, spaces, network), spaces)
 
     def init(self, num_envs: int) -> State:
@@ -118,12 +118,12 @@ class ActorCritic:
     diagnose = diagnose_actor_critic
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, batch.reward.size)
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
-        """All updates are alike."""
+        """All updates are the same."""
         return {"step": self.update}
 
     def update(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:

@@ -1,4 +1,4 @@
-"""What the author of an algorithm imports: one place for all names, see docs/own-algorithm.md.
+"""Everything that the author of an algorithm imports; see docs/own-algorithm.md.
 
     from footlight.algorithms.authoring import Networks, Outcome, rollout_buffer, sample_or_mode
 

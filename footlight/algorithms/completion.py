@@ -1,4 +1,4 @@
-"""What the author of an algorithm may leave out, and what is checked of what the author wrote.
+"""Defaults for what the author of an algorithm leaves out, and checks of what the author wrote.
 
 `complete` makes a subclass of a user's class. It has a default for each name in `DEFAULTS` that
 the class lacks, and checks what the author's methods return.
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from footlight.algorithms.off_policy import call_source
-from footlight.algorithms.on_policy import Networks, try_out
+from footlight.algorithms.on_policy import Networks, check_output_shapes
 from footlight.algorithms.ordinary import Ordinary
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.requirements import (
@@ -41,7 +41,7 @@ def create_from_network(cls: Any, config: Any, spaces: Spaces, network: Any = No
     """Policy and values: the module that the class names as its `network`, or the one given."""
     module = call_source(cls.network if network is None else network, spaces)
     networks = Networks(Network([module]), head_for(spaces.action, "gaussian"), separate=False)
-    try_out(networks, spaces, 1)
+    check_output_shapes(networks, spaces, 1)
     return cls(config, networks, spaces)
 
 
@@ -73,7 +73,7 @@ DEFAULTS: dict[str, Any] = {
     "policy": parameters_of_policy,
     "updates": property(only_update),
 }
-"""What an algorithm has that does not say otherwise."""
+"""The defaults, by name."""
 
 
 def actions_of(algorithm: Any) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def actions_of(algorithm: Any) -> tuple[str, ...]:
 
 
 def complete(algorithm: Any) -> Any:
-    """A user's class with everything that the library asks of an algorithm.
+    """A user's class with everything that the library requires of an algorithm.
 
     Built-in classes, and objects that are not classes, are returned unchanged. Raises `UserError`
     where something is missing that has no default.
@@ -133,7 +133,7 @@ def _checked_parts(algorithm: Any, base: Any) -> dict[str, Any]:
 def blamed(algorithm: Any, method: str) -> Iterator[None]:
     """Turn an exception of a user's method into `AlgorithmFailed`, which says where it was raised.
 
-    Failures of the device, and whatever is raised while the compiler looks, are not touched.
+    Failures of the device, and whatever is raised during compilation, are left unchanged.
     """
     try:
         yield
@@ -177,16 +177,16 @@ def _checked(algorithm: Any, method: Any, name: str) -> Callable[..., Any]:
 def _require_state(kind: Any, state: Any) -> None:
     if not (is_dataclass(state) or isinstance(state, Mapping)):
         raise UserError(
-            f"{kind.__name__}.init returned {_shown(state)} - it returns the state before the "
-            "first step, a dataclass of tensors - end it with `return State(...)`"
+            f"{kind.__name__}.init returned {_shown(state)} - it must return the state before "
+            "the first step, a dataclass of tensors - end it with `return State(...)`"
         )
 
 
 def _require_buffer(kind: Any, buffer: Any) -> None:
     if "due" not in dir(buffer):
         raise UserError(
-            f"{kind.__name__}.buffer returned {_shown(buffer)} - it returns a buffer - name one, "
-            "as in `buffer = footlight.algorithms.authoring.rollout_buffer`"
+            f"{kind.__name__}.buffer returned {_shown(buffer)} - it must return a buffer - "
+            "name one, as in `buffer = footlight.algorithms.authoring.rollout_buffer`"
         )
 
 
@@ -196,8 +196,8 @@ def _require_decision(kind: Any, result: Any) -> None:
     is_pair = isinstance(result, tuple) and len(result) == 2
     if isinstance(result, Decision) or not is_pair or not isinstance(result[0], Decision):
         raise UserError(
-            f"{kind.__name__}.act returned {_shown(result)} - it returns a Decision and the memory "
-            f"(None if there is none) - {remedy}"
+            f"{kind.__name__}.act returned {_shown(result)} - it must return a Decision and the "
+            f"memory (None if there is none) - {remedy}"
         )
     action = result[0].action
     if not isinstance(action, np.ndarray) or action.ndim != 2:

@@ -68,11 +68,11 @@ class DDPG:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "DDPG":
-        """Actor and critic: ours, or the user's own."""
+        """With the built-in actor and critic, or the user's `network`."""
         networks = build_networks(config, spaces, DeterministicActor, Bounded(), 1, network)
         return cls(config, networks, spaces)
 
-    # A deterministic policy that explores with noise
+    # Methods of a deterministic policy that explores with noise
     init = new_deterministic_state
     buffer = replay_buffer
     memory = new_memory
@@ -86,7 +86,7 @@ class DDPG:
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """All updates are alike."""
+        """All updates are the same."""
         return {"critic_and_actor": self.update_critic_and_actor}
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:

@@ -1,5 +1,5 @@
-"""Exploration of the off-policy algorithms, as values: a new noise is a class and a line in
-`NOISES`.
+"""Exploration of the off-policy algorithms, as values: a new noise is a class, and its name in
+`NoiseName` and `NOISES`.
 
 Noise is measured in units of half an action range, as actions lie in [-1, 1].
 """
@@ -18,7 +18,7 @@ NoiseName = Literal["gaussian", "ornstein-uhlenbeck"]
 
 
 class Noise(Protocol):
-    """What is added to the actions of a deterministic policy."""
+    """Exploration noise, added to the actions of a deterministic policy."""
 
     def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
         """The noise of this step, from that of the step before: 0 at the start of an episode."""
@@ -50,7 +50,7 @@ class OrnsteinUhlenbeck:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationNoise:
-    """The noise that a deterministic policy explores with."""
+    """Exploration noise of a deterministic policy."""
 
     exploration: NoiseName = "gaussian"
     """Exploration noise added to the actor's actions: independent at each step (gaussian), or an
@@ -71,7 +71,7 @@ NOISES: dict[NoiseName, Callable[[ExplorationNoise], Noise]] = {
 
 
 def uniform(shape: tuple[int, ...], stream: np.random.Generator) -> FloatArray:
-    """Uniformly random actions, which replay is first filled with."""
+    """Uniformly random actions, for the steps before learning starts."""
     return stream.uniform(-1, 1, shape).astype(np.float32)
 
 

@@ -31,7 +31,7 @@ _CONSTANTS = (
 
 @runtime_checkable
 class HasState(Protocol):
-    """A module, an optimizer, a learning-rate scheduler, or whatever else has these two."""
+    """A module, an optimizer, a learning-rate scheduler, or anything else with these two."""
 
     def state_dict(self) -> Any:
         """Its state: containers of tensors and numbers."""

@@ -96,7 +96,7 @@ def build_networks(
         head=head,
     )
     if own:
-        _try_out(networks, spaces)
+        _check_output_shapes(networks, spaces)
     return networks
 
 
@@ -148,7 +148,7 @@ def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
     return gymnasium.spaces.MultiDiscrete(sizes, start=starts)
 
 
-def _try_out(networks: Networks, spaces: Spaces) -> None:
+def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:
     """Call the user's module once, so that wrong shapes are reported before training."""
     observation = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
     try:
@@ -165,13 +165,13 @@ def _try_out(networks: Networks, spaces: Spaces) -> None:
     for part in parts:
         if tuple(part.shape) != wanted:
             raise UserError(
-                f"the actor gives shape {tuple(part.shape)} for 2 observations - "
-                f"it must give {wanted}"
+                f"the actor returns shape {tuple(part.shape)} for 2 observations - "
+                f"it must return {wanted}"
             )
     if tuple(value.shape)[1:] != (2,):
         raise UserError(
-            f"the critic gives shape {tuple(value.shape)[1:]} for 2 observations - "
-            "it must give (2,)"
+            f"the critic returns shape {tuple(value.shape)[1:]} for 2 observations - "
+            "it must return (2,)"
         )
 
 

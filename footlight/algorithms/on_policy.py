@@ -76,7 +76,9 @@ class OptimizedState(ActorCriticState, Protocol):
 def build_networks(
     config: Any, spaces: Spaces, network: NetworkSource | None = None, **changes: Any
 ) -> Networks:
-    """Policy and values: ours, or the user's own. `changes` are arguments of `ActorCritic`.
+    """Policy and values: the default network, or the user's own.
+
+    changes: arguments of the default `ActorCritic`.
 
     Raises `UserError` for a module of the user's that does not fit.
     """
@@ -84,7 +86,7 @@ def build_networks(
     is_box, one_std = isinstance(spaces.action, BoxAction), config.action_head == "gaussian"
     num_log_std = spaces.action.size if is_box and one_std else 0
     num_raw_log_std = spaces.action.size if is_box and not one_std else 0
-    ours = ActorCritic(
+    default_network = ActorCritic(
         spaces.observation_shape, head.num_outputs - num_log_std, architecture_of(config, spaces),
         shared=config.shared_torso, num_log_std=num_log_std, num_raw_log_std=num_raw_log_std,
         initial_log_std=config.initial_log_std, **changes,
@@ -92,16 +94,16 @@ def build_networks(
     pixels = sees_pixels(config, spaces)
     if network is None:
         networks = Networks(
-            Network([ours], precision=config.precision, on_images=pixels),
+            Network([default_network], precision=config.precision, on_images=pixels),
             head,
             not config.shared_torso,
         )
         networks.actor_critic.keep_outputs_in_fp32(example(spaces))
         return networks
-    theirs = _UsersOwn(call_source(network, spaces), ours)
-    own = Network([theirs], precision=config.precision, on_images=pixels)
-    networks = Networks(own, head, separate=False)
-    try_out(networks, spaces, ours.num_values)
+    user_network = _UserNetwork(call_source(network, spaces), default_network)
+    actor_critic = Network([user_network], precision=config.precision, on_images=pixels)
+    networks = Networks(actor_critic, head, separate=False)
+    check_output_shapes(networks, spaces, default_network.num_values)
     return replace(networks, separate=_are_separate(networks.actor_critic, example(spaces)))
 
 
@@ -172,8 +174,8 @@ def diagnose_actor_critic(
 def action_values(networks: Networks, parameters_P: Tensor, observation: Array) -> Tensor:
     """Q of every action [E, A], on the CPU, of a network whose values are those of actions."""
     with torch.no_grad():  # `infer` may return the policy's output alone, where it uses NumPy
-        seen = as_tensors(observation, parameters_P.device)
-        return networks.actor_critic(parameters_P, seen)[1].cpu()
+        tensors = as_tensors(observation, parameters_P.device)
+        return networks.actor_critic(parameters_P, tensors)[1].cpu()
 
 
 def entropy_draws(networks: Networks, num_rows: int) -> dict[str, Draw]:
@@ -197,17 +199,12 @@ def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return config.learning_rate
     critic_P = network.marked("critic")
-    own = torch.maximum(
-        network.marked("actor"), network.marked("log_std")
-    )  # an actor may have a log_std inside it
-    critic_P, own = (
-        critic_P * (1 - own),
-        own * (1 - critic_P),
-    )  # shared parameters belong to neither
-    rate_P = config.learning_rate * (1 - critic_P - own)
-    return (
-        rate_P + config.rate_of_actor * own + config.rate_of_critic * critic_P
-    )  # fmt: skip
+    # An actor may have a log_std inside it
+    actor_P = torch.maximum(network.marked("actor"), network.marked("log_std"))
+    # Shared parameters belong to neither
+    critic_P, actor_P = critic_P * (1 - actor_P), actor_P * (1 - critic_P)
+    rate_P = config.learning_rate * (1 - critic_P - actor_P)
+    return rate_P + config.rate_of_actor * actor_P + config.rate_of_critic * critic_P
 
 
 def entropy_weight(config: Entropy, progress: Tensor) -> float | Tensor:
@@ -216,32 +213,32 @@ def entropy_weight(config: Entropy, progress: Tensor) -> float | Tensor:
     return start if end is None else start + (end - start) * progress.squeeze()
 
 
-class _UsersOwn(nn.Module):
-    """The user's module, with our parts where it has none."""
+class _UserNetwork(nn.Module):
+    """The user's module, with the default network's part where it lacks one."""
 
-    def __init__(self, network: nn.Module, ours: ActorCritic) -> None:
+    def __init__(self, network: nn.Module, default_network: ActorCritic) -> None:
         super().__init__()
-        self.whole = type(network).forward is not nn.Module.forward
-        if not self.whole and not (hasattr(network, "actor") or hasattr(network, "critic")):
+        self.has_forward = type(network).forward is not nn.Module.forward
+        if not self.has_forward and not (hasattr(network, "actor") or hasattr(network, "critic")):
             raise UserError(
                 f"network returned {type(network).__name__} - it must have a "
                 "forward(observation) that returns (output, value), or the parts `actor` and "
                 "`critic`, or one of them"
             )
         self.network: Any = network
-        self.num_values, self.log_std = ours.num_values, ours.log_std
-        if not self.whole and not (hasattr(network, "actor") and hasattr(network, "critic")):
-            self.ours = ours
-            ours.log_std = None
+        self.num_values, self.log_std = default_network.num_values, default_network.log_std
+        if not self.has_forward and not (hasattr(network, "actor") and hasattr(network, "critic")):
+            self.ours = default_network  # a prefix of names in checkpoints, so it stays
+            default_network.log_std = None
 
     @property
     def user_module(self) -> nn.Module | None:
         """The user's own module; None if no part of it acts."""
         own: nn.Module = self.network
-        return own if self.whole or hasattr(own, "actor") else None
+        return own if self.has_forward or hasattr(own, "actor") else None
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        if self.whole:
+        if self.has_forward:
             output, value = self.network(observation)
         else:
             output = (
@@ -276,7 +273,7 @@ def example(spaces: Spaces) -> Any:
     return as_tensors(zeros, torch.device("cpu"))
 
 
-def try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
+def check_output_shapes(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """Call the user's module once, so that wrong shapes are reported before training."""
     observation = example(spaces)
     try:
@@ -290,5 +287,6 @@ def try_out(networks: Networks, spaces: Spaces, num_values: int) -> None:
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:
             raise UserError(
-                f"the network's {name} gives shape {shape} for 2 observations - it must give {want}"
+                f"the network's {name} returns shape {shape} for 2 observations - "
+                f"it must return {want}"
             )

@@ -52,7 +52,7 @@ class StateHolder(Protocol):
 
 @runtime_checkable
 class _Acting(Protocol):
-    """A class of the user's that decides by itself."""
+    """A user's class with an `act` of its own."""
 
     def act(self, observation: Any, deterministic: bool) -> Tensor:
         """Actions [E, A] of observations [E, ...], as tensors."""
@@ -73,7 +73,7 @@ class _User(Protocol):
 
 @dataclass(frozen=True)
 class LiveNetworks:
-    """What acts."""
+    """The network that acts."""
 
     policy: LiveNetwork
     head: Head
@@ -81,7 +81,7 @@ class LiveNetworks:
 
 @dataclass
 class NoState:
-    """The part of the state that does not lie in the author's objects: nothing."""
+    """An empty state: everything lies in the author's objects."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Seed:
 
 
 class Ordinary:
-    """A user's class as the library calls it. A subclass for each class has it as `own`."""
+    """Adapter from a user's class, which is `own` in a subclass of this, to the protocol."""
 
     own: ClassVar[Any]
     ACTIONS: ClassVar[tuple[str, ...]] = ("box", "discrete")
@@ -116,7 +116,7 @@ class Ordinary:
         self.device = torch.device("cpu")
         head = head_for(spaces.action, "gaussian")
         self.networks = LiveNetworks(LiveNetwork(user.policy), head)
-        self.saved()  # what cannot be saved is an error before the training
+        self.saved()  # anything that cannot be saved is an error before the training
         if not isinstance(user, _Acting):
             self._try_out()
 
@@ -135,7 +135,7 @@ class Ordinary:
         return NoState()
 
     def buffer(self, num_envs: int) -> Any:
-        """The author's."""
+        """The author's buffer."""
         return self.user.buffer(num_envs)
 
     def policy(self, state: NoState) -> PolicyState:
@@ -143,7 +143,7 @@ class Ordinary:
         return PolicyState(self.networks.policy.marker)
 
     def draws(self, batch: Any) -> dict[str, Draw]:
-        """A seed for each update, so that dropout and samples are those of the run's seed."""
+        """A seed for each update, so that dropout and samples follow from the run's seed."""
         return {"seed": Seed()}
 
     def act(
@@ -234,7 +234,7 @@ class Ordinary:
             object_state.moved(self.user, device, _FIXED)
 
     def module_arrays(self) -> dict[str, Array]:
-        """What the modules hold."""
+        """The tensors of the modules."""
         return {
             f"{index}.{name}": part.detach().float().cpu().numpy()
             for index, module in enumerate(object_state.modules_of(vars(self.user)))
@@ -252,7 +252,7 @@ class Ordinary:
         if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
             found = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UserError(
-                f"{type(self).__name__}.policy gives {found} for 2 observations - it must give "
+                f"{type(self).__name__}.policy returns {found} for 2 observations - it must return "
                 f"{list(wanted)} - or write `def act(self, observation, deterministic): ...`"
             )
 

@@ -92,8 +92,8 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
         check(self)
         if self.normalize_advantage and self.minibatch_size == 1:
             raise UserError(
-                "minibatch_size is 1 with normalize_advantage - one advantage less its mean is 0 - "
-                "take 2 or more"
+                "minibatch_size is 1 with normalize_advantage - a single advantage minus its mean "
+                "is 0 - use 2 or more"
             )
 
 
@@ -134,7 +134,7 @@ class PPO:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "PPO":
-        """Policy and values: ours, or the user's own."""
+        """With the built-in policy and value networks, or the user's `network`."""
         return cls(config, build_networks(config, spaces, network), spaces)
 
     def init(self, num_envs: int) -> State:
@@ -161,7 +161,7 @@ class PPO:
     diagnose = diagnose_actor_critic
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, self.config.minibatch_size)
 
     @property
@@ -245,11 +245,12 @@ class PPO:
             }
 
         gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
-        norm = self.step(state, gradient_P, metrics["approx_kl"])
+        norm = self.step_within_target_kl(state, gradient_P, metrics["approx_kl"])
         return Outcome({**metrics, "gradient_norm": norm})
 
-    def step(self, state: State, gradient_P: Tensor, approx_kl: Tensor) -> Tensor:
-        """One optimizer step, undone where the policy moved too far. Return the gradient's norm."""
+    def step_within_target_kl(self, state: State, gradient_P: Tensor, approx_kl: Tensor) -> Tensor:
+        """One optimizer step, undone where the policy has moved by more than target_kl. Return the
+        gradient's norm."""
         config, networks = self.config, self.networks
         if config.target_kl is None:
             return optimizer_step(config, networks, state, gradient_P)

@@ -1,4 +1,4 @@
-"""What the library asks of an algorithm, and of what an algorithm is made of.
+"""What the library requires of an algorithm and of its parts.
 
 An algorithm is a final frozen dataclass of its config, its networks and the spaces. Its methods are
 pure functions of the state that they are given, except that an update changes the state in place.
@@ -88,14 +88,14 @@ class Buffer(Protocol[BatchT, EventT_co]):
         """Steps, or frames, that it holds."""
 
     def add(self, transition: Transition, decision: Decision) -> None:
-        """Keep one step of each environment, and what the algorithm had decided."""
+        """Store one step of each environment, and the decision behind it."""
 
     def due(self, stream: np.random.Generator, final: bool = False) -> Iterator[EventT_co]:
         """A value for each update that is due, which says what is in `batch` (`Minibatch`,
         `WholeRollout`, ... of `footlight.types`); `final`: nothing more will come."""
 
     def expected_updates(self, steps: int) -> int:
-        """Updates that this many environment steps will bring, roughly."""
+        """The approximate number of updates in this many environment steps."""
 
     def forget_pending(self, envs_E: Array) -> None:
         """A new episode begins in the environments of this mask; it does not follow from the last
@@ -196,7 +196,7 @@ class Remembering(Protocol[MemoryT_co]):
 
 @runtime_checkable
 class Exploring(Protocol[MemoryT]):
-    """Experience is collected in another way than by sampling from the policy."""
+    """Experience is collected in a way other than sampling from the policy."""
 
     def explore(
         self,
@@ -220,7 +220,7 @@ class Tracing(Protocol[StateT_contra]):
 
 @runtime_checkable
 class Diagnosable(Protocol[StateT_contra]):
-    """Videos can show what the critic thinks; the config has to have a `gamma`."""
+    """Videos can show the critic's values; the config has to have a `gamma`."""
 
     def diagnose(self, state: StateT_contra, observation: Tensor) -> Diagnosis:
         """The critic's values of observations [E, ...], as the policy sees them, and the policy."""
@@ -285,14 +285,14 @@ class Ringed(Protocol):
     """A buffer with large rings, which checkpoints write piece by piece."""
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """By array, how many rows will stay as they are until they are overwritten, and how many
-        were ever written."""
+        """By array, the fields of a `storage.checkpoint.RingPosition`: how many rows will stay as
+        they are until they are overwritten, and how many were ever written."""
 
 
 @runtime_checkable
 class Dropping(Protocol):
-    """A buffer that gives up episodes in progress."""
+    """A buffer that discards the rest of episodes that began under an older policy."""
 
     @property
     def is_dropped(self) -> Array:
-        """Environments in an episode from which nothing more is learned, as a mask [E]."""
+        """Mask [E] of the environments whose current episode is discarded."""

@@ -113,7 +113,7 @@ class REINFORCE:
     def create(
         cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
     ) -> "REINFORCE":
-        """Policy and baseline: ours, or the user's own."""
+        """With the built-in policy and baseline, or the user's `network`."""
         return cls(config, build_networks(config, spaces, network), spaces)
 
     def init(self, num_envs: int) -> State:
@@ -140,7 +140,7 @@ class REINFORCE:
         return diagnosis if self.config.baseline else diagnosis._replace(value=None)
 
     def draws(self, batch: EpisodeBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, CHUNK_SIZE)
 
     @property

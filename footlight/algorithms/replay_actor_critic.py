@@ -169,7 +169,7 @@ class ReplayActorCritic:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> Self:
-        """Policy and values of all actions: ours, or the user's own."""
+        """With the built-in policy and action values, or the user's `network`."""
         assert isinstance(spaces.action, DiscreteAction)
         networks = build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))
         if not networks.actor_critic.initial.is_meta:

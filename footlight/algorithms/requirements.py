@@ -1,4 +1,4 @@
-"""What an algorithm of a user's own has to have, and the line to add where it lacks something."""
+"""What a user's own algorithm must define, and the line to add where something is missing."""
 
 import inspect
 from dataclasses import is_dataclass
@@ -25,9 +25,9 @@ _ORDINARY = {
 """By name, what to add. The first is an algorithm of pure functions, the second one of ordinary
 PyTorch."""
 _EITHER = {"create": {"create", "network"}, "updates": {"updates", "update"}}
-"""Names that any of several do for."""
+"""Names of which any one is enough."""
 _PURE_ONLY = {"init", "updates", "create", "networks"}
-"""Names that say that a class is made of pure functions."""
+"""Names that mark a class as made of pure functions."""
 
 
 class Derived(tuple[str, ...]):

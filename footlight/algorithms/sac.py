@@ -128,7 +128,7 @@ class SAC:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "SAC":
-        """Actor and critics: ours, or the user's own."""
+        """With the built-in actor and critics, or the user's `network`."""
         networks = build_networks(
             config, spaces, GaussianActor, Squashed(), config.num_critics, network
         )
@@ -152,11 +152,11 @@ class SAC:
         )
 
     buffer = replay_buffer
-    memory = new_memory  # where the warm-up's random walks are
+    memory = new_memory  # holds the random walks of the warm-up
 
     @property
     def transient(self) -> tuple[str, ...]:
-        """A constant temperature is that of the config."""
+        """A constant temperature is that of the config, whatever fine-tuning starts from."""
         return () if self.config.learn_alpha else ("log_alpha",)
 
     def policy(self, state: State) -> PolicyState:
@@ -202,21 +202,20 @@ class SAC:
         return diagnosis._replace(value=value_E, bonus=state.log_alpha.exp() * diagnosis.entropy)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
-        """For the next actions, and for the actor's new ones."""
+        """Noise of the next actions, for the target, and of the actions in the actor's loss."""
         return {"next_action": Normal(batch.action.shape), "action": Normal(batch.action.shape)}
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """Updates with and without the actor, the temperature and the target networks."""
-        both: Mapping[str, Callable[[State, Batch, Noise], Outcome]]
-        both = {"critic_and_actor": self.update_critic_and_actor, "critic": self.update_critic}
-        are_both = self.config.policy_delay > 1
-        return both if are_both else {"critic_and_actor": self.update_critic_and_actor}
+        """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
+        updates = {"critic_and_actor": self.update_critic_and_actor}
+        if self.config.policy_delay > 1:
+            updates["critic"] = self.update_critic
+        return updates
 
     def update_for(self, due: Minibatch) -> str:
         """Every `policy_delay`th update includes the actor, the temperature and the targets."""
-        moves = due.number % self.config.policy_delay == 0
-        return "critic_and_actor" if moves else "critic"
+        return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
 
     def sample(
         self, actor_P: Tensor, observation: Tensor, noise_BA: Tensor

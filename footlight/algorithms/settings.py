@@ -33,7 +33,7 @@ class Normalization:
     normalize_observations: bool = False
     """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = False
-    """Divide by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = 10.0
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
     return; none: off."""
@@ -47,7 +47,7 @@ class ActorCriticNetwork:
     """The network of an on-policy actor-critic."""
 
     torso: Torso = "auto"
-    """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64
+    """Layers before the hidden ones: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64
     4x4/2, 64 3x3/1), small (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature
     for uint8 images of at least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (64, 64)
@@ -77,12 +77,12 @@ class ContinuousActions:
     are categorical."""
     initial_log_std: float = 0.0
     """Initial log standard deviation of continuous actions, in units of half the action range. A
-    squashed-gaussian has it before the tanh; a network of your own is not changed."""
+    squashed-gaussian has it before the tanh; your own network is left unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """How parameters follow their gradient."""
+    """Optimizer settings."""
 
     learning_rate: Annotated[Positive, SCHEDULABLE] = 3e-4
     """Learning rate of the optimizer."""
@@ -94,8 +94,8 @@ class OptimizerSettings:
     """constant, linear (decays to 0 over the run) or cosine (the same along half a cosine)."""
     optimizer: Kind = "adam"
     """adam, adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf
-    (TensorFlow's form, which published values for Atari are for: epsilon under the root, and a
-    memory that begins at 1), or sgd (plain gradient descent, no momentum)."""
+    (TensorFlow's form, for which published Atari values were tuned: epsilon under the root, and a
+    mean square that starts at 1), or sgd (plain gradient descent, no momentum)."""
     adam_beta1: Decay = 0.9
     """Decay rate of the first moment of adam and adamw."""
     adam_beta2: Decay = 0.999
@@ -103,9 +103,9 @@ class OptimizerSettings:
     optimizer_epsilon: Positive = 1e-5
     """Added to the root of the second moment; sgd has none."""
     weight_decay: NonNegative = 0.0
-    """Shrinks the parameters: weight_decay times each is added to its clipped gradient (an L2
-    penalty, as torch.optim.Adam has it), or, with adamw, learning_rate times weight_decay of each
-    is subtracted beside the step."""
+    """L2 penalty: weight_decay times each parameter is added to its clipped gradient, as in
+    torch.optim.Adam. With adamw it is decoupled: learning_rate times weight_decay times each
+    parameter is subtracted from it."""
     max_grad_norm: OptionalPositive = 0.5
     """Maximum norm of the gradient; a larger one is scaled down to it. none: off."""
 
@@ -132,10 +132,10 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OffPolicyOptimizer(OptimizerSettings):
-    """The optimizers of an off-policy algorithm: one for the actor, one for the critics."""
+    """Optimizer settings of an off-policy algorithm: one for the actor, one for the critics."""
 
     learning_rate: Annotated[Positive, SCHEDULABLE] = 3e-4
-    """Learning rate of actor and critics, and of whatever else is learned."""
+    """Learning rate of actor and critics, and of everything else that is learned."""
     actor_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the actor; none: automatic, learning_rate."""
     critic_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
@@ -148,7 +148,7 @@ class OffPolicyOptimizer(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class OffPolicyReplay:
-    """Replay of an off-policy algorithm, and how much is learned from it."""
+    """Replay and updates of an off-policy algorithm."""
 
     n_steps: Count = 1
     """Steps of n-step returns: rewards summed before bootstrapping."""

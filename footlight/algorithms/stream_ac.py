@@ -73,15 +73,14 @@ class Config(Normalization):
     entropy_coef: Annotated[NonNegative, SCHEDULABLE] = 0.01
     """Weight of the entropy bonus in the actor's gradient."""
     normalize_observations: bool = True
-    """Subtract the running mean of each component, divide by its running standard deviation, cut
-    off at ±10."""
+    """Normalize observations by their running mean and standard deviation, clipped to ±10."""
     normalize_rewards: bool = True
-    """Divide by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return."""
     clip_normalized_reward: OptionalPositive = None
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
     return; none: off, as in the paper."""
     torso: Torso = "auto"
-    """Layers in front of the hidden ones: nature (convolutions of Mnih et al. 2015), small
+    """Layers before the hidden ones: nature (convolutions of Mnih et al. 2015), small
     (convolutions 16-32-32, 5x5/2) or mlp (no convolutions). auto: nature for uint8 images of at
     least 36 x 36, otherwise mlp."""
     hidden_sizes: LayerSizes = (128, 128)
@@ -137,8 +136,8 @@ class StreamAC:
     def create(
         cls, config: Config, spaces: Spaces, network: NetworkSource | None = None
     ) -> "StreamAC":
-        """Policy and values: the default network or the user's. Raises `UserError` if the user's
-        share a parameter."""
+        """With the built-in policy and value networks, or the user's `network`. Raises `UserError`
+        if the user's share a parameter."""
         networks = build_networks(config, spaces, network)
         if not networks.separate:
             raise UserError(
@@ -176,12 +175,12 @@ class StreamAC:
             state.trace.zero_()
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """For entropies without a closed form."""
+        """Noise of entropies without a closed form."""
         return entropy_draws(self.networks, 1)
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
-        """All updates are alike."""
+        """All updates are the same."""
         return {"step": self.update}
 
     def update(self, state: State, batch: RolloutBatch, noise: Noise) -> Outcome:

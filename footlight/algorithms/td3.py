@@ -77,13 +77,13 @@ class TD3:
 
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "TD3":
-        """Actor and critics: ours, or the user's own."""
+        """With the built-in actor and critics, or the user's `network`."""
         networks = build_networks(
             config, spaces, DeterministicActor, Bounded(), config.num_critics, network
         )
         return cls(config, networks, spaces)
 
-    # A deterministic policy that explores with noise
+    # Methods of a deterministic policy that explores with noise
     init = new_deterministic_state
     buffer = replay_buffer
     memory = new_memory
@@ -96,22 +96,20 @@ class TD3:
         return PolicyState(state.actor)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
-        """For target policy smoothing."""
+        """Noise of target policy smoothing."""
         return {"next_action": Normal(batch.action.shape)}
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """With or without the actor and the target networks."""
-        both: Mapping[str, Callable[[State, Batch, Noise], Outcome]]
-        both = {"critic_and_actor": self.update_critic_and_actor, "critic": self.update_critic}
-        return (
-            both if self.config.policy_delay > 1 else {"critic_and_actor": both["critic_and_actor"]}
-        )
+        """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
+        updates = {"critic_and_actor": self.update_critic_and_actor}
+        if self.config.policy_delay > 1:
+            updates["critic"] = self.update_critic
+        return updates
 
     def update_for(self, due: Minibatch) -> str:
-        """Actor and targets move in every `policy_delay`th update."""
-        moves = due.number % self.config.policy_delay == 0
-        return "critic_and_actor" if moves else "critic"
+        """Every `policy_delay`th update includes the actor and the targets."""
+        return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
 
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')."""

@@ -132,7 +132,7 @@ class FrameStore:
 
 
 def stack_size(leaf: Leaf) -> int:
-    """Number of frames stacked along the first axis; 1 for single images and whatever is none.
+    """Number of frames stacked along the first axis; 1 for single images and anything else.
 
     With 4 axes the first one is always a stack, with 3 if it is the shortest and has neither 1 nor
     3 elements, which would be color channels.

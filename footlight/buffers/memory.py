@@ -54,7 +54,7 @@ def fill(target: Array, saved: Any) -> None:
     if isinstance(saved, Mapping):
         leaves = leaves_of(target)
         if leaves.keys() != saved.keys():
-            raise ValueError(f"leaves {[*saved]} were saved where {[*leaves]} are wanted")
+            raise ValueError(f"leaves {[*saved]} were saved, expected {[*leaves]}")
         for name, leaf in leaves.items():
             fill(leaf, saved[name])
         return
@@ -63,13 +63,13 @@ def fill(target: Array, saved: Any) -> None:
         place = target if part is saved else target[start : start + len(part)]
         if place.shape != part.shape or place.dtype != part.dtype:
             raise ValueError(
-                f"{part.dtype}{list(part.shape)} was saved where "
-                f"{place.dtype}{list(place.shape)} is wanted"
+                f"{part.dtype}{list(part.shape)} was saved, "
+                f"expected {place.dtype}{list(place.shape)}"
             )
         place[...] = part
         start += len(part) if part.ndim else 0
     if not isinstance(saved, np.ndarray) and start < len(target):
-        raise ValueError(f"{start} rows were saved where {len(target)} are wanted")
+        raise ValueError(f"{start} rows were saved, expected {len(target)}")
 
 
 def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Array:
@@ -81,7 +81,7 @@ def map_disk(folder: str, wanted: int, capacity: int, bytes_per_item: int) -> Ar
     folder = str(user_path(folder))
     if not Path(folder).is_dir():
         raise UserError(
-            f"buffer_dir is {folder} - there is no such folder - make it, or name another one"
+            f"buffer_dir is {folder} - there is no such folder - create it, or name another one"
         )
     free = shutil.disk_usage(folder).free
     if wanted > free:

@@ -100,6 +100,7 @@ class Replay:
                 action=action_EA,
                 reward=transition.reward,
                 next_observation=transition.next_observation,
+                # 0 after a termination only, so that targets bootstrap at a time limit
                 discount=self.settings.gamma * (1 - transition.terminated.astype(np.float32)),
             )
             self._write(rows)
@@ -156,6 +157,7 @@ class Replay:
         ended = transition.terminated[env] or transition.truncated[env]
         leaving = count if ended else max(0, count - self.settings.n_steps + 1)
         if leaving:
+            # 0 after a termination only, so that targets bootstrap at a time limit
             bootstrap = 1 - np.float32(transition.terminated[env])
             observation = waiting.observation[:leaving, env]
             rows = Batch(
@@ -231,9 +233,10 @@ def due_draws(replay: Drawing, stream: np.random.Generator) -> Iterator[Minibatc
 
     Yields each one as soon as it is drawn.
     """
-    earned = replay.settings.updates_per_step * (replay.num_steps - replay.settings.learning_starts)
-    while replay.num_drawn < int(earned + 1e-6):  # 0.29 * 100 is 28.999999999999996
-        if len(replay) < fewest_rows(replay.settings):
+    settings = replay.settings
+    num_due = settings.updates_per_step * (replay.num_steps - settings.learning_starts)
+    while replay.num_drawn < int(num_due + 1e-6):  # 0.29 * 100 is 28.999999999999996
+        if len(replay) < fewest_rows(settings):
             return
         replay.draw(stream)
         yield Minibatch(replay.num_drawn - 1)

@@ -78,6 +78,7 @@ class Rollout:
         batch.action[row] = decision.action
         batch.reward[row] = transition.reward
         batch.next_observation[row] = transition.next_observation
+        # 0 after a termination only, so that targets bootstrap at a time limit
         np.multiply(self.gamma, ~transition.terminated, out=batch.discount[row])
         ended = transition.terminated | transition.truncated
         np.logical_not(ended, out=batch.continues[row], casting="unsafe")

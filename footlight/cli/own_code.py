@@ -20,7 +20,7 @@ RESUME = {
 }
 _LISTS = "wrapper", "hook"
 _ALLOW = (
-    "file of your own that the run names: load it as it is now, which runs it, from now on; "
+    "file of your own that the run names: trust its present version, and load it, which runs it; "
     "allow only what you have read"
 )
 

@@ -60,7 +60,7 @@ def fault_of_call(
 ) -> EnvironmentFault:
     """The fault for an exception that `step` or `reset` of an environment raised."""
     if isinstance(error, WorkerLost):
-        remedy = "look for what ended it, or take on_worker_death restart; the state is saved"
+        remedy = "find out what ended it, or use on_worker_death restart; the state is saved"
         return tracker.fault(env, str(error), remedy)
     if (violation := old_interface(method, error)) is not None:
         return tracker.fault(env, *violation.args)

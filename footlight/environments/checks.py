@@ -117,7 +117,7 @@ def as_rewards(tracker: EpisodeTracker, rewards: Any, valid: Array | None) -> tu
         raise tracker.fault(ALL, f"the rewards are not numbers: {error}") from error
     if exact.shape != tracker.total.shape:
         wanted = tracker.total.shape
-        raise tracker.fault(ALL, f"the rewards have shape {exact.shape}, wanted is {wanted}")
+        raise tracker.fault(ALL, f"the rewards have shape {exact.shape}, expected {wanted}")
     if valid is not None:
         exact[~valid] = 0
     if given.dtype == np.float32:

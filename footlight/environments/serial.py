@@ -170,12 +170,12 @@ class SerialEnvironments:
         self._begin_steps(action)
         for env in range(num_envs):
             try:
-                observed, earned, terminates, truncates, info = self._step(env, action[env])
+                observed, raw_reward, terminates, truncates, info = self._step(env, action[env])
                 is_array = type(observed) is np.ndarray
                 if not is_array or observed.dtype != dtype or observed.shape != shape:
                     observed = as_observation(self.tracker, env, observed, shape, self._dtype)
                 gathered[env] = observed
-                reward[env] = as_reward(self.tracker, env, earned)
+                reward[env] = as_reward(self.tracker, env, raw_reward)
                 if self.on_fault is not None and self._dtype.kind == "f":
                     stored = as_stored(self.tracker, env, gathered[env], self._dtype)
                     self.tracker.check(env, "observation", stored)

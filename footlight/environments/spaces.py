@@ -33,7 +33,7 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
         if not isinstance(part, _SUPPORTED):
             found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
             raise UserError(
-                f"the observation space is {found_in}{_kind(part)} - footlight takes Box, "
+                f"the observation space is {found_in}{_kind(part)} - footlight supports Box, "
                 "Discrete, MultiDiscrete and MultiBinary observations, and Dict and Tuple of these "
                 f"- {_remedy(space)}"
             )
@@ -119,7 +119,7 @@ def require_actions(spaces: Spaces, kinds: tuple[str, ...], algorithm: str) -> N
     if not set(fitting) & set(kinds):
         wanted = "continuous actions" if "box" in kinds else "one discrete choice a step"
         raise UserError(
-            f"{algorithm} needs {wanted} - this environment's are {shown} - take {_FITTING[have]}"
+            f"{algorithm} needs {wanted} - this environment's are {shown} - use {_FITTING[have]}"
         )
 
 
@@ -137,7 +137,7 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
         starts = (0,) * len(sizes)
     else:
         raise UserError(
-            f"the action space is {_kind(space)} - footlight takes Box, Discrete, MultiDiscrete "
+            f"the action space is {_kind(space)} - footlight supports Box, Discrete, MultiDiscrete "
             "and MultiBinary actions"
         )
     return DiscreteAction(
@@ -148,8 +148,8 @@ def _action(space: gymnasium.Space[Any]) -> BoxAction | DiscreteAction:
 def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
     if not np.issubdtype(space.dtype, np.floating):
         raise UserError(
-            f"the action space is a Box of {space.dtype} - footlight takes Box actions of floating "
-            "point"
+            f"the action space is a Box of {space.dtype} - footlight supports Box actions "
+            "of floating point"
         )
     infinite = np.argwhere(~(np.isfinite(space.low) & np.isfinite(space.high)))
     if len(infinite):

@@ -164,10 +164,12 @@ def wrapped(
     for wrapper in wrappers:
         if isinstance(wrapper, str):
             if not is_reference(wrapper):
-                raise UserError(f"wrapper is {wrapper!r} - that is no object - write FILE.py:NAME")
+                raise UserError(
+                    f"wrapper is {wrapper!r} - that is text, not an object - write FILE.py:NAME"
+                )
             wrapper = consent.given(wrapper, "wrapper")
         if isinstance(wrapper, Reference):
-            load_checked(wrapper)  # a mistake in the file is said before anything else happens
+            load_checked(wrapper)  # a mistake in the file is reported before anything else happens
         elif not callable(wrapper):
             raise UserError(f"wrapper is {wrapper!r:.80} - give a class or a function")
         found.append(wrapper)

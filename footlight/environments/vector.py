@@ -240,7 +240,7 @@ class VectorEnvironments:
         return array
 
     def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
-        what = f"the {what} have shape {array.shape}, it should be {wanted}"
+        what = f"the {what} have shape {array.shape}, expected {wanted}"
         return self.tracker.fault(ALL, what)
 
     def arrays(self) -> dict[str, Array]:

@@ -72,5 +72,5 @@ class Watch:
         self._waited += pause
         if not seconds <= self._waited < seconds + pause:
             return None
-        position = tracker.describe_position(called, f"has not come back for {seconds:g} s")
+        position = tracker.describe_position(called, f"has not returned for {seconds:g} s")
         return f"{position} - waiting for it; press Ctrl-C twice to quit at once"

@@ -137,7 +137,7 @@ def adam_step(
 
 
 def _one_minus(beta: float) -> float:
-    """1 - beta as a person writes it: 0.1, not 0.09999999999999998."""
+    """1 - beta without its rounding error: 0.1, not 0.09999999999999998."""
     return round(1 - beta, 12)
 
 

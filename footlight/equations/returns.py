@@ -8,7 +8,7 @@ def td_target(reward_B: Tensor, discount_B: Tensor, next_value_B: Tensor) -> Ten
     """y = r + discount * V(s'), shape [B].
 
     `discount` is gamma ** n for an n-step transition and 0 where the episode terminated
-    (Batch.discount), so a time limit bootstraps and an end of the world does not. Sutton & Barto
+    (Batch.discount), so a time limit bootstraps and a terminal state does not. Sutton & Barto
     2018, eq. 6.2 (n = 1) and 7.1.
     """
     return reward_B + discount_B * next_value_B
@@ -18,7 +18,7 @@ def discounted_sums(term_TE: Tensor, factor_TE: Tensor) -> Tensor:
     """x_t = term_t + factor_t x_{t+1}, with x_T = 0, shape [T, E].
 
     By doubling (Hillis & Steele 1986): after k rounds each x_t has gathered 2^k terms, so T steps
-    take log2 T operations on whole tensors, which is what a compiler needs and a machine likes.
+    take log2 T operations on whole tensors, which can be compiled and are fast.
     """
     horizon, reach = len(term_TE), 1
     while reach < horizon:
@@ -43,7 +43,7 @@ def generalized_advantage(
     `decay` is gamma * lambda (Schulman et al. 2016, eq. 16); lambda 1 gives n-step returns up to
     the end of the rollout, lambda 0 the TD error. `discount` is gamma, and 0 where the episode
     terminated; `continues` is 0 at either kind of end. So a time limit cuts the sum and keeps the
-    value of the true successor, and an end of the world cuts both.
+    value of the true successor, and a terminal state cuts both.
     """
     delta_TE = td_target(reward_TE, discount_TE, next_value_TE) - value_TE
     return discounted_sums(delta_TE, decay * continues_TE)
@@ -72,7 +72,7 @@ def explained_variance(value_B: Tensor, target_B: Tensor, weight_B: Tensor) -> T
 
 
 def symlog(x: Tensor) -> Tensor:
-    """sign(x) log(1 + |x|): tames large values of either sign (Hafner et al. 2023, eq. 1)."""
+    """sign(x) log(1 + |x|): compresses large values of either sign (Hafner et al. 2023, eq. 1)."""
     return x.sign() * x.abs().log1p()
 
 

@@ -61,8 +61,8 @@ class VideoRecorder:
                     self._critic_probe(observation)
             except Exception as error:  # the user's own code can raise anything
                 raise UserError(
-                    f"there can be no videos - {summarize_error(error)} - fix that, or leave out "
-                    "video_every"
+                    f"videos cannot be recorded - {summarize_error(error)} - fix that, or leave "
+                    "out video_every"
                 ) from error
             render(env)
 

@@ -42,13 +42,13 @@ class Agent:
     algorithm: a name such as "sac", or a class (`footlight.algorithms.protocol`).
     num_envs: environments that act and observe together.
     total_steps: environment steps of the whole run, over which schedules such as a linear learning
-    rate go; None: they stand still.
+    rate run; None: they keep their first value.
     network: your own network, see `footlight.algorithms.off_policy` and `.on_policy`.
     values: fields of the algorithm's config, such as `gamma`, and of
     `footlight.learning.execution.Execution`: `device`, "cpu" or "cuda"; `compile`, "on", "off" or
     "auto"; `threads` of torch; `keep_gradients`, for histograms; `notice`, called with messages.
 
-    Raises `UserError` for anything of this that cannot work.
+    Raises `UserError` for any argument that is not valid.
     """
 
     @computes

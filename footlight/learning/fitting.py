@@ -14,7 +14,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def require_fit(known_as: str, there: Blueprint, here: Blueprint) -> None:
-    """Raise `UserError` if networks or spaces of the saved agent `there` are other ones.
+    """Raise `UserError` if networks or spaces of the saved agent `there` differ.
 
     known_as: the saved agent, as messages name it. The error names each parameter whose shape
     differs, with both shapes, and the fields that make the difference.
@@ -25,7 +25,7 @@ def require_fit(known_as: str, there: Blueprint, here: Blueprint) -> None:
         return
     raise UserError(
         f"{known_as} does not fit this run - "
-        + ("its spaces are others\n" if spaces[0] != spaces[1] else "its networks are others\n")
+        + ("its spaces differ\n" if spaces[0] != spaces[1] else "its networks differ\n")
         + (differences(before, now) or f"its spaces: {spaces[0]}; here: {spaces[1]}")
         + f"\n{_remedy(there, here, spaces)}"
     )

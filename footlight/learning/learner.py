@@ -134,8 +134,8 @@ class Learner:
         for draw, numbers in self._draws:
             draw.fill(numbers, stream)
         if self._inputs is not self._host:
-            for there, here in zip(self._inputs, self._host, strict=True):
-                there.copy_(here)
+            for device_tensor, host_tensor in zip(self._inputs, self._host, strict=True):
+                device_tensor.copy_(host_tensor)
 
     def _given_to_update(self, inputs: Sequence[Tensor]) -> tuple[Any, Noise]:
         """The batch, normalized, and the noise."""

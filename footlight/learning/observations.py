@@ -42,7 +42,7 @@ def _as_array(
         array = array[None]
     elif array.shape[1:] != wanted or array.ndim == 0:
         raise UserError(
-            f"the {what} has shape {array.shape} - the policy wants {wanted}, or a batch of these"
+            f"the {what} has shape {array.shape} - the policy expects {wanted}, or a batch of these"
         )
     if array.dtype.kind == "f" and not _all_finite(array):
         index = np.argwhere(~np.isfinite(array))[0]
@@ -64,7 +64,7 @@ def _as_records(observation: Any, spaces: Spaces) -> Array:
     if given.keys() != leaves.keys():
         found, wanted = (", ".join(map(repr, names)) or "none" for names in (given, leaves))
         raise UserError(
-            f"the observation has the parts {found} - the policy wants {wanted} - pass it as the "
+            f"the observation has the parts {found} - the policy expects {wanted} - pass it as the "
             "environment gives it"
         )
     arrays = {
@@ -86,7 +86,7 @@ def as_transition(given: tuple[Any, ...], spaces: Spaces, num_envs: int) -> Tran
     action = np.asarray(action)
     action = action if action.ndim > len(spaces.action.shape) else action[None]
     if len(action) != num_envs:
-        raise UserError(f"{len(action)} transitions came - this agent has num_envs={num_envs}")
+        raise UserError(f"got {len(action)} transitions - this agent has num_envs={num_envs}")
     return Transition(
         as_batch(observation, spaces),
         action,

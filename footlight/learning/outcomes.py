@@ -23,7 +23,7 @@ def new_metrics(
     """Names of metrics that an update has returned and that are not `known`.
 
     first: whether it is the first update of this name, whose values are looked at. Raises
-    `UserError` for anything that is no `Outcome`, and for names that METRICS should have.
+    `UserError` for anything but an `Outcome`, and for names that METRICS should have.
     """
     if first:
         _require_outcome(f"{type(algorithm).__name__}.{name}", outcome)

@@ -43,7 +43,7 @@ def save(agent: "Agent", path: str | Path) -> None:
     folder = user_path(path)
     if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
         raise UserError(
-            f"{folder} exists and is no saved agent - nothing was written - choose another name"
+            f"{folder} exists and is not a saved agent - nothing was written - choose another name"
         )
     make_folder(folder.parent)
     checkpoint.write(folder, groups(agent), manifest(agent))

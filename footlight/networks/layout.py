@@ -46,7 +46,7 @@ class Layout:
             wrong = next(n for n in {**self.shapes, **found} if found.get(n) != self.shapes.get(n))
             raise UserError(
                 f"parameter {wrong!r} has shape {found.get(wrong, 'missing')} - "
-                f"this network wants {self.shapes.get(wrong, 'no such parameter')} - "
+                f"this network expects {self.shapes.get(wrong, 'no such parameter')} - "
                 "load it with the network it was saved from"
             )
         dims = zip(self.shapes, self._dims, strict=True)

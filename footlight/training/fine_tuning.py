@@ -21,7 +21,7 @@ class FineTuning:
     """As it was given."""
     with_buffer: bool = False
     folder: Path = Path()
-    """Where it is, whatever the working directory will be."""
+    """Its absolute path, since an environment may change the working directory."""
 
     @classmethod
     def split(cls, values: Mapping[str, Any]) -> tuple["FineTuning", dict[str, Any]]:

@@ -32,7 +32,7 @@ class HookContext:
 
     @property
     def agent(self) -> Agent:
-        """The agent that is being trained. Look, but let the loop act, observe and learn."""
+        """The agent that is being trained. To be read: the loop acts, observes and learns."""
         return self._session.agent
 
     @property
@@ -47,7 +47,7 @@ class HookContext:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the last update; empty if this step brought none."""
+        """The metrics of the last update; empty if no update was due."""
         return {} if self._step is None else dict(self._step.metrics)
 
     @property

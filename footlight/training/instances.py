@@ -244,7 +244,7 @@ class Instances:
     def recorder(self, agent: Agent) -> VideoRecorder | None:
         """The video recorder, after one test frame; None if `video_every` is 0.
 
-        Raises `UserError` if there can be no videos, or none of the training environment.
+        Raises `UserError` if no videos can be recorded, or none of the training environment.
         """
         options = self.options
         if options.video_every == 0:
@@ -255,7 +255,7 @@ class Instances:
             return None
         if self.different:
             raise UserError(
-                f"there can be no videos: {self.different} - give a function that makes one, or "
+                f"videos cannot be recorded: {self.different} - give a function that makes one, or "
                 "leave video_every out"
             )
 
@@ -264,7 +264,7 @@ class Instances:
             self._require_own(env, "videos need one of their own", "video_every 0")
             if (what := self._compare(env)) is not None:
                 env.close()
-                raise UserError(f"there can be no videos - {what}")
+                raise UserError(f"videos cannot be recorded - {what}")
             share_statistics(self.environments, env)
             return env
 

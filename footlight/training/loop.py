@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 
+from footlight.algorithms.protocol import Dropping
 from footlight.environments.episodes import Episode
 from footlight.environments.make import Environments
 from footlight.learning.agent import Agent
@@ -43,15 +44,6 @@ class PendingAction:
     action: Array | None = None
 
 
-@runtime_checkable
-class _DropsEpisodes(Protocol):
-    """A buffer that discards the rest of episodes that began under an older policy."""
-
-    @property
-    def is_dropped(self) -> Array:
-        """Environments whose current episode is discarded, [E] bool."""
-
-
 def steps(
     agent: Agent,
     environments: Environments,
@@ -74,7 +66,7 @@ def steps(
     pending = PendingAction() if pending is None else pending
     observe = agent.observe if observe is None else observe
     buffer: object = agent.buffer if environments.can_abandon else None
-    dropping = buffer if isinstance(buffer, _DropsEpisodes) else None  # slow: not at every step
+    dropping = buffer if isinstance(buffer, Dropping) else None  # slow: not at every step
     while (total_steps is None or agent.num_steps < total_steps) and not should_stop():
         previous = agent.num_steps
         # Not in the step of the update: a reset can fail, and that step has to be logged first.

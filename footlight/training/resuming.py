@@ -147,4 +147,4 @@ def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:
     if not options.track or "track" in changes:
         return []
     names = ", ".join(options.track)
-    return [f"sending to {names}, as recorded; `--track none` ends that"]
+    return [f"sending to {names}, as recorded; `--track none` stops that"]

@@ -1,10 +1,10 @@
 """Checkpoints of a run: when they are written, disk failures and retries, rollback, restoring."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
+from footlight.algorithms.protocol import Ringed
 from footlight.errors import Diverged, StorageFault, UserError
 from footlight.instruments.progress import MEAN_OF
 from footlight.learning import saved_agent
@@ -27,14 +27,6 @@ MAX_FAILURES = 3  # checkpoints in a row that could not be written
 FINAL_SAVE_RETRIES = (1.0, 5.0)  # seconds before each further attempt to write the last one
 # The array of a checkpoint whose step has failed: the action that is tried again.
 _PENDING = "pending.action"
-
-
-@runtime_checkable
-class _HasSpans(Protocol):
-    """A buffer with large rings of rows, of which a checkpoint writes what has changed."""
-
-    def spans(self) -> Mapping[str, tuple[int, int]]:
-        """Return `checkpoint.RingPosition` by array name."""
 
 
 class Saver:
@@ -91,7 +83,7 @@ class Saver:
         environments = {**session.environments.arrays(), **self._pending_arrays()}
         groups = {**saved_agent.groups(agent), "environments": environments}
         spans: dict[str, checkpoint.RingPosition] = {}
-        if isinstance(agent.buffer, _HasSpans):
+        if isinstance(agent.buffer, Ringed):
             rings = agent.buffer.spans()
             spans = {name: checkpoint.RingPosition(*span) for name, span in rings.items()}
         best = self._evaluator.best

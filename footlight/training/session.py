@@ -37,7 +37,7 @@ class Session:
         self.save_failures = 0
         """Checkpoints in a row that could not be written."""
         self.stop_reason: str | None = None
-        """Why a hook ends the training after this step; None: it goes on."""
+        """Why a hook ends the training after this step; None: it continues."""
         self.pending = PendingAction()
         self.faults = SurvivedFaults(folder.path, run_config, display.notify)
         if options.on_env_fault == "new-episode":

@@ -102,6 +102,6 @@ class StopAfterEpisodes:
         self._session, self._episodes, self._limit = session, episodes, limit
 
     def __call__(self, step: Step) -> None:
-        """Look at the count, after the episodes of this step have been added to it."""
+        """Check the count, which includes the episodes that ended in this step."""
         if self._episodes.count >= self._limit:
             self._session.stop_reason = f"{counted(self._episodes.count, 'episode')} have ended"

@@ -20,7 +20,7 @@ from footlight.training.values import Values, read_toml, resolve
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """Everything that `train` is given and that is no object of the user's own."""
+    """The arguments of `train` that configure the run."""
 
     config: object
     """A TOML file, or an object of the algorithm's config class; None: neither."""

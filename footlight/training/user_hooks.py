@@ -99,8 +99,8 @@ class UserHooks:
         if without:
             what = "has no state() and restore()" if len(without) == 1 else "have no state()"
             lines.append(
-                f"{', '.join(without)} {what}: checkpoints save nothing of it, and a resumed run "
-                "calls what it is given then"
+                f"{', '.join(without)} {what}: checkpoints do not save it, and a resumed run "
+                "starts with the hooks that it is given"
             )
         return lines
 
@@ -185,8 +185,8 @@ class _Guarded:
                 torch.set_num_threads(threads)
         if agent.pending is not None or before != (agent.num_steps, agent.num_updates):
             raise UserError(
-                f"the hook {self._name} has used the agent to explore or to learn, which is the "
-                "loop's part - use agent.policy.act, or a loop of your own over footlight.steps"
+                f"the hook {self._name} has used the agent to explore or to learn, which the "
+                "loop does - use agent.policy.act, or a loop of your own over footlight.steps"
             )
 
 

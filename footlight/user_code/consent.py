@@ -1,6 +1,6 @@
 """Consent to load a user's own file: given by naming the file, remembered on the user's side.
 
-A run folder may be from a stranger, so what it says counts for nothing here. Allowed is a use of a
+A run folder may be from a stranger, so nothing in it counts as consent. Allowed is a use of a
 name in a file of one content, as `environment: MyEnv in /home/me/mine.py, SHA-256 ...`: another
 function of the same file could do anything with arguments from the folder.
 """
@@ -75,7 +75,9 @@ def allow(files: str | Path | Sequence[str | Path], entries: Iterable[Mapping[st
         own = [entry for entry in known if entry["path"] == str(path)]
         if not own:
             names = ", ".join(dict.fromkeys(entry["path"] for entry in known)) or "none"
-            raise UserError(f"the run names no file {path} - it names {names} - allow one of these")
+            raise UserError(
+                f"the run does not name the file {path} - it names {names} - allow one of these"
+            )
         if not path.is_file():
             raise UserError(f"there is no file {path} - it cannot be allowed - check the path")
         sha256 = digest(path)[1]

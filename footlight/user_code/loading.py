@@ -52,7 +52,9 @@ def load_given(value: Any, use: str, code: list[Reference]) -> Any:
     """
     if not is_reference(value):
         if isinstance(value, str) and use != "algorithm":
-            raise UserError(f"{use} is {value!r} - that is no object - write FILE.py:NAME")
+            raise UserError(
+                f"{use} is {value!r} - that is text, not an object - write FILE.py:NAME"
+            )
         return value
     code.append(consent.given(value, use))
     return load_checked(code[-1])

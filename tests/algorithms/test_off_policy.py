@@ -59,7 +59,10 @@ def test_missing_part_is_the_default() -> None:
     [
         (Linear(), "network is a module - a new one is needed for each run"),
         (Nothing, "with the parts `actor` and `critic`"),
-        (TwoActions, r"the actor gives shape \(2, 2\) for 2 observations - it must give \(2, 1\)"),
+        (
+            TwoActions,
+            r"the actor returns shape \(2, 2\) for 2 observations - it must return \(2, 1\)",
+        ),
         (
             lambda observations, actions: 3,
             "network returned int - it must return a torch.nn.Module",

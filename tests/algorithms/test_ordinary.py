@@ -224,7 +224,7 @@ def init_with(**attributes: Any) -> Any:
 def test_what_the_object_lacks_is_named() -> None:
     with pytest.raises(UserError, match=r"Mine has no `policy` .* add `self.policy = "):
         agent(init_with(policy=None))
-    with pytest.raises(UserError, match=r"Mine.policy gives \[2, 3\] for 2 .* give \[2, 2\]"):
+    with pytest.raises(UserError, match=r"Mine.policy returns \[2, 3\] for 2 .* return \[2, 2\]"):
         agent(init_with(policy=nn.Linear(4, 3)))
     with pytest.raises(UserError, match=r"Mine.history is a set, which no checkpoint can hold"):
         agent(init_with(history={1}))

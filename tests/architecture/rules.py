@@ -35,7 +35,9 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "instruments": {
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
-    "training": {"environments", "instruments", "learning", "runs", "storage", "user_code"},
+    "training": {
+        "algorithms", "environments", "instruments", "learning", "runs", "storage", "user_code",
+    },
     "run": {
         "environments", "instruments", "learning", "runs", "storage", "training", "user_code",
     },

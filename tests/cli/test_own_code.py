@@ -106,7 +106,7 @@ def test_nothing_of_a_strangers_run_is_run(
         footlight.load("run")
     assert not Path("marker").exists()
     assert main(["resume", "run", "--steps", "40", "--allow-code", "other.py"]) == 2
-    assert "the run names no file" in capsys.readouterr().err
+    assert "the run does not name the file" in capsys.readouterr().err
     allowed = ["--allow-code", "mine.py", "--allow-code", "algorithm.py"]
     assert main(["resume", "run", "--steps", "40", *allowed]) == 0
     assert Path("marker").exists()

@@ -90,7 +90,7 @@ def test_rewards_of_steps_that_only_reset_are_zero(tracker: EpisodeTracker) -> N
         (["1", "2", "3"], "the rewards are not numbers: their dtype is <U1"),
         ([1j, 2, 3], "the rewards are not numbers: their dtype is complex128"),
         ([object(), 2, 3], "the rewards are not numbers"),
-        ([1, 2], r"the rewards have shape \(2,\), wanted is \(3,\)"),
+        ([1, 2], r"the rewards have shape \(2,\), expected \(3,\)"),
         ([1, 2, np.inf], "environment 2 failed .*: reward is inf"),
         ([1, 1e39, 2], r"environment 1 failed .*: reward is 1e\+39"),
     ],

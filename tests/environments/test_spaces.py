@@ -1,6 +1,7 @@
 """Spaces in footlight's own words, and what is said of those that do not fit."""
 
 import json
+import re
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ import pytest
 from gymnasium import Space, spaces
 from gymnasium.wrappers import FilterObservation
 
+from footlight.algorithms import ALGORITHMS, find
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
 from footlight.trees import Leaf
@@ -211,7 +213,7 @@ def test_infinite_bounds_are_reported_by_dimension() -> None:
 def test_integer_box_actions_are_refused(dtype: Any) -> None:
     with pytest.raises(
         UserError,
-        match=f"a Box of {np.dtype(dtype).name} - footlight takes Box actions of floating point",
+        match=f"a Box of {np.dtype(dtype).name} - footlight supports Box actions of floating point",
     ):
         describe(SEEN, spaces.Box(0, 5, (2,), dtype))
 
@@ -249,7 +251,7 @@ def test_require_actions() -> None:
         require_actions(fitting, ("box", "discrete"), "ppo")
     with pytest.raises(
         UserError,
-        match=r"sac needs continuous actions - .* are Discrete\(4\) - take actor-critic, a2c, ppo",
+        match=r"sac needs continuous actions - .* are Discrete\(4\) - use actor-critic, a2c, ppo",
     ):
         require_actions(one, ("box",), "sac")
     with pytest.raises(
@@ -259,13 +261,13 @@ def test_require_actions() -> None:
     for kinds in (("single",), ("discrete",)):
         with pytest.raises(
             UserError,
-            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - take "
+            match=r"dqn needs one discrete choice a step - .* are continuous \(Box of 2\) - use "
             r"any algorithm but replay",
         ):
             require_actions(continuous, kinds, "dqn")
     with pytest.raises(
         UserError,
-        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - take "
+        match=r"dqn needs one discrete choice a step - .* are 2 discrete choices - use "
         r"actor-critic",
     ):
         require_actions(several, ("single",), "dqn")
@@ -288,3 +290,24 @@ def test_spaces_round_trip_through_json(dtype: Any) -> None:
                 assert np.array_equal(mine, theirs)
         else:
             assert again.action == found.action
+
+
+@pytest.mark.parametrize(
+    ("action_space", "refused", "supporting"),
+    [
+        (ACTED, ("single",), {"box"}),
+        (spaces.Discrete(2), ("box",), {"discrete", "single"}),
+        (spaces.MultiDiscrete([2, 3]), ("single",), {"discrete"}),
+    ],
+)
+def test_refusal_recommends_the_algorithms_that_support_the_actions(
+    action_space: Space[Any], refused: tuple[str, ...], supporting: set[str]
+) -> None:
+    """A new algorithm has to be added to what is recommended."""
+    with pytest.raises(UserError) as caught:
+        require_actions(describe(SEEN, action_space), refused, "x")
+    advice = str(caught.value).rpartition(" - use ")[2]
+    named = set(re.findall(r"[a-z0-9-]+", advice)) & ALGORITHMS.keys()
+    if advice.startswith("any algorithm but "):
+        named = ALGORITHMS.keys() - named
+    assert named == {name for name in ALGORITHMS if supporting & {*find(name).ACTIONS}}

@@ -48,7 +48,7 @@ def test_slow_call_is_reported_once_with_its_position(
     helper.join()
     seed = environments.tracker.episode_seed(0)
     assert told == [
-        f"warning: environment 0 has not come back for 0.02 s at step 2 of the episode with seed "
+        f"warning: environment 0 has not returned for 0.02 s at step 2 of the episode with seed "
         f"{seed}, action [0.] - "
         "waiting for it; press Ctrl-C twice to quit at once"
     ]

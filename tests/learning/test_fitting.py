@@ -34,7 +34,7 @@ def test_each_parameter_is_named_with_both_shapes_and_the_field_to_set() -> None
     with pytest.raises(UserError) as caught:
         require_fit("old/run", blueprint(gamma=0.5), blueprint(hidden_sizes=(5,)))
     first, second, third = str(caught.value).split("\n")
-    assert first == "old/run does not fit this run - its networks are others"
+    assert first == "old/run does not fit this run - its networks differ"
     assert second == (
         "actor.body.0.weight is [4, 3] there and [5, 3] here; "
         "actor.body.0.bias is [4] there and [5] here; "
@@ -68,7 +68,7 @@ def test_other_spaces_are_named(observations: Any, actions: Any, words: list[str
     text = str(caught.value)
     assert text.count("\n") == 2
     wanted = "trained with observations float32[3] and actions box[1]"
-    assert all(word in text for word in [*words, "its spaces are others", wanted])
+    assert all(word in text for word in [*words, "its spaces differ", wanted])
 
 
 def test_kinds_of_actions_and_choices_are_told_apart() -> None:

@@ -55,7 +55,9 @@ def test_parts_of_a_dict_become_records() -> None:
     assert one.shape == (1,)
     assert two["near"].tolist() == [[0, 0, 0], [1, 1, 1]]
     assert np.shares_memory(as_batch(two, spaces), two)
-    with pytest.raises(UserError, match="the observation has the parts 'near' - the policy wants"):
+    with pytest.raises(
+        UserError, match="the observation has the parts 'near' - the policy expects"
+    ):
         as_batch({"near": ZERO}, spaces)
 
 

@@ -123,7 +123,7 @@ def test_gradients_that_were_kept_are_kept_after_loading(tmp_path: Path) -> None
 def test_saving_never_replaces_anything_but_a_saved_agent(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists and is no saved agent - nothing was written"):
+    with pytest.raises(UserError, match="exists and is not a saved agent - nothing was written"):
         new_agent().save(tmp_path / "notes")
     assert [path.name for path in tmp_path.rglob("*")] == ["notes", "notes.txt"]
 

@@ -79,12 +79,12 @@ def test_flatten_names_what_does_not_fit() -> None:
     layout = Layout(tensors(), ensemble=False)
     good = layout.named(layout.initial)
     with pytest.raises(
-        UserError, match=r"'matrix' has shape \(2, 2\) - this network wants \(3, 2\)"
+        UserError, match=r"'matrix' has shape \(2, 2\) - this network expects \(3, 2\)"
     ):
         layout.flatten({**good, "matrix": torch.zeros(2, 2)})
     with pytest.raises(UserError, match=r"'matrix' has shape missing"):
         layout.flatten({name: value for name, value in good.items() if name != "matrix"})
     with pytest.raises(
-        UserError, match=r"'other' has shape \(1,\) - this network wants no such parameter"
+        UserError, match=r"'other' has shape \(1,\) - this network expects no such parameter"
     ):
         layout.flatten({**good, "other": torch.zeros(1)})

@@ -119,7 +119,7 @@ def test_environment_may_be_another_one_with_the_same_spaces(first: Path, tmp_pa
     [
         ({"hidden_sizes": (5,)}, ["actor.body.0.weight is [4, 3] there and [5, 3] here", "4, as"]),
         ({"algorithm": "td3"}, ["is an agent of sac", "train sac"]),
-        ({"environment": "MountainCarContinuous-v0"}, ["its spaces are others", "float32[3]"]),
+        ({"environment": "MountainCarContinuous-v0"}, ["its spaces differ", "float32[3]"]),
         ({"init_from": "nowhere"}, ["there is no folder", "nowhere"]),
         ({"init_from": 3}, ["init_from is 3"]),
         ({"init_from": None, "init_buffer": True}, ["init_buffer needs init_from"]),

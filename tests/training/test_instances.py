@@ -41,7 +41,7 @@ def test_no_evaluations_if_the_copy_differs(
     env: Any = gymnasium.make("Pendulum-v1")
     env.unwrapped.g = 3.0
     with pytest.raises(
-        UserError, match="there can be no videos: a copy of the given object differs from it"
+        UserError, match="videos cannot be recorded: a copy of the given object differs from it"
     ):
         trained(env, tmp_path, video_every=30, quiet=True)
     run = trained(env, tmp_path)

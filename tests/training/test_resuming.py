@@ -34,7 +34,7 @@ def test_recorded_trackers_are_named_and_can_be_left_out(
     assert main(["resume", "run", "--steps", "70", "--track", "tensorboard"]) == 0
     assert main(["resume", "run", "--steps", "80"]) == 0
     assert (
-        "sending to tensorboard, as recorded; `--track none` ends that" in capsys.readouterr().out
+        "sending to tensorboard, as recorded; `--track none` stops that" in capsys.readouterr().out
     )
     assert any(Path("run/tensorboard").iterdir())
 

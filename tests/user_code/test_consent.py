@@ -54,9 +54,11 @@ def test_a_changed_file_is_asked_for_again(tmp_path: Path) -> None:
 
 def test_only_files_that_the_run_names_can_be_allowed(tmp_path: Path) -> None:
     file = write(tmp_path)
-    with pytest.raises(UserError, match=r"names no file .*algorithm.py - it names .*mine.py"):
+    with pytest.raises(
+        UserError, match=r"does not name the file .*algorithm.py - it names .*mine.py"
+    ):
         consent.allow([tmp_path / "algorithm.py"], [entry(file)])
-    with pytest.raises(UserError, match=r"names no file .* it names none"):
+    with pytest.raises(UserError, match=r"does not name the file .* it names none"):
         consent.allow(str(file), [])
     gone = tmp_path / "gone.py"
     with pytest.raises(UserError, match="there is no file"):
