@@ -66,7 +66,8 @@ def train(
     preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
-        `wrapper`, `hooks`, `eval_environment` (`training.objects`); `init_from`, `init_buffer`.
+        `wrapper`, `hooks`, `eval_environment` and so on (`training.objects`); `init_from`,
+        `init_buffer`.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
@@ -87,7 +88,7 @@ def train(
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = _make_agent(algorithm, environments, options, fields, network, display, found)
-        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source
+        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source(source)
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
@@ -145,7 +146,8 @@ def resume(
         source, num_envs = run.source, options.num_envs
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         notices: list[str] = []
-        evaluated_in = resuming.evaluation_source(objects, recorded, path, allow_env_import)
+        asked = objects, source, recorded, path, allow_env_import
+        evaluated_in = resuming.evaluation_source(*asked)
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
@@ -161,6 +163,7 @@ def resume(
         session = Session(agent, environments, options, folder, display, interruption, run_config)
         training = assemble(session, evaluation_env, instances.recorder(agent), hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
+        notices += hooks.notices
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
         for reason in resuming.changes_since(manifest, source, hooks.names, files):
             session.mark_not_reproducible(reason)
