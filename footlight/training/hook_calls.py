@@ -28,9 +28,10 @@ class GuardedHook:
 
     def __call__(self, training: HookContext, *given: Any) -> None:
         """Call the hook. Raises `HookFailed`, or `UserError` if it has made the loop's calls."""
-        agent, threads = training.agent, torch.get_num_threads()
-        interruption = training._session.interruption
-        before = agent.num_steps, agent.num_updates
+        session, threads = training._session, torch.get_num_threads()
+        interruption, agent = session.interruption, session.agent
+        buffer, learner = agent.buffer, agent.learner  # short ways, as it is called at every step
+        num_steps, num_updates = buffer.num_steps, learner.num_updates
         interruption.num_calls += 1
         interruption.running = self._name
         try:
@@ -42,7 +43,8 @@ class GuardedHook:
             interruption.running = None
             if torch.get_num_threads() != threads:  # another number rounds differently
                 torch.set_num_threads(threads)
-        if agent.pending is not None or before != (agent.num_steps, agent.num_updates):
+        has_learned = num_steps != buffer.num_steps or num_updates != learner.num_updates
+        if agent.pending is not None or has_learned:
             raise UserError(
                 f"the hook {self._name} has used the agent to explore or to learn, which is the "
                 "loop's part - use agent.policy.act, or a loop of your own over footlight.steps"

@@ -85,6 +85,7 @@ class UserHooks:
         self._evaluated = -1  # the step whose evaluation the hooks have seen
         # Before this step, only the end of an episode can concern one of the step hooks
         self._next = 0.0
+        self._can_wait = all(isinstance(hook, Clock | OnEpisode) for hook in self._step_hooks)
 
     @property
     def notices(self) -> list[str]:
@@ -110,9 +111,9 @@ class UserHooks:
         if number >= self._next or step.episodes:
             for hook in self._step_hooks:
                 hook(context)
-            self._next = min(
-                (_next_call(hook, number) for hook in self._step_hooks), default=math.inf
-            )
+            if self._can_wait:
+                calls = [_next_call(hook, number) for hook in self._step_hooks]
+                self._next = min(calls, default=math.inf)
         if context._wants_evaluation:
             context._wants_evaluation = False
             context._evaluator.evaluate_and_log(number, is_requested=True)
@@ -193,9 +194,9 @@ def _numbered(names: Iterable[str]) -> list[tuple[str, int]]:
 
 def _next_call(hook: Any, number: int) -> float:
     """The next step at which a hook can be called, apart from those that end an episode."""
-    if isinstance(hook, Clock):
-        return (number // hook.interval + 1) * hook.interval if hook.interval else math.inf
-    return math.inf if isinstance(hook, OnEpisode) else 0
+    if isinstance(hook, Clock) and hook.interval:
+        return (number // hook.interval + 1) * hook.interval
+    return math.inf
 
 
 def _require_order(hook: Any) -> None:
