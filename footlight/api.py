@@ -66,8 +66,7 @@ def train(
     preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
-        `wrapper`, `hooks`, `eval_environment` and so on (`training.objects`); `init_from`,
-        `init_buffer`.
+        `wrapper`, `hooks` and the like (`training.objects`); `init_from`, `init_buffer`.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
@@ -145,9 +144,8 @@ def resume(
         display = Display(options.steps, start_step=at, quiet=quiet)
         source, num_envs = run.source, options.num_envs
         environments = stack.enter_context(_environments(source, options, num_envs, display))
-        notices: list[str] = []
-        asked = objects, source, recorded, path, allow_env_import
-        evaluated_in = resuming.evaluation_source(*asked)
+        notices = hooks.notices
+        evaluated_in = resuming.evaluation_source(objects, source, recorded, path, allow_env_import)
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
@@ -163,7 +161,6 @@ def resume(
         session = Session(agent, environments, options, folder, display, interruption, run_config)
         training = assemble(session, evaluation_env, instances.recorder(agent), hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
-        notices += hooks.notices
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
         for reason in resuming.changes_since(manifest, source, hooks.names, files):
             session.mark_not_reproducible(reason)
