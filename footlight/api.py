@@ -66,7 +66,7 @@ def train(
     preset: tuned values for this pair (True), none (False), or of that name.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
-        `wrapper`, `hooks`, `eval_environment` (`training.objects`); `init_from`, `init_buffer`.
+        `wrapper`, `hooks` and the like (`training.objects`); `init_from`, `init_buffer`.
 
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
@@ -87,7 +87,7 @@ def train(
         environments = stack.enter_context(_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = _make_agent(algorithm, environments, options, fields, network, display, found)
-        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source
+        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source(source)
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
@@ -144,8 +144,8 @@ def resume(
         display = Display(options.steps, start_step=at, quiet=quiet)
         source, num_envs = run.source, options.num_envs
         environments = stack.enter_context(_environments(source, options, num_envs, display))
-        notices: list[str] = []
-        evaluated_in = resuming.evaluation_source(objects, recorded, path, allow_env_import)
+        notices = hooks.notices
+        evaluated_in = resuming.evaluation_source(objects, source, recorded, path, allow_env_import)
         instances = _instances(source, environments, options, display, notices, evaluated_in)
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))

@@ -58,6 +58,14 @@ class Interruption:
         self.polling = False
         """Whether a loop polls `should_stop`. Before that there is nothing to save, and the first
         signal already raises its exception."""
+        self.running: str | None = None
+        """The name of a hook of the user's that runs between two steps; None: none does."""
+        self.num_calls = 0
+        """Calls of hooks so far, which tell one call from the next."""
+        self.at_once = False
+        """Whether a second signal wants to leave without saving."""
+        self._interrupts_hook = False
+        self._handler: Any = None  # while it is installed
         self._deadline: float | None = None
         self.stop_after(max_time)
 
@@ -70,6 +78,27 @@ class Interruption:
         if self.signal is not None:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def interrupt_hook(self) -> None:
+        """Raise a signal's exception in the main thread, in the hook that runs there.
+
+        For other threads. Does nothing if no hook runs, or without the handler of `installed`.
+        """
+        number = signal.SIGTERM
+        # Another handler, or none, would do something else than ours
+        if self._handler is None or signal.getsignal(number) is not self._handler:
+            return
+        self._interrupts_hook = True
+        if sys.platform == "win32":
+            signal.raise_signal(number)
+        else:  # a signal to this thread ends a sleep, too
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    def stop_because_of(self, error: BaseException) -> None:
+        """Stop as the signal behind an exception asks, unless a stop was requested before."""
+        if not self.should_stop():
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            self.signal = signal.SIGINT if is_interrupt else signal.SIGTERM
 
     @staticmethod
     def exit_exception(number: int) -> BaseException:
@@ -87,10 +116,16 @@ class Interruption:
         """
 
         def stop(number: int, frame: Any) -> None:
+            if self._interrupts_hook:
+                self._interrupts_hook = False
+                if self.running is not None:  # it may just have come back
+                    raise self.exit_exception(self.signal or number)
+                return
             if not self.polling:
                 notify("stopped")
                 raise self.exit_exception(number)
             if self.signal is not None:
+                self.at_once = True
                 if not _owns_process:
                     raise self.exit_exception(number)
                 if sys.stdout.isatty():  # show the cursor again that the live display has hidden
@@ -114,6 +149,8 @@ class Interruption:
         with contextlib.ExitStack() as stack:
             for number, handler in handlers.items():
                 stack.enter_context(_handling(number, handler))
+            self._handler = stop
+            stack.callback(vars(self).update, _handler=None)
             yield
 
 

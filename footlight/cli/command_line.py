@@ -10,6 +10,7 @@ from footlight.errors import UserError
 from footlight.user_code.reference import is_reference
 
 _TRACKERS = ("tensorboard", "wandb", "none")
+_ARGUMENTS = ("--env-kwargs", "--eval-env-kwargs")
 _FILES = ("--wrapper", "--hook")  # several, if ALGORITHM and ENVIRONMENT are there already
 _FLAGS = ("--quiet", "--no-preset", "--init-buffer", "--debug")  # options that take no value
 
@@ -46,7 +47,7 @@ def join_values(arguments: Iterable[str]) -> list[str]:
         option, equals, value = joined[-1].partition("=") if joined else ("", "", "")
         if not option.startswith("--") or (word.startswith("-") and not _is_number(word)):
             joined.append(word)
-        elif (option == "--env-kwargs" and re.match(r"\w+=", word)) or (
+        elif (option in _ARGUMENTS and re.match(r"\w+=", word)) or (
             option in _FILES and is_reference(word) and (not equals or all(first_words(joined, ())))
         ):
             joined[-1:] = [f"{option}={word}"] if not equals else [joined[-1], f"{option}={word}"]

@@ -95,6 +95,9 @@ def _add_resume(add_command: AddCommand) -> None:
     resume.add_argument("--quiet", action="store_true", help=quiet)
     resume.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
     add_own_code(resume, RESUME)
+    kwargs = "arguments of the environment of evaluations, in addition to the recorded ones"
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"}
+    resume.add_argument("--eval-env-kwargs", help=kwargs, **several)
 
 
 def _add_evaluate(add_command: AddCommand) -> None:

@@ -42,6 +42,10 @@ _ENV_KWARGS = (
     "keyword arguments of the environment, such as size=5 goal=near: "
     "numbers, true, false, none or text; saved with the run"
 )
+_EVAL_ENV_KWARGS = (
+    "keyword arguments of the environment of evaluations: of --eval-environment, which is not "
+    "given --env-kwargs, or, without it, in addition to --env-kwargs"
+)
 _INIT_BUFFER = "with --init-from: also begin with the transitions of its replay buffer"
 _CHANGES = " Can change during a run."
 _LISTS = {
@@ -49,6 +53,7 @@ _LISTS = {
     "--track": "trackers",
     "--wandb-tags": "tags",
     "--env-kwargs": "arguments",
+    "--eval-env-kwargs": "arguments",
 }
 
 
@@ -174,9 +179,9 @@ def _add_other_options(parser: Parser) -> None:
     other = parser.add_argument_group("other")
     for name, (metavar, text) in _OPTIONS.items():
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrap(text))
-    other.add_argument(
-        "--env-kwargs", metavar="KEY=VALUE", nargs="+", action="extend", help=_wrap(_ENV_KWARGS)
-    )
+    for name, text in (("env", _ENV_KWARGS), ("eval-env", _EVAL_ENV_KWARGS)):
+        several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"}
+        other.add_argument(f"--{name}-kwargs", help=_wrap(text), **several)
     other.add_argument("--init-buffer", action="store_true", help=_wrap(_INIT_BUFFER))
     add_own_code(other, {name: _wrap(text) for name, text in TRAIN.items()}, may_allow=False)
     quiet = "print only errors and, at the end, the run folder"

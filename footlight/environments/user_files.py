@@ -200,7 +200,9 @@ def recorded_wrappers(folder: Path, run_config: Mapping[str, Any]) -> list[Refer
 
 
 def _entry(folder: Path, run_config: Mapping[str, Any], use: str) -> Mapping[str, str]:
-    for entry in run_config.get("code", []):
-        if entry["use"] == use:
-            return dict(entry)
+    # Evaluations may be in the environment of the training, with other arguments
+    for each in dict.fromkeys((use, "environment")):
+        for entry in run_config.get("code", []):
+            if entry["use"] == each:
+                return dict(entry)
     raise UserError(f"{folder} does not say where its {use} is - restore it from a copy")

@@ -197,6 +197,7 @@ class Manifest(_Files, total=False):
     seconds: NonNegative
     recent_return: float | None
     evaluation_due: bool
+    evaluation_requested: bool
     best: Best | None
     last_evaluation_step: int
     finished_episodes: CountOrZero
@@ -205,6 +206,7 @@ class Manifest(_Files, total=False):
     rollbacks: CountOrZero
     env_faults: CountOrZero
     hooks: list[HookState]
+    hooks_evaluated: int
     info: dict[str, list[float]]
     stop_returns: list[float]
     evaluations_without_improvement: CountOrZero

@@ -32,11 +32,13 @@ class Plan(NamedTuple):
     """Steps after which no further episode begins; None: no limit."""
 
 
-def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) -> Plan | None:
+def plan_evaluation(
+    options: Options, step: int, finished: int, evaluated: int, *, is_requested: bool = False
+) -> Plan | None:
     """Return the plan of the evaluation at `step`; None if it is to be skipped.
 
     By default, the evaluations together take at most as many steps as the training, and so does the
-    final one alone; explicit values are always honored.
+    final one alone; explicit values, and what `is_requested`, are always honored.
 
     finished: episodes of the training so far, from which the length of an episode is estimated.
     evaluated: environment steps of all previous evaluations.
@@ -47,7 +49,8 @@ def plan_evaluation(options: Options, step: int, finished: int, evaluated: int) 
     if episodes == 0:
         return None
     expected = episodes * min(step / max(finished, 1), limit)
-    if not is_final and options.eval_every is None and evaluated + expected > step:
+    is_automatic = options.eval_every is None and not (is_final or is_requested)
+    if is_automatic and evaluated + expected > step:
         return None
     return Plan(episodes, limit, options.steps if options.eval_episodes is None else None)
 

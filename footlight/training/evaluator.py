@@ -1,6 +1,6 @@
 """The evaluations of a run: run and log them, count their steps, and remember the best one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from footlight.environments.make import Environments
@@ -32,24 +32,30 @@ class Evaluator:
         self.best: dict[str, float] | None = None
         """Step and mean return of the best evaluation. Evaluations are comparable: all of them cut
         episodes off at the same length."""
+        self.after_due: list[Callable[[], None]] = []
+        """Called after the evaluation of a resumed run that was `due`."""
         self._session, self._episodes = session, episodes
         self._survives_faults = session.options.on_env_fault == "new-episode"
         self._last_step = -1  # of the last evaluation, also of one that was skipped
         self._latest: Evaluation | None = None
         self._latest_step = -1
         self._steps = 0  # of all evaluations so far
+        self._is_requested = False
 
     def __call__(self, step: Step) -> None:
         """Evaluate at this step."""
         self.evaluate_and_log(step.number)
 
-    def evaluate_and_log(self, step: int) -> None:
+    def evaluate_and_log(self, step: int, *, is_requested: bool = False) -> None:
         """Evaluate, and log histograms if that is configured; at most once for each step.
 
-        If the run is to stop meanwhile, `due` is set and nothing is logged.
+        is_requested: also where the automatic plan would skip this evaluation. If the run is to
+        stop meanwhile, `due` is set and nothing is logged.
         """
-        if self._last_step == step:
+        was_skipped = self._last_step == step and self._latest_step != step
+        if self._last_step == step and not (is_requested and was_skipped):
             return
+        self._is_requested = is_requested
         session = self._session
         if self.environments is not None:
             share_statistics(session.environments, self.environments)
@@ -65,10 +71,17 @@ class Evaluator:
                 evaluation_return=evaluation.mean_return,
             )
         self._last_step = step
-        if session.options.track_histograms:
+        if session.options.track_histograms and not was_skipped:
             counts = histograms(session.agent.networks, session.agent.state)
             session.folder.append("histograms", {"step": step, **counts})
             session.flush_logs()
+
+    def catch_up(self) -> None:
+        """Make the evaluation that is `due` since the run was stopped during it."""
+        self.evaluate_and_log(self._session.agent.num_steps, is_requested=self._is_requested)
+        if not self.due:
+            for call in self.after_due:
+                call()
 
     def _evaluate(self, step: int) -> Evaluation | None:
         """Return the evaluation at `step`; None if there is none, or, with `due` set, on a stop.
@@ -100,7 +113,8 @@ class Evaluator:
         options, was_due = self._session.options, self.due
         display, policy = self._session.display, self._session.agent.policy
         self.due = False
-        plan = plan_evaluation(options, step, self._episodes.count, self._steps)
+        counts = self._episodes.count, self._steps
+        plan = plan_evaluation(options, step, *counts, is_requested=self._is_requested)
         if self.environments is None or plan is None:
             return None
         # New episodes each time, determined by seed and step alone: neither the training nor a
@@ -142,6 +156,7 @@ class Evaluator:
         return {
             "evaluation": latest.to_json() if latest is not None else None,
             "evaluation_due": self.due,
+            "evaluation_requested": self._is_requested,
             "evaluation_steps": self._steps,
             "last_evaluation_step": self._last_step,
             "best": self.best,
@@ -152,6 +167,7 @@ class Evaluator:
         self.due, self.best = state["evaluation_due"], state["best"]
         self._last_step = state["last_evaluation_step"]
         self._steps = state.get("evaluation_steps", 0)  # missing in early checkpoints
+        self._is_requested = state.get("evaluation_requested", False)
         self._latest, self._latest_step = None, -1
         if state["evaluation"] is not None:
             self._latest = Evaluation.from_json(state["evaluation"])

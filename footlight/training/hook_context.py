@@ -84,7 +84,15 @@ class HookContext:
         self.agent.set(**values)
 
     def request_evaluation(self) -> None:
-        """Evaluate after the hooks of this step; `on_evaluation` hooks then see the result."""
+        """Evaluate after the hooks of this step; `on_evaluation` hooks then see the result.
+
+        Raises `UserError` if the run makes no evaluations.
+        """
+        if self._evaluator.environments is None:
+            raise UserError(
+                "an evaluation was requested - the run makes none - leave out eval_episodes 0, or "
+                "give eval_environment"
+            )
         self._wants_evaluation = True
 
     def request_video(self) -> None:
@@ -109,7 +117,7 @@ class HookContext:
     @property
     def is_last(self) -> bool:
         """Whether the training has reached its `total_steps`."""
-        return self._step is not None and self._step.is_last
+        return self.step >= self.total_steps
 
     def crosses(self, interval: int) -> bool:
         """Return whether this step reached or skipped a multiple of `interval`; never for 0."""
@@ -119,7 +127,7 @@ class HookContext:
 def _number(name: str, value: Any) -> float:
     if isinstance(value, torch.Tensor | np.ndarray) and math.prod(value.shape) == 1:
         value = value.item()
-    if not isinstance(value, numbers.Real):
+    if not isinstance(value, numbers.Real | np.bool_):
         raise UserError(f"{name}={value!r:.80} cannot be logged - give a number")
     return float(value)
 

@@ -60,8 +60,8 @@ class Clock:
 def every(interval: int, hook: Callable[[Any], object], *, at_end: bool = True) -> Clock:
     """Call `hook` every `interval` environment steps.
 
-    interval: 0 means never. at_end: whether to call it at the last step of a run, too. Raises
-    `UserError` for anything but a number of steps.
+    interval: 0 means never. at_end: whether to call it where the last step of a run is due, too.
+    Raises `UserError` for anything but a number of steps.
     """
     return Clock(integer("interval", interval, Range(0)), hook, at_end)
 

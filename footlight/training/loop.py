@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import gymnasium
 import numpy as np
 
 from footlight.algorithms.protocol import Dropping
 from footlight.environments.episodes import Episode
 from footlight.environments.make import Environments
+from footlight.errors import UserError
 from footlight.learning.agent import Agent
 from footlight.types import Array, Transition
 
@@ -61,8 +63,14 @@ def steps(
     should_stop: called before each step; the loop ends as soon as it returns True.
     pending: receives the action of a step that fails, and provides it to the next loop.
     observe: called in place of `agent.observe`, for example to measure its time.
-    Raises `EnvironmentFault` and `Diverged`.
+    Raises `EnvironmentFault` and `Diverged`, and `UserError` for an environment of Gymnasium's.
     """
+    given: object = environments
+    if isinstance(given, str | gymnasium.Env | gymnasium.vector.VectorEnv):
+        raise UserError(
+            f"{given!s:.80} cannot be stepped by footlight.steps - it has not been reset, and its "
+            "episodes are not counted - give footlight.make_environments(...) of it"
+        )
     pending = PendingAction() if pending is None else pending
     observe = agent.observe if observe is None else observe
     buffer: object = agent.buffer if environments.can_abandon else None

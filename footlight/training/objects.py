@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from footlight.environments.source import EnvironmentLike, EnvironmentSource
+from footlight.environments.source import Arguments, EnvironmentLike, EnvironmentSource
 from footlight.environments.user_files import (
     FileSource,
     Wrapper,
@@ -13,7 +13,7 @@ from footlight.environments.user_files import (
     wrapped,
 )
 from footlight.learning.blueprint import AnyAlgorithmClass
-from footlight.training.user_hooks import UserHook
+from footlight.training.hook_calls import UserHook
 from footlight.user_code import consent
 from footlight.user_code.loading import load_checked, load_given
 from footlight.user_code.reference import Reference, is_reference
@@ -32,6 +32,9 @@ class Objects:
     """Your own algorithm; for `resume`."""
     eval_environment: EnvironmentLike | EnvironmentSource | None = None
     """An environment for the evaluations, if it is not that of the training."""
+    eval_env_kwargs: Arguments = None
+    """Arguments of `eval_environment`. Without one, evaluations are in the environment of the
+    training, with these in addition to its own."""
     wrapper: Wrapper | Sequence[Wrapper] | None = None
     """A function or class that each environment is wrapped in, that of evaluations and videos
     included; or several, the first one innermost."""
@@ -111,12 +114,16 @@ class Objects:
         """The algorithm if it is the user's, not a name."""
         return None if isinstance(self.algorithm, str) else self.algorithm
 
-    @property
-    def evaluation_source(self) -> EnvironmentSource | None:
-        """The environment for the evaluations, if one was given. Raises `UserError`."""
+    def evaluation_source(self, training: EnvironmentSource) -> EnvironmentSource | None:
+        """The environment for the evaluations; None if it is that of the training.
+
+        training: the latter, in its wrappers. Raises `UserError`.
+        """
+        kwargs = self.eval_env_kwargs
         if self.eval_environment is None:
-            return None
-        return self.wrapped(EnvironmentSource.of(self.eval_environment).configured())
+            return training.configured(kwargs=kwargs) if kwargs else None
+        source = EnvironmentSource.of(self.eval_environment)
+        return self.wrapped(source.configured(kwargs=kwargs))
 
     def wrapped(self, source: EnvironmentSource) -> EnvironmentSource:
         """The environment in the wrappers. Raises `UserError` where that is impossible."""

@@ -107,23 +107,28 @@ def _other_files(run_config: Mapping[str, Any], files: Mapping[str, Any]) -> Ite
 
 
 def evaluation_source(
-    objects: Objects, run_config: Mapping[str, Any], folder: Path, allowed: str | None
+    objects: Objects,
+    training: EnvironmentSource,
+    run_config: Mapping[str, Any],
+    folder: Path,
+    allowed: str | None,
 ) -> EnvironmentSource | None:
     """The given or recorded environment of the evaluations; None if it is that of the training.
 
-    allowed: the module that its id may import. Raises `UserError` if it cannot be made from the
-    record.
+    training: the latter. allowed: the module that its id may import. Raises `UserError` if it
+    cannot be made from the record.
     """
     recorded = run_config.get("eval_environment")
     if objects.eval_environment is not None or recorded is None:
-        return objects.evaluation_source
+        return objects.evaluation_source(training)
     name = recorded["environment"]
     if recorded["environment_source"] not in ("id", "file"):
         raise UserError(
             f"the run is evaluated in the Python object {name!r}, which no file holds - pass it as "
             "eval_environment"
         )
-    return objects.wrapped(recorded_source(folder, run_config, allowed, "eval_environment"))
+    found = objects.wrapped(recorded_source(folder, run_config, allowed, "eval_environment"))
+    return found.configured(kwargs=objects.eval_env_kwargs) if objects.eval_env_kwargs else found
 
 
 def _why_not_recorded(run_config: Mapping[str, Any], source: EnvironmentSource) -> str | None:

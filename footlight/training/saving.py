@@ -89,7 +89,9 @@ class Saver:
         best = self._evaluator.best
         best_step = int(best["step"]) if best else None
         self.checkpoints.save(agent.num_steps, groups, manifest, {"buffer": spans}, best_step)
-        self._saved_config = session.run_config
+        if session.run_config != self._saved_config:
+            session.folder.write_json("config.json", session.run_config)
+            self._saved_config = session.run_config
 
     def save_or_skip(self) -> None:
         """Save; if that fails, continue without this checkpoint. The disk may have room next time.
@@ -122,7 +124,6 @@ class Saver:
         """If the run config has changed, save it in a new checkpoint and in `config.json`."""
         if self.session.run_config != self._saved_config:
             self.save()
-            self.session.folder.write_json("config.json", self.session.run_config)
 
     def roll_back(self, error: Diverged) -> None:
         """Keep the batch that the agent diverged on, and restore the newest checkpoint.

@@ -4,7 +4,8 @@ A training that they end is evaluated like one that has all its steps, and can b
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -19,15 +20,23 @@ from footlight.training.session import Session
 def stopping_hooks(
     session: Session, evaluator: Evaluator, episodes: EpisodeLog, options: Options
 ) -> list[Hook]:
-    """The hooks that the options ask for."""
+    """The hooks that the options ask for; those of evaluations are called after a late one, too."""
     hooks: list[Hook] = []
+    of_evaluations: list[StopAtReturn | StopWithoutImprovement] = []
     if options.stop_at_return is not None:
-        hooks.append(StopAtReturn(session, evaluator, options))
+        of_evaluations.append(StopAtReturn(session, evaluator, options))
     if options.stop_patience is not None:
-        hooks.append(StopWithoutImprovement(session, evaluator, options.stop_patience))
+        of_evaluations.append(StopWithoutImprovement(session, evaluator, options.stop_patience))
+    for hook in of_evaluations:
+        hooks.append(hook)
+        evaluator.after_due.append(partial(_after_late, hook, session))
     if options.episodes is not None:
         hooks.append(StopAfterEpisodes(session, episodes, options.episodes))
     return hooks
+
+
+def _after_late(hook: "StopAtReturn | StopWithoutImprovement", session: Session) -> None:
+    hook.after_evaluation(session.agent.num_steps)
 
 
 class StopAtReturn:
@@ -41,13 +50,19 @@ class StopAtReturn:
 
     def __call__(self, step: Step) -> None:
         """Add the returns of this step; the window has to be full."""
-        new = [episode.total for episode in step.episodes]
         if self._of_evaluations:
-            evaluation = self._evaluator.at(step.number)
-            new = [] if evaluation is None else [evaluation.mean_return]
-        if not new:
-            return
-        self._returns.extend(new)
+            self.after_evaluation(step.number)
+        elif step.episodes:
+            self._add([episode.total for episode in step.episodes])
+
+    def after_evaluation(self, step: int) -> None:
+        """Add the mean return of the evaluation at this step, if it is those that count."""
+        evaluation = self._evaluator.at(step)
+        if self._of_evaluations and evaluation is not None:
+            self._add([evaluation.mean_return])
+
+    def _add(self, returns: Sequence[float]) -> None:
+        self._returns.extend(returns)
         if len(self._returns) == self._returns.maxlen and fmean(self._returns) >= self._target:
             what = "evaluation" if self._of_evaluations else "training episode"
             of = f"the last {counted(len(self._returns), what)}"
@@ -75,9 +90,13 @@ class StopWithoutImprovement:
 
     def __call__(self, step: Step) -> None:
         """Count the evaluation of this step, if there was one."""
-        if self._evaluator.at(step.number) is None:
+        self.after_evaluation(step.number)
+
+    def after_evaluation(self, step: int) -> None:
+        """Count the evaluation at this step, if there was one."""
+        if self._evaluator.at(step) is None:
             return
-        self._count = 0 if self._evaluator.is_best(step.number) else self._count + 1
+        self._count = 0 if self._evaluator.is_best(step) else self._count + 1
         if self._count >= self._patience:
             best = self._evaluator.best
             assert best is not None

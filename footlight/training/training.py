@@ -15,7 +15,9 @@ from footlight.instruments.video_recorder import VideoRecorder
 from footlight.machine import describe_machine, describe_process, device_fault
 from footlight.runs.trackers.follower import run_trackers
 from footlight.training.evaluator import Evaluator
+from footlight.training.hook_calls import HookFailed
 from footlight.training.hook_context import HookContext
+from footlight.training.hook_watch import watching_hooks
 from footlight.training.hooks import (
     EpisodeLog,
     Hook,
@@ -32,7 +34,7 @@ from footlight.training.saving import Saver
 from footlight.training.session import Session
 from footlight.training.stopping import stopping_hooks
 from footlight.training.threads import CoreWatch
-from footlight.training.user_hooks import HookFailed, UserHooks
+from footlight.training.user_hooks import UserHooks
 
 
 class Training:
@@ -80,6 +82,9 @@ class Training:
             tracking = run_trackers(folder.path, options.track, notify)
             with (
                 warn_if_hanging(both, options.env_timeout),
+                watching_hooks(session.interruption, options.env_timeout)
+                if self.user_hooks is not None
+                else contextlib.nullcontext(),
                 reporting_exit(tracking, "tracking", notify) as self.metrics.after_flush,
                 reporting_exit(session.display, "the display", notify),
             ):
@@ -137,8 +142,8 @@ class Training:
         """Make the evaluation that was interrupted when the run was stopped."""
         if not self.evaluator.due:
             return
+        self.evaluator.catch_up()
         step = self.session.agent.num_steps
-        self.evaluator.evaluate_and_log(step)
         if self.evaluator.is_best(step) and self.session.options.checkpoint_interval:
             self.saver.save_or_skip()
 
@@ -236,6 +241,10 @@ def assemble(
     if hooks.names:
         hooks.context = HookContext(session, evaluator, videos)
         logs.append(hooks)
+        evaluator.after_due.append(hooks.finish)
+        if evaluation_env is None and (waiting := hooks.waiting_for_evaluations):
+            what = "is never called: the run makes no evaluations"
+            session.display.notify(f"on_evaluation: {waiting} {what}")
     saver = Saver(session, evaluator, [info, *stateful(logs)], other_environment)
     later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
     observe = cores.timed(session.agent.observe)

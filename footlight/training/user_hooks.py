@@ -8,24 +8,18 @@ footlight.train("ppo", "CartPole-v1", hooks=[footlight.every(10_000, show)])
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-import torch
-
-from footlight.errors import UserError, describe_error
+from footlight.errors import UserError, describe_error, place_of
 from footlight.signals import is_interruption
+from footlight.training.hook_calls import GuardedHook, UserHook, name_of_hook, require_hook
 from footlight.training.hook_context import HookContext
 from footlight.training.hooks import Clock, Stateful
 from footlight.training.loop import Step
-
-UserHook = Callable[..., object]
-
-
-class HookFailed(UserError):
-    """A hook raised an exception between two steps: the state of the training is intact."""
+from footlight.user_code.reference import place_in_loaded
 
 
 @dataclass(frozen=True)
@@ -77,16 +71,21 @@ class UserHooks:
     def __init__(self, hooks: Sequence[UserHook]) -> None:
         if not isinstance(hooks, Sequence):
             raise UserError(f"hooks is {hooks!r:.80} - give a list of hooks")
+        for hook in hooks:
+            _require_order(hook)
         self._bare = [_bare(hook) for hook in hooks]
-        self.names = [_name(hook) for hook in self._bare]
+        self.names = [name_of_hook(hook) for hook in self._bare]
         for hook in self._bare:
-            if not callable(hook):
-                raise UserError(f"{hook!r:.80} is not a hook - give a function of one argument")
-        guarded = [_Guarded(hook, name) for hook, name in zip(self._bare, self.names, strict=True)]
+            require_hook(hook)
+        pairs = zip(self._bare, self.names, strict=True)
+        guarded = [GuardedHook(hook, name) for hook, name in pairs]
         self._hooks = [_inside(hook, call) for hook, call in zip(hooks, guarded, strict=True)]
         self._evaluation_hooks = [hook for hook in self._hooks if isinstance(hook, OnEvaluation)]
         self._step_hooks = [hook for hook in self._hooks if not isinstance(hook, OnEvaluation)]
         self._evaluated = -1  # the step whose evaluation the hooks have seen
+        # Before this step, only the end of an episode can concern one of the step hooks
+        self._next = 0.0
+        self._can_wait = all(isinstance(hook, Clock | OnEpisode) for hook in self._step_hooks)
 
     @property
     def notices(self) -> list[str]:
@@ -108,23 +107,28 @@ class UserHooks:
         """Call all hooks with this step, then make what they have asked for."""
         context = self.context
         context._step = step
-        for hook in self._step_hooks:
-            hook(context)
+        number = step.number
+        if number >= self._next or step.episodes:
+            for hook in self._step_hooks:
+                hook(context)
+            if self._can_wait:
+                calls = [_next_call(hook, number) for hook in self._step_hooks]
+                self._next = min(calls, default=math.inf)
         if context._wants_evaluation:
             context._wants_evaluation = False
-            context._evaluator.evaluate_and_log(step.number)
-        if self._evaluation_hooks:
+            context._evaluator.evaluate_and_log(number, is_requested=True)
+        if self._evaluation_hooks and context._evaluator.at(number) is not None:
             self.after_evaluation()
         if context._numbers or context._wants_video:
-            self._record(step.number)
+            self._record(number)
 
     def after_evaluation(self) -> None:
         """Call the hooks that wait for an evaluation, once for each."""
         context = self.context
         if self._evaluated != context.step and context.evaluation is not None:
-            self._evaluated = context.step
             for hook in self._evaluation_hooks:
                 hook(context)
+            self._evaluated = context.step
 
     def _record(self, step: int) -> None:
         """Log the numbers of this step, and record the video that was asked for."""
@@ -140,8 +144,15 @@ class UserHooks:
             context._wants_video = False
             context._videos.record(step)
 
+    @property
+    def waiting_for_evaluations(self) -> str:
+        """The names of the hooks that are called after evaluations only."""
+        pairs = zip(self._hooks, self.names, strict=True)
+        return ", ".join(name for hook, name in pairs if isinstance(hook, OnEvaluation))
+
     def finish(self) -> None:
-        """After the final evaluation: call the hooks that wait for it, and log their numbers."""
+        """After the final evaluation, or one that a resumed run has made up for: call the hooks
+        that wait for it, and log their numbers."""
         self.after_evaluation()
         if self.context._numbers:
             self._record(self.context.step)
@@ -150,44 +161,55 @@ class UserHooks:
         """Names and states of the hooks, for a checkpoint. Raises `UserError`."""
         states = [_state(hook, name) for hook, name in zip(self._bare, self.names, strict=True)]
         pairs = zip(self.names, states, strict=True)
-        return {"hooks": [{"name": name, "state": state} for name, state in pairs]}
+        entries = [{"name": name, "state": state} for name, state in pairs]
+        return {"hooks": entries, "hooks_evaluated": self._evaluated}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned, hook by hook. Raises `UserError`."""
-        saved = state.get("hooks", [])
-        for hook, name, entry in zip(self._bare, self.names, saved, strict=False):
-            if entry["name"] == name and entry["state"] is not None and isinstance(hook, Stateful):
+        """Restore what `state` returned: each hook's state is found by the hook's name, that of the
+        second of the same name in the second place. Raises `UserError`."""
+        self._evaluated, self._next = state.get("hooks_evaluated", -1), 0.0
+        entries = state.get("hooks", [])
+        saved = dict(zip(_numbered(entry["name"] for entry in entries), entries, strict=True))
+        for hook, key in zip(self._bare, _numbered(self.names), strict=True):
+            entry = saved.get(key, {"state": None})
+            if entry["state"] is not None and isinstance(hook, Stateful):
                 try:
                     hook.restore(entry["state"])
-                except Exception as error:
-                    what = f"restore of the hook {name} raised {describe_error(error)}"
+                except BaseException as error:
+                    if is_interruption(error):
+                        raise
+                    what = f"restore of the hook {key[0]} raised {describe_error(error)}"
                     raise UserError(f"{what} - fix the hook") from error
 
 
-class _Guarded:
-    """A hook as it is called: its errors name it, and the training is as it was afterwards."""
+def _numbered(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each name with the number of equal ones before it."""
+    counts: Counter[str] = Counter()
+    found = []
+    for name in names:
+        found.append((name, counts[name]))
+        counts[name] += 1
+    return found
 
-    def __init__(self, hook: UserHook, name: str) -> None:
-        self._hook, self._name = hook, name
 
-    def __call__(self, training: HookContext, *given: Any) -> None:
-        agent, threads = training.agent, torch.get_num_threads()
-        before = agent.num_steps, agent.num_updates
-        try:
-            self._hook(training, *given)
-        except BaseException as error:  # SystemExit included, which would end the program
-            if is_interruption(error):
-                raise
-            what = f"the hook {self._name} failed at step {before[0]:,}: {describe_error(error)}"
-            raise HookFailed(f"{what} - the run is saved; fix the hook, then resume") from error
-        finally:
-            if torch.get_num_threads() != threads:  # another number rounds differently
-                torch.set_num_threads(threads)
-        if agent.pending is not None or before != (agent.num_steps, agent.num_updates):
-            raise UserError(
-                f"the hook {self._name} has used the agent to explore or to learn, which the "
-                "loop does - use agent.policy.act, or a loop of your own over footlight.steps"
-            )
+def _next_call(hook: Any, number: int) -> float:
+    """The next step at which a hook can be called, apart from those that end an episode."""
+    if isinstance(hook, Clock) and hook.interval:
+        return (number // hook.interval + 1) * hook.interval
+    return math.inf
+
+
+def _require_order(hook: Any) -> None:
+    """Raise `UserError` for `every` and the like inside `on_episode` or `on_evaluation`."""
+    while isinstance(hook, Clock):
+        hook = hook.hook
+    inner = hook.hook if isinstance(hook, OnEpisode | OnEvaluation) else None
+    if isinstance(inner, Clock | OnEpisode | OnEvaluation):
+        what = "on_episode" if isinstance(hook, OnEpisode) else "on_evaluation"
+        raise UserError(
+            f"{what} was given what `every`, `on_episode` or `on_evaluation` returned - it calls a "
+            f"function of two arguments - write every(interval, {what}(function))"
+        )
 
 
 def _bare(hook: Any) -> Any:
@@ -204,19 +226,19 @@ def _inside(hook: Any, call: Any) -> Any:
     return call
 
 
-def _name(hook: Any) -> str:
-    """The name of a hook in messages and checkpoints: its function's, or its class's."""
-    if isinstance(hook, FunctionType | MethodType | BuiltinFunctionType | type):
-        return hook.__qualname__.rpartition("<locals>.")[-1]
-    return type(hook).__name__
-
-
 def _state(hook: Any, name: str) -> dict[str, Any] | None:
     if not isinstance(hook, Stateful):
         return None
+    what = f"the state of the hook {name} cannot be saved"
     try:
         state = hook.state()
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        why = f"state() raised {describe_error(error)}{place_in_loaded(error) or place_of(error)}"
+        raise UserError(f"{what}: {why} - fix the hook, then resume") from error
+    try:
         return dict(json.loads(json.dumps(state, allow_nan=False)))
     except Exception as error:
-        what = f"the state of the hook {name} cannot be saved: {describe_error(error)}"
-        raise UserError(f"{what} - return a dict of numbers, texts, lists and dicts") from error
+        remedy = "return a dict of numbers, texts, lists and dicts"
+        raise UserError(f"{what}: {describe_error(error)} - {remedy}") from error

@@ -196,5 +196,5 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
 
 _KEYWORDS = (  # of `train`, besides fields
     "run_dir", "env_kwargs", "preset", "network", "quiet", "init_from", "init_buffer", "hooks",
-    "eval_environment", "wrapper",
+    "eval_environment", "eval_env_kwargs", "wrapper",
 )  # fmt: skip

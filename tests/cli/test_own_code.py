@@ -230,6 +230,16 @@ def test_evaluation_environment_and_wrappers_in_processes(
     assert [each["use"] for each in recorded["code"]] == ["environment", "eval_environment"]
 
 
+@pytest.mark.parametrize("own", [["--eval-environment", "mine.py:MyEnv"], []])
+def test_arguments_of_the_evaluation_environment_are_recorded(own: list[str]) -> None:
+    line = ["--eval-env-kwargs", "size=4", *own, "--steps=10", "--run-dir=run", *SHORT]
+    assert main(["train", "a2c", "mine.py:make", *line]) == 0
+    assert main(["resume", "run", "--steps", "20"]) == 0
+    recorded = json.loads(Path("run/config.json").read_text())
+    assert recorded["eval_environment"]["env_kwargs"] == {"size": 4}
+    assert "env_kwargs" not in recorded
+
+
 def test_the_same_words_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = footlight.train(
         "algorithm.py:Mine", "mine.py:MyEnv", network="mine.py:MyNetwork", wrapper="mine.py:add",

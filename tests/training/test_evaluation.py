@@ -137,6 +137,7 @@ def test_evaluations_take_at_most_as_many_steps_as_the_training() -> None:
 def test_evaluations_take_no_more_steps_than_the_training() -> None:
     options = Options(steps=20_000)
     assert plan_evaluation(options, 4_000, 0, 0) is None
+    assert plan_evaluation(options, 4_000, 0, 0, is_requested=True) == Plan(5, 1_000, 20_000)
     assert plan_evaluation(options, 5_000, 0, 0) == Plan(5, 1_000, 20_000)
 
 

@@ -47,7 +47,12 @@ def test_ctrl_c_abandons_an_evaluation_which_resume_repeats(
         "eval_episodes": 1,
         "n_steps": 10,
     }
-    footlight.train("a2c", "CartPole-v1", run_dir="straight", **fields)
+    seen: dict[str, list[int]] = {"straight": [], "run": []}
+
+    def hooks(name: str) -> list[Any]:
+        return [footlight.on_evaluation(lambda training, found: seen[name].append(training.step))]
+
+    footlight.train("a2c", "CartPole-v1", run_dir="straight", hooks=hooks("straight"), **fields)
 
     def wrapped(envs: list[Any], *given: Any) -> SerialEnvironments:
         return SerialEnvironments([Interrupting(env) for env in envs], *given)
@@ -56,14 +61,15 @@ def test_ctrl_c_abandons_an_evaluation_which_resume_repeats(
     monkeypatch.setattr(Interrupting, "evaluations", 0)
     monkeypatch.setattr(Interrupting, "at", 2 * at - 1)  # it begins an episode after each one, too
     with pytest.raises(KeyboardInterrupt):
-        footlight.train("a2c", "CartPole-v1", run_dir="run", **fields)
+        footlight.train("a2c", "CartPole-v1", run_dir="run", hooks=hooks("run"), **fields)
     result = json.loads(Path("run/result.json").read_text())
     assert (result["status"], result["steps"], result["final_evaluation"]) == (
         "stopped",
         30 * at,
         None,
     )
-    footlight.resume("run", quiet=True)
+    footlight.resume("run", quiet=True, hooks=hooks("run"))
+    assert seen["run"] == seen["straight"] == [30, 60, 90]
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
     assert (
         Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()

@@ -31,7 +31,7 @@ def context() -> HookContext:
         agent=Learned(), options=SimpleNamespace(steps=100), stop_reason=None,
         interruption=SimpleNamespace(wants_checkpoint=False),
     )  # fmt: skip
-    evaluator: Any = SimpleNamespace(at=lambda step: f"that of {step}")
+    evaluator: Any = SimpleNamespace(at=lambda step: f"that of {step}", environments="some")
     videos: Any = SimpleNamespace(can_record=True)
     return HookContext(session, evaluator, videos)
 

@@ -31,6 +31,15 @@ def test_step_crosses_multiples_that_several_environments_skip() -> None:
     assert not step(8, 12).crosses(0)
 
 
+@pytest.mark.parametrize(
+    "given", [gymnasium.make("CartPole-v1"), gymnasium.make_vec("CartPole-v1"), "CartPole-v1"]
+)
+def test_environment_of_gymnasium_has_to_be_made_ready_first(given: Any) -> None:
+    agent = agent_for(footlight.make_environments("CartPole-v1"), n_steps=5)
+    with pytest.raises(footlight.UserError, match="make_environments"):
+        next(footlight.steps(agent, given))
+
+
 def test_loop_makes_exactly_total_steps_with_several_environments() -> None:
     environments = footlight.make_environments("CartPole-v1", num_envs=4, seed=1)
     agent = agent_for(environments, n_steps=5)

@@ -12,8 +12,9 @@ import torch
 import footlight
 from footlight.errors import UserError
 from footlight.storage import checkpoint
+from footlight.training.hook_calls import HookFailed
 from footlight.training.hook_context import HookContext
-from footlight.training.user_hooks import HookFailed, UserHooks, on_episode, on_evaluation
+from footlight.training.user_hooks import UserHooks, on_episode, on_evaluation
 
 SMALL: dict[str, Any] = {
     "preset": False, "hidden_sizes": (4,), "compile": "off", "quiet": True, "probe": "off",
@@ -100,10 +101,12 @@ def test_numbers_of_hooks_are_logged_at_their_step(tmp_path: Path) -> None:
     notices: list[str] = []
 
     def log(training: HookContext) -> None:
+        flag = np.bool_(True)
         training.log(half=0.5, whole=np.int64(2), tensor=torch.tensor([3.0]), nothing=np.nan)
+        training.log(flag=flag)
 
     run = train(tmp_path / "run", [footlight.every(100, log)])
-    expected = {"half": 0.5, "whole": 2.0, "tensor": 3.0}
+    expected = {"half": 0.5, "whole": 2.0, "tensor": 3.0, "flag": 1.0}
     own = [row for row in rows(run.folder, "metrics") if "half" in row]
     assert [{**row, "time_s": 0} for row in own] == [
         {"step": step, "update": step // 5, "time_s": 0, **expected} for step in (100, 200)
@@ -230,6 +233,7 @@ def test_what_is_no_hook_is_refused_before_anything_is_created(tmp_path: Path) -
         (3, "hooks is 3"),
         ([3], "3 is not a hook"),
         ("ab", "hook is 'ab'"),
+        ([on_episode(footlight.every(5, print))], r"write every\(interval, on_episode\(function"),
     ):
         with pytest.raises(UserError, match=message):
             train(tmp_path / "run", hooks)
@@ -254,3 +258,27 @@ def test_hooks_without_state_are_named() -> None:
     first, second = UserHooks([Counter(), footlight.every(5, plain)]).notices
     assert first == "hooks: Counter, plain"
     assert second.startswith("plain has no state() and restore()")
+
+
+def test_evaluation_that_is_requested_is_made_also_where_automatic_ones_are_skipped(
+    tmp_path: Path,
+) -> None:
+    def asks(training: HookContext) -> None:
+        if training.step in (7, 20):
+            training.request_evaluation()
+
+    run = train(tmp_path / "run", [asks], eval_every=None, eval_episodes=None)
+    assert {7, 20} <= {row["step"] for row in rows(run.folder, "evaluations")}
+    with pytest.raises(UserError, match="an evaluation was requested - the run makes none"):
+        train(tmp_path / "none", [asks], eval_episodes=0)
+
+
+def test_hooks_that_no_evaluation_will_call_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def best(training: HookContext, evaluation: Any) -> None: ...
+
+    train(tmp_path / "run", [on_evaluation(best)], eval_episodes=0, quiet=False, steps=10)
+    assert "on_evaluation: best is never called: the run makes no evaluations" in (
+        capsys.readouterr().out
+    )
