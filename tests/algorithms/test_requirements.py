@@ -92,3 +92,14 @@ def test_agents_refuse_it_too() -> None:
             without(PureA2C, "act"), gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
         )
     assert pure.Config.__name__ == "Config"
+
+
+def test_what_is_no_algorithm_at_all_is_called_so() -> None:
+    class Other:
+        pass
+
+    def mine(config: Any) -> None: ...
+
+    for given, message in ((Other, "Other is no algorithm"), (mine, "mine is a function")):
+        with pytest.raises(UserError, match=rf"{message} - .* see docs/own-algorithm.md"):
+            require_parts(given)
