@@ -111,6 +111,6 @@ def test_a_config_that_is_no_dataclass_is_refused() -> None:
 
     kind = type("Mine", (TorchA2C,), {"__annotations__": {"config": Plain}, "__module__": __name__})
     with pytest.raises(
-        UserError, match=r"Plain, the config of Mine, is no dataclass .* @dataclass"
+        UserError, match=r"Plain, the config of Mine, is no dataclass .* `@dataclass"
     ):
         config_class(kind)

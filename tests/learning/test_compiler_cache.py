@@ -1,6 +1,8 @@
 """Incomplete files in the compiler's cache: recognized, removed, and compiled again."""
 
+import _ctypes
 import ctypes
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from footlight.learning.compiler_cache import (
     CacheBroken,
     CompilerMissing,
     remove_broken,
+    remove_incomplete,
     retried,
 )
 
@@ -61,6 +64,26 @@ def test_other_failures_remove_nothing(message: str, is_broken: bool, tmp_path: 
     found = remove_broken(RuntimeError(f"In file x:\n{message.format(file=file)}\nend"), tmp_path)
     assert found == [file.resolve()] * is_broken
     assert file.exists() != is_broken
+
+
+def test_libraries_that_end_too_early_are_removed_before_one_is_loaded(tmp_path: Path) -> None:
+    whole = Path(_ctypes.__file__).read_bytes()
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "locks").mkdir()
+    sizes = {"empty": 0, "begun": 40, "half": len(whole) // 2, "almost": len(whole) - 1}
+    for name, size in {**sizes, "whole": len(whole), "locked": 0}.items():
+        (tmp_path / "ab" / f"{name}.main.so").write_bytes(whole[:size])
+        (tmp_path / "locks" / f"{name}.lock").touch()
+    with (tmp_path / "locks" / "locked.lock").open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = remove_incomplete(tmp_path)
+    assert {file.name.partition(".")[0] for file in found} == {*sizes}
+    assert {file.name for file in (tmp_path / "ab").iterdir()} == {
+        "whole.main.so",
+        "locked.main.so",
+    }
+    assert [file.name for file in remove_incomplete(tmp_path)] == ["locked.main.so"]
+    assert remove_incomplete(tmp_path / "nowhere") == []
 
 
 def test_links_out_of_the_cache_are_not_followed(tmp_path: Path) -> None:
