@@ -2,12 +2,14 @@
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from user_files import write
 
 from footlight.algorithms import ddpg
 from footlight.algorithms.protocol import Outcome
@@ -105,3 +107,18 @@ def test_signature_and_docstring_name_every_option() -> None:
     documented = f"{inspect.signature(Agent)} {Agent.__doc__}"
     for name in ("seed", "num_envs", "total_steps", "network", *Execution.__dataclass_fields__):
         assert name in documented
+
+
+def test_algorithm_and_network_are_named_in_files(tmp_path: Path) -> None:
+    mine = write(tmp_path)
+    seen, choice = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Discrete(2)
+    agent = Agent(f"{tmp_path}/algorithm.py:Mine", seen, choice, network=f"{mine}:MyNetwork")
+    assert (agent.name, agent.blueprint.network_name) == ("Mine", "MyNetwork")
+    agent.save(tmp_path / "agent")
+    words = {"algorithm": f"{tmp_path}/algorithm.py:Mine", "network": f"{mine}:MyNetwork"}
+    again: Any = Agent.load(tmp_path / "agent", **words)
+    assert again.act(np.ones(3, np.float32)) == agent.act(np.ones(3, np.float32))
+    with pytest.raises(UserError, match=r"has no 'Mime' - did you mean 'Mine'"):
+        Agent(f"{tmp_path}/algorithm.py:Mime", seen, choice)
+    with pytest.raises(UserError, match="network is 'mine' - that is no object"):
+        Agent("a2c", seen, choice, network="mine")

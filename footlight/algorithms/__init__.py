@@ -4,6 +4,7 @@ Imports no torch by itself, so that `footlight list` answers at once.
 """
 
 import importlib
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from footlight.algorithms.requirements import require_parts
@@ -64,11 +65,18 @@ def config_class(algorithm: "str | AnyClass") -> Any:
     """The class of an algorithm's config. Raises `UserError`."""
     found = find(algorithm)
     try:
-        return get_type_hints(found)["config"]
+        kind = get_type_hints(found)["config"]
     except (KeyError, NameError, TypeError) as error:
         raise UserError(
             f"{found!r} does not say what its config is - annotate the field: `config: Config`"
         ) from error
+    if not is_dataclass(kind):
+        shown = getattr(kind, "__name__", repr(kind))
+        raise UserError(
+            f"{shown}, the config of {name_of(algorithm)}, is no dataclass - its fields are the "
+            "options of a run - add `@dataclass(frozen=True)` above the class"
+        )
+    return kind
 
 
 def name_of(algorithm: "str | AnyClass") -> str:

@@ -17,7 +17,7 @@ import torch
 
 from footlight.algorithms.off_policy import call_source
 from footlight.algorithms.on_policy import Networks, check_output_shapes
-from footlight.algorithms.ordinary import Ordinary
+from footlight.algorithms.ordinary import Ordinary, diagnose
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.requirements import (
     Derived,
@@ -103,6 +103,8 @@ def _completed(algorithm: Any) -> Any:
     if is_ordinary(algorithm):
         parts = {n: getattr(algorithm, n) for n in ("ACTIONS", "METRICS") if n in names}
         parts["own"] = algorithm
+        if "value" in names:
+            parts["diagnose"] = diagnose
     about = {key: getattr(algorithm, key) for key in ("__module__", "__qualname__", "__doc__")}
     base = type(algorithm.__name__, bases, {**parts, **about})
     kind = type(algorithm.__name__, (base,), {**_checked_parts(algorithm, base), **about})

@@ -8,7 +8,7 @@ error, not a gap.
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -27,6 +27,8 @@ _CONSTANTS = (
     FunctionType, BuiltinFunctionType, MethodType, ModuleType, type, partial, Enum, slice, range,
     torch.dtype, torch.device, np.dtype, gymnasium.Space,
 )  # fmt: skip
+
+_MADE_BY_THE_AUTHOR = {"state", "generator", "torch_generator", "fields", "constant"}
 
 
 @runtime_checkable
@@ -67,12 +69,43 @@ def restore(owner: object, name: str, given: Saved) -> None:
     """Restore what `saved` returned. Raises `UserError` where `owner` has other attributes, and
     what `load_state_dict` raises."""
     for each, record in given.record.items():
-        if each not in vars(owner):
+        now = vars(owner).get(each)
+        if each not in vars(owner) and any(fixed({each: record})):
             raise UserError(f"{name} has no `{each}` now, which it had when it was saved")
-        now = vars(owner)[each]
         restored = _restored(now, record, given.arrays)
         if restored is not now:
             setattr(owner, each, restored)
+
+
+def fixed(record: Mapping[str, Any]) -> Iterator[str]:
+    """Where a record of `saved` has objects whose state can be restored, but which cannot be made:
+    modules, optimizers, generators, mutable dataclasses and constants in containers."""
+    for name, part in record.items():
+        yield from _fixed_in(part, name)
+
+
+def _fixed_in(record: Any, path: str) -> Iterator[str]:
+    if not isinstance(record, dict):
+        return
+    kind, content = next(iter(record.items()))
+    if kind in _MADE_BY_THE_AUTHOR:
+        yield path
+    elif kind == "dict":
+        for key, part in content:
+            yield from _fixed_in(part, f"{path}.{key}")
+    elif kind in ("list", "tuple", "deque"):
+        for index, part in enumerate(content):
+            yield from _fixed_in(part, f"{path}.{index}")
+
+
+def require_known(record: Mapping[str, Any], known: frozenset[str], name: str) -> None:
+    """Raise `UserError` if a record has objects of `fixed` that are not among the `known`."""
+    for path in fixed(record):
+        if path not in known:
+            raise UserError(
+                f"{name}.{path} was not there after __init__ - a resumed run could not make it - "
+                "make it in __init__, and change its state alone"
+            )
 
 
 def moved(owner: object, device: torch.device, skip: frozenset[str]) -> None:
@@ -85,15 +118,38 @@ def moved(owner: object, device: torch.device, skip: frozenset[str]) -> None:
         optimizer.load_state_dict(optimizer.state_dict())
 
 
-def modules_of(value: Any) -> list[nn.Module]:
-    """The modules among the attributes of an object, also in its lists and dicts."""
+def tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in an attribute, modules' included and optimizers' not, by the names that they
+    have in `saved`."""
     if isinstance(value, nn.Module):
-        return [value]
+        value, path = dict(value.state_dict()), f"{path}.state"
+    if isinstance(value, Tensor):
+        yield path, value.detach()
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from tensors(part, f"{path}.{key}")
+    elif isinstance(value, list | tuple | deque):
+        for index, part in enumerate(value):
+            yield from tensors(part, f"{path}.{index}")
+    elif is_dataclass(value) and not _is_constant(value):
+        yield from tensors(vars(value), path)
+
+
+def named_modules(value: Any, name: str = "") -> dict[str, nn.Module]:
+    """The modules among the attributes of an object, also in its lists, dicts and dataclasses."""
+    if isinstance(value, nn.Module):
+        return {name: value}
+    parts: Iterable[tuple[object, Any]] = ()
     if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [module for each in value for module in modules_of(each)]
-    return []
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    elif is_dataclass(value) and not _is_constant(value):
+        parts = vars(value).items()
+    found: dict[str, nn.Module] = {}
+    for key, part in parts:
+        found |= named_modules(part, f"{name}.{key}" if name else f"{key}")
+    return found
 
 
 def _is_constant(value: object) -> bool:
@@ -117,7 +173,7 @@ def _encoded(value: Any, path: str, owner: str, arrays: dict[str, Array]) -> Any
     if isinstance(value, Tensor) and not value.is_complex():
         found = value.detach().cpu()
         exotic = found.dtype.itemsize < 4 and found.is_floating_point()  # NumPy lacks some of them
-        arrays[path] = np.ascontiguousarray((found.float() if exotic else found).numpy())
+        arrays[path] = np.asarray((found.float() if exotic else found).numpy(), order="C")
         return {"tensor": path, "dtype": str(value.dtype).removeprefix("torch.")}
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub":
         arrays[path] = np.asarray(value)

@@ -7,94 +7,47 @@ author, and not in what `init` returns; nothing is compiled.
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from footlight.algorithms import object_state
+from footlight.algorithms.author_calls import evaluating, positions, seeded
 from footlight.algorithms.object_state import Saved
+from footlight.algorithms.ordinary_parts import (
+    Acting,
+    HasTransient,
+    LiveNetworks,
+    NoState,
+    Seed,
+    User,
+    Valuing,
+)
 from footlight.algorithms.protocol import Outcome, PolicyState
 from footlight.algorithms.requirements import Derived
 from footlight.equations.draws import Draw
 from footlight.errors import UserError
 from footlight.networks.flat import as_tensors
-from footlight.networks.heads import Head, head_for
+from footlight.networks.heads import head_for
 from footlight.networks.live import LiveNetwork
-from footlight.types import Array, Decision, Spaces
+from footlight.types import Array, Decision, Diagnosis, Spaces
 
 _FIXED = frozenset({"config", "spaces"})
 
 
-@runtime_checkable
-class StateHolder(Protocol):
-    """An algorithm whose state lies in objects of its own."""
-
-    @property
-    def num_parameters(self) -> int:
-        """Parameters that learn."""
-
-    def saved(self) -> Saved:
-        """The state as data. Raises `UserError` for objects that cannot be written."""
-
-    def restore(self, given: Saved) -> None:
-        """Restore what `saved` returned."""
-
-    def move(self, device: torch.device) -> None:
-        """Move the state to a device."""
-
-    def module_arrays(self) -> dict[str, Array]:
-        """What the modules hold, by name: numbers that have to be finite."""
-
-
-@runtime_checkable
-class _Acting(Protocol):
-    """A user's class with an `act` of its own."""
-
-    def act(self, observation: Any, deterministic: bool) -> Tensor:
-        """Actions [E, A] of observations [E, ...], as tensors."""
-
-
-class _User(Protocol):
-    """An object of the user's class."""
-
-    policy: nn.Module
-    config: Any
-
-    def buffer(self, num_envs: int) -> Any:
-        """Where steps wait until they are due."""
-
-    def update(self, batch: Any) -> Any:
-        """Learn from a batch; returns metrics by name."""
-
-
-@dataclass(frozen=True)
-class LiveNetworks:
-    """The network that acts."""
-
-    policy: LiveNetwork
-    head: Head
-
-
-@dataclass
-class NoState:
-    """An empty state: everything lies in the author's objects."""
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A seed for torch's random numbers."""
-
-    def empty(self) -> Array:
-        """One integer."""
-        return np.zeros(1, np.int64)
-
-    def fill(self, out: Array, stream: np.random.Generator) -> None:
-        """Draw it."""
-        out[:] = stream.integers(2**63)
+def diagnose(self: "Ordinary", state: NoState, observation: Tensor) -> Diagnosis:
+    """The author's values, and the distribution that the policy's output describes. It is a method
+    of the classes whose author has written `value`."""
+    assert isinstance(self.user, Valuing)
+    with torch.no_grad(), self._seeded(0), evaluating(self.networks.modules.values()):
+        value_E = self.user.value(observation)
+        if isinstance(self.user, Acting):  # which decides in a way of its own
+            return Diagnosis(value=value_E.reshape(-1))
+        found = self.networks.head.diagnose(_first(self.user.policy(observation)).float())
+    return found._replace(value=value_E.reshape(-1))
 
 
 class Ordinary:
@@ -105,7 +58,7 @@ class Ordinary:
     METRICS: ClassVar[tuple[str, ...]] = Derived()
     eager = frozenset({"update"})
 
-    def __init__(self, config: Any, spaces: Spaces, user: _User) -> None:
+    def __init__(self, config: Any, spaces: Spaces, user: User) -> None:
         name = type(self).__name__
         if not isinstance(vars(user).get("policy"), nn.Module):
             raise UserError(
@@ -114,17 +67,27 @@ class Ordinary:
             )
         self.config, self.spaces, self.user = config, spaces, user
         self.device = torch.device("cpu")
-        head = head_for(spaces.action, "gaussian")
-        self.networks = LiveNetworks(LiveNetwork(user.policy), head)
-        self.saved()  # anything that cannot be saved is an error before the training
-        if not isinstance(user, _Acting):
+        self.draws_everywhere = False
+        """Whether the author's methods use the global generators of NumPy or Python."""
+        self._fixed: frozenset[str] | None = None
+        self._bind()
+        record = self.saved().record  # what cannot be saved is an error before the training
+        self._fixed = frozenset(object_state.fixed(record))
+        if not isinstance(user, Acting):
             self._try_out()
+
+    def _bind(self) -> None:
+        """Let the networks be those of the author's object."""
+        head = head_for(self.spaces.action, "gaussian")
+        modules = object_state.named_modules(vars(self.user))
+        self.networks = LiveNetworks(LiveNetwork(self.user.policy), head, modules)
 
     @classmethod
     def create(cls, config: Any, spaces: Spaces, network: Any = None) -> "Ordinary":
         """The author's object; a `network` of the user's is passed on. Raises `UserError`."""
         given = {} if network is None else {"network": network}
-        user = cls.own(config, spaces, **given)
+        with seeded(torch.initial_seed(), torch.device("cpu"), everywhere=True):
+            user = cls.own(config, spaces, **given)
         for name, value in {"config": config, "spaces": spaces}.items():
             if name not in vars(user):
                 setattr(user, name, value)  # `buffer` needs both
@@ -152,15 +115,20 @@ class Ordinary:
     ) -> tuple[Decision, None]:  # fmt: skip
         """The author's `act`, or the mode of the head, or a sample from it."""
         seed = 0 if stream is None else int(stream.integers(2**63))
-        with torch.no_grad(), _seeded(seed, self.device), _evaluating(self.user.policy):
+        is_own = isinstance(self.user, Acting)  # it may call any of the modules
+        modules = [*self.networks.modules.values()] if is_own else [self.user.policy]
+        with torch.no_grad(), self._seeded(seed), evaluating(modules):
             seen = as_tensors(observation, self.device)
-            if isinstance(self.user, _Acting):
+            if isinstance(self.user, Acting):
                 action = self.user.act(seen, stream is None)
                 return Decision(self._drawn(action, len(observation))), None
             output_EH = _first(self.user.policy(seen)).float().cpu().numpy()
         head = self.networks.head
         drawn_EA = head.mode(output_EH) if stream is None else head.sample(output_EH, stream)
         return Decision(drawn_EA), None
+
+    def _seeded(self, seed: int) -> contextlib.AbstractContextManager[None]:
+        return seeded(seed, self.device, self.draws_everywhere)
 
     def _drawn(self, action: Any, num_rows: int) -> Array:
         size = self.spaces.action.size
@@ -180,7 +148,7 @@ class Ordinary:
 
     def _update(self, state: NoState, batch: Any, noise: Mapping[str, Tensor]) -> Outcome:
         self.user.config = self._plain_config()
-        with torch.enable_grad(), _seeded(int(noise["seed"]), self.device):
+        with torch.enable_grad(), self._seeded(int(noise["seed"])):
             result = self.user.update(batch)
         if isinstance(result, Outcome):
             return result
@@ -215,13 +183,31 @@ class Ordinary:
     @property
     def num_parameters(self) -> int:
         """Parameters that learn."""
-        modules = object_state.modules_of(vars(self.user))
+        modules = self.networks.modules.values()
         found = {id(part): part for module in modules for part in module.parameters()}
         return sum(part.numel() for part in found.values() if part.requires_grad)
 
     def saved(self) -> Saved:
         """The state of the author's objects as data."""
-        return object_state.saved(self.user, type(self).__name__, _FIXED)
+        name = type(self).__name__
+        found = object_state.saved(self.user, name, _FIXED)
+        if self._fixed is not None:
+            object_state.require_known(found.record, self._fixed, name)
+        return found
+
+    def learned(self, skip: Collection[str]) -> dict[str, Tensor]:
+        """The tensors of the author's object, by name, without those of its optimizers."""
+        return {
+            name: tensor
+            for attribute, value in vars(self.user).items()
+            if attribute not in skip and "optimizer" not in attribute
+            for name, tensor in object_state.tensors(value, attribute)
+        }
+
+    @property
+    def transient(self) -> tuple[str, ...]:
+        """Attributes that belong to one run, and which fine-tuning does not take over."""
+        return self.user.transient if isinstance(self.user, HasTransient) else ()
 
     def restore(self, given: Saved) -> None:
         """Restore what `saved` returned."""
@@ -236,17 +222,33 @@ class Ordinary:
     def module_arrays(self) -> dict[str, Array]:
         """The tensors of the modules."""
         return {
-            f"{index}.{name}": part.detach().float().cpu().numpy()
-            for index, module in enumerate(object_state.modules_of(vars(self.user)))
-            for name, part in module.state_dict().items()
-            if part.is_floating_point()
+            f"{name}.{part}": tensor.detach().float().cpu().numpy()
+            for name, module in object_state.named_modules(vars(self.user)).items()
+            for part, tensor in module.state_dict().items()
+            if tensor.is_floating_point()
         }
+
+    @contextlib.contextmanager
+    def tried_out(self) -> Iterator["Ordinary"]:
+        """A copy to call before the training; this algorithm itself where there can be none, whose
+        update must not be called. It is noted which random numbers the author uses."""
+        twin = copy.copy(self)
+        try:
+            twin.user = copy.deepcopy(self.user)
+            twin._bind()
+        except Exception:  # an object of the author's that cannot be copied
+            twin = self
+        before = positions()
+        try:
+            yield twin
+        finally:
+            self.draws_everywhere = positions() != before
 
     def _try_out(self) -> None:
         """Call the module once, so that wrong shapes are reported before training."""
         shape = 2, *self.spaces.observation_shape
         seen = as_tensors(np.zeros(shape, self.spaces.observation_dtype), self.device)
-        with torch.no_grad(), _seeded(0, self.device), _evaluating(self.user.policy):
+        with torch.no_grad(), seeded(0, self.device), evaluating([self.user.policy]):
             output = _first(self.user.policy(seen))
         wanted = 2, self.networks.head.num_outputs
         if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
@@ -259,28 +261,3 @@ class Ordinary:
 
 def _first(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
-
-
-@contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw torch's random numbers from this seed inside of the context, and restore the generators
-    afterwards: what they draw is then a function of the run's seed."""
-    devices = [] if device.type == "cpu" else [torch.cuda.current_device()]
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode, as for acting: no dropout, running statistics."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

@@ -62,6 +62,11 @@ def is_ordinary(algorithm: Any) -> bool:
 
 def require_parts(algorithm: Any) -> None:
     """Raise `UserError` if an algorithm lacks a name that nothing else can stand in for."""
+    if inspect.isfunction(algorithm):
+        name = algorithm.__name__
+        raise UserError(
+            f"{name} is a function - an algorithm is a class - see docs/own-algorithm.md"
+        )
     names = declared(algorithm)
     wanted = _ORDINARY if is_ordinary(algorithm) else _PURE
     missing = [name for name in wanted if not names & _EITHER.get(name, {name})]
@@ -71,6 +76,11 @@ def require_parts(algorithm: Any) -> None:
     if not missing:
         return
     name = str(getattr(algorithm, "__name__", type(algorithm).__name__))
+    if {*missing} == {*wanted}:
+        raise UserError(
+            f"{name} is no algorithm - it has nothing of one - see docs/own-algorithm.md, which "
+            "has two examples"
+        )
     lines = "; ".join(wanted.get(each, f"`{each}`") for each in missing)
     *most, last = (f"`{each}`" for each in missing)
     lacks = f"{', '.join(most)} and {last}" if most else last

@@ -154,11 +154,12 @@ def wrapped(
         wrappers = [wrappers]
     if not wrappers:
         return source
-    if source.is_object or source.is_atari:
-        what = "is an Atari game" if source.is_atari else "was given as an object"
+    if source.is_object:
+        names = [_name(each) for each in wrappers]
+        call = functools.reduce(lambda inner, name: f"{name}({inner})", names, "environment")
         raise UserError(
-            f"wrapper is for environments that are made one by one, and {source.name()} {what} - "
-            "give a function that makes and wraps it"
+            f"wrapper is for environments that footlight makes, and {source.name()} was given as "
+            f"an object, which is used as it is - wrap it yourself: give {call}"
         )
     found: list[Reference | Callable[[Env], Env]] = []
     for wrapper in wrappers:
@@ -174,6 +175,14 @@ def wrapped(
             raise UserError(f"wrapper is {wrapper!r:.80} - give a class or a function")
         found.append(wrapper)
     return WrappedSource(source, tuple(found))
+
+
+def _name(wrapper: Wrapper | Reference) -> str:
+    if isinstance(wrapper, str):
+        return wrapper.rpartition(":")[2]
+    if isinstance(wrapper, Reference):
+        return wrapper.name
+    return str(getattr(wrapper, "__name__", "wrapper"))
 
 
 def recorded_source(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from footlight.algorithms.requirements import is_ours
 from footlight.errors import UserError
 from footlight.instruments.deterministic import DeterministicPolicy
 from footlight.instruments.random_observations import draw_observations
@@ -18,9 +19,20 @@ from footlight.types import Array, BoxAction
 
 # A thousand observations: one alone, most in batches of one size, one batch of another size.
 BATCHES = (1, *[50] * 19, 49)
-_REMEDY = (
-    "the file holds network, normalizer and head only, which must do the same for any batch size"
-)
+
+
+def _remedy(policy: Policy) -> str:
+    """What the file has to do as the policy does."""
+    kind = type(policy.algorithm)
+    if is_ours(kind):
+        return (
+            "the file holds network, normalizer and head only, which must do the same for any "
+            "batch size"
+        )
+    return (
+        f"the file holds the network alone, and {kind.__name__}.act decides otherwise - let the "
+        "network return logits, or means in [-1, 1] and raw log standard deviations"
+    )
 
 
 class Comparison(NamedTuple):
@@ -50,7 +62,8 @@ def compare(
         expected, found = policy.act(observations), run(observations)
         if (found.shape, found.dtype) != (expected.shape, expected.dtype):
             raise UserError(
-                f"{path} was not written - its actions are {found.dtype} {found.shape} - {_REMEDY}"
+                f"{path} was not written - its actions are {found.dtype} {found.shape} - "
+                f"{_remedy(policy)}"
             )
         with torch.no_grad():
             output_EH = acting.output(as_tensors(observations, torch.device("cpu"))).numpy()
@@ -68,11 +81,12 @@ def compare(
             num_choices += expected.size
     difference = float(np.max([each.max() for each in differences]))
     comparison = Comparison(difference, num_differing, num_choices)
-    _require_rounding_only(path, comparison, _rounding_error(acting, max(largest)))
+    allowed = _rounding_error(acting, max(largest))
+    _require_rounding_only(path, comparison, allowed, _remedy(policy))
     return comparison
 
 
-def _require_rounding_only(path: Path, comparison: Comparison, allowed: float) -> None:
+def _require_rounding_only(path: Path, comparison: Comparison, allowed: float, remedy: str) -> None:
     """Raise `UserError` if the difference is larger than rounding explains, or NaN."""
     difference, num_differing, num_choices = comparison
     if difference <= allowed:
@@ -84,7 +98,7 @@ def _require_rounding_only(path: Path, comparison: Comparison, allowed: float) -
     if not num_choices:
         how = f"its actions differ from the policy's by up to {difference:.1e} of their range"
     raise UserError(
-        f"{path} was not written - {how}, rounding explains at most {allowed:.0e} - {_REMEDY}"
+        f"{path} was not written - {how}, rounding explains at most {allowed:.0e} - {remedy}"
     )
 
 

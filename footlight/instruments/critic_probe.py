@@ -1,11 +1,13 @@
 """The critic's value and the policy's distribution at a state, and the returns that followed."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Diagnosable, Discounting
 from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
@@ -14,6 +16,7 @@ from footlight.errors import UserError, warn
 from footlight.learning.blueprint import AnyAlgorithm, read_blueprint
 from footlight.learning.normalization import Normalizer, make_normalizer
 from footlight.learning.observations import as_batch
+from footlight.learning.saved_agent import OWN, own_state
 from footlight.learning.transport import as_array
 from footlight.networks.flat import as_tensors
 from footlight.storage import checkpoint
@@ -33,10 +36,13 @@ class CriticProbe:
         self, algorithm: AnyAlgorithm, spaces: Spaces, state: Any, normalizer: Normalizer | None
     ) -> None:
         if not isinstance(algorithm, Diagnosable) or not isinstance(algorithm.config, Discounting):
+            lacks = "`gamma` in its config"
+            if not isinstance(algorithm, Diagnosable):
+                own = isinstance(algorithm, StateHolder)
+                lacks = "`def value(self, observation): ...`" if own else "`diagnose`"
             raise UserError(
-                f"{type(algorithm).__name__} has no values to overlay - it lacks diagnose(), or "
-                "its config lacks gamma - see Diagnosable in footlight/algorithms/protocol.py, or "
-                "leave out the overlay"
+                f"{type(algorithm).__name__} has no values to overlay - it lacks {lacks} - add it "
+                "(see docs/own-algorithm.md), or leave out the overlay"
             )
         self.spaces, self.gamma = spaces, float(algorithm.config.gamma)
         self._diagnose, self._state, self._normalizer = algorithm.diagnose, state, normalizer
@@ -119,8 +125,13 @@ def load_critic_probe(
     leaves |= normalizer.arrays() if normalizer else {}
     # The file also holds metrics, and the memory of acting.
     max_bytes = sum(array.nbytes for array in leaves.values()) + MAX_BYTES
+    if isinstance(bound, StateHolder):
+        max_bytes = sys.maxsize  # what optimizers remember has any size
     saved = checkpoint.read_arrays(folder, "agent", max_bytes)
-    others = ("metrics.", "memory.", "pending.")
+    if isinstance(bound, StateHolder):
+        with checkpoint.as_user_error(folder):
+            bound.restore(own_state(manifest, saved))
+    others = ("metrics.", "memory.", "pending.", OWN)
     wanted = {name: array for name, array in saved.items() if not name.startswith(others)}
     checkpoint.copy_into(leaves, wanted, folder)
     return CriticProbe(bound, blueprint.spaces, state, normalizer)

@@ -1,10 +1,12 @@
 """Histograms of weights and last gradients, by the names of the parameters."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
+from footlight.algorithms.ordinary_parts import LiveNetworks
 from footlight.equations.optimizers import memories
 from footlight.networks.flat import Network
 
@@ -18,6 +20,8 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
     are present if optimizers keep them; if two optimizers share parameters, the name of a gradient
     begins with that of its optimizer.
     """
+    if isinstance(networks, LiveNetworks):
+        return _of_modules(networks.modules)
     weights: dict[str, Any] = {}
     gradients: dict[str, Any] = {}
     for name, network in vars(networks).items():
@@ -29,6 +33,18 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
                 prefix = f"{memory}.{name}" if len(kept) > 1 else name
                 gradients |= _of_parts(prefix, network.named(gradient_P))
     return {"weights": weights, "gradients": gradients}
+
+
+def _of_modules(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """Of an algorithm in ordinary PyTorch, whose gradients are where `backward` has put them."""
+    weights: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        weights |= {f"{name}.{part}": tensor for part, tensor in module.named_parameters()}
+    gradients = {name: tensor.grad for name, tensor in weights.items() if tensor.grad is not None}
+    return {
+        "weights": {name: _histogram(tensor) for name, tensor in weights.items()},
+        "gradients": {name: _histogram(tensor) for name, tensor in gradients.items()},
+    }
 
 
 def _gradients(state: Any, name: str, parameters_P: Tensor) -> dict[str, Tensor]:

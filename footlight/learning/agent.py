@@ -19,8 +19,8 @@ from footlight.config.fields import build as build_config
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import warn
 from footlight.learning import saved_agent
-from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, num_parameters
-from footlight.learning.compilation import CompilerMissing
+from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, given, num_parameters
+from footlight.learning.compiler_cache import CompilerMissing, retried
 from footlight.learning.decisions import Pending, decision_behind
 from footlight.learning.execution import Execution
 from footlight.learning.learner import Learner
@@ -39,11 +39,10 @@ _OPTIONS = ("seed", "num_envs", "total_steps", "network", *(f.name for f in fiel
 class Agent:
     """Acts, and learns from what it observes.
 
-    algorithm: a name such as "sac", or a class (`footlight.algorithms.protocol`).
+    algorithm: a name such as "sac", a class (`footlight.algorithms.protocol`), or FILE.py:NAME.
     num_envs: environments that act and observe together.
-    total_steps: environment steps of the whole run, over which schedules such as a linear learning
-    rate run; None: they keep their first value.
-    network: your own network, see `footlight.algorithms.off_policy` and `.on_policy`.
+    total_steps: of the whole run, over which schedules run; None: they keep their first value.
+    network: your own, see `footlight.algorithms.off_policy` and `.on_policy`; or FILE.py:NAME.
     values: fields of the algorithm's config, such as `gamma`, and of
     `footlight.learning.execution.Execution`: `device`, "cpu" or "cuda"; `compile`, "on", "off" or
     "auto"; `threads` of torch; `keep_gradients`, for histograms; `notice`, called with messages.
@@ -64,6 +63,7 @@ class Agent:
         network: Any = None,
         **values: Any,
     ) -> None:
+        algorithm, network = given(algorithm, network)
         execution, config_values = Execution.split(values)
         num_envs = integer("num_envs", num_envs, Range(1))
         total_steps = None if total_steps is None else integer("total_steps", total_steps, Range(1))
@@ -248,7 +248,7 @@ class Agent:
             return
         self._acting_compiled = True
         try:
-            self.policy.compile(self.num_envs)
+            retried(lambda: self.policy.compile(self.num_envs), self.execution.notice)
         except CompilerMissing as reason:
             self.execution.notice(
                 f"acting is not compiled: {reason} - continuing without, which is slower"

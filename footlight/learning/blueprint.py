@@ -8,7 +8,7 @@ import torch
 
 from footlight.algorithms import config_class, find
 from footlight.algorithms.completion import complete
-from footlight.algorithms.ordinary import StateHolder
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Algorithm, AlgorithmClass
 from footlight.config.fields import build as build_config
 from footlight.errors import UserError
@@ -106,6 +106,12 @@ def read_blueprint(
                 "restore it from a copy"
             )
     return blueprint
+
+
+def given(algorithm: Any, network: Any) -> tuple[Any, Any]:
+    """An algorithm and a network that were given as objects, names, or FILE.py:NAME, which is
+    consent to run the file. Raises `UserError`."""
+    return load_given(algorithm, "algorithm", []), load_given(network, "network", [])
 
 
 def _own(use: str, given: Any, code: list[dict[str, str]]) -> Any:

@@ -23,17 +23,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from footlight.errors import UserError, summarize_error
+from footlight.learning.compiler_cache import CacheBroken, remove_broken, remove_incomplete
+from footlight.learning.compiler_cache import CompilerMissing as CompilerMissing
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
+_examined: set[Path] = set()  # caches, once in each process
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
-
-
-class CompilerMissing(Exception):
-    """Raised if the compiled update cannot be used on this machine; the message says why.
-
-    The eager update has the same result, but is slower.
-    """
 
 
 @dataclass
@@ -55,10 +51,14 @@ def compile_in_place(
     """Compile `function(*tensors)` into a function without arguments.
 
     The function changes some of the tensors in place; compiling it does not run it. Raises
-    `CompilerMissing`.
+    `CompilerMissing`, and `CacheBroken` where another try may succeed.
     """
     if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise CompilerMissing("there is no C++ compiler (g++)")
+    cache = _cache()
+    if cache not in _examined:
+        _examined.add(cache)
+        _raise_broken(remove_incomplete(cache))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
@@ -66,12 +66,19 @@ def compile_in_place(
     except UserError:  # the function's own message
         raise
     except Exception as error:  # whatever fails in the compiler, the run continues without it
+        _raise_broken(remove_broken(error, cache))
         raise CompilerMissing(f"the compiler failed ({summarize_error(error):.140})") from error
 
     def step() -> None:
         graph([*tensors])  # the callee empties the list it is given
 
     return step
+
+
+def _raise_broken(files: Sequence[Path]) -> None:
+    if files:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        raise CacheBroken(f"the compiler had left {files[0]}{more} incomplete")
 
 
 def first_call(
@@ -191,6 +198,12 @@ def _inductor(
     with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
         compiled: Callable[[list[Tensor]], Any] = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
+
+
+def _cache() -> Path:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    return Path(cache_dir())
 
 
 def _settings() -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.algorithms.ordinary import StateHolder
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import (
     Buffer,
     Choosing,
@@ -31,6 +31,7 @@ from footlight.learning.compilation import (
     first_call,
     keep_freed_memory,
 )
+from footlight.learning.compiler_cache import retried
 from footlight.learning.metrics import Metrics
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.scheduling import with_values
@@ -39,6 +40,7 @@ from footlight.trees import leaves_of, rebuilt, tree_items, tree_rebuilt
 from footlight.types import Array
 
 keep_freed_memory()
+_ONE_IN_TRANSITIONS = {"continues", "discount", "weight"}  # where nothing has ended
 
 
 class Learner:
@@ -157,12 +159,18 @@ class Learner:
             priorities.copy_(outcome.priorities)
 
     @computes
-    def try_out(self, name: str) -> None:
-        """Make an update on a copy of the state, for the names of its metrics and its errors."""
+    def try_out(self, name: str, update: Callable[..., Any] | None = None) -> None:
+        """Make an update on a copy of the state, for the names of its metrics and its errors.
+
+        update: call this in place of the algorithm's own.
+        """
         leaves = {each: leaf.clone() for each, leaf in tree_items(self.state).items()}
-        given = self._given_to_update([tensor.clone() for tensor in self._inputs])
+        batch, noise = self._given_to_update([tensor.clone() for tensor in self._inputs])
+        for each in _ONE_IN_TRANSITIONS & set(batch._fields):
+            batch._asdict()[each].fill_(1)
         with torch.no_grad():
-            outcome = self._updates[name](tree_rebuilt(self.state, leaves), *given)
+            called = update or self._updates[name]
+            outcome = called(tree_rebuilt(self.state, leaves), batch, noise)
         self.reported.admit(name, outcome)
 
     @computes
@@ -197,7 +205,8 @@ class Learner:
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
         tensors += [self.reported.totals, self.reported.latest, self._priorities]
         try:
-            self.compilation.steps[name] = compile_in_place(update, tensors)
+            step = retried(lambda: compile_in_place(update, tensors), self.notify)
+            self.compilation.steps[name] = step
             self.compilation.unchecked[name] = update, tensors
         except CompilerMissing as reason:
             self._stop_compiling(reason)

@@ -1,13 +1,15 @@
 """What updates return, checked; and a user's algorithm tried out before anything is created."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from footlight.algorithms.completion import AlgorithmFailed
-from footlight.algorithms.ordinary import StateHolder
+from footlight.algorithms.object_state import HasState
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Outcome
 from footlight.algorithms.requirements import Derived, is_ours
 from footlight.errors import UserError
@@ -15,6 +17,8 @@ from footlight.errors import UserError
 if TYPE_CHECKING:
     from footlight.learning.learner import Learner
     from footlight.learning.policy import Policy
+
+_SHAPE = re.compile(r"\b(shapes?|sizes?|dtypes?)\b")
 
 
 def new_metrics(
@@ -64,17 +68,37 @@ def require_none_new(new: Sequence[str]) -> None:
 def try_out(policy: "Policy", learner: "Learner", memory: Any) -> None:
     """Decide and update once on zeros, changing nothing, so that what a user's own algorithm
     returns is checked before a run is created. Raises `UserError`."""
-    algorithm, spaces = policy.algorithm, policy.spaces
+    algorithm = policy.algorithm
     if is_ours(type(algorithm)):
         return
-    shape = learner.num_envs, *spaces.observation_shape
-    zeros = np.zeros(shape, spaces.observation_dtype)
+    if isinstance(algorithm, StateHolder):
+        with algorithm.tried_out() as twin:
+            # An update of the algorithm itself would change its state
+            _call(policy, learner, memory, twin, {} if twin is algorithm else twin.updates)
+    else:
+        _call(policy, learner, memory, algorithm, algorithm.updates)
+
+
+def _call(
+    policy: "Policy", learner: "Learner", memory: Any, algorithm: Any, updates: Mapping[str, Any]
+) -> None:
+    shape = learner.num_envs, *policy.spaces.observation_shape
+    zeros = np.zeros(shape, policy.spaces.observation_dtype)
     for stream in (None, np.random.default_rng(0)):
         algorithm.act(policy.state, memory, zeros, stream)
-    if isinstance(algorithm, StateHolder):
-        return  # an update would change its state
-    for name in algorithm.updates:
+    for name, update in updates.items():
         try:
-            learner.try_out(name)
-        except AlgorithmFailed:
-            continue  # zeros may not be what it works on; the first update says so if not
+            learner.try_out(name, update)
+        except AlgorithmFailed as error:
+            if _depends_on_numbers(error.__cause__):
+                continue  # zeros may not be what it works on; the first update says so if not
+            raise
+
+
+def _depends_on_numbers(error: BaseException | None) -> bool:
+    """Whether an exception might not be raised for other numbers in the batch."""
+    if isinstance(error, AttributeError):  # a copy of an optimizer may lack what it had
+        return isinstance(error.obj, HasState)
+    if isinstance(error, NameError | TypeError | ImportError):
+        return False
+    return not (isinstance(error, RuntimeError) and _SHAPE.search(str(error)))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from footlight import __version__
 from footlight.algorithms.object_state import Saved
-from footlight.algorithms.ordinary import StateHolder
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.errors import UserError
 from footlight.learning.blueprint import Blueprint, read_blueprint
 from footlight.learning.compilation import Compilation
@@ -34,7 +34,7 @@ from footlight.types import Array
 if TYPE_CHECKING:
     from footlight.learning.agent import Agent
 
-_PENDING, _OWN = "pending.", "own."
+_PENDING, OWN = "pending.", "own."
 
 
 def save(agent: "Agent", path: str | Path) -> None:
@@ -56,7 +56,7 @@ def groups(agent: "Agent") -> dict[str, dict[str, Array]]:
     if agent.pending is not None:
         arrays |= {_PENDING + name: array for name, array in agent.pending.arrays().items()}
     if isinstance(agent.algorithm, StateHolder):
-        arrays |= {_OWN + name: array for name, array in agent.algorithm.saved().arrays.items()}
+        arrays |= {OWN + name: array for name, array in agent.algorithm.saved().arrays.items()}
     return {"policy": agent.policy.arrays(), "agent": arrays, "buffer": agent.buffer.arrays()}
 
 
@@ -139,11 +139,12 @@ def _restore(
     if isinstance(agent.algorithm, StateHolder):
         max_bytes = sys.maxsize  # what optimizers remember has any size
     given = dict(read("agent", max_bytes))
-    pending, own = (_popped(given, prefix) for prefix in (_PENDING, _OWN))
+    pending = _popped(given, _PENDING)
+    own = own_state(saved, given)
     checkpoint.copy_into(arrays, given, folder)
     with checkpoint.as_user_error(folder):
         if isinstance(agent.algorithm, StateHolder):
-            agent.algorithm.restore(Saved(saved.get("own_state", {}), own))
+            agent.algorithm.restore(own)
         agent.pending = Pending.from_arrays(pending) if pending else None
         max_bytes = agent.buffer.num_bytes + MAX_BYTES  # and what waits to get into it
         agent.buffer.restore(read("buffer", max_bytes), saved["buffer"])
@@ -151,6 +152,12 @@ def _restore(
         # A device's tensors are copies; on the CPU the arrays are the tensors
         if isinstance(leaf, Tensor) and leaf.device.type != "cpu":
             leaf.copy_(torch.from_numpy(arrays[name]))
+
+
+def own_state(saved: Mapping[str, Any], arrays: dict[str, Any]) -> Saved:
+    """The state of an author's objects in a manifest and the arrays of an agent, which are taken
+    out."""
+    return Saved(saved.get("own_state", {}), _popped(arrays, OWN))
 
 
 def _popped(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

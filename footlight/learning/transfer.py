@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms import ALGORITHMS
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Scheduled, SummingRewards
 from footlight.equations.optimizers import SGD, Adam, RMSprop
 from footlight.errors import UserError
 from footlight.learning.blueprint import AnyAlgorithm, networks_of, read_blueprint
 from footlight.learning.fitting import Shapes, differences, require_fit
+from footlight.learning.saved_agent import OWN
 from footlight.storage import checkpoint
 from footlight.storage.files import hash_file
 from footlight.trees import tree_items
@@ -114,17 +116,20 @@ def _require_fit(agent: "Agent", saved: dict[str, Any], known_as: str) -> None:
 
 def _copy_learned(agent: "Agent", arrays: Mapping[str, Any], known_as: str) -> None:
     """Copy what was learned into the agent's state. Raises `UserError` before anything changes."""
+    if isinstance(agent.algorithm, StateHolder):
+        arrays = {name.removeprefix(OWN): array for name, array in arrays.items()}
     leaves = learned(agent.algorithm, agent.state)
     sources = {name: _source(name, arrays, agent.algorithm) for name in leaves}
     found = {name: arrays[source] for name, source in sources.items() if source in arrays}
-    if wrong := differences(_shapes(found), _shapes(leaves)):
+    more = _more_in_modules(leaves, arrays) if isinstance(agent.algorithm, StateHolder) else {}
+    if wrong := differences(_shapes({**found, **more}), _shapes(leaves)):
         raise UserError(
             f"{known_as} does not fit this run - {wrong} - "
             "give the network and the config that it was trained with"
         )
     for name, leaf in leaves.items():
         if isinstance(leaf, Tensor):
-            leaf.copy_(torch.from_numpy(np.ascontiguousarray(found[name])))
+            leaf.copy_(torch.from_numpy(np.asarray(found[name], order="C")))
         else:
             leaf[...] = found[name]
 
@@ -133,6 +138,8 @@ def learned(algorithm: AnyAlgorithm, state: object) -> dict[str, Any]:
     """The leaves of a state that fine-tuning takes over, by name: all but those of optimizers, the
     progress of the run, and what the algorithm declares as `transient`."""
     skipped = {*algorithm.transient} if isinstance(algorithm, Transient) else set()
+    if isinstance(algorithm, StateHolder):
+        return dict(algorithm.learned(skipped))
     if isinstance(state, Scheduled):
         skipped.add("progress")
     parts = state.items() if isinstance(state, Mapping) else vars(state).items()
@@ -144,6 +151,12 @@ def learned(algorithm: AnyAlgorithm, state: object) -> dict[str, Any]:
         and not isinstance(value, Adam | RMSprop | SGD)
     }
     return tree_items(kept)
+
+
+def _more_in_modules(leaves: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a module of the same name that has more of them."""
+    modules = tuple({f"{name.partition('.state.')[0]}.state." for name in leaves})
+    return {n: each for n, each in arrays.items() if n.startswith(modules) and n not in leaves}
 
 
 def _source(name: str, arrays: Mapping[str, Any], algorithm: AnyAlgorithm) -> str:

@@ -163,5 +163,6 @@ def _broken(path: Path, error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     remedy = f"install {error.name}" if isinstance(error, ModuleNotFoundError) else "fix it"
-    where = place_of(error, path) or place_of(error)
-    return f"{path} cannot be loaded - {summarize_error(error)}{where} - {remedy}"
+    what, where = summarize_error(error), place_of(error, path) or place_of(error)
+    where = "" if what.endswith(where.strip()) else where  # as of a SyntaxError
+    return f"{path} cannot be loaded - {what}{where} - {remedy}"

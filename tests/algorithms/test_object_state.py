@@ -12,7 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from footlight.algorithms.object_state import Saved, modules_of, moved, restore, saved
+from footlight.algorithms.object_state import (
+    Saved,
+    fixed,
+    moved,
+    named_modules,
+    require_known,
+    restore,
+    saved,
+)
 from footlight.errors import UserError
 
 NOTHING: frozenset[str] = frozenset()
@@ -114,8 +122,39 @@ def test_other_attributes_and_other_modules_are_errors() -> None:
         restore(Small(3), "it", saved(Small(2), "it", NOTHING))
 
 
+def test_attributes_that_came_later_come_back_and_numbers_keep_their_shape() -> None:
+    changed, other = Everything(), Everything()
+    changed.later = [1, torch.tensor(2.5)]  # type: ignore[attr-defined]
+    changed.change()
+    restore(other, "it", through_json(saved(changed, "it", NOTHING)))
+    assert vars(other)["later"] == [1, torch.tensor(2.5)]
+    assert vars(other)["later"][1].shape == ()
+    state: Any = other.adam["adam"].state_dict()["state"]
+    assert state[0]["step"].shape == ()
+
+
+def test_objects_that_came_later_are_an_error() -> None:
+    class Growing:
+        def __init__(self) -> None:
+            self.networks: list[Any] = [nn.Linear(1, 1)]
+            self.state: dict[str, Any] = {"best": 1.0}
+
+    mine = Growing()
+    known = frozenset(fixed(saved(mine, "Mine", NOTHING).record))
+    assert known == {"networks.0"}
+    mine.state["best"] = 2.0
+    require_known(saved(mine, "Mine", NOTHING).record, known, "Mine")
+    mine.networks.append(nn.Linear(1, 1))
+    with pytest.raises(UserError, match=r"Mine\.networks\.1 was not there .* make it in __init__"):
+        require_known(saved(mine, "Mine", NOTHING).record, known, "Mine")
+    mine.networks.pop()
+    mine.state["counts"] = [Running()]
+    with pytest.raises(UserError, match=r"Mine\.state\.counts\.0 was not there"):
+        require_known(saved(mine, "Mine", NOTHING).record, known, "Mine")
+
+
 def test_modules_are_found_in_lists_and_dicts() -> None:
-    assert len(modules_of(vars(Everything()))) == 3
+    assert len(named_modules(vars(Everything()))) == 3
 
 
 def test_moving_keeps_parameters_and_moves_tensors() -> None:

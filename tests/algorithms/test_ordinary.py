@@ -1,5 +1,6 @@
 """Algorithms in ordinary PyTorch: any optimizer, dropout, own decisions, and their mistakes."""
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from torch import nn
 import footlight
 from footlight.algorithms.authoring import OffPolicyReplay, Outcome, replay_buffer
 from footlight.algorithms.completion import complete
-from footlight.algorithms.ordinary import Ordinary, StateHolder
+from footlight.algorithms.ordinary import Ordinary
+from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.errors import Diverged, UserError
 from footlight.learning.policy import load
 
@@ -106,6 +108,89 @@ def test_it_acts_in_evaluation_mode_and_learns_in_training_mode() -> None:
     assert user.policy.training
     seen = np.ones((50, 4), np.float32)
     assert len({*mine.policy.act(seen).tolist()}) == 1  # no dropout
+
+
+def test_an_optimizer_with_a_closure_resumes_exactly(tmp_path: Path) -> None:
+    class Mine(TorchA2C):  # type: ignore[misc]
+        def __init__(self, config: Any, spaces: Any) -> None:
+            super().__init__(config, spaces)
+            self.optimizer = torch.optim.LBFGS(self.learned, 0.1, 3, history_size=2)
+
+        def update(self, batch: Any) -> Any:
+            def closure() -> Any:
+                self.optimizer.zero_grad()
+                output, value = self.policy(batch.observation), self.critic(batch.observation)
+                loss = output.square().mean() + (value.squeeze(-1) - batch.reward).square().mean()
+                loss.backward()
+                return loss
+
+            self.last = self.optimizer.step(closure)  # an attribute that __init__ lacks
+            return {"loss": self.last}
+
+    whole, part = (
+        footlight.train(Mine, "CartPole-v1", steps=n, run_dir=tmp_path / f"{n}", **BRIEF)
+        for n in (192, 96)
+    )
+    footlight.resume(part.folder, algorithm=Mine, steps=192, quiet=True)
+    assert arrays_of(part.folder) == arrays_of(whole.folder)
+
+
+class Everywhere(TorchA2C):  # type: ignore[misc]
+    """Random numbers of Python and NumPy, and a count of decisions."""
+
+    decisions = 0
+
+    def act(self, observation: Any, deterministic: bool) -> Any:
+        self.decisions += 1
+        chosen = self.policy(observation).argmax(-1, keepdim=True)
+        if not deterministic and random.random() < 0.5:
+            chosen[0] = int(np.random.randint(2))
+        return chosen
+
+    def update(self, batch: Any) -> Any:
+        return {**super().update(batch), "random": random.random() + np.random.rand()}
+
+
+def test_random_numbers_of_python_and_numpy_are_those_of_the_seed() -> None:
+    found = []
+    for _ in range(2):
+        mine = agent(Everywhere, seed=3)
+        assert adapter(mine).draws_everywhere
+        assert adapter(mine).user.decisions == 0  # what is tried out is a copy
+        state = random.getstate()
+        observe(mine, 20)
+        assert random.getstate() == state
+        found.append((adapter(mine).saved().record, mine.learner.latest()))
+    assert found[0] == found[1]
+    assert not adapter(agent(TorchA2C)).draws_everywhere
+
+
+def test_every_module_is_evaluated_by_an_own_act() -> None:
+    class Mine(TorchA2C):  # type: ignore[misc]
+        def __init__(self, config: Any, spaces: Any) -> None:
+            super().__init__(config, spaces)
+            self.encoder = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))
+
+        def act(self, observation: Any, deterministic: bool) -> Any:
+            return self.policy(self.encoder(observation)).argmax(-1, keepdim=True)
+
+    mine = agent(Mine)
+    mine.act(np.ones((1, 4), np.float32))  # one row, which has no variance
+    encoder = adapter(mine).user.encoder
+    assert encoder.training
+    assert encoder[0].num_batches_tracked == 0
+
+
+def test_a_module_that_is_made_later_is_an_error(tmp_path: Path) -> None:
+    class Mine(TorchA2C):  # type: ignore[misc]
+        def update(self, batch: Any) -> Any:
+            self.snapshots = [nn.Linear(1, 1)]
+            return super().update(batch)
+
+    mine = agent(Mine)
+    observe(mine, 16)
+    with pytest.raises(UserError, match=r"Mine\.snapshots\.0 was not there after __init__"):
+        mine.save(tmp_path / "mine")
 
 
 class Deciding:
@@ -201,9 +286,8 @@ def changed(**members: Any) -> Any:
 
 @pytest.mark.parametrize("value", [None, {}, {"loss": None}, {"loss": torch.ones(2)}, 3])
 def test_wrong_return_value_of_update(value: Any) -> None:
-    mine = agent(changed(update=lambda self, batch: value))
     with pytest.raises(UserError, match=r"Mine\.update returned .* (end it|take its mean)"):
-        observe(mine, 16)
+        agent(changed(update=lambda self, batch: value))
 
 
 @pytest.mark.parametrize("value", [None, {}, torch.zeros(5)])

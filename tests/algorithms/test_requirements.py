@@ -8,7 +8,7 @@ import pytest
 from own_examples import PureA2C, TorchA2C, pure
 
 import footlight
-from footlight.algorithms import a2c, find
+from footlight.algorithms import a2c, config_class, find
 from footlight.algorithms.requirements import declared, is_ordinary, is_ours, require_parts
 from footlight.errors import UserError
 
@@ -92,3 +92,25 @@ def test_agents_refuse_it_too() -> None:
             without(PureA2C, "act"), gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
         )
     assert pure.Config.__name__ == "Config"
+
+
+def test_what_is_no_algorithm_at_all_is_called_so() -> None:
+    class Other:
+        pass
+
+    def mine(config: Any) -> None: ...
+
+    for given, message in ((Other, "Other is no algorithm"), (mine, "mine is a function")):
+        with pytest.raises(UserError, match=rf"{message} - .* see docs/own-algorithm.md"):
+            require_parts(given)
+
+
+def test_a_config_that_is_no_dataclass_is_refused() -> None:
+    class Plain:
+        gamma = 0.9
+
+    kind = type("Mine", (TorchA2C,), {"__annotations__": {"config": Plain}, "__module__": __name__})
+    with pytest.raises(
+        UserError, match=r"Plain, the config of Mine, is no dataclass .* `@dataclass"
+    ):
+        config_class(kind)

@@ -106,13 +106,31 @@ def test_wrappers_that_cannot_be_applied_are_refused(mine: str) -> None:
     ):
         with pytest.raises(UserError, match=message):
             wrapped(plain, wrapper)  # type: ignore[arg-type]
-    for made, what in ((gymnasium.make("CartPole-v1"), "was given as an object"),):
-        with pytest.raises(UserError, match=what):
-            wrapped(EnvironmentSource.of(made), f"{mine}:add")
+    made = EnvironmentSource.of(gymnasium.make("CartPole-v1"))
+    add, yourself = f"{mine}:add", r"was given as an object, .* wrap it yourself"
+    with pytest.raises(UserError, match=rf"{yourself}: give double\(add\(environment\)\)"):
+        wrapped(made, [add, f"{mine}:double"])
+    with pytest.raises(UserError, match=rf"{yourself}: give TimeLimit\(environment\)"):
+        wrapped(made, gymnasium.wrappers.TimeLimit)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"the wrapper .* returned int - it is called with"):
         wrapped(plain, lambda env: 3).make_one()
     with pytest.raises(UserError, match=r"failed - ZeroDivisionError.*\(test_user_files.py, line"):
         wrapped(plain, lambda env: 1 / 0).make_one()  # type: ignore[arg-type,return-value]
+
+
+def test_an_atari_game_is_wrapped_as_any_environment(mine: str) -> None:
+    pytest.importorskip("ale_py")
+    game = EnvironmentSource.of("ALE/Pong-v5").configured({"screen_size": 42})
+    source = wrapped(game, f"{mine}:add")
+    assert source.settings() == game.settings()
+    assert (source.is_atari, source.name()) == (False, "ALE/Pong-v5")
+    env = source.make_one()
+    try:
+        assert env.observation_space.shape == (4, 42, 42)
+        env.reset(seed=0)
+        assert env.step(0)[1] == 1.0
+    finally:
+        env.close()
 
 
 def test_a_record_cannot_name_a_file_as_an_id(mine: str, tmp_path: Path) -> None:

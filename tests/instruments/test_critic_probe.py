@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from own_examples import TorchA2C
 
 from footlight.algorithms import ALGORITHMS, a2c, config_class
 from footlight.environments import probes
@@ -150,8 +151,30 @@ def test_algorithm_without_diagnose_is_rejected() -> None:
         diagnose = None
 
     agent = Agent(Mine, SEEN, CHOICE)
-    with pytest.raises(UserError, match=r"Mine has no values to overlay - it lacks diagnose\(\)"):
+    with pytest.raises(UserError, match="Mine has no values to overlay - it lacks `diagnose`"):
         probe_of(agent)
+
+
+class Valuing(TorchA2C):  # type: ignore[misc]
+    """Says what a state is worth."""
+
+    def value(self, observation: Any) -> Any:
+        return self.critic(observation)
+
+
+def test_ordinary_pytorch_is_probed_where_it_has_values(tmp_path: Path) -> None:
+    agent = Agent(Valuing, SEEN, CHOICE, n_steps=1)
+    agent.observe(OBSERVATION, np.int64(1), 1.0, OBSERVATION, False, False)  # not as it began
+    agent.save(tmp_path / "agent")
+    own: Any = agent.algorithm
+    for probe in (probe_of(agent), load_critic_probe(tmp_path / "agent", algorithm=Valuing)):
+        found = probe(OBSERVATION)
+        assert found.value == own.user.critic(torch.tensor(OBSERVATION)).detach().numpy()
+        assert found.value.shape == ()
+        assert found.probabilities.sum() == close(1, terms=3)
+        assert found.entropy > 0
+    with pytest.raises(UserError, match=r"TorchA2C .* it lacks `def value\(self, observation\)"):
+        probe_of(Agent(TorchA2C, SEEN, CHOICE))
 
 
 # Returns

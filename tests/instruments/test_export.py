@@ -26,10 +26,11 @@ from exported import (
     require_refused,
 )
 from gymnasium.spaces import Box
+from own_examples import TorchA2C
 
 import footlight
 from footlight.cli.main import main
-from footlight.errors import StorageFault
+from footlight.errors import StorageFault, UserError
 from footlight.instruments.export import export
 
 
@@ -240,3 +241,29 @@ def test_full_disk_keeps_the_previous_file(saved: Path, monkeypatch: pytest.Monk
         export("agent", "policy.onnx")
     assert sorted(path.name for path in saved.iterdir()) == ["agent", "policy.onnx"]
     assert Path("policy.onnx").read_text() == "before"
+
+
+class Deciding(TorchA2C):  # type: ignore[misc]
+    """Takes what its policy likes least."""
+
+    def act(self, observation: Any, deterministic: bool) -> Any:
+        return self.policy(observation).argmin(-1, keepdim=True)
+
+
+class Agreeing(TorchA2C):  # type: ignore[misc]
+    """Takes what its policy likes best, as the file does."""
+
+    def act(self, observation: Any, deterministic: bool) -> Any:
+        return self.policy(observation).argmax(-1, keepdim=True)
+
+
+def test_own_decisions_are_exported_only_where_the_network_makes_them(tmp_path: Path) -> None:
+    for kind in (Deciding, Agreeing):
+        footlight.Agent(kind, NUMBERS, CHOICE).save(tmp_path / kind.__name__)
+    found = export(tmp_path / "Agreeing", tmp_path / "policy.onnx", algorithm=Agreeing)
+    assert found.num_differing == 0
+    with pytest.raises(
+        UserError, match=r"not written .* Deciding\.act decides otherwise - let the"
+    ):
+        export(tmp_path / "Deciding", tmp_path / "other.onnx", algorithm=Deciding)
+    assert not (tmp_path / "other.onnx").exists()

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from own_examples import TorchA2C
 
 import footlight
 from footlight.equations.optimizers import Adam, RMSprop, adam_step, rmsprop_step
@@ -128,3 +129,20 @@ def test_optimizer_keeps_the_last_gradient_if_it_has_room(kind: Any) -> None:
     assert parameters.equal(twin)
     assert keeping.gradient.equal(gradient)
     assert plain.gradient is None
+
+
+def test_modules_of_an_algorithm_in_ordinary_pytorch() -> None:
+    agent = Agent(TorchA2C, SEEN, gymnasium.spaces.Discrete(2), n_steps=1)
+    before = histograms(agent.networks, agent.state)
+    assert before["gradients"] == {}
+    assert before["weights"].keys() == {
+        f"{module}.{layer}.{part}"
+        for module in ("policy", "critic")
+        for layer in (0, 2)
+        for part in ("weight", "bias")
+    }
+    agent.observe(SEEN.low, agent.act(SEEN.low, explore=True), 1.0, SEEN.low, False, False)
+    after = histograms(agent.networks, agent.state)
+    assert after["gradients"].keys() == after["weights"].keys()
+    assert sum(after["gradients"]["critic.0.weight"]["counts"]) == 3 * 64
+    assert after["weights"]["critic.2.bias"] != before["weights"]["critic.2.bias"]

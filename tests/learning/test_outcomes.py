@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from own_examples import PureA2C
+from own_examples import PureA2C, TorchA2C
 
 import footlight
 from footlight.algorithms.authoring import Outcome
@@ -51,3 +51,28 @@ def test_an_update_that_cannot_take_zeros_is_left_to_the_first_batch() -> None:
         seen = np.zeros(4, np.float32)
         agent.observe(seen, agent.act(seen, explore=True), 1.0, seen, False, False)
     assert agent.learner.latest() == {"loss": 0.0}
+
+
+@pytest.mark.parametrize("kind", [PureA2C, TorchA2C])
+@pytest.mark.parametrize("mistake", ["missing", "shape"])
+def test_mistakes_that_no_number_excuses_are_said_at_the_start(kind: Any, mistake: str) -> None:
+    def update(self: Any, *given: Any) -> Any:
+        return self.critik if mistake == "missing" else torch.ones(2) @ torch.ones(3)
+
+    mine = type("Mine", (kind,), {"update": update, "__module__": __name__})
+    with pytest.raises(UserError, match=r"Mine\.update failed in line \d+ of .*test_outcomes.py"):
+        footlight.Agent(mine, *SPACES)
+
+
+def test_an_object_that_cannot_be_copied_is_tried_out_at_its_first_update() -> None:
+    class Alone(TorchA2C):  # type: ignore[misc]
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("there is one of it")
+
+        def update(self, batch: Any) -> Any:
+            return None
+
+    agent = footlight.Agent(Alone, *SPACES, n_steps=1)
+    seen = np.zeros(4, np.float32)
+    with pytest.raises(UserError, match=r"Alone\.update returned None"):
+        agent.observe(seen, agent.act(seen, explore=True), 1.0, seen, False, False)

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from own_examples import TorchA2C
 
 import footlight
 from footlight.errors import UserError
@@ -243,3 +244,64 @@ def test_own_network_is_taken_over_and_another_one_refused(tmp_path: Path) -> No
     with pytest.raises(UserError, match="with the network 'Own'"):
         initialize(agent_of("td3"), folder)
     assert saved_agent.manifest(old)["network"] == "Own"
+
+
+class Torch(TorchA2C):  # type: ignore[misc]
+    """With a tensor of its own, one of the run, and a count."""
+
+    transient = ("hidden",)
+
+    def __init__(self, config: Any, spaces: Any) -> None:
+        super().__init__(config, spaces)
+        self.temperature, self.hidden, self.count = torch.zeros(1), torch.zeros(2), 0
+        self.parts = {"normal": torch.nn.BatchNorm1d(3)}
+
+    def update(self, batch: Any) -> Any:
+        self.temperature += 1
+        self.hidden += 1
+        self.count += 1
+        self.parts["normal"](batch.observation.flatten(0, 1))
+        return super().update(batch)
+
+
+def test_modules_and_tensors_of_ordinary_pytorch_are_taken_over(tmp_path: Path) -> None:
+    old = footlight.Agent(Torch, OBSERVATIONS, CHOICES, seed=1, n_steps=4)
+    path = saved(old, tmp_path / "old")
+    new = footlight.Agent(Torch, OBSERVATIONS, CHOICES, seed=2, n_steps=8)
+    assert initialize(new, path).step == 24
+    before, now = (agent.algorithm.user for agent in (old, new))  # type: ignore[attr-defined]
+    for name in ("policy", "critic"):
+        pairs = zip(
+            getattr(before, name).parameters(), getattr(now, name).parameters(), strict=True
+        )
+        assert all(torch.equal(*pair) for pair in pairs)
+    assert now.parts["normal"].running_mean.equal(before.parts["normal"].running_mean)
+    assert now.temperature.equal(before.temperature)
+    assert (now.hidden.tolist(), now.count) == ([0.0, 0.0], 0)
+    assert not now.optimizer.state
+    assert now.scheduler.last_epoch == 0
+
+
+def test_other_modules_of_ordinary_pytorch_are_named(tmp_path: Path) -> None:
+    path = saved(footlight.Agent(Torch, OBSERVATIONS, CHOICES), tmp_path / "old")
+
+    def other(**layers: torch.nn.Module) -> footlight.Agent:
+        def init(self: Any, config: Any, spaces: Any) -> None:
+            Torch.__init__(self, config, spaces)
+            for name, layer in layers.items():
+                setattr(self, name, layer)
+
+        members = {"__init__": init, "__module__": __name__}
+        return footlight.Agent(type("Torch", (Torch,), members), OBSERVATIONS, CHOICES)
+
+    for agent, wrong in (
+        (other(policy=torch.nn.Linear(3, 2)), r"policy\.state\.weight is missing there"),
+        (
+            other(critic=torch.nn.Linear(3, 1)),
+            r"critic\.state\.0\.weight is \[64, 3\] there and mis",
+        ),
+    ):
+        weights = agent.act(OBSERVATIONS.high)
+        with pytest.raises(UserError, match=wrong):
+            initialize(agent, path)
+        assert agent.act(OBSERVATIONS.high) == weights
