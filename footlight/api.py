@@ -18,6 +18,7 @@ from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
+from footlight.environments.spaces import text_notices
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
@@ -41,7 +42,7 @@ from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
 from footlight.training.typed_values import Given
 from footlight.training.user_hooks import UserHooks
-from footlight.training.values import Values, update_warnings
+from footlight.training.values import Values, initialization_warnings, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +86,7 @@ def train(
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
         environments = stack.enter_context(_environments(source, options, num_envs, display))
+        notices += text_notices(environments.observation_space)
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = _make_agent(algorithm, environments, options, fields, network, display, found)
         origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source
@@ -172,7 +174,8 @@ def resume(
 
 
 def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:
-    return [*update_warnings(agent, run_config["steps"]), header(run_config, agent)]
+    warnings = [*initialization_warnings(agent), *update_warnings(agent, run_config["steps"])]
+    return [*warnings, header(run_config, agent)]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import pytest
 from gymnasium import Space, spaces
 from gymnasium.wrappers import FilterObservation
 
-from footlight.environments.spaces import describe, require_actions
+from footlight.environments.spaces import describe, require_actions, text_notices
 from footlight.errors import UserError
 from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
@@ -129,6 +129,9 @@ def test_a_single_leaf_keeps_its_choices(
 class Mission(Space[str]):
     """A space of a package's own, as MiniGrid has for its texts."""
 
+    def __init__(self) -> None:
+        super().__init__(dtype=str)
+
 
 class Grid(gymnasium.Env[Any, Any]):
     """MiniGrid's observations: a small picture, a direction and a text."""
@@ -147,15 +150,27 @@ class Grid(gymnasium.Env[Any, Any]):
         }, {}
 
 
-def test_suggested_wrapper_for_a_dict_with_text_works() -> None:
+def test_texts_are_left_out_and_said() -> None:
+    kept = describe(Grid.observation_space, ACTED).observation
+    assert [*kept] == [name for name in Grid.observation_space if name != "mission"]
+    (notice,) = text_notices(Grid.observation_space)
+    assert notice.startswith("'mission' is text, and left out of the observations; if the task")
+    nested = spaces.Tuple([spaces.Dict({"a": spaces.Text(3), "b": ACTED}), Mission()])
+    assert [*describe(nested, ACTED).observation] == ["0.b"]
+    assert [each.split()[0] for each in text_notices(nested)] == ["'0.a'", "'1'"]
+    assert text_notices(ACTED) == text_notices(spaces.Text(3)) == []
+
+
+def test_suggested_wrapper_for_a_dict_with_a_graph_works() -> None:
+    graph = spaces.Graph(ACTED, ACTED)
+    space = spaces.Dict({**Grid.observation_space.spaces, "map": graph})
     with pytest.raises(UserError) as refused:
-        describe(Grid.observation_space, ACTED)
+        describe(space, ACTED)
     what, _, remedy = str(refused.value).split(" - ")
-    assert what == "the observation space is a Dict whose part 'mission' is a Mission"
-    kept = [name for name in Grid.observation_space if name != "mission"]
-    assert remedy == (
-        "leave out 'mission': wrap the environment in "
-        f"gymnasium.wrappers.FilterObservation(env, {kept})"
+    assert what == "the observation space is a Dict whose part 'map' is a Graph"
+    kept = [name for name in space if name not in ("map", "mission")]
+    assert remedy.endswith(
+        f"wrap the environment in gymnasium.wrappers.FilterObservation(env, {kept})"
     )
     env = FilterObservation(Grid(), kept)
     assert [*describe(env.observation_space, ACTED).observation] == kept
