@@ -18,7 +18,6 @@ from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
-from footlight.environments.spaces import text_notices
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
 from footlight.instruments.progress import Display
@@ -86,7 +85,6 @@ def train(
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
         environments = stack.enter_context(_environments(source, options, num_envs, display))
-        notices += text_notices(environments.observation_space)
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = _make_agent(algorithm, environments, options, fields, network, display, found)
         origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source

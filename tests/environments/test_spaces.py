@@ -143,11 +143,8 @@ class Grid(gymnasium.Env[Any, Any]):
     )
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return {
-            "image": np.zeros((7, 7, 3), np.uint8),
-            "direction": np.int64(3),
-            "mission": "go",
-        }, {}
+        image = np.zeros((7, 7, 3), np.uint8)
+        return {"image": image, "direction": np.int64(3), "mission": "go"}, {}
 
 
 def test_texts_are_left_out_and_said() -> None:
@@ -186,12 +183,7 @@ def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None
 
 @pytest.mark.parametrize(
     "space",
-    [
-        spaces.Tuple([ACTED, ACTED]),
-        spaces.Dict({"a": ACTED}),
-        spaces.Sequence(ACTED),
-        spaces.Text(4),
-    ],
+    [spaces.Tuple([ACTED]), spaces.Dict({"a": ACTED}), spaces.Sequence(ACTED), spaces.Text(4)],
 )
 def test_other_actions_are_refused(space: Space[Any]) -> None:
     with pytest.raises(
