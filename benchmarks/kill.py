@@ -75,7 +75,7 @@ CASES = {
     "tuple": Case(
         algorithm="ppo", environment="Blackjack-v1", steps=24_000,
         options={"num_envs": 4, "vectorization": "async", "n_steps": 128},
-        controls=("environments", "moment"),
+        controls=("streams", "moment"),
     ),
     "discrete": Case(
         algorithm="replay-actor-critic", environment="FrozenLake-v1", steps=12_000,

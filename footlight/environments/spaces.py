@@ -65,7 +65,7 @@ def _texts(space: gymnasium.Space[Any]) -> list[str]:
     if not isinstance(space, _TREES):
         return []
     parts = _named_spaces(space).items()
-    return [name for name, part in parts if getattr(part, "dtype", None) == np.dtype(str)]
+    return [name for name, part in parts if part.dtype == np.dtype(str)]
 
 
 _TREES = (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)

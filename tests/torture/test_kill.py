@@ -28,7 +28,7 @@ WORKERS = Case(
 )  # fmt: skip
 TUPLE = Case(
     algorithm="a2c", environment="Blackjack-v1", steps=1200, checkpoints=8,
-    controls=("environments",), options=SMALL | {"num_envs": 2, "vectorization": "sync"},
+    controls=("streams",), options=SMALL | {"num_envs": 2, "vectorization": "sync"},
 )  # fmt: skip
 GOALS = Case(
     algorithm="sac", environment=f"{REACH}:Reach", steps=240, checkpoints=6, controls=("buffer",),
