@@ -72,6 +72,16 @@ CASES = {
         options={"learning_starts": 100},
         controls=("moment", "buffer"),
     ),
+    "tuple": Case(
+        algorithm="ppo", environment="Blackjack-v1", steps=24_000,
+        options={"num_envs": 4, "vectorization": "async", "n_steps": 128},
+        controls=("streams", "moment"),
+    ),
+    "discrete": Case(
+        algorithm="replay-actor-critic", environment="FrozenLake-v1", steps=12_000,
+        options={"learning_starts": 100},
+        controls=("buffer", "streams"),
+    ),
     "atari": Case(
         algorithm="a2c", environment="ALE/Breakout-v5", steps=3_000, options={"num_envs": 1},
         controls=("environments",),

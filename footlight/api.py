@@ -41,7 +41,7 @@ from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
 from footlight.training.typed_values import Given
 from footlight.training.user_hooks import UserHooks
-from footlight.training.values import Values, update_warnings
+from footlight.training.values import Values, initialization_warnings, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +172,8 @@ def resume(
 
 
 def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:
-    return [*update_warnings(agent, run_config["steps"]), header(run_config, agent)]
+    warnings = [*initialization_warnings(agent), *update_warnings(agent, run_config["steps"])]
+    return [*warnings, header(run_config, agent)]
 
 
 @contextlib.contextmanager

@@ -7,10 +7,12 @@ Any other observations are the tree with one leaf: the plain array, or the plain
 is "".
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
+from itertools import cycle
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -115,6 +117,37 @@ class Leaf:
         return Leaf(shape=shape, dtype=str(np.dtype(str(record["dtype"]))), choices=tuple(choices))
 
 
+MAX_LISTED_SIZE = 32
+"""Up to this size Python's comparisons are faster than NumPy's."""
+
+
+def stray_choice(values: Any, choices: tuple[range, ...]) -> tuple[int, ...] | None:
+    """The index of the first number in `values` [..., *leaf shape] that is not among its options;
+    None if there is none, and where a leaf's numbers are no choices."""
+    if not choices:
+        return None
+    if values.size <= MAX_LISTED_SIZE and all(
+        map(operator.contains, cycle(choices), values.ravel().tolist())
+    ):
+        return None
+    start, stop = _bounds(choices)
+    rows = values.reshape(-1, len(choices))
+    is_stray = ((rows < start) | (rows >= stop)).reshape(values.shape)
+    found = np.argwhere(is_stray)
+    return tuple(found[0].tolist()) if len(found) else None
+
+
+def options_at(index: tuple[int, ...], shape: tuple[int, ...], choices: tuple[range, ...]) -> str:
+    """The options of the number at an index [..., *leaf shape], for messages."""
+    place = int(np.ravel_multi_index(index[len(index) - len(shape) :], shape)) if shape else 0
+    return f"{choices[place].start} to {choices[place].stop - 1}"
+
+
+@cache
+def _bounds(choices: tuple[range, ...]) -> tuple[Any, Any]:
+    return np.array([each.start for each in choices]), np.array([each.stop for each in choices])
+
+
 def record_dtype(leaves: Mapping[str, Leaf]) -> np.dtype[np.void]:
     """The dtype of records with these leaves.
 
@@ -161,8 +194,16 @@ def rebuilt(leaves: Mapping[str, Any]) -> Any:
     return leaves[""] if leaves.keys() == {""} else dict(leaves)
 
 
-def named_leaves(value: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a nested dict, tuple or list, as an environment gives it, by dotted name."""
+def named_leaves(value: Any, known: Container[str] = (), prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested dict, tuple or list, as an environment gives it, by dotted name.
+
+    Without texts, which are no part of observations (`footlight.environments.spaces`).
+    known: names of leaves, which may themselves be lists.
+    """
+    if isinstance(value, str):
+        return {}
+    if prefix and prefix.removesuffix(".") in known:
+        return {prefix.removesuffix("."): value}
     if isinstance(value, Mapping):
         items: Any = value.items()
     elif isinstance(value, tuple | list):
@@ -171,7 +212,7 @@ def named_leaves(value: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix.removesuffix("."): value}
     found: dict[str, Any] = {}
     for name, part in items:
-        found |= named_leaves(part, f"{prefix}{name}.")
+        found |= named_leaves(part, known, f"{prefix}{name}.")
     return found
 
 

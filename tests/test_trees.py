@@ -13,9 +13,11 @@ from footlight.trees import (
     leaves_of_dtype,
     map_leaves,
     named_leaves,
+    options_at,
     packed,
     rebuilt,
     record_dtype,
+    stray_choice,
     tree_items,
     tree_rebuilt,
 )
@@ -79,9 +81,33 @@ def test_records_hold_the_leaves_of_a_dict() -> None:
         packed({**named_leaves(nested), "mode": np.zeros(4)}, dtype, (5,))
 
 
+@pytest.mark.parametrize("count", [1, 40])  # few are compared by Python, many by NumPy
+def test_stray_choice(count: int) -> None:
+    choices = (range(3), range(-1, 1))
+    values = np.tile([2, -1], (count, 1))
+    assert stray_choice(values, choices) is None
+    assert stray_choice(values.astype(np.int8), choices) is None
+    for wrong in ([3, 0], [-1, 0]):
+        values[-1] = wrong
+        index = stray_choice(values, choices)
+        assert index == (count - 1, 0)
+        assert options_at(index, (2,), choices) == "0 to 2"
+    values[0] = [0, 1]
+    assert stray_choice(values, choices) == (0, 1) if count > 1 else (0, 0)
+    assert stray_choice(np.array(2), (range(2),)) == ()
+    assert options_at((7,), (), (range(2),)) == "0 to 1"
+    assert stray_choice(values, ()) is None
+
+
+def test_texts_are_no_leaves() -> None:
+    assert named_leaves({"a": 1, "b": {"c": "go", "d": np.str_("x")}, "e": ("x", "y")}) == {"a": 1}
+
+
 def test_plain_array_is_the_one_leaf() -> None:
     array = np.arange(3)
     assert rebuilt(leaves_of(array)) is array
     assert map_leaves(lambda leaf: leaf + 1, array).tolist() == [1, 2, 3]
     assert map_leaves(lambda a, b: a + b, {"x": 1, "y": 2}, {"x": 3, "y": 4}) == {"x": 4, "y": 6}
     assert named_leaves(([1, 2], 3)) == {"0.0": 1, "0.1": 2, "1": 3}
+    assert named_leaves(([1, 2], 3), ("0", "1")) == {"0": [1, 2], "1": 3}
+    assert named_leaves({"a": {"b": [1, 2]}}, {"a.b": None}) == {"a.b": [1, 2]}

@@ -1,21 +1,44 @@
 """Check and convert observations and rewards that an environment returned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from footlight.environments.episodes import ALL, EpisodeTracker
-from footlight.trees import named_leaves
+from footlight.trees import named_leaves, options_at, stray_choice
 from footlight.types import Array
 
 _TEXT = str, bytes
 _LARGEST = float(np.finfo(np.float32).max)
 
+Choices = Mapping[str, tuple[range, ...]]
+"""Of each leaf whose numbers are choices, the options of each number: `Spaces.choices`."""
+
 
 def all_finite(array: Array) -> bool:
     """Whether no number is NaN or infinite."""
     return np.count_nonzero(np.isfinite(array)) == array.size  # twice as fast as `all`
+
+
+def is_valid(stored: Array, choices: tuple[range, ...]) -> bool:
+    """Whether all numbers of a leaf are finite, and choices among their options."""
+    if stored.dtype.kind == "f":
+        return all_finite(stored)
+    return stray_choice(stored, choices) is None
+
+
+def require_valid(
+    tracker: EpisodeTracker, env: int, name: str, stored: Array, choices: tuple[range, ...]
+) -> None:
+    """Raise `EnvironmentFault` unless the leaf of one observation `is_valid`."""
+    if stored.dtype.kind == "f":
+        tracker.check(env, name, stored)
+    elif (index := stray_choice(stored, choices)) is not None:
+        component = f"[{', '.join(map(str, index))}]" if index else ""
+        options = options_at(index, stored.shape, choices)
+        what = f"{name}{component} is {stored[index]}, its space says {options}"
+        raise tracker.fault(env, what)
 
 
 def as_observation(
@@ -24,13 +47,15 @@ def as_observation(
     observation: Any,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
+    choices: Choices,
 ) -> Array:
     """One observation in the stored dtype.
 
-    Raises `EnvironmentFault` for another shape, for what the dtype cannot hold, and for NaN.
+    Raises `EnvironmentFault` for another shape, for what the dtype cannot hold, for NaN, and for a
+    choice that is not among its options.
     """
     if dtype.names is not None:
-        return as_records(tracker, [env], observation, shape, dtype)
+        return as_records(tracker, [env], observation, shape, dtype, choices)
     try:
         array = np.asarray(observation)
     except ValueError as error:
@@ -41,9 +66,9 @@ def as_observation(
             f"the observation has shape {array.shape}, its space says {shape} "
             f"(dtype {array.dtype})",
         )
-    stored = as_stored(tracker, env, array, dtype)
-    if dtype.kind == "f" and not all_finite(stored):
-        tracker.check(env, "observation", stored)
+    stored, options = as_stored(tracker, env, array, dtype), choices.get("", ())
+    if not is_valid(stored, options):
+        require_valid(tracker, env, "observation", stored, options)
     return stored
 
 
@@ -53,15 +78,16 @@ def as_records(
     observation: Any,
     lead: tuple[int, ...],
     dtype: np.dtype[Any],
+    choices: Choices,
 ) -> Array:
     """Observations of a Dict or Tuple space as records [*lead], each leaf checked and converted.
 
     `lead` is () for an observation of the one environment in `envs`, (E,) for those of all.
-    Components that are not finite are faults of the environments in `envs` alone.
+    Components that are not valid are faults of the environments in `envs` alone.
     """
     where = envs[0] if not lead else ALL
-    given, records = named_leaves(observation), np.zeros(lead, dtype)
     assert dtype.names is not None
+    given, records = named_leaves(observation, dtype.names), np.zeros(lead, dtype)
     if given.keys() != {*dtype.names}:
         found, wanted = (", ".join(sorted(names)) for names in (given, dtype.names))
         raise tracker.fault(where, f"the observation has the parts {found}, its space {wanted}")
@@ -76,10 +102,30 @@ def as_records(
             text = f"the observation's part {name} has shape {array.shape}, its space says "
             raise tracker.fault(where, f"{text}{target.shape} (dtype {array.dtype})")
         target[...] = as_stored(tracker, where, array, target.dtype)
-        if target.dtype.kind == "f" and not all_finite(target):
+        options = choices.get(name, ())
+        if not is_valid(target, options):
             for env in envs:
-                tracker.check(env, f"observation.{name}", target[env] if lead else target)
+                one = target[env, ...] if lead else target
+                require_valid(tracker, env, f"observation.{name}", one, options)
     return records
+
+
+def as_rows(
+    tracker: EpisodeTracker,
+    envs: Sequence[int],
+    observed: Array,
+    dtype: np.dtype[Any],
+    choices: Choices,
+) -> Array:
+    """A copy of observations of one array [E, ...] in the stored dtype.
+
+    Components that are not valid are faults of the environments in `envs` alone.
+    """
+    stored, options = as_stored(tracker, ALL, observed, dtype), choices.get("", ())
+    if not is_valid(stored, options):
+        for env in envs:
+            require_valid(tracker, env, "observation", stored[env, ...], options)
+    return stored
 
 
 def as_stored(tracker: EpisodeTracker, env: int, observed: Array, dtype: np.dtype[Any]) -> Array:
@@ -144,14 +190,18 @@ def as_reward(tracker: EpisodeTracker, env: int, reward: Any) -> float:
     return number
 
 
-def as_stored_rows(tracker: EpisodeTracker, gathered: Array, dtype: np.dtype[Any]) -> Array:
+def as_stored_rows(
+    tracker: EpisodeTracker, gathered: Array, dtype: np.dtype[Any], choices: Choices
+) -> Array:
     """The observations of all environments in the stored dtype. Raises `EnvironmentFault`."""
     stored = gathered
     if gathered.dtype != dtype:
         with np.errstate(over="ignore"):  # a number too large becomes infinite
             stored = gathered.astype(dtype)
-    # Checked for all together: checking each would cost as much as its step
-    if dtype.kind == "f" and not all_finite(stored):
-        for env, row in enumerate(stored):
-            tracker.check(env, "observation", row)
+    # Checked for all together: checking each would cost as much as its step. Records have been
+    # checked one by one
+    options = choices.get("", ())
+    if not is_valid(stored, options):
+        for env in range(len(stored)):
+            require_valid(tracker, env, "observation", stored[env, ...], options)
     return stored

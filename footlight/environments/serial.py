@@ -13,7 +13,13 @@ import gymnasium
 import numpy as np
 
 from footlight.environments import calls
-from footlight.environments.checks import as_observation, as_reward, as_stored, as_stored_rows
+from footlight.environments.checks import (
+    as_observation,
+    as_reward,
+    as_stored,
+    as_stored_rows,
+    require_valid,
+)
 from footlight.environments.episodes import MAX_FAULTS, Episode, EpisodeTracker, without_failed_step
 from footlight.environments.history import ActionHistory, saved_actions
 from footlight.environments.infos import LIFE_LOST, NO_INFO
@@ -166,19 +172,19 @@ class SerialEnvironments:
         num_envs, shape, dtype = self.num_envs, self._shape, self._gathered_dtype
         gathered, reward = np.empty((num_envs, *shape), dtype), np.empty(num_envs, np.float64)
         terminated, truncated = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
-        ended: dict[int, Mapping[str, Any]] = {}
+        options, ended = self.spaces.choices.get("", ()), dict[int, Mapping[str, Any]]()
         self._begin_steps(action)
         for env in range(num_envs):
             try:
                 observed, raw_reward, terminates, truncates, info = self._step(env, action[env])
                 is_array = type(observed) is np.ndarray
                 if not is_array or observed.dtype != dtype or observed.shape != shape:
-                    observed = as_observation(self.tracker, env, observed, shape, self._dtype)
+                    observed = self._as_observation(env, observed)
                 gathered[env] = observed
                 reward[env] = as_reward(self.tracker, env, raw_reward)
-                if self.on_fault is not None and self._dtype.kind == "f":
-                    stored = as_stored(self.tracker, env, gathered[env], self._dtype)
-                    self.tracker.check(env, "observation", stored)
+                if self.on_fault is not None and (options or self._dtype.kind == "f"):
+                    stored = as_stored(self.tracker, env, gathered[env, ...], self._dtype)
+                    require_valid(self.tracker, env, "observation", stored, options)
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 gathered[env], reward[env] = self.observation[env], 0
@@ -189,7 +195,7 @@ class SerialEnvironments:
                 ended[env] = info
             elif info.get(LIFE_LOST):
                 terminated[env] = True
-        stored = as_stored_rows(self.tracker, gathered, self._dtype)
+        stored = as_stored_rows(self.tracker, gathered, self._dtype, self.spaces.choices)
         return stored, reward, terminated, truncated, ended
 
     def _step(self, env: int, action: Array) -> tuple[Any, Any, bool, bool, Mapping[str, Any]]:
@@ -201,7 +207,12 @@ class SerialEnvironments:
 
     def _reset(self, env: int) -> Array:
         observation = calls.reset(self.tracker, env, self.envs[env])
-        return as_observation(self.tracker, env, observation, self._shape, self._dtype)
+        return self._as_observation(env, observation)
+
+    def _as_observation(self, env: int, observation: Any) -> Array:
+        return as_observation(
+            self.tracker, env, observation, self._shape, self._dtype, self.spaces.choices
+        )
 
     def _begin_steps(self, action: Array) -> None:
         """Called before the environments are stepped one by one; workers begin together here."""
@@ -266,9 +277,7 @@ class SerialEnvironments:
             try:
                 observed, reward, terminated, truncated, _ = self._step(env, action)
                 self.tracker.total[env] += as_reward(self.tracker, env, reward)
-                self.observation[env] = as_observation(
-                    self.tracker, env, observed, self._shape, self._dtype
-                )
+                self.observation[env] = self._as_observation(env, observed)
             except EnvironmentFault as fault:
                 self._history.attach_to(fault.episode, self.spaces.action.shape)
                 raise

@@ -25,10 +25,14 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
     """The leaves of an observation space by dotted name; "" if it is not a Dict or Tuple.
 
     Discrete leaves are stored as the numbers that the environment gives: the built-in networks turn
-    them into one-hot vectors; a network of your own may embed them.
+    them into one-hot vectors; a network of your own may embed them. Texts beside other leaves are
+    left out, see `text_notices`.
     """
-    found = _named_spaces(space)
+    found, texts = _named_spaces(space), set(_texts(space))
     is_tree = isinstance(space, _TREES)
+    num_leaves = _num_leaves(space) - len(texts)
+    if texts != found.keys():
+        found = {name: part for name, part in found.items() if name not in texts}
     for name, part in found.items():
         if not isinstance(part, _SUPPORTED):
             found_in = f"{_kind(space)} whose part {name!r} is " if is_tree else ""
@@ -37,13 +41,31 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
                 "Discrete, MultiDiscrete and MultiBinary observations, and Dict and Tuple of these "
                 f"- {_remedy(space)}"
             )
-    if not found or len(found) != _num_leaves(space) or ("" in found and is_tree):
+    if not found or len(found) != num_leaves or ("" in found and is_tree):
         raise UserError(
             f"the observation space is {_kind(space)} whose parts have no names of their own: "
             f"{', '.join(map(repr, found)) or 'none'} - each part needs one, joined by dots where "
             "spaces are nested - rename them"
         )
     return {name: _leaf(part) for name, part in found.items()}
+
+
+def text_notices(observation_space: gymnasium.Space[Any]) -> list[str]:
+    """What to tell the user of texts that are left out."""
+    return [
+        f"{name!r} is text, and left out of the observations; if the task depends on it, turn it "
+        "into numbers in a wrapper of your own"
+        for name in _texts(observation_space)
+    ]
+
+
+def _texts(space: gymnasium.Space[Any]) -> list[str]:
+    """The parts of a Dict or Tuple that are text: Gymnasium's, or a package's own such as
+    MiniGrid's."""
+    if not isinstance(space, _TREES):
+        return []
+    parts = _named_spaces(space).items()
+    return [name for name, part in parts if part.dtype == np.dtype(str)]
 
 
 _TREES = (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from footlight.environments import checks
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
-from footlight.environments.checks import all_finite, as_observation, as_records, as_stored
+from footlight.environments.checks import all_finite, as_observation, as_records, as_rows
 from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTracker
 from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
@@ -164,8 +164,9 @@ class VectorEnvironments:
                     what = "autoreset is SAME_STEP, and there is no final_obs"
                     raise self.tracker.fault(int(ended[0]), what)
                 for env in ended.tolist():
+                    final = info["final_obs"][env]
                     successor[env] = as_observation(
-                        self.tracker, env, info["final_obs"][env], self._shape, self._dtype
+                        self.tracker, env, final, self._shape, self._dtype, self.spaces.choices
                     )
             infos = last_infos(info, ended.tolist(), same_step)
             self.finished = self.tracker.finish_all(ended, terminated, infos)
@@ -223,21 +224,18 @@ class VectorEnvironments:
 
     def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
         """A copy of the observations in the stored dtype, checked except those of `skip`."""
-        if self._dtype.names is not None:
-            envs = [env for env in range(self.num_envs) if env not in skip]
-            return as_records(self.tracker, envs, observation, (self.num_envs,), self._dtype)
+        envs, lead = range(self.num_envs), (self.num_envs,)
+        checked = [env for env in envs if env not in skip] if len(skip) else envs
+        dtype, choices = self._dtype, self.spaces.choices
+        if dtype.names is not None:
+            return as_records(self.tracker, checked, observation, lead, dtype, choices)
         try:
             observed = np.asarray(observation)
         except ValueError as error:
             raise self.tracker.fault(ALL, f"the observations are not an array: {error}") from error
-        if observed.shape != (self.num_envs, *self._shape):
-            raise self._misshapen("observations", observed, (self.num_envs, *self._shape))
-        array = as_stored(self.tracker, ALL, observed, self._dtype)
-        if self._dtype.kind == "f" and not all_finite(array):
-            for env in range(self.num_envs):
-                if env not in skip:
-                    self.tracker.check(env, "observation", array[env])
-        return array
+        if observed.shape != lead + self._shape:
+            raise self._misshapen("observations", observed, lead + self._shape)
+        return as_rows(self.tracker, checked, observed, dtype, choices)
 
     def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
         what = f"the {what} have shape {array.shape}, expected {wanted}"

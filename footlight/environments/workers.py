@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from footlight.environments.calls import fault_of_call
-from footlight.environments.checks import as_observation
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.remote import Make, RemoteEnv, close_all
 from footlight.environments.remote import Supervision as Supervision
@@ -102,7 +101,7 @@ class AsyncEnvironments(SerialEnvironments):
                 observed, *_ = self.remote[env].step(self.given(action))
         except RemoteError as error:
             raise fault_of_call(self.tracker, env, "rerun in a new process, it", error) from error
-        observation = as_observation(self.tracker, env, observed, self._shape, self._dtype)
+        observation = self._as_observation(env, observed)
         if not np.array_equal(observation, self.observation[env]):
             what = "its process was lost, and its episode came out differently in a new one"
             instead = "an environment that is not deterministic cannot be restarted"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from footlight.errors import UserError
-from footlight.trees import named_leaves, packed
+from footlight.trees import named_leaves, options_at, packed, stray_choice
 from footlight.types import Array, Spaces, Transition
 
 MAX_SUMMED_SIZE = 32  # up to this size Python's sum is faster than NumPy's isfinite
@@ -18,11 +18,33 @@ def as_batch(observation: Any, spaces: Spaces) -> Array:
     those of a Dict or Tuple space, as dicts or tuples of arrays, to records [E].
 
     Raises `UserError` for what training refuses from an environment: another shape, NaN and
-    infinity, and numbers that an integer space cannot hold.
+    infinity, numbers that an integer space cannot hold, and choices that are not among the options.
     """
     if spaces.has_leaves:
         return _as_records(observation, spaces)
-    return _as_array(observation, spaces.observation_shape, np.dtype(spaces.observation_dtype))
+    array = _as_array(observation, spaces.observation_shape, np.dtype(spaces.observation_dtype))
+    if spaces.choices:
+        _require_options(observation, array, spaces.choices[""])
+    return array
+
+
+def _require_options(
+    observation: Any, array: Array, choices: tuple[range, ...], what: str = "observation"
+) -> None:
+    """Raise `UserError` for a choice that is not among its options. array: that of `_as_array`."""
+    index = stray_choice(array, choices)
+    if index is not None:
+        component = _component(observation, array, index, what)
+        options = options_at(index, array.shape[1:], choices)
+        raise UserError(
+            f"{component} is {array[index]} - the policy knows {options} - check its source"
+        )
+
+
+def _component(observation: Any, array: Array, index: tuple[int, ...], what: str) -> str:
+    """Name the number at an index of the batch `array` that an observation became."""
+    shown = index if np.ndim(observation) == array.ndim else index[1:]
+    return f"{what}[{', '.join(map(str, shown))}]" if shown else what
 
 
 def _as_array(
@@ -45,11 +67,10 @@ def _as_array(
             f"the {what} has shape {array.shape} - the policy expects {wanted}, or a batch of these"
         )
     if array.dtype.kind == "f" and not _all_finite(array):
-        index = np.argwhere(~np.isfinite(array))[0]
-        shown = index if np.ndim(observation) == array.ndim else index[1:]
-        component = f"{what}[{', '.join(map(str, shown))}]"
+        index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        component = _component(observation, array, index, what)
         raise UserError(
-            f"{component} is {array[tuple(index)]} - the policy needs finite float32 numbers - "
+            f"{component} is {array[index]} - the policy needs finite float32 numbers - "
             "check its source"
         )
     return array
@@ -60,17 +81,19 @@ def _as_records(observation: Any, spaces: Spaces) -> Array:
     dtype = np.dtype(spaces.observation_dtype)
     if isinstance(observation, np.ndarray) and observation.dtype == dtype:
         return observation.reshape(-1)
-    given, leaves = named_leaves(observation), spaces.observation
+    leaves = spaces.observation
+    given = named_leaves(observation, leaves)
     if given.keys() != leaves.keys():
         found, wanted = (", ".join(map(repr, names)) or "none" for names in (given, leaves))
         raise UserError(
             f"the observation has the parts {found} - the policy expects {wanted} - pass it as the "
             "environment gives it"
         )
-    arrays = {
-        name: _as_array(given[name], leaf.shape, np.dtype(leaf.dtype), f"observation's part {name}")
-        for name, leaf in leaves.items()
-    }
+    arrays = {}
+    for name, leaf in leaves.items():
+        what = f"observation's part {name}"
+        arrays[name] = _as_array(given[name], leaf.shape, np.dtype(leaf.dtype), what)
+        _require_options(given[name], arrays[name], leaf.choices, what)
     try:
         return np.asarray(packed(arrays, dtype, (len(next(iter(arrays.values()))),)))
     except ValueError as error:
@@ -107,7 +130,7 @@ def is_batch(observation: Any, spaces: Spaces) -> bool:
     if isinstance(observation, np.ndarray | np.void):
         return observation.ndim > 0
     name, leaf = next(iter(spaces.observation.items()))
-    return np.ndim(named_leaves(observation)[name]) > len(leaf.shape)
+    return np.ndim(named_leaves(observation, (name,))[name]) > len(leaf.shape)
 
 
 def _all_finite(array: Array) -> bool:

@@ -24,7 +24,7 @@ from footlight.environments.determinism import (
 from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
-from footlight.environments.spaces import difference
+from footlight.environments.spaces import difference, text_notices
 from footlight.environments.trial import why_different
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
@@ -72,6 +72,8 @@ class Instances:
 
         None if it could.
         """
+        for text in text_notices(self.environments.observation_space):
+            self._notify_later(text)
         self._try_object()
         if self.options.probe == "off":
             return NOT_PROBED

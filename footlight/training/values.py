@@ -17,6 +17,7 @@ from footlight.environments.atari import AtariConfig
 from footlight.environments.naming import identifier
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.errors import UserError, counted
+from footlight.learning.blueprint import networks_of
 from footlight.storage.files import user_path
 
 
@@ -138,6 +139,30 @@ def update_warnings(agent: Any, steps: int) -> list[str]:
             "last step: give more steps, or lower n_steps"
         ]
     return []
+
+
+def initialization_warnings(agent: Any) -> list[str]:
+    """Warn about a new built-in network with so many weights at 0 that no gradient gets through.
+
+    Sparse weights of a unit with fewer than 10 inputs are all 0. Two layers of zeros learn nothing,
+    nor does one that ReLU follows, whose derivative at 0 is 0.
+    """
+    config = vars(agent.config)
+    if agent.num_updates or agent.blueprint.network or config.get("initialization") != "sparse":
+        return []
+    layers: dict[str, list[bool]] = {}
+    for name, network in networks_of(agent.algorithm):
+        for parameter, values in network.named(network.initial).items():
+            if parameter.endswith("weight") and values.dim() > 1:
+                layers.setdefault(name + parameter.partition(".")[0], []).append(not values.any())
+    is_relu = config.get("activation") == "relu"
+    if not any(sum(zeros) > 1 or (is_relu and any(zeros[:-1])) for zeros in layers.values()):
+        return []
+    return [
+        "warning: whole layers begin as zeros - initialization sparse zeroes nine tenths of a "
+        "unit's weights, rounded up, so all of fewer than 10 - nothing can be learned from "
+        "observations: take initialization orthogonal, or wider layers and no relu"
+    ]
 
 
 def _preset(

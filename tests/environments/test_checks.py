@@ -8,8 +8,10 @@ import pytest
 from footlight.environments.checks import (
     all_finite,
     as_observation,
+    as_records,
     as_reward,
     as_rewards,
+    as_rows,
     as_stored,
     as_stored_rows,
 )
@@ -33,7 +35,7 @@ def test_all_finite() -> None:
 
 @pytest.mark.parametrize("given", [[1, 2], (1.0, 2.0), np.array([1, 2]), np.array([1, 2], FLOAT)])
 def test_observation_is_copied_to_the_stored_dtype(tracker: EpisodeTracker, given: Any) -> None:
-    observation = as_observation(tracker, 0, given, (2,), FLOAT)
+    observation = as_observation(tracker, 0, given, (2,), FLOAT, {})
     assert observation.dtype == FLOAT
     assert observation.tolist() == [1, 2]
     assert observation is not given
@@ -55,7 +57,49 @@ def test_invalid_observation_is_a_fault(
     tracker: EpisodeTracker, given: Any, dtype: Any, message: str
 ) -> None:
     with pytest.raises(EnvironmentFault, match=f"environment 1 failed .*{message}"):
-        as_observation(tracker, 1, given, (2,), dtype)
+        as_observation(tracker, 1, given, (2,), dtype, {})
+
+
+OPTIONS = (range(3), range(-2, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "choices", "message"),
+    [
+        ([3, 0], (2,), OPTIONS, r"observation\[0\] is 3, its space says 0 to 2"),
+        ([0, -3], (2,), OPTIONS, r"observation\[1\] is -3, its space says -2 to 0"),
+        ([[0, 1]], (1, 2), OPTIONS, r"observation\[0, 1\] is 1, its space says -2 to 0"),
+        (4, (), (range(1, 4),), "observation is 4, its space says 1 to 3"),
+        ([1] * 49 + [9], (50,), (range(2),) * 50, r"observation\[49\] is 9, its space says 0 to 1"),
+    ],
+)
+def test_choice_outside_its_space_is_a_fault(
+    tracker: EpisodeTracker, given: Any, shape: Any, choices: Any, message: str
+) -> None:
+    dtype = np.dtype(np.int64)
+    with pytest.raises(EnvironmentFault, match=f"environment 1 failed .*: {message} - fix"):
+        as_observation(tracker, 1, given, shape, dtype, {"": choices})
+    valid = np.broadcast_to([each.start for each in choices], (3, *shape)) if shape else [1, 2, 3]
+    rows = np.array(valid)
+    assert as_stored_rows(tracker, rows, dtype, {"": choices}).tolist() == rows.tolist()
+    rows[2] = given
+    with pytest.raises(EnvironmentFault, match=f"environment 2 failed .*: {message} - fix"):
+        as_stored_rows(tracker, rows, dtype, {"": choices})
+    with pytest.raises(EnvironmentFault, match=f"environment 2 failed .*: {message} - fix"):
+        as_rows(tracker, [0, 2], rows, dtype, {"": choices})
+    assert as_rows(tracker, [0, 1], rows, dtype, {"": choices}).tolist() == rows.tolist()
+
+
+def test_choice_of_a_part_outside_its_space_is_a_fault(tracker: EpisodeTracker) -> None:
+    dtype = np.dtype([("a", np.int64), ("b", np.float32, (2,))], align=True)
+    given = {"a": 5, "b": [0, 1], "mission": "go"}  # a text is no part
+    records = as_records(tracker, [0], given, (), dtype, {"a": (range(4, 6),)})
+    assert records["a"] == 5
+    with pytest.raises(EnvironmentFault, match=r"observation\.a is 5, its space says 0 to 4"):
+        as_records(tracker, [0], given, (), dtype, {"a": (range(5),)})
+    rows = {"a": [5, 0, 6], "b": np.zeros((3, 2))}
+    with pytest.raises(EnvironmentFault, match=r"environment 2 .*observation\.a is 6, its space"):
+        as_records(tracker, [1, 2], rows, (3,), dtype, {"a": (range(5),)})
 
 
 def test_integers_that_fit_are_stored(tracker: EpisodeTracker) -> None:
@@ -66,10 +110,10 @@ def test_integers_that_fit_are_stored(tracker: EpisodeTracker) -> None:
 
 def test_rows_are_rounded_together_and_the_invalid_one_is_named(tracker: EpisodeTracker) -> None:
     rows = np.array([[1.0], [2.0], [3.0]])
-    assert as_stored_rows(tracker, rows, FLOAT).tolist() == [[1], [2], [3]]
+    assert as_stored_rows(tracker, rows, FLOAT, {}).tolist() == [[1], [2], [3]]
     rows[2] = 1e300
     with pytest.raises(EnvironmentFault, match=r"environment 2 failed .*observation\[0\] is inf"):
-        as_stored_rows(tracker, rows, FLOAT)
+        as_stored_rows(tracker, rows, FLOAT, {})
 
 
 def test_rewards_exact_and_rounded(tracker: EpisodeTracker) -> None:

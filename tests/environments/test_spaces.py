@@ -11,7 +11,7 @@ from gymnasium import Space, spaces
 from gymnasium.wrappers import FilterObservation
 
 from footlight.algorithms import ALGORITHMS, find
-from footlight.environments.spaces import describe, require_actions
+from footlight.environments.spaces import describe, require_actions, text_notices
 from footlight.errors import UserError
 from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
@@ -131,6 +131,9 @@ def test_a_single_leaf_keeps_its_choices(
 class Mission(Space[str]):
     """A space of a package's own, as MiniGrid has for its texts."""
 
+    def __init__(self) -> None:
+        super().__init__(dtype=str)
+
 
 class Grid(gymnasium.Env[Any, Any]):
     """MiniGrid's observations: a small picture, a direction and a text."""
@@ -142,22 +145,31 @@ class Grid(gymnasium.Env[Any, Any]):
     )
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return {
-            "image": np.zeros((7, 7, 3), np.uint8),
-            "direction": np.int64(3),
-            "mission": "go",
-        }, {}
+        image = np.zeros((7, 7, 3), np.uint8)
+        return {"image": image, "direction": np.int64(3), "mission": "go"}, {}
 
 
-def test_suggested_wrapper_for_a_dict_with_text_works() -> None:
+def test_texts_are_left_out_and_said() -> None:
+    kept = describe(Grid.observation_space, ACTED).observation
+    assert [*kept] == [name for name in Grid.observation_space if name != "mission"]
+    (notice,) = text_notices(Grid.observation_space)
+    assert notice.startswith("'mission' is text, and left out of the observations; if the task")
+    nested = spaces.Tuple([spaces.Dict({"a": spaces.Text(3), "b": ACTED}), Mission()])
+    assert [*describe(nested, ACTED).observation] == ["0.b"]
+    assert [each.split()[0] for each in text_notices(nested)] == ["'0.a'", "'1'"]
+    assert text_notices(ACTED) == text_notices(spaces.Text(3)) == []
+
+
+def test_suggested_wrapper_for_a_dict_with_a_graph_works() -> None:
+    graph = spaces.Graph(ACTED, ACTED)
+    space = spaces.Dict({**Grid.observation_space.spaces, "map": graph})
     with pytest.raises(UserError) as refused:
-        describe(Grid.observation_space, ACTED)
+        describe(space, ACTED)
     what, _, remedy = str(refused.value).split(" - ")
-    assert what == "the observation space is a Dict whose part 'mission' is a Mission"
-    kept = [name for name in Grid.observation_space if name != "mission"]
-    assert remedy == (
-        "leave out 'mission': wrap the environment in "
-        f"gymnasium.wrappers.FilterObservation(env, {kept})"
+    assert what == "the observation space is a Dict whose part 'map' is a Graph"
+    kept = [name for name in space if name not in ("map", "mission")]
+    assert remedy.endswith(
+        f"wrap the environment in gymnasium.wrappers.FilterObservation(env, {kept})"
     )
     env = FilterObservation(Grid(), kept)
     assert [*describe(env.observation_space, ACTED).observation] == kept
@@ -173,12 +185,7 @@ def test_other_observations_are_refused_with_a_remedy(space: Space[Any]) -> None
 
 @pytest.mark.parametrize(
     "space",
-    [
-        spaces.Tuple([ACTED, ACTED]),
-        spaces.Dict({"a": ACTED}),
-        spaces.Sequence(ACTED),
-        spaces.Text(4),
-    ],
+    [spaces.Tuple([ACTED]), spaces.Dict({"a": ACTED}), spaces.Sequence(ACTED), spaces.Text(4)],
 )
 def test_other_actions_are_refused(space: Space[Any]) -> None:
     with pytest.raises(

@@ -1,5 +1,6 @@
 """Observations as users pass them: one or a batch, converted or refused."""
 
+import re
 from typing import Any
 
 import gymnasium
@@ -116,6 +117,38 @@ def test_act_refuses_what_an_integer_space_cannot_hold(observation: Any, words: 
         assert "uint8" in str(refused.value)
     same_numbers = np.array([1.0, 255.0, 0.0]), np.array([1, 255, 0], np.uint8)
     assert len({int(agent.act(numbers)) for numbers in same_numbers}) == 1
+
+
+CHOICE = gymnasium.spaces.Discrete(3, start=-2)
+CHOICES = gymnasium.spaces.MultiDiscrete([[3, 2]], start=[[1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "words"),
+    [
+        (CHOICE, 1, "observation is 1 - the policy knows -2 to 0 - check its source"),
+        (CHOICE, np.array([0, -3]), "observation[1] is -3 - the policy knows -2 to 0"),
+        (CHOICES, [[0, 1]], "observation[0, 0] is 0 - the policy knows 1 to 3"),
+        (CHOICES, np.full((50, 1, 2), 2), "observation[0, 0, 1] is 2 - the policy knows 0 to 1"),
+        (
+            gymnasium.spaces.Dict({"a": CHOICE, "b": CHOICES}),
+            {"a": -2, "b": [[1, -1]]},
+            "observation's part b[0, 1] is -1 - the policy knows 0 to 1",
+        ),
+    ],
+)
+def test_act_refuses_choices_outside_their_space(space: Any, observation: Any, words: str) -> None:
+    for act in ways(agent_for("a2c", space, gymnasium.spaces.Discrete(3))):
+        with pytest.raises(UserError, match=re.escape(words)):
+            act(observation)
+
+
+def test_texts_are_no_part_of_an_observation() -> None:
+    text = gymnasium.spaces.Dict({"near": FLOATS, "mission": gymnasium.spaces.Text(9)})
+    agent = agent_for("a2c", text, gymnasium.spaces.Discrete(3))
+    assert agent.act({"near": ZERO, "mission": "go"}) == agent.act({"near": ZERO})
+    batch = {"near": np.stack([ZERO, ZERO]), "mission": ("go", "stop")}
+    assert agent.policy.act(batch).shape == (2,)
 
 
 def test_observe_refuses_it_too() -> None:

@@ -14,6 +14,7 @@ from sameness import differences
 from sessions import Forked, Session
 
 SMALL = {"hidden_sizes": (8, 8)}
+REACH = Path(__file__).parents[1] / "walls" / "goal_environment.py"
 REPLAY = Case(
     algorithm="ddpg", environment="Pendulum-v1", steps=320, checkpoints=8, controls=("streams",
     "buffer"),
@@ -25,9 +26,24 @@ WORKERS = Case(
     "logs"),
     options=SMALL | {"num_envs": 2, "vectorization": "async", "normalize_observations": True},
 )  # fmt: skip
+TUPLE = Case(
+    algorithm="a2c", environment="Blackjack-v1", steps=1200, checkpoints=8,
+    controls=("streams",), options=SMALL | {"num_envs": 2, "vectorization": "sync"},
+)  # fmt: skip
+GOALS = Case(
+    algorithm="sac", environment=f"{REACH}:Reach", steps=240, checkpoints=6, controls=("buffer",),
+    options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8,
+    "learning_starts": 100, "updates_per_step": 0.25, "normalize_observations": True,
+    "env_kwargs": "camera=true"},
+)  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[REPLAY, WORKERS], ids=str)
+def name(case: Case) -> str:
+    """The name of a case in a test's id."""
+    return str(case).replace(f"{REACH.parent}/", "")
+
+
+@pytest.fixture(scope="module", params=[REPLAY, WORKERS, TUPLE, GOALS], ids=name)
 def examined(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Examination, Measure]:
@@ -51,7 +67,7 @@ def test_run_with_killed_worker_ends_like_an_uninterrupted_one(tmp_path: Path) -
     assert failures == []
 
 
-@pytest.mark.parametrize("examined", [REPLAY], ids=str, indirect=True)
+@pytest.mark.parametrize("examined", [REPLAY, GOALS], ids=name, indirect=True)
 def test_run_can_be_killed_at_any_file_operation(examined: tuple[Examination, Measure]) -> None:
     examination, measure = examined
     assert examination.every_operation(measure, stride=7) == []

@@ -6,12 +6,19 @@ from typing import Any
 
 import gymnasium
 import pytest
+import torch
 
 import footlight
 from footlight.algorithms import config_class
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
-from footlight.training.values import Values, read_toml, resolve, update_warnings
+from footlight.training.values import (
+    Values,
+    initialization_warnings,
+    read_toml,
+    resolve,
+    update_warnings,
+)
 
 PENDULUM = gymnasium.make("Pendulum-v1")
 PPO = config_class("ppo")
@@ -111,6 +118,32 @@ def test_run_shorter_than_a_rollout_is_warned_about() -> None:
     assert warning.startswith(
         "warning: the run is shorter than one rollout of 20 steps (n_steps 5 x num_envs 4)"
     )
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields", "learns"),
+    [
+        ("stream-ac", {}, True),  # of 4 observed numbers: one layer of zeros, as published
+        ("stream-ac", {"hidden_sizes": (8,)}, False),
+        ("stream-ac", {"hidden_sizes": (8,), "initialization": "orthogonal"}, True),
+        ("ppo", {"initialization": "sparse", "activation": "tanh"}, True),
+        ("ppo", {"initialization": "sparse", "activation": "relu"}, False),
+        ("ppo", {"initialization": "sparse", "hidden_sizes": (16, 8), "activation": "relu"}, False),
+    ],
+)
+def test_weights_that_begin_as_zeros_and_stay(
+    algorithm: str, fields: dict[str, Any], learns: bool
+) -> None:
+    env = gymnasium.make("CartPole-v1")
+    agent = Agent(algorithm, env.observation_space, env.action_space, compile="off", **fields)
+    assert (initialization_warnings(agent) == []) == learns
+    network = agent.networks.actor_critic
+    parameters = network.initial.clone().requires_grad_()
+    output, _ = network(parameters, torch.tensor([[0.1, -0.2, 0.3, 0.4]]))
+    output[:, 0].sum().backward()
+    assert parameters.grad is not None
+    weights = [each for name, each in network.named(parameters.grad).items() if "weight" in name]
+    assert any(bool(each.any()) for each in weights) == learns
 
 
 def test_buffers_of_unknown_kind_cause_no_warning() -> None:

@@ -39,9 +39,12 @@ SPACES: dict[str, spaces.Space[Any]] = {
         ]
     ),
     "a grid": spaces.Dict(
-        {"image": spaces.Box(0, 255, (7, 7, 3), np.uint8), "direction": spaces.Discrete(4)}
+        {
+            "image": spaces.Box(0, 255, (7, 7, 3), np.uint8), "direction": spaces.Discrete(4),
+            "mission": spaces.Text(9),
+        }
     ),
-}
+}  # fmt: skip
 
 
 class Drawn(gymnasium.Env[Any, Any]):
@@ -90,6 +93,13 @@ def test_trained_resumed_and_exported(name: str, tmp_path: Path) -> None:
     observation, _ = make().reset(seed=3)
     action, _ = footlight.load(whole.folder).predict(observation, deterministic=True)
     assert action == footlight.load(whole.folder).act(observation)
+
+
+def test_text_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = OPTIONS | SMALL | {"quiet": False, "run_dir": tmp_path / "run"}
+    footlight.train("a2c", lambda: Drawn(SPACES["a grid"]), steps=10, **options)
+    said = capsys.readouterr()
+    assert "'mission' is text, and left out" in said.out + said.err
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "td3", "ddpg"])
