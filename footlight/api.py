@@ -35,6 +35,7 @@ from footlight.training.hooks import require_free
 from footlight.training.instances import Instances
 from footlight.training.messages import header
 from footlight.training.objects import Objects
+from footlight.training.resuming import changes_since
 from footlight.training.run_config import changed, describe
 from footlight.training.session import Session
 from footlight.training.threads import choose_threads
@@ -162,7 +163,7 @@ def resume(
         training = assemble(session, evaluation_env, instances.recorder(agent), hooks, other)
         notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
         display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
-        for reason in resuming.changes_since(manifest, source, hooks.names, files):
+        for reason in changes_since(manifest, source, hooks.names, files, instances.changed):
             session.mark_not_reproducible(reason)
         stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)

@@ -135,8 +135,13 @@ def missing_objects(run_config: Mapping[str, Any]) -> str:
 
     A command of the shell cannot use such a run.
     """
-    names = {"environment": run_config.get("environment_source", "id") != "id"}
-    names["network"] = run_config.get("network") is not None
+    in_files = {entry["use"] for entry in run_config.get("code", ())}
+    evaluated_in = run_config.get("eval_environment") or {}
+    names = {
+        "environment": run_config.get("environment_source") == "object",
+        "network": run_config.get("network") is not None and "network" not in in_files,
+        "eval_environment": evaluated_in.get("environment_source") == "object",
+    }
     return "".join(f", {name}=..." for name, is_missing in names.items() if is_missing)
 
 

@@ -46,6 +46,13 @@ def test_errors_are_described_and_summarized(
         ({"environment_source": "id", "network": None}, ""),
         ({"environment_source": "object", "network": None}, ", environment=..."),
         ({"environment_source": "id", "network": "Mine"}, ", network=..."),
+        ({"environment_source": "file", "code": [{"use": "environment"}]}, ""),
+        ({"network": "Mine", "code": [{"use": "network"}]}, ""),
+        (
+            {"eval_environment": {"environment": "f", "environment_source": "object"}},
+            ", eval_environment=...",
+        ),
+        ({"eval_environment": {"environment": "CartPole-v1", "environment_source": "id"}}, ""),
     ],
 )
 def test_objects_that_no_file_holds_are_named(run_config: dict[str, Any], arguments: str) -> None:

@@ -19,6 +19,15 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "stop_at_return": ("reward_threshold", "stop_reward", "target_return", "target_reward"),
     "stop_patience": ("patience", "early_stopping", "max_no_improvement_evals"),
     "hooks": ("callback", "callbacks", "hook"),
+    "hook": ("callback", "callbacks"),  # the option of the command line
+    "wrapper": ("env_wrapper", "wrapper_class", "vec_env_wrapper"),
+    "init_from": (
+        "trained_agent", "pretrained", "pretrained_model", "load", "load_from", "load_path",
+        "load_model", "warm_start", "restore_from", "resume_from",
+    ),
+    "init_buffer": ("load_replay_buffer", "load_buffer"),
+    "log_info": ("info_keywords", "info_keys", "log_keys"),
+    "probe": ("check_env", "env_check", "sanity_check"),
     "network": ("policy", "policy_kwargs", "model", "net"),
     "eval_environment": ("eval_env", "evaluation_env", "test_env"),
     "quiet": ("verbose", "silent", "progress_bar"),

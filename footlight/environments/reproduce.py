@@ -65,7 +65,8 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
     except EnvironmentFault as fault:
         folder = save_episode(fault, run_dir, config)
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
-            command = _reproduce_command(known_as / "crash" / folder.name, config)
+            failed = _environment_of(fault.episode, config)
+            command = _reproduce_command(known_as / "crash" / folder.name, failed)
             fault.args = (f"{fault}\nreproduce it: {command}",)
         if config.get("on_env_fault") != "new-episode":
             fault.args = (f"{fault}\ncontinue without this episode: {_resume(known_as, config)}",)
@@ -125,9 +126,19 @@ def _name(episode: FailedEpisode) -> str:
     return f"{stream}{which}-episode-{episode.index}"
 
 
+def _environment_of(episode: FailedEpisode, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the environment that failed: the training's, or that of the evaluations."""
+    own, other = config, "eval_environment"
+    if other in config and episode.stream.startswith("evaluation"):
+        own, other = config[other], "environment"
+    code = [entry for entry in config.get("code", ()) if entry["use"] != other]
+    settings = {name: own[name] for name in SETTINGS if name in own}
+    return settings | ({"code": code} if code else {})
+
+
 def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[str, Any]) -> None:
     actions = episode.actions
-    known = {name: config[name] for name in SETTINGS if name in config}
+    known = _environment_of(episode, config)
     action = None if episode.action is None else np.asarray(episode.action).tolist()
     content = {
         "format_version": FORMAT_VERSION,
@@ -257,7 +268,11 @@ def _source(
             f"{folder} is of the Python object {name!r}, which no file holds - use "
             "footlight.reproduce(path, environment=...)"
         )
-    source = recorded_source(folder, content, allow_env_import, "environment")
+    uses = {entry["use"] for entry in content.get("code", ())}
+    # That of the evaluations has failed if the folder does not name the training's
+    use = "eval_environment" if "eval_environment" in uses else "environment"
+    config = {**content, "eval_environment": content}
+    source = recorded_source(folder, config, allow_env_import, use)
     return wrapped(source, recorded_wrappers(folder, content))
 
 

@@ -42,6 +42,8 @@ STEPS = 100  # compared, of consecutive episodes
 ENOUGH_STEPS = 8  # that have to be equal if the budget ends the trial
 EPISODE_STEPS = 40  # after which the next episode begins
 PLAY_SECONDS = SECONDS / 2  # of the object, of its copy, and of the object again if they differ
+DIFFERS = "a copy of the given object differs from it"
+"""How the reason begins if a trial or an attribute shows that the object is another one."""
 _CLOSE = 1e-5  # relative: sums over rows may be rounded in another order
 _HISTORY = (
     gymnasium.wrappers.RecordEpisodeStatistics,
@@ -136,8 +138,7 @@ def _compared(given: Any, other: Any, seed: int) -> str | None:
     again, _ = _play(given, start, actions)
     if any(map(_first_difference, first, again)):
         return "the given object is not deterministic, so it cannot be compared with a copy"
-    what = "a copy of the given object differs from it"
-    return f"{what}: with the same seed and actions {wrong} differs"
+    return f"{DIFFERS}: with the same seed and actions {wrong} differs"
 
 
 def _carried(env: Any, first: list[_Answer], seed: int, actions: list[Array]) -> str | None:
@@ -251,7 +252,7 @@ def _different_settings(
                     if not any(isinstance(each, tuple) for each in (value, has[name])):
                         values = f" ({value!r:.40} in place of {has[name]!r:.40})"
                     attribute = f"{has['class']}.{name}{values}"
-                    return f"a copy of the given object differs from it in {attribute}"
+                    return f"{DIFFERS} in {attribute}"
     return None
 
 

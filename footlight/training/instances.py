@@ -25,7 +25,7 @@ from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
 from footlight.environments.spaces import difference, text_notices
-from footlight.environments.trial import why_different
+from footlight.environments.trial import DIFFERS, why_different
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
     first_instance,
@@ -66,6 +66,8 @@ class Instances:
         self._notify_later, self._evaluation_source = notify_later, evaluation_source
         self.different: str | None = None
         """Why another instance is not known to be the training environment; None if it is."""
+        self.changed: str | None = None
+        """Why the object of a resumed run is not known to be that of the training, or None."""
 
     def examine(self, probe: Callable[..., str | None]) -> str | None:
         """Run the start-up probe unless it is off: why a new run could not be resumed exactly.
@@ -87,6 +89,12 @@ class Instances:
         Raises `UserError` if its spaces show that it is another environment.
         """
         self._try_object(is_resumed=True)
+        found, before = self.different or "", manifest["run"]["resume"]
+        unknown = "resumed in an environment that is not known to be the recorded one"
+        if found.startswith(DIFFERS) and found not in before:
+            self.changed = f"{unknown}: {found}"
+        elif not found and DIFFERS in before:
+            self.changed = f"{unknown}, from which its copies differed"
         name, recorded = self.source.name(self.environments), manifest["run"]["environment"]
         if manifest["spaces"] != self.environments.spaces.to_json():
             raise UserError(

@@ -74,10 +74,12 @@ def changes_since(
     source: EnvironmentSource,
     hooks: Sequence[str],
     files: Mapping[str, Any],
+    changed: str | None = None,
 ) -> Iterator[str]:
     """Yield the reasons why a resumed run may not be reproducible: other machine, other code.
 
     hooks: the names of the hooks that were given. files: what is recorded of files from now on.
+    changed: what a trial showed of a given environment object.
     """
     if new := differences(manifest["machine"], describe_machine()):
         yield f"resumed with {', '.join(new)}"
@@ -90,6 +92,8 @@ def changes_since(
         yield f"resumed with {given} instead of {saved}"
     if (what := _why_not_recorded(manifest["run"], source)) is not None:
         yield f"resumed in an environment that is not known to be the recorded one: {what}"
+    elif changed is not None:
+        yield changed
 
 
 def _other_files(run_config: Mapping[str, Any], files: Mapping[str, Any]) -> Iterator[str]:

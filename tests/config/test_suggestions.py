@@ -5,13 +5,15 @@ import dataclasses
 import pytest
 
 from footlight.algorithms import ALGORITHMS, config_class
+from footlight.cli.train import build_train_parser
 from footlight.config.fields import fields
 from footlight.config.options import Options
 from footlight.config.suggestions import _OTHERS, closest
 from footlight.environments.atari import AtariConfig
 from footlight.training.objects import Objects
 
-OTHER_KEYWORDS = {"run_dir", "env_kwargs", "quiet"}  # of `train`, besides fields and objects
+# Of `train`, besides fields and objects; `--hook` is the shell's word for `hooks`
+OTHER_KEYWORDS = {"run_dir", "env_kwargs", "quiet", "hook", "init_from", "init_buffer"}
 
 
 def known(algorithm: str) -> list[str]:
@@ -67,6 +69,22 @@ def test_dissimilar_names_are_not_suggested(typed: str) -> None:
 )
 def test_algorithms_are_found_in_other_letters(typed: str, meant: str) -> None:
     assert closest(typed, ALGORITHMS) == f" - did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--callback", "--hook"),
+        ("--trained-agent", "--init-from"),
+        ("--pretrained", "--init-from"),
+        ("--env-wrapper", "--wrapper"),
+        ("--info-keywords", "--log-info"),
+    ],
+)
+def test_options_of_the_shell_are_found_by_their_names_elsewhere(typed: str, meant: str) -> None:
+    parser = build_train_parser("a2c", "CartPole-v1")
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert closest(typed, options) == f" - did you mean {meant!r}?"
 
 
 def test_environments_are_found_in_other_letters() -> None:

@@ -166,6 +166,62 @@ def test_fault_in_an_evaluation_has_its_own_folder(capsys: pytest.CaptureFixture
     assert main(["reproduce", "run/crash/evaluation-at-step-20-env-0-episode-0"]) == 3
 
 
+def broken_evaluation() -> faulty.Faulty:
+    return faulty.Faulty(faulty.raises)
+
+
+@pytest.mark.parametrize(
+    ("trained_in", "evaluated_in", "reproduced_by", "resumed_by"),
+    [
+        (
+            "Walk-v0",
+            "Raises-v0",
+            "reproduce it: footlight reproduce run/crash/evaluation",
+            "footlight resume run --on-env-fault new-episode",
+        ),
+        (
+            faulty.Walk,
+            "Raises-v0",
+            "reproduce it: footlight reproduce run/crash/evaluation",
+            "footlight.resume('run', environment=..., on_env_fault=\"new-episode\")",
+        ),
+        (
+            "Walk-v0",
+            broken_evaluation,
+            "reproduce it: footlight.reproduce('run/crash/evaluation",
+            "footlight.resume('run', eval_environment=..., on_env_fault=\"new-episode\")",
+        ),
+        (
+            "Walk-v0",
+            "mine.py:broken",
+            "reproduce it: footlight reproduce run/crash/evaluation",
+            "footlight resume run --on-env-fault new-episode",
+        ),
+    ],
+)
+def test_fault_in_the_environment_of_the_evaluations_is_reproduced_in_that_one(
+    trained_in: Any,
+    evaluated_in: Any,
+    reproduced_by: str,
+    resumed_by: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
+    Path("mine.py").write_text("import faulty\n\n\nbroken = lambda: faulty.Faulty(faulty.raises)\n")
+    more = {"eval_episodes": 9, "eval_every": 0, "steps": 20, "run_dir": "run"}
+    with pytest.raises(EnvironmentFault) as raised:
+        footlight.train("a2c", trained_in, eval_environment=evaluated_in, **SMALL | more)
+    assert reproduced_by in str(raised.value)
+    assert resumed_by in str(raised.value)
+    (folder,) = Path("run/crash").iterdir()
+    if callable(evaluated_in):
+        played = footlight.reproduce(folder, evaluated_in)
+        assert "the fault happened again" in str(played)
+    else:
+        assert main(["reproduce", str(folder)]) == 3
+
+
 def test_python_object_must_be_passed_again(capsys: pytest.CaptureFixture[str]) -> None:
     def broken() -> faulty.Faulty:
         return faulty.Faulty(faulty.raises)

@@ -73,6 +73,36 @@ def test_environment_in_place_of_a_recorded_id_is_compared(
     assert run.config["resume"].startswith("exact" if reason is None else f"{what}: {reason}")
 
 
+def heavier() -> gymnasium.Env[Any, Any]:
+    env: Any = gymnasium.make("Pendulum-v1")
+    env.unwrapped.g = 3.0
+    return env
+
+
+@pytest.mark.parametrize(
+    ("trained", "resumed", "reason"),
+    [
+        ("Pendulum-v1", "Pendulum-v1", None),
+        ("Pendulum-v1", heavier, "a copy of the given object differs from it: with the same seed"),
+        (heavier, "Pendulum-v1", "from which its copies differed"),
+        (heavier, heavier, None),
+    ],
+)
+def test_object_that_is_not_that_of_the_training_is_marked_where_no_step_is_repeated(
+    trained: Any, resumed: Any, reason: str | None
+) -> None:
+    one, other = (each() if callable(each) else gymnasium.make(each) for each in (trained, resumed))
+    run = footlight.train("ddpg", one, run_dir="run", **DDPG | {"steps": 200})
+    before = run.config["resume"]
+    resumed_run = footlight.resume("run", environment=other, steps=202, quiet=True)
+    known_as = resumed_run.config["resume"].removeprefix(before)
+    if reason is None:
+        assert known_as == ""
+    else:
+        assert "an environment that is not known to be the recorded one" in known_as
+        assert reason in known_as
+
+
 def test_resume_refuses_fewer_steps_than_were_made() -> None:
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
     Path("run/result.json").unlink()  # as if it had not come to its end
