@@ -211,7 +211,7 @@ def parity(epsilon: float, rollouts: int = 3) -> None:
     order += ["action_net.weight", "action_net.bias", "value_net.weight", "value_net.bias"]
 
     def sb3_parameters() -> torch.Tensor:
-        names = zip(network.named(network.initial), order, strict=True)
+        names = zip(network.unflatten(network.initial), order, strict=True)
         return network.flatten({ours: theirs[name].detach() for ours, name in names})
 
     state, buffer = algorithm.init(NUM_ENVS), algorithm.buffer(NUM_ENVS)

@@ -198,9 +198,9 @@ def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
     """One step size for all parameters, or [P] where actor and critic have their own."""
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return config.learning_rate
-    critic_P = network.marked("critic")
+    critic_P = network.mask("critic")
     # An actor may have a log_std inside it
-    actor_P = torch.maximum(network.marked("actor"), network.marked("log_std"))
+    actor_P = torch.maximum(network.mask("actor"), network.mask("log_std"))
     # Shared parameters belong to neither
     critic_P, actor_P = critic_P * (1 - actor_P), actor_P * (1 - critic_P)
     rate_P = config.learning_rate * (1 - critic_P - actor_P)
@@ -259,7 +259,7 @@ class _UserNetwork(nn.Module):
 def _are_separate(network: Network, observation: Any) -> bool:
     """Whether actor and critic share no parameter, and names tell which one each belongs to."""
     policy_P, value_P = network.dependencies(observation)
-    critic_P = network.marked("critic")
+    critic_P = network.mask("critic")
     return (
         bool(value_P.any())
         and not (policy_P * critic_P).any()

@@ -74,7 +74,7 @@ class Ordinary:
         record = self.saved().record  # what cannot be saved is an error before the training
         self._fixed = frozenset(object_state.fixed(record))
         if not isinstance(user, Acting):
-            self._try_out()
+            self._check_output_shapes()
 
     def _bind(self) -> None:
         """Let the networks be those of the author's object."""
@@ -244,7 +244,7 @@ class Ordinary:
         finally:
             self.draws_everywhere = positions() != before
 
-    def _try_out(self) -> None:
+    def _check_output_shapes(self) -> None:
         """Call the module once, so that wrong shapes are reported before training."""
         shape = 2, *self.spaces.observation_shape
         seen = as_tensors(np.zeros(shape, self.spaces.observation_dtype), self.device)

@@ -148,7 +148,7 @@ class TD3:
         # Deterministic policy gradient, eq. 1, through the first critic
         def actor_loss(actor_P: Tensor) -> Tensor:
             action_BA = networks.actor(actor_P, batch.observation)
-            return -networks.critic.first(state.critic, batch.observation, action_BA).mean()
+            return -networks.critic.member(0, state.critic, batch.observation, action_BA).mean()
 
         gradient_P, loss = grad_and_value(actor_loss)(state.actor)
         norm = config.make_optimizer().step(

@@ -27,11 +27,11 @@ def histograms(networks: Any, state: Any) -> dict[str, Any]:
     for name, network in vars(networks).items():
         if isinstance(network, Network):
             parameters_P = getattr(state, name)
-            weights |= _of_parts(name, network.named(parameters_P))
+            weights |= _of_parts(name, network.unflatten(parameters_P))
             kept = _gradients(state, name, parameters_P)
             for memory, gradient_P in kept.items():
                 prefix = f"{memory}.{name}" if len(kept) > 1 else name
-                gradients |= _of_parts(prefix, network.named(gradient_P))
+                gradients |= _of_parts(prefix, network.unflatten(gradient_P))
     return {"weights": weights, "gradients": gradients}
 
 

@@ -154,7 +154,7 @@ class Policy:
     def acting_module(self) -> nn.Module:
         """Like `module`, with what footlight adds: its outputs are those that the action head
         expects."""
-        return self.algorithm.networks.policy.filled(*self.state)
+        return self.algorithm.networks.policy.to_module(*self.state)
 
     def arrays(self) -> dict[str, Array]:
         """What a checkpoint has to hold, by the names of the module's `state_dict`."""

@@ -85,12 +85,12 @@ class Network:
         if self._statistics is not None:
             raise TypeError("this network keeps statistics - call with_statistics() instead")
         if self.num_copies is not None:
-            return vmap(lambda copy: self._call(copy, inputs))(self.named(parameters_P))
+            return vmap(lambda copy: self._call(copy, inputs))(self.unflatten(parameters_P))
         if self._precision == "fp32":
-            return self._call(self.named(parameters_P), inputs)
+            return self._call(self.unflatten(parameters_P), inputs)
         # Sums, and what is kept, are float32 anyway
         with torch.autocast(parameters_P.device.type, torch.bfloat16):
-            output = self._call(self.named(parameters_P), inputs)
+            output = self._call(self.unflatten(parameters_P), inputs)
         if isinstance(output, tuple):
             return tuple(part.float() for part in output)
         return output.float()
@@ -109,7 +109,10 @@ class Network:
                 output = self._call({**named, **buffers}, inputs)  # buffers are changed in place
             return output, buffers
 
-        named, buffers = self.named(parameters_P), self._statistics.named(statistics_Q.clone())
+        named, buffers = (
+            self.unflatten(parameters_P),
+            self._statistics.unflatten(statistics_Q.clone()),
+        )
         output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
         return output, self._statistics.flatten(after)
 
@@ -119,9 +122,9 @@ class Network:
         if self._precision != "fp32":
             keep_in_fp32(output_layers(self.module, *inputs))
 
-    def first(self, parameters_P: Tensor, *inputs: Observed) -> Any:
-        """The output of the first module of an ensemble alone."""
-        named = {name: copies[0] for name, copies in self.named(parameters_P).items()}
+    def member(self, index: int, parameters_P: Tensor, *inputs: Observed) -> Any:
+        """The output of one module of an ensemble alone."""
+        named = {name: copies[index] for name, copies in self.unflatten(parameters_P).items()}
         return self._call(named, inputs)
 
     def _call(self, named: dict[str, Tensor], inputs: tuple[Observed, ...]) -> Any:
@@ -140,7 +143,7 @@ class Network:
         0 for others."""
         leaves = {
             name: view.detach().clone().requires_grad_()
-            for name, view in self.named(self.initial).items()
+            for name, view in self.unflatten(self.initial).items()
         }
         with torch.enable_grad():
             outputs = self._call(leaves, inputs)
@@ -154,9 +157,9 @@ class Network:
             masks.append(self._layout.mask([gradient is not None for gradient in found]))
         return tuple(masks)
 
-    def named(self, parameters_P: Tensor) -> dict[str, Tensor]:
+    def unflatten(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names, [N, ...] of an ensemble."""
-        return self._layout.named(parameters_P)
+        return self._layout.unflatten(parameters_P)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -173,8 +176,8 @@ class Network:
     ) -> dict[str, Tensor]:
         """Views of both vectors by the names of the module's `state_dict`."""
         if self._statistics is None or statistics_Q is None:
-            return self.named(parameters_P)
-        return {**self.named(parameters_P), **self._statistics.named(statistics_Q)}
+            return self.unflatten(parameters_P)
+        return {**self.unflatten(parameters_P), **self._statistics.unflatten(statistics_Q)}
 
     def flatten_state(self, named: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """The inverse of `named_state`. Raises `UserError` where names or shapes are others."""
@@ -185,22 +188,22 @@ class Network:
         buffers = {name: value for name, value in named.items() if name in shapes}
         return self.flatten(parameters), self._statistics.flatten(buffers)
 
-    def filled(self, parameters_P: Tensor, statistics_Q: Tensor | None = None) -> nn.Module:
+    def to_module(self, parameters_P: Tensor, statistics_Q: Tensor | None = None) -> nn.Module:
         """A copy of the module with these parameters, and these statistics, in it."""
         module = copy.deepcopy(self.module)
         restore_forward(module)
-        views = self.named(parameters_P)
+        views = self.unflatten(parameters_P)
         # Under one name for what is used in several places, so all are filled
         for name, parameter in module.named_parameters():
             parameter.data = views[name].clone(memory_format=torch.contiguous_format)
         if self._statistics is not None and statistics_Q is not None:
             own = dict(module.named_buffers())
-            for name, view in self._statistics.named(statistics_Q).items():
+            for name, view in self._statistics.unflatten(statistics_Q).items():
                 own[name].copy_(view)
             module.eval()
         return module.requires_grad_(False)
 
-    def marked(self, part: str) -> Tensor:
+    def mask(self, part: str) -> Tensor:
         """A mask [P]: 1 for the parameters that lie in a part of the module with this name.
 
         A parameter that several parts share is marked for each of them.
@@ -242,7 +245,7 @@ class Network:
         ):
             address = parameters_P.data_ptr()
             if self._numpy is None or self._numpy[0] != address:
-                self._numpy = address, numpy_forward(self.module, self.named(parameters_P))
+                self._numpy = address, numpy_forward(self.module, self.unflatten(parameters_P))
             if self._numpy[1] is not None:
                 return self._numpy[1](observation)
         if self._compiled is not None and self._compiled.fits(parameters_P, observation):

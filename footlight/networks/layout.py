@@ -26,7 +26,7 @@ class Layout:
         else:
             self.initial = self.flatten({name: tensor.float() for name, tensor in tensors.items()})
 
-    def named(self, vector: Tensor) -> dict[str, Tensor]:
+    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
         """Views of a vector by name."""
         views = {}
         parts = torch.split(vector, self._sizes)

@@ -49,6 +49,6 @@ class LiveNetwork:
             ) from error
         return self.marker, None
 
-    def filled(self, *state: object) -> nn.Module:
+    def to_module(self, *state: object) -> nn.Module:
         """A copy of the module."""
         return copy.deepcopy(self.module).requires_grad_(False).eval()

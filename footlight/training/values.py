@@ -152,7 +152,7 @@ def initialization_warnings(agent: Any) -> list[str]:
         return []
     layers: dict[str, list[bool]] = {}
     for name, network in networks_of(agent.algorithm):
-        for parameter, values in network.named(network.initial).items():
+        for parameter, values in network.unflatten(network.initial).items():
             if parameter.endswith("weight") and values.dim() > 1:
                 layers.setdefault(name + parameter.partition(".")[0], []).append(not values.any())
     is_relu = config.get("activation") == "relu"

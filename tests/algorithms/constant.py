@@ -106,5 +106,5 @@ def rollout(num_steps: int, num_envs: int) -> RolloutBatch:
 
 def named(network: Any, parameters: Tensor) -> dict[str, list[float]]:
     """Parameters by the last part of their names, flat."""
-    views = network.named(parameters)
+    views = network.unflatten(parameters)
     return {name.split(".")[-1]: view.flatten().tolist() for name, view in views.items()}

@@ -40,7 +40,7 @@ def agent_of(**fields: Any) -> Agent:
 
 def test_critics_start_with_weights_of_their_own_and_targets_with_the_same() -> None:
     agent = agent_of(num_critics=3)
-    for weights in agent.networks.critic.named(agent.state.critic).values():
+    for weights in agent.networks.critic.unflatten(agent.state.critic).values():
         assert len(weights) == 3
         if weights[0].numel() > 1:
             assert not torch.equal(weights[0], weights[1])

@@ -56,7 +56,7 @@ def critic_step(**fields: Any) -> tuple[list[float], dict[str, float]]:
         zeros[None], torch.zeros(1, 2, 1, dtype=torch.int64), torch.ones(1, 2),
     )  # fmt: skip
     metrics = agent.algorithm.update_critic(agent.state, batch, {}).metrics
-    q = agent.networks.actor_critic.named(agent.state.actor_critic)["network.q"]
+    q = agent.networks.actor_critic.unflatten(agent.state.actor_critic)["network.q"]
     return q.tolist(), {name: value.item() for name, value in metrics.items()}
 
 

@@ -38,7 +38,7 @@ def test_actor_and_temperature_by_hand(learn_alpha: bool) -> None:
 
 def test_target_actor_draws_the_next_actions() -> None:
     agent = off_policy("sac", Stochastic, initial_alpha=1e-6, target_actor=True)
-    agent.networks.actor.named(agent.state.target_actor)["mean"].fill_(0.5)
+    agent.networks.actor.unflatten(agent.state.target_actor)["mean"].fill_(0.5)
     metrics = agent.algorithm.update_critic(agent.state, transitions(), NOISE).metrics
     expected = (2 + 0.5 * (2 + 3 * math.tanh(0.5))) / 2
     assert metrics["target_q_mean"].item() == pytest.approx(expected, abs=1e-5)  # alpha is 1e-6

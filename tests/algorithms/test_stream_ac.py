@@ -32,7 +32,7 @@ def slow_step(
 ) -> tuple[Tensor, list[Tensor]]:
     """New weights and traces of actor and critic after one transition."""
     config, networks = agent.config, agent.networks
-    is_critic = networks.actor_critic.marked("critic") > 0
+    is_critic = networks.actor_critic.mask("critic") > 0
     value_of = lambda w, observation: networks.actor_critic(w, observation)[1][0]  # noqa: E731
     bootstrap = 0.0 if terminated else config.gamma * float(value_of(weights, after))
     delta = reward + bootstrap - float(value_of(weights, seen))
@@ -105,7 +105,7 @@ class Published:
 
     def __init__(self, agent: Agent) -> None:
         self.config = agent.config
-        views = agent.networks.actor_critic.named(agent.state.actor_critic)
+        views = agent.networks.actor_critic.unflatten(agent.state.actor_critic)
         self.weights = {name: view.double().clone() for name, view in views.items()}
         self.traces = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         self.seen: list[np.ndarray] = []
@@ -190,7 +190,7 @@ def test_whole_agent_equals_the_published_algorithms_across_episodes() -> None:
         agent.observe(s, action, reward, after, terminated, truncated)
         twin.step(s, action, reward, after, terminated, truncated)
         s = world.normal(2, 5, 12).astype(np.float32) if terminated or truncated else after
-        for name, view in agent.networks.actor_critic.named(agent.state.actor_critic).items():
+        for name, view in agent.networks.actor_critic.unflatten(agent.state.actor_critic).items():
             torch.testing.assert_close(
                 view,
                 twin.weights[name].float(),
@@ -198,7 +198,7 @@ def test_whole_agent_equals_the_published_algorithms_across_episodes() -> None:
                 atol=1e-5,
                 msg=f"{name} after step {step}",
             )
-    start = agent.networks.actor_critic.named(agent.networks.actor_critic.initial)
+    start = agent.networks.actor_critic.unflatten(agent.networks.actor_critic.initial)
     assert (
         max(float((twin.weights[name] - view).abs().max()) for name, view in start.items()) > 0.01
     )

@@ -19,7 +19,7 @@ def test_targets_are_smoothed_within_the_clip(noise: float, next_action: float) 
 
 def test_target_is_the_smaller_critics_and_each_critic_learns() -> None:
     agent = off_policy("td3", Deterministic, target_policy_noise=0.0)
-    agent.networks.critic.named(agent.state.target_critic)["q"][1] = 1.0
+    agent.networks.critic.unflatten(agent.state.target_critic)["q"][1] = 1.0
     draws = {"next_action": torch.zeros(2, 1)}
     metrics = agent.algorithm.update_critic(agent.state, transitions(), draws).metrics
     target = (1 + 0.5 * 1.75 + 1) / 2
@@ -30,7 +30,7 @@ def test_target_is_the_smaller_critics_and_each_critic_learns() -> None:
 
 def test_actor_follows_the_first_critic() -> None:
     agent = off_policy("td3", Deterministic)
-    agent.networks.critic.named(agent.state.critic)["slope"][1] = -100.0
+    agent.networks.critic.unflatten(agent.state.critic)["slope"][1] = -100.0
     draws = {"next_action": torch.zeros(2, 1)}
     agent.algorithm.update_critic_and_actor(agent.state, transitions(), draws)
     assert agent.state.actor.tolist() == close([0.25 + 0.1 * 3])

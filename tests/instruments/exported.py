@@ -42,7 +42,7 @@ def learner(algorithm: Any, action: Any, seen: Any = NUMBERS, **fields: Any) -> 
     # Images resemble each other to convolutions.
     gain = 3 if len(agent.spaces.observation_shape) > 1 else 1.5
     noise_P = torch.randn(parameters_P.shape, generator=generator)
-    for view in agent.networks.policy.named(noise_P).values():
+    for view in agent.networks.policy.unflatten(noise_P).values():
         # No output of a layer is much larger than its input.
         view *= gain / view[0].numel() ** 0.5 if view.dim() > 1 else 0.2
     parameters_P += noise_P

@@ -85,7 +85,7 @@ def test_histogram_counts_each_value_once() -> None:
     agent.state.actor.copy_(torch.linspace(-1, 1, len(agent.state.actor)))
     agent.state.actor_optimizer.gradient.fill_(3)
     made = histograms(agent.networks, agent.state)
-    parts = agent.networks.actor.named(agent.state.actor)
+    parts = agent.networks.actor.unflatten(agent.state.actor)
     for name, part in parts.items():
         histogram = made["weights"][f"actor.{name}"]
         assert (histogram["low"], histogram["high"]) == close(

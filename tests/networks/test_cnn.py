@@ -145,7 +145,7 @@ def test_parameters_travel_channels_last(shared: bool) -> None:
         network(network.initial, observation), module(observation), strict=True
     ):
         assert_close(mine, theirs, terms=longest_sum(module), depth=5)
-    named = network.named(network.initial)
+    named = network.unflatten(network.initial)
     assert all(
         view.is_contiguous(memory_format=torch.channels_last)
         for view in named.values()

@@ -38,7 +38,7 @@ def test_vector_holds_every_parameter_in_order() -> None:
 def test_named_and_flatten_are_inverse(ensemble: bool) -> None:
     network = Network(critics(3 if ensemble else 1), ensemble=ensemble)
     vector_P = torch.randn_like(network.initial)
-    named = network.named(vector_P)
+    named = network.unflatten(vector_P)
     assert list(named) == [name for name, _ in QCritic((3,), 2, SMALL).named_parameters()]
     assert torch.equal(network.flatten(named), vector_P)
     in_another_order = dict(reversed(named.items()))  # as a file may have them
@@ -65,7 +65,7 @@ def test_a_filled_module_is_a_copy_with_these_parameters() -> None:
         torch.randn(5, 1, 3, 3),
         layer.weight.clone(),
     )
-    filled = network.filled(vector_P)
+    filled = network.to_module(vector_P)
     assert_close(filled(picture), network(vector_P, picture), terms=9, depth=3)
     assert torch.equal(layer.weight, before)
     vector_P.zero_()
@@ -95,7 +95,7 @@ def test_gradient_of_an_ensemble_equals_a_loop_over_modules() -> None:
     scale = float(gradient_P.abs().max())
     for index, module in enumerate(modules):
         module(observation, action_BA).square().sum().backward()
-        mine = {name: value[index] for name, value in network.named(gradient_P).items()}
+        mine = {name: value[index] for name, value in network.unflatten(gradient_P).items()}
         assert_close(
             mine,
             {name: parameter.grad for name, parameter in module.named_parameters()},
@@ -162,15 +162,15 @@ def test_first_is_the_first_module_of_an_ensemble() -> None:
     modules, observation, action_BA = critics(3), torch.randn(6, 3), torch.randn(6, 2)
     network = Network(modules, ensemble=True)
     assert_close(
-        network.first(network.initial, observation, action_BA),
+        network.member(0, network.initial, observation, action_BA),
         modules[0](observation, action_BA),
         terms=9,
         depth=3,
     )
     gradient_P = torch.func.grad(
-        lambda vector_P: network.first(vector_P, observation, action_BA).sum()
+        lambda vector_P: network.member(0, vector_P, observation, action_BA).sum()
     )(network.initial)
-    for stacked in network.named(gradient_P).values():
+    for stacked in network.unflatten(gradient_P).values():
         assert not stacked[1:].any()
 
 
@@ -178,13 +178,13 @@ def test_first_is_the_first_module_of_an_ensemble() -> None:
 def test_marked_parts_are_apart_and_nothing_is_left_over(shared: bool) -> None:
     module = ActorCritic((3,), 2, SMALL, shared=shared, num_log_std=2)
     network = Network([module])
-    marks = {part: network.marked(part) for part in ("torso", "actor", "critic", "log_std")}
+    marks = {part: network.mask(part) for part in ("torso", "actor", "critic", "log_std")}
     assert torch.equal(sum(marks.values(), torch.zeros(1)), torch.ones_like(network.initial))
     for part, mark_P in marks.items():
-        for name, view in network.named(mark_P).items():  # by the vector's own layout
+        for name, view in network.unflatten(mark_P).items():  # by the vector's own layout
             assert (view == float(name.split(".")[0] == part)).all()
     assert marks["torso"].any() == shared
-    assert not network.marked("act").any()  # a name, not how one begins
+    assert not network.mask("act").any()  # a name, not how one begins
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -197,8 +197,8 @@ def test_what_a_loss_does_not_touch_is_not_marked(shared: bool) -> None:
         gradient_P = torch.func.grad(
             lambda vector_P, i=index: network(vector_P, observation)[i].square().sum()
         )(network.initial)
-        assert not gradient_P[network.marked(other) > 0].any()
-        assert gradient_P[network.marked("actor" if other == "critic" else "critic") > 0].any()
+        assert not gradient_P[network.mask(other) > 0].any()
+        assert gradient_P[network.mask("actor" if other == "critic" else "critic") > 0].any()
 
 
 def test_marked_parts_of_an_ensemble() -> None:
@@ -211,8 +211,8 @@ def test_marked_parts_of_an_ensemble() -> None:
             return self.last(self.body(observation))
 
     network = Network([Critic(), Critic()], ensemble=True)
-    assert network.marked("last").sum() == 2 * (4 + 1)
-    assert network.named(network.marked("last"))["last.weight"].tolist() == [[[1] * 4]] * 2
+    assert network.mask("last").sum() == 2 * (4 + 1)
+    assert network.unflatten(network.mask("last"))["last.weight"].tolist() == [[[1] * 4]] * 2
 
 
 # Parameters in several places
@@ -255,15 +255,17 @@ def test_shared_parameters_are_one_everywhere(shared: type[nn.Module]) -> None:
         return output.square().sum() + value.square().sum()
 
     gradient_P = torch.func.grad(loss)(moved_P)  # leaves no trace in the module
-    copied = network.filled(moved_P)
+    copied = network.to_module(moved_P)
     torch.testing.assert_close(copied(observation), network(moved_P, observation))
     for name, parameter in copied.requires_grad_().named_parameters():
-        torch.testing.assert_close(parameter.detach(), network.named(moved_P)[name])
+        torch.testing.assert_close(parameter.detach(), network.unflatten(moved_P)[name])
     output, value = copied(observation)
     (output.square().sum() + value.square().sum()).backward()
     for name, parameter in copied.named_parameters():
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(network.named(gradient_P)[name], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            network.unflatten(gradient_P)[name], expected, rtol=1e-4, atol=1e-5
+        )
     assert all(
         isinstance(parameter, nn.Parameter) and parameter.grad_fn is None
         for parameter in module.parameters()
@@ -272,7 +274,7 @@ def test_shared_parameters_are_one_everywhere(shared: type[nn.Module]) -> None:
 
 def test_shared_parameters_are_marked_for_each_part() -> None:
     network = Network([SharedModule()])
-    actor_P, critic_P = network.marked("actor"), network.marked("critic")
+    actor_P, critic_P = network.mask("actor"), network.mask("critic")
     assert (actor_P * critic_P).sum() == 3 * 4 + 4
     assert actor_P.sum() == 3 * 4 + 4 + 4 * 2 + 2
     assert critic_P.sum() == 3 * 4 + 4 + 4 + 1
@@ -281,6 +283,6 @@ def test_shared_parameters_are_marked_for_each_part() -> None:
 def test_dependencies_are_the_parameters_that_an_output_is_computed_from() -> None:
     network = Network([SharedModule()])
     output_P, value_P = network.dependencies(torch.zeros(1, 3))  # also where every gradient is 0
-    assert torch.equal(output_P, network.marked("actor"))
-    assert torch.equal(value_P, network.marked("critic"))
-    assert not (network.marked("unused") * (output_P + value_P)).any()
+    assert torch.equal(output_P, network.mask("actor"))
+    assert torch.equal(value_P, network.mask("critic"))
+    assert not (network.mask("unused") * (output_P + value_P)).any()

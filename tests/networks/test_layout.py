@@ -29,7 +29,7 @@ def test_matrices_lie_transposed_and_kernels_channels_last() -> None:
 def test_named_and_flatten_are_inverse(leading: tuple[int, ...]) -> None:
     given = tensors(*leading)
     layout = Layout(given, ensemble=bool(leading))
-    named = layout.named(layout.initial)
+    named = layout.unflatten(layout.initial)
     assert list(named) == list(given)
     for name, tensor in given.items():
         assert torch.equal(named[name], tensor), name
@@ -48,7 +48,7 @@ def test_each_member_of_an_ensemble_lies_as_it_would_alone() -> None:
 
 def test_named_returns_views() -> None:
     layout = Layout(tensors(), ensemble=False)
-    layout.named(layout.initial)["matrix"].fill_(7)
+    layout.unflatten(layout.initial)["matrix"].fill_(7)
     assert (layout.initial == 7).sum() == 6
 
 
@@ -62,7 +62,7 @@ def test_initial_numbers_are_a_copy_in_float32() -> None:
 
 def test_mask_selects_tensors_in_their_order() -> None:
     layout = Layout(tensors(), ensemble=False)
-    masks = layout.named(layout.mask([False, True, False, True]))
+    masks = layout.unflatten(layout.mask([False, True, False, True]))
     assert {name: mask.unique().tolist() for name, mask in masks.items()} == {
         "scale": [0], "bias": [1], "matrix": [0], "kernels": [1],
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_shapes_without_numbers() -> None:
 
 def test_flatten_names_what_does_not_fit() -> None:
     layout = Layout(tensors(), ensemble=False)
-    good = layout.named(layout.initial)
+    good = layout.unflatten(layout.initial)
     with pytest.raises(
         UserError, match=r"'matrix' has shape \(2, 2\) - this network expects \(3, 2\)"
     ):

@@ -25,7 +25,7 @@ def test_named_state_goes_into_another_module_bit_by_bit() -> None:
 
 def test_filled_is_a_copy_that_does_not_learn() -> None:
     network = LiveNetwork(module())
-    copied = network.filled()
+    copied = network.to_module()
     assert not copied.training
     assert not any(part.requires_grad for part in copied.parameters())
     assert all(part.requires_grad for part in network.module.parameters())

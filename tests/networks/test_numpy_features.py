@@ -59,7 +59,7 @@ def test_actor_on_leaves_acts_in_numpy() -> None:
     architecture = Architecture((8,), torso="auto", leaves=LEAVES)
     actor = combined(architecture, lambda shape, inner: DeterministicActor(shape, 2, inner))
     network = Network([actor])
-    forward = numpy_forward(network.module, network.named(network.initial))
+    forward = numpy_forward(network.module, network.unflatten(network.initial))
     assert forward is not None
     expected = network(network.initial, as_tensors(SEEN, torch.device("cpu"))).numpy()
     found = torch.from_numpy(forward(SEEN))

@@ -25,7 +25,7 @@ ACTORS = [DeterministicActor, GaussianActor]
 
 def forward_of(module: nn.Module) -> tuple[Network, Any]:
     network = Network([module])
-    return network, numpy_forward(module, network.named(network.initial))
+    return network, numpy_forward(module, network.unflatten(network.initial))
 
 
 def assert_same(mine: Any, theirs: Any, module: nn.Module, observation: Array) -> None:
@@ -50,7 +50,7 @@ def test_equals_torch(
     for num_envs in (1, 7):
         observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
         before = observation.copy()
-        filled = network.filled(network.initial)
+        filled = network.to_module(network.initial)
         assert_same(
             forward(observation), filled(torch.from_numpy(observation)), filled, observation
         )
@@ -81,7 +81,7 @@ def test_policy_of_an_actor_critic_equals_torch(
         before = observation.copy()
         output_EH = forward(observation)
         assert output_EH.shape == (num_envs, 3 + num_log_std)
-        filled = network.filled(network.initial)
+        filled = network.to_module(network.initial)
         assert_same(output_EH, filled(torch.from_numpy(observation))[0], filled, observation)
         assert np.array_equal(observation, before)
 
@@ -90,7 +90,7 @@ def test_log_std_is_seen_as_it_changes() -> None:
     network = Network([ActorCritic((2,), 2, Architecture(()), num_log_std=2)])
     vector_P, observation = network.initial.clone(), np.ones((3, 2), np.float32)
     assert not network.infer(vector_P, observation)[:, 2:].any()
-    network.named(vector_P)["log_std"].copy_(torch.tensor([-1.0, 0.5]))
+    network.unflatten(vector_P)["log_std"].copy_(torch.tensor([-1.0, 0.5]))
     assert network.infer(vector_P, observation)[:, 2:].tolist() == [[-1, 0.5]] * 3
 
 
@@ -130,7 +130,7 @@ def test_sees_changes_of_the_vector() -> None:
     vector_P.mul_(-0.5).add_(0.1)
     after = network.infer(vector_P, observation)
     assert not np.allclose(before, after)
-    filled = network.filled(vector_P)
+    filled = network.to_module(vector_P)
     assert_same(after, filled(torch.from_numpy(observation)), filled, observation)
     assert np.array_equal(
         network.infer(network.initial, observation), before

@@ -177,7 +177,7 @@ def test_every_algorithm_distinguishes_large_values_in_bf16(algorithm: str, netw
     )
     networks = agent.networks.actor_critic
     with torch.no_grad():
-        for name, parameter in networks.named(agent.state.actor_critic).items():
+        for name, parameter in networks.unflatten(agent.state.actor_critic).items():
             if (
                 name.endswith("bias")
                 and ("critic" in name or "base" in name)

@@ -205,7 +205,7 @@ def _compute_in_double(agent: Any) -> None:
     agent.policy.state = agent.algorithm.policy(learner.state)
     for network in vars(agent.networks).values():
         if isinstance(network, Network):  # masks, which learning rates are multiplied with
-            network.marked = lambda part, found=network.marked: found(part).double()
+            network.mask = lambda part, found=network.mask: found(part).double()
     if (statistics := agent.normalizer) is not None:
         for by_leaf in (statistics.means, statistics.scales):
             by_leaf.update({name: array.astype(np.float64) for name, array in by_leaf.items()})
@@ -264,7 +264,7 @@ def _parameters(agent: Any) -> Parameters:
         if value.numel() != network.initial.numel() or value.dim() != 1 or value.numel() == 1:
             found.setdefault(leaf, {})["value"] = value.clone()
             continue
-        for path, view in network.named(value).items():
+        for path, view in network.unflatten(value).items():
             part, _, name = path.partition(".")
             group = part if leaf == "actor_critic" else leaf if part == "body" else f"{leaf}.{part}"
             if network.num_copies is None:

@@ -142,7 +142,9 @@ def test_weights_that_begin_as_zeros_and_stay(
     output, _ = network(parameters, torch.tensor([[0.1, -0.2, 0.3, 0.4]]))
     output[:, 0].sum().backward()
     assert parameters.grad is not None
-    weights = [each for name, each in network.named(parameters.grad).items() if "weight" in name]
+    weights = [
+        each for name, each in network.unflatten(parameters.grad).items() if "weight" in name
+    ]
     assert any(bool(each.any()) for each in weights) == learns
 
 

@@ -131,7 +131,7 @@ def test_convolutions_of_replay_are_initialized_as_configured() -> None:
         "td3", env.observation_space, env.action_space, seed=1, initialization="orthogonal",
         compile="off", **REPLAY,
     )  # fmt: skip
-    named = agent.networks.actor.named(agent.networks.actor.initial)
+    named = agent.networks.actor.unflatten(agent.networks.actor.initial)
     kernel = named["features.images.0.1.weight"].flatten(1)
     assert_close(kernel @ kernel.mT, 2 * torch.eye(len(kernel)), terms=192, depth=50, scale=2.0)
     assert not named["features.images.0.1.bias"].any()
