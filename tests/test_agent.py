@@ -120,5 +120,5 @@ def test_algorithm_and_network_are_named_in_files(tmp_path: Path) -> None:
     assert again.act(np.ones(3, np.float32)) == agent.act(np.ones(3, np.float32))
     with pytest.raises(UserError, match=r"has no 'Mime' - did you mean 'Mine'"):
         Agent(f"{tmp_path}/algorithm.py:Mime", seen, choice)
-    with pytest.raises(UserError, match="network is 'mine' - that is no object"):
+    with pytest.raises(UserError, match="network is 'mine' - that is text, not an object"):
         Agent("a2c", seen, choice, network="mine")

@@ -95,7 +95,7 @@ def test_steps_that_wait_for_their_rewards_are_dropped() -> None:
 def test_rows_of_other_spaces_are_refused() -> None:
     old = filled(10, 5)
     arrays = old.arrays() | {"rows.observation": np.zeros((5, 2), np.float32)}
-    with pytest.raises(ValueError, match="was saved where"):
+    with pytest.raises(ValueError, match="was saved, expected"):
         Replay(BOX, 1, plan(10)).take_over(arrays, old.counters())
 
 
