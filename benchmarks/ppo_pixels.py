@@ -136,7 +136,7 @@ class Curve(BaseCallback):
         with self.output.open("a") as file:
             file.write(json.dumps(row) + "\n")
         self.last = step
-        return True
+        return step < self.steps  # SB3 itself would go on to the end of the rollout
 
 
 def make_sb3(seed: int, epsilon: float = 1e-5, **fields: Any) -> Any:
