@@ -208,14 +208,19 @@ def _cache() -> Path:
 
 def _settings() -> AbstractContextManager[None]:
     import torch._inductor.config as config
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
 
     # By default Inductor compiles a dozen test programs to learn what /proc/cpuinfo says already,
     # which takes half of the first start. Threads are for matrix products: an element-wise kernel
     # with less than 32,768 numbers per thread waits longer than it works. A C++ wrapper around the
     # kernels saves a third of the time of a small update, and compiles faster than a Python one.
-    settings: AbstractContextManager[None] = config.patch(
-        {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
-    )
+    chosen = {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
+    with config.patch(chosen):
+        # Inductor's cache of generated code forgets the width of vectors, which the code depends
+        # on: with another ATEN_CPU_CAPABILITY, or another machine, it would compute wrong numbers.
+        # Naming the width that Inductor chooses by itself makes it a part of the key.
+        width = pick_vec_isa().bit_width()
+    settings: AbstractContextManager[None] = config.patch({**chosen, "cpp.simdlen": width})
     return settings
 
 

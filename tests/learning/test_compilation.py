@@ -1,6 +1,7 @@
 """The first compiled update is compared with an eager one, which replaces it if they differ."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -218,3 +219,19 @@ def test_acting_that_differs_when_compiled_stays_eager(monkeypatch: pytest.Monke
     seen = np.full((1, 36, 36), 9, np.uint8)
     eager = Agent("a2c", image, choice, torso="small", hidden_sizes=(8,), compile="off")
     assert agent.policy.act(seen) == eager.policy.act(seen)
+
+
+@pytest.mark.skipif(not torch.cpu._is_avx2_supported(), reason="the processor has one vector width")
+def test_code_that_was_generated_for_other_vectors_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+    def update(numbers: torch.Tensor, factors: torch.Tensor) -> None:
+        numbers.add_((numbers * factors).tanh().sum(0) * factors)
+
+    for capability in (None, "avx2", "default"):
+        if capability is not None:
+            monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+        tensors = [torch.linspace(-1, 1, 320).reshape(5, 64).clone() for _ in range(2)]
+        compile_checked(update, tensors)()  # raises if it fails, or computes other numbers
