@@ -1,4 +1,4 @@
-"""Context managers: close environments and displays after a run, and set environment variables.
+"""Context managers: close environments and displays after a run, set environment variables, poll.
 
 Errors raised while closing are reported, not propagated.
 """
@@ -6,6 +6,7 @@ Errors raised while closing are reported, not propagated.
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,24 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 T = TypeVar("T")
 Notify = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def polling(poll: Callable[[], object], pause: float) -> Iterator[None]:
+    """Call `poll` every `pause` seconds until the end of the block, in a thread of its own."""
+    over = threading.Event()
+
+    def poll_all() -> None:
+        while not over.wait(pause):
+            poll()
+
+    thread = threading.Thread(target=poll_all, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ MAX_LISTED_SIZE = 32
 
 def stray_choice(values: Any, choices: tuple[range, ...]) -> tuple[int, ...] | None:
     """The index of the first number in `values` [..., *leaf shape] that is not among its options;
-    None if there is none, and where a leaf's numbers are no choices."""
+    None if all are, or if the leaf has no choices."""
     if not choices:
         return None
     if values.size <= MAX_LISTED_SIZE and all(

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from footlight.contexts import close_quietly, closing, default_variables, reporting_exit
+from footlight.contexts import close_quietly, closing, default_variables, polling, reporting_exit
 
 
 class Stubborn:
@@ -46,3 +47,10 @@ def test_variables_that_are_set_keep_their_value(monkeypatch: pytest.MonkeyPatch
     with default_variables(FOOTLIGHT_A="2", FOOTLIGHT_B="2"):
         assert (os.environ["FOOTLIGHT_A"], os.environ["FOOTLIGHT_B"]) == ("1", "2")
     assert "FOOTLIGHT_B" not in os.environ
+
+
+def test_polling_ends_with_the_block() -> None:
+    polled, before = threading.Event(), threading.active_count()
+    with polling(polled.set, pause=0.001):
+        assert polled.wait(timeout=60)
+    assert threading.active_count() == before

@@ -2,9 +2,9 @@
 
 import contextlib
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 
+from footlight.contexts import polling
 from footlight.environments.source import Environments
 from footlight.environments.workers import AsyncEnvironments
 
@@ -26,22 +26,15 @@ def warn_if_hanging(environments: Sequence[Environments | None], seconds: float)
     if not seconds or not watches:
         yield
         return
-    over = threading.Event()
     pause = min(MAX_POLL_SECONDS, seconds / 4)
 
     def poll_all() -> None:
-        while not over.wait(pause):
-            for watch in watches:
-                if (text := watch.poll(pause, seconds)) is not None:
-                    print(f"warning: {text}", file=sys.stderr, flush=True)
+        for watch in watches:
+            if (text := watch.poll(pause, seconds)) is not None:
+                print(f"warning: {text}", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=poll_all, daemon=True)
-    thread.start()
-    try:
+    with polling(poll_all, pause):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 class Watch:

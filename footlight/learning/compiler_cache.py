@@ -1,7 +1,7 @@
 """Files in the compiler's cache that a killed run has left incomplete.
 
-The compiler writes its libraries in place, and later takes each one that exists for whole. One that
-was being linked when its process was killed would keep its update from being compiled for ever.
+The compiler writes its libraries in place, and later trusts each one that exists. One that was
+being linked when its process was killed would keep its update from ever being compiled.
 """
 
 import re

@@ -2,9 +2,10 @@
 
 import contextlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from footlight.contexts import polling
 from footlight.signals import Interruption
 
 GRACE_SECONDS = 5.0  # that a hook has to come back once the run is to stop
@@ -18,19 +19,8 @@ def watching_hooks(interruption: Interruption, seconds: float) -> Iterator[None]
     seconds: after which a warning says which hook has not come back (0: none).
     """
     watch = HookWatch(interruption, seconds, _warn)
-    over = threading.Event()
-
-    def poll_all() -> None:
-        while not over.wait(POLL_SECONDS):
-            watch.poll(POLL_SECONDS)
-
-    thread = threading.Thread(target=poll_all, daemon=True)
-    thread.start()
-    try:
+    with polling(partial(watch.poll, POLL_SECONDS), POLL_SECONDS):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 class HookWatch:
