@@ -57,6 +57,12 @@ def test_hook_is_interrupted_some_time_after_a_stop_was_requested(seconds: float
     assert [interruption.interrupted, len(said)] == [1, 1]
 
 
-def test_without_a_hook_there_is_nothing_to_interrupt() -> None:
-    with watching_hooks(Interruption(), 1.0):
-        Interruption().interrupt_hook()  # no handler is installed
+def test_without_a_handler_no_signal_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("signal.pthread_kill", lambda *given: sent.append(given))
+    with watching_hooks(interruption := Interruption(), 1.0):
+        interruption.interrupt_hook()
+    assert sent == []
+    with interruption.installed(lambda text: None):
+        interruption.interrupt_hook()
+    assert len(sent) == 1
