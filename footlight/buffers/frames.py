@@ -182,7 +182,7 @@ class FrameReplay:
         # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for name in ("action", "reward", "discount"):
             out = getattr(self.batch, name)
-            np.take(getattr(self._rows, name), row, axis=0, out=out, mode="clip")
+            getattr(self._rows, name).take(row, axis=0, out=out, mode="clip")
         for name in ("observation", "next_observation"):
             self._store.rebuild(envs, getattr(self._rows, name)[row], getattr(self.batch, name))
 

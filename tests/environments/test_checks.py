@@ -31,6 +31,9 @@ def test_all_finite() -> None:
     assert all_finite(np.ones(3))
     assert not all_finite(np.array([0, np.nan]))
     assert not all_finite(np.array([[0, -np.inf]]))
+    assert not all_finite(np.array([np.inf, -np.inf]))
+    assert all_finite(np.full(3, 1e308))  # the sum is infinite
+    assert not all_finite(np.array([1.0] * 99 + [np.nan]))
 
 
 @pytest.mark.parametrize("given", [[1, 2], (1.0, 2.0), np.array([1, 2]), np.array([1, 2], FLOAT)])
