@@ -38,6 +38,7 @@ from footlight.training.objects import Objects
 from footlight.training.resuming import changes_since
 from footlight.training.run_config import changed, describe
 from footlight.training.session import Session
+from footlight.training.stopping import require_target
 from footlight.training.threads import choose_threads
 from footlight.training.training import assemble
 from footlight.training.typed_values import Given
@@ -79,6 +80,7 @@ def train(
     found, network = given.resolve(name, config_type, source, preset), objects.network
     options, fields = build(Options, found.options), build(config_type, found.fields)
     require_trackers(options.track)
+    require_target(options)
     source = objects.wrapped(source.configured(found.environment, found.env_kwargs))
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run

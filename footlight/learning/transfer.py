@@ -111,6 +111,11 @@ def _require_fit(agent: "Agent", saved: dict[str, Any], known_as: str) -> None:
         )
     own = None if agent.name in ALGORITHMS else blueprint.algorithm
     network = blueprint.network if saved.get("network") else None
+    if saved.get("network") and network is None:  # a file that the run names is not loaded here
+        raise UserError(
+            f"{known_as} was trained with the network {saved['network']!r}, and this run has none "
+            "of its own - give it that network: --network FILE.py:NAME, or network=..."
+        )
     require_fit(known_as, read_blueprint(saved, own, network), blueprint)
 
 

@@ -10,11 +10,21 @@ from statistics import fmean
 from typing import Any
 
 from footlight.config.options import Options
-from footlight.errors import counted
+from footlight.errors import UserError, counted
 from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import EpisodeLog, Hook
 from footlight.training.loop import Step
 from footlight.training.session import Session
+
+
+def require_target(options: Options) -> None:
+    """Raise `UserError` for options that say how to compare with `stop_at_return` without it."""
+    idle = "stop_window" if options.stop_window is not None else "stop_on"
+    if options.stop_at_return is None and (options.stop_window or options.stop_on == "evaluation"):
+        raise UserError(
+            f"{idle} {vars(options)[idle]} needs stop_at_return - there is no return to stop at "
+            f"- give it: --stop-at-return R, or leave {idle} out"
+        )
 
 
 def stopping_hooks(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from footlight.algorithms.completion import AlgorithmFailed
 from footlight.contexts import reporting_exit
 from footlight.environments.source import Environments
 from footlight.environments.watchdog import warn_if_hanging
@@ -161,10 +162,11 @@ class Training:
 
     @contextlib.contextmanager
     def _divergence_first(self) -> Iterator[None]:
-        """Raise `Diverged` rather than the fault of an environment that got an action of NaN."""
+        """Raise `Diverged` rather than the fault of an environment that got an action of NaN, or of
+        a user's algorithm that got parameters of NaN."""
         try:
             yield
-        except EnvironmentFault:
+        except (EnvironmentFault, AlgorithmFailed):
             self.session.agent.learner.require_finite()
             raise
 

@@ -328,3 +328,15 @@ def test_completed_class_holds_its_state() -> None:
     made = agent(TorchA2C).algorithm
     assert isinstance(made, StateHolder)
     assert made.num_parameters == 4 * 64 + 64 + 64 * 2 + 2 + 4 * 64 + 64 + 64 + 1
+
+
+def test_action_that_fails_for_weights_of_nan_is_a_divergence(tmp_path: Path) -> None:
+    class Exploding(TorchA2C):  # type: ignore[misc]
+        def update(self, batch: Any) -> Any:
+            outcome = super().update(batch)
+            with torch.no_grad():
+                self.policy[-1].bias.fill_(torch.nan)
+            return outcome
+
+    with pytest.raises(Diverged, match=r"policy.*bias is not finite after update"):
+        footlight.train(Exploding, "CartPole-v1", steps=100, run_dir=tmp_path / "run", **BRIEF)

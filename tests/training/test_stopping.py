@@ -151,3 +151,10 @@ def test_evaluation_environment_has_to_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no evaluations"):
         train(tmp_path / "run", eval_environment=Growing, eval_episodes=0)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("given", [{"stop_window": 5}, {"stop_on": "evaluation"}])
+def test_options_of_a_target_without_one_are_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"needs stop_at_return - .* --stop-at-return R"):
+        train(tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
