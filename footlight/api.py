@@ -78,9 +78,7 @@ def train(
     config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
     source, given = EnvironmentSource.of(environment), Given.split(config, options, values)
     found, network = given.resolve(name, config_type, source, preset), objects.network
-    options, fields = build(Options, found.options), build(config_type, found.fields)
-    require_trackers(options.track)
-    require_target(options)
+    options, fields = _options(found.options), build(config_type, found.fields)
     source = objects.wrapped(source.configured(found.environment, found.env_kwargs))
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
     notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
@@ -253,6 +251,14 @@ def _instances(
 
 def _supervision(options: Options, display: Display) -> Supervision:
     return Supervision(options.env_timeout, options.on_worker_death == "restart", display.notify)
+
+
+def _options(values: Mapping[str, Any]) -> Options:
+    """The options of a new run. Raises `UserError`, also for those that lack what they need."""
+    options = build(Options, values)
+    require_trackers(options.track)
+    require_target(options)
+    return options
 
 
 def _vectorized(
