@@ -87,13 +87,26 @@ def require_allowed(folder: Path, config: Mapping[str, Any], module_allowed: str
             f"{folder} names the environment {config['environment']!r} - a run cannot name a file "
             "in that way - restore it from a copy"
         )
-    for name in (config["environment"], *_texts(config.get("env_kwargs", {}))):
-        module, colon, rest = name.partition(":")
-        if colon and rest and module.replace(".", "").isidentifier() and module != module_allowed:
+    for name, module in _imports(config):
+        if module != module_allowed:
             raise UserError(
                 f"{folder} names the environment {name!r} - making it would run the module "
                 f"{module!r} - if you trust that, say so: --allow-env-import {module}"
             )
+
+
+def option_to_allow(config: Mapping[str, Any]) -> str:
+    """What a command that makes a run's environment needs, " --allow-env-import MODULE"; or ""."""
+    modules = dict.fromkeys(module for _, module in _imports(config))
+    return "".join(f" --allow-env-import {module}" for module in modules)
+
+
+def _imports(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The ids that a configuration names with the module that each imports."""
+    for name in (config["environment"], *_texts(config.get("env_kwargs", {}))):
+        module, colon, rest = name.partition(":")
+        if colon and rest and module.replace(".", "").isidentifier():
+            yield name, module
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save_file
 
 from footlight.contexts import closing
 from footlight.environments.episodes import EpisodeTracker, FailedEpisode
+from footlight.environments.make import option_to_allow
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, EnvironmentSource
 from footlight.environments.user_files import recorded_source, recorded_wrappers, wrapped
@@ -32,7 +33,6 @@ from footlight.errors import (
     missing_objects,
     quoted,
 )
-from footlight.storage import schemas
 from footlight.storage.files import (
     MAX_BYTES,
     make_own_folder,
@@ -41,7 +41,7 @@ from footlight.storage.files import (
     replace_text,
     user_path,
 )
-from footlight.storage.schemas import ACTIONS, FAULT
+from footlight.storage.schemas import ACTIONS, FAULT, Fault, require
 from footlight.types import Array
 from footlight.user_code import consent
 
@@ -76,13 +76,13 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
 def _reproduce_command(path: Path, config: Mapping[str, Any]) -> str:
     if config.get("environment_source") == "object":
         return f"footlight.reproduce({str(path)!r}, environment=...)"
-    return f"footlight reproduce {quoted(path)}"
+    return f"footlight reproduce {quoted(path)}{option_to_allow(config)}"
 
 
 def _resume(path: Path, config: Mapping[str, Any]) -> str:
     if objects := missing_objects(config):
         return f'footlight.resume({str(path)!r}{objects}, on_env_fault="new-episode")'
-    return f"footlight resume {quoted(path)} --on-env-fault new-episode"
+    return f"footlight resume {quoted(path)} --on-env-fault new-episode{option_to_allow(config)}"
 
 
 def save_episode(fault: EnvironmentFault, run_dir: Path, config: Mapping[str, Any]) -> Path | None:
@@ -254,7 +254,7 @@ def read(folder: Path) -> dict[str, Any]:
             f"{folder} has format {version} - this footlight knows up to {FORMAT_VERSION} - "
             "upgrade footlight"
         )
-    schemas.require(content, schemas.Fault, folder / FAULT)
+    require(content, Fault, folder / FAULT)
     return content
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from footlight.config.fields import describe_value
+from footlight.environments.make import option_to_allow
 from footlight.errors import counted, missing_objects, quoted
 from footlight.learning.agent import Agent
 from footlight.machine import format_bytes
@@ -49,11 +50,12 @@ def summary(folder: Path, result: Mapping[str, Any], run_config: Mapping[str, An
     if not result["updates"]:
         pace += " | 0 updates: nothing was learned"
     name, objects = quoted(folder), missing_objects(run_config)
-    more = f"footlight plot {name}   or: footlight watch {name} --video episode.mp4"
+    allowed = option_to_allow(run_config)
+    more = f"footlight plot {name}   or: footlight watch {name} --video episode.mp4{allowed}"
     if objects:
         more = f"footlight plot {name}   or: run.video('episode.mp4')"
     if result["status"] == "stopped":
-        more = f"footlight resume {name}"
+        more = f"footlight resume {name}{allowed}"
         if objects:
             more = f"footlight.resume({str(folder)!r}{objects})"
     return f"{score} | {pace}\nrun folder {folder}\nnext: {more}"
