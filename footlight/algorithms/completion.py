@@ -24,6 +24,7 @@ from footlight.algorithms.requirements import (
     declared,
     is_ordinary,
     is_ours,
+    require_buffer,
     require_parts,
 )
 from footlight.errors import FootlightError, UserError, describe_error
@@ -184,14 +185,6 @@ def _require_state(kind: Any, state: Any) -> None:
         )
 
 
-def _require_buffer(kind: Any, buffer: Any) -> None:
-    if "due" not in dir(buffer):
-        raise UserError(
-            f"{kind.__name__}.buffer returned {_shown(buffer)} - it must return a buffer - "
-            "name one, as in `buffer = footlight.algorithms.authoring.rollout_buffer`"
-        )
-
-
 def _require_decision(kind: Any, result: Any) -> None:
     """Raise `UserError` unless `act` returned a decision with an array [E, A], and the memory."""
     remedy = "end it with `return Decision(action), memory`"
@@ -212,7 +205,7 @@ def _require_decision(kind: Any, result: Any) -> None:
 
 _CHECKS: dict[str, Callable[[Any, Any], None]] = {
     "init": _require_state,
-    "buffer": _require_buffer,
+    "buffer": require_buffer,
     "act": _require_decision,
     "explore": _require_decision,
 }

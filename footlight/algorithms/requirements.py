@@ -1,6 +1,7 @@
 """What a user's own algorithm must define, and the line to add where something is missing."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -24,6 +25,19 @@ _ORDINARY = {
 }
 """By name, what to add. The first is an algorithm of pure functions, the second one of ordinary
 PyTorch."""
+_BUFFER = {
+    "batch": "`self.batch = Batch(...)`, a named tuple of arrays that each update reads",
+    "num_bytes": "`self.num_bytes = ...`, the memory of its arrays",
+    "num_steps": "`self.num_steps = 0`, the environment steps taken",
+    "capacity": "`self.capacity = ...`, the steps that it holds",
+    "add": "`def add(self, transition, decision): ...`",
+    "due": "`def due(self, stream, final=False): ...`, which yields once for each update",
+    "expected_updates": "`def expected_updates(self, steps): return ...`",
+    "forget_pending": "`def forget_pending(self, envs_E): ...`",
+    "arrays": "`def arrays(self): return {...}`, for a checkpoint",
+    "counters": '`def counters(self): return {"num_steps": self.num_steps}`, for a checkpoint',
+    "restore": "`def restore(self, arrays, counters): ...`, from these two",
+}
 _EITHER = {"create": {"create", "network"}, "updates": {"updates", "update"}}
 """Names of which any one is enough."""
 _PURE_ONLY = {"init", "updates", "create", "networks"}
@@ -81,7 +95,25 @@ def require_parts(algorithm: Any) -> None:
             f"{name} is no algorithm - it has nothing of one - see docs/own-algorithm.md, which "
             "has two examples"
         )
-    lines = "; ".join(wanted.get(each, f"`{each}`") for each in missing)
-    *most, last = (f"`{each}`" for each in missing)
-    lacks = f"{', '.join(most)} and {last}" if most else last
-    raise UserError(f"{name} has no {lacks} - add {lines} - see docs/own-algorithm.md")
+    raise UserError(f"{name} {_lacks(missing, wanted)} - see docs/own-algorithm.md")
+
+
+def require_buffer(algorithm: Any, buffer: Any) -> None:
+    """Raise `UserError` if what the method `buffer` of an algorithm returned is no `Buffer`."""
+    missing = [name for name in _BUFFER if name not in dir(buffer)]
+    what = f"{algorithm.__name__}.buffer returned"
+    if "due" in missing:
+        shown = "None" if buffer is None else f"a {type(buffer).__name__}"
+        raise UserError(
+            f"{what} {shown} - it must return a buffer - name one, as in "
+            f"`buffer = {_AUTHORING}.rollout_buffer`"
+        )
+    if missing:
+        lacks = _lacks(missing, _BUFFER)
+        raise UserError(f"{what} a {type(buffer).__name__}, which {lacks}")
+
+
+def _lacks(missing: Sequence[str], lines: Mapping[str, str]) -> str:
+    *most, last = (f"`{name}`" for name in missing)
+    names = f"{', '.join(most)} and {last}" if most else last
+    return f"has no {names} - add {'; '.join(lines.get(each, f'`{each}`') for each in missing)}"

@@ -9,7 +9,15 @@ from own_examples import PureA2C, TorchA2C, pure
 
 import footlight
 from footlight.algorithms import a2c, config_class, find
-from footlight.algorithms.requirements import declared, is_ordinary, is_ours, require_parts
+from footlight.algorithms.protocol import Buffer
+from footlight.algorithms.requirements import (
+    _BUFFER,
+    declared,
+    is_ordinary,
+    is_ours,
+    require_buffer,
+    require_parts,
+)
 from footlight.errors import UserError
 
 
@@ -114,3 +122,25 @@ def test_a_config_that_is_no_dataclass_is_refused() -> None:
         UserError, match=r"Plain, the config of Mine, is no dataclass .* `@dataclass"
     ):
         config_class(kind)
+
+
+def test_all_that_a_buffer_needs_can_be_named() -> None:
+    assert _BUFFER.keys() == {name for name in declared(Buffer) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", sorted({*_BUFFER} - {"due"}))
+def test_what_a_buffer_lacks_is_named(name: str) -> None:
+    def buffer_without(self: Any, num_envs: int) -> Any:
+        rest = {each: None for each in _BUFFER if each != name}
+        return type("Ring", (), rest)()
+
+    mine = type("Mine", (PureA2C,), {"buffer": buffer_without})
+    wanted = rf"Mine.buffer returned a Ring, which has no `{name}` - add `.*{name}"
+    with pytest.raises(UserError, match=wanted):
+        footlight.Agent(mine, gymnasium.spaces.Box(-1, 1, (4,)), gymnasium.spaces.Discrete(2))
+
+
+def test_whatever_is_no_buffer_at_all_is_shown() -> None:
+    for given, shown in ((None, "None"), ([], "a list")):
+        with pytest.raises(UserError, match=f"Mine.buffer returned {shown} - .*rollout_buffer"):
+            require_buffer(type("Mine", (), {}), given)
