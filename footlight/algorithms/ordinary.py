@@ -7,6 +7,7 @@ author, and not in what `init` returns; nothing is compiled.
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -240,7 +241,10 @@ class Ordinary:
             twin = self
         before = positions()
         try:
-            yield twin
+            with warnings.catch_warnings():
+                # A scheduler marks its optimizer's `step`, which copies of optimizers lack
+                warnings.filterwarnings("ignore", "Seems like `optimizer.step", UserWarning)
+                yield twin
         finally:
             self.draws_everywhere = positions() != before
 

@@ -1,6 +1,7 @@
 """Algorithms in ordinary PyTorch: any optimizer, dropout, own decisions, and their mistakes."""
 
 import random
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -340,3 +341,12 @@ def test_action_that_fails_for_weights_of_nan_is_a_divergence(tmp_path: Path) ->
 
     with pytest.raises(Diverged, match=r"policy.*bias is not finite after update"):
         footlight.train(Exploding, "CartPole-v1", steps=100, run_dir=tmp_path / "run", **BRIEF)
+
+
+def test_trial_of_an_update_is_silent() -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        mine = agent(TorchA2C, n_steps=2)  # has a scheduler
+        observe(mine, 2)
+    assert mine.num_updates == 1
+    assert not heard
