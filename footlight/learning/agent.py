@@ -30,7 +30,7 @@ from footlight.learning.outcomes import try_out
 from footlight.learning.policy import Policy
 from footlight.learning.scheduling import scheduled, with_values
 from footlight.streams import MAX_SEED, Streams, derived_seed
-from footlight.types import Array, Decision
+from footlight.types import Array, Decision, Transition
 
 # What may be passed to an agent besides the fields of a config, for suggestions
 _OPTIONS = ("seed", "num_envs", "total_steps", "network", *(f.name for f in fields(Execution)))
@@ -190,6 +190,12 @@ class Agent:
             (observation, action, reward, next_observation, terminated, truncated, valid),
             self.spaces, self.num_envs,
         )  # fmt: skip
+        return self.learn_from(transition, decision)
+
+    def learn_from(
+        self, transition: Transition, decision: Decision | None = None
+    ) -> dict[str, float]:
+        """Like `observe`, for a transition that is known to be valid, as `Environments` make."""
         pending, self.pending = self.pending, None
         if decision is None:
             decision = decision_behind(transition.action, pending, self.policy)
@@ -202,7 +208,7 @@ class Agent:
         before = self.learner.num_updates
         for due in self.buffer.due(self.streams.minibatch):
             self.learner.update(due, self.streams.update)
-        metrics = self._metrics_since(before)
+        metrics = self.learner.latest(since=before)
         # After the last update, in which a trace still counts
         if np.count_nonzero(ended := transition.terminated | transition.truncated):
             self._end_episodes(ended)
@@ -214,13 +220,7 @@ class Agent:
         before = self.learner.num_updates
         for due in self.buffer.due(self.streams.minibatch, final=True):
             self.learner.update(due, self.streams.update)
-        return self._metrics_since(before)
-
-    def _metrics_since(self, num_updates: int) -> dict[str, float]:
-        if self.learner.num_updates == num_updates:
-            return {}
-        self.learner.learned_at = self.num_steps
-        return self.learner.latest()
+        return self.learner.latest(since=before)
 
     def forget_episodes(self, envs: list[int]) -> None:
         """Abandon the episodes of these environments: new ones begin there, which do not follow

@@ -67,6 +67,8 @@ def numpy_forward(
 
 
 def _flatten(observation: Array) -> FloatArray:
+    if observation.ndim == 2 and observation.dtype == np.float32:
+        return observation
     flat = observation.reshape(len(observation), math.prod(observation.shape[1:]))
     x: FloatArray = flat.astype(np.float32, copy=False)
     return x / np.float32(255) if flat.dtype == np.uint8 else x

@@ -12,7 +12,7 @@ from footlight.environments.episodes import Episode
 from footlight.environments.make import Environments
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
-from footlight.types import Array, Transition
+from footlight.types import Array, Decision, Transition
 
 
 class Step(NamedTuple):
@@ -53,7 +53,7 @@ def steps(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     pending: PendingAction | None = None,
-    observe: Callable[..., dict[str, float]] | None = None,
+    learn: Callable[[Transition, Decision | None], dict[str, float]] | None = None,
 ) -> Iterator[Step]:
     """Train `agent` in `environments` and yield after every step.
 
@@ -62,7 +62,7 @@ def steps(
         algorithm follows. None: train for as long as the caller iterates.
     should_stop: called before each step; the loop ends as soon as it returns True.
     pending: receives the action of a step that fails, and provides it to the next loop.
-    observe: called in place of `agent.observe`, for example to measure its time.
+    learn: called in place of `agent.learn_from`, for example to measure its time.
     Raises `EnvironmentFault` and `Diverged`, and `UserError` for an environment of Gymnasium's.
     """
     given: object = environments
@@ -72,7 +72,7 @@ def steps(
             "episodes are not counted - give footlight.make_environments(...) of it"
         )
     pending = PendingAction() if pending is None else pending
-    observe = agent.observe if observe is None else observe
+    learn = agent.learn_from if learn is None else learn
     buffer: object = agent.buffer if environments.can_abandon else None
     dropping = buffer if isinstance(buffer, Dropping) else None  # slow: not at every step
     while (total_steps is None or agent.num_steps < total_steps) and not should_stop():
@@ -91,7 +91,7 @@ def steps(
         if total_steps is not None and total_steps - previous < environments.num_envs:
             transition = _shortened(agent, environments, transition, total_steps - previous)
         decided = agent.pending  # its action was taken as it is: no need to compare
-        metrics = observe(*transition, decision=decided.decision if decided else None)
+        metrics = learn(transition, decided.decision if decided else None)
         is_last = total_steps is not None and agent.num_steps >= total_steps
         episodes = environments.finished
         yield Step(agent.num_steps, previous, is_last, transition, episodes, metrics)

@@ -36,12 +36,13 @@ from footlight.training.session import Session
 from footlight.training.stopping import stopping_hooks
 from footlight.training.threads import CoreWatch
 from footlight.training.user_hooks import UserHooks
+from footlight.types import Decision, Transition
 
 
 class Training:
     """Runs the loop with its hooks.
 
-    hooks: called after each step, in this order. observe: called in place of `agent.observe`.
+    hooks: called after each step, in this order. learn: called in place of `agent.learn_from`.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class Training:
         videos: Videos,
         hooks: Sequence[Hook],
         user_hooks: UserHooks | None,
-        observe: Callable[..., dict[str, float]],
+        learn: Callable[[Transition, Decision | None], dict[str, float]],
     ) -> None:
         self.session, self.evaluator, self.saver = session, evaluator, saver
         self.metrics, self.videos, self.hooks = metrics, videos, hooks
         self.user_hooks = user_hooks
         self.result: dict[str, Any] = {}
         """The content of `result.json`, once the training has ended."""
-        self._observe = observe
+        self._learn = learn
 
     @contextlib.contextmanager
     def started(self, known_as: Path) -> Iterator[None]:
@@ -116,7 +117,7 @@ class Training:
                             session.options.steps,
                             should_stop=self._should_stop(),
                             pending=session.pending,
-                            observe=self._observe,
+                            learn=self._learn,
                         ):
                             session.seconds = before + time.monotonic() - started
                             for hook in self.hooks:
@@ -249,6 +250,6 @@ def assemble(
             session.display.notify(f"on_evaluation: {waiting} {what}")
     saver = Saver(session, evaluator, [info, *stateful(logs)], other_environment)
     later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
-    observe = cores.timed(session.agent.observe)
+    learn = cores.timed(session.agent.learn_from)
     called = hooks if hooks.names else None
-    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, observe)
+    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, learn)
