@@ -35,8 +35,8 @@ if hasattr(os, "register_at_fork"):
 __version__ = "0.1.0"
 __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
-    "EnvironmentFault", "Evaluation", "FootlightError", "Options", "PPOConfig", "Policy",
-    "ReinforceConfig", "ReplayActorCriticConfig", "Run", "SACConfig", "StorageFault",
+    "EnvironmentFault", "EpisodeLog", "Evaluation", "FootlightError", "Options", "PPOConfig",
+    "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "Run", "SACConfig", "StorageFault",
     "StreamACConfig", "TD3Config", "UserError", "evaluate", "every", "load", "make_environments",
     "on_episode", "on_evaluation", "plot", "reproduce", "resume", "steps", "train",
 ]  # fmt: skip
@@ -55,7 +55,8 @@ _HOMES = {
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
     "EnvironmentFault": "footlight.errors",
-    "Evaluation": "footlight.training.evaluation",
+    "EpisodeLog": "footlight.training.episode_log",
+    "Evaluation": "footlight.learning.evaluation",
     "FootlightError": "footlight.errors",
     "Options": "footlight.config.options",
     "Policy": "footlight.learning.policy",
@@ -97,9 +98,10 @@ if TYPE_CHECKING:
         UserError,
     )
     from footlight.learning.agent import Agent
+    from footlight.learning.evaluation import Evaluation
     from footlight.learning.policy import Policy, load
     from footlight.run import Run
-    from footlight.training.evaluation import Evaluation
+    from footlight.training.episode_log import EpisodeLog
     from footlight.training.hooks import every
     from footlight.training.loop import steps
     from footlight.training.user_hooks import on_episode, on_evaluation
