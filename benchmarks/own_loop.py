@@ -62,8 +62,8 @@ def microseconds(name: str, loop: str, core: int | None) -> float:
     if loop == "train":
         job["log_every"] = work.log_every
     where = [] if core is None else [str(core)]
-    command = [sys.executable, HERE / "own_loop.py", "measure", loop, json.dumps(job), *where]
-    answer = run_json(command)
+    program = [sys.executable, str(HERE / "own_loop.py")]
+    answer = run_json([*program, "measure", loop, json.dumps(job), *where])
     return 1e6 * answer["seconds"] / answer["steps"] * work.fields.get("num_envs", 1)
 
 
