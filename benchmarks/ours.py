@@ -96,21 +96,21 @@ def agent(
     window: int,
     fields: Fields,
 ) -> dict[str, float]:
-    """A loop written by hand around `footlight.Agent`, as the README shows it."""
+    """A loop written by hand around `footlight.Agent`, as the documentation shows it."""
     import gymnasium
 
     import footlight
 
+    fields = dict(fields)
+    num_envs = fields.pop("num_envs", 1)
+    options: Fields = {"seed": seed, "compile": "on", "threads": threads, **fields}
+    if num_envs > 1:
+        envs = gymnasium.make_vec(environment, num_envs)
+        spaces = envs.single_observation_space, envs.single_action_space
+        learner = footlight.Agent(algorithm, *spaces, num_envs=num_envs, **options)
+        return _vector_loop(learner, envs, warmup, warmup + window)
     env = gymnasium.make(environment)
-    learner = footlight.Agent(
-        algorithm,
-        env.observation_space,
-        env.action_space,
-        seed=seed,
-        compile="on",
-        threads=threads,
-        **fields,
-    )
+    learner = footlight.Agent(algorithm, env.observation_space, env.action_space, **options)
     start, updates = 0.0, 0
     observation, _ = env.reset(seed=seed)
     for step in range(warmup + window):
@@ -122,6 +122,30 @@ def agent(
         observation = env.reset()[0] if terminated or truncated else next_observation
     seconds = time.perf_counter() - start
     return {"steps": window, "updates": learner.num_updates - updates, "seconds": seconds}
+
+
+def _vector_loop(learner: Any, envs: Any, warmup: int, total_steps: int) -> dict[str, float]:
+    """The loop for vector environments that reset in the step after an episode's last."""
+    import numpy as np
+
+    start, steps, updates = 0.0, 0, 0
+    observation, _ = envs.reset(seed=0)
+    ended = np.zeros(learner.num_envs, bool)
+    while learner.num_steps < total_steps:
+        if learner.num_steps >= warmup and not start:
+            start, steps, updates = time.perf_counter(), learner.num_steps, learner.num_updates
+        action = learner.act(observation, explore=True)
+        next_observation, reward, terminated, truncated, _ = envs.step(action)
+        learner.observe(
+            observation, action, reward, next_observation, terminated, truncated, valid=~ended
+        )
+        observation, ended = next_observation, terminated | truncated
+    seconds = time.perf_counter() - start
+    return {
+        "steps": learner.num_steps - steps,
+        "updates": learner.num_updates - updates,
+        "seconds": seconds,
+    }
 
 
 def stepping(environment: str, window: int, fields: Fields, **job: Any) -> dict[str, float]:

@@ -247,8 +247,7 @@ def main() -> int:
         "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around "
         "footlight.Agent.",
         "stepping, network: the games alone under random actions, and acting and updates alone.",
-        "-: missing (SBX has no A2C), or not applicable (the hand-written loop is for one "
-        "environment).",
+        "-: missing (SBX has no A2C), or not applicable (the hand-written loop is not for games).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):
         lines += ["", *block] if block else []

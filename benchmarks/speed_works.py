@@ -45,12 +45,13 @@ class Work:
     def has(self, library: str) -> bool:
         """Return whether `library` can do it.
 
-        A peer needs the algorithm, and fp32; the hand-written loop is for one environment.
+        A peer needs the algorithm, and fp32; the hand-written loop makes no Atari games.
         """
+        is_game = self.environment.startswith("ALE/")
         if library in LIMITS:
-            return self.environment.startswith("ALE/")
+            return is_game
         if library == "agent":
-            return self.fields.get("num_envs", 1) == 1
+            return not is_game
         has_precision = library not in PEERS or self.fields.get("precision", "fp32") == "fp32"
         return has_precision and self.algorithm in PEERS.get(library, (self.algorithm,))
 

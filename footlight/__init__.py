@@ -35,8 +35,8 @@ if hasattr(os, "register_at_fork"):
 __version__ = "0.1.0"
 __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
-    "EnvironmentFault", "Evaluation", "FootlightError", "Options", "PPOConfig", "Policy",
-    "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
+    "EnvironmentFault", "EpisodeLog", "Evaluation", "FootlightError", "Options", "PPOConfig",
+    "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
     "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
     "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
     "reproduce", "resume", "seeded", "simulate", "soft_update", "steps", "train",
@@ -56,7 +56,8 @@ _HOMES = {
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
     "EnvironmentFault": "footlight.errors",
-    "Evaluation": "footlight.training.evaluation",
+    "EpisodeLog": "footlight.training.episode_log",
+    "Evaluation": "footlight.learning.evaluation",
     "FootlightError": "footlight.errors",
     "Options": "footlight.config.options",
     "Policy": "footlight.learning.policy",
@@ -109,10 +110,11 @@ if TYPE_CHECKING:
     from footlight.instruments.simulation import simulate
     from footlight.learning.agent import Agent
     from footlight.learning.device import choose_device
+    from footlight.learning.evaluation import Evaluation
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
     from footlight.run import Run
-    from footlight.training.evaluation import Evaluation
+    from footlight.training.episode_log import EpisodeLog
     from footlight.training.hooks import every
     from footlight.training.loop import steps
     from footlight.training.user_hooks import on_episode, on_evaluation

@@ -25,15 +25,16 @@ from footlight.instruments.export import Export, export
 from footlight.instruments.playback import Playback, episode_seeds
 from footlight.instruments.video_file import Video, default_suffix
 from footlight.instruments.window import require_screen
+from footlight.learning.evaluation import Evaluation, episode_limit
+from footlight.learning.evaluation import evaluate as run_episodes
 from footlight.learning.policy import Policy, load
+from footlight.learning.saved_environment import given_config
 from footlight.runs import description
 from footlight.runs.rows import Rows, rows_of
 from footlight.runs.trackers.track import track
 from footlight.storage import checkpoint, schemas
 from footlight.storage.files import user_path
 from footlight.streams import MAX_SEED
-from footlight.training.evaluation import Evaluation, episode_limit
-from footlight.training.evaluation import evaluate as run_episodes
 from footlight.training.run_env import make_run_env
 from footlight.user_code import consent
 from footlight.user_code.reference import Reference
@@ -81,11 +82,10 @@ class Run:
 
         Raises `UserError`.
         """
-        config = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[])).get("run")
-        if config is None:
-            what = "it is an agent that was saved by itself"
-            raise UserError(f"{self.folder} is not a run folder - {what} - use footlight.load")
-        return dict(config)
+        manifest = checkpoint.read_manifest(checkpoint.find(self.folder, groups=[]))
+        if "run" not in manifest:  # of an agent that was saved by itself
+            return given_config(manifest, self.environment, self.folder)
+        return dict(manifest["run"])
 
     @property
     def result(self) -> dict[str, Any] | None:

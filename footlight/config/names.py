@@ -1,5 +1,10 @@
 """The names of config classes at the top of the package: each algorithm's file has a `Config`."""
 
+from typing import Any
+
+from footlight.config.fields import fields
+from footlight.errors import UserError
+
 CONFIGS = {
     "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "ddpg": "DDPGConfig",
     "ppo": "PPOConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
@@ -17,3 +22,20 @@ def config_name(config: object) -> str | None:
     if not is_ours or algorithm not in CONFIGS:
         return None
     return f"a footlight.{CONFIGS[algorithm]}, for {algorithm}"
+
+
+def values_of_config(
+    config: Any, config_type: Any, algorithm: str, else_give: str = ""
+) -> dict[str, Any]:
+    """The fields of a config object. Raises `UserError` unless it is of the algorithm's class.
+
+    else_give: what else the caller takes, for the message.
+    """
+    if not isinstance(config, config_type):
+        wanted = f"footlight.{CONFIGS[algorithm]}" if algorithm in CONFIGS else config_type.__name__
+        what = config_name(config) or f"{config!r:.80}"
+        raise UserError(
+            f"config is {what} - {algorithm} cannot be configured with it - give {wanted}(...)"
+            f"{else_give}"
+        )
+    return {name: vars(config)[name] for name in fields(config_type)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from footlight.config.fields import describe_value
 from footlight.errors import UserError, counted
-from footlight.runs.read import RunData, read_run
+from footlight.runs.read import RunData, is_of_own_loop, read_run
 from footlight.storage.files import user_path
 
 # Keys of config.json that may vary within a group of seeds. All others, such as those of later
@@ -112,7 +112,8 @@ def _runs_of(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[t
         item = item.folder
     if isinstance(item, str | os.PathLike):
         folder = user_path(os.fspath(item))
-        if not folder.is_dir() or (folder / "config.json").exists():
+        is_run = (folder / "config.json").exists() or is_of_own_loop(folder)
+        if not folder.is_dir() or is_run:
             yield folder.resolve(), read_run(folder)
             return
         found = list(_run_folders(folder))

@@ -1,7 +1,7 @@
 """An agent acts, stores what follows, and learns: the two calls that every loop is made of."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,17 @@ import gymnasium
 import numpy as np
 import torch
 
-from footlight.algorithms import config_class, find, name_of
-from footlight.algorithms.completion import actions_of
-from footlight.algorithms.protocol import Exploring, SummingRewards, Tracing
+from footlight.algorithms.protocol import Config, Exploring, SummingRewards, Tracing
 from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
 from footlight.config.fields import Range, integer
-from footlight.config.fields import build as build_config
-from footlight.environments.spaces import describe, require_actions
+from footlight.environments.source import Arguments, EnvironmentLike
 from footlight.errors import warn
 from footlight.learning import saved_agent
-from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, given, num_parameters
-from footlight.learning.compiler_cache import CompilerMissing, retried
+from footlight.learning.announcing import compile_acting
+from footlight.learning.blueprint import AnyAlgorithmClass, Blueprint, new_blueprint, num_parameters
 from footlight.learning.decisions import Pending, decision_behind
+from footlight.learning.evaluation import Evaluation, evaluate_agent
 from footlight.learning.execution import Execution
 from footlight.learning.learner import Learner
 from footlight.learning.normalization import make_normalizer
@@ -29,11 +27,8 @@ from footlight.learning.observations import as_batch, as_transition, is_batch
 from footlight.learning.outcomes import try_out
 from footlight.learning.policy import Policy
 from footlight.learning.scheduling import scheduled, with_values
-from footlight.streams import MAX_SEED, Streams, derived_seed
+from footlight.streams import Streams, derived_seed
 from footlight.types import Array, Decision, Transition
-
-# What may be passed to an agent besides the fields of a config, for suggestions
-_OPTIONS = ("seed", "num_envs", "total_steps", "network", *(f.name for f in fields(Execution)))
 
 
 class Agent:
@@ -42,8 +37,9 @@ class Agent:
     algorithm: a name such as "sac", a class (`footlight.algorithms.protocol`), or FILE.py:NAME.
     num_envs: environments that act and observe together.
     total_steps: of the whole run, over which schedules run; None: they keep their first value.
-    network: your own, see `footlight.algorithms.off_policy` and `.on_policy`; or FILE.py:NAME.
-    values: fields of the algorithm's config, such as `gamma`, and of
+    config: an object such as `footlight.SACConfig(gamma=0.98)`.
+    values: fields of the algorithm's config, which override `config`; your own `network`, see
+    `footlight.algorithms.off_policy` and `.on_policy`, or FILE.py:NAME; and fields of
     `footlight.learning.execution.Execution`: `device`, "cpu" or "cuda"; `compile`, "on", "off" or
     "auto"; `threads` of torch; `keep_gradients`, for histograms; `notice`, called with messages.
 
@@ -52,27 +48,15 @@ class Agent:
 
     @computes
     def __init__(
-        self,
-        algorithm: str | AnyAlgorithmClass,
-        observation_space: gymnasium.Space[Any],
-        action_space: gymnasium.Space[Any],
-        *,
-        seed: int = 0,
-        num_envs: int = 1,
-        total_steps: int | None = None,
-        network: Any = None,
-        **values: Any,
-    ) -> None:
-        algorithm, network = given(algorithm, network)
-        execution, config_values = Execution.split(values)
+        self, algorithm: str | AnyAlgorithmClass, observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any], *, seed: int = 0, num_envs: int = 1,
+        total_steps: int | None = None, config: Config | None = None, **values: Any,
+    ) -> None:  # fmt: skip
+        execution, values = Execution.split(values)
         num_envs = integer("num_envs", num_envs, Range(1))
         total_steps = None if total_steps is None else integer("total_steps", total_steps, Range(1))
-        spaces, found = describe(observation_space, action_space), find(algorithm)
-        require_actions(spaces, actions_of(found), name_of(algorithm))
-        config = build_config(config_class(found), config_values, _OPTIONS)
-        seed = integer("seed", seed, Range(0, MAX_SEED))
-        blueprint = Blueprint(name_of(algorithm), found, config, spaces, network, seed)
-        self._set_up(blueprint, num_envs, execution)
+        spaces = observation_space, action_space
+        self._set_up(new_blueprint(algorithm, spaces, seed, config, values), num_envs, execution)
         execution.set_threads()
         updates = None if total_steps is None else self.buffer.expected_updates(total_steps)
         self.learner.total_steps = total_steps
@@ -105,6 +89,8 @@ class Agent:
         self.pending: Pending | None = None
         self.scheduled: dict[str, float] = {}
         """Fields of the config that have changed since the agent began, see `set`."""
+        self.environment: dict[str, Any] = {}
+        """What `save` records about the environment."""
         self._acting_compiled = False
         self.policy = Policy(
             algorithm, blueprint, algorithm.policy(self.state), self.normalizer,
@@ -247,12 +233,7 @@ class Agent:
         if self._acting_compiled or not self.compiled:
             return
         self._acting_compiled = True
-        try:
-            retried(lambda: self.policy.compile(self.num_envs), self.execution.notice)
-        except CompilerMissing as reason:
-            self.execution.notice(
-                f"acting is not compiled: {reason} - continuing without, which is slower"
-            )
+        compile_acting(self.policy, self.num_envs, self.learner.announce, self.execution.notice)
 
     def set(self, **values: float) -> None:
         """Change fields of the config that are declared schedulable, such as `learning_rate`.
@@ -271,10 +252,28 @@ class Agent:
         """Means of the metrics over the updates since the last call; {} if there were none."""
         return self.learner.metrics()
 
-    def save(self, path: str | Path) -> None:
-        """Write the agent into the folder `path`, replacing an agent saved there. Raises
-        `UserError` or `StorageFault`."""
-        saved_agent.save(self, path)
+    def evaluate(
+        self, environment: EnvironmentLike, episodes: int = 20, seed: int | None = None,
+        deterministic: bool = True,
+    ) -> Evaluation:  # fmt: skip
+        """Raw returns of whole episodes; the agent's random streams and memory stay as they are.
+
+        environment: an id or a function that makes one; an object is used as it is, and afterwards
+        in a new episode. seed: of episodes and sampled actions; None: the agent's. Raises
+        `UserError` and `EnvironmentFault`.
+        """
+        return evaluate_agent(self, environment, episodes, seed, deterministic)
+
+    def save(
+        self, path: str | Path, environment: EnvironmentLike | None = None,
+        env_kwargs: Arguments = None,
+    ) -> None:  # fmt: skip
+        """Write the agent into the folder `path`, replacing an agent saved there.
+
+        environment, env_kwargs: what it acts in, for `footlight evaluate`, `watch` and `plot`;
+        None: as saved or loaded before. Raises `UserError` or `StorageFault`.
+        """
+        saved_agent.save(self, path, environment, env_kwargs)
 
     @staticmethod
     @computes

@@ -1,19 +1,24 @@
 """Blueprint of an algorithm, from which a manifest or another process rebuilds it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
+import gymnasium
 import torch
 
-from footlight.algorithms import config_class, find
-from footlight.algorithms.completion import complete
+from footlight.algorithms import config_class, find, name_of
+from footlight.algorithms.completion import actions_of, complete
 from footlight.algorithms.ordinary_parts import StateHolder
-from footlight.algorithms.protocol import Algorithm, AlgorithmClass
+from footlight.algorithms.protocol import Algorithm, AlgorithmClass, Config
+from footlight.config.fields import Range, integer
 from footlight.config.fields import build as build_config
+from footlight.config.names import values_of_config
+from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
+from footlight.learning.execution import Execution
 from footlight.networks.flat import Network
-from footlight.streams import derived_seed
+from footlight.streams import MAX_SEED, derived_seed
 from footlight.types import Spaces
 from footlight.user_code import consent
 from footlight.user_code.loading import load_checked, load_given
@@ -21,6 +26,10 @@ from footlight.user_code.loading import load_checked, load_given
 AnyAlgorithm = Algorithm[Any, Any, Any]
 """An algorithm that is chosen by name, so that its own types are not known."""
 AnyAlgorithmClass = AlgorithmClass[Any, Any, Any]
+# What may be passed to an agent besides the fields of a config, for suggestions
+_OPTIONS = (
+    "seed", "num_envs", "total_steps", "network", "config", *(f.name for f in fields(Execution))
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,28 @@ def read_blueprint(
                 "restore it from a copy"
             )
     return blueprint
+
+
+def new_blueprint(
+    algorithm: str | AnyAlgorithmClass, spaces: tuple[gymnasium.Space[Any], gymnasium.Space[Any]],
+    seed: int, config: Config | None, values: Mapping[str, Any],
+) -> Blueprint:  # fmt: skip
+    """The blueprint of a new agent.
+
+    spaces: of observations and actions. config: an object; None: the defaults. values: fields that
+    override it, and a `network`. Raises `UserError`.
+    """
+    rest = dict(values)
+    algorithm, network = given(algorithm, rest.pop("network", None))
+    described, found = describe(*spaces), find(algorithm)
+    name = name_of(algorithm)
+    require_actions(described, actions_of(found), name)
+    config_type = config_class(found)
+    if config is not None:
+        rest = values_of_config(config, config_type, name) | rest
+    built = build_config(config_type, rest, _OPTIONS)
+    seed = integer("seed", seed, Range(0, MAX_SEED))
+    return Blueprint(name, found, built, described, network, seed)
 
 
 def given(algorithm: Any, network: Any) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, warn
+from footlight.learning.announcing import Announcement
 from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
     UPDATES_WORTH_COMPILING,
@@ -92,6 +93,10 @@ class Learner:
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
         self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
+        shapes = tuple((*tensor.shape, tensor.dtype) for tensor in self._inputs)
+        fields = vars(algorithm) if hasattr(algorithm, "__dict__") else {}
+        compiled = type(algorithm), repr(fields.get("config")), shapes, device
+        self.announce = Announcement(compiled, notify)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
     @property
@@ -181,6 +186,7 @@ class Learner:
 
         Without `compilation.enabled`, does nothing.
         """
+        self.announce.skip()
         for name in self._updates:
             if self.compilation.enabled:
                 self._compile(name)
@@ -189,6 +195,7 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
+        self.announce()
         if self.reported.are_derived and not self.compilation.steps:
             for each in self._updates:
                 self.try_out(each)

@@ -113,17 +113,23 @@ class Policy:
         self.reset()
         return partial(self.act, deterministic=deterministic)
 
+    @property
+    def is_worth_compiling(self) -> bool:
+        """Whether the network sees images, on a CPU: there acting costs half as much as
+        learning."""
+        on_images: bool = self.algorithm.networks.policy.on_images
+        return on_images and self.state.parameters.device.type == "cpu"
+
     @computes
     def compile(self, num_envs: int) -> None:
-        """Compile acting in so many environments, where the network sees images: there it costs
-        half as much as learning. Does nothing elsewhere, and on a GPU.
+        """Compile acting in so many environments. Does nothing unless it
+        `is_worth_compiling`.
 
         Raises `CompilerMissing`.
         """
-        network, parameters_P = self.algorithm.networks.policy, self.state.parameters
-        is_on_cpu = parameters_P.device.type == "cpu"
-        if not network.on_images or not is_on_cpu:
+        if not self.is_worth_compiling:
             return
+        network, parameters_P = self.algorithm.networks.policy, self.state.parameters
         shape = num_envs, *self.spaces.observation_shape
         example = self._batch(np.zeros(shape, np.dtype(self.spaces.observation_dtype)))
         for leaf in leaves_of(example).values():  # not zeros, as the results are compared

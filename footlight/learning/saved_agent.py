@@ -5,8 +5,11 @@ footlight never pickles and never unpickles. Where the user does (`multiprocessi
 arrays.
 """
 
+import contextlib
 import copy
 import dataclasses
+import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,14 +23,19 @@ from torch import Tensor
 from footlight import __version__
 from footlight.algorithms.object_state import Saved
 from footlight.algorithms.ordinary_parts import StateHolder
-from footlight.errors import UserError
+from footlight.errors import StorageFault, UserError
 from footlight.learning.blueprint import Blueprint, read_blueprint
 from footlight.learning.compilation import Compilation
 from footlight.learning.decisions import Pending
 from footlight.learning.execution import Execution
+from footlight.learning.saved_environment import (
+    environment_of,
+    record_environment,
+    run_config_of,
+)
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
-from footlight.storage.files import MAX_BYTES, make_folder, user_path
+from footlight.storage.files import MAX_BYTES, flush, make_folder, replace_text, user_path
 from footlight.trees import tree_items
 from footlight.types import Array
 
@@ -35,18 +43,58 @@ if TYPE_CHECKING:
     from footlight.learning.agent import Agent
 
 _PENDING, OWN = "pending.", "own."
+LOGS = ("episodes.jsonl", "evaluations.jsonl")  # files beside an agent that it was not saved with
 
 
-def save(agent: "Agent", path: str | Path) -> None:
-    """Write an agent into the folder `path`. Raises `UserError` for a folder that holds anything
-    but a saved agent, and `StorageFault`."""
-    folder = user_path(path)
+def save(agent: "Agent", path: str | Path, environment: Any = None, kwargs: Any = None) -> None:
+    """Write an agent into the folder `path`, with its environment if that is known.
+
+    Raises `UserError` for a folder that holds anything but a saved agent and its logs, and
+    `StorageFault`.
+    """
+    folder = user_path(path).absolute()
+    if environment is not None:
+        agent.environment = record_environment(environment, kwargs, agent.seed)
+    elif kwargs is not None:
+        raise UserError("env_kwargs are for an environment - none is given - add environment=ID")
+    content = {**manifest(agent), "step": agent.num_steps}
+    if agent.environment:
+        total_steps = agent.learner.total_steps
+        content["run"] = run_config_of(content, agent.environment, total_steps)
     if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
+        _save_beside_logs(agent, folder, content, path)
+    else:
+        make_folder(folder.parent)
+        checkpoint.write(folder, groups(agent), content)
+    # For readers of logs, which do without the manifest
+    if agent.environment:
+        config = json.dumps(content["run"], indent=2, allow_nan=False)
+        replace_text(folder / "config.json", config + "\n")
+    else:
+        with contextlib.suppress(OSError):
+            (folder / "config.json").unlink(missing_ok=True)
+
+
+def _save_beside_logs(
+    agent: "Agent", folder: Path, content: dict[str, Any], known_as: str | Path
+) -> None:
+    """Write an agent into a folder that has logs of a loop and nothing else."""
+    if not folder.is_dir() or {file.name for file in folder.iterdir()} - {*LOGS}:
         raise UserError(
-            f"{folder} exists and is not a saved agent - nothing was written - choose another name"
+            f"{known_as} exists and is not a saved agent - nothing was written - choose another "
+            "name"
         )
-    make_folder(folder.parent)
-    checkpoint.write(folder, groups(agent), manifest(agent))
+    place = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(place, ignore_errors=True)  # left by a process that was killed
+    checkpoint.write(place, groups(agent), content)
+    try:
+        # The manifest last: without it, the folder does not count as a saved agent
+        for file in sorted(place.iterdir(), key=lambda file: file.name == checkpoint.MANIFEST):
+            file.replace(folder / file.name)
+        flush(folder)
+        place.rmdir()
+    except OSError as error:
+        raise StorageFault(f"cannot write {folder} - {error.strerror} - free some space") from error
 
 
 def groups(agent: "Agent") -> dict[str, dict[str, Array]]:
@@ -96,6 +144,7 @@ def load(
     with checkpoint.as_user_error(folder):
         agent = _rebuild(kind, read_blueprint(saved, algorithm, network), saved, execution)
     restore(agent, folder)
+    agent.environment = environment_of(saved)
     return agent
 
 

@@ -12,6 +12,7 @@ from footlight.storage.files import read_file, read_json
 from footlight.storage.migration import upgrade_run_config
 
 MAX_LOG_BYTES = 1 << 33
+_LOOP_LOGS = ("episodes.jsonl", "evaluations.jsonl")  # which a loop may write before an agent
 
 Log = Literal["metrics", "episodes", "evaluations"]
 _SCHEMAS: dict[Log, Any] = {
@@ -92,9 +93,20 @@ def last_returns(folder: Path, count: int) -> list[float]:
     return []
 
 
+def is_of_own_loop(folder: Path) -> bool:
+    """Whether a folder has a saved agent or the log of a hand-written loop."""
+    has_any = any((folder / name).is_file() for name in ("manifest.json", *_LOOP_LOGS))
+    return has_any and folder.absolute().parent.name != "checkpoints"
+
+
 def _require_config(folder: Path) -> Path:
     """The path of a run's `config.json`. Raises `UserError` for any other folder."""
     path = folder / "config.json"
+    if not path.is_file() and is_of_own_loop(folder):
+        raise UserError(
+            f"{folder} does not say which environment it is for - no agent has been saved there "
+            "with one - agent.save(folder, environment=...) records it"
+        )
     if not path.is_file():
         raise UserError(
             f"{folder} is not a run folder - it has no config.json - "

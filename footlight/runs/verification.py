@@ -27,7 +27,7 @@ def inspect(path: Path, notify: Callable[[str], None] | None = None) -> dict[str
     manifest = checkpoint.read_manifest(folder)
     groups = {group: dict(_shapes(folder, group, manifest)) for group in manifest["groups"]}
     checkpoints = [other.name for other in checkpoint.newest_first(path)] if folder != path else []
-    omitted = ("files", "groups", "segments")
+    omitted = "files", "groups", "segments"
     return {
         **{name: value for name, value in manifest.items() if name not in omitted},
         "path": str(folder),
@@ -89,14 +89,13 @@ def describe(content: Mapping[str, Any]) -> str:
             f"{name} {version}" for name, version in machine.get("versions", {}).items()
         )
         lines.append(f"{machine.get('cpu')} | {machine.get('threads')} threads | {versions}")
-    if run:
-        lines.append(f"resume: {run.get('resume', 'unknown')}")
+    if "resume" in run:
+        lines.append(f"resume: {run['resume']}")
     lines += [
         f"{each['use'].replace('_', ' ')}: {each['name']} in {each['path']}"
         for each in run.get("code", [])
     ]
-    if content.get("best"):
-        best = content["best"]
+    if best := content.get("best"):
         lines.append(f"best evaluation: {best.get('mean_return')} at step {best.get('step')}")
     if "checkpoints" in content:
         lines.append(f"checkpoints: {', '.join(content['checkpoints'])}")
@@ -127,6 +126,7 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
     path = checkpoint.resolve_pointer(path)
     if (path / checkpoint.MANIFEST).exists():
         yield str(path), _fault(path)
+        yield from _beside_agent(path)
         return
     if not (path / "config.json").exists() and not (path / "checkpoints").is_dir():
         checkpoint.find(path)  # raises an error that says what it is instead
@@ -156,6 +156,15 @@ def verify(path: Path) -> Iterator[tuple[str, str | None]]:
             yield f"{log}.jsonl", _log_fault(path / f"{log}.jsonl", digests.get(log))
     for folder in _crash_folders(path):
         yield f"crash/{folder.name}", _crash_fault(folder)
+
+
+def _beside_agent(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The config and the logs in the folder of a saved agent."""
+    if (file := path / "config.json").exists():
+        run = None if _fault(path, []) else checkpoint.read_manifest(path).get("run")
+        yield file.name, _json_fault(file, [run] if run else [])
+    for file in filter(Path.exists, (path / f"{log}.jsonl" for log in LOGS)):
+        yield file.name, _log_fault(file, None)
 
 
 def _missing(path: Path) -> str:
@@ -207,6 +216,7 @@ def _foreign_files(folder: Path) -> list[str]:
     if _fault(folder, []) is not None:
         return []
     files = {checkpoint.MANIFEST, *checkpoint.read_manifest(folder)["files"]}
+    files.update(name for name, _ in _beside_agent(folder))
     return [entry.name for entry in folder.iterdir() if entry.name not in files]
 
 

@@ -1,25 +1,12 @@
-"""Evaluation episodes of a fixed policy, and their returns in raw rewards."""
+"""When a run is evaluated, and on how many episodes."""
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from footlight.config.options import Options
-from footlight.environments.make import Environments
-from footlight.errors import counted
-from footlight.learning.policy import Policy
-
-# Episodes that never end must not stall an evaluation. All evaluations of a run have the same
-# limit, so that the returns of episodes that are cut off there are comparable.
-MIN_EPISODE_STEPS, MAX_EPISODE_STEPS = 1_000, 50_000
-
-
-def episode_limit(training_steps: int) -> int:
-    """Step limit of an evaluation episode: a twentieth of the run, within [1,000, 50,000]."""
-    return min(max(training_steps // 20, MIN_EPISODE_STEPS), MAX_EPISODE_STEPS)
+from footlight.learning.evaluation import Abandoned as Abandoned
+from footlight.learning.evaluation import Evaluation as Evaluation
+from footlight.learning.evaluation import episode_limit
+from footlight.learning.evaluation import evaluate as evaluate
 
 
 class Plan(NamedTuple):
@@ -53,122 +40,3 @@ def plan_evaluation(
     if is_automatic and evaluated + expected > step:
         return None
     return Plan(episodes, limit, options.steps if options.eval_episodes is None else None)
-
-
-@dataclass(frozen=True, repr=False)
-class Evaluation:
-    """Returns (undiscounted sums of raw rewards) and lengths of some episodes."""
-
-    returns: tuple[float, ...]
-    lengths: tuple[int, ...]
-    deterministic: bool
-    unfinished: int = 0
-    """Episodes that were cut off at the step limit; they count with their return so far."""
-
-    def __repr__(self) -> str:
-        how = "deterministic" if self.deterministic else "stochastic"
-        return f"<Evaluation: {self.summary()}, {how}>"
-
-    @property
-    def mean_return(self) -> float:
-        """Mean over the episodes."""
-        return math.fsum(self.returns) / len(self.returns)
-
-    @property
-    def std_return(self) -> float:
-        """Standard deviation over the episodes (of the population, as peers report it)."""
-        return float(np.std(self.returns))
-
-    def remark(self, episodes: int | None = None) -> str:
-        """How many of `episodes` there are, and how many were cut off, as text; may be empty."""
-        count = len(self.returns)
-        few = (
-            ""
-            if episodes in (None, count)
-            else f"{count} of {episodes} episodes: stopped after as many steps as the run has"
-        )
-        cut = (
-            f"{counted(self.unfinished, 'episode')} cut off after {max(self.lengths):,} steps"
-            if self.unfinished
-            else ""
-        )
-        return "; ".join(filter(None, [few, cut]))
-
-    def summary(self) -> str:
-        """Mean, standard deviation and number of episodes, as text."""
-        remark = f" ({self.remark()})" if self.unfinished else ""
-        episodes = counted(len(self.returns), "episode")
-        return f"{self.mean_return:.1f} ± {self.std_return:.1f} over {episodes}{remark}"
-
-    @staticmethod
-    def from_json(row: dict[str, Any]) -> "Evaluation":
-        """The inverse of `to_json`."""
-        returns, lengths = tuple(row["returns"]), tuple(row["lengths"])
-        return Evaluation(returns, lengths, row["deterministic"], row.get("unfinished", 0))
-
-    def to_json(self) -> dict[str, Any]:
-        """The row of `evaluations.jsonl`, without the step."""
-        row = {"mean_return": self.mean_return, "std_return": self.std_return, **asdict(self)}
-        return row if self.unfinished else {k: v for k, v in row.items() if k != "unfinished"}
-
-
-class Abandoned(Exception):
-    """An evaluation was stopped before all of its episodes were finished."""
-
-
-def evaluate(
-    policy: Policy,
-    environments: Environments,
-    episodes: int,
-    deterministic: bool = True,
-    *,
-    limit: int | None = None,
-    max_steps: int | None = None,
-    progress: Callable[[int], bool] = lambda count: True,
-) -> Evaluation:
-    """Run complete episodes, equally many in each environment: short ones get no advantage.
-
-    limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
-    max_steps: after so many steps, the current episodes are completed and no further one begins.
-    progress: called at every step with the number of completed episodes; `Abandoned` is raised when
-        it returns False.
-    """
-    limit, num_envs = MAX_EPISODE_STEPS if limit is None else limit, environments.num_envs
-    share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]
-    returns: list[list[float]] = [[] for _ in share]
-    lengths: list[list[int]] = [[] for _ in share]
-    unfinished = steps = 0
-    observation = environments.reset()
-    policy.reset()
-    while any(len(got) < want for got, want in zip(returns, share, strict=True)):
-        if not progress(sum(map(len, returns))):
-            raise Abandoned
-        environments.step(policy.act(observation, deterministic))
-        observation = environments.observation
-        steps += num_envs
-        ended = list(environments.finished)
-        endless = np.flatnonzero(environments.tracker.length >= limit).tolist()
-        for env in endless:
-            if len(returns[env]) < share[env]:
-                unfinished += 1
-            ended.append(environments.tracker.finish(env, False))
-        if endless:
-            observation = environments.restart(endless)
-        if ended:
-            policy.reset(np.isin(np.arange(num_envs), [episode.env for episode in ended]))
-        for episode in ended:
-            if len(returns[episode.env]) < share[episode.env]:
-                returns[episode.env].append(episode.total)
-                lengths[episode.env].append(episode.length)
-        if max_steps is not None and steps >= max_steps:
-            running = (environments.tracker.length > 0).tolist()
-            share = [
-                min(want, len(got) + on)
-                for want, got, on in zip(share, returns, running, strict=True)
-            ]
-    return Evaluation(
-        tuple(x for got in returns for x in got),
-        tuple(n for got in lengths for n in got),
-        deterministic,
-        unfinished,
-    )

@@ -9,7 +9,7 @@ from footlight.errors import EnvironmentFault
 from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed
 from footlight.training.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
-from footlight.training.hooks import EpisodeLog
+from footlight.training.hooks import EpisodeRows
 from footlight.training.loop import Step
 from footlight.training.session import Session
 
@@ -24,7 +24,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, session: Session, environments: Environments | None, episodes: EpisodeLog
+        self, session: Session, environments: Environments | None, episodes: EpisodeRows
     ) -> None:
         self.environments = environments
         self.due = False

@@ -18,6 +18,7 @@ from footlight.instruments.progress import MEAN_OF, Display
 from footlight.instruments.video_recorder import VideoRecorder
 from footlight.learning.agent import Agent
 from footlight.runs.folder import RunFolder
+from footlight.training.episode_log import episode_row
 from footlight.training.loop import Step
 from footlight.training.session import Session
 from footlight.training.threads import CoreWatch
@@ -72,7 +73,7 @@ def stateful(hooks: Iterable[Hook]) -> list[Stateful]:
     return [hook for hook in inner if isinstance(hook, Stateful)]
 
 
-class EpisodeLog:
+class EpisodeRows:
     """Counts the finished episodes and writes them to `episodes.jsonl`."""
 
     def __init__(self, folder: RunFolder, info: "InfoLog") -> None:
@@ -83,15 +84,7 @@ class EpisodeLog:
         """Log the episodes that ended in this step."""
         self.count += len(step.episodes)
         for episode in step.episodes:
-            row: dict[str, Any] = {
-                "step": step.number,
-                "env": episode.env,
-                "return": episode.total,
-                "length": episode.length,
-                "terminated" if episode.terminated else "truncated": True,
-            }
-            if episode.fault:
-                row["fault"] = True
+            row = episode_row(step.number, episode)
             if info := self._info.take(episode):
                 row["info"] = info
             self._folder.append("episodes", row)
@@ -112,7 +105,7 @@ class EveryEpisodes:
     interval of 0 means never.
     """
 
-    def __init__(self, interval: int, episodes: EpisodeLog, hook: Hook) -> None:
+    def __init__(self, interval: int, episodes: EpisodeRows, hook: Hook) -> None:
         self._interval, self._episodes, self._hook = interval, episodes, hook
 
     def __call__(self, step: Step) -> None:

@@ -10,6 +10,7 @@ from footlight.environments.reproduce import SurvivedFaults
 from footlight.errors import StorageFault
 from footlight.instruments.progress import Display
 from footlight.learning.agent import Agent
+from footlight.learning.announcing import COMPILING
 from footlight.runs.folder import RunFolder
 from footlight.signals import Interruption
 from footlight.training.loop import PendingAction
@@ -48,9 +49,7 @@ class Session:
         is_wanted = self.agent.compiled  # The agent gives it up if there is no compiler.
         if not is_wanted:
             return 0.0
-        self.display.notify(
-            "compiling the update (once for each configuration; a new machine takes longest) ..."
-        )
+        self.display.notify(COMPILING)
         started = time.monotonic()
         self.agent.compile()
         seconds = time.monotonic() - started

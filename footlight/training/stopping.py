@@ -12,7 +12,7 @@ from typing import Any
 from footlight.config.options import Options
 from footlight.errors import UserError, counted
 from footlight.training.evaluator import Evaluator
-from footlight.training.hooks import EpisodeLog, Hook
+from footlight.training.hooks import EpisodeRows, Hook
 from footlight.training.loop import Step
 from footlight.training.session import Session
 
@@ -28,7 +28,7 @@ def require_target(options: Options) -> None:
 
 
 def stopping_hooks(
-    session: Session, evaluator: Evaluator, episodes: EpisodeLog, options: Options
+    session: Session, evaluator: Evaluator, episodes: EpisodeRows, options: Options
 ) -> list[Hook]:
     """The hooks that the options ask for; those of evaluations are called after a late one, too."""
     hooks: list[Hook] = []
@@ -127,7 +127,7 @@ class StopWithoutImprovement:
 class StopAfterEpisodes:
     """Ends the training once so many training episodes have ended."""
 
-    def __init__(self, session: Session, episodes: EpisodeLog, limit: int) -> None:
+    def __init__(self, session: Session, episodes: EpisodeRows, limit: int) -> None:
         self._session, self._episodes, self._limit = session, episodes, limit
 
     def __call__(self, step: Step) -> None:

@@ -20,7 +20,7 @@ from footlight.training.hook_calls import HookFailed
 from footlight.training.hook_context import HookContext
 from footlight.training.hook_watch import watching_hooks
 from footlight.training.hooks import (
-    EpisodeLog,
+    EpisodeRows,
     EveryEpisodes,
     Hook,
     InfoLog,
@@ -234,7 +234,7 @@ def assemble(
     options, run_config = session.options, session.run_config
     cores = CoreWatch(run_config["threads"], run_config["device"], session.display.notify)
     info = InfoLog(options.log_info, session)
-    episodes, metrics = EpisodeLog(session.folder, info), MetricsLog(session, cores, info)
+    episodes, metrics = EpisodeRows(session.folder, info), MetricsLog(session, cores, info)
     evaluator = Evaluator(session, evaluation_env, episodes)
     videos = Videos(session, recorder)
     logs: list[Hook] = [

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from footlight.config.fields import fields
-from footlight.config.names import CONFIGS, config_name
+from footlight.config.names import values_of_config
 from footlight.config.options import Options
 from footlight.environments.source import EnvironmentSource
 from footlight.errors import UserError
@@ -42,7 +41,8 @@ class Given:
         if config is None or isinstance(config, str | Path):
             stated = read_toml(config)
         else:
-            stated = _values_of_config(config, config_type, algorithm)
+            other = ", or the path of a TOML file"
+            stated = values_of_config(config, config_type, algorithm, other)
         if self.options is not None:
             stated |= _values_of_options(self.options, environment)
         found = resolve(algorithm, config_type, environment, preset, {**stated, **self.keywords})
@@ -71,14 +71,3 @@ def _values_of_options(options: Options, environment: EnvironmentSource) -> dict
     if environment.fixed_num_envs is not None and options.num_envs == Options.num_envs:
         del values["num_envs"]  # there are as many as there are
     return values
-
-
-def _values_of_config(config: Any, config_type: Any, algorithm: str) -> dict[str, Any]:
-    if not isinstance(config, config_type):
-        wanted = f"footlight.{CONFIGS[algorithm]}" if algorithm in CONFIGS else config_type.__name__
-        what = config_name(config) or f"{config!r:.80}"
-        raise UserError(
-            f"config is {what} - {algorithm} cannot be configured with it - give {wanted}(...), or "
-            "the path of a TOML file"
-        )
-    return {name: vars(config)[name] for name in fields(config_type)}

@@ -275,7 +275,7 @@ class Waiting:
 
 
 def test_endless_games_are_cut_off_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("footlight.training.evaluation.MAX_EPISODE_STEPS", 60)
+    monkeypatch.setattr("footlight.learning.evaluation.MAX_EPISODE_STEPS", 60)
     found = []
     for episodes in (1, 3):
         environments = make_for_evaluation(configured(BREAKOUT), 0, "evaluation", episodes)
