@@ -38,7 +38,7 @@ __all__ = [
     "EnvironmentFault", "Evaluation", "FootlightError", "Options", "PPOConfig", "Policy",
     "ReinforceConfig", "ReplayActorCriticConfig", "Run", "SACConfig", "StorageFault",
     "StreamACConfig", "TD3Config", "UserError", "evaluate", "every", "load", "make_environments",
-    "on_episode", "on_evaluation", "plot", "reproduce", "resume", "steps", "train",
+    "on_episode", "on_evaluation", "plot", "reproduce", "resume", "scores", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -68,6 +68,7 @@ _HOMES = {
     "plot": "footlight.api",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
+    "scores": "footlight.instruments.scores",
     "every": "footlight.training.hooks",
     "on_episode": "footlight.training.user_hooks",
     "on_evaluation": "footlight.training.user_hooks",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
         StorageFault,
         UserError,
     )
+    from footlight.instruments.scores import scores
     from footlight.learning.agent import Agent
     from footlight.learning.policy import Policy, load
     from footlight.run import Run
