@@ -36,9 +36,9 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "eval_every": (
         "eval_freq", "eval_frequency", "evaluation_interval", "eval_interval", "evaluate_every",
     ),
-    "eval_episodes": ("n_eval_episodes", "num_eval_episodes", "evaluation_episodes",
-        "num_test_episodes",
-   ),
+    "eval_episodes": (
+        "n_eval_episodes", "num_eval_episodes", "evaluation_episodes", "num_test_episodes",
+    ),
     "eval_stochastic": ("eval_deterministic", "deterministic", "deterministic_eval"),
     "checkpoint_every": (
         "save_freq", "save_interval", "save_frequency", "checkpoint_freq", "save_every",

@@ -221,7 +221,8 @@ def _interval(
         index = stream.integers(num_runs, size=(count, num_runs, num_tasks))
         drawn.append(_iqm(scores_RTC[index, np.arange(num_tasks)], 1))
     low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5], axis=0)
-    return Interval(_iqm(scores_RTC, 0), low, high)
+    found = _iqm(scores_RTC, 0), low, high
+    return Interval(*(float(each) if each.ndim == 0 else each for each in found))
 
 
 def _iqm(values: Floats, axis: int) -> Any:
