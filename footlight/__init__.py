@@ -39,7 +39,7 @@ __all__ = [
     "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
     "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
     "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
-    "reproduce", "resume", "seeded", "simulate", "soft_update", "steps", "train",
+    "reproduce", "resume", "scores", "seeded", "simulate", "soft_update", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -70,6 +70,7 @@ _HOMES = {
     "plot": "footlight.api",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
+    "scores": "footlight.instruments.scores",
     "every": "footlight.training.hooks",
     "on_episode": "footlight.training.user_hooks",
     "on_evaluation": "footlight.training.user_hooks",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from footlight.instruments.returns_plot import plot_returns
+    from footlight.instruments.scores import scores
     from footlight.instruments.simulation import simulate
     from footlight.learning.agent import Agent
     from footlight.learning.device import choose_device

@@ -36,7 +36,9 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "eval_every": (
         "eval_freq", "eval_frequency", "evaluation_interval", "eval_interval", "evaluate_every",
     ),
-    "eval_episodes": ("n_eval_episodes", "num_eval_episodes", "evaluation_episodes"),
+    "eval_episodes": (
+        "n_eval_episodes", "num_eval_episodes", "evaluation_episodes", "num_test_episodes",
+    ),
     "eval_stochastic": ("eval_deterministic", "deterministic", "deterministic_eval"),
     "checkpoint_every": (
         "save_freq", "save_interval", "save_frequency", "checkpoint_freq", "save_every",
@@ -51,6 +53,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "wandb_project": ("wandb_project_name", "project"),
     "vectorization": ("vec_env", "vec_env_type", "vec_env_cls", "vectorization_mode", "vec_type"),
     "env_kwargs": ("env_args", "environment_kwargs", "env_config", "make_kwargs"),
+    "device": ("cuda", "use_cuda", "gpu"),
+    "optimizer": ("use_rms_prop", "optimizer_class"),
     "compile": ("torch_compile", "jit"),
     "max_time": ("time_limit", "max_seconds", "timeout", "wall_time"),
     "gamma": ("discount", "discount_factor", "discounting"),
@@ -99,7 +103,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     ),
     "num_epochs": (
         "n_epochs", "update_epochs", "repeat_per_collect", "epochs", "ppo_epochs", "train_iters",
-        "k_epochs",
+        "k_epochs", "train_pi_iters", "train_v_iters",
     ),
     "minibatch_size": (
         "num_minibatches", "nminibatches", "num_mini_batch", "mini_batch_size", "minibatches",

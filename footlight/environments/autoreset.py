@@ -15,7 +15,9 @@ class SeedForEach(Protocol):
 
 
 @runtime_checkable
-class _HasSingleSpaces(Protocol):
+class HasSingleSpaces(Protocol):
+    """A vector environment of Gymnasium 1.0 or newer."""
+
     single_observation_space: Any
     single_action_space: Any
 
@@ -30,11 +32,11 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
 
     Raises `UserError` if there is none.
     """
-    if not isinstance(env, _HasSingleSpaces):
+    if not isinstance(env, HasSingleSpaces):
         raise UserError(
             f"{type(env).__name__} has no single_observation_space - it follows an older interface "
-            "than Gymnasium 1.0, as SuperSuit's do - wrap it in the class of "
-            "docs/environments.md#supersuit"
+            "than Gymnasium 1.0, as SuperSuit's do - train in it as it is, without wrappers: "
+            "docs/interoperability.md#pettingzoo-through-supersuit"
         )
     given = (env.metadata or {}).get("autoreset_mode")
     for mode in AutoresetMode:

@@ -14,6 +14,7 @@ from gymnasium.vector import VectorEnv
 from footlight.config.fields import build, fields
 from footlight.contexts import closing
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
+from footlight.environments.foreign import translated
 from footlight.environments.naming import (
     digest_of_function,
     name_of_function,
@@ -45,6 +46,8 @@ def kind_of(environment: Any) -> EnvironmentSource:
         return IdSource(environment)
     if isinstance(environment, EnvSpec):
         return SpecSource(environment)
+    if (translation := translated(environment)) is not None:
+        return VectorSource(translation)
     if isinstance(environment, VectorEnv):
         return VectorSource(environment)
     if isinstance(environment, gymnasium.Env):

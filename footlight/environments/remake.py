@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from gymnasium.vector.utils import batch_space
 
 from footlight.environments.autoreset import has_rows
+from footlight.environments.foreign import Translated
 from footlight.environments.naming import name_of_function
 from footlight.environments.user_function import make_env
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
@@ -112,6 +113,11 @@ def _base(
         return SyncVectorEnv(makes, autoreset_mode=mode)
     spec = source.spec
     if spec is None or spec.vector_entry_point is None:
+        if isinstance(base, Translated):
+            raise UserError(
+                f"a {type(base.env).__name__} cannot be made again, so evaluations need an "
+                "eval_environment - give one, or train in a function that makes an environment"
+            )
         name = type(base).__name__
         raise UserError(
             f"the vector environment {name} has no spec and cannot be made again - {_REMEDY}"

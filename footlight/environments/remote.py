@@ -24,6 +24,7 @@ from footlight.environments.episodes import WorkerLost
 from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
+from footlight.environments.spaces import spaces_of
 from footlight.environments.wrappers import (
     read_statistics,
     reward_wrappers,
@@ -232,7 +233,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
         except BaseException as error:  # SystemExit included
             _send(connection, (False, describe_error(error)))
             return
-        _send(connection, (True, (env.observation_space, env.action_space, name_of_instance(env))))
+        _send(connection, (True, (*spaces_of(env), name_of_instance(env))))
         while True:
             method, given = connection.recv()
             try:

@@ -24,7 +24,7 @@ from footlight.environments.episodes import MAX_FAULTS, Episode, EpisodeTracker,
 from footlight.environments.history import ActionHistory, saved_actions
 from footlight.environments.infos import LIFE_LOST, NO_INFO
 from footlight.environments.naming import name_of_instance
-from footlight.environments.spaces import describe, difference
+from footlight.environments.spaces import describe, difference, spaces_of
 from footlight.environments.wrappers import (
     restore_statistics,
     saved_statistics,
@@ -45,8 +45,8 @@ class SerialEnvironments:
         for env in envs[1:]:
             if (what := difference(envs[0], env, observation_bounds=False)) is not None:
                 raise UserError(f"the environments differ: {what} - let all have the same spaces")
-        self.spaces = describe(envs[0].observation_space, envs[0].action_space)
-        self.observation_space, self.action_space = envs[0].observation_space, envs[0].action_space
+        self.observation_space, self.action_space = spaces_of(envs[0])
+        self.spaces = describe(self.observation_space, self.action_space)
         self.tracker = EpisodeTracker(self.num_envs, seed, stream)
         self._shape = self.spaces.observation_shape
         self._dtype = np.dtype(self.spaces.observation_dtype)

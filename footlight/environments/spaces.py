@@ -1,10 +1,13 @@
 """Describe the spaces of an environment, and refuse those that are not supported."""
 
+import itertools
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import VectorActionWrapper, VectorEnv
 
+from footlight.environments.wrappers import chain
 from footlight.errors import UserError
 from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
@@ -14,6 +17,43 @@ _FITTING = {
     "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic or stream-ac",
     "several": "actor-critic, a2c, ppo, reinforce or stream-ac",
 }
+_CLIPPING = gymnasium.wrappers.ClipAction, gymnasium.wrappers.vector.ClipAction
+_CHANGING = gymnasium.ActionWrapper, VectorActionWrapper
+
+
+def spaces_of(env: Any) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    """The spaces of one observation and one action of a (vector) environment.
+
+    `ClipAction` declares that every action is allowed. The bounds are then those that it clips to:
+    actions within them are left as they are.
+    """
+    is_vector = isinstance(env, VectorEnv)
+    observation = env.single_observation_space if is_vector else env.observation_space
+    return observation, _clipped_action_space(env)
+
+
+def _clipped_action_space(env: Any) -> gymnasium.Space[Any]:
+    declared = space = _action_space(env)
+    for layer, inner in itertools.pairwise(chain(env)):
+        if _is_bounded(space):
+            return space
+        if isinstance(layer, _CLIPPING):
+            space = _action_space(inner)
+        elif isinstance(layer, _CHANGING) or _action_space(inner) != space:
+            return declared  # what it makes of an action may need others
+    return space
+
+
+def _action_space(env: Any) -> gymnasium.Space[Any]:
+    space = env.single_action_space if isinstance(env, VectorEnv) else env.action_space
+    assert isinstance(space, gymnasium.Space)
+    return space
+
+
+def _is_bounded(space: gymnasium.Space[Any]) -> bool:
+    if not isinstance(space, gymnasium.spaces.Box):
+        return True
+    return bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
 
 
 def describe(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> Spaces:
@@ -178,8 +218,8 @@ def _box_action(space: gymnasium.spaces.Box) -> BoxAction:
         where = ", ".join(str(index.tolist()) for index in infinite[:3])
         raise UserError(
             f"the action space has no finite bounds in dimension {where} - actions are rescaled to "
-            "the bounds - wrap it in gymnasium.wrappers.TransformAction with the identity and a "
-            "Box that has bounds"
+            "the bounds - leave out ClipAction, or wrap it in gymnasium.wrappers.TransformAction "
+            "with the identity and a Box that has bounds"
         )
     if not space.low.size or np.any(space.low >= space.high):
         raise UserError(

@@ -16,7 +16,7 @@ from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTra
 from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
-from footlight.environments.spaces import describe
+from footlight.environments.spaces import describe, spaces_of
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
@@ -41,9 +41,8 @@ class VectorEnvironments:
         # In the other modes only all environments can be reset together
         self.can_abandon = self.mode == AutoresetMode.DISABLED
         self.num_envs = env.num_envs
-        self.spaces = describe(env.single_observation_space, env.single_action_space)
-        self.observation_space = env.single_observation_space
-        self.action_space = env.single_action_space
+        self.observation_space, self.action_space = spaces_of(env)
+        self.spaces = describe(self.observation_space, self.action_space)
         self.tracker = EpisodeTracker(self.num_envs, seed, stream)
         self._shape = self.spaces.observation_shape
         self._dtype = np.dtype(self.spaces.observation_dtype)

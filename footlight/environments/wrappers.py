@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.wrappers import vector
 
 from footlight.types import Array
@@ -128,7 +128,8 @@ def write_statistics(
                     setattr(own, part, _like(getattr(own, part), saved))
             setattr(layer, name, own)
         for name in _arrays(layer):
-            if (saved := statistics.get(f"{position}.{name}")) is not None:
+            saved = statistics.get(f"{position}.{name}")
+            if saved is not None and _fits(layer, name, saved):
                 setattr(layer, name, np.array(saved))
 
 
@@ -242,6 +243,12 @@ def _like(value: Any, saved: Array) -> Any:
     if isinstance(value, np.ndarray):
         return np.array(saved)
     return saved[()] if isinstance(value, np.generic) else saved.item()
+
+
+def _fits(layer: Any, name: str, saved: Array) -> bool:
+    """Whether an array is not one of the rows of a vector environment with another number of them,
+    such as the returns so far in `NormalizeReward`."""
+    return not isinstance(layer, VectorWrapper) or saved.shape == vars(layer)[name].shape
 
 
 def _arrays(layer: Any) -> dict[str, Array]:

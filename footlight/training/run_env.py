@@ -10,7 +10,7 @@ from footlight.contexts import closing
 from footlight.environments import determinism, wrappers
 from footlight.environments.naming import name_of_instance
 from footlight.environments.source import EnvironmentSource, Wanted
-from footlight.environments.spaces import describe
+from footlight.environments.spaces import describe, spaces_of
 from footlight.environments.trial import why_different
 from footlight.errors import UserError, warn
 from footlight.instruments import videos
@@ -61,7 +61,7 @@ def _require_same(config: Mapping[str, Any], source: EnvironmentSource) -> None:
 
 def _require_spaces(folder: Path, env: gymnasium.Env[Any, Any]) -> None:
     spaces = checkpoint.read_manifest(checkpoint.find(folder, groups=[])).get("spaces")
-    if describe(env.observation_space, env.action_space).to_json() != spaces:
+    if describe(*spaces_of(env)).to_json() != spaces:
         raise UserError(
             f"{name_of_instance(env)} has other spaces than the environment that {folder} was "
             "trained on - give the same environment"

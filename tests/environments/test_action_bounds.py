@@ -5,8 +5,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import vector
 
 from footlight.environments.serial import SerialEnvironments
+from footlight.environments.vector import VectorEnvironments
+from footlight.errors import UserError
 from footlight.types import BoxAction
 from tolerance import assert_close
 
@@ -104,3 +108,50 @@ def test_wide_bounds_do_not_overflow() -> None:
     assert box([-most], [most]).to_environment(np.array([[-1], [0], [1]], np.float32))[
         :, 0
     ].tolist() == [-most, 0, most]
+
+
+class Lever(gymnasium.Env[Any, Any]):
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-2, 3, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(1, np.float32), float(action[0]), False, False, {}
+
+
+def clipped_within_layers() -> gymnasium.Env[Any, Any]:
+    """The wrappers of CleanRL's continuous PPO, in its order."""
+    env = gymnasium.wrappers.RecordEpisodeStatistics(Lever())
+    return gymnasium.wrappers.NormalizeObservation(gymnasium.wrappers.ClipAction(env))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        clipped_within_layers,
+        lambda: vector.ClipAction(SyncVectorEnv([Lever])),
+        lambda: SyncVectorEnv([clipped_within_layers]),
+    ],
+)
+def test_bounds_are_those_that_actions_are_clipped_to(make: Any) -> None:
+    env = make()
+    is_vector = isinstance(env, gymnasium.vector.VectorEnv)
+    environments: Any = (VectorEnvironments if is_vector else SerialEnvironments)(
+        env if is_vector else [env], 0, "episode"
+    )
+    environments.reset()
+    assert environments.action_space == Lever.action_space
+    step = environments.step(environments.spaces.action.to_environment(np.ones((1, 1), np.float32)))
+    assert step.reward.tolist() == [3.0]
+
+
+def test_layer_that_changes_actions_keeps_the_declared_bounds() -> None:
+    space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    env = gymnasium.wrappers.TransformAction(
+        gymnasium.wrappers.ClipAction(Lever()), lambda action: 100 * action, space
+    )
+    with pytest.raises(UserError, match=r"no finite bounds in dimension .* leave out ClipAction"):
+        SerialEnvironments([env], 0, "episode")

@@ -207,3 +207,20 @@ def test_statistics_lost_with_a_worker_are_a_fault() -> None:
     )
     for name, array in statistics_of(saved_statistics(others), 1).items():
         np.testing.assert_array_equal(array, saved[f"statistics.0.{name}"], err_msg=name)
+
+
+@pytest.mark.parametrize("mode", list(gymnasium.vector.AutoresetMode))
+def test_rows_of_a_vector_wrapper_are_not_written_to_another_number_of_them(mode: Any) -> None:
+    many, one = (
+        vector.NormalizeReward(SyncVectorEnv([faulty.Walk] * count, autoreset_mode=mode))
+        for count in (3, 1)
+    )
+    many.reset(seed=1)
+    many.step(many.action_space.sample())
+    write_statistics(one, read_statistics(many), frozen=True)
+    assert one.return_rms.var == many.return_rms.var
+    assert one.accumulated_reward.shape == (1,)
+    one.reset(seed=1)
+    for _ in range(3):
+        one.step(one.action_space.sample())
+    assert one.return_rms.count == many.return_rms.count
