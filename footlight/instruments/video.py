@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from footlight.errors import StorageFault, UserError
+from footlight.storage.system import own_process_group
 
 Frame = npt.NDArray[np.uint8]
 
@@ -128,7 +129,7 @@ def _write_mp4(
         # In a process group of its own: this process handles Ctrl-C, and then ends the video.
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            process_group=0 if os.name == "posix" else None,
+            process_group=0 if os.name == "posix" else None, creationflags=own_process_group(),
         )  # fmt: skip
     except OSError as error:
         raise UserError(
