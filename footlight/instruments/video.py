@@ -81,7 +81,7 @@ def require_ffmpeg() -> str:
         program: str = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
     except (ImportError, RuntimeError):
         raise UserError(
-            "an .mp4 needs ffmpeg - it is not installed - pip install 'footlight[video]', "
+            'an .mp4 needs ffmpeg - it is not installed - pip install "footlight[video]", '
             "or use .gif"
         ) from None
     if shutil.which(program) is None:  # the variable IMAGEIO_FFMPEG_EXE is not checked

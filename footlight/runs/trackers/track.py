@@ -65,7 +65,7 @@ def require_trackers(names: Sequence[str]) -> None:
         if found is None or found.origin is None:
             raise UserError(
                 f"the tracker {name} needs the package {name} - it is not installed - "
-                f"pip install 'footlight[{name}]'"
+                + ('pip install "footlight[wandb]"' if name == "wandb" else f"pip install {name}")
             )
 
 
