@@ -36,6 +36,7 @@ class Failure(Exception):
 
 
 def require(condition: object, text: str) -> None:
+    """Raise `Failure` unless the condition holds."""
     if not condition:
         raise Failure(text)
 
@@ -51,6 +52,7 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def program(environment: Path, name: str) -> Path:
+    """The path of a program in a virtual environment."""
     folder = environment / ("Scripts" if os.name == "nt" else "bin")
     return folder / (f"{name}.exe" if os.name == "nt" else name)
 
@@ -84,6 +86,7 @@ def tracked() -> list[str]:
 
 
 def check_wheel(wheel: Path) -> None:
+    """It has the package, its data and the license, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     package = {name for name in names if ".dist-info/" not in name}
@@ -169,6 +172,7 @@ def time_help(footlight: Path) -> None:
 
 
 def main() -> int:
+    """Build, check and try both; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     pinned = re.search(r"^torch==\S+", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
     parser.add_argument("--torch", default=pinned[0] if pinned else "torch", help="for pip")
