@@ -170,7 +170,7 @@ def list_all(options: argparse.Namespace) -> int:
 
 def completion(options: argparse.Namespace) -> int:
     """Print the completion script of a shell."""
-    from footlight.cli.completion import SCRIPTS
+    from footlight.cli.shell_words import SCRIPTS
 
     print(SCRIPTS[options.shell], end="")
     return 0

@@ -2,7 +2,7 @@
 
 The scripts hold no words. At each Tab they call `footlight completion words WORD ...`, so they
 never go out of date; the answer takes as long as `footlight --help`. What `train` accepts depends
-on the algorithm, whose file imports torch: `source.py` reads its fields without importing it.
+on the algorithm, whose file imports torch: `field_source.py` reads its fields without importing it.
 """
 
 import importlib
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from footlight.algorithms import ALGORITHMS
 from footlight.cli.command_line import first_words, join_values
+from footlight.cli.field_source import fields_in_source
 from footlight.cli.parser import Parser, build_parser
-from footlight.cli.source import fields_in_source
 from footlight.cli.train import add_other_options
 
 FILES = ":files"  # the answer that asks the shell to complete the name of a file or folder

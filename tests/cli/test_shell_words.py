@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from footlight.algorithms import ALGORITHMS
-from footlight.cli import completion
+from footlight.cli import shell_words
 from footlight.cli.commands import COMMANDS
-from footlight.cli.completion import FILES, words
 from footlight.cli.main import main
+from footlight.cli.shell_words import FILES, words
 from footlight.cli.train import build_train_parser
 
 
@@ -78,7 +78,7 @@ def test_options_of_train_are_those_of_its_parser(algorithm: str, environment: s
 def test_answer_is_empty_where_something_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(completion, "words", lambda arguments: [][1])
+    monkeypatch.setattr(shell_words, "words", lambda arguments: [][1])
     assert main(["completion", "words", "tra"]) == 0
     assert capsys.readouterr().out == "\n"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from footlight.algorithms import ALGORITHMS, config_class
-from footlight.cli.source import fields_in_source
+from footlight.cli.field_source import fields_in_source
 from footlight.config.fields import fields
 from footlight.config.options import Options
 from footlight.environments.atari import AtariConfig
