@@ -4,6 +4,7 @@ A message has the form `WHAT - WHY - WHAT TO DO`, in one to three lines. Any oth
 bug in footlight (exit code 1).
 """
 
+import os
 import shlex
 import sys
 import sysconfig
@@ -108,7 +109,7 @@ def _is_installed(file: str) -> bool:
     """Whether a file is footlight's, Python's or an installed package's."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
     folders |= {sys.prefix, str(Path(__file__).parent)} - {"/usr", "/usr/local"}
-    return file.startswith("<") or any(file.startswith(f"{folder}/") for folder in folders)
+    return file.startswith("<") or any(file.startswith(f"{folder}{os.sep}") for folder in folders)
 
 
 def counted(number: int, noun: str) -> str:
@@ -126,7 +127,11 @@ def printable(text: str, encoding: str = "utf-8") -> str:
 
 
 def quoted(path: str | Path) -> str:
-    """Quote a path for a shell."""
+    """Quote a path for the system's shell."""
+    if sys.platform == "win32":
+        from subprocess import list2cmdline  # here: every command imports this file
+
+        return list2cmdline([str(path)])
     return shlex.quote(str(path))
 
 

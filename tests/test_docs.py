@@ -172,7 +172,8 @@ def options_of_commands() -> dict[str, set[str]]:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-NOT_OURS = {"--logdir", "--gama"}  # TensorBoard's; an example of a misspelled one
+# TensorBoard's; those of pip and uv; an example of a misspelled one
+NOT_OURS = {"--logdir", "--index-url", "--torch-backend", "--gama"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)

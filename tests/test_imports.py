@@ -85,6 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("needed", "lines"),
     [
         (set(), ["--help", "resume --help", "list", "list presets"]),
+        (set(), ["completion bash", "completion words train sac Pendulum-v1 --warmup w"]),
+        ({"gymnasium"}, ["completion words train sac Pendu"]),
         ({"gymnasium"}, ["train --help"]),
         ({"safetensors"}, ["inspect run", "inspect run --json", "verify run"]),
         ({"matplotlib"}, ["plot run"]),

@@ -187,6 +187,14 @@ def list_all(options: argparse.Namespace) -> int:
     return 0
 
 
+def completion(options: argparse.Namespace) -> int:
+    """Print the completion script of a shell."""
+    from footlight.cli.shell_words import SCRIPTS
+
+    print(SCRIPTS[options.shell], end="")
+    return 0
+
+
 COMMANDS = {
     "resume": resume,
     "evaluate": evaluate,
@@ -199,4 +207,5 @@ COMMANDS = {
     "verify": verify,
     "export": export,
     "list": list_all,
+    "completion": completion,
 }

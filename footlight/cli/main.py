@@ -56,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] == "train":
         return train(arguments[1:])
+    if arguments[:2] == ["completion", "words"]:  # from the script of a shell, at each Tab
+        from footlight.cli.shell_words import print_words
+
+        return print_words(arguments[2:])
     parser = build_parser()
     if not arguments:
         parser.print_help()

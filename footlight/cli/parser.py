@@ -72,7 +72,18 @@ def build_parser() -> Parser:
     listing.add_argument(
         "kind", nargs="?", choices=kinds, help="list only these (default: algorithms and presets)"
     )
+    _add_completion(add_command)
     return parser
+
+
+def _add_completion(add_command: AddCommand) -> None:
+    text = "print a script with which a shell completes commands, options and names"
+    completion = add_command("completion", text)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.epilog = (
+        'bash and zsh: add `eval "$(footlight completion SHELL)"` to ~/.bashrc, or to ~/.zshrc '
+        "after compinit; fish: add `footlight completion fish | source` to config.fish"
+    )
 
 
 def _add_resume(add_command: AddCommand) -> None:

@@ -130,7 +130,7 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
     )
     parser.add_argument("environment", metavar="ENVIRONMENT", help=environments)
     _add_fields(parser, algorithm, environment or "")
-    _add_other_options(parser)
+    add_other_options(parser)
     return parser
 
 
@@ -175,7 +175,8 @@ def _add_field(group: argparse._ArgumentGroup, field: Field, default: Any) -> No
     group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=text, **nargs)
 
 
-def _add_other_options(parser: Parser) -> None:
+def add_other_options(parser: Parser) -> None:
+    """Add the options that are no fields of a dataclass."""
     other = parser.add_argument_group("other")
     for name, (metavar, text) in _OPTIONS.items():
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrap(text))

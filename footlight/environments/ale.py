@@ -62,7 +62,7 @@ def import_ale(name: str) -> Any:
         ale_py = importlib.import_module("ale_py")
     except ImportError as error:
         raise UserError(
-            f"{name} needs the package ale-py - {error} - pip install 'footlight[atari]'"
+            f'{name} needs the package ale-py - {error} - pip install "footlight[atari]"'
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner
     gymnasium.register_envs(ale_py)

@@ -125,7 +125,7 @@ def _import_envpool() -> tuple[ModuleType | None, str]:
             return importlib.import_module("envpool"), ""
     except ModuleNotFoundError as error:
         if error.name == "envpool":
-            return None, "EnvPool is not installed (pip install 'footlight[envpool]')"
+            return None, 'EnvPool is not installed (pip install "footlight[envpool]")'
         return None, f"EnvPool cannot be imported ({error})"
     except Exception as error:  # such as a missing system library
         return None, f"EnvPool cannot be imported ({error})"

@@ -218,5 +218,5 @@ def _remedy(source: str) -> str:
     entry = str(spec.entry_point) if spec else source
     extra = next((name for word, name in _EXTRAS.items() if word in entry and name), None)
     if extra:
-        return f"pip install 'footlight[{extra}]'"
+        return f'pip install "footlight[{extra}]"'
     return "install the package that the message names"

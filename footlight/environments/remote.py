@@ -5,6 +5,7 @@ import multiprocessing
 import multiprocessing.util
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -251,7 +252,8 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
 
 def _end_with(parent: int) -> None:
     """End this process, even during a step, once its parent has ended."""
-    is_child = os.getppid() == parent  # False: a fork server started it
+    # False: a fork server started it, or Windows, where a process keeps the id of its parent
+    is_child = sys.platform != "win32" and os.getppid() == parent
     starter = multiprocessing.parent_process()
     while os.getppid() == parent if is_child else starter is not None and starter.is_alive():
         time.sleep(POLL_SECONDS)

@@ -225,7 +225,7 @@ def _require_packages() -> Any:
     except ImportError as error:
         raise UserError(
             f"export needs onnx, onnxscript and onnxruntime - {error} - "
-            "pip install 'footlight[onnx]'"
+            'pip install "footlight[onnx]"'
         ) from error
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from footlight.errors import StorageFault, UserError
+from footlight.storage.system import own_process_group
 
 Frame = npt.NDArray[np.uint8]
 
@@ -80,7 +81,7 @@ def require_ffmpeg() -> str:
         program: str = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
     except (ImportError, RuntimeError):
         raise UserError(
-            "an .mp4 needs ffmpeg - it is not installed - pip install 'footlight[video]', "
+            'an .mp4 needs ffmpeg - it is not installed - pip install "footlight[video]", '
             "or use .gif"
         ) from None
     if shutil.which(program) is None:  # the variable IMAGEIO_FFMPEG_EXE is not checked
@@ -128,7 +129,7 @@ def _write_mp4(
         # In a process group of its own: this process handles Ctrl-C, and then ends the video.
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            process_group=0 if os.name == "posix" else None,
+            process_group=0 if os.name == "posix" else None, creationflags=own_process_group(),
         )  # fmt: skip
     except OSError as error:
         raise UserError(

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from footlight.learning.compiler_cache import CacheBroken, remove_broken, remove
 from footlight.learning.compiler_cache import CompilerMissing as CompilerMissing
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
+_COMPILERS = {"win32": "cl", "darwin": "clang++"}  # the compiler's own defaults; elsewhere g++
 _examined: set[Path] = set()  # caches, once in each process
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
@@ -53,8 +55,9 @@ def compile_in_place(
     The function changes some of the tensors in place; compiling it does not run it. Raises
     `CompilerMissing`, and `CacheBroken` where another try may succeed.
     """
-    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise CompilerMissing("there is no C++ compiler (g++)")
+    compiler = _COMPILERS.get(sys.platform, "g++")
+    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
+        raise CompilerMissing(f"there is no C++ compiler ({compiler})")
     cache = _cache()
     if cache not in _examined:
         _examined.add(cache)
@@ -164,7 +167,7 @@ def keep_freed_memory() -> None:
     one. Getting them from the system again, page by page, would cost a quarter of its time. Does
     nothing where the C library has no such setting.
     """
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # macOS; Windows
         library = ctypes.CDLL(None)
         library.mallopt(_LARGEST_KEPT, 32 << 20)
         library.mallopt(_MOST_KEPT, 256 << 20)

@@ -13,7 +13,8 @@ from typing import Any
 
 from footlight.errors import StorageFault, UserError, quoted
 from footlight.runs.lock import require_held
-from footlight.storage.files import flush, replace_text, user_path
+from footlight.storage.files import replace_text, user_path
+from footlight.storage.system import flush_folder, open_file, without_waiting
 
 FORMAT_VERSION = 1
 MAX_NAME = 100  # characters of an environment's name that a folder is named after
@@ -78,7 +79,7 @@ def _make(folder: Path) -> None:
         (made / ".lock").touch()
         # Fails if another process has created the folder in between: that one is not empty.
         made.rename(folder)
-        flush(folder.parent)
+        flush_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         number = errno.EEXIST if error.errno == errno.ENOTEMPTY else error.errno
@@ -179,11 +180,11 @@ class _Log:
             while self.waiting:
                 if self._descriptor is None:
                     require_held(self.path.parent)
-                    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
                     is_new = not self.path.exists()
-                    self._descriptor = os.open(self.path, flags, 0o644)
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                    self._descriptor = open_file(self.path, flags)
                     if is_new:
-                        flush(self.path.parent)
+                        flush_folder(self.path.parent)
                 count = os.write(self._descriptor, self.waiting)
                 self._hash.update(self.waiting[:count])
                 self._length += count
@@ -205,9 +206,8 @@ class _Log:
         self.waiting.clear()
         length = int(digest["bytes"])
         try:
-            with os.fdopen(
-                os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b"
-            ) as file:
+            descriptor = open_file(self.path, without_waiting(os.O_RDWR))
+            with os.fdopen(descriptor, "r+b") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise UserError(f"{self.path} is not a regular file - put the log itself there")
                 file.truncate(min(length, os.fstat(file.fileno()).st_size))

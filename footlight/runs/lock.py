@@ -1,23 +1,20 @@
 """Lock of a run folder: one process at a time trains in it.
 
 This is `fcntl.lockf`, a lock of the process, and not `filelock`, whose `flock` belongs to the open
-file: environment workers, which are forks, would hold it after their killed training.
+file: environment workers, which are forks, would hold it after their killed training. On Windows,
+which has no forks, it is the lock of a byte.
 """
 
 import contextlib
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from footlight.errors import StorageFault, UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
+from footlight.storage.system import lock_process, open_file
 
 # By this process, whose own locks the system does not distinguish
 _held: dict[Path, tuple[int, int]] = {}
@@ -37,7 +34,7 @@ def locked(run_dir: Path) -> Iterator[None]:
                 f"{run_dir} is in use - this process is training in it - wait until it ends"
             )
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         if path.is_symlink():
             raise UserError(
@@ -46,22 +43,20 @@ def locked(run_dir: Path) -> Iterator[None]:
         raise StorageFault(
             f"cannot write {path} - {error.strerror} - give a folder that can be written"
         ) from error
-    place, identity = run_dir.absolute(), _identity(os.fstat(descriptor))
+    place, identity = run_dir.absolute(), _identity_of(path, descriptor)
     try:
-        if fcntl is not None:
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
-                holder = _holder(os.read(descriptor, 1000))
-                raise UserError(
-                    f"{run_dir} is in use - {holder} is training in it - wait, or stop that process"
-                ) from error
+        try:
+            lock_process(descriptor)
+        except (BlockingIOError, PermissionError) as error:
+            holder = _holder(os.read(descriptor, 1000))
+            raise UserError(
+                f"{run_dir} is in use - {holder} is training in it - wait, or stop that process"
+            ) from error
         with contextlib.suppress(OSError):  # a full disk: the holder is informative only
             os.ftruncate(descriptor, 0)
-            os.pwrite(
+            os.write(
                 descriptor,
                 json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(),
-                0,
             )
         _held[place] = identity
         try:
@@ -84,6 +79,11 @@ def require_held(run_dir: Path) -> None:
             f"{run_dir} is not the folder in which this training started - it was removed - "
             "nothing more is written there"
         )
+
+
+def _identity_of(path: Path, descriptor: int) -> tuple[int, int]:
+    """Which file was opened. Windows may number an open file otherwise than its name."""
+    return _identity(path.lstat() if sys.platform == "win32" else os.fstat(descriptor))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

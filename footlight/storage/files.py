@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight.errors import StorageFault, UserError
+from footlight.storage import system
 
 MAX_JSON_BYTES = 64 << 20
 MAX_BYTES = 1 << 30  # of arrays read at once whose size is not known beforehand
@@ -80,15 +81,6 @@ def make_own_folder(path: Path) -> None:
     make_folder(path)
 
 
-def flush(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a new file and flush its content, but not its name, to the disk. Raises `OSError`."""
     with path.open("xb") as file:
@@ -103,8 +95,8 @@ def replace_text(path: Path, text: str) -> None:
     try:
         temporary.unlink(missing_ok=True)  # left by a process that was killed
         write_bytes(temporary, text.encode())
-        temporary.replace(path)
-        flush(path.parent)
+        system.replace(temporary, path)
+        system.flush_folder(path.parent)
     except OSError as error:
         raise StorageFault(f"cannot write {path} - {error.strerror} - free some space") from error
 
@@ -135,7 +127,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     Never follows links or blocks on pipes and devices. Raises `UserError`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = system.open_file(path, system.without_waiting(os.O_RDONLY))
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             os.close(descriptor)

@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from footlight.errors import StorageFault, UserError
-from footlight.storage.files import flush, replace_text, write_bytes
+from footlight.storage.files import replace_text, write_bytes
 from footlight.storage.manifest import FORMAT_VERSION, MANIFEST, checksum, read_manifest
+from footlight.storage.system import flush_folder, link
 from footlight.trees import leaves_of
 from footlight.types import Array
 
@@ -58,15 +59,15 @@ def write(
         content = {"format_version": FORMAT_VERSION, **manifest, **writer.manifest_entries()}
         text = json.dumps({**content, "checksum": checksum(content)}, indent=1, allow_nan=False)
         if exists:
-            flush(place)
+            flush_folder(place)
             replace_text(place / MANIFEST, text)
             return _remove(
                 path for path in place.glob("*.safetensors") if path.name not in writer.files
             )
         write_bytes(place / MANIFEST, text.encode())
-        flush(place)
+        flush_folder(place)
         place.rename(folder)
-        flush(folder.parent)
+        flush_folder(folder.parent)
     except (OSError, SafetensorError, StorageFault) as error:
         if exists:
             _remove(place / name for name in writer.files)
@@ -156,7 +157,7 @@ class _Writer:
         """Hard-link a file of the previous checkpoint; False if the file system cannot."""
         assert self._previous is not None
         try:
-            os.link(self._previous / old, self._place / new, follow_symlinks=False)
+            link(self._previous / old, self._place / new)
         except OSError:
             return False
         self.files[new] = self._old_manifest["files"][old]

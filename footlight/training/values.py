@@ -96,7 +96,7 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(user_path(path).read_text())
+        return tomllib.loads(user_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"cannot read {path} - {error.strerror} - give an existing TOML file"

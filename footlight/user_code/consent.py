@@ -15,12 +15,8 @@ from typing import Any
 from footlight.config.schema import violations
 from footlight.errors import StorageFault, UserError, quoted, warn
 from footlight.storage.files import read_json, replace_text, user_path
+from footlight.storage.system import lock_file
 from footlight.user_code.reference import Reference, digest, split
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 FORMAT_VERSION = 1
 MAX_VERSIONS = 50  # remembered of each file
@@ -136,6 +132,5 @@ def _newest(references: Sequence[Reference]) -> Iterator[Reference]:
 def _locked(path: Path) -> Iterator[None]:
     """Wait until no other process changes the file."""
     with path.open("a") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file.fileno(), wait=True)
         yield

@@ -19,7 +19,7 @@ BREAKOUT = "ALE/Breakout-v5"
 def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     with pytest.raises(
-        UserError, match=r"needs the package ale-py - .* - pip install 'footlight\[atari\]'"
+        UserError, match=r'needs the package ale-py - .* - pip install "footlight\[atari\]"'
     ):
         AtariVector(AtariGame(BREAKOUT), 2)
 

@@ -132,7 +132,7 @@ def test_missing_ffmpeg_is_reported_before_the_first_frame(
         raise ImportError(name)
 
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(UserError, match=r"pip install 'footlight\[video\]'"):
+    with pytest.raises(UserError, match=r'pip install "footlight\[video\]"'):
         write_video(Untouched(), tmp_path / "video.mp4", fps=30)
 
 

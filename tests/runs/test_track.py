@@ -67,7 +67,7 @@ def test_missing_package_is_reported_before_anything_is_created(
     assert main(arguments) == 2
     with pytest.raises(
         UserError,
-        match=r"wandb needs the package wandb - it is not installed - pip install 'footlight\[wan",
+        match=r'wandb needs the package wandb - it is not installed - pip install "footlight\[wan',
     ):
         require_trackers(["wandb"])
     assert list(tmp_path.iterdir()) == []

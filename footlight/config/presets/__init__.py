@@ -18,7 +18,7 @@ def all_presets() -> dict[str, dict[str, Any]]:
         f"{file.name.removesuffix('.toml')}/{environment}": values
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".toml")
-        for environment, values in tomllib.loads(file.read_text()).items()
+        for environment, values in tomllib.loads(file.read_text(encoding="utf-8")).items()
     }
 
 

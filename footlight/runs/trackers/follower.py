@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from footlight.errors import quoted
+from footlight.storage.system import open_file, own_process_group
 
 FINISH_SECONDS = 60.0  # how long a training waits at its end for its trackers
 QUIET_SECONDS = 2.0  # how long it waits without a notice
@@ -66,10 +67,8 @@ class TrackerProcess:
             "--follow",
         ]
         try:
-            flags = (
-                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
-            with os.fdopen(os.open(self._log, flags, 0o644), "wb") as log:  # of this session only
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND  # of this session only
+            with os.fdopen(open_file(self._log, flags), "wb") as log:
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
@@ -78,6 +77,7 @@ class TrackerProcess:
                     # It can import whatever this process can.
                     env=os.environ | {"PYTHONPATH": os.pathsep.join([_HOME, *sys.path])},
                     start_new_session=True,  # Ctrl-C is for the training
+                    creationflags=own_process_group(),
                 )
         except OSError as error:
             self._fail(str(error))

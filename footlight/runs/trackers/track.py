@@ -21,6 +21,7 @@ from footlight.errors import FootlightError, UserError, summarize_error
 from footlight.runs.folder import LOGS
 from footlight.runs.read import parse_line
 from footlight.storage.files import opened, read_json
+from footlight.storage.system import hold_folder, lower_priority
 
 TRACKERS = ("tensorboard", "wandb")
 POLL_SECONDS = 5.0  # between reads of the folder of a running training
@@ -64,7 +65,7 @@ def require_trackers(names: Sequence[str]) -> None:
         if found is None or found.origin is None:
             raise UserError(
                 f"the tracker {name} needs the package {name} - it is not installed - "
-                f"pip install 'footlight[{name}]'"
+                + ('pip install "footlight[wandb]"' if name == "wandb" else f"pip install {name}")
             )
 
 
@@ -85,7 +86,7 @@ def follow(folder: Path, name: str) -> None:
     """Send the run to a tracker while it is written, until standard input has a byte or closes."""
     over = threading.Event()
     threading.Thread(target=_await_end, args=(over,), daemon=True).start()
-    os.nice(10)  # the training has priority
+    lower_priority()  # the training comes first
     _send(folder, name, over, {})
 
 
@@ -142,17 +143,15 @@ def _send_rows(folder: Path, tracker: Tracker, over: threading.Event) -> None:
 @contextlib.contextmanager
 def _exclusive(home: Path, wait: bool) -> Iterator[None]:
     """Lock the folder of a tracker: two processes at a time would write everything twice."""
-    import fcntl  # here: Windows has none, and reading runs there works without
-
-    descriptor = os.open(home, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
+        descriptor = hold_folder(home, wait)
     except BlockingIOError:
         raise UserError(
             f"{home} is in use - a training, or another `footlight track`, writes there - "
             "wait until it ends"
         ) from None
+    try:
+        yield
     finally:
         os.close(descriptor)
 

@@ -13,6 +13,7 @@ from footlight.contexts import default_variables
 from footlight.errors import UserError
 from footlight.runs.trackers.track import Row, histograms, scalars
 from footlight.storage.files import read_json
+from footlight.storage.system import replace
 
 STATE = "wandb.json"
 # By default W&B also collects console output, the repository and the machine.
@@ -164,4 +165,4 @@ class WandB:
     def _write_state(self, state: Row) -> None:
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(state, indent=2) + "\n")
-        temporary.replace(self._path)
+        replace(temporary, self._path)
