@@ -35,7 +35,8 @@ from footlight.learning.saved_environment import (
 )
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
-from footlight.storage.files import MAX_BYTES, flush, make_folder, replace_text, user_path
+from footlight.storage.files import MAX_BYTES, make_folder, replace_text, user_path
+from footlight.storage.system import flush_folder
 from footlight.trees import tree_items
 from footlight.types import Array
 
@@ -91,7 +92,7 @@ def _save_beside_logs(
         # The manifest last: without it, the folder does not count as a saved agent
         for file in sorted(place.iterdir(), key=lambda file: file.name == checkpoint.MANIFEST):
             file.replace(folder / file.name)
-        flush(folder)
+        flush_folder(folder)
         place.rmdir()
     except OSError as error:
         raise StorageFault(f"cannot write {folder} - {error.strerror} - free some space") from error
