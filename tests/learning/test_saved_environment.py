@@ -135,7 +135,8 @@ def test_environment_from_a_file_is_found_again(
     agent = new_agent()
     agent.save("agent", environment="mine.py:make", env_kwargs={"g": 5.0})
     lighter = gymnasium.make("Pendulum-v1", g=5.0)
-    assert footlight.Run("agent").evaluate(1) == agent.evaluate(lighter, 1)  # type: ignore[arg-type]
+    again = footlight.Run("agent").evaluate(1)
+    assert again == agent.evaluate(lighter, 1)  # type: ignore[arg-type]
 
 
 def test_environment_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
