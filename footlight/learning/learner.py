@@ -242,14 +242,18 @@ class Learner:
         self.notify(f"not compiled: {reason} - continuing with the eager update, which is slower")
         self.compilation.enabled = False
 
-    def latest(self, since: int) -> dict[str, float]:
-        """The metrics of the last update; {} if none was made since there were `since`.
+    def end_step(self, updates_before: int) -> dict[str, float]:
+        """Note at which step the updates were made, after all that were due in it.
 
-        Raises `Diverged` if one is not finite.
+        Returns the metrics of the last one, or {} where none was due. Raises what `latest` does.
         """
-        if self.num_updates == since:
+        if self.num_updates == updates_before:
             return {}
         self.learned_at = self.buffer.num_steps
+        return self.latest()
+
+    def latest(self) -> dict[str, float]:
+        """The metrics of the last update. Raises `Diverged` if one is not finite."""
         found = self.reported.last()
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]
