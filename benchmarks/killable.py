@@ -125,7 +125,7 @@ def tell(plan: Plan, pulse: Pulse) -> None:
         pulse.saved = saver.session.agent.num_steps
 
     @contextmanager
-    def observing(agent: Agent, *given: Any) -> Iterator[None]:
+    def learning(agent: Agent, *given: Any) -> Iterator[None]:
         yield
         pulse.step = agent.num_steps
 
@@ -133,7 +133,7 @@ def tell(plan: Plan, pulse: Pulse) -> None:
     around(Training, "_catch_up", beginning)
     around(Saver, "save", saving)
     around(evaluator, "evaluate", lambda *given: phase("evaluation"))
-    around(Agent, "observe", observing)
+    around(Agent, "learn_from", learning)
 
 
 def count_operations(plan: Plan, pulse: Pulse) -> None:

@@ -194,7 +194,7 @@ class Agent:
         before = self.learner.num_updates
         for due in self.buffer.due(self.streams.minibatch):
             self.learner.update(due, self.streams.update)
-        metrics = self.learner.latest(since=before)
+        metrics = self.learner.end_step(before)
         # After the last update, in which a trace still counts
         if np.count_nonzero(ended := transition.terminated | transition.truncated):
             self._end_episodes(ended)
@@ -206,7 +206,7 @@ class Agent:
         before = self.learner.num_updates
         for due in self.buffer.due(self.streams.minibatch, final=True):
             self.learner.update(due, self.streams.update)
-        return self.learner.latest(since=before)
+        return self.learner.end_step(before)
 
     def forget_episodes(self, envs: list[int]) -> None:
         """Abandon the episodes of these environments: new ones begin there, which do not follow

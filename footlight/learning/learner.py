@@ -74,10 +74,7 @@ class Learner:
         self._scheduled: dict[str, Tensor] = {}  # values of config fields that change, 0-d
         only = next(iter(self._updates))
         self._name = algorithm.update_for if isinstance(algorithm, Choosing) else lambda due: only
-        on_cpu = device.type == "cpu"
-        progress = self.state.progress if isinstance(self.state, Scheduled) else None
-        # Half a microsecond less than torch's `fill_`
-        self._progress = progress.numpy() if progress is not None and on_cpu else progress
+        self._is_scheduled = isinstance(self.state, Scheduled)
         self._reprioritize = buffer.reprioritize if isinstance(buffer, Reprioritized) else None
         self._eager = algorithm.eager if isinstance(algorithm, PartlyEager) else frozenset()
         draws = algorithm.draws(buffer.batch) if isinstance(algorithm, Randomized) else {}
@@ -90,6 +87,7 @@ class Learner:
         host += [numbers for _, numbers in self._draws]
         self._host = [torch.from_numpy(array) for array in host]
         self._host += normalizer.tensors() if normalizer else []
+        on_cpu = device.type == "cpu"
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
         self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
@@ -137,9 +135,9 @@ class Learner:
             self.compilation.enabled = True
         if self.compilation.enabled:
             self._compile(name)
-        if self.total_steps and self._progress is not None:
+        if self.total_steps and self._is_scheduled:
             # Where what is learned from began
-            self._progress[:] = min(1.0, self.learned_at / self.total_steps)
+            self.state.progress.fill_(min(1.0, self.learned_at / self.total_steps))
         for draw, numbers in self._draws:
             draw.fill(numbers, stream)
         if self._inputs is not self._host:
@@ -249,14 +247,18 @@ class Learner:
         self.notify(f"not compiled: {reason} - continuing with the eager update, which is slower")
         self.compilation.enabled = False
 
-    def latest(self, since: int) -> dict[str, float]:
-        """The metrics of the last update; {} if none was made since there were `since`.
+    def end_step(self, updates_before: int) -> dict[str, float]:
+        """Note at which step the updates were made, after all that were due in it.
 
-        Raises `Diverged` if one is not finite.
+        Returns the metrics of the last one, or {} where none was due. Raises what `latest` does.
         """
-        if self.num_updates == since:
+        if self.num_updates == updates_before:
             return {}
         self.learned_at = self.buffer.num_steps
+        return self.latest()
+
+    def latest(self) -> dict[str, float]:
+        """The metrics of the last update. Raises `Diverged` if one is not finite."""
         found = self.reported.last()
         if not math.isfinite(sum(found.values())):
             wrong = [name for name, array in self.batch().items() if not np.isfinite(array).all()]

@@ -161,7 +161,7 @@ def test_random_numbers_of_python_and_numpy_are_those_of_the_seed() -> None:
         state = random.getstate()
         observe(mine, 20)
         assert random.getstate() == state
-        found.append((adapter(mine).saved().record, mine.learner.latest(since=0)))
+        found.append((adapter(mine).saved().record, mine.learner.latest()))
     assert found[0] == found[1]
     assert not adapter(agent(TorchA2C)).draws_everywhere
 
@@ -278,7 +278,7 @@ def test_scheduled_config_field_is_a_number_for_the_author() -> None:
     mine = agent(Mine)
     mine.set(bonus=0.25)
     observe(mine, 16)
-    assert mine.learner.latest(since=0) == {"bonus": 0.25}
+    assert mine.learner.latest() == {"bonus": 0.25}
 
 
 def changed(**members: Any) -> Any:

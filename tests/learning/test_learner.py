@@ -39,7 +39,7 @@ def test_metrics_are_means_over_the_updates_that_returned_them() -> None:
 
     def noted(*given: Any) -> None:
         update(*given)
-        latest.append(agent.learner.latest(since=0))
+        latest.append(agent.learner.latest())
 
     agent.learner.update = noted  # type: ignore[method-assign]
     feed(agent, 10)
