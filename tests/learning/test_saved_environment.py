@@ -74,7 +74,7 @@ def test_saved_folder_is_one_for_the_commands(
     assert main(["plot", "agent"]) == main(["inspect", "agent"]) == main(["verify", "agent"]) == 0
     assert "td3 on Pendulum-v1" in capsys.readouterr().out
     assert Path("agent/curve.png").is_file()
-    assert [row["return"] for row in footlight.Run("agent").episodes()] == [-1.0]
+    assert [row["return"] for row in footlight.Run(Path("agent")).episodes()] == [-1.0]
     Path("agent/config.json").write_text("{}", encoding="utf-8")
     assert main(["verify", "agent"]) == 2
     assert main(["resume", "agent"]) == 2
@@ -135,7 +135,7 @@ def test_environment_from_a_file_is_found_again(
     agent = new_agent()
     agent.save("agent", environment="mine.py:make", env_kwargs={"g": 5.0})
     lighter = gymnasium.make("Pendulum-v1", g=5.0)
-    assert footlight.Run("agent").evaluate(1) == agent.evaluate(lighter, 1)  # type: ignore[arg-type]
+    assert footlight.Run(Path("agent")).evaluate(1) == agent.evaluate(lighter, 1)
 
 
 def test_environment_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
