@@ -1,5 +1,6 @@
 """The environment of a saved agent: recorded, given again, or asked for."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def test_environment_stays_recorded_until_another_one_is_given(tmp_path: Path) -
     loaded = footlight.Agent.load(tmp_path / "agent")
     loaded.save(tmp_path / "again")
     assert footlight.Run(tmp_path / "again").config["environment"] == "Pendulum-v1"
+    assert copy.deepcopy(loaded).environment == loaded.environment
     new_agent().save(tmp_path / "again")
     assert not (tmp_path / "again" / "config.json").exists()
     run = footlight.train("a2c", "CartPole-v1", steps=20, eval_episodes=0, quiet=True,
