@@ -33,7 +33,7 @@ def episode_limit(training_steps: int) -> int:
     return min(max(training_steps // 20, MIN_EPISODE_STEPS), MAX_EPISODE_STEPS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Returns (undiscounted sums of raw rewards) and lengths of some episodes."""
 
@@ -42,6 +42,10 @@ class Evaluation:
     deterministic: bool
     unfinished: int = 0
     """Episodes that were cut off at the step limit; they count with their return so far."""
+
+    def __repr__(self) -> str:
+        how = "deterministic" if self.deterministic else "stochastic"
+        return f"<Evaluation: {self.summary()}, {how}>"
 
     @property
     def mean_return(self) -> float:

@@ -75,6 +75,9 @@ def test_saved_folder_is_one_for_the_commands(
     assert main(["plot", "agent"]) == main(["inspect", "agent"]) == main(["verify", "agent"]) == 0
     assert "td3 on Pendulum-v1" in capsys.readouterr().out
     assert Path("agent/curve.png").is_file()
+    assert repr(footlight.Run(Path("agent"))) == (
+        "<Run 'agent': td3 on Pendulum-v1, a saved agent>"
+    )
     assert [row["return"] for row in footlight.Run(Path("agent")).episodes()] == [-1.0]
     Path("agent/config.json").write_text("{}", encoding="utf-8")
     assert main(["verify", "agent"]) == 2
