@@ -16,6 +16,7 @@ import hyperparameters
 import kill
 import learning
 import ours
+import own_loop
 import pytest
 import speed
 
@@ -27,7 +28,7 @@ from footlight.config.fields import build, fields
 from footlight.environments.atari import AtariConfig
 from footlight.storage.manager import CheckpointManager
 
-PROGRAMS = ["checkpoints", "collapse", "frame_memory", "kill", "learning", "speed"]
+PROGRAMS = ["checkpoints", "collapse", "frame_memory", "kill", "learning", "own_loop", "speed"]
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 GAMES: dict[str, Any] = {"num_envs": 2, "n_steps": 2, "hidden_sizes": (8,), "torso": "small"}
 
@@ -142,6 +143,32 @@ def test_speed_of_built_in_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_speed_of_hand_written_loop() -> None:
     answer = ours.agent(**JOB, warmup=20, window=40, fields={"n_steps": 5})
     assert (answer["steps"], answer["updates"]) == (40, 8)
+
+
+def test_speed_of_hand_written_loop_with_vector_environments() -> None:
+    """Steps in which an environment is reset are not counted."""
+    answer = ours.agent(**JOB, warmup=40, window=80, fields={"n_steps": 5, "num_envs": 4})
+    assert 76 <= answer["steps"] <= 84
+    assert 3 <= answer["updates"] <= 5
+
+
+def test_report_of_both_loops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The other process takes twice as long by hand."""
+
+    def answer(command: list[Any]) -> dict[str, Any]:
+        if command[-1] == "versions":
+            return {"footlight": "1"}
+        _, _, _, loop, job, core = command
+        assert (json.loads(job)["algorithm"], core) == ("a2c", "0")
+        return {"steps": 1_000, "seconds": 0.1 if loop == "train" else 0.2}
+
+    monkeypatch.setattr(own_loop, "run_json", answer)
+    output = tmp_path / "report.txt"
+    words = ["a2c-8", "--rounds=2", "--core=0", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", ["own_loop.py", *words])
+    own_loop.main()
+    row = next(line for line in output.read_text().splitlines() if line.startswith("a2c"))
+    assert row.split()[-6:] == ["800.0", "800.0", "1600.0", "1600.0", "2.00", "2.00"]
 
 
 @pytest.mark.parametrize("part", [ours.stepping, ours.network])

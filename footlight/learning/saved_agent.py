@@ -224,7 +224,7 @@ def _leaves(agent: "Agent") -> dict[str, Any]:
 
 def reduce(agent: "Agent") -> tuple[Any, ...]:
     """The value of `Agent.__reduce__`: a function, and the plain data that it makes a copy from."""
-    rest = agent.learner.total_steps, agent.policy.stream
+    rest = agent.learner.total_steps, agent.policy.stream, agent.environment
     parts = type(agent), agent.blueprint, manifest(agent), groups(agent), str(agent.device)
     return _copied, (*parts, *rest)
 
@@ -232,10 +232,11 @@ def reduce(agent: "Agent") -> tuple[Any, ...]:
 def _copied(
     kind: "type[Agent]", blueprint: Blueprint, saved: Mapping[str, Any], arrays: Mapping[str, Any],
     device: str, total_steps: int | None, stream: np.random.Generator,
+    environment: Mapping[str, Any],
 ) -> "Agent":  # fmt: skip
     """The inverse of `reduce`. Notices go to standard error."""
     agent = _rebuild(kind, blueprint, saved, Execution(device=device))
-    agent.learner.total_steps = total_steps
+    agent.learner.total_steps, agent.environment = total_steps, dict(environment)
     # `copy.copy` passes what is the original's
     _restore(
         agent, saved, lambda group, max_bytes: copy.deepcopy(arrays[group]), Path("a copied agent")

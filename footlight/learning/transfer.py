@@ -62,7 +62,7 @@ class Origin:
     sha256: str
     """Of its manifest, which has the hash of every file."""
     environment: str | None
-    """Its environment; None for an agent that was saved by itself."""
+    """Its environment; None for an agent that was saved without one."""
     has_statistics: bool
     """Whether the statistics of its normalizer were taken over."""
     num_transitions: int | None

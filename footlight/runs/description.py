@@ -23,7 +23,8 @@ def facts(folder: Path) -> dict[str, str]:
             mean, std = final.get("mean_return", 0), final.get("std_return", 0)
             found["final evaluation"] = f"{mean:.1f} ± {std:.1f}"
     elif config:
-        found["status"] = "has not ended"
+        is_agent = (folder / "manifest.json").is_file()
+        found["status"] = "a saved agent" if is_agent else "has not ended"
     return found
 
 

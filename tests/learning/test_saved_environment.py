@@ -1,5 +1,6 @@
 """The environment of a saved agent: recorded, given again, or asked for."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,10 @@ def test_saved_folder_is_one_for_the_commands(
     assert main(["plot", "agent"]) == main(["inspect", "agent"]) == main(["verify", "agent"]) == 0
     assert "td3 on Pendulum-v1" in capsys.readouterr().out
     assert Path("agent/curve.png").is_file()
-    assert [row["return"] for row in footlight.Run("agent").episodes()] == [-1.0]
+    assert repr(footlight.Run(Path("agent"))) == (
+        "<Run 'agent': td3 on Pendulum-v1, a saved agent>"
+    )
+    assert [row["return"] for row in footlight.Run(Path("agent")).episodes()] == [-1.0]
     Path("agent/config.json").write_text("{}", encoding="utf-8")
     assert main(["verify", "agent"]) == 2
     assert main(["resume", "agent"]) == 2
@@ -116,6 +120,7 @@ def test_environment_stays_recorded_until_another_one_is_given(tmp_path: Path) -
     loaded = footlight.Agent.load(tmp_path / "agent")
     loaded.save(tmp_path / "again")
     assert footlight.Run(tmp_path / "again").config["environment"] == "Pendulum-v1"
+    assert copy.deepcopy(loaded).environment == loaded.environment
     new_agent().save(tmp_path / "again")
     assert not (tmp_path / "again" / "config.json").exists()
     run = footlight.train("a2c", "CartPole-v1", steps=20, eval_episodes=0, quiet=True,
@@ -135,8 +140,7 @@ def test_environment_from_a_file_is_found_again(
     agent = new_agent()
     agent.save("agent", environment="mine.py:make", env_kwargs={"g": 5.0})
     lighter = gymnasium.make("Pendulum-v1", g=5.0)
-    again = footlight.Run("agent").evaluate(1)
-    assert again == agent.evaluate(lighter, 1)  # type: ignore[arg-type]
+    assert footlight.Run(Path("agent")).evaluate(1) == agent.evaluate(lighter, 1)
 
 
 def test_environment_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

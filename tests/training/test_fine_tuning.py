@@ -90,8 +90,13 @@ def test_checkpoints_and_saved_agents_are_starting_points_too(first: Path, tmp_p
         assert run.config["init_from"]["step"] == 60
         assert run.config["init_from"]["path"].endswith(name)
     begun = train(tmp_path / "0", init_from=first / "checkpoints" / "step-000000060", steps=1)
-    footlight.Agent.load(begun.folder).save(tmp_path / "agent")
+    agent = footlight.Agent.load(begun.folder)
+    agent.save(tmp_path / "agent")
     run = train(tmp_path / "run", init_from=tmp_path / "agent", steps=1)
+    assert run.config["init_from"]["environment"] == "Pendulum-v1"
+    agent.environment = {}
+    agent.save(tmp_path / "agent")
+    run = train(tmp_path / "again", init_from=tmp_path / "agent", steps=1)
     assert run.config["init_from"]["environment"] is None
     assert run.config["init_from"]["step"] == 1
     assert np.array_equal(
