@@ -16,6 +16,11 @@ _STATES = {
     # How it was made, which is how its copy was made
     *("spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs"),
 }
+# Wrappers whose counters and returns are of the episodes so far, which a copy has not had
+_COUNTING = (
+    gymnasium.wrappers.RecordEpisodeStatistics,
+    gymnasium.wrappers.vector.RecordEpisodeStatistics,
+)
 _TRANSPARENT = (
     SingleRow,
     gymnasium.wrappers.common.PassiveEnvChecker,
@@ -38,7 +43,9 @@ def layer_attributes(env: Any, row: int = 0) -> list[dict[str, Any]]:
         values = {
             name: plain(value)
             for name, value in attributes.items()
-            if name not in _STATES and not _has_rows(value, rows)
+            if name not in _STATES
+            and not _has_rows(value, rows)
+            and not (isinstance(layer, _COUNTING) and _is_record(name))
         }
         found.append(
             {"class": type(layer).__name__}
@@ -56,6 +63,10 @@ def _class_attributes(layer: type[Any]) -> dict[str, Any]:
         for name, value in vars(base).items()
         if not name.startswith("__") and not callable(value)
     }
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith("episode_") or name.endswith("_queue")
 
 
 def _has_rows(value: Any, rows: int | None) -> bool:

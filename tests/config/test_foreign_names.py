@@ -23,7 +23,6 @@ NOT_OPTIONS = {
     "make_vec_env",
     "policy_kwargs",
     "ac_kwargs",
-    "cuda",
 }
 
 

@@ -34,6 +34,16 @@ def test_wrappers_without_an_effect_are_skipped() -> None:
     assert [layer["class"] for layer in layer_attributes(made)] == ["TimeLimit", "PendulumEnv"]
 
 
+def test_records_of_earlier_episodes_are_left_out() -> None:
+    env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("Pendulum-v1"))
+    before = layer_attributes(env)
+    env.reset(seed=0)
+    for _ in range(200):
+        env.step(env.action_space.sample())
+    assert env.episode_count == 1
+    assert layer_attributes(env)[0] == before[0]
+
+
 def test_layers_of_one_row_of_a_vector_environment() -> None:
     env = vector.NormalizeReward(SyncVectorEnv([Goal, lambda: Goal(2.0)]))
     layers = layer_attributes(env, 1)
