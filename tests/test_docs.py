@@ -168,6 +168,7 @@ def options_of_commands() -> dict[str, set[str]]:
     return options
 
 
+SYNOPSIS = ROOT / "docs" / "command-line.md"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NOT_OURS = {"--logdir", "--gama"}  # TensorBoard's; an example of a misspelled one
 
@@ -189,8 +190,8 @@ def test_mentioned_command_exists_and_has_its_options(name: str, text: str) -> N
 
 
 def test_synopsis_lists_every_option_of_every_command() -> None:
-    """The synopsis in the README and the parsers name the same options; `train` has fields, too."""
-    lines = [line for block in blocks(ROOT / "README.md") for line in shell_lines(block.text)]
+    """The synopsis and the parsers name the same options; `train` has fields, too."""
+    lines = [line for block in blocks(SYNOPSIS) for line in shell_lines(block.text)]
     synopsis: dict[str, set[str]] = {}
     for line in filter(is_synopsis, lines):
         synopsis.setdefault(line.split()[1], set()).update(OPTION.findall(line))
