@@ -226,14 +226,14 @@ def escaped(text: str) -> str:
 
 
 def field_table(config_class: Any) -> Iterator[str]:
-    """All fields of a config class, with types, ranges, defaults and meanings."""
+    """All fields of a config class, with defaults, meanings, types and ranges."""
     from footlight.config.fields import describe_type, describe_value, fields
 
-    yield "| field | values | default | meaning |"
-    yield "| --- | --- | --- | --- |"
+    yield "| field | default | meaning and values |"
+    yield "| --- | --- | --- |"
     for field in fields(config_class).values():
         meaning = escaped(field.help).replace("|", "\\|")
         meaning += " *Can change during a run.*" * field.is_schedulable
         kind = describe_type(field.type, field.range).replace("|", "\\|")
-        default = describe_value(field.default)
-        yield f"| `{field.name}` | {escaped(kind)} | `{default}` | {meaning} |"
+        kind = f"*{kind[0].upper()}{escaped(kind[1:])}.*"
+        yield f"| `{field.name}` | `{describe_value(field.default)}` | {meaning} {kind} |"

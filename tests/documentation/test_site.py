@@ -87,7 +87,7 @@ def test_signatures_are_those_of_the_source() -> None:
 
 def test_fields_and_options_have_values_defaults_and_meanings() -> None:
     rows = "\n".join(api_reference.entry("footlight.SACConfig", is_config=True))
-    assert re.search(r"^\| `tau` \| a number .* \| `0.005` \| Fraction ", rows, re.MULTILINE)
+    assert re.search(r"^\| `tau` \| `0.005` \| Fraction .* \*A number ", rows, re.MULTILINE)
     resume = command_reference.expanded("<!-- command resume -->")
     assert "| `--max-time SECONDS` | save and stop after this time; none: off |" in resume
     assert "`--stop-at-return VALUE`" in command_reference.expanded("<!-- command options -->")
