@@ -1,4 +1,4 @@
-"""What the site adds to the pages when MkDocs builds it: reference, lessons, links, formulas."""
+"""What the site adds to the pages when MkDocs builds it: reference, lessons and links."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import formulas
 import lesson_pages
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
@@ -96,8 +95,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     except ValueError as error:
         raise PluginError(f"{place}: {error}") from error
     return links_of(text, origins.get(place, f"docs/{place}"), place)[0]
-
-
-def on_page_content(html: str, **_: Any) -> str:
-    """Convert formulas."""
-    return formulas.converted(html)

@@ -39,10 +39,10 @@ def test_every_page_is_in_the_navigation_once_and_every_entry_exists() -> None:
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
     assert CONFIG["theme"]["font"] is False
-    files = [*CONFIG["extra_css"], *CONFIG["extra"]["polyfills"]]
+    files = [*CONFIG["extra_css"], *CONFIG["extra_javascript"], *CONFIG["extra"]["polyfills"]]
     assert all((DOCS / file).is_file() for file in files)
     assert "repo_url" not in CONFIG
-    for path in (DOCS / "assets").glob("*.css"):
+    for path in (DOCS / "assets").rglob("*.css"):
         assert not re.search(r"@import|url\(['\"]?http", path.read_text(encoding="utf-8"))
 
 
