@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,8 @@ def lesson(path: Path) -> Lesson:
             parts.append(with_attachments(source, cell.get("attachments", {})))
         elif cell["cell_type"] == "code":
             if source and "hide-input" not in cell.get("metadata", {}).get("tags", ()):
-                parts.append(fenced(source, "py"))
+                code = fenced(source, "py")
+                parts.append(folded(code) if "google.colab" in source else code)
             parts += outputs(cell.get("outputs", []), path.stem, images)
     text = "\n\n".join(part for part in parts if part)
     heading = re.search(r"^# +(.+)$", text, re.MULTILINE)
@@ -48,6 +50,11 @@ def fenced(text: str, language: str) -> str:
     longest = max((len(ticks) for ticks in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def folded(code: str) -> str:
+    """A block that opens on a click: the cell that installs the package in Colab."""
+    return '??? note "Set-up in Colab"\n\n' + textwrap.indent(code, "    ")
 
 
 def with_attachments(source: str, attachments: dict[str, Any]) -> str:

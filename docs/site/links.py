@@ -19,7 +19,7 @@ PLACES = {
 }
 """Pages outside `docs/`, and where they are in the site. The README itself is not in it."""
 
-LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)\s]+)(\))")
+LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()\s*([^)\s]+)(\))")
 FENCE = re.compile(r"^(?P<indent> *)(```+|~~~+).*?^(?P=indent)\2", re.DOTALL | re.MULTILINE)
 TEXTS = (".txt", ".toml", ".py")
 
