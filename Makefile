@@ -1,6 +1,6 @@
 # make train   set up, then train SAC on Pendulum-v1        make format   rewrite the sources in the project's format
 # make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
-# make docs    rewrite the tables of config fields in docs/ from the docstrings
+# make docs    build the documentation site in build/site      make tables  rewrite the tables in docs/ from the code
 # make dist    build wheel and source distribution into dist/, and try each in an empty environment (minutes)
 # Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
 
@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/.ready
+DOCS := .venv/.docs
 RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
 define REQUIRE_PYTHON
 $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 or newer - this project needs one -' \
@@ -15,7 +16,7 @@ $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 
 endef
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: train check format docs dist lock clean
+.PHONY: train check format docs tables dist lock clean
 .DEFAULT_GOAL := check
 
 train: $(READY)
@@ -31,11 +32,21 @@ format: $(READY)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY)
+tables: $(READY)
 	@$(BIN)/python docs/tables.py
 
 dist: $(READY)
 	@$(BIN)/python .ci/dist.py
+
+# What the site needs is installed beside the rest, when it is built for the first time.
+docs: tables $(DOCS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'open build/site/index.html'
+
+$(DOCS): requirements-docs.lock $(READY)
+	@echo "set-up: installing the $$(grep -c == requirements-docs.lock) packages of requirements-docs.lock"
+	@$(PIP) install -qq --no-compile --no-deps -r requirements-docs.lock
+	@touch $@
 
 # Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
 $(READY): requirements.lock pyproject.toml
@@ -56,6 +67,11 @@ lock:
 	@build/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable > build/lock/versions
 	@{ echo '# Exact versions of everything used in development. Written by `make lock` from pyproject.toml; not by hand.'; \
 	  grep -ivE '^(nvidia-|cuda-|triton)' build/lock/versions | sed 's/+.*//'; } > requirements.lock
+	@build/lock/bin/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[docs]'
+	@build/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable > build/lock/versions
+	@{ echo '# Exact versions of what `make docs` needs besides requirements.lock. Written by `make lock`; not by hand.'; \
+	  sed 's/+.*//' build/lock/versions | grep -ivE '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock; } \
+	  > requirements-docs.lock
 	@rm -rf build/lock
 
 clean:

@@ -25,9 +25,11 @@ from documentation.pages import (
 )
 
 import footlight
+from footlight.algorithms import ALGORITHMS, config_class, find
 from footlight.cli import main as command_line
 from footlight.cli.parser import build_parser
 from footlight.cli.train import build_train_parser
+from footlight.config.fields import fields
 
 MAX_COLUMNS = 100
 LARGE = re.compile(r"\b\d{1,3}(?:_\d{3})+\b")
@@ -171,6 +173,7 @@ def options_of_commands() -> dict[str, set[str]]:
     return options
 
 
+SYNOPSIS = ROOT / "docs" / "command-line.md"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # TensorBoard's; those of pip and uv; an example of a misspelled one
 NOT_OURS = {"--logdir", "--index-url", "--torch-backend", "--gama"}
@@ -193,8 +196,8 @@ def test_mentioned_command_exists_and_has_its_options(name: str, text: str) -> N
 
 
 def test_synopsis_lists_every_option_of_every_command() -> None:
-    """The synopsis in the README and the parsers name the same options; `train` has fields, too."""
-    lines = [line for block in blocks(ROOT / "README.md") for line in shell_lines(block.text)]
+    """The synopsis and the parsers name the same options; `train` has fields, too."""
+    lines = [line for block in blocks(SYNOPSIS) for line in shell_lines(block.text)]
     synopsis: dict[str, set[str]] = {}
     for line in filter(is_synopsis, lines):
         synopsis.setdefault(line.split()[1], set()).update(OPTION.findall(line))
@@ -233,18 +236,50 @@ def test_one_concept_has_one_word(path: Path) -> None:
     assert bool(found) == (page_name(path) in UNWANTED_TODAY), found
 
 
-def test_tables_of_fields_are_up_to_date() -> None:
+def load_tables() -> Any:
+    """The module docs/tables.py, which is not part of the package."""
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
     assert spec is not None
     assert spec.loader is not None
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
-    pages = [path for path in PAGES if path.parent.name == "docs"]
+    return tables
+
+
+def test_what_pages_take_from_the_code_is_up_to_date() -> None:
+    tables = load_tables()
+    pages = [path for path in PAGES if path.is_relative_to(ROOT / "docs")]
     texts = {page_name(path): path.read_text(encoding="utf-8") for path in pages}
-    assert sum(len(tables.TABLE.findall(text)) for text in texts.values()) >= 10
+    assert sum(len(tables.MARKER.findall(text)) for text in texts.values()) >= 10
     for page, text in texts.items():
-        assert text.count("<!-- fields ") == len(tables.TABLE.findall(text)), page
+        opened = sum(text.count(f"<!-- {kind}") for kind in tables.MAKERS)
+        assert opened == len(tables.MARKER.findall(text)), page
         assert tables.rewritten(text) == text, f"{page} is out of date - run `make docs`"
+
+
+def test_source_of_a_method_is_dedented_and_complete() -> None:
+    place = "footlight/algorithms/sac.py:SAC.update_critic"
+    lines = list(load_tables().source_rows(place))
+    assert lines[0] == '```py title="footlight/algorithms/sac.py"'
+    assert lines[1].startswith("def update_critic(self")
+    assert lines[1].rstrip().endswith(")")
+
+
+def test_table_of_spaces_says_what_the_algorithms_accept() -> None:
+    rows = list(load_tables().space_rows("replay-actor-critic"))
+    assert "| actions | Discrete | yes |" in rows
+    assert "| actions | Box with finite bounds | no |" in rows
+    assert "| environments | several (`num_envs`) | yes |" in rows
+    assert "| environments | several (`num_envs`) | no |" in load_tables().space_rows("stream-ac")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_page_of_an_algorithm_names_its_fields_and_metrics(algorithm: str) -> None:
+    page = (ROOT / "docs" / "algorithms" / f"{algorithm}.md").read_text(encoding="utf-8")
+    shared = (ROOT / "docs" / "algorithms" / "shared.md").read_text(encoding="utf-8")
+    found: Any = find(algorithm)
+    names = [*found.METRICS, *fields(config_class(algorithm))]
+    assert [name for name in names if f"`{name}`" not in page + shared] == []
 
 
 def anchors(path: Path) -> set[str]:

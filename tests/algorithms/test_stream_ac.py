@@ -98,9 +98,9 @@ class Published:
     """Streaming AC(λ) from the paper, one weight matrix and trace at a time, in float64.
 
     Layer normalization: section 3.3. SampleMeanVar, ScaleReward, NormalizeObservation: algorithms 4
-    to 6, with the departures that docs/on-policy.md lists: the variance is that around the mean of
-    the returns and divided by n, an observation is added to the statistics after its step, and
-    normalized observations are clipped.
+    to 6, with the departures that docs/algorithms/stream-ac.md lists: the variance is that around
+    the mean of the returns and divided by n, an observation is added to the statistics after its
+    step, and normalized observations are clipped.
     """
 
     def __init__(self, agent: Agent) -> None:

@@ -80,7 +80,7 @@ FOREIGN_ATTRIBUTES = {
 }
 
 LAYOUT = (
-    (ROOT / "README.md")
+    (ROOT / "CONTRIBUTING.md")
     .read_text(encoding="utf-8")
     .partition("## Code layout\n")[2]
     .partition("\n## ")[0]
@@ -235,14 +235,14 @@ def torch_in_runs(source: Source) -> Iterator[Violation]:
 
 
 def missing_from_layout(source: Source) -> Iterator[Violation]:
-    """A module is in the README's code layout by its own name, in a row of its folder."""
+    """A module is in CONTRIBUTING's code layout by its own name, in a row of its folder."""
     folder, name = source.path.parts[1], source.path.name
     is_at_top = len(source.path.parts) == 2
     if name == "__init__.py" and not is_at_top:
         return
     rows = [row for row in LAYOUT.splitlines() if is_at_top or row.startswith(f"| `{folder}/`")]
     if not any(f"`{name}`" in row for row in rows):
-        text = f"{source.path}: not in the code layout of README.md"
+        text = f"{source.path}: not in the code layout of CONTRIBUTING.md"
         yield Violation(f"{source.path}", text)
 
 
