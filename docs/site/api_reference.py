@@ -2,7 +2,6 @@
 
     <!-- api footlight.train -->            a function, or a class with its public methods
     <!-- api fields footlight.SACConfig --> the fields of a config class as a table
-    <!-- api others -->                     every public name that no page of the reference names
 
 docstrings describe parameters in lines that begin with `name:`; these become a list.
 """
@@ -28,10 +27,7 @@ def expanded(text: str) -> str:
 
 def entry(name: str, is_config: bool = False) -> Iterator[str]:
     """The lines that stand for a marker."""
-    if name == "others":
-        for other in others():
-            yield from [f"## {other}", "", *entry(f"footlight.{other}"), ""]
-    elif is_config:
+    if is_config:
         yield from field_table(find(name))
     elif isinstance(found := find(name), type):
         yield from class_entry(found, name.rpartition(".")[2])
@@ -59,13 +55,6 @@ def named_on_pages() -> set[str]:
     texts = (page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
     found = {match["name"] for text in texts for match in MARKER.finditer(text)}
     return {name.removeprefix("footlight.").partition(".")[0] for name in found}
-
-
-def others() -> list[str]:
-    """The public names that no page of the reference names."""
-    import footlight
-
-    return sorted(set(footlight.__all__) - named_on_pages())
 
 
 # Functions and classes

@@ -2,7 +2,6 @@
 
 <!-- command resume -->      a command, its arguments and its options
 <!-- command options -->     the options of `train`, which are the same for all algorithms
-<!-- command others -->      the commands that the page does not name
 """
 
 import argparse
@@ -17,22 +16,13 @@ MARKER = re.compile(r"^<!-- command (?P<what>[\w -]+) -->$", re.MULTILINE)
 
 def expanded(text: str) -> str:
     """A page with its markers replaced by the reference."""
-    missing = others(text)
-    return MARKER.sub(lambda match: "\n".join(entry(match["what"], missing)), text)
+    return MARKER.sub(lambda match: "\n".join(entry(match["what"])), text)
 
 
-def entry(what: str, missing: list[str]) -> Iterator[str]:
-    """The lines that stand for a marker; `missing` are the commands that the page does not name.
-
-    Raises `ValueError` for an unknown command.
-    """
+def entry(what: str) -> Iterator[str]:
+    """The lines that stand for a marker. Raises `ValueError` for an unknown command."""
     if what == "options":
         yield from train_options()
-    elif what == "others":
-        for name in missing:
-            yield from [f"### {name}", "", *entry(name, []), ""]
-        if not missing:
-            yield "There are none."
     elif what in (found := parsers()):
         yield from command(found[what])
     else:
@@ -46,11 +36,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     actions = build_parser()._actions
     choices: Any = next(each for each in actions if isinstance(each, argparse._SubParsersAction))
     return {name: parser for name, parser in choices.choices.items() if name != "train"}
-
-
-def others(text: str) -> list[str]:
-    """The commands that a page with markers does not name."""
-    return sorted(parsers().keys() - {match["what"] for match in MARKER.finditer(text)})
 
 
 def command(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -101,4 +86,4 @@ def meaning(action: argparse.Action) -> str:
     """The help of an argument on one line."""
     text = " ".join((action.help or "").replace("%%", "%").split())
     text = re.sub(r"%\((\w+)\)s", lambda match: str(getattr(action, match[1], "")), text)
-    return escaped(text).replace("|", "\\|") or "folder of a run"
+    return escaped(text).replace("|", "\\|")

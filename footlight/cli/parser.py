@@ -79,7 +79,8 @@ def build_parser() -> Parser:
 def _add_completion(add_command: AddCommand) -> None:
     text = "print a script with which a shell completes commands, options and names"
     completion = add_command("completion", text)
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    shells = ("bash", "zsh", "fish")
+    completion.add_argument("shell", choices=shells, help="the shell that reads the script")
     completion.epilog = (
         'bash and zsh: add `eval "$(footlight completion SHELL)"` to ~/.bashrc, or to ~/.zshrc '
         "after compinit; fish: add `footlight completion fish | source` to config.fish"
@@ -88,7 +89,7 @@ def _add_completion(add_command: AddCommand) -> None:
 
 def _add_resume(add_command: AddCommand) -> None:
     resume = add_command("resume", "resume a stopped run from its newest checkpoint")
-    resume.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    resume.add_argument("run_dir", metavar="RUN_DIR", type=_path, help="folder of a run")
     # In this order: a folder after the trackers would be parsed as one of them.
     resume.usage = "footlight resume RUN_DIR [options]"
     for option, metavar, text in (
@@ -206,7 +207,7 @@ def _add_track(add_command: AddCommand) -> None:
     )
     # In this order: a folder after the trackers would be parsed as one of them.
     track.usage = "footlight track RUN_DIR --track TRACKER [TRACKER ...] [options]"
-    track.add_argument("run_dir", metavar="RUN_DIR", type=_path)
+    track.add_argument("run_dir", metavar="RUN_DIR", type=_path, help="folder of a run")
     trackers = "tensorboard, wandb or both"
     track.add_argument("--track", nargs="+", required=True, metavar="TRACKER", help=trackers)
     project = "Weights & Biases project (default of all options: as in the run)"
@@ -225,7 +226,7 @@ def _add_file_commands(add_command: AddCommand) -> None:
     inspect = add_command(
         "inspect", "show the content of a run, checkpoint or saved agent without running any of it"
     )
-    inspect.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=_path)
+    inspect.add_argument("path", metavar="RUN_DIR|CHECKPOINT", type=_path, help=folder)
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
     verify = add_command(
         "verify", "check all files of a run or checkpoint for damage; exit code 0 or 2"
