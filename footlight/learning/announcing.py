@@ -1,12 +1,22 @@
 """Compiling in the middle of a loop: announced before it begins, and once."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
+from torch import Tensor
+
+from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compiler_cache import CompilerMissing, retried
 from footlight.learning.policy import Policy
 
 COMPILING = "compiling the update (once for each configuration; a new machine takes longest) ..."
 _compiled: set[Hashable] = set()  # configurations that this process has compiled
+
+
+def configuration(algorithm: AnyAlgorithm, inputs: Sequence[Tensor]) -> Hashable:
+    """What tells one compiled update from another: algorithm, config, and its inputs' form."""
+    fields = vars(algorithm) if hasattr(algorithm, "__dict__") else {}
+    forms = tuple((*tensor.shape, tensor.dtype, tensor.device) for tensor in inputs)
+    return type(algorithm), repr(fields.get("config")), forms
 
 
 class Announcement:

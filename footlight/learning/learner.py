@@ -22,7 +22,7 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, warn
-from footlight.learning.announcing import Announcement
+from footlight.learning.announcing import Announcement, configuration
 from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
     UPDATES_WORTH_COMPILING,
@@ -91,10 +91,7 @@ class Learner:
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
         self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
-        shapes = tuple((*tensor.shape, tensor.dtype) for tensor in self._inputs)
-        fields = vars(algorithm) if hasattr(algorithm, "__dict__") else {}
-        compiled = type(algorithm), repr(fields.get("config")), shapes, device
-        self.announce = Announcement(compiled, notify)
+        self.announce = Announcement(configuration(algorithm, self._inputs), notify)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
     @property

@@ -147,7 +147,7 @@ def test_missing_package_suggests_the_extra(
     with pytest.raises(
         UserError,
         match=rf"Pretend-v0 needs a package that is missing - {shown}.*pip install "
-        rf"'footlight\[{extra}\]'",
+        rf'"footlight\[{extra}\]"',
     ):
         make(name, 0)
 
