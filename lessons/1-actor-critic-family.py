@@ -58,7 +58,7 @@ def trained(name, algorithm, environment, **settings):
     settings = {"preset": False, "quiet": True, "threads": 1, **settings}
     words = repr((algorithm, environment, sorted(settings.items())))
     folder = RUNS / f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
-    if not (folder / "LATEST").exists():
+    if not (folder / "checkpoints" / "LATEST").exists():
         return footlight.train(algorithm, environment, run_dir=folder, **settings)
     run = footlight.Run(folder)
     is_finished = run.result is not None and run.result["status"] == "finished"
