@@ -1,6 +1,7 @@
 # make train   set up, then train SAC on Pendulum-v1        make format   rewrite the sources in the project's format
 # make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
 # make docs    rewrite the tables of config fields in docs/ from the docstrings
+# make lessons execute the lessons whose notebooks are out of date (Ctrl-C, then again: it continues)
 # Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -14,7 +15,7 @@ $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 
 endef
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: train check format docs lock clean
+.PHONY: train check format docs lessons lock clean
 .DEFAULT_GOAL := check
 
 train: $(READY)
@@ -32,6 +33,11 @@ format: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python docs/tables.py
+
+lessons: $(READY)
+	@$(BIN)/python -c 'import ipykernel, jupytext, nbclient' 2>/dev/null || \
+	  $(PIP) install -qq --no-build-isolation -e '.[lessons]'
+	@$(BIN)/python lessons/execute.py
 
 # Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
 $(READY): requirements.lock pyproject.toml
