@@ -36,9 +36,10 @@ __version__ = "0.1.0"
 __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
     "EnvironmentFault", "Evaluation", "FootlightError", "Options", "PPOConfig", "Policy",
-    "ReinforceConfig", "ReplayActorCriticConfig", "Run", "SACConfig", "StorageFault",
-    "StreamACConfig", "TD3Config", "UserError", "evaluate", "every", "load", "make_environments",
-    "on_episode", "on_evaluation", "plot", "reproduce", "resume", "steps", "train",
+    "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
+    "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
+    "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
+    "reproduce", "resume", "seeded", "simulate", "soft_update", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -71,6 +72,12 @@ _HOMES = {
     "every": "footlight.training.hooks",
     "on_episode": "footlight.training.user_hooks",
     "on_evaluation": "footlight.training.user_hooks",
+    "ReplayBuffer": "footlight.buffers.simple_replay",
+    "choose_device": "footlight.learning.device",
+    "plot_returns": "footlight.instruments.returns_plot",
+    "seeded": "footlight.environments.seeding",
+    "simulate": "footlight.instruments.simulation",
+    "soft_update": "footlight.networks.target_average",
     "steps": "footlight.training.loop",
     "train": "footlight.api",
 }
@@ -86,8 +93,10 @@ if TYPE_CHECKING:
     from footlight.algorithms.stream_ac import Config as StreamACConfig
     from footlight.algorithms.td3 import Config as TD3Config
     from footlight.api import evaluate, make_environments, plot, resume, train
+    from footlight.buffers.simple_replay import ReplayBuffer
     from footlight.config.options import Options
     from footlight.environments.reproduce import reproduce
+    from footlight.environments.seeding import seeded
     from footlight.errors import (
         DeviceFault,
         Diverged,
@@ -96,8 +105,12 @@ if TYPE_CHECKING:
         StorageFault,
         UserError,
     )
+    from footlight.instruments.returns_plot import plot_returns
+    from footlight.instruments.simulation import simulate
     from footlight.learning.agent import Agent
+    from footlight.learning.device import choose_device
     from footlight.learning.policy import Policy, load
+    from footlight.networks.target_average import soft_update
     from footlight.run import Run
     from footlight.training.evaluation import Evaluation
     from footlight.training.hooks import every

@@ -1,7 +1,6 @@
 """A finished or stopped run: evaluate, plot, track, export, record videos, watch."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,22 +20,20 @@ from footlight.environments.user_files import (
     wrapped,
 )
 from footlight.errors import UserError
-from footlight.instruments import videos
 from footlight.instruments.critic_probe import CriticProbe, load_critic_probe
 from footlight.instruments.export import Export, export
-from footlight.instruments.overlay import enlarged
-from footlight.instruments.video import write_video
-from footlight.instruments.window import require_screen, show
+from footlight.instruments.playback import Playback, episode_seeds
+from footlight.instruments.video_file import Video, default_suffix
+from footlight.instruments.window import require_screen
 from footlight.learning.policy import Policy, load
 from footlight.runs.rows import Rows, rows_of
 from footlight.runs.trackers.track import track
 from footlight.storage import checkpoint, schemas
 from footlight.storage.files import user_path
-from footlight.streams import MAX_SEED, derived_seed
+from footlight.streams import MAX_SEED
 from footlight.training.evaluation import Evaluation, episode_limit
 from footlight.training.evaluation import evaluate as run_episodes
 from footlight.training.run_env import make_run_env
-from footlight.types import Array
 from footlight.user_code import consent
 from footlight.user_code.reference import Reference
 
@@ -212,25 +209,25 @@ class Run:
         track(self.folder, trackers, **options)
 
     def video(
-        self, output: str | Path, episodes: int = 1, seed: int | None = None, overlay: bool = False
-    ) -> Path:
-        """Record episodes of the newest checkpoint as .mp4 or .gif and return the path.
+        self, output: str | Path | None = None, episodes: int = 1, seed: int | None = None,
+        overlay: bool = False,
+    ) -> Video:  # fmt: skip
+        """Record episodes of the newest checkpoint, and return the path, with their returns.
 
+        output: a file, .mp4 or .gif; None: `video.mp4` in the run's folder, or `video.gif` without
+            ffmpeg.
         overlay: add a panel with the critic's values beside the discounted returns that followed,
             and the policy's distribution.
 
-        Each episode is cut off after ten minutes.
+        Each episode is cut off after ten minutes. In a notebook, the video plays as the value of a
+        cell:
+
+            run.video(overlay=True)
         """
-        seed = self._checked(episodes, seed)
-        player, probe = self._player(), self._critic_probe(overlay)
-        # Absolute, since an environment may change the working directory
-        path = user_path(output).absolute()
+        playback = self._playback(episodes, seed, overlay)
+        path = user_path(output) if output else self.folder / f"video{default_suffix()}"
         with closing(self.make_env("rgb_array")) as env:
-            fps = videos.frames_per_second(env)
-            max_steps = int(videos.MAX_SECONDS * fps)
-            images = _images(player, probe, env, _seeds(seed, episodes), max_steps)
-            write_video(images, path, fps)
-        return user_path(output)
+            return playback.record(env, path)
 
     def watch(self, episodes: int = 1, seed: int | None = None, overlay: bool = False) -> None:
         """Show episodes in a window. Raises `UserError` without a screen.
@@ -240,31 +237,20 @@ class Run:
         The window is the environment's own if it has one and there is no overlay.
         """
         require_screen()  # before anything is loaded
-        seed = self._checked(episodes, seed)
-        player, probe = self._player(), self._critic_probe(overlay)
+        playback = self._playback(episodes, seed, overlay)
         # Read first: an environment may change the working directory
         title = f"{self.config['algorithm']} on {self.config['environment']}"
-        render_mode = "rgb_array" if overlay or not self._has_window() else "human"
-        with closing(self.make_env(render_mode)) as env:
-            if env.render_mode == "human":
-                for each in _seeds(seed, episodes):
-                    for _ in videos.play(player, env, each):
-                        pass  # the environment draws by itself
-                return
-            fps = videos.frames_per_second(env)
-            max_steps = int(videos.MAX_SECONDS * fps) if overlay else None
-            images = _images(player, probe, env, _seeds(seed, episodes), max_steps)
-            show(map(enlarged, images), fps, title)
+        playback.show(self.make_env, title)
 
-    def _has_window(self) -> bool:
-        """Whether the environment draws into a window of its own."""
-        with closing(self.make_env()) as env:
-            return "human" in env.metadata.get("render_modes", ())
+    def acting_policy(self) -> tuple[Policy, bool]:
+        """The policy of the newest checkpoint, and whether it is deterministic in evaluations."""
+        return self.policy, not self.config.get("eval_stochastic", False)
 
-    def _player(self) -> videos.Player:
-        """The policy, acting as in the run's own evaluations."""
-        deterministic = not self.config.get("eval_stochastic", False)
-        return partial(self.policy.player, deterministic=deterministic)
+    def _playback(self, episodes: int, seed: int | None, overlay: bool) -> Playback:
+        seed = self._checked(episodes, seed)
+        policy, deterministic = self.acting_policy()
+        player = partial(policy.player, deterministic=deterministic)
+        return Playback(player, episode_seeds(seed, episodes), self._critic_probe(overlay))
 
     def _critic_probe(self, overlay: bool) -> CriticProbe | None:
         if not overlay:
@@ -275,20 +261,3 @@ class Run:
         seed = self.config["seed"] if seed is None else seed
         integer("episodes", episodes, Range(1))
         return integer("seed", seed, Range(0, MAX_SEED))
-
-
-def _images(
-    player: videos.Player,
-    probe: CriticProbe | None,
-    env: gymnasium.Env[Any, Any],
-    seeds: list[int],
-    max_steps: int | None,
-) -> Iterator[Array]:
-    """The images of consecutive episodes."""
-    episodes = (videos.render_episode(player, env, seed, probe, max_steps) for seed in seeds)
-    return itertools.chain.from_iterable(episodes)
-
-
-def _seeds(seed: int, episodes: int) -> list[int]:
-    """The seeds of the episodes to show."""
-    return [derived_seed(seed, "watch", episode) for episode in range(episodes)]

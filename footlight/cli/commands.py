@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from footlight.cli.own_code import for_run, own_code
@@ -42,15 +42,17 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
         return 0
-    for number, (total, length) in enumerate(
-        zip(evaluation.returns, evaluation.lengths, strict=True), 1
-    ):
-        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
+    _print_episodes(evaluation.returns, evaluation.lengths)
     how = "deterministic" if evaluation.deterministic else "stochastic"
     remark = f" ({remark})" if (remark := evaluation.remark()) else ""
     over = f"over {counted(options.episodes, 'episode')}, {how}{remark}"
     print(f"mean return {evaluation.mean_return:.2f} ± {evaluation.std_return:.2f} {over}")
     return 0
+
+
+def _print_episodes(returns: Sequence[float], lengths: Sequence[int]) -> None:
+    for number, (total, length) in enumerate(zip(returns, lengths, strict=True), 1):
+        print(f"episode {number:3d}  return {total:10.2f}  length {length:6d}")
 
 
 def _print_progress(text: str, total: int) -> Callable[[int], bool]:
@@ -80,6 +82,23 @@ def watch(options: argparse.Namespace) -> int:
         run.watch(options.episodes, options.seed, options.overlay)
     else:
         print(run.video(options.video, options.episodes, options.seed, options.overlay))
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Show a random policy in a window, or record it in a file; print the returns."""
+    from footlight.instruments.simulation import simulate as play
+
+    video = play(
+        options.environment,
+        episodes=options.episodes,
+        seed=options.seed,
+        video=options.video,
+        env_kwargs=options.env_kwargs,
+    )
+    _print_episodes(video.returns, video.lengths)
+    if video.is_file():  # else it was a window
+        print(printable(str(video)))
     return 0
 
 
@@ -172,6 +191,7 @@ COMMANDS = {
     "resume": resume,
     "evaluate": evaluate,
     "watch": watch,
+    "simulate": simulate,
     "plot": plot,
     "reproduce": reproduce,
     "track": track,

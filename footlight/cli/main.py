@@ -5,7 +5,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from footlight.cli.command_line import add_working_directory, prepare_streams
+from footlight.cli.command_line import (
+    add_working_directory,
+    join_values,
+    prepare_streams,
+)
 from footlight.cli.commands import COMMANDS
 from footlight.cli.parser import build_parser
 from footlight.cli.train import train
@@ -61,6 +65,8 @@ def _dispatch(arguments: list[str]) -> int:
     if not command.startswith("-") and command not in names:
         hint = closest(command, names)
         raise UserError(f"unknown command {command!r}{hint} - commands are {', '.join(names)}")
+    if command == "simulate":  # whose ENVIRONMENT may follow a list of arguments
+        arguments = join_values(arguments)
     options = parser.parse_args(arguments)
     if vars(options).get("allow_env_import") or vars(options).get("environment"):
         add_working_directory()

@@ -62,6 +62,7 @@ def build_parser() -> Parser:
     _add_resume(add_command)
     _add_evaluate(add_command)
     _add_watch(add_command)
+    _add_simulate(add_command)
     _add_plot(add_command)
     _add_reproduce(add_command)
     _add_track(add_command)
@@ -129,6 +130,33 @@ def _add_watch(add_command: AddCommand) -> None:
     watch.add_argument("--overlay", action="store_true", help=overlay)
     watch.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)
     add_own_code(watch, _OF_POLICY)
+
+
+def _add_simulate(add_command: AddCommand) -> None:
+    text = "show a random policy in an environment: what there is to see and to learn"
+    simulate = add_command("simulate", text)
+    # In this order: an environment after the arguments would be parsed as one of them.
+    simulate.usage = "footlight simulate ENVIRONMENT [options]"
+    environment = (
+        "a Gymnasium id, such as Pendulum-v1, MODULE:ID if a module of your own registers it, or "
+        "FILE.py:NAME for a class, function or registered id in a file of your own"
+    )
+    simulate.add_argument("environment", metavar="ENVIRONMENT", help=environment)
+    video = (
+        "record into FILE.mp4 or FILE.gif (default: a window; without a screen, a new file named "
+        "after the environment)"
+    )
+    simulate.add_argument("--video", type=_path, metavar="FILE", help=video)
+    episodes = "number of episodes, of at most ten minutes of playing time (default: 1)"
+    simulate.add_argument("--episodes", type=_at_least(1), default=1, metavar="N", help=episodes)
+    seed = "seed of the episodes and of the actions (default: 0)"
+    simulate.add_argument("--seed", type=_at_least(0), default=0, metavar="S", help=seed)
+    kwargs = (
+        "keyword arguments of the environment, such as size=5 goal=near: numbers, true, false, "
+        "none or text"
+    )
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"}
+    simulate.add_argument("--env-kwargs", help=kwargs, **several)
 
 
 def _add_plot(add_command: AddCommand) -> None:

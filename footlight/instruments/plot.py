@@ -70,19 +70,20 @@ def plot_runs(
     labels = [label] if isinstance(label, str) else label
     members, group_labels = find_members(runs, labels, notify)
     if output is not None:
-        _require_writable(output)
+        require_writable(output)
     if not members:
         raise UserError(
             "there is nothing to plot - no run has logged anything yet - train one of them further"
         )
-    with _style():
+    with plot_style():
         figure = _draw_figure(members, group_labels, metric, x)
         if output is not None:
-            _write(figure, output)
+            write_figure(figure, output)
     return figure
 
 
-def _require_writable(output: Path) -> None:
+def require_writable(output: Path) -> None:
+    """Raise `UserError` where no figure can be written: a wrong suffix, or no such folder."""
     if output.suffix.lower() not in SUFFIXES:
         raise UserError(
             f"{output} cannot be written - its suffix is none of {', '.join(SUFFIXES)} - "
@@ -95,7 +96,8 @@ def _require_writable(output: Path) -> None:
         )
 
 
-def _write(figure: Figure, output: Path) -> None:
+def write_figure(figure: Figure, output: Path) -> None:
+    """Write the figure in the format of the suffix. Raises `StorageFault`."""
     suffix = output.suffix.lower()
     partial = output.with_name(f".{output.stem}.{os.getpid()}{suffix}")
     try:  # under another name, then renamed: a link at `output` is replaced, not followed
@@ -110,7 +112,7 @@ def _write(figure: Figure, output: Path) -> None:
 
 
 @contextlib.contextmanager
-def _style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """Use Matplotlib's defaults with a few changes; restore the caller's style afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

@@ -113,15 +113,19 @@ def render_episode(
     seed: int,
     probe: CriticProbe | None = None,
     max_steps: int | None = None,
+    on_step: Callable[[Step], object] = lambda step: None,
 ) -> Iterator[Frame]:
     """Yield the frames of one episode, with a panel beside each of them if there is a `probe`.
 
     The return that follows a state is known once the episode is over. For the panel, the episode is
     therefore played twice from the same seed, and rendered the second time. If the second differs,
     the panel says so and shows no returns from there on. Raises `UserError` if rendering fails.
+
+    on_step: called with each state that is rendered.
     """
     if probe is None:
-        for _ in play(player, env, seed, max_steps):
+        for step in play(player, env, seed, max_steps):
+            on_step(step)
             yield render(env)
         return
     first, diagnoses = [], []
@@ -132,6 +136,7 @@ def render_episode(
     overlay = overlay_of(probe, rewards, diagnoses, terminated[-1], life_lost)
     repeats = True
     for index, step in enumerate(play(player, env, seed, max_steps)):
+        on_step(step)
         if repeats and (index >= len(first) or step[1:] != first[index]):
             repeats = False
             overlay = _known_until(overlay, index)

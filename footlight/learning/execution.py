@@ -9,6 +9,7 @@ import torch
 from footlight.config.fields import Range, integer
 from footlight.errors import UserError, warn
 from footlight.learning.compilation import UPDATES_WORTH_COMPILING, Compilation
+from footlight.learning.device import require_cuda
 
 CompileMode = Literal["auto", "on", "off"]
 
@@ -42,11 +43,8 @@ class Execution:
             integer("threads", self.threads, Range(1))
         if self.device not in ("cpu", "cuda"):
             raise UserError(f"device is {self.device!r} - it must be cpu or cuda")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError(
-                "device is cuda - this machine, or this build of torch, has no CUDA device - "
-                "use cpu"
-            )
+        if self.device == "cuda":
+            require_cuda()
 
     @classmethod
     def split(cls, values: Mapping[str, Any]) -> tuple["Execution", dict[str, Any]]:

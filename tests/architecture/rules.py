@@ -49,7 +49,10 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "user_code",
     },
     "__main__": {"cli"},
-    "__init__": {"algorithms", "api", "environments", "learning", "run", "training"},
+    "__init__": {
+        "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
+        "run", "training",
+    },
 }  # fmt: skip
 
 # Attributes of objects that are not footlight's, for which a protocol of ours cannot speak.

@@ -66,6 +66,40 @@ def test_list_prints_algorithms_presets_and_environments(
     assert "Pendulum-v1" in capsys.readouterr().out.splitlines()
 
 
+def test_simulate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["simulate", "CartPole-v1", "--episodes", "2", "--seed", "3"]) == 0
+    first, second, name = capsys.readouterr().out.splitlines()
+    assert first.startswith("episode   1  return      12.00  length     12")
+    assert second.startswith("episode   2")
+    assert Path(name).stat().st_size > 1_000
+    assert name.startswith("CartPole-v1.")
+    words = ["--video", "x.gif", "--env-kwargs", "sutton_barto_reward=true", "CartPole-v1"]
+    assert main(["simulate", *words]) == 0
+    assert "return      -1.00" in capsys.readouterr().out
+    assert Path("x.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required: ENVIRONMENT"),
+        (["CartPol-v1"], "unknown environment 'CartPol-v1' - did you mean 'CartPole-v1'"),
+        (["CartPole-v1", "--episodes", "0"], "it must be an integer >= 1"),
+        (["CartPole-v1", "--env-kwargs", "size=3"], "env_kwargs has 'size'"),
+        (["CartPole-v1", "--video", "x.avi"], "its suffix is .avi"),
+        (["CartPole-v1", "--episode", "2"], "did you mean '--episodes'"),
+    ],
+)
+def test_simulate_reports_what_is_wrong(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(Path().iterdir())
+
+
 def test_progress_is_printed_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

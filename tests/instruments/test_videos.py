@@ -53,7 +53,8 @@ def test_watch_shows_environments_without_a_window(
     run = footlight.train("a2c", "TestCorridor-v0", steps=10, run_dir="run", quiet=True, **SMALL)
     shown: list[tuple[list[Frame], float, str]] = []
     monkeypatch.setattr(
-        "footlight.run.show", lambda frames, fps, title: shown.append((list(frames), fps, title))
+        "footlight.instruments.playback.show",
+        lambda frames, fps, title: shown.append((list(frames), fps, title)),
     )
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
