@@ -510,8 +510,8 @@ for label, returns in mine.items():
 # %% [markdown]
 # DDPG, TD3 and SAC are above the line as soon as there are 100 episodes to average, and their last
 # 100 episodes are at about $-150$, as good as it gets. The one-step method needs more than three
-# times as many episodes to cross the line, and after 4,000 it is still at about $-220$. That is
-# what a replay buffer is for: each transition is used about 64 times.
+# times as many episodes to cross the line, and then stays near $-200$ for thousands of episodes.
+# That is what a replay buffer is for: each transition is used about 64 times.
 #
 # And what does it look like? The SAC agent that you have just written, without its noise:
 
@@ -670,12 +670,12 @@ means = {label: float(np.mean(returns[-100:])) for label, returns in mine.items(
 claim(np.mean(random_returns) < -1_000, "random torques are below -1000")
 claim(all(solved_in(returns) for returns in mine.values()), "all four of ours solve the task")
 claim(
-    all(solved_in(mine[label]) <= 110 for label in off_policy),
+    all((solved_in(mine[label]) or 999) <= 110 for label in off_policy),
     "the off-policy three are above the line as soon as 100 episodes can be averaged",
 )
 claim((solved_in(mine["one-step"]) or 0) > 300, "one-step needs three times as many episodes")
 claim(all(means[label] > -170 for label in off_policy), "far past the line: above -170")
-claim(-260 < means["one-step"] < -180, "one-step ends at about -220")
+claim(-240 < means["one-step"] < -180, "one-step ends near -200")
 claim(all(solved_in(each) for each in episodes.values()), "the library's four solve it, too")
 claim(
     all(
