@@ -12,7 +12,9 @@ execution resumes or reuses them: interrupt this whenever you like.
 import argparse
 import hashlib
 import os
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,11 @@ class Client(NotebookClient):
                 print(f"  {seconds:5.0f} s  {cell.source.partition(chr(10))[0]}", flush=True)
 
 
+def without_temporary_folders(text: str) -> str:
+    """Without the folder in which a video was recorded that the notebook itself holds."""
+    return re.sub(re.escape(f"{tempfile.gettempdir()}{os.sep}") + r"footlight-\w+[/\\]+", "", text)
+
+
 def execute(source: Path) -> None:
     """Execute a lesson and write its notebook."""
     notebook = to_notebook(source)
@@ -82,7 +89,7 @@ def execute(source: Path) -> None:
         resources={"metadata": {"path": str(ROOT)}},
     )  # fmt: skip
     client.execute()
-    text = nbformat.writes(notebook) + "\n"
+    text = without_temporary_folders(nbformat.writes(notebook) + "\n")
     if len(text) > MAX_BYTES:
         print(f"warning: {source.stem}.ipynb has {len(text):,} bytes, more than {MAX_BYTES:,}")
     partial = source.with_suffix(".ipynb.partial")

@@ -66,7 +66,7 @@ def plot_returns(
         axes.margins(x=0.01)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: step_label(value)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        figure.legend(loc="outside lower left", ncols=1 if len(curves) > 1 else 3)
+        figure.legend(loc="outside lower left", ncols=1 if len(curves) > 1 else 2)
         if output is not None:
             write_figure(figure, output)
     return figure
