@@ -26,6 +26,7 @@ from footlight.instruments.playback import Playback, episode_seeds
 from footlight.instruments.video_file import Video, default_suffix
 from footlight.instruments.window import require_screen
 from footlight.learning.policy import Policy, load
+from footlight.runs import description
 from footlight.runs.rows import Rows, rows_of
 from footlight.runs.trackers.track import track
 from footlight.storage import checkpoint, schemas
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run folder or one of its checkpoints.
 
@@ -63,6 +64,12 @@ class Run:
         object.__setattr__(self, "folder", user_path(self.folder))
         if self.allow_code:
             consent.allow(self.allow_code, self.config.get("code", []))
+
+    def __repr__(self) -> str:
+        return f"<Run {str(self.folder)!r}: {description.line(self.folder) or 'not a run folder'}>"
+
+    def _repr_html_(self) -> str:
+        return description.table(self.folder)
 
     def __fspath__(self) -> str:
         """The run folder, so that functions which take one also take a run."""

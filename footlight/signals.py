@@ -17,6 +17,14 @@ _handlers: dict[int, Any] = {}  # by signal: the handlers of this module that ar
 _owns_process = False
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or the interrupt button of a notebook, after everything has been saved."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [f"KeyboardInterrupt: {self}" if self.args else "KeyboardInterrupt"]
+
+
 @contextlib.contextmanager
 def owning_process() -> Iterator[None]:
     """Inside the context a second signal ends the process at once instead of raising an exception.
@@ -101,9 +109,14 @@ class Interruption:
             self.signal = signal.SIGINT if is_interrupt else signal.SIGTERM
 
     @staticmethod
-    def exit_exception(number: int) -> BaseException:
-        """The exception that a program ended by this signal raises."""
-        error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+    def exit_exception(number: int, saved: str = "") -> BaseException:
+        """The exception that a program ended by this signal raises.
+
+        saved: what was saved, and how to continue; empty if nothing was.
+        """
+        error: BaseException = SystemExit(128 + number)
+        if number == signal.SIGINT:
+            error = Interrupted(saved) if saved else KeyboardInterrupt()
         vars(error)[_FROM_SIGNAL] = True
         return error
 

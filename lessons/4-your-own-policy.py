@@ -63,21 +63,19 @@ QUICK = os.environ.get("FOOTLIGHT_LESSONS") == "quick"
 RUNS = Path("runs/lessons")
 
 
-def trained(name, algorithm, environment, network=None, **settings):
+def trained(name, algorithm, environment, **settings):
     """The run of this name and these settings: trained now, or earlier."""
     if QUICK:
         settings |= {"steps": 300, "eval_episodes": 1, "compile": "off"}
+        settings |= {"learning_starts": 100} if "learning_starts" in settings else {}
     settings = {"preset": False, "quiet": True, "threads": 1, **settings}
-    label = algorithm if isinstance(algorithm, str) else algorithm.__name__
-    words = repr((label, environment, network and network.__name__, sorted(settings.items())))
+    words = repr((algorithm, environment, sorted(settings.items())))
     folder = RUNS / f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
     if not (folder / "checkpoints" / "LATEST").exists():
-        return footlight.train(algorithm, environment, network=network, run_dir=folder, **settings)
-    # What no file holds, such as a class of yours, is passed again.
-    own = {"algorithm": None if isinstance(algorithm, str) else algorithm, "network": network}
-    run = footlight.Run(folder, **own)
+        return footlight.train(algorithm, environment, run_dir=folder, **settings)
+    run = footlight.Run(folder)
     is_finished = run.result is not None and run.result["status"] == "finished"
-    return run if is_finished else footlight.resume(folder, quiet=True, **own)
+    return run if is_finished else footlight.resume(folder, quiet=True)
 
 
 # %%
@@ -90,6 +88,24 @@ from torch.distributions import Categorical
 
 SEEDS = (1,) if QUICK else (1, 2, 3)
 STEPS = 100_000
+torch.set_num_threads(1)  # these networks are so small that a second thread only waits
+
+
+def trained_own(name, algorithm, environment, network=None, **settings):
+    """Like `trained`, with classes of our own: no file holds them, so they are passed again."""
+    if QUICK:
+        settings |= {"steps": 300, "eval_episodes": 1, "compile": "off"}
+    settings = {"preset": False, "quiet": True, "threads": 1, **settings}
+    label = algorithm if isinstance(algorithm, str) else algorithm.__name__
+    words = repr((label, environment, network and network.__name__, sorted(settings.items())))
+    folder = RUNS / f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:6]}"
+    own = {"algorithm": None if isinstance(algorithm, str) else algorithm, "network": network}
+    if not (folder / "checkpoints" / "LATEST").exists():
+        return footlight.train(algorithm, environment, network=network, run_dir=folder, **settings)
+    run = footlight.Run(folder, **own)
+    is_finished = run.result is not None and run.result["status"] == "finished"
+    return run if is_finished else footlight.resume(folder, quiet=True, **own)
+
 
 # %% [markdown]
 # ## 1. A network of your own
@@ -144,7 +160,7 @@ def make_network(observation_space, action_space):
     return ActorCritic(observation_space.shape[0], int(action_space.n))
 
 
-built_in = trained(
+built_in = trained_own(
     "4-built-in", "a2c", "CartPole-v1", network=make_network, seed=1, steps=STEPS, num_envs=8,
     learning_rate_schedule="linear", eval_every=0,
 )  # fmt: skip
@@ -261,10 +277,10 @@ GOOD = {"num_envs": 8, "steps": STEPS, "eval_every": 0, "decay_updates": 400}
 
 def over_seeds(name, **changes):
     """One run per seed."""
-    return [trained(name, MyA2C, "CartPole-v1", seed=s, **{**GOOD, **changes}) for s in SEEDS]
+    return [trained_own(name, MyA2C, "CartPole-v1", seed=s, **{**GOOD, **changes}) for s in SEEDS]
 
 
-run = trained("4-tensorboard", MyA2C, "CartPole-v1", seed=1, track=("tensorboard",), **GOOD)
+run = trained_own("4-tensorboard", MyA2C, "CartPole-v1", seed=1, track=("tensorboard",), **GOOD)
 mine = over_seeds("4-mine")
 print([path.name for path in run.folder.iterdir() if "tensorboard" in path.name])
 
@@ -385,6 +401,7 @@ SHAKY = {
         "truncation_is_the_end": True, "entropy_coef": 0.0, "value_coef": 1.0, "max_grad_norm": 1.0,
     },
 }  # fmt: skip
+SHAKY["and learning rate 1e-5"] = {**SHAKY["all of these"], "learning_rate": 1e-5}
 shaky = {name: over_seeds("4-shaky", **changes) for name, changes in SHAKY.items()}
 show("one change at a time", {"ours": mine, **shaky})
 

@@ -12,6 +12,7 @@ from small_runs import DDPG, step_of
 
 import footlight
 from footlight.learning.agent import Agent
+from footlight.signals import Interruption
 from footlight.storage import checkpoint
 
 
@@ -92,3 +93,24 @@ def test_run_stopped_by_its_time_limit_resumes_to_the_same_state() -> None:
         checkpoint.read_arrays(checkpoint.find(Path(name)), "agent") for name in ("run", "straight")
     ]
     assert all(np.array_equal(arrays[0][name], array) for name, array in arrays[1].items())
+
+
+def test_interrupted_run_raises_a_keyboard_interrupt_that_notebooks_show_in_a_line() -> None:
+    steps = iter(range(100))
+
+    class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def step(self, action: Any) -> Any:
+            if next(steps) == 30:
+                signal.raise_signal(signal.SIGINT)
+            return super().step(action)
+
+    settings = {**DDPG, "probe": "off", "eval_episodes": 0}
+    with pytest.raises(KeyboardInterrupt) as caught:
+        footlight.train(
+            "ddpg", lambda: Interrupting(gymnasium.make("Pendulum-v1")), run_dir="run", **settings
+        )
+    text = "stopped and saved at step 31 - continue with footlight.resume('run', environment=...)"
+    assert str(caught.value) == text
+    shown = caught.value._render_traceback_()  # type: ignore[attr-defined]
+    assert shown == [f"KeyboardInterrupt: {text}"]
+    assert Interruption.exit_exception(signal.SIGINT).args == ()

@@ -102,6 +102,10 @@ class Options:
     video_every: CountOrZero = 0
     """Environment steps between videos of an evaluation episode (videos/step-N.mp4, and one at
     the end); 0: no videos."""
+    video_every_episodes: CountOrZero = 0
+    """Training episodes between videos, counted over all environments, in addition to those of
+    video_every: when an episode ends and its number is a multiple, the policy of that step is
+    recorded in an episode of its own; 0: off."""
     overlay: bool = False
     """Show in these videos the critic's value, the discounted return that followed, and the
     policy's distribution."""
@@ -132,6 +136,11 @@ class Options:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def records_videos(self) -> bool:
+        """Whether any videos are recorded during the training."""
+        return bool(self.video_every or self.video_every_episodes)
 
     @property
     def log_interval(self) -> int:

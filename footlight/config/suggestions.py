@@ -42,6 +42,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "save_freq", "save_interval", "save_frequency", "checkpoint_freq", "save_every",
     ),
     "video_every": ("capture_video", "video_freq", "record_video", "capture_video_freq"),
+    "video_every_episodes": ("episode_trigger", "video_every_n_episodes", "video_episodes"),
     "run_dir": (
         "log_dir", "logdir", "log_folder", "output_dir", "save_path", "save_dir", "tensorboard_log",
         "outdir", "out",

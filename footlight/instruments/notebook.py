@@ -1,9 +1,11 @@
-"""Whether this is a notebook, and files as HTML that holds their data."""
+"""Whether this is a notebook; a line of output that changes; files as HTML with their data."""
 
 import base64
 import html
+import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 # A page with more data in it is slow to open and to save
 MAX_INLINE_BYTES = 30_000_000
@@ -15,6 +17,25 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")  # not imported: outside of it there is no notebook
     shell = None if ipython is None else ipython.get_ipython()
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
+
+
+class LiveText:
+    """An output of the cell that is one text, which can be replaced: a saved notebook has the last.
+
+    Only for notebooks.
+    """
+
+    def __init__(self, text: str) -> None:
+        display: Any = importlib.import_module("IPython.display").display
+        self._handle: Any = display(_plain(text), raw=True, display_id=True)
+
+    def replace(self, text: str) -> None:
+        """Show `text` in place of the text before."""
+        self._handle.update(_plain(text), raw=True)
+
+
+def _plain(text: str) -> dict[str, str]:
+    return {"text/plain": text}
 
 
 def video_html(path: Path, caption: str = "") -> str | None:

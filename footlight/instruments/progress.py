@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from footlight.errors import counted, printable
+from footlight.instruments.notebook import LiveText, in_notebook
+from footlight.instruments.progress_text import bar_line, duration_text, labeled_values, number_text
 
 WINDOW = 30.0  # seconds over which steps/s is measured
 SAMPLE_EVERY = 0.25  # seconds between measurements of it
 KNOWN_AFTER = 3.0  # seconds after the first update before the time left is shown
 # Seconds between plain lines: a tenth of the time so far, within these limits.
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+NOTEBOOK_PAUSE = 0.5  # seconds between updates of the line in a notebook
 LINE_WIDTH = 100
 MEAN_OF = 100  # episodes
 MEAN = f"mean of {MEAN_OF}"
@@ -49,8 +50,9 @@ class Display:
     total_steps, start_step: environment steps; a resumed run starts at the latter.
     quiet: print nothing. console: None is standard output.
 
-    On a terminal, Rich redraws the display four times a second. Elsewhere it prints a table: a
-    header, then a line every two seconds, less often in long runs, and one at the end.
+    On a terminal, Rich redraws the display four times a second. In a notebook it is one line, which
+    replaces itself. Elsewhere it prints a table: a header, then a line every two seconds, less
+    often in long runs, and one at the end.
     """
 
     _started: float
@@ -67,7 +69,9 @@ class Display:
         self._total = total_steps
         self._step = start_step
         self._quiet = quiet
-        self._console = console or _Console()
+        self._in_notebook = console is None and in_notebook()
+        # Rich would display each text of a notebook in an output of its own
+        self._console = console or _Console(force_jupyter=False)
         self._returns: deque[float] = deque(maxlen=MEAN_OF)
         self._values: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
@@ -76,12 +80,15 @@ class Display:
         self._learning = False
         self._activity = ""
         self._live: Live | None = None
+        self._line: LiveText | None = None
         self._stale = self._has_header = False
         self._start_clock()
 
     def __enter__(self) -> Self:
         self._start_clock()
-        if not self._quiet and self._console.is_interactive:
+        if not self._quiet and self._in_notebook:
+            self._line = LiveText(self._one_line())
+        elif not self._quiet and self._console.is_interactive:
             self._live = Live(
                 console=self._console, refresh_per_second=4, get_renderable=self._render
             )
@@ -100,6 +107,8 @@ class Display:
         finally:
             if live is not None:
                 live.stop()
+            elif self._line is not None:
+                self._line.replace(self._one_line())
             elif self._stale and not self._quiet:
                 self._print_line()
 
@@ -203,7 +212,10 @@ class Display:
         if now >= self._next_sample:
             self._measure()
             self._next_sample = now + SAMPLE_EVERY
-        if now >= self._next_line and self._live is None and not self._quiet:
+        if self._line is not None and now >= self._next_line:
+            self._line.replace(self._one_line())
+            self._next_line = now + NOTEBOOK_PAUSE
+        elif now >= self._next_line and self._live is None and not self._quiet:
             self._print_line()
             self._next_line = now + min(
                 max(SHORTEST_PAUSE, (now - self._started) / 10), LONGEST_PAUSE
@@ -228,7 +240,7 @@ class Display:
         if self._rate is None or not is_known:
             return ""
         left = max(self._total - self._step, 0) / self._rate
-        return _duration(left * (1 + self._paused / trained_for))
+        return duration_text(left * (1 + self._paused / trained_for))
 
     def _print_line(self) -> None:
         width = max(len(f"{self._total:,}"), len("step"))
@@ -236,19 +248,24 @@ class Display:
             self._has_header = True
             names = [f"{name:>{size}}" for name, size in COLUMNS.items()]
             self.notify("  ".join([f"{'step':>{width}}", *names]))
-        rate = "" if self._rate is None else _number(self._rate)
+        rate = "" if self._rate is None else number_text(self._rate)
         cells = {"steps/s": rate, "time left": self._time_left()}
-        cells |= {name: _number(value) for name, value in self._values.items()}
+        cells |= {name: number_text(value) for name, value in self._values.items()}
         row = [
             f"{self._step:>{width},}",
             *(f"{cells.get(name) or '-':>{size}}" for name, size in COLUMNS.items()),
         ]
-        metrics = [f"{name} {_number(value)}" for name, value in self._metrics.items()]
+        metrics = [f"{name} {number_text(value)}" for name, value in self._metrics.items()]
         for more in [self._activity] if self._activity else metrics:
             if len("  ".join([*row, more])) <= LINE_WIDTH:
                 row.append(more)
         self.notify("  ".join(row))
         self._stale = False
+
+    def _one_line(self) -> str:
+        rate = "" if self._rate is None else number_text(self._rate)
+        times = duration_text(time.monotonic() - self._started), self._time_left()
+        return bar_line(self._step, self._total, times, rate, self._values, self._activity)
 
     def _render(self) -> RenderableType:
         head = Table.grid(padding=(0, 2), expand=True)
@@ -256,7 +273,7 @@ class Display:
         bar = ProgressBar(total=max(self._total, 1), completed=self._step)
         facts = [f"{self._step:,}/{self._total:,} steps"]
         if self._rate is not None:
-            facts.append(f"{_number(self._rate)} steps/s")
+            facts.append(f"{number_text(self._rate)} steps/s")
         if left := self._time_left():
             facts.append(f"{left} left")
         if activity := self._activity:
@@ -272,23 +289,5 @@ class Display:
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):
             if cells:
-                rows.append(_row(cells, style))
+                rows.append(labeled_values(cells, style))
         return Group(*rows)
-
-
-def _row(values: Mapping[str, float], style: str) -> Columns:
-    cells = [
-        Text.assemble((name, "dim"), " ", (_number(value), style)) for name, value in values.items()
-    ]
-    return Columns(cells, padding=(0, 3))
-
-
-def _number(value: float) -> str:
-    """Format a number with four significant digits: 1.234, -512.3, 12,346."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"

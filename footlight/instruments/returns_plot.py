@@ -1,5 +1,6 @@
 """Returns of episodes as a figure: running means, and the band over several seeds."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,17 @@ from footlight.errors import UserError, counted
 from footlight.instruments.colors import COLORS
 from footlight.instruments.curves import Floats, mean_interval, running_mean
 from footlight.instruments.panels import MIN_RUNS_FOR_INTERVAL, step_label
-from footlight.instruments.plot import LearningCurves, plot_style, require_writable, write_figure
+from footlight.instruments.plot import (
+    DASHES,
+    LEGEND_LETTERS,
+    LearningCurves,
+    plot_style,
+    require_writable,
+    write_figure,
+)
 from footlight.storage.files import user_path
 
-_DASHES = ("-", "--", ":", "-.")
+WIDTH = 7.2  # inches
 
 
 def plot_returns(
@@ -51,12 +59,12 @@ def plot_returns(
     if output is not None:
         require_writable(output)
     with plot_style():
-        figure = LearningCurves(figsize=(7.2, 4.5), layout=ConstrainedLayoutEngine())
+        figure = LearningCurves(layout=ConstrainedLayoutEngine())
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for index, (label, seeds) in enumerate(curves.items()):
             color = COLORS[index % len(COLORS)]
-            dashes = _DASHES[index // len(COLORS) % len(_DASHES)]
+            dashes = DASHES[index // len(COLORS) % len(DASHES)]
             _draw(axes, label, seeds, window, solved_at, (color, dashes))
         if solved_at is not None:
             text = f"solved at {solved_at:g}"
@@ -66,7 +74,7 @@ def plot_returns(
         axes.margins(x=0.01)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: step_label(value)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        figure.legend(loc="outside lower left", ncols=1 if len(curves) > 1 else 2)
+        _set_legend(figure, axes)
         if output is not None:
             write_figure(figure, output)
     return figure
@@ -98,6 +106,16 @@ def _draw(
         x_P, mean_P, color=color, linestyle=dashes, lw=2, marker=_dot(length),
         label=f"{text}{_solved(mean_P, window, solved_at)}",
     )  # fmt: skip
+
+
+def _set_legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend below the axes, in as many lines as its texts need."""
+    entries, texts = axes.get_legend_handles_labels()
+    letters = int(WIDTH * LEGEND_LETTERS) - 7
+    texts = [textwrap.fill(text, letters, break_on_hyphens=False) for text in texts]
+    figure.legend(entries, texts, loc="outside lower left")
+    lines = sum(text.count("\n") + 1 for text in texts)
+    figure.set_size_inches(WIDTH, 4.2 + 0.2 * lines)
 
 
 def _dot(length: int) -> str:

@@ -55,7 +55,7 @@ def plan_evaluation(
     return Plan(episodes, limit, options.steps if options.eval_episodes is None else None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Returns (undiscounted sums of raw rewards) and lengths of some episodes."""
 
@@ -64,6 +64,10 @@ class Evaluation:
     deterministic: bool
     unfinished: int = 0
     """Episodes that were cut off at the step limit; they count with their return so far."""
+
+    def __repr__(self) -> str:
+        how = "deterministic" if self.deterministic else "stochastic"
+        return f"<Evaluation: {self.summary()}, {how}>"
 
     @property
     def mean_return(self) -> float:

@@ -96,7 +96,8 @@ class HookContext:
         self._wants_evaluation = True
 
     def request_video(self) -> None:
-        """Record a video after the hooks of this step; the run needs a `video_every`."""
+        """Record a video after the hooks of this step; the run needs a `video_every`, or
+        `video_every_episodes`."""
         if not self._videos.can_record:
             raise UserError("a video was requested - the run records none - set video_every, too")
         self._wants_video = True

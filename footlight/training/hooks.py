@@ -105,6 +105,25 @@ class EpisodeLog:
         self.count = state.get("finished_episodes", 0)  # missing in early checkpoints
 
 
+class EveryEpisodes:
+    """Calls a hook whenever `interval` more training episodes have ended, not at the last step.
+
+    The count is that of `episodes`, which is called first and is part of the exact resume. An
+    interval of 0 means never.
+    """
+
+    def __init__(self, interval: int, episodes: EpisodeLog, hook: Hook) -> None:
+        self._interval, self._episodes, self._hook = interval, episodes, hook
+
+    def __call__(self, step: Step) -> None:
+        """Call the hook if it is due; episodes of several environments can end in one step."""
+        if not (self._interval and step.episodes) or step.is_last:
+            return
+        count = self._episodes.count
+        if count // self._interval > (count - len(step.episodes)) // self._interval:
+            self._hook(step)
+
+
 class InfoLog:
     """The values of some keys of the infos of episodes, and their means over the last episodes.
 
@@ -198,6 +217,7 @@ class Videos:
 
     def __init__(self, session: Session, recorder: VideoRecorder | None) -> None:
         self._session, self._recorder = session, recorder
+        self._latest = -1  # a step may be due in several ways
 
     @property
     def can_record(self) -> bool:
@@ -210,9 +230,9 @@ class Videos:
 
     def record(self, step: int) -> None:
         """Record a video; a request to stop abandons it. Without a recorder do nothing."""
-        if self._recorder is None:
+        if self._recorder is None or step == self._latest:
             return
-        session = self._session
+        self._latest, session = step, self._session
         path = session.folder.path / "videos" / f"step-{step:09d}.mp4"
         should_stop = session.interruption.should_stop
         with session.display.activity("recording a video", 1, should_stop) as progress:

@@ -144,7 +144,7 @@ class Instances:
             if made is not None:
                 closing.enter_context(closing_environments(made, self._notify))
                 self.different = self._compare(made)
-            if self.different and (self.options.eval_episodes != 0 or self.options.video_every):
+            if self.different and (self.options.eval_episodes != 0 or self.options.records_videos):
                 remedy = f" - {REMEDY}" if self.different.startswith(CARRIED) else ""
                 self._notify_later(f"no evaluations, no videos: {self.different}{remedy}")
             elif made is not None:
@@ -252,12 +252,12 @@ class Instances:
         return ", ".join(reward_wrappers(first_instance(self.environments))) or None
 
     def recorder(self, agent: Agent) -> VideoRecorder | None:
-        """The video recorder, after one test frame; None if `video_every` is 0.
+        """The video recorder, after one test frame; None if no videos are wanted.
 
         Raises `UserError` if no videos can be recorded, or none of the training environment.
         """
         options = self.options
-        if options.video_every == 0:
+        if not options.records_videos:
             if options.overlay:
                 raise UserError(
                     "overlay is true - there are no videos to put it in - give video_every, too"

@@ -61,6 +61,12 @@ def summary(folder: Path, result: Mapping[str, Any], run_config: Mapping[str, An
     return f"{score} | {pace}\nrun folder {folder}\nnext: {more}"
 
 
+def stopped(folder: Path, step: int, run_config: Mapping[str, Any]) -> str:
+    """Where a run was stopped, and the line of Python that continues it."""
+    call = f"footlight.resume({str(folder)!r}{missing_objects(run_config)})"
+    return f"stopped and saved at step {step:,} - continue with {call}"
+
+
 def _environment(run_config: Mapping[str, Any]) -> str:
     arguments = run_config.get("env_kwargs", {}).items()
     kwargs = ", ".join(f"{name}={describe_value(value)}" for name, value in arguments)

@@ -21,6 +21,7 @@ from footlight.training.hook_context import HookContext
 from footlight.training.hook_watch import watching_hooks
 from footlight.training.hooks import (
     EpisodeLog,
+    EveryEpisodes,
     Hook,
     InfoLog,
     MetricsLog,
@@ -30,7 +31,7 @@ from footlight.training.hooks import (
     stateful,
 )
 from footlight.training.loop import steps
-from footlight.training.messages import summary
+from footlight.training.messages import stopped, summary
 from footlight.training.saving import Saver
 from footlight.training.session import Session
 from footlight.training.stopping import stopping_hooks
@@ -95,7 +96,8 @@ class Training:
             folder.close()
         notify(summary(known_as, self.result, session.run_config))
         if (number := session.interruption.signal) is not None:
-            raise session.interruption.exit_exception(number)
+            remark = stopped(known_as, session.agent.num_steps, session.run_config)
+            raise session.interruption.exit_exception(number, remark)
 
     def run(self) -> None:
         """Train until `options.steps`, evaluate, save, and write `result.json`.
@@ -249,7 +251,12 @@ def assemble(
             what = "is never called: the run makes no evaluations"
             session.display.notify(f"on_evaluation: {waiting} {what}")
     saver = Saver(session, evaluator, [info, *stateful(logs)], other_environment)
-    later: list[Hook] = [saver, every(options.video_every, videos, at_end=False), Progress(session)]
+    later: list[Hook] = [
+        saver,
+        every(options.video_every, videos, at_end=False),
+        EveryEpisodes(options.video_every_episodes, episodes, videos),
+        Progress(session),
+    ]
     learn = cores.timed(session.agent.learn_from)
     called = hooks if hooks.names else None
     return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, learn)

@@ -99,8 +99,9 @@ def test_vector_environment() -> None:
 
 
 def test_wrong_seeds_and_environments_are_refused() -> None:
-    for seed in (-1, 2**32, 1.5, None):
-        with pytest.raises(UserError, match="seed"), footlight.seeded("Pendulum-v1", seed):  # type: ignore[arg-type]
+    wrong: list[Any] = [-1, 2**32, 1.5, None]
+    for seed in wrong:
+        with pytest.raises(UserError, match="seed"), footlight.seeded("Pendulum-v1", seed):
             pass
     with (
         pytest.raises(UserError, match="did you mean 'Pendulum-v1'"),

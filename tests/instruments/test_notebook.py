@@ -42,6 +42,27 @@ def test_no_notebook_without_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not notebook.in_notebook()
 
 
+def test_live_text_replaces_its_one_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, dict[str, str], dict[str, bool]]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], **how: bool) -> None:
+            sent.append(("update", data, how))
+
+    def display(data: dict[str, str], **how: bool) -> Handle:
+        sent.append(("display", data, how))
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    line = notebook.LiveText("0%")
+    line.replace("50%")
+    assert sent == [
+        ("display", {"text/plain": "0%"}, {"raw": True, "display_id": True}),
+        ("update", {"text/plain": "50%"}, {"raw": True}),
+    ]
+
+
 def test_large_videos_are_named_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "<a>.gif"
     path.write_bytes(b"0" * 11)

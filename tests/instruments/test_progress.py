@@ -9,6 +9,7 @@ from rich.console import Console
 
 from footlight.instruments import progress
 from footlight.instruments.progress import Display
+from footlight.instruments.progress_text import duration_text
 
 
 class Clock:
@@ -277,9 +278,41 @@ def test_terminal_is_restored(fault: Callable[[], None]) -> None:
 
 
 def test_durations() -> None:
-    assert [progress._duration(seconds) for seconds in (0, 59.6, 3_661, 360_000)] == [
+    assert [duration_text(seconds) for seconds in (0, 59.6, 3_661, 360_000)] == [
         "0:00:00",
         "0:01:00",
         "1:01:01",
         "100:00:00",
     ]
+
+
+def test_notebook_has_one_line_that_is_replaced(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[list[str]] = []
+
+    class Line:
+        def __init__(self, text: str) -> None:
+            shown.append([text])
+
+        def replace(self, text: str) -> None:
+            shown[-1].append(text)
+
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "LiveText", Line)
+    with Display(1_000, quiet=True) as quiet:
+        quiet.update(10)
+    assert not shown
+    with Display(1_000) as display:
+        for step in range(1, 101):
+            clock.now += 0.1
+            display.update(step, updates=step, returns=[-5.0])
+        display.notify("a line of its own")
+    ((first, *later),) = shown
+    assert first.startswith("  0%|")
+    assert later[-1] == (
+        " 10%|██                  | 100/1,000 [0:00:10<0:01:30, 10 steps/s] "
+        "return -5, mean of 100 -5"
+    )
+    assert 15 <= len(later) <= 22  # two a second
+    assert capsys.readouterr().out == "a line of its own\n"

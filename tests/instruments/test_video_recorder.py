@@ -72,6 +72,54 @@ def test_resumed_run_continues_its_videos() -> None:
     ]
 
 
+def recorded_steps(run_dir: str) -> list[int]:
+    return sorted(int(path.stem[5:]) for path in Path(run_dir, "videos").iterdir())
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+def test_videos_every_so_many_episodes(num_envs: int) -> None:
+    fields = SMALL | {"video_every_episodes": 2, "num_envs": num_envs, "steps": 100, "quiet": True}
+    footlight.train("a2c", "TestCorridor-v0", run_dir="run", **fields)
+    # An episode has 12 steps in each environment; the last video is that of the end
+    assert recorded_steps("run") == [24, 48, 72, 96, 100]
+    footlight.train(
+        "a2c", "TestCorridor-v0", run_dir="without", **(fields | {"video_every_episodes": 0})
+    )
+    assert_same_run("run", "without")
+
+
+def test_videos_every_so_many_episodes_continue_in_a_resumed_run() -> None:
+    fields = SMALL | {"video_every_episodes": 3, "quiet": True}
+    footlight.train("a2c", "TestCorridor-v0", steps=50, run_dir="run", **fields)
+    footlight.resume("run", steps=120, quiet=True)
+    # Episodes 3, 6 and 9 end at steps 36, 72 and 108; both sessions record their end
+    assert recorded_steps("run") == [36, 50, 72, 108, 120]
+
+
+def test_both_intervals_record_a_step_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+    original = VideoRecorder.record
+
+    def record(recorder: VideoRecorder, path: Path, *rest: Any) -> None:
+        calls.append(path)
+        original(recorder, path, *rest)
+
+    monkeypatch.setattr(VideoRecorder, "record", record)
+    fields = SMALL | {"video_every_episodes": 1, "video_every": 12, "steps": 30, "quiet": True}
+    footlight.train("a2c", "TestCorridor-v0", run_dir="run", **fields)
+    assert [int(path.stem[5:]) for path in calls] == [12, 24, 30]
+
+
+def test_video_without_a_name_is_in_the_run_folder() -> None:
+    run = footlight.train(
+        "a2c", "TestCorridor-v0", steps=10, run_dir="run", quiet=True, **SMALL
+    )  # fmt: skip
+    video = run.video(episodes=2)
+    assert video == run.folder / "video.mp4"
+    assert (len(video.returns), video.lengths) == (2, [12, 12])
+    assert run.video() == video  # written again, as the curve is
+
+
 def test_episode_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("video_recorder", "videos"):  # at 20 frames per second
         monkeypatch.setattr(f"footlight.instruments.{module}.MAX_SECONDS", 0.25)

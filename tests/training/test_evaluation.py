@@ -202,3 +202,11 @@ def test_evaluate_command_reports_progress_and_unfinished_episodes(
         out.splitlines()[-1] == "mean return 1000.00 ± 0.00 over 2 episodes, deterministic "
         "(2 episodes cut off after 1,000 steps)"
     )
+
+
+def test_evaluation_is_one_line() -> None:
+    evaluation = Evaluation((1.0, 3.0), (5, 6), True, unfinished=1)
+    text = (
+        "<Evaluation: 2.0 ± 1.0 over 2 episodes (1 episode cut off after 6 steps), deterministic>"
+    )
+    assert repr(evaluation) == text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from footlight.training.hooks import Clock, every, stateful
+from footlight.training.hooks import Clock, EveryEpisodes, every, stateful
 from footlight.training.loop import Step
 
 
@@ -47,6 +47,27 @@ def test_clock_of_a_resumed_run_continues_where_it_was() -> None:
     for step in steps(20, 3):
         clock(step)
     assert straight == resumed
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"), [(1, [1, 3, 4]), (2, [3, 4]), (3, [3]), (4, [4]), (0, []), (9, [])]
+)
+def test_clock_of_episodes(interval: int, expected: list[int]) -> None:
+    """Episodes end in the steps 1, 3 (two of them), 4 and 5, the last one."""
+
+    class Log:
+        count = 0
+
+    log: Any = Log()
+    called: list[int] = []
+    hook = EveryEpisodes(interval, log, lambda step: called.append(step.number))
+    ended = {1: 1, 3: 2, 4: 1, 5: 1}
+    nothing: Any = None
+    for number in range(1, 6):
+        episodes: Any = [None] * ended.get(number, 0)
+        log.count += len(episodes)
+        hook(Step(number, number - 1, number == 5, nothing, episodes, {}))
+    assert called == expected
 
 
 class Counter:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from footlight.training.messages import summary
+from footlight.training.messages import stopped, summary
 
 RESULT: dict[str, Any] = {
     "status": "finished",
@@ -52,3 +52,10 @@ def test_summary_allows_the_module_that_the_command_would_import(status: str, co
     text = summary(Path("run"), {**RESULT, "status": status}, run_config)
     assert f"footlight {command} run" in text
     assert text.endswith(" --allow-env-import mine")
+
+
+def test_stopped_run_names_the_line_that_continues_it() -> None:
+    text = stopped(Path("run"), 1_234, CONFIG)
+    assert text == "stopped and saved at step 1,234 - continue with footlight.resume('run')"
+    run_config = {**CONFIG, "environment_source": "object"}
+    assert stopped(Path("run"), 1, run_config).endswith("resume('run', environment=...)")
