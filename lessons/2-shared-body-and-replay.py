@@ -407,8 +407,8 @@ plt.show()
 #   pay only together with what follows.
 # * Seeds differ wildly in the middle of the ladder (9, 295 and 472 in one row). Three seeds cannot
 #   rank such rows; they can show that the last row is different: 500, 500, 500.
-# * The lowest entropy tells the same story. Where it comes near 0, seeds are lost: the policy has
-#   stopped trying. In the last two rows it stays above 0.3.
+# * The lowest entropy tells the same story. Where it falls to millionths, seeds are lost: the
+#   policy has stopped trying. In the last two rows it stays above 0.3.
 #
 # Clipping is the subtle one. The rare, large TD errors are those of terminal steps, and clipped
 # gradients mute exactly these, the only ones that say that a falling pole is bad.

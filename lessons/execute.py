@@ -10,9 +10,12 @@ execution resumes or reuses them: interrupt this whenever you like.
 """
 
 import argparse
+import asyncio
+import contextlib
 import hashlib
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -63,10 +66,23 @@ def to_notebook(source: Path) -> Any:
 
 
 class Client(NotebookClient):
-    """Executes a notebook, and says which cells took long."""
+    """Executes a notebook, says which cells took long, and passes Ctrl-C on to the kernel.
+
+    nbclient's own handler ends the kernel, and with it a training that has not been saved.
+    """
+
+    interruption: asyncio.Task[None] | None = None
+
+    def interrupt(self) -> None:
+        """Interrupt the cell: a training in it saves its state and raises KeyboardInterrupt."""
+        self.interruption = asyncio.ensure_future(self.km.interrupt_kernel())
 
     async def async_execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
         """Execute one cell; print its first line and seconds if it took more than five."""
+        with contextlib.suppress(
+            NotImplementedError
+        ):  # on Windows Ctrl-C reaches the kernel itself
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.interrupt)
         begun = time.monotonic()
         try:
             return await super().async_execute_cell(cell, cell_index, **options)
@@ -119,7 +135,7 @@ def main() -> int:
         try:
             execute(sources[name])
         except (CellExecutionError, DeadKernelError, KeyboardInterrupt) as error:
-            # After Ctrl-C nbclient interrupts the kernel, which saves, and reports what it saw
+            # After Ctrl-C the cell reports a KeyboardInterrupt
             if not (isinstance(error, CellExecutionError) and error.ename != "KeyboardInterrupt"):
                 print(f"{name}: interrupted - run this again to continue", file=sys.stderr)
                 return 130
