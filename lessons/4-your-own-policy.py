@@ -511,15 +511,12 @@ x = torch.randn(3, 4)
 with_norm = body(4, 2)
 without = nn.Sequential(*(part for part in with_norm if not isinstance(part, nn.LayerNorm)))
 changes = []
-for network in (with_norm, without):
-    before = network(x)
-    with torch.no_grad():
+with torch.no_grad():
+    for network in (with_norm, without):
+        before = network(x)
         network[0].weight *= 10
         network[0].bias *= 10
-    changes.append(float((network(x) - before).abs().max()))
-    with torch.no_grad():
-        network[0].weight /= 10
-        network[0].bias /= 10
+        changes.append(float((network(x) - before).abs().max()))
 print(f"largest change with normalization {changes[0]:.4f}, without {changes[1]:.2f}")
 
 # %% [markdown]
@@ -535,7 +532,7 @@ print(f"1 / (1 - 0.99) = {1 / (1 - 0.99):.0f}; our critic says {first_value:.0f}
 
 # %% [markdown]
 # 100: with `terminated` and `truncated` told apart, the target at the time limit is
-# $r + \gamma V(s')$, as if the episode went on.
+# $r + \gamma V(s')$, as if the episode went on. Ours is still on its way there.
 
 
 # %% jupyter={"source_hidden": true}
