@@ -20,7 +20,7 @@
 #   small learning rate,
 # * meet streaming AC(λ), which needs neither sixteen games nor any memory, and see where it works.
 #
-# Lesson 4's A2C is the algorithm. Trainings take long here: about half an hour on two free cores.
+# Lesson 4's A2C is the algorithm. Trainings take long here: about 40 minutes on a free core.
 # Interrupt the notebook whenever you like; executed again, it resumes. The games need the extra
 # `atari`, the offline tracker needs `wandb`.
 
@@ -119,9 +119,9 @@ def trained_own(name, algorithm, environment, network=None, **settings):
 # %%
 env = footlight.make_environments(GAME, num_envs=1, seed=1)
 agent = footlight.Agent("a2c", env.observation_space, env.action_space, num_envs=1, seed=1)
-for step in footlight.steps(agent, env, total_steps=40):
-    pass  # hardly trained: its actions are random
-images = step.transition.observation[0]
+for step in footlight.steps(agent, env, total_steps=34):  # hardly trained: random actions
+    transition = step.transition
+images = transition.observation[0]
 env.close()
 
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
@@ -140,8 +140,8 @@ print(images.shape, images.dtype)
 # ## 2. The network
 #
 # Two convolutions and one linear layer, shared by policy and value, as in the first A3C (Mnih et
-# al. 2016, *Asynchronous methods*). Bytes become numbers between 0 and 1 *inside* the network, so that buffers store one
-# byte per pixel. Orthogonal initial weights, and a last layer of the policy that is nearly zero:
+# al. 2016, *Asynchronous methods*). Bytes become numbers between 0 and 1 *inside* the network, so
+# that buffers store one byte per pixel. Orthogonal initial weights, and a last layer of the policy that is nearly zero:
 # the first policy has no preference, and explores.
 
 
@@ -212,12 +212,13 @@ def score(run, start, end):
     return float(np.mean(games)) if games else float("nan")
 
 
-def compare(runs, keys):
+def compare(runs, keys, last_step=600_000):
     """One panel for each quantity, one line for each run."""
     figure, axes = plt.subplots(1, len(keys), figsize=(9, 3.2), layout="constrained")
     for axis, (key, title) in zip(np.atleast_1d(axes), keys.items(), strict=True):
         for label, run in runs.items():
-            axis.plot(*curve(run, key), label=label)
+            ends, means = curve(run, key)
+            axis.plot(ends[ends <= last_step], means[ends <= last_step], label=label)
         axis.set(xlabel="steps", title=title)
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:.0f}k")
     figure.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside lower center",
@@ -234,7 +235,7 @@ print(f"first 50,000 steps: {score(recipe, 0, 50_000):.1f}")
 print(f"last 50,000 steps: {score(recipe, 550_000, 600_000):.1f}")
 
 # %% [markdown]
-# For 200,000 steps the score says nearly nothing. Look at the other two panels: the **explained
+# For 200,000 steps the score says little. Look at the other two panels: the **explained
 # variance**, the share of the returns' variance that the critic predicts, is at 0.9 long before.
 # The critic sees the ball coming when the policy still cannot catch it. The **entropy** leaves
 # $\log 4 = 1.386$, that of four equally likely actions, only slowly. With these two numbers you can
@@ -265,7 +266,9 @@ if FILE.exists():  # in a clone; an installed package has no benchmarks
 # ## 4. Watching
 #
 # A whole game of the trained policy. The panel compares the critic's value of each image with the
-# discounted reward that followed until the ball was lost.
+# discounted reward that followed until the ball was lost. The value rises as the ball comes down
+# and falls once it is on its way up: the critic has learned what matters. It stays below what
+# really followed for most of the game, since it was learned from weaker players.
 
 # %%
 film = recipe.video(overlay=True, seed=4)
@@ -299,20 +302,22 @@ layers = {
 }
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
 for axis, (title, name) in zip(axes, layers.items(), strict=True):
-    for index in {0, len(gradients) // 2, len(gradients) - 1}:
+    for index in sorted({0, len(gradients) // 2, len(gradients) - 1}):
         bins = next(value for key, value in gradients[index].items() if key.endswith(name))
         edges = np.linspace(bins["low"], bins["high"], len(bins["counts"]) + 1)
         step = json.loads(lines[index])["step"]
         axis.stairs(bins["counts"], edges, label=f"step {step:,}")
     axis.set(title=f"gradient, {title}", yscale="log")
+    axis.xaxis.set_major_locator(plt.MaxNLocator(4))
 axes[0].legend(fontsize=7)
 plt.show()
 print("offline runs of wandb:", len(list(recipe.folder.glob("wandb/offline-run-*"))))
 
 # %% [markdown]
-# What to look for: gradients of all layers are alive (a torso whose gradients are exactly 0 is a
-# torso of dead ReLUs), and their tails are far longer than their bulk. Single updates can be ten
-# times the usual size, which is why gradients are clipped.
+# What to look for: the gradients of all layers are alive (a torso whose gradients are exactly 0 is
+# a torso of dead ReLUs). Their tails are far longer than their bulk: mind the logarithmic axis. And
+# they grow as the agent learns, since rewards become more frequent and values larger, which is why
+# they are clipped at a fixed norm.
 #
 # ## 5. What makes such a run fail
 #
@@ -338,7 +343,9 @@ for name, change in CHANGES.items():
     settings = {**RECIPE, "steps": 240_000, "eval_every": 0, "eval_episodes": 0, **change}
     word = name.replace(" ", "-")
     runs[name] = trained_own(f"5/{word}", "a2c", GAME, ConvNet, **settings) if change else recipe
-compare(runs, {"return": "score of training games", "entropy": "entropy of the policy (nats)"})
+compare(
+    runs, {"return": "score of training games", "entropy": "entropy of the policy (nats)"}, 240_000
+)
 
 # %%
 print(f"{'mean score in steps':20} 0-20k   100k-150k   200k-240k")
@@ -351,20 +358,20 @@ for name, run in runs.items():
 #
 # * **The learning rate of 1e-4 is the only one that stops learning by itself.** After 240,000 steps
 #   the score is that of random play and the entropy is still at its maximum. The critic does learn,
-#   slowly: this run is late rather than broken. The 0.7 of a thousandth that learns and the tenth
-#   of one that does not are a factor of seven apart.
+#   slowly: this run is late rather than broken. Only a factor of seven lies between 7e-4, which
+#   learns, and 1e-4, which does not.
 # * **Sticky actions do not prevent learning**, neither here nor in the run of two million steps
 #   above. They do make one thing matter: a single press of *fire* may be ignored.
 # * **No discount does not prevent it either**, with the recipe's other settings. Rewards are clipped
 #   and a lost ball is an end, so that even undiscounted sums stay small. (Lesson 4 shows the
 #   discount where sums are large.)
 # * **One stream learned *faster*, step by step**: at 5 steps per update instead of 80 it makes
-#   sixteen times as many updates. What it costs is time, see below; and five neighboring images of
-#   one game are a poor sample, which is why all this gets fragile once the learning rate is large.
+#   sixteen times as many updates. What it costs is time, see below. (It was trained for 165,000
+#   steps only, for that reason.)
 #
-# So none of the four is a sufficient explanation but the learning rate, and the usual verdict
-# ("sticky actions and a single stream ruin it") is not what the figure shows. What such a run has
-# in addition is the combination, and a trap.
+# So of the four only the learning rate explains a failure alone, and the usual verdict ("sticky
+# actions and a single stream ruin it") is not what the figure shows. What we have not measured is
+# their combination (exercise 3). And such a run can have one more problem.
 #
 # **The trap is the fire button.** Without `fire_reset` the ball appears only when *fire* is
 # pressed. A policy that has, by chance, stopped pressing it never sees a ball again: no reward, no
@@ -378,8 +385,8 @@ gymnasium.register_envs(ale_py)
 with footlight.seeded(gymnasium.make(GAME, frameskip=4), seed=0) as env:
     env.reset()
     waited = [env.step(0)[1:4] for _ in range(2_000)]
-total, ends = sum(reward for reward, *_ in waited), sum(a or b for _, a, b in waited)
-print(f"never firing: reward {total:.0f}, ends {ends}, in {len(waited):,} steps")
+total, ends_seen = sum(row[0] for row in waited), sum(row[1] or row[2] for row in waited)
+print(f"never firing: reward {total:.0f}, ends {ends_seen}, in {len(waited):,} steps")
 
 # %% [markdown]
 # With a score of 0 and episodes that last half an hour of game time, this is what a run that ended
@@ -452,3 +459,81 @@ axis.legend()
 plt.show()
 for label, run in streams.items():
     print(f"{label:22}", [round(row["mean_return"]) for row in run.evaluations()])
+
+# %% [markdown]
+# 500 in each of the five evaluations, from one stream, without a buffer and without tuning; the A2C
+# wanders between 50 and 270. This is what it is good for. It is no accident of one seed: in
+# `benchmarks/results/cartpole-stream-ac.txt` all five seeds are at 500 from 50,000 steps on.
+#
+# And on pixels? Each step is an update of two convolutional networks with batches of one image: see
+# the last line of section 6. A million steps would take hours, and we have not spent them. So this
+# page makes no claim about streaming AC(λ) on Breakout.
+#
+# ## The numbers that this page claims
+#
+# If one of these lines failed, text and figures would disagree, and the notebook could not have
+# been written.
+
+
+# %%
+def claim(is_true, words):
+    """One claim of the text; in quick mode nothing has been learned, and nothing is claimed."""
+    assert QUICK or is_true, words
+    print("skipped:" if QUICK else "true:", words)
+
+
+ends, explained = curve(recipe, "explained_variance")
+claim(score(recipe, 550_000, 600_000) > 9 * score(recipe, 0, 50_000), "ten times the first score")
+claim(1 < score(recipe, 0, 20_000) < 2, "random play scores between 1 and 2")
+claim(QUICK or explained[3] > 0.85, "the critic explains about 0.9 after 80,000 steps")
+claim(score(recipe, 20_000, 80_000) < 2, "when the score is still that of random play")
+late = {name: score(run, 200_000, 240_000) for name, run in runs.items()}
+claim(late["learning rate 1e-4"] < 1.5, "1e-4 stays at random play")
+for name in ("recipe", "sticky actions", "no discount"):
+    claim(late[name] > 3, f"{name}: above 3 at 240,000 steps")
+slow = curve(runs["learning rate 1e-4"], "entropy")[1][-1]
+claim(abs(slow - np.log(4)) < 0.01, "with 1e-4 the entropy is still at its maximum")
+middle = {name: score(run, 100_000, 150_000) for name, run in runs.items()}
+claim(middle["one stream"] > 1.5 * middle["recipe"], "one stream learns faster per step")
+claim(total == 0 and ends_seen == 0, "a policy that never fires gets nothing, without end")
+speeds = list(per_second.values())
+claim(speeds[0] > 2 * speeds[1] > 2 * speeds[2], "sixteen games are the fastest, streaming last")
+stream, single = ([row["mean_return"] for row in run.evaluations()] for run in streams.values())
+claim(min(stream) == 500, "streaming AC(λ) is at 500 in all evaluations")
+claim(max(single) < 300, "A2C with one environment is not")
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. **Explained variance** is $1 - \mathrm{Var}(y - V) / \mathrm{Var}(y)$. What is it for a critic
+#    that is right, one that always says 0.5, and one that is right plus 3? And why is it useless for
+#    updates of five rows, as those of *one stream*?
+# 2. **One press of fire.** With sticky actions, a frame repeats the previous action with probability
+#    0.25. With which probability is *fire*, chosen for one step of four frames, ignored in all four?
+#    How many steps does it take until that is below one in a million?
+# 3. **All at once**, for a free evening: `num_envs=1`, `n_steps=1`, `gamma=1.0`,
+#    `learning_rate=1e-4`, `sticky_actions=0.25`, `fire_reset=False`, `life_loss_ends=False`,
+#    `clip_reward=None`, `entropy_coef=2e-3`. Predict entropy and score first. No solution is given:
+#    we have not run it long enough to know.
+#
+# ## Solutions
+
+# %% jupyter={"source_hidden": true}
+# @title Solution 1 { display-mode: "form" }
+y = np.random.default_rng(0).normal(size=10_000)
+for name, value in {"right": y, "always 0.5": 0.5 + 0 * y, "right plus 3": y + 3}.items():
+    print(f"{name:14} {1 - np.var(y - value) / np.var(y):.2f}")
+rows = [row["explained_variance"] for row in runs["one stream"].metrics()]
+print(f"one stream: from {min(rows):,.0f} to {max(rows):.2f}, median {np.median(rows):.2f}")
+
+# %% [markdown]
+# A constant error does not show, so look at the value loss, too. With five neighboring rows without
+# a reward, all $y$ are nearly equal: the denominator is almost 0, and the number means nothing.
+
+# %% jupyter={"source_hidden": true}
+# @title Solution 2 { display-mode: "form" }
+for steps in (1, 2, 3):
+    print(f"{steps} steps: ignored with probability {0.25 ** (4 * steps):.1e}")
+
+# %% [markdown]
+# Three steps, and that is how long `fire_reset` holds the button.
