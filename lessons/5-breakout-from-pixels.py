@@ -141,8 +141,8 @@ print(images.shape, images.dtype)
 #
 # Two convolutions and one linear layer, shared by policy and value, as in the first A3C (Mnih et
 # al. 2016, *Asynchronous methods*). Bytes become numbers between 0 and 1 *inside* the network, so
-# that buffers store one byte per pixel. Orthogonal initial weights, and a last layer of the policy that is nearly zero:
-# the first policy has no preference, and explores.
+# that buffers store one byte per pixel. Initial weights are orthogonal, and those of the policy's
+# last layer nearly zero: the first policy has no preference, and explores.
 
 
 # %%
@@ -362,8 +362,8 @@ for name, run in runs.items():
 #   learns, and 1e-4, which does not.
 # * **Sticky actions do not prevent learning**, neither here nor in the run of two million steps
 #   above. They do make one thing matter: a single press of *fire* may be ignored.
-# * **No discount does not prevent it either**, with the recipe's other settings. Rewards are clipped
-#   and a lost ball is an end, so that even undiscounted sums stay small. (Lesson 4 shows the
+# * **No discount does not prevent it either**, with the recipe's other settings. Rewards are
+#   clipped and a lost ball is an end, so that even undiscounted sums stay small. (Lesson 4 shows the
 #   discount where sums are large.)
 # * **One stream learned *faster*, step by step**: at 5 steps per update instead of 80 it makes
 #   sixteen times as many updates. What it costs is time, see below. (It was trained for 165,000
@@ -506,11 +506,11 @@ claim(max(single) < 300, "A2C with one environment is not")
 # ## Exercises
 #
 # 1. **Explained variance** is $1 - \mathrm{Var}(y - V) / \mathrm{Var}(y)$. What is it for a critic
-#    that is right, one that always says 0.5, and one that is right plus 3? And why is it useless for
-#    updates of five rows, as those of *one stream*?
-# 2. **One press of fire.** With sticky actions, a frame repeats the previous action with probability
-#    0.25. With which probability is *fire*, chosen for one step of four frames, ignored in all four?
-#    How many steps does it take until that is below one in a million?
+#    that is right, one that always says 0.5, and one that is right plus 3? And why is it useless
+#    for updates of five rows, as those of *one stream*?
+# 2. **One press of fire.** With sticky actions, a frame repeats the previous action with
+#    probability 0.25. With which probability is *fire*, chosen for one step of four frames, ignored
+#    in all four? How many steps does it take until that is below one in a million?
 # 3. **All at once**, for a free evening: `num_envs=1`, `n_steps=1`, `gamma=1.0`,
 #    `learning_rate=1e-4`, `sticky_actions=0.25`, `fire_reset=False`, `life_loss_ends=False`,
 #    `clip_reward=None`, `entropy_coef=2e-3`. Predict entropy and score first. No solution is given:
