@@ -242,9 +242,9 @@ print(f"last 50,000 steps: {score(recipe, 550_000, 600_000):.1f}")
 # tell a run that is about to learn from one that is not, an hour earlier.
 #
 # At 600,000 steps the score is about ten times that of the beginning. (Yours will differ: this run
-# was interrupted several times. With sixteen games a resumed run begins new ones, and says so in its
-# `config.json`; with one game it would resume exactly.) Is that good? A run of the
-# same algorithm, with the larger network, sticky actions and a falling learning rate, is in the
+# was interrupted several times. With sixteen games a resumed run begins new ones, and says so in
+# its `config.json`; with one game it would resume exactly.) Is that good? A run of the same
+# algorithm, with the larger network, sticky actions and a falling learning rate, is in the
 # repository: two million steps.
 
 # %%
