@@ -2,6 +2,7 @@
 # make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
 # make docs    build the documentation site in build/site      make tables  rewrite the tables in docs/ from the code
 # make dist    build wheel and source distribution into dist/, and try each in an empty environment (minutes)
+# make lessons execute the lessons whose notebooks are out of date (Ctrl-C, then again: it continues)
 # Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -16,7 +17,7 @@ $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 
 endef
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: train check format docs tables dist lock clean
+.PHONY: train check format docs tables dist lessons lock clean
 .DEFAULT_GOAL := check
 
 train: $(READY)
@@ -47,6 +48,11 @@ $(DOCS): requirements-docs.lock $(READY)
 	@echo "set-up: installing the $$(grep -c == requirements-docs.lock) packages of requirements-docs.lock"
 	@$(PIP) install -qq --no-compile --no-deps -r requirements-docs.lock
 	@touch $@
+
+lessons: $(READY)
+	@$(BIN)/python -c 'import ipykernel, jupytext, nbclient' 2>/dev/null || \
+	  $(PIP) install -qq --no-build-isolation -e '.[lessons]'
+	@$(BIN)/python lessons/execute.py
 
 # Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
 $(READY): requirements.lock pyproject.toml

@@ -138,15 +138,11 @@ def test_run_config_is_read_from_the_checkpoint(run: Path) -> None:
     assert main(COMMANDS[1]) == 0
 
 
-def test_checkpoint_can_be_evaluated_by_its_name(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checkpoint_can_be_evaluated_by_its_name(run: Path) -> None:
     for place in ("checkpoints/BEST", "checkpoints/step-000000100"):
         assert main(["evaluate", str(run / place), "--episodes", "1"]) == 0
     Agent.load(run).save("agent")
-    capsys.readouterr()
-    assert main(["evaluate", "agent"]) == 2
-    assert "it is an agent that was saved by itself" in capsys.readouterr().err
+    assert main(["evaluate", "agent", "--episodes", "1"]) == 0
 
 
 def test_policy_loads_without_the_buffer(run: Path) -> None:
