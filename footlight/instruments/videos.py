@@ -17,7 +17,7 @@ from footlight.errors import UserError, summarize_error
 from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.overlay import Bar, Moment, Overlay
 from footlight.instruments.video import Frame
-from footlight.instruments.window import lacks_screen, require_screen
+from footlight.instruments.window import SDL_LEAVES_SIGNALS, lacks_screen, require_screen
 from footlight.signals import is_interruption
 from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
@@ -45,19 +45,23 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
     """
     if render_mode == "human":
         require_screen()
-    if render_mode is None or not lacks_screen():
-        return source.make_another(render_mode)
-    with _drawing_off_screen():
-        return _OffScreen(source.make_another(render_mode))
+    if render_mode is None:
+        return source.make_another(None)
+    with _drawing():
+        return _Drawing(source.make_another(render_mode))
 
 
-def _drawing_off_screen() -> contextlib.AbstractContextManager[None]:
+def _drawing() -> contextlib.AbstractContextManager[None]:
     """Variables that SDL and MuJoCo read when they first render, which can be in any call."""
-    return default_variables(SDL_VIDEODRIVER="dummy", MUJOCO_GL="egl")
+    if lacks_screen():
+        # SDL's `dummy`, too, needs no screen, but each time installs another handler of a signal
+        off_screen = {"SDL_VIDEODRIVER": "offscreen,dummy", "MUJOCO_GL": "egl"}
+        return default_variables(**off_screen, **SDL_LEAVES_SIGNALS)
+    return default_variables(**SDL_LEAVES_SIGNALS)
 
 
-class _OffScreen(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that renders without a screen."""
+class _Drawing(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment that renders: without a screen where there is none."""
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
@@ -65,15 +69,15 @@ class _OffScreen(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.spec
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        with _drawing_off_screen():
+        with _drawing():
             return super().reset(**how)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        with _drawing_off_screen():
+        with _drawing():
             return super().step(action)
 
     def render(self) -> Any:
-        with _drawing_off_screen():
+        with _drawing():
             return super().render()
 
 

@@ -12,6 +12,9 @@ from footlight.contexts import default_variables
 from footlight.errors import UserError
 from footlight.instruments.video import Frame
 
+# SDL would turn SIGTERM into an event of a window, and Ctrl-C where Python handles no signals
+SDL_LEAVES_SIGNALS = {"SDL_NO_SIGNAL_HANDLERS": "1"}
+
 
 def require_screen() -> None:
     """Raise `UserError` where no window can be opened."""
@@ -59,7 +62,8 @@ def show(frames: Iterable[Frame], fps: float, title: str) -> None:
 
 def _open(pygame: Any, size: tuple[int, int], title: str) -> Any:
     try:
-        pygame.display.init()
+        with default_variables(**SDL_LEAVES_SIGNALS):
+            pygame.display.init()
         screen = pygame.display.set_mode(size)
     except pygame.error as error:
         raise UserError(

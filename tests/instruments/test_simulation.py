@@ -1,6 +1,8 @@
 """Episodes of any policy in any environment."""
 
 import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,25 @@ def test_choices_of_own_policies() -> None:
     for action in (1, np.int64(1), np.array(1), torch.tensor(1)):
         video = footlight.simulate("CartPole-v1", lambda seen, a=action: a, video="x.gif")
         assert 8 <= video.lengths[0] <= 11
+
+
+def caught_signals() -> str:
+    """The signals that have a handler in this process, as the system's bit mask."""
+    return re.findall(r"SigCgt:\s*(\w+)", Path("/proc/self/status").read_text())[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where /proc tells which signals are caught")
+def test_signals_end_the_process_while_it_draws_and_afterwards() -> None:
+    before, drawing = caught_signals(), set[str]()
+
+    def stand_still(observation: Any) -> Any:
+        drawing.add(caught_signals())
+        return [0.0]
+
+    for _ in range(2):
+        footlight.simulate("Pendulum-v1", stand_still, max_steps=2, video="x.gif")
+    assert drawing == {before}
+    assert caught_signals() == before
 
 
 def test_window_of_the_environment_or_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
