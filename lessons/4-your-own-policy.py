@@ -495,9 +495,9 @@ for name, runs in {"ours": mine, **shaky}.items():
 # %% [markdown]
 # What the table says, and what it does not:
 #
-# * **One-step targets** have the lowest average of the four single changes, and no seed ends at 500.
-#   With 30 rows at hand, our targets carry a reward up to 30 steps back in one update; these carry
-#   it one step.
+# * **One-step targets** have the lowest average of the four single changes, and no seed ends at
+#   500. With 30 rows at hand, our targets carry a reward up to 30 steps back in one update; these
+#   carry it one step.
 # * **Normalized advantages**: no seed ends at 500 either, and one ends at 134.
 # * **`done`** leaves one seed far behind (136). It had learned to reach the limit before that. The
 #   other two are as good as ours.
@@ -540,7 +540,7 @@ claim(min(lowest) < 10, "3e-2: one seed drops to 9")
 claim(max(final(by_gamma[0.9])) < 300, "gamma 0.9 stops halfway")
 claim(all(count["edge"] == 20 for count in ends), "and always at the edge of the track")
 early = {g: np.mean([curve(run)[-12:-9] for run in by_gamma[g]]) for g in GAMMAS}
-claim(QUICK or max(early, key=early.get) == 1.0, "gamma 1 has the highest mean from 45,000 to 55,000")
+claim(QUICK or max(early, key=early.get) == 1.0, "gamma 1 is ahead for a while")
 claim(QUICK or sorted(final(by_gamma[1.0]))[1] < 350, "with gamma 1 two seeds end below 350")
 claim(max(final(shaky["one-step targets"])) < 450, "no seed arrives with one-step targets")
 claim(max(final(shaky["normalized advantages"])) < 450, "nor with normalized advantages")
