@@ -476,7 +476,8 @@ for axis, (name, runs) in zip(axes.flat, shaky.items(), strict=True):
         axis.plot(x, curve(run_of_seed), linewidth=1, label=f"seed {seed}")
     axis.set(title=name, ylim=(0, 520))
     axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:.0f}k")
-figure.supxlabel("steps")
+for axis in axes[1]:
+    axis.set_xlabel("steps")
 figure.supylabel("return of training episodes")
 figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 plt.show()

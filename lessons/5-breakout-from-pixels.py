@@ -260,7 +260,7 @@ if FILE.exists():  # in a clone; an installed package has no benchmarks
     here = [(row["step"], row["mean_return"]) for row in recipe.evaluations()]
     axis.plot(*zip(*here, strict=True), "o-", label="the recipe above")
     axis.set(xlabel="steps", ylabel="mean score of evaluations")
-    axis.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:,.0f}k")
     axis.legend()
     plt.show()
 
@@ -368,7 +368,7 @@ for name, run in runs.items():
 # %% [markdown]
 # The suspects, in the light of the data (one seed each, so small differences mean nothing):
 #
-# * **A learning rate of 1e-4 is the only one that stops learning by itself, within 240,000 steps.**
+# * **A learning rate of 1e-4 is the only change that stops learning alone**, within 240,000 steps.
 #   The score is that of random play and the entropy is still at its maximum. The critic does learn,
 #   slowly: this run is late rather than broken. Only a factor of seven lies between 7e-4, which
 #   learns, and 1e-4, which does not.
@@ -412,8 +412,8 @@ print(f"never firing: reward {total:.0f}, ends {ends_seen}, in {len(waited):,} s
 
 # %% [markdown]
 # That attempt had no `fire_reset`, but was not caught: a policy that presses each button equally
-# often serves the ball. One that becomes decided may be. The cure is a setting, `fire_reset=True`,
-# and an entropy bonus that keeps every action alive.
+# often serves the ball. One that becomes decided may be. The cure is `fire_reset=True`, and an
+# entropy bonus that keeps every action alive.
 #
 # ## 6. Time: one stream against sixteen
 #
@@ -448,7 +448,7 @@ per_second = {
 for name, value in per_second.items():
     print(f"{name:24} {value:6.0f} steps per second")
 in_that_time = 150_000 * per_second["A2C, 16 games"] / per_second["A2C, 1 game"]
-print(f"while one game takes 150,000 steps, sixteen take {in_that_time:,.0f}")
+print(f"while one game takes 150,000 steps, sixteen take about {round(in_that_time, -4):,.0f}")
 
 # %% [markdown]
 # After 150,000 steps of one game its score is about 4. Sixteen games see several times as many
@@ -590,6 +590,6 @@ claim(score(all_at_once, 0, 30_000) < 2, "and the score is that of random play")
 # After 30,000 steps, and as many updates, nothing has happened: the entropy is at its maximum and
 # the score is that of random play, which is also where the known attempt was after 10,000 games.
 # That fits the small learning rate, but 30,000 steps are too few to blame it: the recipe has not
-# learned to play by then either. What we have **not** run is the rest of the way, about 1.7 million
-# steps, which takes hours at one game, and the same with a learning rate of 7e-4, which would show
-# whether that alone repairs it. That is the experiment for your free evening.
+# learned to play by then either. Two things we have **not** run: the rest of the way, almost two
+# million steps, which take hours with one game, and the same settings with a learning rate of 7e-4,
+# which would show whether that alone repairs them. Those are for your free evening.
