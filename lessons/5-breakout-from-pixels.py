@@ -525,8 +525,6 @@ middle = {name: score(run, 100_000, 150_000) for name, run in runs.items()}
 claim(middle["one stream"] > 1.2 * middle["recipe"], "one stream learns faster per step")
 claim(0.2 < np.mean(games == 0) < 0.6, "random play often scores 0")
 claim(total == 0 and ends_seen == 0, "a policy that never fires gets nothing, without end")
-speeds = list(per_second.values())
-claim(speeds[0] > 2 * speeds[1] > 2 * speeds[2], "sixteen games are the fastest, streaming last")
 stream, single = ([row["mean_return"] for row in run.evaluations()] for run in streams.values())
 claim(min(stream) == 500, "streaming AC(λ) is at 500 in all evaluations")
 claim(max(single) < 300, "A2C with one environment is not")

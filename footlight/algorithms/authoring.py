@@ -12,7 +12,7 @@ from footlight.algorithms.on_policy import Networks, optimizer_step, rows_of, sa
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import Normalization, OffPolicyReplay, OptimizerSettings
 from footlight.buffers.rollout import Rollout
-from footlight.equations.returns import generalized_advantage, weighted_mean
+from footlight.equations.returns import generalized_advantage, standardized, weighted_mean
 from footlight.errors import UserError
 from footlight.networks.flat import Network
 from footlight.types import Batch, Decision, RolloutBatch, Spaces
@@ -36,6 +36,7 @@ __all__ = [
     "rollout_buffer",
     "rows_of",
     "sample_or_mode",
+    "standardized",
     "weighted_mean",
 ]
 
