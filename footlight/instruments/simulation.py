@@ -95,7 +95,7 @@ def simulate(
         return playback.record(made, _new_file(source) if video is None else user_path(video))
 
 
-class _StaysOpen(gymnasium.Wrapper[Any, Any, Any, Any]):
+class _StaysOpen(videos.Drawing):
     """An environment that its owner closes."""
 
     def close(self) -> None:

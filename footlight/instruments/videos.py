@@ -47,11 +47,11 @@ def make_env(source: EnvironmentSource, render_mode: str | None = None) -> gymna
         require_screen()
     if render_mode is None:
         return source.make_another(None)
-    with _drawing():
-        return _Drawing(source.make_another(render_mode))
+    with _variables():
+        return Drawing(source.make_another(render_mode))
 
 
-def _drawing() -> contextlib.AbstractContextManager[None]:
+def _variables() -> contextlib.AbstractContextManager[None]:
     """Variables that SDL and MuJoCo read when they first render, which can be in any call."""
     if lacks_screen():
         # SDL's `dummy`, too, needs no screen, but each time installs another handler of a signal
@@ -60,7 +60,7 @@ def _drawing() -> contextlib.AbstractContextManager[None]:
     return default_variables(**SDL_LEAVES_SIGNALS)
 
 
-class _Drawing(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Drawing(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment that renders: without a screen where there is none."""
 
     @property
@@ -69,15 +69,15 @@ class _Drawing(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.spec
 
     def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        with _drawing():
+        with _variables():
             return super().reset(**how)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        with _drawing():
+        with _variables():
             return super().step(action)
 
     def render(self) -> Any:
-        with _drawing():
+        with _variables():
             return super().render()
 
 

@@ -160,8 +160,9 @@ def test_signals_end_the_process_while_it_draws_and_afterwards() -> None:
         drawing.add(caught_signals())
         return [0.0]
 
-    for _ in range(2):
-        footlight.simulate("Pendulum-v1", stand_still, max_steps=2, video="x.gif")
+    mine = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
+    for env in ("Pendulum-v1", mine, mine, "Pendulum-v1"):
+        footlight.simulate(env, stand_still, max_steps=2, video="x.gif")
     assert drawing == {before}
     assert caught_signals() == before
 
