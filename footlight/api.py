@@ -64,8 +64,9 @@ def train(
 
     algorithm: a name, a class with `footlight.algorithms.protocol`'s protocol, or FILE.py:NAME.
     environment: an id, `EnvSpec`, (vector) environment, function that makes one, or FILE.py:NAME.
-    config: a TOML file, or an object such as `footlight.SACConfig(...)`. options: an object, too.
-    preset: tuned values for this pair (True), none (False), or of that name.
+    config: a TOML file, or an object such as `footlight.SACConfig(...)`.
+    options: an object `footlight.Options(...)`.
+    preset: True applies the tuned values for this pair, if any; False none; a name that preset's.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
         `wrapper`, `hooks` and the like (`training.objects`); `init_from`, `init_buffer`.
@@ -194,7 +195,7 @@ def evaluate(
     seed: int | None = None,
     deterministic: bool | None = None,
 ) -> Evaluation:
-    """`Run(run_dir).evaluate(...)`."""
+    """Evaluate the policy of a run: `Run(run_dir).evaluate(...)`."""
     return Run(user_path(run_dir)).evaluate(episodes, seed, deterministic)
 
 
@@ -208,7 +209,13 @@ def plot(
 ) -> "Figure":
     """Plot learning curves as a Matplotlib figure, and write it to `output` if given.
 
-    See `footlight.instruments.plot.plot_runs`.
+    runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these.
+    output: a .png, .svg or .pdf file.
+    label: one for each of `runs` or for each group; runs with the same label are one group. By
+        default a group's runs differ in their seed only, and its label is what sets it apart.
+    metric: any number in the logs; by default the mean return of evaluations.
+    x: "steps", "updates", "episodes" or "seconds"; None: steps, or episodes for sequences.
+    Raises `UserError`, and `StorageFault` if `output` cannot be written.
     """
     from footlight.instruments.plot import plot_runs  # only plots need Matplotlib
 

@@ -138,8 +138,8 @@ def class_entry(found: type, name: str) -> Iterator[str]:
             yield from ["", f"### {name}.{member}", ""]
             kind = definition(value.fget).returns
             shown = f"*Property*: `{ast.unparse(kind)}`. " if kind else "*Property*. "
-            text = inspect.getdoc(value) or ""
-            yield from described(shown + text, set())
+            first, *others = described(inspect.getdoc(value) or "", set())
+            yield from [shown + first, *others]
         elif isinstance(value, classmethod | staticmethod) or inspect.isfunction(value):
             yield from ["", f"### {name}.{member}", ""]
             function = getattr(found, member)

@@ -52,7 +52,7 @@ def train_options() -> Iterator[str]:
 
     for group in build_train_parser(None, None)._action_groups:
         title = group.title or ""
-        if title in ALGORITHMS or not group._group_actions:
+        if title in ALGORITHMS or not any(map(is_shown, group._group_actions)):
             continue
         yield from [f"**{title[0].upper()}{title[1:]}**", ""]
         yield from table(group._group_actions)
@@ -64,9 +64,13 @@ def table(actions: list[argparse.Action]) -> Iterator[str]:
     yield "| argument | meaning |"
     yield "| --- | --- |"
     for action in actions:
-        if action.help == argparse.SUPPRESS or "--help" in action.option_strings:
-            continue
-        yield f"| {names(action)} | {meaning(action)} |"
+        if is_shown(action):
+            yield f"| {names(action)} | {meaning(action)} |"
+
+
+def is_shown(action: argparse.Action) -> bool:
+    """Whether an argument belongs in the reference: all but `--help` and hidden ones."""
+    return action.help != argparse.SUPPRESS and "--help" not in action.option_strings
 
 
 def names(action: argparse.Action) -> str:

@@ -1,5 +1,6 @@
 """What the site adds to the pages when MkDocs builds it: reference, lessons and links."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import links
 
 ROOT = links.ROOT
 LESSONS = "Lessons"
+CELL = re.compile(r"<td.*?</td>", re.DOTALL)
 origins: dict[str, str] = {}
 """Which file of the repository a generated page shows."""
 beside: dict[str, set[str]] = {}
@@ -95,3 +97,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     except ValueError as error:
         raise PluginError(f"{place}: {error}") from error
     return links_of(text, origins.get(place, f"docs/{place}"), place)[0]
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Drop the backslash of a bar in a table's code, which Markdown leaves there."""
+    return CELL.sub(lambda cell: cell[0].replace("\\|", "|"), html)

@@ -15,7 +15,7 @@ PLACES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
-    "benchmarks/README.md": "benchmarks/index.md",
+    "benchmarks/README.md": "benchmarks.md",
 }
 """Pages outside `docs/`, and where they are in the site. The README itself is not in it."""
 

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _discard_unread_output():
+            return 0
         if debug or not (where := place_in_loaded(error)):
             raise
         print(
@@ -48,9 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return UserError.exit_code
-    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
+
+
+def _discard_unread_output() -> bool:
+    """Whether the reader of our output, such as `head`, has exited; it is then discarded."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return True
+    return False
 
 
 def _dispatch(arguments: list[str]) -> int:

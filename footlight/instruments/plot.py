@@ -47,16 +47,10 @@ def plot_runs(
     x: str | None = None,
     notify: Callable[[str], None] = warn,
 ) -> Figure:
-    """Plot learning curves, one panel per environment.
+    """Plot learning curves, one panel per environment; `footlight.plot` describes the parameters.
 
-    runs: run folders, folders of runs, `Run` objects and sequences of returns, or one of these.
-    output: file to write (.png, .svg or .pdf); None: none.
-    label: one for each of `runs`, or for each group; runs with the same label are one group. By
-    default the runs of a group differ in their seed only, and it is labeled by what differs from
-    other groups.
-    metric: a metric in metrics.jsonl, episodes.jsonl or evaluations.jsonl; None: the mean return of
+    metric: of metrics.jsonl, episodes.jsonl or evaluations.jsonl; None: the mean return of
     evaluations, or the return of training episodes if a run has no evaluation.
-    x: "steps", "updates", "episodes" or "seconds"; None: steps, or episodes for sequences.
     notify: receives messages about runs that are skipped.
 
     A single run is drawn with its training episodes behind its evaluations; a group of fewer than

@@ -32,7 +32,7 @@ from footlight.types import Array, Decision, Transition
 
 
 class Agent:
-    """Acts, and learns from what it observes.
+    """An algorithm with its networks, buffer and statistics: acts, and learns from observations.
 
     algorithm: a name such as "sac", a class (`footlight.algorithms.protocol`), or FILE.py:NAME.
     num_envs: environments that act and observe together.
@@ -285,8 +285,8 @@ class Agent:
         """The agent saved at `path` (an agent's folder, a checkpoint, or a run folder), ready to
         continue.
 
-        algorithm, network: your own, where the agent was made with one. total_steps, device,
-        notice: as for a new agent. Raises `UserError`.
+        algorithm, network: your own, where the agent was made with one.
+        total_steps, device, notice: as for a new agent. Raises `UserError`.
         """
         execution = Execution(device=device, notice=notice)
         agent = saved_agent.load(Agent, path, execution, algorithm, network)

@@ -54,7 +54,7 @@ class Evaluation:
 
     @property
     def std_return(self) -> float:
-        """Standard deviation over the episodes (of the population, as peers report it)."""
+        """Standard deviation over the episodes: that of a population, divided by n."""
         return float(np.std(self.returns))
 
     def remark(self, episodes: int | None = None) -> str:

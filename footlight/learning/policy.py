@@ -25,7 +25,7 @@ from footlight.types import Array
 
 
 class Policy:
-    """Observations in, actions in the environment's own units out."""
+    """A trained policy: maps observations to actions in the environment's own units."""
 
     def __init__(
         self, algorithm: AnyAlgorithm, blueprint: Blueprint, state: PolicyState,

@@ -49,10 +49,11 @@ def as_tensors(observation: Array, device: torch.device) -> Any:
 class Network:
     """One module, or an ensemble of N equal ones, called with the parameters as first argument.
 
-    precision: of matrix products. on_images: its forward pass is then worth compiling for acting,
-    too. acts_on_all: acting uses all outputs of the module, not the first alone. keeps_statistics:
-    the modules may have running statistics, see `with_statistics`. Raises `UserError` for modules
-    with hidden state, and for an ensemble whose modules differ.
+    precision: of matrix products.
+    on_images: its forward pass is then worth compiling for acting, too.
+    acts_on_all: acting uses all outputs of the module, not the first alone.
+    keeps_statistics: the modules may have running statistics, see `with_statistics`.
+    Raises `UserError` for modules with hidden state, and for an ensemble whose modules differ.
     """
 
     def __init__(

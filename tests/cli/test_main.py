@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from small_runs import FAST
 
+from footlight.cli.commands import COMMANDS
 from footlight.cli.main import main
 
 
@@ -36,7 +37,8 @@ gymnasium.register("TestNotANumber-v0", NotANumber)
 
 
 def test_printing_never_fails() -> None:
-    code = "import sys; from footlight.cli.main import main; sys.exit(main(['list', 'algorithms']))"
+    code = "import sys; from footlight.cli.commands import COMMANDS
+from footlight.cli.main import main; sys.exit(main(['list', 'algorithms']))"
     script = code.replace("main(['list', 'algorithms'])", "main([]) or print('± \\udcff')")
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -46,6 +48,24 @@ def test_printing_never_fails() -> None:
         check=False,
     )
     assert (run.returncode, run.stdout.splitlines()[-1], run.stderr) == (0, b"? ?", b"")
+
+
+def test_reader_that_exits_ends_a_command_without_an_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "footlight", "list", "presets"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_broken_pipe_of_something_else_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(options: Any) -> int:
+        raise BrokenPipeError("of a device")
+
+    monkeypatch.setitem(COMMANDS, "list", fail)
+    with pytest.raises(BrokenPipeError):
+        main(["list"])
 
 
 def test_environment_fault_is_named_and_state_saved(

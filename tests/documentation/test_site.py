@@ -85,7 +85,7 @@ def test_signatures_are_those_of_the_source() -> None:
     made = "\n".join(api_reference.entry("footlight.train"))
     assert "    environment: EnvironmentLike,\n    *,\n" in made
     assert "\n) -> Run\n```" in made
-    assert "* `preset`: tuned values" in made
+    assert "* `preset`: True applies the tuned values" in made
     assert "### Run.evaluate" in "\n".join(api_reference.entry("footlight.Run"))
 
 
@@ -146,3 +146,10 @@ def test_notebook_becomes_a_page(tmp_path: Path) -> None:
     assert "](1-one-1.png)" in lesson.text
     assert '<div class="output">\n<video>\n</video>\n</div>' in lesson.text
     assert lesson.images == {"1-one-1.png": b"data"}
+
+
+def test_properties_are_set_in_italics_and_no_table_of_options_is_empty() -> None:
+    lines = list(api_reference.class_entry(footlight.Evaluation, "Evaluation"))
+    assert any(line.startswith("*Property*: `float`. Mean") for line in lines)
+    options = "\n".join(command_reference.train_options())
+    assert not re.search(r"\| --- \| --- \|\n(?!\|)", options)
