@@ -37,8 +37,7 @@ gymnasium.register("TestNotANumber-v0", NotANumber)
 
 
 def test_printing_never_fails() -> None:
-    code = "import sys; from footlight.cli.commands import COMMANDS
-from footlight.cli.main import main; sys.exit(main(['list', 'algorithms']))"
+    code = "import sys; from footlight.cli.main import main; sys.exit(main(['list', 'algorithms']))"
     script = code.replace("main(['list', 'algorithms'])", "main([]) or print('± \\udcff')")
     run = subprocess.run(
         [sys.executable, "-c", script],
