@@ -1,6 +1,7 @@
 """Entry point of the command line. torch is imported only by commands that need it."""
 
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,13 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _discard_unread_output() -> bool:
-    """Whether the reader of our output, such as `head`, has exited; it is then discarded."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    """Whether the reader of our output, such as `head`, has exited; the rest is then discarded."""
+    output = sys.__stdout__
+    if output is None or output is not sys.stdout or "poll" not in vars(select):  # Windows
+        return False
+    watched = select.poll()
+    watched.register(output.fileno(), 0)
+    if not watched.poll(0):  # nothing is wrong with it
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    return True
 
 
 def _dispatch(arguments: list[str]) -> int:
