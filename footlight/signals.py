@@ -79,6 +79,7 @@ class Interruption:
 
     def stop_after(self, seconds: float | None) -> None:
         """Request a stop in so many seconds; None: no time limit."""
+        self._seconds = seconds or 0.0
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def should_stop(self) -> bool:
@@ -86,6 +87,12 @@ class Interruption:
         if self.signal is not None:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def time_is_up(self) -> str | None:
+        """The time limit, in words, if that is why the training stops; else None."""
+        if self.signal is not None or not self.should_stop():
+            return None
+        return f"the {self._seconds:.6g} seconds of max_time are over"
 
     def interrupt_hook(self) -> None:
         """Raise a signal's exception in the main thread, in the hook that runs there.

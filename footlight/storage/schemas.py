@@ -198,6 +198,7 @@ class Manifest(_Files, total=False):
     recent_return: float | None
     evaluation_due: bool
     evaluation_requested: bool
+    evaluation_final: bool
     best: Best | None
     last_evaluation_step: int
     finished_episodes: CountOrZero

@@ -20,17 +20,19 @@ class Plan(NamedTuple):
 
 
 def plan_evaluation(
-    options: Options, step: int, finished: int, evaluated: int, *, is_requested: bool = False
-) -> Plan | None:
+    options: Options, step: int, finished: int, evaluated: int, *,
+    is_requested: bool = False, is_final: bool = False,
+) -> Plan | None:  # fmt: skip
     """Return the plan of the evaluation at `step`; None if it is to be skipped.
 
     By default, the evaluations together take at most as many steps as the training, and so does the
     final one alone; explicit values, and what `is_requested`, are always honored.
 
     finished: episodes of the training so far, from which the length of an episode is estimated.
-    evaluated: environment steps of all previous evaluations.
+    evaluated: environment steps of all previous evaluations. is_final: that of a run which ends
+    here, before it has all its steps.
     """
-    is_final = step >= options.steps
+    is_final |= step >= options.steps
     episodes = options.final_eval_episodes if is_final else options.training_eval_episodes
     limit = episode_limit(options.steps)
     if episodes == 0:

@@ -40,22 +40,26 @@ class Evaluator:
         self._latest: Evaluation | None = None
         self._latest_step = -1
         self._steps = 0  # of all evaluations so far
-        self._is_requested = False
+        self._is_requested = self._is_final = False
 
     def __call__(self, step: Step) -> None:
         """Evaluate at this step."""
         self.evaluate_and_log(step.number)
 
-    def evaluate_and_log(self, step: int, *, is_requested: bool = False) -> None:
+    def evaluate_and_log(
+        self, step: int, *, is_requested: bool = False, is_final: bool = False
+    ) -> None:
         """Evaluate, and log histograms if that is configured; at most once for each step.
 
-        is_requested: also where the automatic plan would skip this evaluation. If the run is to
-        stop meanwhile, `due` is set and nothing is logged.
+        is_requested: also where the automatic plan would skip this evaluation. is_final: as at the
+        end of a run, also after one that was made at this step during the training. If the run is
+        to stop meanwhile, `due` is set and nothing is logged.
         """
-        was_skipped = self._last_step == step and self._latest_step != step
-        if self._last_step == step and not (is_requested and was_skipped):
+        was_made, latest = self._last_step == step, self.at(step)
+        is_longer = is_final and not self._was_final(step)
+        if was_made and not (is_requested and latest is None) and not is_longer:
             return
-        self._is_requested = is_requested
+        self._is_requested, self._is_final = is_requested, is_final
         session = self._session
         if self.environments is not None:
             share_statistics(session.environments, self.environments)
@@ -71,14 +75,21 @@ class Evaluator:
                 evaluation_return=evaluation.mean_return,
             )
         self._last_step = step
-        if session.options.track_histograms and not was_skipped:
+        if session.options.track_histograms and not was_made:
             counts = histograms(session.agent.networks, session.agent.state)
             session.folder.append("histograms", {"step": step, **counts})
             session.flush_logs()
 
+    def _was_final(self, step: int) -> bool:
+        """Whether the evaluation that was made at this step serves as the final one."""
+        options, latest = self._session.options, self.at(step)
+        has_all = latest is not None and len(latest.returns) >= options.final_eval_episodes
+        return has_all or self._is_final or step >= options.steps
+
     def catch_up(self) -> None:
         """Make the evaluation that is `due` since the run was stopped during it."""
-        self.evaluate_and_log(self._session.agent.num_steps, is_requested=self._is_requested)
+        step, how = self._session.agent.num_steps, (self._is_requested, self._is_final)
+        self.evaluate_and_log(step, is_requested=how[0], is_final=how[1])
         if not self.due:
             for call in self.after_due:
                 call()
@@ -114,7 +125,9 @@ class Evaluator:
         display, policy = self._session.display, self._session.agent.policy
         self.due = False
         counts = self._episodes.count, self._steps
-        plan = plan_evaluation(options, step, *counts, is_requested=self._is_requested)
+        plan = plan_evaluation(
+            options, step, *counts, is_requested=self._is_requested, is_final=self._is_final
+        )
         if self.environments is None or plan is None:
             return None
         # New episodes each time, determined by seed and step alone: neither the training nor a
@@ -157,6 +170,7 @@ class Evaluator:
             "evaluation": latest.to_json() if latest is not None else None,
             "evaluation_due": self.due,
             "evaluation_requested": self._is_requested,
+            "evaluation_final": self._is_final,
             "evaluation_steps": self._steps,
             "last_evaluation_step": self._last_step,
             "best": self.best,
@@ -168,6 +182,7 @@ class Evaluator:
         self._last_step = state["last_evaluation_step"]
         self._steps = state.get("evaluation_steps", 0)  # missing in early checkpoints
         self._is_requested = state.get("evaluation_requested", False)
+        self._is_final = state.get("evaluation_final", False)
         self._latest, self._latest_step = None, -1
         if state["evaluation"] is not None:
             self._latest = Evaluation.from_json(state["evaluation"])

@@ -158,7 +158,7 @@ class Training:
         has_all = agent.num_steps >= self.session.options.steps
         if not has_all and self.session.stop_reason is None:
             return "stopped"
-        self.evaluator.evaluate_and_log(agent.num_steps)
+        self.evaluator.evaluate_and_log(agent.num_steps, is_final=True)
         if self.user_hooks is not None:
             self.user_hooks.finish()
         return "finished" if has_all and not self.evaluator.due else "stopped"
@@ -207,6 +207,8 @@ class Training:
         agent, seconds = self.session.agent, self.session.seconds
         final = self.evaluator.at(agent.num_steps)
         why = self.session.stop_reason
+        if why is None and status == "stopped":
+            why = self.session.interruption.time_is_up()
         reason = {} if why is None else {"stop_reason": why}
         return {
             "status": status,

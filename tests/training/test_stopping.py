@@ -38,7 +38,8 @@ class Growing(gymnasium.Env[Any, Any]):
 
 
 def train(folder: Path, **values: Any) -> dict[str, Any]:
-    run = footlight.train("a2c", Growing, steps=300, run_dir=folder, **{**SMALL, **values})
+    given = {"steps": 300, **SMALL, **values}
+    run = footlight.train("a2c", Growing, run_dir=folder, **given)
     assert run.result is not None
     return run.result
 
@@ -64,6 +65,33 @@ def test_run_ends_at_the_return_of_an_evaluation(tmp_path: Path) -> None:
     assert max(before) < 3 <= last
     assert result["steps"] == 30 * len(log)
     assert f"of the last 1 evaluation is {last:g}, at least 3" in result["stop_reason"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"episodes": 8},  # at a step without an evaluation, whose steps would be too many
+        {"stop_at_return": 3.0, "stop_on": "evaluation"},  # after one of 5 episodes at this step
+    ],
+)
+def test_run_that_ends_early_has_the_final_evaluation_of_any_run(
+    how: dict[str, Any], tmp_path: Path
+) -> None:
+    result = train(tmp_path / "run", **how, **{"eval_episodes": None})
+    assert len(result["final_evaluation"]["returns"]) == 20
+    assert result["final_evaluation"]["step"] == result["steps"] < 300
+    log = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
+    assert [len(json.loads(line)["returns"]) for line in log][-1] == 20
+    footlight.resume(tmp_path / "run", environment=Growing, episodes=8, quiet=True)
+    again = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
+    assert again[: len(log)] == log
+
+
+def test_run_whose_time_is_up_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = train(tmp_path / "run", steps=10**7, max_time=0.5, quiet=False)
+    assert result["stop_reason"] == "the 0.5 seconds of max_time are over"
+    assert result["final_evaluation"] is None
+    assert "stopped: the 0.5 seconds of max_time are over" in capsys.readouterr().out
 
 
 def test_window_is_the_same_after_a_resume(tmp_path: Path) -> None:
