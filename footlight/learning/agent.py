@@ -23,10 +23,11 @@ from footlight.learning.evaluation import Evaluation, evaluate_agent
 from footlight.learning.execution import Execution
 from footlight.learning.learner import Learner
 from footlight.learning.normalization import make_normalizer
-from footlight.learning.observations import as_batch, as_transition, is_batch
+from footlight.learning.observations import as_batch, is_batch
 from footlight.learning.outcomes import try_out
 from footlight.learning.policy import Policy
 from footlight.learning.scheduling import scheduled, with_values
+from footlight.learning.transitions import as_transition
 from footlight.streams import Streams, derived_seed
 from footlight.types import Array, Decision, Transition
 
@@ -170,7 +171,7 @@ class Agent:
         `act`.
 
         Returns the metrics of the last update, or {} where none was due. Raises `Diverged` when one
-        is not finite, and `UserError` for observations and actions that do not fit.
+        is not finite, and `UserError` for what does not fit the spaces or is not finite.
         """
         transition = as_transition(
             (observation, action, reward, next_observation, terminated, truncated, valid),

@@ -8,7 +8,7 @@ import torch
 from footlight.environments.checks import all_finite
 from footlight.errors import UserError
 from footlight.trees import named_leaves, options_at, packed, stray_choice
-from footlight.types import Array, Spaces, Transition
+from footlight.types import Array, Spaces
 
 
 def as_batch(observation: Any, spaces: Spaces) -> Array:
@@ -100,27 +100,6 @@ def _as_records(observation: Any, spaces: Spaces) -> Array:
         return np.asarray(packed(arrays, dtype, (len(next(iter(arrays.values()))),)))
     except ValueError as error:
         raise UserError(f"the observation's parts do not belong together - {error}") from error
-
-
-def as_transition(given: tuple[Any, ...], spaces: Spaces, num_envs: int) -> Transition:
-    """The fields of a `Transition`, of one environment or of several, as arrays [E, ...].
-
-    Raises `UserError` for observations that do not fit, and for another number of environments.
-    """
-    observation, action, reward, next_observation, terminated, truncated, valid = given
-    action = np.asarray(action)
-    action = action if action.ndim > len(spaces.action.shape) else action[None]
-    if len(action) != num_envs:
-        raise UserError(f"got {len(action)} transitions - this agent has num_envs={num_envs}")
-    return Transition(
-        as_batch(observation, spaces),
-        action,
-        np.asarray(reward, np.float32).reshape(-1),
-        as_batch(next_observation, spaces),
-        np.asarray(terminated, bool).reshape(-1),
-        np.asarray(truncated, bool).reshape(-1),
-        valid,
-    )
 
 
 def is_batch(observation: Any, spaces: Spaces) -> bool:
