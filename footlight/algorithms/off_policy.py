@@ -3,6 +3,7 @@ methods. A function of an `algorithm` is a method of the classes that say so, as
 replay_buffer`."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,7 +28,6 @@ from footlight.types import (
     FloatArray,
     Spaces,
 )
-from footlight.user_code.loading import called
 
 ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
@@ -122,14 +122,29 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     )
     if spaces.has_leaves:
         observation_space = gymnasium.spaces.Dict(observation_space)
-    name = str(getattr(network, "__name__", type(network).__name__))
-    module = called(network, f"the network {name}", observation_space, _action_space(spaces.action))
+    given = observation_space, _action_space(spaces.action)
+    _require_two_parameters(network, given)
+    module = network(*given)
     if not isinstance(module, nn.Module):
         raise UserError(
             f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
             "called with the observation space and the action space"
         )
     return module
+
+
+def _require_two_parameters(network: NetworkSource, given: tuple[Any, Any]) -> None:
+    """Raise `UserError` if the source of networks cannot be called with two spaces."""
+    try:
+        inspect.signature(network).bind(*given)
+    except TypeError as error:
+        name = getattr(network, "__name__", type(network).__name__)
+        raise UserError(
+            f"the network {name} cannot be called - {first_line(error)} - it is called with the "
+            "observation space and the action space"
+        ) from error
+    except ValueError:  # something built in, which has no signature
+        pass
 
 
 def _observation_space(leaf: Leaf) -> gymnasium.Space[Any]:

@@ -145,8 +145,8 @@ def _import_module_of(name: str) -> None:
 def _require_version(name: str) -> None:
     """Raise `UserError` for an id without the version that it is registered with.
 
-    Gymnasium would take the newest one, which another release may have another of, and the run, its
-    folder and its preset would not have the name of what was trained on.
+    Gymnasium would make its newest version, which another release may change, and neither the
+    run's folder nor its preset would have the name of what was trained on.
     """
     module, colon, short = name.rpartition(":")
     if short in gymnasium.registry:
@@ -157,7 +157,7 @@ def _require_version(name: str) -> None:
         return
     if version is None and (newest := find_highest_version(namespace, bare)) is not None:
         full = f"{module}{colon}{short}-v{newest}"
-        raise UserError(f"{name!r} has no version - write it, so that a run can name it - {full}")
+        raise UserError(f"{name!r} has no version, which a run records - did you mean {full!r}?")
 
 
 def _broken(name: str, module: str, error: BaseException) -> str:

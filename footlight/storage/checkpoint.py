@@ -75,7 +75,10 @@ class Segments:
 
 
 def _similar(path: Path) -> str:
-    """A suggestion of what lies beside a path that does not exist, such as LATEST for LAST."""
+    """A suggestion of what lies beside a path that does not exist, such as LATEST for LAST; none
+    for a number, which is no misspelling of another one."""
+    if path.name.isdigit():
+        return ""
     with contextlib.suppress(OSError):
         return closest(path.name, (each.name for each in path.parent.iterdir()))
     return ""
