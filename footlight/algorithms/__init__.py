@@ -4,6 +4,7 @@ Imports no torch by itself, so that `footlight list` answers at once.
 """
 
 import importlib
+import re
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -51,6 +52,11 @@ def find(algorithm: "str | AnyClass") -> "AnyClass":
     if not isinstance(algorithm, str):
         require_parts(algorithm)
         return algorithm
+    if algorithm not in ALGORITHMS and re.search(r"-v\d+$", algorithm):
+        raise UserError(
+            f"{algorithm!r} is the id of an environment - the algorithm comes first, then the "
+            f"environment - give one of {', '.join(ALGORITHMS)}"
+        )
     if algorithm not in ALGORITHMS:
         raise UserError(
             f"unknown algorithm {algorithm!r}{closest(algorithm, ALGORITHMS)} - "

@@ -2,7 +2,9 @@
 methods. A function of an `algorithm` is a method of the classes that say so, as in `buffer =
 replay_buffer`."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,11 +16,11 @@ from torch import nn
 from footlight.algorithms.settings import OffPolicyNetworks
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplaySettings
-from footlight.errors import UserError, first_line
+from footlight.errors import UserError, counted, first_line
 from footlight.networks.bodies import Architecture, QCritic, combined
 from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
-from footlight.networks.heads import ActionHead
+from footlight.networks.heads import ActionHead, Squashed
 from footlight.trees import Leaf, rebuilt
 from footlight.types import (
     BoxAction,
@@ -108,20 +110,41 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     if isinstance(network, nn.Module):
         raise UserError(
             "network is a module - a new one is needed for each run and part - pass its class, "
-            "or a function that creates it"
+            "or a function that creates it: lambda observation_space, action_space: ..."
+        )
+    if not callable(network):
+        raise UserError(
+            f"network is {network!r:.80} - it cannot be called - pass the class of a "
+            "torch.nn.Module, or a function of observation space and action space that creates one"
         )
     observation_space = rebuilt(
         {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
     )
     if spaces.has_leaves:
         observation_space = gymnasium.spaces.Dict(observation_space)
-    module = network(observation_space, _action_space(spaces.action))
+    given = observation_space, _action_space(spaces.action)
+    _require_two_parameters(network, given)
+    module = network(*given)
     if not isinstance(module, nn.Module):
         raise UserError(
             f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
             "called with the observation space and the action space"
         )
     return module
+
+
+def _require_two_parameters(network: NetworkSource, given: tuple[Any, Any]) -> None:
+    """Raise `UserError` if the source of networks cannot be called with two spaces."""
+    try:
+        inspect.signature(network).bind(*given)
+    except TypeError as error:
+        name = getattr(network, "__name__", type(network).__name__)
+        raise UserError(
+            f"the network {name} cannot be called - {first_line(error)} - it is called with the "
+            "observation space and the action space"
+        ) from error
+    except ValueError:  # something built in, which has no signature
+        pass
 
 
 def _observation_space(leaf: Leaf) -> gymnasium.Space[Any]:
@@ -148,20 +171,39 @@ def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
     return gymnasium.spaces.MultiDiscrete(sizes, start=starts)
 
 
+@contextlib.contextmanager
+def naming_part(part: str, called_so: str) -> Iterator[None]:
+    """Turn the exception of a part of the user's module into `UserError`.
+
+    called_so: what it is called with, and what it must return.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        what = f"the {part} of the network cannot be called - {first_line(error)}"
+        raise UserError(f"{what} - {called_so}") from error
+
+
 def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:
     """Call the user's module once, so that wrong shapes are reported before training."""
     observation = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
-    try:
-        output: Any = networks.actor.infer(networks.actor.initial, observation)
-        parts = output if isinstance(output, tuple) else (output,)
-        value = networks.critic(
-            networks.critic.initial,
-            as_tensors(observation, torch.device("cpu")),
-            torch.zeros(2, spaces.action.size),
-        )
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"the network cannot be called - {first_line(error)}") from error
-    wanted = (2, spaces.action.size)
+    actor, critic, is_squashed = (
+        networks.actor,
+        networks.critic,
+        isinstance(networks.head, Squashed),
+    )
+    returned = "(mean, raw log_std), each [B, A]" if is_squashed else "actions [B, A] in [-1, 1]"
+    called_so = f"it is called as actor(observation), and must return {returned}"
+    with naming_part("actor", called_so):
+        output: Any = actor.infer(actor.initial, observation)
+    with naming_part(
+        "critic", "it is called as critic(observation, action), and must return values [B]"
+    ):
+        observed = as_tensors(observation, torch.device("cpu"))
+        value = critic(critic.initial, observed, torch.zeros(2, spaces.action.size))
+    parts, wanted = output if isinstance(output, tuple) else (output,), (2, spaces.action.size)
+    if len(parts) != 1 + is_squashed:
+        raise UserError(f"the actor returns {counted(len(parts), 'tensor')} - {called_so}")
     for part in parts:
         if tuple(part.shape) != wanted:
             raise UserError(

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.algorithms.off_policy import call_source
+from footlight.algorithms.off_policy import call_source, naming_part
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.settings import Entropy, OptimizerSettings
 from footlight.ambient import computes
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory
-from footlight.errors import UserError, first_line
+from footlight.errors import UserError
 from footlight.networks.bodies import ActorCritic, Architecture
 from footlight.networks.cnn import choose_torso
 from footlight.networks.combined import encoded_leaves, leaf_torso
@@ -241,16 +241,9 @@ class _UserNetwork(nn.Module):
         if self.has_forward:
             output, value = self.network(observation)
         else:
-            output = (
-                self.network.actor(observation)
-                if hasattr(self.network, "actor")
-                else self.ours(observation)[0]
-            )
-            value = (
-                self.network.critic(observation)
-                if hasattr(self.network, "critic")
-                else self.ours(observation)[1]
-            )
+            own = self.network
+            output = own.actor(observation) if hasattr(own, "actor") else self.ours(observation)[0]
+            value = own.critic(observation) if hasattr(own, "critic") else self.ours(observation)[1]
         if self.log_std is not None and output.shape[-1] == len(self.log_std):
             output = torch.cat([output, self.log_std.expand_as(output)], -1)
         return output, value.squeeze(-1) if self.num_values == 1 and value.dim() == 2 else value
@@ -273,17 +266,29 @@ def example(spaces: Spaces) -> Any:
     return as_tensors(zeros, torch.device("cpu"))
 
 
+def _check_parts(module: nn.Module, observation: Any, values: str) -> None:
+    """Call the parts of the user's module one by one, so that an error names the part."""
+    if not isinstance(module, _UserNetwork) or module.has_forward:
+        return
+    outputs = "logits, or means of continuous actions, [B, H]"
+    for name, returned in ("actor", outputs), ("critic", values):
+        called_so = f"it is called as {name}(observation), and must return {returned}"
+        with naming_part(name, called_so), torch.no_grad():
+            if hasattr(module.network, name):
+                _ = getattr(module.network, name)(observation).shape
+
+
 def check_output_shapes(networks: Networks, spaces: Spaces, num_values: int) -> None:
     """Call the user's module once, so that wrong shapes are reported before training."""
     observation = example(spaces)
-    try:
-        networks.actor_critic.keep_outputs_in_fp32(observation)
-        with torch.no_grad():
-            output, value = networks.actor_critic(networks.actor_critic.initial, observation)
-        shapes = tuple(output.shape), tuple(value.shape)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the network cannot be called - {first_line(error)}") from error
     wanted = (2, networks.head.num_outputs), (2,) if num_values == 1 else (2, num_values)
+    values = "values [B]" if num_values == 1 else f"values [B, {num_values}]"
+    _check_parts(networks.actor_critic.module, observation, values)
+    called_so = f"it is called as forward(observation), and must return (output, value): {values}"
+    with naming_part("forward", called_so), torch.no_grad():
+        networks.actor_critic.keep_outputs_in_fp32(observation)
+        output, value = networks.actor_critic(networks.actor_critic.initial, observation)
+        shapes = tuple(output.shape), tuple(value.shape)
     for name, shape, want in zip(("actor", "critic"), shapes, wanted, strict=True):
         if shape != want:
             raise UserError(

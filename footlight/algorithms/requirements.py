@@ -87,6 +87,11 @@ def require_parts(algorithm: Any) -> None:
     if not inspect.isclass(algorithm):  # nothing is added to an object
         extra = ("ACTIONS", "METRICS", "create", "policy", "updates")
         missing = sorted({*missing, *(name for name in extra if name not in names)})
+        if not names & {*_PURE, *extra}:
+            raise UserError(
+                f"{algorithm!r:.80} is not an algorithm - give a name such as sac, a class of your "
+                "own, or FILE.py:NAME - see `footlight list algorithms` and docs/own-algorithm.md"
+            )
     if not missing:
         return
     name = str(getattr(algorithm, "__name__", type(algorithm).__name__))

@@ -9,6 +9,7 @@ from footlight.config.fields import (
     Count,
     CountOrZero,
     Fraction,
+    KnownFields,
     LayerSizes,
     NonNegative,
     OptionalPositive,
@@ -26,7 +27,7 @@ Decay = Annotated[float, Range(0, 1, open_high=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalization:
+class Normalization(KnownFields):
     """Normalization and clipping of observations and rewards before learning. Logged and evaluated
     returns stay raw."""
 
@@ -178,7 +179,8 @@ class OffPolicyNetworks:
     layer_norm: bool = False
     """Layer normalization before each activation."""
     initialization: Initialization = "pytorch"
-    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3) or orthogonal."""
+    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
+    sparse."""
 
 
 @dataclass(frozen=True, kw_only=True)

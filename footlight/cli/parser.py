@@ -26,6 +26,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} - see `{self.prog} --help`")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is not one of the choices, and name a similar one."""
+        if action.choices is not None and value not in action.choices:
+            choices = [*map(str, action.choices)]
+            hint = closest(str(value), choices)
+            self.error(f"{action.dest} is {value!r} - it must be one of {', '.join(choices)}{hint}")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown options, and name similar ones of this command."""
         found, unknown = super().parse_known_args(args, namespace)

@@ -17,7 +17,7 @@ from footlight.cli.own_code import TRAIN, add_own_code, own_code
 from footlight.cli.parser import Parser
 from footlight.config.fields import Field, describe_type, describe_value
 from footlight.config.suggestions import closest
-from footlight.errors import UserError
+from footlight.errors import UserError, quoted
 
 _OPTIONS = {
     "config": (
@@ -70,6 +70,12 @@ def train(arguments: list[str]) -> int:
     parser = build_train_parser(algorithm, environment)
     if not asks_for_help and environment is None:
         require_not_swallowed(arguments, _LISTS)
+        first, second = first_words(arguments, ())
+        if first is not None and second == algorithm:
+            raise UserError(
+                f"{first} comes before {algorithm} - the algorithm comes first, then the "
+                f"environment - write footlight train {algorithm} {quoted(first)}"
+            )
         raise UserError(
             f"train {algorithm} needs an ENVIRONMENT, such as Pendulum-v1 - "
             "see `footlight list environments`"

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from footlight.config import schema
 from footlight.config.schema import (
@@ -39,6 +39,7 @@ __all__ = [  # including everything that the author of a config needs
     "CountOrZero",
     "Field",
     "Fraction",
+    "KnownFields",
     "LayerSizes",
     "NonNegative",
     "OptionalPositive",
@@ -119,6 +120,23 @@ def check(config: Any) -> None:
             raise UserError(violation)
 
 
+def _require_known(names: Iterable[str], known: Iterable[str], others: Iterable[str] = ()) -> None:
+    for name in names:
+        if name not in known:
+            hint = closest(name, [*known, *others]) or " - see --help for all fields"
+            raise UserError(f"unknown field {name!r}{hint}")
+
+
+class KnownFields:
+    """Base of config classes: an unknown field is a `UserError` with the closest match."""
+
+    def __new__(cls, *given: Any, **values: Any) -> Self:
+        """Check the names before the dataclass does, whose error would be a `TypeError`."""
+        config_class: Any = cls
+        _require_known(values, fields(config_class))
+        return super().__new__(cls)
+
+
 def build(config_class: type[T], values: Mapping[str, Any], others: Iterable[str] = ()) -> T:
     """Build a config from loosely typed values: text, numbers from TOML or JSON, Python objects.
 
@@ -127,10 +145,7 @@ def build(config_class: type[T], values: Mapping[str, Any], others: Iterable[str
     """
     any_class: Any = config_class
     known = fields(any_class)
-    for name in values:
-        if name not in known:
-            hint = closest(name, [*known, *others]) or " - see --help for all fields"
-            raise UserError(f"unknown field {name!r}{hint}")
+    _require_known(values, known, others)
     return config_class(**{name: convert(known[name], value) for name, value in values.items()})
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from footlight.config.fields import Count, CountOrZero, NonNegative, Range, check
+from footlight.config.fields import Count, CountOrZero, KnownFields, NonNegative, Range, check
 from footlight.streams import MAX_SEED
 
 # Environment steps per row of metrics.jsonl; more in runs that would have more than MAX_LINES
@@ -40,7 +40,7 @@ CHANGEABLE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(KnownFields):
     """The options of a run. None of them belongs to the algorithm."""
 
     steps: Count = 100_000

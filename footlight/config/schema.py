@@ -23,6 +23,8 @@ from typing import (
     is_typeddict,
 )
 
+from footlight.config.suggestions import closest
+
 MAX_INTEGER = 2**63 - 1  # the largest that NumPy and safetensors hold
 _MAX_DIGITS = 100  # of an integer with an exponent: 1e999999999 would exhaust memory
 
@@ -131,7 +133,25 @@ def mismatch(name: str, value: Any, schema: Any, limits: Range | None = None) ->
         return f"{name} is {value!r:.40} - integers reach {MAX_INTEGER} - give a smaller one"
     is_list = isinstance(value, tuple | list) and get_origin(schema) is tuple
     shown = describe_value(value) if is_list else repr(value)
-    return f"{name} is {shown:.40} - it must be {describe_type(schema, limits)}"
+    must_be = f"it must be {describe_type(schema, limits)}"
+    return f"{name} is {shown:.40} - {must_be}{_hint(value, schema)}"
+
+
+def _hint(value: Any, schema: Any) -> str:
+    """A suggestion for a misspelled word, or for one in a list of words."""
+    given = value if isinstance(value, tuple | list) else [value]
+    words = [word for word in _literals(schema) if isinstance(word, str)]
+    wrong = [each for each in given if isinstance(each, str) and each not in words]
+    return next((hint for each in wrong if (hint := closest(each, words))), "")
+
+
+def _literals(schema: Any) -> Iterator[Any]:
+    """The words that an annotated type allows."""
+    if get_origin(schema) is Literal:
+        yield from get_args(schema)
+    else:
+        for part in get_args(schema):
+            yield from _literals(part)
 
 
 def _nested(name: str, key: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from footlight.config.fields import Fraction, Range, check
+from footlight.config.fields import Fraction, KnownFields, Range, check
 from footlight.environments.ale import PREFIX as PREFIX
 from footlight.environments.ale import Games
 from footlight.environments.infos import LIFE_LOST
@@ -26,7 +26,7 @@ Few = Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AtariConfig:
+class AtariConfig(KnownFields):
     """Settings of an Atari game."""
 
     frame_skip: Few = 4

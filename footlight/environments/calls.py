@@ -5,7 +5,7 @@ from typing import Any
 
 import gymnasium
 
-from footlight.environments.episodes import FIX_RESUMABLE, EpisodeTracker, WorkerLost
+from footlight.environments.episodes import EpisodeTracker, WorkerLost
 from footlight.environments.interface import as_flag, old_interface, reset_answer, step_answer
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
@@ -60,8 +60,8 @@ def fault_of_call(
 ) -> EnvironmentFault:
     """The fault for an exception that `step` or `reset` of an environment raised."""
     if isinstance(error, WorkerLost):
-        remedy = "find out what ended it, or use on_worker_death restart; the state is saved"
+        remedy = "find out what ended it, or use on_worker_death restart"
         return tracker.fault(env, str(error), remedy)
     if (violation := old_interface(method, error)) is not None:
         return tracker.fault(env, *violation.args)
-    return tracker.fault(env, f"{method} raised {describe_error(error)}", FIX_RESUMABLE)
+    return tracker.fault(env, f"{method} raised {describe_error(error)}")

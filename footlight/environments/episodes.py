@@ -14,7 +14,6 @@ from footlight.types import Array
 ALL = -1  # as the index of an environment: all of them together
 FIX = "fix the environment"
 MAX_FAULTS = 100  # consecutive faults of one environment, without a step between them
-FIX_RESUMABLE = f"{FIX}; the state is saved"
 
 
 class WorkerLost(RemoteError):
@@ -146,7 +145,7 @@ class EpisodeTracker:
             number = np.asarray(value)[tuple(bad[0])]
             raise self.fault(env, f"{name}{component} is {number}")
 
-    def fault(self, env: int, what: str, remedy: str = FIX_RESUMABLE) -> EnvironmentFault:
+    def fault(self, env: int, what: str, remedy: str = FIX) -> EnvironmentFault:
         """The error for a failure of environment `env`, or of `ALL` of them."""
         fault = EnvironmentFault(f"{self.describe_position(env, 'failed')}: {what} - {remedy}")
         fault.episode = self._episode(env, what)

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import (
+    EnvSpec,
+    find_highest_version,
+    load_env_creator,
+    parse_env_id,
+)
 
 from footlight.config.fields import plain
 from footlight.config.suggestions import closest
@@ -95,6 +100,7 @@ def make_registered(
     if render_mode is not None:
         passed["render_mode"] = render_mode
     _import_module_of(name)
+    _require_version(name)
     try:
         with warnings.catch_warnings():
             # About old versions of an environment: the user chose the version
@@ -134,6 +140,24 @@ def _import_module_of(name: str) -> None:
         if is_interruption(error):
             raise
         raise UserError(_broken(name, module, error)) from error
+
+
+def _require_version(name: str) -> None:
+    """Raise `UserError` for an id without the version that it is registered with.
+
+    Gymnasium would make its newest version, which another release may change, and neither the
+    run's folder nor its preset would have the name of what was trained on.
+    """
+    module, colon, short = name.rpartition(":")
+    if short in gymnasium.registry:
+        return
+    try:
+        namespace, bare, version = parse_env_id(short)
+    except gymnasium.error.Error:  # which `gymnasium.make` raises, too
+        return
+    if version is None and (newest := find_highest_version(namespace, bare)) is not None:
+        full = f"{module}{colon}{short}-v{newest}"
+        raise UserError(f"{name!r} has no version, which a run records - did you mean {full!r}?")
 
 
 def _broken(name: str, module: str, error: BaseException) -> str:

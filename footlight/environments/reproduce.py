@@ -57,13 +57,14 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
     """Save the episode of an environment that fails in the block to a folder in `run_dir`/crash.
 
     config: the content of the run's `config.json`. known_as: the folder as messages name it.
-    The fault's message then names the command that reproduces the episode and the one that resumes
-    the run. If the folder cannot be written, the fault is unchanged.
+    The fault's message then says that the run is saved, and names the command that reproduces the
+    episode, if its folder could be written, and the one that resumes the run.
     """
     try:
         yield
     except EnvironmentFault as fault:
         folder = save_episode(fault, run_dir, config)
+        fault.args = (f"{fault}; the state is saved",)  # which is so within a run only
         if folder is not None and fault.episode is not None and fault.episode.actions is not None:
             failed = _environment_of(fault.episode, config)
             command = _reproduce_command(known_as / "crash" / folder.name, failed)
@@ -138,11 +139,10 @@ def _environment_of(episode: FailedEpisode, config: Mapping[str, Any]) -> dict[s
 
 def _write(folder: Path, episode: FailedEpisode, message: str, config: Mapping[str, Any]) -> None:
     actions = episode.actions
-    known = _environment_of(episode, config)
     action = None if episode.action is None else np.asarray(episode.action).tolist()
     content = {
         "format_version": FORMAT_VERSION,
-        **known,
+        **_environment_of(episode, config),
         **asdict(episode),
         "action": action,
         "actions": None if actions is None else ACTIONS,

@@ -161,6 +161,8 @@ def wrapped(
             f"wrapper is for environments that footlight makes, and {source.name()} was given as "
             f"an object, which is used as it is - wrap it yourself: give {call}"
         )
+    if not isinstance(wrappers, Sequence):
+        raise UserError(f"wrapper is {wrappers!r:.80} - give a class or a function, or a list")
     found: list[Reference | Callable[[Env], Env]] = []
     for wrapper in wrappers:
         if isinstance(wrapper, str):

@@ -89,7 +89,7 @@ class AsyncEnvironments(SerialEnvironments):
             raise self.tracker.fault(env, what) from error
         if names := ", ".join(statistics_wrappers(self.remote[env])):
             what = f"its process was lost, and the running statistics of {names} with it"
-            instead = f"use {remedy(names)} in place of the wrapper; the state is saved"
+            instead = f"use {remedy(names)} in place of the wrapper"
             raise self.tracker.fault(env, what, instead)
 
     def _replace_and_rerun(self, env: int) -> None:
@@ -105,7 +105,7 @@ class AsyncEnvironments(SerialEnvironments):
         if not np.array_equal(observation, self.observation[env]):
             what = "its process was lost, and its episode came out differently in a new one"
             instead = "an environment that is not deterministic cannot be restarted"
-            raise self.tracker.fault(env, what, f"{instead}; the state is saved")
+            raise self.tracker.fault(env, what, instead)
 
     def revive(self, env: int) -> None:
         """Make `env` usable again after a fault. Raises `EnvironmentFault`."""

@@ -16,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from footlight.config.suggestions import closest
 from footlight.errors import UserError, quoted
 from footlight.storage import migration
 from footlight.storage.files import (
@@ -73,6 +74,16 @@ class Segments:
             yield _read(self._folder / name, self._digests, MAX_BYTES)["rows"]
 
 
+def _similar(path: Path) -> str:
+    """A suggestion of what lies beside a path that does not exist, such as LATEST for LAST; none
+    for a number, which is no misspelling of another one."""
+    if path.name.isdigit():
+        return ""
+    with contextlib.suppress(OSError):
+        return closest(path.name, (each.name for each in path.parent.iterdir()))
+    return ""
+
+
 def find(
     path: Path,
     notify: Callable[[str], None] | None = None,
@@ -91,7 +102,7 @@ def find(
     if (path / MANIFEST).exists():
         return path
     if not path.is_dir():
-        raise UserError(f"there is no folder {path} - {_FOLDERS}")
+        raise UserError(f"there is no folder {path}{_similar(path) or f' - {_FOLDERS}'}")
     folders = newest_first(path)
     if not folders:
         raise UserError(_explain_missing(path))

@@ -62,8 +62,10 @@ def every(interval: int, hook: Callable[[Any], object], *, at_end: bool = True) 
     """Call `hook` every `interval` environment steps.
 
     interval: 0 means never. at_end: whether to call it where the last step of a run is due, too.
-    Raises `UserError` for anything but a number of steps.
+    Raises `UserError` for anything but a number of steps and a function.
     """
+    if not callable(hook):
+        raise UserError(f"{hook!r:.80} is not a hook - give a function of one argument")
     return Clock(integer("interval", interval, Range(0)), hook, at_end)
 
 

@@ -52,12 +52,23 @@ def on_episode(hook: UserHook) -> OnEpisode:
     episode: its `env`, `total` (the return), `length`, `terminated`, and `info`, that of its last
         step as far as it can be logged: flags, numbers, short texts, small arrays.
     """
+    _require_function(hook, "on_episode", "episode")
     return OnEpisode(hook)
 
 
 def on_evaluation(hook: UserHook) -> OnEvaluation:
     """Call `hook(training, evaluation)` after each evaluation, the final one included."""
+    _require_function(hook, "on_evaluation", "evaluation")
     return OnEvaluation(hook)
+
+
+def _require_function(hook: Any, name: str, given: str) -> None:
+    """Raise `UserError` for what cannot be called; a run checks the rest when it begins."""
+    if not callable(hook):
+        raise UserError(
+            f"{name} was given {hook!r:.80} - it cannot be called - give a function of two "
+            f"arguments, (training, {given})"
+        )
 
 
 class UserHooks:

@@ -96,13 +96,20 @@ def read_toml(path: str | Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(user_path(path).read_text(encoding="utf-8"))
+        found = tomllib.loads(user_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"cannot read {path} - {error.strerror} - give an existing TOML file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
+    for name, value in found.items():
+        if isinstance(value, dict) and name not in _TABLES:
+            raise UserError(
+                f"{path} has the table [{name}] - its values belong to no table, whatever the "
+                f"algorithm - leave the line [{name}] out"
+            )
+    return found
 
 
 @runtime_checkable
@@ -219,6 +226,7 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
     return [{name: value for name, value in given.items() if name in names} for names in members]
 
 
+_TABLES = ("env_kwargs", "eval_env_kwargs")  # the values that are tables
 _KEYWORDS = (  # of `train`, besides fields
     "run_dir", "env_kwargs", "preset", "network", "quiet", "init_from", "init_buffer", "hooks",
     "eval_environment", "eval_env_kwargs", "wrapper",

@@ -34,6 +34,29 @@ class TwoActions(Deterministic):
         self.actor = torch.nn.Linear(1, 2)  # type: ignore[assignment]
 
 
+class OnPolicyParts(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor, self.critic = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+
+class OnlyActor(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor = torch.nn.Linear(1, 1)
+
+
+class TwoOutputs(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor = Pair()
+
+
+class Pair(torch.nn.Module):
+    def forward(self, observation: Any) -> Any:
+        return observation, observation
+
+
 def agent_of(**fields: Any) -> Agent:
     return Agent("td3", OBSERVATIONS, ACTIONS, compile="off", hidden_sizes=(4,), **fields)
 
@@ -67,8 +90,25 @@ def test_missing_part_is_the_default() -> None:
             lambda observations, actions: 3,
             "network returned int - it must return a torch.nn.Module",
         ),
+        (5, "network is 5 - it cannot be called - pass the class of a torch.nn.Module"),
+        (lambda: Linear(), "network <lambda> cannot be called - too many positional arguments"),
+        (
+            OnPolicyParts,
+            r"the critic of the network cannot be called - .* 2 positional arguments but 3 were "
+            r"given - it is called as critic\(observation, action\), and must return values \[B\]",
+        ),
+        (
+            TwoOutputs,
+            r"the actor returns 2 tensors - it is called as actor\(observation\), and must return "
+            r"actions \[B, A\] in \[-1, 1\]",
+        ),
     ],
 )
 def test_unsuitable_module_is_refused(network: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         agent_of(network=network)
+
+
+def test_actor_of_sac_returns_two_tensors() -> None:
+    with pytest.raises(UserError, match=r"returns 1 tensor - .* must return \(mean, raw log_std\)"):
+        Agent("sac", OBSERVATIONS, ACTIONS, network=OnlyActor, compile="off")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from footlight.algorithms.on_policy import optimizer_step, step_sizes
+from footlight.errors import UserError
 from footlight.learning.agent import Agent
 
 OBSERVATIONS, ACTIONS = (
@@ -159,3 +160,38 @@ def test_optimizer_with_weight_decay_equals_torch(optimizer: str, weight_decay: 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
 def test_weight_decay_changes_what_is_learned(optimizer: str) -> None:
     assert not torch.equal(stepped(optimizer, 0.1)[0], stepped(optimizer, 0.0)[0])
+
+
+class OffPolicyParts(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor, self.critic = torch.nn.Linear(3, 2), torch.nn.Bilinear(3, 2, 1)
+
+
+class SingleOutput(torch.nn.Linear):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, observation: torch.Tensor) -> Any:
+        return {"output": super().forward(observation)}
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            OffPolicyParts,
+            r"the critic of the network cannot be called - .*missing 1 required positional .* - it "
+            r"is called as critic\(observation\), and must return values \[B\]",
+        ),
+        (
+            SingleOutput,
+            r"the forward of the network cannot be called - not enough values to unpack .* - it is "
+            r"called as forward\(observation\), and must return \(output, value\): values \[B\]",
+        ),
+        (5, "network is 5 - it cannot be called"),
+    ],
+)
+def test_unsuitable_part_of_a_network_is_named(network: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Agent("ppo", OBSERVATIONS, ACTIONS, network=network, compile="off")

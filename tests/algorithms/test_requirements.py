@@ -102,6 +102,20 @@ def test_agents_refuse_it_too() -> None:
     assert pure.Config.__name__ == "Config"
 
 
+@pytest.mark.parametrize("given", [5, None, [], {"sac": 1}, 1.5])
+def test_what_is_no_algorithm_nor_its_name_is_shown(given: Any) -> None:
+    with pytest.raises(UserError) as raised:
+        find(given)
+    assert str(raised.value).startswith(f"{given!r} is not an algorithm - give a name such as sac")
+
+
+def test_environment_in_place_of_the_algorithm_is_told() -> None:
+    with pytest.raises(
+        UserError, match="'Pendulum-v1' is the id of an environment - the algorithm"
+    ):
+        find("Pendulum-v1")
+
+
 def test_what_is_no_algorithm_at_all_is_called_so() -> None:
     class Other:
         pass

@@ -24,7 +24,7 @@ def test_invalid_arguments_raise_user_error() -> None:
         ("evaluate run --episodes 0", r"0 - it must be an integer >= 1 - see `footlight evaluate"),
         ("evaluate run --seed x", r"x - it must be an integer >= 0"),
         ("evaluate run --stochastic --deterministic", "not allowed with argument"),
-        ("plot run --x days", "invalid choice: 'days'"),
+        ("plot run --x days", "x is 'days' - it must be one of steps, updates"),
         ("inspect ~nobody-at-all/run", "there is no home directory ~nobody-at-all"),
     ):
         with pytest.raises(UserError, match=words):

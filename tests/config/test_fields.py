@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -259,6 +259,12 @@ def test_every_field_of_every_algorithm_has_help() -> None:
     for name in ALGORITHMS:
         for field in fields(config_class(name)).values():
             assert field.help, f"{name}: {field.name}"
+
+
+def test_help_of_the_initial_weights_names_every_choice() -> None:
+    for name in ALGORITHMS:
+        field = fields(config_class(name))["initialization"]
+        assert all(word in field.help for word in get_args(field.type)), name
 
 
 @pytest.mark.parametrize("module", [__name__, "nowhere"])

@@ -144,6 +144,8 @@ def test_instances_do_not_share_their_arguments() -> None:
             None,
             "unknown environment 'WordsUnknown-v0' - .* write MODULE:WordsUnknown-v0",
         ),
+        ("Pendulum", None, r"^'Pendulum' has no version, .* - did you mean 'Pendulum-v1'\?$"),
+        ("words_envs:WordsSized", None, "did you mean 'words_envs:WordsSized-v0'"),
         (
             "words_envs:WordsSized-v0",
             ["sise=5"],

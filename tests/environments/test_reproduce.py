@@ -39,6 +39,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def train(name: str, **fields: Any) -> EnvironmentFault:
     with pytest.raises(EnvironmentFault) as raised:
         footlight.train("a2c", name, run_dir="run", **SMALL, **fields)
+    assert "; the state is saved\n" in str(raised.value)
     return raised.value
 
 

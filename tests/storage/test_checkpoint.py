@@ -203,3 +203,12 @@ def test_mismatched_arrays_are_rejected_before_anything_is_copied(
         )
     assert not target["a"].any()
     assert not target["b"].any()
+
+
+def test_misspelled_name_of_a_checkpoint_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "LATEST").write_text("step-000000001")
+    (tmp_path / "001").mkdir()
+    with pytest.raises(UserError, match=r"there is no folder .*LAST - did you mean 'LATEST'\?$"):
+        checkpoint.find(tmp_path / "LAST")
+    with pytest.raises(UserError, match=r"there is no folder .*002 - give a run folder"):
+        checkpoint.find(tmp_path / "002")

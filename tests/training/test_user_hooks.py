@@ -240,6 +240,16 @@ def test_what_is_no_hook_is_refused_before_anything_is_created(tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
+def test_what_cannot_be_called_is_refused_when_the_hook_is_made() -> None:
+    for made, message in (
+        (on_episode, r"on_episode was given 5 - .* two arguments, \(training, episode\)"),
+        (on_evaluation, r"on_evaluation was given 5 - .* \(training, evaluation\)"),
+        (lambda hook: footlight.every(10, hook), "5 is not a hook - give a function"),
+    ):
+        with pytest.raises(UserError, match=message):
+            made(5)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("state", [[1], {"x": object()}, {"x": float("nan")}])
 def test_state_that_is_not_json_names_the_hook(state: Any, tmp_path: Path) -> None:
     class Odd(Counter):

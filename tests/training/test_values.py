@@ -165,6 +165,12 @@ def test_config_file_in_the_home_directory_is_read(
     assert read_toml("~/values.toml") == {"gamma": 0.9, "env_kwargs": {"g": 9.0}}
 
 
+def test_config_file_with_a_table_of_values_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "values.toml").write_text("[sac]\ngamma = 0.9\n")
+    with pytest.raises(UserError, match=r"has the table \[sac\] - .* leave the line \[sac\] out"):
+        read_toml(tmp_path / "values.toml")
+
+
 def test_run_resumed_with_another_lambda_is_marked(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "compile": "off",
