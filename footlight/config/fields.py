@@ -12,7 +12,16 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from footlight.config import schema
 from footlight.config.schema import (
@@ -130,11 +139,12 @@ def _require_known(names: Iterable[str], known: Iterable[str], others: Iterable[
 class KnownFields:
     """Base of config classes: an unknown field is a `UserError` with the closest match."""
 
-    def __new__(cls, *given: Any, **values: Any) -> Self:
-        """Check the names before the dataclass does, whose error would be a `TypeError`."""
-        config_class: Any = cls
-        _require_known(values, fields(config_class))
-        return super().__new__(cls)
+    if not TYPE_CHECKING:  # editors complete the fields from the dataclass's own signature
+
+        def __new__(cls, *given: Any, **values: Any) -> Self:
+            """Check the names before the dataclass does, whose error would be a `TypeError`."""
+            _require_known(values, fields(cls))
+            return super().__new__(cls)
 
 
 def build(config_class: type[T], values: Mapping[str, Any], others: Iterable[str] = ()) -> T:
