@@ -1,4 +1,4 @@
-"""The two algorithms of docs/own-algorithm.md, as classes that can be imported."""
+"""The algorithms of docs/own-algorithm.md, as classes that can be imported."""
 
 import sys
 from types import ModuleType
@@ -8,21 +8,23 @@ from documentation.pages import ROOT, Block, blocks
 
 PAGE = ROOT / "docs" / "own-algorithm.md"
 BLOCKS: list[Block] = [block for block in blocks(PAGE) if block.language == "python"]
+NAMES = "own_pure", "own_replay", "own_torch"
 
 
 def _module(name: str, block: Block) -> Any:
-    """A module of everything in a block but its last line, which trains."""
+    """A module of everything in a block but its last statement, which trains."""
     module = ModuleType(name)
     sys.modules[name] = module
-    text = "\n".join(line for line in block.text.splitlines() if not line.startswith("run = "))
+    text, _, _ = block.text.partition("\nrun = ")
     # The place in the page is where errors point to
     code = compile("\n" * block.line + text, str(PAGE), "exec", dont_inherit=True)
     exec(code, vars(module))
     return module
 
 
-pure, torch_module = (
-    _module(name, block) for name, block in zip(("own_pure", "own_torch"), BLOCKS, strict=True)
+pure, replay, torch_module = (
+    _module(name, block) for name, block in zip(NAMES, BLOCKS, strict=True)
 )
 PureA2C: Any = pure.PureA2C
+DoubleQ: Any = replay.DoubleQ
 TorchA2C: Any = torch_module.TorchA2C

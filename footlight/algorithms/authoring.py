@@ -41,6 +41,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The names to import, for completion."""
+    return __all__
+
+
 class OnPolicy(Protocol):
     """What `rollout_buffer` needs of an algorithm."""
 

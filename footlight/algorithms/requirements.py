@@ -98,7 +98,7 @@ def require_parts(algorithm: Any) -> None:
     if {*missing} == {*wanted}:
         raise UserError(
             f"{name} is no algorithm - it has nothing of one - see docs/own-algorithm.md, which "
-            "has two examples"
+            "has examples"
         )
     raise UserError(f"{name} {_lacks(missing, wanted)} - see docs/own-algorithm.md")
 

@@ -1,4 +1,4 @@
-"""The two algorithms of docs/own-algorithm.md: trained, compiled, killed, resumed, evaluated,
+"""The algorithms of docs/own-algorithm.md: trained, compiled, killed, resumed, evaluated,
 loaded, copied and exported."""
 
 import copy
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_examples import BLOCKS, PureA2C, TorchA2C
+from own_examples import BLOCKS, NAMES, DoubleQ, PureA2C, TorchA2C
 from proof_of_runs import arrays_of
 
 import footlight
@@ -30,7 +30,7 @@ BRIEF: dict[str, Any] = {
 MOST_LINES, MOST_NAMES = 60, 7
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["pure", "torch"])
+@pytest.mark.parametrize("block", BLOCKS, ids=NAMES)
 def test_example_is_short(block: Any) -> None:
     assert len([line for line in block.text.splitlines() if line]) <= MOST_LINES
     imported = re.findall(r"^from footlight\.algorithms\.authoring import (.*)$", block.text, re.M)
@@ -40,6 +40,7 @@ def test_example_is_short(block: Any) -> None:
 
 def test_every_name_of_authors_is_there() -> None:
     assert all(vars(authoring)[name] is not None for name in authoring.__all__)
+    assert dir(authoring) == sorted(authoring.__all__)
 
 
 @BOTH
@@ -56,10 +57,10 @@ def test_it_learns(algorithm: Any, tmp_path: Path) -> None:
     assert run.evaluate(episodes=2).mean_return > 0
 
 
-def steps(algorithm: Any, compile: Any, number: int) -> footlight.Agent:
+def steps(algorithm: Any, compile: Any, number: int, **values: Any) -> footlight.Agent:
     environments = footlight.make_environments("CartPole-v1", num_envs=8, seed=1)
     spaces = environments.observation_space, environments.action_space
-    agent = footlight.Agent(algorithm, *spaces, seed=1, num_envs=8, compile=compile)
+    agent = footlight.Agent(algorithm, *spaces, seed=1, num_envs=8, compile=compile, **values)
     for _ in footlight.steps(agent, environments, total_steps=number):
         pass
     environments.close()
@@ -76,6 +77,35 @@ def test_pure_functions_are_compiled_and_equal_eager_ones() -> None:
     found, wanted = (agent.state.actor_critic for agent in (compiled, eager))
     assert eager.num_updates == compiled.num_updates == 1
     assert_close(found, wanted, terms=128, depth=400, scale=1.0)
+
+
+def test_compiled_q_learning_equals_eager_one() -> None:
+    from tolerance import assert_close
+
+    states = []
+    for compile in ("on", "off"):
+        values = {"learning_starts": 40, "batch_size": 16, "updates_per_step": 0.125, "tau": 0.02}
+        agent = steps(DoubleQ, compile, 64, **values)
+        assert agent.num_updates == 3
+        assert bool(agent.learner.compilation.steps) == (compile == "on")
+        states.append(agent.state)
+    compiled, eager = states
+    for name in ("actor_critic", "target"):
+        found, wanted = getattr(compiled, name), getattr(eager, name)
+        assert_close(found, wanted, terms=128, depth=400, scale=1.0)
+
+
+def test_q_learning_is_greedy_but_in_training() -> None:
+    agent = steps(DoubleQ, "off", 8)
+    own, policy, seen = agent.algorithm, agent.policy.state, np.zeros((64, 4), np.float32)
+    greedy = own.act(policy, None, seen, None)[0].action
+    first, last = (
+        own.explore(policy, None, seen, np.random.default_rng(0), n)[0].action for n in (0, 20_000)
+    )
+    assert greedy.shape == first.shape == (64, 1)
+    assert len(np.unique(greedy)) == 1
+    assert 16 < (first != greedy).sum() < 48  # half of them, within 4 standard deviations
+    assert (last != greedy).sum() < 16
 
 
 def test_ordinary_pytorch_is_never_compiled() -> None:
