@@ -565,6 +565,7 @@ claim(max(final(shaky["and learning rate 1e-5"])) < 40, "with 1e-5 nothing is le
 
 # %% jupyter={"source_hidden": true}
 # @title Solution 1 { display-mode: "form" }
+torch.manual_seed(0)
 x = torch.randn(3, 4)
 with_norm = body(4, 2)
 without = nn.Sequential(*(part for part in with_norm if not isinstance(part, nn.LayerNorm)))

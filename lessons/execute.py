@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -92,8 +93,10 @@ class Client(NotebookClient):
                 print(f"  {seconds:5.0f} s  {cell.source.partition(chr(10))[0]}", flush=True)
 
 
-def without_temporary_folders(text: str) -> str:
-    """Without the folder in which a video was recorded that the notebook itself holds."""
+def without_folders(text: str) -> str:
+    """A notebook's JSON without the folders of this machine: that of the repository, and the one in
+    which a video was recorded that the notebook itself holds."""
+    text = text.replace(json.dumps(f"{ROOT}{os.sep}")[1:-1], "")
     return re.sub(re.escape(f"{tempfile.gettempdir()}{os.sep}") + r"footlight-\w+[/\\]+", "", text)
 
 
@@ -105,7 +108,7 @@ def execute(source: Path) -> None:
         resources={"metadata": {"path": str(ROOT)}},
     )  # fmt: skip
     client.execute()
-    text = without_temporary_folders(nbformat.writes(notebook) + "\n")
+    text = without_folders(nbformat.writes(notebook) + "\n")
     if len(text) > MAX_BYTES:
         print(f"warning: {source.stem}.ipynb has {len(text):,} bytes, more than {MAX_BYTES:,}")
     partial = source.with_suffix(".ipynb.partial")
