@@ -97,7 +97,8 @@ def test_compiled_q_learning_equals_eager_one() -> None:
 
 def test_q_learning_is_greedy_but_in_training() -> None:
     agent = steps(DoubleQ, "off", 8)
-    own, policy, seen = agent.algorithm, agent.policy.state, np.zeros((64, 4), np.float32)
+    own: Any = agent.algorithm
+    policy, seen = agent.policy.state, np.zeros((64, 4), np.float32)
     greedy = own.act(policy, None, seen, None)[0].action
     first, last = (
         own.explore(policy, None, seen, np.random.default_rng(0), n)[0].action for n in (0, 20_000)
