@@ -52,9 +52,9 @@ class TwoOutputs(torch.nn.Module):
         self.actor = Pair()
 
 
-class Pair(torch.nn.Module):
-    def forward(self, observation: Any) -> Any:
-        return observation, observation
+class Pair(Linear):
+    def forward(self, *inputs: Any) -> Any:
+        return super().forward(*inputs), super().forward(*inputs)
 
 
 def agent_of(**fields: Any) -> Agent:
