@@ -49,12 +49,12 @@ class OnlyActor(torch.nn.Module):
 class TwoOutputs(torch.nn.Module):
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         super().__init__()
-        self.actor = Pair()
+        self.actor = Pair(1, 1)
 
 
-class Pair(torch.nn.Module):
-    def forward(self, observation: Any) -> Any:
-        return observation, observation
+class Pair(torch.nn.Linear):
+    def forward(self, observation: torch.Tensor) -> Any:
+        return super().forward(observation), super().forward(observation)
 
 
 def agent_of(**fields: Any) -> Agent:

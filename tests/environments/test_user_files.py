@@ -102,6 +102,7 @@ def test_wrappers_that_cannot_be_applied_are_refused(mine: str) -> None:
     for wrapper, message in (
         ("double", "wrapper is 'double' - .* write FILE.py:NAME"),
         ([3], "wrapper is 3 - give a class or a function"),
+        (3, "wrapper is 3 - give a class or a function, or a list"),
         (f"{mine}:np", "of type module - wrapper has to be"),
     ):
         with pytest.raises(UserError, match=message):

@@ -21,6 +21,7 @@ from footlight.learning.learner import Learner
 from footlight.runs.folder import RunFolder
 from footlight.storage import checkpoint
 from footlight.trees import tree_items
+from footlight.types import Transition
 from tolerance import assert_close
 
 SEEN, ACTED = (
@@ -62,7 +63,12 @@ def test_gradient_that_is_not_finite_is_not_applied(
         for step in range(100):
             seen, following = draws.uniform(-1, 1, (2, 3)).astype(np.float32)
             acted = agent.act(seen, explore=True)
-            agent.observe(seen, acted, np.inf if step == 40 else 1.0, following, False, False)
+            reward = np.array([np.inf if step == 40 else 1.0], np.float32)
+            ends = np.array([False])
+            # As from the training's own environments, whose rewards were checked when they came
+            agent.learn_from(
+                Transition(seen[None], acted[None], reward, following[None], ends, ends)
+            )
 
     with pytest.raises(Diverged, match=r"batch\.reward is not finite"):
         go()
