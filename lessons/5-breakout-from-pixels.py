@@ -236,19 +236,20 @@ print(f"first 50,000 steps: {score(recipe, 0, 50_000):.1f}")
 print(f"last 50,000 steps: {score(recipe, 550_000, 600_000):.1f}")
 
 # %% [markdown]
-# For 200,000 steps the score rises by only two points. Look at the other two panels. The
-# **explained variance**, the share of the targets' variance that the critic predicts, passes 0.9
-# before 100,000 steps: the critic recognizes a state in which a point is near long before the
-# policy is good at reaching one. (The number flatters: a target is five rewards and then the
-# critic's own value. And it falls again later, perhaps because the play becomes more varied.) The
-# **entropy** slowly leaves $\log 4 = 1.386$, that of four equally likely actions. As long as
-# neither moves, a run is not learning; section 5 has one whose entropy does not.
+# For 150,000 steps the score rises by little more than a point. Look at the other two panels. The
+# **explained variance**, the share of the targets' variance that the critic predicts, is near 0.9
+# after 100,000 steps: the critic recognizes a state in which a point is near long before the policy
+# is good at reaching one. (The number flatters: a target is five rewards and then the critic's own
+# value. And it falls again later, perhaps because the play becomes more varied.) The **entropy**
+# slowly leaves $\log 4 = 1.386$, that of four equally likely actions. As long as neither moves, a
+# run is not learning; section 5 has one whose entropy hardly does.
 #
-# At 600,000 steps the score is about ten times that of the beginning. (Yours will differ: the runs
-# with sixteen games on this page were interrupted several times. With sixteen games a resumed run
-# begins new ones, and says so in its `config.json`; with one game it would resume exactly.) Is that
-# good? The repository has the result of the unchanged preset, with the larger network, sticky
-# actions and a falling learning rate, for two million steps.
+# At 600,000 steps the score is more than ten times that of the beginning. (Yours will differ if you
+# interrupt the training: with sixteen games a resumed run begins new ones, and says so in its
+# `config.json`; with one game it resumes exactly. An earlier run with this seed, resumed three
+# times, ended at 15 instead of 19.) Is that good? The repository has the result of the unchanged
+# preset, with the larger network, sticky actions and a falling learning rate, for two million
+# steps.
 
 # %%
 FILE = Path(footlight.__file__).parents[1] / "benchmarks/results/breakout-a2c-seed-1.txt"
@@ -275,11 +276,11 @@ if FILE.exists():  # in a clone; an installed package has no benchmarks
 # discounted reward that followed until the ball was lost. Step through it: the value is low while
 # the ball comes down, for the policy may miss it; it jumps when the paddle has returned the ball,
 # stays high on the way up, when a point is as good as certain, and drops once the brick is gone.
-# The critic has learned what matters. In the first half of this game it predicts less than really
-# followed: a critic predicts the average game, and this one began better.
+# The critic has learned what matters. Shortly before a miss, however, it still expects about one
+# point where none followed: a critic predicts the average of what may come, not what comes.
 
 # %%
-video = recipe.video(overlay=True, seed=4)
+video = recipe.video(overlay=True, seed=2)
 print(f"score {video.returns[0]:.0f} in {video.lengths[0]:,} steps")
 video
 
@@ -368,10 +369,10 @@ for name, run in runs.items():
 # %% [markdown]
 # The suspects, in the light of the data (one seed each, so small differences mean nothing):
 #
-# * **A learning rate of 1e-4 is the only change that stops learning alone**, within 240,000 steps.
-#   The score is that of random play and the entropy is still at its maximum. The critic does learn,
-#   slowly: this run is late rather than broken. Only a factor of seven lies between 7e-4, which
-#   learns, and 1e-4, which does not.
+# * **A learning rate of 1e-4 is the only change that alone keeps the run from learning**, within
+#   240,000 steps. The score is still that of random play, and the entropy only begins to leave its
+#   maximum. This run is late rather than broken; but only a factor of seven lies between 7e-4,
+#   which learns, and 1e-4, which hardly does.
 # * **Sticky actions do not prevent learning**, neither here nor in the run of two million steps
 #   above. They do make one thing matter: a single press of *fire* may be ignored
 #   (exercise 2).
@@ -513,14 +514,14 @@ def claim(is_true, words):
 ends, explained = curve(recipe, "explained_variance")
 claim(score(recipe, 550_000, 600_000) > 5 * score(recipe, 0, 50_000), "many times the first score")
 claim(1 < score(recipe, 0, 20_000) < 2, "random play scores between 1 and 2")
-claim(QUICK or explained[4] > 0.9, "the critic explains more than 0.9 before 100,000 steps")
+claim(QUICK or max(explained[:5]) > 0.85, "the critic explains over 0.85 within 100,000 steps")
 claim(score(recipe, 20_000, 80_000) < 2, "and shortly before the score is still below 2")
 late = {name: score(run, 200_000, 240_000) for name, run in runs.items()}
-claim(late["learning rate 1e-4"] < 1.5, "1e-4 stays at random play")
+claim(late["learning rate 1e-4"] < 2, "1e-4 stays at random play")
 for name in ("recipe", "sticky actions", "no discount"):
-    claim(late[name] > 2 * late["learning rate 1e-4"], f"{name}: more than twice that")
+    claim(late[name] > 3, f"{name}: above 3 by then")
 slow = curve(runs["learning rate 1e-4"], "entropy")[1][-1]
-claim(abs(slow - np.log(4)) < 0.01, "with 1e-4 the entropy is still at its maximum")
+claim(slow > 0.98 * np.log(4), "with 1e-4 the entropy is still near its maximum")
 middle = {name: score(run, 100_000, 150_000) for name, run in runs.items()}
 claim(middle["one stream"] > 1.2 * middle["recipe"], "one stream learns faster per step")
 claim(0.2 < np.mean(games == 0) < 0.6, "random play often scores 0")
