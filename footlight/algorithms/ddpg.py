@@ -16,9 +16,11 @@ from typing import ClassVar, final
 from torch import Tensor
 from torch.func import grad_and_value
 
+from footlight.algorithms.critics import Learned
 from footlight.algorithms.deterministic_policy import (
     DeterministicConfig,
     act_deterministically,
+    actor_and_statistics,
     diagnose_deterministic,
     explore_with_noise,
     new_deterministic_state,
@@ -28,13 +30,14 @@ from footlight.algorithms.off_policy import (
     Networks,
     NetworkSource,
     build_networks,
+    critics_of,
     new_memory,
     replay_buffer,
 )
-from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.config.fields import check
-from footlight.equations.optimizers import polyak_
-from footlight.equations.returns import td_target
+from footlight.algorithms.protocol import Noise, Outcome
+from footlight.config.fields import Count, check
+from footlight.equations.draws import Draw
+from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import DeterministicActor
 from footlight.networks.heads import Bounded
 from footlight.types import Batch, Spaces
@@ -43,6 +46,9 @@ from footlight.types import Batch, Spaces
 @dataclass(frozen=True, kw_only=True)
 class Config(DeterministicConfig):
     """Hyperparameters of DDPG."""
+
+    num_critics: Count = 1
+    """Number of critics; the actor follows their mean."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,7 +75,9 @@ class DDPG:
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "DDPG":
         """With the built-in actor and critic, or the user's `network`."""
-        networks = build_networks(config, spaces, DeterministicActor, Bounded(), 1, network)
+        networks = build_networks(
+            config, spaces, DeterministicActor, Bounded(), config.num_critics, network
+        )
         return cls(config, networks, spaces)
 
     # Methods of a deterministic policy that explores with noise
@@ -79,10 +87,12 @@ class DDPG:
     act = act_deterministically
     explore = explore_with_noise
     diagnose = diagnose_deterministic
+    policy = actor_and_statistics
+    critics = property(critics_of)
 
-    def policy(self, state: State) -> PolicyState:
-        """The actor."""
-        return PolicyState(state.actor)
+    def draws(self, batch: Batch) -> Mapping[str, Draw]:
+        """Those of the critics."""
+        return self.critics.draws()
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
@@ -91,39 +101,38 @@ class DDPG:
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
-        config, networks = self.config, self.networks
+        config, actor, critics = self.config, self.networks.actor, self.critics
 
         # Critic, eq. 4 and 5: y = r + gamma Q'(s', mu'(s'))
-        next_action_BA = networks.actor(state.target_actor, batch.next_observation)
-        next_q_NB = networks.critic(state.target_critic, batch.next_observation, next_action_BA)
-        target_q_B = td_target(batch.reward, batch.discount, next_q_NB[0])
+        next_actor = state.actor if state.target_actor is None else state.target_actor
+        next_action_BA, _ = actor.with_statistics(
+            next_actor, state.actor_statistics, batch.next_observation
+        )
 
-        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
-            q_NB = networks.critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(), q_NB
+        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Learned]:
+            return critics.loss(critic_P, state, batch, next_action_BA, noise)
 
-        gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
+        gradient_P, (loss, learned) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        critic_metrics = {
-            "critic_loss": loss,
-            "critic_gradient_norm": norm,
-            "q_mean": q_NB.mean(),
-            "target_q_mean": target_q_B.mean(),
-        }
+        critics.take_(state, learned)
+        critic_metrics = {"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics}
 
         # Actor, eq. 6: the deterministic policy gradient
-        def actor_loss(actor_P: Tensor) -> Tensor:
-            action_BA = networks.actor(actor_P, batch.observation)
-            return -networks.critic(state.critic, batch.observation, action_BA).mean()
+        def actor_loss(actor_P: Tensor) -> tuple[Tensor, Tensor]:
+            action_BA, statistics_Q = actor.with_statistics(
+                actor_P, state.actor_statistics, batch.observation, training=True
+            )
+            return -critics.q(state, batch.observation, action_BA, True).mean(), statistics_Q
 
-        gradient_P, loss = grad_and_value(actor_loss)(state.actor)
+        gradient_P, (loss, statistics_Q) = grad_and_value(actor_loss, has_aux=True)(state.actor)
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
             config.rate_of_actor, state.progress,
         )  # fmt: skip
-        polyak_(state.target_critic, state.critic, config.tau)
-        polyak_(state.target_actor, state.actor, config.tau)
+        actor.keep_(state.actor, state.actor_statistics, statistics_Q, config.unit_weights)
+        follow_(state.target_critic, state.critic, config.tau)
+        follow_(state.target_actor, state.actor, config.tau)
         return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})

@@ -10,14 +10,10 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms.exploration import NOISES, ExplorationNoise, uniform
-from footlight.algorithms.off_policy import Memory, Networks
+from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.off_policy import Memory, Networks, critics_of
 from footlight.algorithms.protocol import PolicyState
-from footlight.algorithms.settings import (
-    Normalization,
-    OffPolicyNetworks,
-    OffPolicyOptimizer,
-    OffPolicyReplay,
-)
+from footlight.algorithms.settings import Normalization, OffPolicyOptimizer, OffPolicyReplay
 from footlight.config.fields import Fraction
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.types import Array, Decision, Diagnosis
@@ -41,11 +37,13 @@ class DeterministicState:
 
     actor: Tensor  # [P]
     critic: Tensor  # [P], all N critics
-    target_actor: Tensor
-    target_critic: Tensor
+    target_actor: Tensor | None
+    target_critic: Tensor | None
     actor_optimizer: OptimizerMemory
     critic_optimizer: OptimizerMemory
     progress: Tensor  # [1], share of the run that is over
+    actor_statistics: Tensor | None = None  # [Q] of batch normalization
+    critic_statistics: Tensor | None = None
 
 
 class DeterministicAlgorithm(Protocol):
@@ -62,17 +60,28 @@ class DeterministicAlgorithm(Protocol):
 
 def new_deterministic_state(algorithm: DeterministicAlgorithm, num_envs: int) -> DeterministicState:
     """The state before the first step."""
-    networks, optimizer = algorithm.networks, algorithm.config.make_optimizer()
-    actor, critic = networks.actor.initial.clone(), networks.critic.initial.clone()
+    networks, config = algorithm.networks, algorithm.config
+    optimizer = config.make_optimizer()
+    actor, actor_statistics = networks.actor.start(config.unit_weights)
+    critic, critic_statistics = networks.critic.start(config.unit_weights)
     return DeterministicState(
         actor=actor,
         critic=critic,
-        target_actor=actor.clone(),
-        target_critic=critic.clone(),
+        target_actor=actor.clone() if config.target_network else None,
+        target_critic=critic.clone() if config.target_network else None,
         actor_optimizer=optimizer.init(actor),
         critic_optimizer=optimizer.init(critic),
         progress=torch.zeros(1),
+        actor_statistics=actor_statistics,
+        critic_statistics=critic_statistics,
     )
+
+
+def actor_and_statistics(
+    algorithm: DeterministicAlgorithm, state: DeterministicState
+) -> PolicyState:
+    """The actor."""
+    return PolicyState(state.actor, state.actor_statistics)
 
 
 def act_deterministically(
@@ -80,7 +89,8 @@ def act_deterministically(
     stream: np.random.Generator | None,
 ) -> tuple[Decision, Memory]:  # fmt: skip
     """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
-    return Decision(algorithm.networks.actor.infer(policy.parameters, observation)), memory
+    actor, statistics = algorithm.networks.actor, policy.statistics
+    return Decision(actor.infer(policy.parameters, observation, statistics)), memory
 
 
 def explore_with_noise(
@@ -93,7 +103,7 @@ def explore_with_noise(
     if config.warmup == "uniform" and num_steps < config.learning_starts:
         return Decision(uniform((len(observation), networks.num_actions), stream)), memory
     noise_EA = NOISES[config.exploration](config).step(memory["walk"], stream)
-    action_EA = networks.actor.infer(policy.parameters, observation)
+    action_EA = networks.actor.infer(policy.parameters, observation, policy.statistics)
     noisy_EA = np.minimum(np.maximum(action_EA + noise_EA, -1), 1)
     return Decision(noisy_EA), {"walk": noise_EA}
 
@@ -102,8 +112,7 @@ def diagnose_deterministic(
     algorithm: DeterministicAlgorithm, state: DeterministicState, observation: Tensor
 ) -> Diagnosis:
     """min_N Q(s, mu(s)), and the action mu(s)."""
-    networks = algorithm.networks
-    action_EA = networks.actor(state.actor, observation)
-    return Diagnosis(
-        value=networks.critic(state.critic, observation, action_EA).amin(0), mean=action_EA
-    )
+    actor = algorithm.networks.actor
+    action_EA, _ = actor.with_statistics(state.actor, state.actor_statistics, observation)
+    value_E = critics_of(algorithm).q(state, observation, action_EA).amin(0)
+    return Diagnosis(value=value_E, mean=action_EA)

@@ -5,7 +5,8 @@ replay_buffer`."""
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import gymnasium
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from footlight.algorithms.settings import OffPolicyNetworks
+from footlight.algorithms.critics import Critics, prediction_of
+from footlight.algorithms.network_settings import OffPolicyNetworks
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplaySettings
 from footlight.errors import UserError, counted, first_line
@@ -21,6 +23,7 @@ from footlight.networks.bodies import Architecture, QCritic, combined
 from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead, Squashed
+from footlight.networks.norms import uses_batches
 from footlight.trees import Leaf, rebuilt
 from footlight.types import (
     BoxAction,
@@ -68,13 +71,20 @@ def build_networks(
     user's."""
     on_images = any(leaf_torso("auto", leaf) != "mlp" for leaf in spaces.observation.values())
     leaves = spaces.observation if on_images else encoded_leaves(spaces)
-    architecture = Architecture(
-        config.hidden_sizes, config.activation, config.layer_norm, config.initialization,
-        torso="auto" if leaves else "mlp", leaves=leaves,
+    of_critic = Architecture(
+        config.hidden_sizes, config.activation, config.norm, config.initialization,
+        normalizes_input=config.normalize_input, body=config.body, dropout=config.dropout,
+        unit_weights=config.unit_weights, torso="auto" if leaves else "mlp", leaves=leaves,
+    )  # fmt: skip
+    of_actor = replace(
+        of_critic, norm=config.norm if config.normalize_actor else "none", dropout=0.0,
+        hidden_sizes=config.hidden_sizes if config.actor_hidden_sizes is None
+        else config.actor_hidden_sizes,
     )  # fmt: skip
     num_actions = spaces.action.size
+    critic_class = partial(QCritic, num_outputs=prediction_of(config).num_outputs)
 
-    def body(kind: ActorClass) -> nn.Module:
+    def body(kind: ActorClass, architecture: Architecture) -> nn.Module:
         if not leaves:
             return kind(spaces.observation_shape, num_actions, architecture)
         return combined(architecture, lambda shape, inner: kind(shape, num_actions, inner))
@@ -91,9 +101,18 @@ def build_networks(
     critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
     networks = Networks(
         actor=Network(
-            [body(actor_class) if actor is None else actor], on_images=on_images, acts_on_all=True
+            [body(actor_class, of_actor) if actor is None else actor],
+            precision=config.precision,
+            on_images=on_images,
+            keeps_statistics=actor is None,
+            acts_on_all=True,
         ),
-        critic=Network(critics or [body(QCritic) for _ in range(num_critics)], ensemble=True),
+        critic=Network(
+            critics or [body(critic_class, of_critic) for _ in range(num_critics)],
+            ensemble=True,
+            precision=config.precision,
+            keeps_statistics=not critics,
+        ),
         num_actions=num_actions,
         head=head,
     )
@@ -245,3 +264,21 @@ def new_memory(algorithm: OffPolicy, num_envs: int) -> Memory:
     """The acting memory at the start of an episode: the last value of the noise, or of the
     warm-up's random walk."""
     return {"walk": np.zeros((num_envs, algorithm.networks.num_actions), np.float32)}
+
+
+class OffPolicyCritic(Protocol):
+    """What `critics_of` needs of an algorithm."""
+
+    @property
+    def config(self) -> OffPolicyNetworks:
+        """Its hyperparameters."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its architectures."""
+
+
+def critics_of(algorithm: OffPolicyCritic) -> Critics:
+    """The critics, with what they predict and how they are trained."""
+    config = algorithm.config
+    return Critics(algorithm.networks.critic, config, uses_batches(config.norm))

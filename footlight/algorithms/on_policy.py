@@ -111,12 +111,12 @@ def build_networks(
 class _ScalingNorm(Protocol):
     """A config that says whether layer normalization learns a scale and a shift."""
 
-    layer_norm_affine: bool
+    norm_affine: bool
 
 
 def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     """The shape of the network that a config asks for."""
-    affine = config.layer_norm_affine if isinstance(config, _ScalingNorm) else True
+    affine = config.norm_affine if isinstance(config, _ScalingNorm) else True
     leaves = encoded_leaves(spaces)
     if leaves:
         torso = config.torso  # which is chosen leaf by leaf
@@ -126,11 +126,11 @@ def architecture_of(config: Any, spaces: Spaces) -> Architecture:
     return Architecture(
         config.hidden_sizes,
         config.activation,
-        config.layer_norm,
+        "layer" if config.layer_norm else "none",
         config.initialization,
         affine,
-        torso,
-        leaves,
+        torso=torso,
+        leaves=leaves,
     )
 
 

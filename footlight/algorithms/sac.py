@@ -18,33 +18,29 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from footlight.algorithms.critics import Learned
 from footlight.algorithms.exploration import OrnsteinUhlenbeck, uniform
+from footlight.algorithms.network_settings import OffPolicyNetworks
 from footlight.algorithms.off_policy import (
     Memory,
     Networks,
     NetworkSource,
     build_networks,
+    critics_of,
     new_memory,
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.algorithms.settings import (
-    Normalization,
-    OffPolicyNetworks,
-    OffPolicyOptimizer,
-    OffPolicyReplay,
-)
+from footlight.algorithms.settings import Normalization, OffPolicyOptimizer, OffPolicyReplay
 from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
 from footlight.equations.distributions import (
-    AnyArray,
-    clamped_log_std,
-    rescaled_log_std,
+    LogStdBound,
+    bounded_log_std,
     squashed_gaussian,
 )
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory as OptimizerMemory
-from footlight.equations.optimizers import StepSize, polyak_
-from footlight.equations.returns import td_target
+from footlight.equations.optimizers import StepSize, follow_
 from footlight.networks.bodies import GaussianActor
 from footlight.networks.heads import Squashed, squashed_diagnosis
 from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
@@ -67,17 +63,19 @@ class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetwor
     """Initial temperature, or the constant temperature if learn_alpha is false: the reward that
     one nat of entropy is worth."""
     target_entropy: float | None = None
-    """Target of the policy's entropy, in nats; none: automatic, minus the number of action
-    dimensions."""
-    log_std: Literal["clamped", "rescaled"] = "clamped"
+    """Target of the policy's entropy, in nats; none: automatic, target_entropy_per_action times the
+    number of action dimensions."""
+    target_entropy_per_action: float = -1.0
+    """The same per action dimension."""
+    log_std: LogStdBound = "clamped"
     """How the policy's log standard deviation is bounded: clamped to [-20, 2], or rescaled by
-    tanh to [-5, 2]."""
+    tanh to [-5, 2] or (rescaled-wide) to [-10, 2]."""
     target_actor: bool = False
     """Draw next actions from a target network of the actor instead of the actor itself."""
     policy_delay: Count = 1
     """Critic updates per update of the actor, the temperature and the target networks."""
-    num_critics: Count = 2
-    """Number of critics, whose minimum is the target."""
+    actor_rule: Literal["minimum", "mean"] = "minimum"
+    """What the actor follows of the critics' values: their minimum or their mean."""
     warmup: Literal["uniform", "walk", "policy"] = "uniform"
     """Actions before learning_starts: uniform (random), walk (an Ornstein-Uhlenbeck process with
     theta 0.15 and sigma 0.5, which keeps a direction for a while), or policy (of the untrained
@@ -99,13 +97,15 @@ class State:
 
     actor: Tensor  # [P]
     critic: Tensor  # [P], all N critics
-    target_critic: Tensor
+    target_critic: Tensor | None
     target_actor: Tensor | None
     log_alpha: Tensor  # [1]
     actor_optimizer: OptimizerMemory
     critic_optimizer: OptimizerMemory
     alpha_optimizer: OptimizerMemory
     progress: Tensor  # [1], share of the run that is over
+    actor_statistics: Tensor | None = None  # [Q] of batch normalization
+    critic_statistics: Tensor | None = None
 
 
 @final
@@ -136,23 +136,28 @@ class SAC:
 
     def init(self, num_envs: int) -> State:
         """The state before the first step."""
-        actor, critic = self.networks.actor.initial.clone(), self.networks.critic.initial.clone()
-        log_alpha = torch.tensor([np.log(self.config.initial_alpha)], dtype=torch.float32)
-        optimizer = self.config.make_optimizer()
+        config, networks = self.config, self.networks
+        actor, actor_statistics = networks.actor.start(config.unit_weights)
+        critic, critic_statistics = networks.critic.start(config.unit_weights)
+        log_alpha = torch.tensor([np.log(config.initial_alpha)], dtype=torch.float32)
+        optimizer = config.make_optimizer()
         return State(
             actor=actor,
             critic=critic,
-            target_critic=critic.clone(),
-            target_actor=actor.clone() if self.config.target_actor else None,
+            target_critic=critic.clone() if config.target_network else None,
+            target_actor=actor.clone() if config.target_actor else None,
             log_alpha=log_alpha,
             actor_optimizer=optimizer.init(actor),
             critic_optimizer=optimizer.init(critic),
             alpha_optimizer=optimizer.init(log_alpha),
             progress=torch.zeros(1),
+            actor_statistics=actor_statistics,
+            critic_statistics=critic_statistics,
         )
 
     buffer = replay_buffer
     memory = new_memory  # holds the random walks of the warm-up
+    critics = property(critics_of)
 
     @property
     def transient(self) -> tuple[str, ...]:
@@ -161,7 +166,7 @@ class SAC:
 
     def policy(self, state: State) -> PolicyState:
         """The actor."""
-        return PolicyState(state.actor)
+        return PolicyState(state.actor, state.actor_statistics)
 
     def act(
         self, policy: PolicyState, memory: Memory, observation: Array,
@@ -169,10 +174,12 @@ class SAC:
     ) -> tuple[Decision, Memory]:  # fmt: skip
         """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample if a random stream is
         given."""
-        mean_EA, raw_log_std_EA = self.networks.actor.infer(policy.parameters, observation)
+        mean_EA, raw_log_std_EA = self.networks.actor.infer(
+            policy.parameters, observation, policy.statistics
+        )
         if stream is None:
             return Decision(np.tanh(mean_EA)), memory
-        std_EA = np.exp(self.bound_log_std(raw_log_std_EA))
+        std_EA = np.exp(bounded_log_std(raw_log_std_EA, self.config.log_std))
         noise_EA = stream.standard_normal(mean_EA.shape, dtype=np.float32)
         return Decision(np.tanh(mean_EA + std_EA * noise_EA)), memory
 
@@ -188,22 +195,21 @@ class SAC:
         walk_EA = WARMUP_WALK.step(memory["walk"], stream)
         return Decision(np.minimum(np.maximum(walk_EA, -1), 1)), {"walk": walk_EA}
 
-    def bound_log_std(self, raw_log_std: AnyArray) -> AnyArray:
-        """The log standard deviation within its bounds."""
-        is_clamped = self.config.log_std == "clamped"
-        return clamped_log_std(raw_log_std) if is_clamped else rescaled_log_std(raw_log_std)
-
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
         """min_N Q(s, a) of the mode a, and the policy. Q counts the entropy of the states that
         follow: alpha H is their bonus."""
-        mean_EA, raw_log_std_EA = self.networks.actor(state.actor, observation)
-        diagnosis = squashed_diagnosis(mean_EA, self.bound_log_std(raw_log_std_EA))
-        value_E = self.networks.critic(state.critic, observation, diagnosis.mean).amin(0)
+        (mean_EA, raw_log_std_EA), _ = self.networks.actor.with_statistics(
+            state.actor, state.actor_statistics, observation
+        )
+        log_std_EA = bounded_log_std(raw_log_std_EA, self.config.log_std)
+        diagnosis = squashed_diagnosis(mean_EA, log_std_EA)
+        value_E = self.critics.q(state, observation, diagnosis.mean).amin(0)
         return diagnosis._replace(value=value_E, bonus=state.log_alpha.exp() * diagnosis.entropy)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """Noise of the next actions, for the target, and of the actions in the actor's loss."""
-        return {"next_action": Normal(batch.action.shape), "action": Normal(batch.action.shape)}
+        normal = Normal(batch.action.shape)
+        return {"next_action": normal, "action": normal, **self.critics.draws()}
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
@@ -218,63 +224,64 @@ class SAC:
         return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
 
     def sample(
-        self, actor_P: Tensor, observation: Tensor, noise_BA: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Actions as a function of the noise, and their log-probabilities."""
-        mean_BA, raw_log_std_BA = self.networks.actor(actor_P, observation)
-        return squashed_gaussian(mean_BA, self.bound_log_std(raw_log_std_BA), noise_BA)
+        self, actor_P: Tensor, state: State, observation: Tensor, noise_BA: Tensor,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Actions as a function of the noise, their log-probabilities, and running statistics."""
+        (mean_BA, raw_log_std_BA), statistics_Q = self.networks.actor.with_statistics(
+            actor_P, state.actor_statistics, observation, training=training
+        )
+        log_std_BA = bounded_log_std(raw_log_std_BA, self.config.log_std)
+        return *squashed_gaussian(mean_BA, log_std_BA, noise_BA), statistics_Q
 
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Critics, eq. 5 and 6: y = r + gamma (min_N Q'(s', a') - alpha log pi(a' | s'))."""
-        config, critic = self.config, self.networks.critic
+        config, critics = self.config, self.critics
         next_actor = state.actor if state.target_actor is None else state.target_actor
-        next_action_BA, next_log_prob_B = self.sample(
-            next_actor, batch.next_observation, noise["next_action"]
+        next_action_BA, next_log_prob_B, _ = self.sample(
+            next_actor, state, batch.next_observation, noise["next_action"]
         )
-        next_q_NB = critic(state.target_critic, batch.next_observation, next_action_BA)
-        next_value_B = next_q_NB.amin(0) - state.log_alpha.exp() * next_log_prob_B
-        target_q_B = td_target(batch.reward, batch.discount, next_value_B)
+        bonus_B = -(state.log_alpha.exp() * next_log_prob_B)
 
-        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
-            q_NB = critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
+        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Learned]:
+            return critics.loss(critic_P, state, batch, next_action_BA, noise, bonus_B)
 
-        gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
+        gradient_P, (loss, learned) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        return Outcome(
-            {
-                "critic_loss": loss,
-                "critic_gradient_norm": norm,
-                "q_mean": q_NB.mean(),
-                "target_q_mean": target_q_B.mean(),
-            }
-        )
+        critics.take_(state, learned)
+        return Outcome({"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics})
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
-        config, critic = self.config, self.networks.critic
+        config, averages = self.config, self.config.actor_rule == "mean"
         critic_metrics = self.update_critic(state, batch, noise).metrics
         alpha = state.log_alpha.exp()
 
         # Actor, eq. 7: the action is a function of the noise, so the gradient runs through Q
-        def actor_loss(actor_P: Tensor) -> tuple[Tensor, Tensor]:
-            action_BA, log_prob_B = self.sample(actor_P, batch.observation, noise["action"])
-            q_NB = critic(state.critic, batch.observation, action_BA)
-            return (alpha * log_prob_B - q_NB.amin(0)).mean(), log_prob_B
+        def actor_loss(actor_P: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            action_BA, log_prob_B, statistics_Q = self.sample(
+                actor_P, state, batch.observation, noise["action"], training=True
+            )
+            q_NB = self.critics.q(state, batch.observation, action_BA, training=True)
+            q_B = q_NB.mean(0) if averages else q_NB.amin(0)
+            return (alpha * log_prob_B - q_B).mean(), (log_prob_B, statistics_Q)
 
-        gradient_P, (loss, log_prob_B) = grad_and_value(actor_loss, has_aux=True)(state.actor)
+        gradient_P, (loss, aux) = grad_and_value(actor_loss, has_aux=True)(state.actor)
+        log_prob_B, statistics_Q = aux
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
             config.rate_of_actor, state.progress,
         )  # fmt: skip
+        self.networks.actor.keep_(
+            state.actor, state.actor_statistics, statistics_Q, config.unit_weights
+        )
         if config.learn_alpha:
             self.update_alpha(state, log_prob_B)
-        polyak_(state.target_critic, state.critic, config.tau)
-        if state.target_actor is not None:
-            polyak_(state.target_actor, state.actor, config.tau)
+        follow_(state.target_critic, state.critic, config.tau)
+        follow_(state.target_actor, state.actor, config.tau)
         return Outcome(
             {
                 **critic_metrics,
@@ -289,8 +296,9 @@ class SAC:
         """Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy
         is below its target."""
         config, target = self.config, self.config.target_entropy
-        target_entropy = -float(self.networks.num_actions) if target is None else target
-        gradient = -(log_prob_B + target_entropy).mean().reshape(1)
+        if target is None:
+            target = config.target_entropy_per_action * self.networks.num_actions
+        gradient = -(log_prob_B + target).mean().reshape(1)
         optimizer = replace(config.make_optimizer(), weight_decay=0.0, max_grad_norm=None)
         optimizer.step(
             state.log_alpha, gradient, state.alpha_optimizer,

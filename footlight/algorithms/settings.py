@@ -92,7 +92,10 @@ class OptimizerSettings:
     critic_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
     """Learning rate of the critic's own layers; none: automatic, learning_rate."""
     learning_rate_schedule: Schedule = "constant"
-    """constant, linear (decays to 0 over the run) or cosine (the same along half a cosine)."""
+    """constant, linear (decays over the run, to 0 or what final_learning_rate says) or cosine (the
+    same along half a cosine)."""
+    final_learning_rate: Fraction = 0.0
+    """What the schedule leaves of the learning rate at the end of the run, as a share of it."""
     optimizer: Kind = "adam"
     """adam, adamw (the same with decoupled weight decay), rmsprop (decay 0.99), rmsprop-tf
     (TensorFlow's form, for which published Atari values were tuned: epsilon under the root, and a
@@ -128,6 +131,7 @@ class OptimizerSettings:
             kind=self.optimizer, betas=(self.adam_beta1, self.adam_beta2),
             epsilon=self.optimizer_epsilon, weight_decay=self.weight_decay,
             max_grad_norm=self.max_grad_norm, schedule=self.learning_rate_schedule,
+            final_share=self.final_learning_rate,
         )  # fmt: skip
 
 
@@ -166,21 +170,6 @@ class OffPolicyReplay:
     """Gradient updates per environment step, counting the steps of all environments."""
     tau: Fraction = 0.005
     """Fraction of the online network moved into the target network at each update."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OffPolicyNetworks:
-    """The actor and the critics of an off-policy algorithm."""
-
-    hidden_sizes: LayerSizes = (256, 256)
-    """Widths of the hidden layers of actor and critics; none: no hidden layers."""
-    activation: Activation = "relu"
-    """Activation after each hidden layer."""
-    layer_norm: bool = False
-    """Layer normalization before each activation."""
-    initialization: Initialization = "pytorch"
-    """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
-    sparse."""
 
 
 @dataclass(frozen=True, kw_only=True)

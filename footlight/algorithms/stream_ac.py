@@ -98,7 +98,7 @@ class Config(Normalization):
     initial_log_std: float = LOG_SOFTPLUS_0
     """Log standard deviation of continuous actions at the start, in half action ranges; the default
     is that of a standard deviation of softplus(0), which the paper's network begins with."""
-    shared_torso = layer_norm_affine = False
+    shared_torso = norm_affine = False
     precision = "fp32"
     return_restarts_at_end: ClassVar[bool] = True
 

@@ -14,9 +14,11 @@ from typing import ClassVar, final
 from torch import Tensor
 from torch.func import grad_and_value
 
+from footlight.algorithms.critics import Learned
 from footlight.algorithms.deterministic_policy import (
     DeterministicConfig,
     act_deterministically,
+    actor_and_statistics,
     diagnose_deterministic,
     explore_with_noise,
     new_deterministic_state,
@@ -26,14 +28,14 @@ from footlight.algorithms.off_policy import (
     Networks,
     NetworkSource,
     build_networks,
+    critics_of,
     new_memory,
     replay_buffer,
 )
-from footlight.algorithms.protocol import Noise, Outcome, PolicyState
+from footlight.algorithms.protocol import Noise, Outcome
 from footlight.config.fields import Count, NonNegative, check
 from footlight.equations.draws import Draw, Normal
-from footlight.equations.optimizers import polyak_
-from footlight.equations.returns import td_target
+from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import DeterministicActor
 from footlight.networks.heads import Bounded
 from footlight.types import Batch, Minibatch, Spaces
@@ -51,7 +53,7 @@ class Config(DeterministicConfig):
     policy_delay: Count = 2
     """Critic updates per update of the actor and the target networks."""
     num_critics: Count = 2
-    """Number of critics, whose minimum is the target; the actor follows the first one."""
+    """Number of critics; the actor follows the first one."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -90,14 +92,12 @@ class TD3:
     act = act_deterministically
     explore = explore_with_noise
     diagnose = diagnose_deterministic
-
-    def policy(self, state: State) -> PolicyState:
-        """The actor."""
-        return PolicyState(state.actor)
+    policy = actor_and_statistics
+    critics = property(critics_of)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """Noise of target policy smoothing."""
-        return {"next_action": Normal(batch.action.shape)}
+        return {"next_action": Normal(batch.action.shape), **self.critics.draws()}
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
@@ -113,48 +113,46 @@ class TD3:
 
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')."""
-        config, critic = self.config, self.networks.critic
+        config, critics = self.config, self.critics
         # Target policy smoothing, eq. 14
         smoothing_BA = (config.target_policy_noise * noise["next_action"]).clamp(
             -config.target_noise_clip, config.target_noise_clip
         )
-        next_action_BA = self.networks.actor(state.target_actor, batch.next_observation)
+        next_actor = state.actor if state.target_actor is None else state.target_actor
+        next_action_BA, _ = self.networks.actor.with_statistics(
+            next_actor, state.actor_statistics, batch.next_observation
+        )
         next_action_BA = (next_action_BA + smoothing_BA).clamp(-1, 1)
-        next_q_NB = critic(state.target_critic, batch.next_observation, next_action_BA)
-        target_q_B = td_target(batch.reward, batch.discount, next_q_NB.amin(0))
 
-        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
-            q_NB = critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
+        def critic_loss(critic_P: Tensor) -> tuple[Tensor, Learned]:
+            return critics.loss(critic_P, state, batch, next_action_BA, noise)
 
-        gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
+        gradient_P, (loss, learned) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        metrics = {
-            "critic_loss": loss,
-            "critic_gradient_norm": norm,
-            "q_mean": q_NB.mean(),
-            "target_q_mean": target_q_B.mean(),
-        }
-        return Outcome(metrics)
+        critics.take_(state, learned)
+        return Outcome({"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics})
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
-        config, networks = self.config, self.networks
+        config, actor = self.config, self.networks.actor
         critic_metrics = self.update_critic(state, batch, noise).metrics
 
         # Deterministic policy gradient, eq. 1, through the first critic
-        def actor_loss(actor_P: Tensor) -> Tensor:
-            action_BA = networks.actor(actor_P, batch.observation)
-            return -networks.critic.member(0, state.critic, batch.observation, action_BA).mean()
+        def actor_loss(actor_P: Tensor) -> tuple[Tensor, Tensor]:
+            action_BA, statistics_Q = actor.with_statistics(
+                actor_P, state.actor_statistics, batch.observation, training=True
+            )
+            return -self.critics.first_q(state, batch.observation, action_BA).mean(), statistics_Q
 
-        gradient_P, loss = grad_and_value(actor_loss)(state.actor)
+        gradient_P, (loss, statistics_Q) = grad_and_value(actor_loss, has_aux=True)(state.actor)
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
             config.rate_of_actor, state.progress,
         )  # fmt: skip
-        polyak_(state.target_critic, state.critic, config.tau)
-        polyak_(state.target_actor, state.actor, config.tau)
+        actor.keep_(state.actor, state.actor_statistics, statistics_Q, config.unit_weights)
+        follow_(state.target_critic, state.critic, config.tau)
+        follow_(state.target_actor, state.actor, config.tau)
         return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})

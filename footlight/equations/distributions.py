@@ -2,7 +2,7 @@
 argument."""
 
 import math
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,15 @@ AnyArray = TypeVar("AnyArray", Tensor, Array)
 
 LOG_STD_CLAMP = (-20.0, 2.0)  # Haarnoja et al. 2018, reference implementation
 LOG_STD_TANH = (-5.0, 2.0)  # Yarats & Kostrikov 2020
+LOG_STD_WIDE = (-10.0, 2.0)  # FlashSAC, arXiv:2604.04539
+LogStdBound = Literal["clamped", "rescaled", "rescaled-wide"]
+
+
+def bounded_log_std(raw: AnyArray, bound: LogStdBound) -> AnyArray:
+    """log sigma within its bounds."""
+    if bound == "clamped":
+        return clamped_log_std(raw)
+    return rescaled_log_std(raw, LOG_STD_TANH if bound == "rescaled" else LOG_STD_WIDE)
 
 
 def clamped_log_std(raw: AnyArray) -> AnyArray:
@@ -22,9 +31,9 @@ def clamped_log_std(raw: AnyArray) -> AnyArray:
     return raw.clip(*LOG_STD_CLAMP)
 
 
-def rescaled_log_std(raw: AnyArray) -> AnyArray:
-    """log sigma = -5 + (2 - -5) / 2 * (tanh(raw) + 1), in [-5, 2]: a gradient everywhere."""
-    low, high = LOG_STD_TANH
+def rescaled_log_std(raw: AnyArray, bounds: tuple[float, float] = LOG_STD_TANH) -> AnyArray:
+    """log sigma = low + (high - low) / 2 * (tanh(raw) + 1): a gradient everywhere."""
+    low, high = bounds
     return low + 0.5 * (high - low) * (_tanh(raw) + 1)
 
 

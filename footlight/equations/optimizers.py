@@ -35,6 +35,8 @@ class Optimizer:
     weight_decay: float = 0.0
     max_grad_norm: float | None = None
     schedule: Schedule = "constant"
+    final_share: float = 0.0
+    """What a schedule leaves of the learning rate at the end."""
 
     def init(self, parameters_P: Tensor) -> "Memory":
         """The memory before the first step."""
@@ -57,7 +59,7 @@ class Optimizer:
         gradient_P, norm = clipped(gradient_P, self.max_grad_norm)
         if isinstance(learning_rate, Tensor):
             learning_rate = learning_rate.to(parameters_P.device)
-        learning_rate = scheduled(learning_rate, self.schedule, progress)
+        learning_rate = scheduled(learning_rate, self.schedule, progress, self.final_share)
         weight_decay: float | Tensor = self.weight_decay
         if self.weight_decay and trained_P is not None:
             weight_decay = self.weight_decay * trained_P.to(parameters_P)
@@ -78,13 +80,15 @@ class Optimizer:
         return norm
 
 
-def scheduled(learning_rate: StepSize, schedule: Schedule, progress: Tensor) -> StepSize:
-    """The learning rate at this point of the run: constant, falling to 0 linearly, or along half a
-    cosine (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+def scheduled(
+    learning_rate: StepSize, schedule: Schedule, progress: Tensor, final: float = 0.0
+) -> StepSize:
+    """The learning rate at this point of the run: constant, falling linearly, or along half a
+    cosine (Loshchilov & Hutter 2017, eq. 5, without restarts), to the share `final` of itself."""
     if schedule == "linear":
-        return learning_rate * (1 - progress)
+        return learning_rate * (1 - (1 - final) * progress)
     if schedule == "cosine":
-        return learning_rate * (0.5 * (1 + (math.pi * progress).cos()))
+        return learning_rate * (final + (1 - final) * (0.5 * (1 + (math.pi * progress).cos())))
     return learning_rate
 
 
@@ -234,6 +238,12 @@ def bounded_step_size(step_size: float, kappa: float, delta: Tensor, trace_norm:
 def polyak_(target_P: Tensor, online_P: Tensor, tau: float) -> None:
     """target <- (1 - tau) target + tau online, in place (Lillicrap et al. 2015, algorithm 1)."""
     target_P.lerp_(online_P, tau)
+
+
+def follow_(target_P: Tensor | None, online_P: Tensor, tau: float) -> None:
+    """`polyak_`, where there is a target."""
+    if target_P is not None:
+        polyak_(target_P, online_P, tau)
 
 
 def make_room_for_gradients(state: Any) -> None:

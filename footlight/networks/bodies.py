@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from footlight.networks.cnn import Torso, convolutions
 from footlight.networks.combined import Combined, OnCombined
+from footlight.networks.dropout import Dropout
 from footlight.networks.initialization import Initialization, initialize
+from footlight.networks.norms import Norm, norm_layer, uses_batches
+from footlight.networks.residual import ResidualKind, residual_layers
+from footlight.networks.unit_weights import UnitWeights
 from footlight.trees import Leaf
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu", "leaky-relu"]
@@ -30,10 +34,19 @@ class Architecture:
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     activation: Activation = "relu"
-    layer_norm: bool = False
+    norm: Norm = "none"
+    """Normalization before each activation, or of each residual block."""
     initialization: Initialization = "pytorch"
-    layer_norm_affine: bool = True
-    """Whether LayerNorm has a learned scale and shift."""
+    norm_affine: bool = True
+    """Whether LayerNorm and RMSNorm have a learned scale (and shift)."""
+    normalizes_input: bool = False
+    """Whether the input of the linear layers is normalized, too."""
+    body: Literal["mlp"] | ResidualKind = "mlp"
+    """Linear layers one after another, or residual blocks."""
+    dropout: float = 0.0
+    """Probability with which a hidden feature is zeroed in training."""
+    unit_weights: UnitWeights = "none"
+    """Which rows of weights have norm 1; hidden layers then have no bias."""
     torso: Torso = "mlp"
     """Convolutions before the linear layers, or "mlp" for none."""
     leaves: Mapping[str, Leaf] = field(default_factory=dict)
@@ -50,25 +63,33 @@ Small, so that the initial policy hardly prefers any action.
 def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[list[nn.Module], int]:
     """Create the layers before the output layer; return them and their number of features.
 
-    Convolutions, if any, then linear - (LayerNorm) - activation for each hidden size.
+    Convolutions, if any, then linear - (Dropout) - (normalization) - activation for each hidden
+    size, or residual blocks.
     """
     layers: list[nn.Module] = []
     num_features = math.prod(input_shape)
-
-    def layer_norm(shape: list[int]) -> nn.Module:
-        return nn.LayerNorm(shape, elementwise_affine=architecture.layer_norm_affine)
-
     activation = _ACTIVATIONS[architecture.activation]
-    norm = layer_norm if architecture.layer_norm else None
+    norm = norm_layer(architecture.norm, architecture.norm_affine)
+    of_images = None if uses_batches(architecture.norm) else norm
     if architecture.leaves:
-        features = Combined(architecture.leaves, architecture.torso, norm, activation)
+        features = Combined(architecture.leaves, architecture.torso, of_images, activation)
         layers, num_features = [features], features.num_features
     elif architecture.torso != "mlp":
-        layers, num_features = convolutions(architecture.torso, input_shape, norm, activation)
+        layers, num_features = convolutions(architecture.torso, input_shape, of_images, activation)
+    if norm is not None and architecture.normalizes_input:
+        layers.append(norm([num_features]))
+    # A shift before batch normalization changes nothing, and unit weights are meant to be alone
+    has_bias = architecture.unit_weights == "none" and not uses_batches(architecture.norm)
+    if architecture.body != "mlp":
+        sizes = architecture.hidden_sizes
+        blocks = residual_layers(architecture.body, num_features, sizes, norm, activation, has_bias)
+        return [*layers, *blocks], sizes[0]
     for size in architecture.hidden_sizes:
-        layers.append(nn.Linear(num_features, size))
-        if architecture.layer_norm:
-            layers.append(layer_norm([size]))
+        layers.append(nn.Linear(num_features, size, bias=has_bias))
+        if architecture.dropout:
+            layers.append(Dropout(architecture.dropout))
+        if norm is not None:
+            layers.append(norm([size]))
         layers.append(activation())
         num_features = size
     return layers, num_features
@@ -135,17 +156,24 @@ class GaussianActor(nn.Module):
 
 
 class QCritic(nn.Module):
-    """Q(s, a) of an observation and an action in [-1, 1]^A."""
+    """Q(s, a) of an observation and an action in [-1, 1]^A.
+
+    num_outputs: 1 for a value, more for its distribution: quantiles, or logits of bins.
+    """
 
     def __init__(
-        self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture
-    ) -> None:
+        self, observation_shape: tuple[int, ...], num_actions: int, architecture: Architecture,
+        num_outputs: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.body = mlp((math.prod(observation_shape) + num_actions,), 1, architecture)
+        self.num_outputs = num_outputs
+        num_inputs = math.prod(observation_shape) + num_actions
+        self.body = mlp((num_inputs,), num_outputs, architecture)
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
-        """Values, [B]."""
-        return self.body(torch.cat([as_features(observation), action], -1)).squeeze(-1)
+        """Values, [B], or [B, num_outputs]."""
+        output: Tensor = self.body(torch.cat([as_features(observation), action], -1))
+        return output.squeeze(-1) if self.num_outputs == 1 else output
 
 
 class ActorCritic(nn.Module):

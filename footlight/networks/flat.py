@@ -7,6 +7,7 @@ gradient comes out of its matrix product in the order in which it is stored, and
 Kernels of convolutions lie channels last, the order in which a CPU computes with them.
 """
 
+import contextlib
 import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,8 @@ from footlight.networks.members import (
     stacked,
 )
 from footlight.networks.numpy_forward import numpy_forward
-from footlight.networks.precision import keep_in_fp32, output_layers, restore_forward
+from footlight.networks.precision import in_fp32, keep_in_fp32, output_layers, restore_forward
+from footlight.networks.unit_weights import UnitWeights, restore_norms_
 from footlight.trees import map_leaves
 from footlight.types import Array
 
@@ -72,7 +74,7 @@ class Network:
         self._layout = Layout(parameters, ensemble)
         self.initial = self._layout.initial
         self._statistics: Layout | None = None
-        if keeps_statistics:
+        if keeps_statistics and any(True for _ in self.module.buffers()):
             buffers = stacked([dict(module.named_buffers()) for module in modules], ensemble)
             self._statistics = Layout(buffers, ensemble)
         self.initial_statistics = self._statistics.initial if self._statistics else None
@@ -85,24 +87,28 @@ class Network:
         """The module's output; an ensemble's outputs are stacked along a new first dimension N."""
         if self._statistics is not None:
             raise TypeError("this network keeps statistics - call with_statistics() instead")
-        if self.num_copies is not None:
-            return vmap(lambda copy: self._call(copy, inputs))(self.unflatten(parameters_P))
+        named = self.unflatten(parameters_P)
+        with self._products(parameters_P):
+            if self.num_copies is None:
+                return in_fp32(self._call(named, inputs))
+            return in_fp32(vmap(lambda copy: self._call(copy, inputs))(named))
+
+    def _products(self, parameters_P: Tensor) -> contextlib.AbstractContextManager[Any]:
+        """The precision of matrix products; sums, and what is kept, are float32 anyway."""
         if self._precision == "fp32":
-            return self._call(self.unflatten(parameters_P), inputs)
-        # Sums, and what is kept, are float32 anyway
-        with torch.autocast(parameters_P.device.type, torch.bfloat16):
-            output = self._call(self.unflatten(parameters_P), inputs)
-        if isinstance(output, tuple):
-            return tuple(part.float() for part in output)
-        return output.float()
+            return contextlib.nullcontext()
+        return torch.autocast(parameters_P.device.type, torch.bfloat16)
 
     def with_statistics(
-        self, parameters_P: Tensor, statistics_Q: Tensor, *inputs: Observed, training: bool = False
-    ) -> tuple[Any, Tensor]:
+        self, parameters_P: Tensor, statistics_Q: Tensor | None, *inputs: Observed,
+        training: bool = False,
+    ) -> tuple[Any, Tensor]:  # fmt: skip
         """The output of a module with running statistics, such as BatchNorm's, and the statistics
         after the call. With `training` they are those of the inputs and the running ones move on;
-        otherwise the running ones are used, and stay."""
-        assert self._statistics is not None
+        otherwise the running ones are used, and stay. Without statistics: the output, and an empty
+        tensor."""
+        if self._statistics is None or statistics_Q is None:
+            return self(parameters_P, *inputs), parameters_P.new_empty(0)
 
         def call(named: dict[str, Tensor], buffers: dict[str, Tensor]) -> Any:
             with self._lock:
@@ -114,8 +120,9 @@ class Network:
             self.unflatten(parameters_P),
             self._statistics.unflatten(statistics_Q.clone()),
         )
-        output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
-        return output, self._statistics.flatten(after)
+        with self._products(parameters_P):
+            output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
+        return in_fp32(output), self._statistics.flatten(after)
 
     def keep_outputs_in_fp32(self, *inputs: Observed) -> None:
         """Compute the last layers in float32 whatever the precision; a call with these inputs finds
@@ -123,10 +130,38 @@ class Network:
         if self._precision != "fp32":
             keep_in_fp32(output_layers(self.module, *inputs))
 
-    def member(self, index: int, parameters_P: Tensor, *inputs: Observed) -> Any:
-        """The output of one module of an ensemble alone."""
-        named = {name: copies[index] for name, copies in self.unflatten(parameters_P).items()}
-        return self._call(named, inputs)
+    def member(
+        self, index: int, parameters_P: Tensor, *inputs: Observed,
+        statistics_Q: Tensor | None = None,
+    ) -> Any:  # fmt: skip
+        """The output of one module of an ensemble alone; running statistics are used, and stay."""
+        named = self.unflatten(parameters_P)
+        if self._statistics is not None and statistics_Q is not None:
+            named |= self._statistics.unflatten(statistics_Q)
+        with self._products(parameters_P), self._lock:
+            if self._statistics is not None:
+                self.module.eval()
+            chosen = {name: copies[index] for name, copies in named.items()}
+            return in_fp32(self._call(chosen, inputs))
+
+    def start(self, kind: UnitWeights) -> tuple[Tensor, Tensor | None]:
+        """The parameters, with rows of norm 1 where `kind` says so, and statistics at the start."""
+        parameters_P, statistics_Q = self.initial.clone(), self.initial_statistics
+        if not parameters_P.is_meta:
+            self.restore_norms_(parameters_P, kind)
+        return parameters_P, None if statistics_Q is None else statistics_Q.clone()
+
+    def keep_(
+        self, parameters_P: Tensor, statistics_Q: Tensor | None, after_Q: Tensor, kind: UnitWeights
+    ) -> None:
+        """After an optimizer's step: take the new statistics, and restore norms, in place."""
+        if statistics_Q is not None:
+            statistics_Q.copy_(after_Q)
+        self.restore_norms_(parameters_P, kind)
+
+    def restore_norms_(self, parameters_P: Tensor, kind: UnitWeights) -> None:
+        """Divide rows of weights by their norm, in place, see `networks/unit_weights.py`."""
+        restore_norms_(self.module, self.unflatten(parameters_P), kind)
 
     def _call(self, named: dict[str, Tensor], inputs: tuple[Observed, ...]) -> Any:
         """Call the module with these parameters in place of its own.

@@ -35,8 +35,8 @@ def initialize(
         return
     last = weighted[-1] if has_output else None
     for layer in weighted:
-        assert layer.bias is not None
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
         if kind == "kaiming":
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         elif kind == "sparse":
@@ -50,4 +50,5 @@ def initialize(
             nn.init.orthogonal_(layer.weight, gain=last_gain if layer is last else 2**0.5)
     if kind == "kaiming" and last is not None:
         nn.init.uniform_(last.weight, -3e-3, 3e-3)
-        nn.init.uniform_(last.bias, -3e-3, 3e-3)  # type: ignore[arg-type]
+        if last.bias is not None:
+            nn.init.uniform_(last.bias, -3e-3, 3e-3)

@@ -54,6 +54,13 @@ def output_layers(module: nn.Module, *inputs: Any) -> list[nn.Module]:
     return list(dict.fromkeys(found))
 
 
+def in_fp32(output: Any) -> Any:
+    """A network's output, or each of its parts, with bfloat16 as float32."""
+    if isinstance(output, tuple):
+        return tuple(in_fp32(part) for part in output)
+    return output.float() if output.dtype == torch.bfloat16 else output
+
+
 class _InFp32:
     """The `forward` of a layer, in float32 even within autocast.
 

@@ -21,7 +21,7 @@ SMALL = Architecture((8, 4))
 
 
 def test_layers_in_order() -> None:
-    network = mlp((3,), 2, Architecture((8, 4), "tanh", layer_norm=True))
+    network = mlp((3,), 2, Architecture((8, 4), "tanh", norm="layer"))
     kinds = [nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear, nn.LayerNorm, nn.Tanh, nn.Linear]
     assert [type(layer) for layer in network] == kinds
     assert [tuple(p.shape) for p in network.parameters()] == [
@@ -117,7 +117,7 @@ def test_critic_sees_observation_and_action() -> None:
 
 
 def test_layer_norm_without_scale_and_shift_has_no_parameters() -> None:
-    network = mlp((3,), 2, Architecture((8,), layer_norm=True, layer_norm_affine=False))
+    network = mlp((3,), 2, Architecture((8,), norm="layer", norm_affine=False))
     assert [tuple(p.shape) for p in network.parameters()] == [(8, 3), (8,), (2, 8), (2,)]
     normal = network[1](torch.tensor([[0.0, 0, 0, 0, 8, 8, 8, 8]]))  # mean 4, standard deviation 4
     assert_close(normal, torch.tensor([[-1.0] * 4 + [1.0] * 4]), terms=8)

@@ -125,7 +125,7 @@ def test_observations_without_images_are_refused(
 
 def test_layer_norm_over_a_whole_layer() -> None:
     layers, _ = torso(
-        (1, 40, 40), Architecture((4,), layer_norm=True, layer_norm_affine=False, torso="small")
+        (1, 40, 40), Architecture((4,), norm="layer", norm_affine=False, torso="small")
     )
     norms = [layer.normalized_shape for layer in layers if isinstance(layer, nn.LayerNorm)]
     assert norms == [(16, 18, 18), (32, 7, 7), (32, 2, 2), (4,)]

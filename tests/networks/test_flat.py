@@ -18,7 +18,7 @@ from footlight.networks.bodies import (
 from footlight.networks.flat import Network
 from tolerance import assert_close
 
-SMALL = Architecture((8, 4), "tanh", layer_norm=True)
+SMALL = Architecture((8, 4), "tanh", norm="layer")
 
 
 def critics(count: int) -> list[nn.Module]:

@@ -101,7 +101,7 @@ def test_sparse_rounds_the_number_of_zeros_up(num_inputs: int, num_zeros: int) -
 
 @pytest.mark.parametrize("kind", ["pytorch", "kaiming", "orthogonal", "sparse"])
 def test_layer_norm_starts_as_it_is(kind: Initialization) -> None:
-    network = mlp((3,), 2, Architecture((8,), layer_norm=True, initialization=kind))
+    network = mlp((3,), 2, Architecture((8,), norm="layer", initialization=kind))
     norm = network[1]
     assert isinstance(norm, nn.LayerNorm)
     assert norm.weight.tolist() == [1] * 8

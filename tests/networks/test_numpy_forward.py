@@ -69,7 +69,7 @@ def test_policy_of_an_actor_critic_equals_torch(
 ) -> None:
     torch.manual_seed(0)
     architecture = Architecture(
-        hidden_sizes, activation, norm != "none", "sparse", layer_norm_affine=norm == "affine"
+        hidden_sizes, activation, norm != "none", "sparse", norm_affine=norm == "affine"
     )
     actor_critic = ActorCritic(
         (5,), 3, architecture, shared=shared, num_log_std=num_log_std, initial_log_std=-0.5
@@ -150,7 +150,7 @@ class Louder(DeterministicActor):
     [
         DeterministicActor((3,), 2, Architecture((8,), "gelu")),
         GaussianActor((3,), 2, Architecture((8,), "elu")),
-        DeterministicActor((3,), 2, Architecture((8,), "silu", layer_norm=True)),
+        DeterministicActor((3,), 2, Architecture((8,), "silu", norm="layer")),
         Louder((3,), 2, Architecture((8,))),
         QCritic((3,), 2, Architecture((8,))),
         ActorCritic((3,), 2, Architecture((8,), "gelu")),

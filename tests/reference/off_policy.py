@@ -24,7 +24,7 @@ def multilayer_perceptron(config: Any, num_inputs: int, num_outputs: int) -> nn.
     layers: list[nn.Module] = []
     for size in config.hidden_sizes:
         layers.append(nn.Linear(num_inputs, size))
-        if config.layer_norm:
+        if config.norm == "layer":
             layers.append(nn.LayerNorm(size))
         layers.append(ACTIVATIONS[config.activation]())
         num_inputs = size

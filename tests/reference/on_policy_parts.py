@@ -70,7 +70,7 @@ def hidden_layers(config: Any, num_inputs: int) -> Iterator[nn.Module]:
     for size in config.hidden_sizes:
         yield nn.Linear(num_inputs, size)
         if config.layer_norm:
-            affine = getattr(config, "layer_norm_affine", True)
+            affine = getattr(config, "norm_affine", True)
             yield nn.LayerNorm(size, elementwise_affine=affine)
         yield ACTIVATIONS[config.activation]()
         num_inputs = size
