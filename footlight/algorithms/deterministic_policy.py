@@ -9,9 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.algorithms.exploration import NOISES, ExplorationNoise, uniform
+from footlight.algorithms.exploration import (
+    NOISES,
+    ExplorationNoise,
+    Memory,
+    new_walk,
+    uniform,
+)
 from footlight.algorithms.network_settings import OffPolicyNetworks
-from footlight.algorithms.off_policy import Memory, Networks, critics_of
+from footlight.algorithms.off_policy import Networks, critics_of
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.settings import Normalization, OffPolicyOptimizer, OffPolicyReplay
 from footlight.config.fields import Fraction
@@ -102,10 +108,16 @@ def explore_with_noise(
     config, networks = algorithm.config, algorithm.networks
     if config.warmup == "uniform" and num_steps < config.learning_starts:
         return Decision(uniform((len(observation), networks.num_actions), stream)), memory
-    noise_EA = NOISES[config.exploration](config).step(memory["walk"], stream)
+    memory = NOISES[config.exploration](config).step(memory, stream)
     action_EA = networks.actor.infer(policy.parameters, observation, policy.statistics)
-    noisy_EA = np.minimum(np.maximum(action_EA + noise_EA, -1), 1)
-    return Decision(noisy_EA), {"walk": noise_EA}
+    noisy_EA = np.minimum(np.maximum(action_EA + memory["walk"], -1), 1)
+    return Decision(noisy_EA), memory
+
+
+def new_noise_memory(algorithm: DeterministicAlgorithm, num_envs: int) -> Memory:
+    """The acting memory at the start of an episode."""
+    is_held = algorithm.config.exploration == "held-gaussian"
+    return new_walk(num_envs, algorithm.networks.num_actions, is_held)
 
 
 def diagnose_deterministic(

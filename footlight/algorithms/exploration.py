@@ -4,7 +4,7 @@
 Noise is measured in units of half an action range, as actions lie in [-1, 1].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
@@ -14,14 +14,17 @@ from footlight.config.fields import SCHEDULABLE, Fraction, NonNegative
 from footlight.equations.exploration import ornstein_uhlenbeck
 from footlight.types import Array, FloatArray
 
-NoiseName = Literal["gaussian", "ornstein-uhlenbeck"]
+NoiseName = Literal["gaussian", "held-gaussian", "ornstein-uhlenbeck"]
+Memory = Mapping[str, FloatArray]
+"""Acting memory: "walk" [E, A], the last value of the noise, and what else the noise remembers.
+All of it is 0 at the start of an episode."""
 
 
 class Noise(Protocol):
     """Exploration noise, added to the actions of a deterministic policy."""
 
-    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
-        """The noise of this step, from that of the step before: 0 at the start of an episode."""
+    def step(self, memory: Memory, stream: np.random.Generator) -> Memory:
+        """The memory after this step, with the noise of this step as "walk"."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,33 @@ class Gaussian:
 
     sigma: float
 
-    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
+    def step(self, memory: Memory, stream: np.random.Generator) -> Memory:
         """sigma w, w ~ N(0, 1)."""
-        return self.sigma * stream.standard_normal(previous_EA.shape, dtype=np.float32)
+        return {"walk": self.sigma * stream.standard_normal(memory["walk"].shape, np.float32)}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Gaussian noise that is held for a random number of steps: mostly for one, now and then for
+    many (epsilon z-greedy, Dabney et al. 2021, arXiv:2006.01782; FlashSAC)."""
+
+    sigma: float
+    exponent: float = 2.0
+    longest: int = 16
+
+    def step(self, memory: Memory, stream: np.random.Generator) -> Memory:
+        """A new sigma w in the environments where the old one was held long enough. Its span n has
+        the probability n ** -exponent / sum, n = 1, ..., `longest`."""
+        walk_EA, held_E1 = memory["walk"], memory["held"]
+        new_EA = self.sigma * stream.standard_normal(walk_EA.shape, np.float32)
+        weight = np.arange(1, self.longest + 1) ** -self.exponent
+        ends = np.cumsum(weight) / weight.sum()
+        span_E1 = 1 + np.searchsorted(ends[:-1], stream.random(held_E1.shape), side="right")
+        is_over_E1 = held_E1 <= 0
+        left_E1 = np.where(is_over_E1, span_E1, held_E1) - 1
+        return {
+            "walk": np.where(is_over_E1, new_EA, walk_EA), "held": left_E1.astype(np.float32)
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,10 +69,10 @@ class OrnsteinUhlenbeck:
     theta: float
     sigma: float
 
-    def step(self, previous_EA: FloatArray, stream: np.random.Generator) -> FloatArray:
+    def step(self, memory: Memory, stream: np.random.Generator) -> Memory:
         """x - theta x + sigma w, w ~ N(0, 1)."""
-        normal_EA = stream.standard_normal(previous_EA.shape, dtype=np.float32)
-        return ornstein_uhlenbeck(previous_EA, normal_EA, self.theta, self.sigma)
+        normal_EA = stream.standard_normal(memory["walk"].shape, np.float32)
+        return {"walk": ornstein_uhlenbeck(memory["walk"], normal_EA, self.theta, self.sigma)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +80,9 @@ class ExplorationNoise:
     """Exploration noise of a deterministic policy."""
 
     exploration: NoiseName = "gaussian"
-    """Exploration noise added to the actor's actions: independent at each step (gaussian), or an
-    Ornstein-Uhlenbeck process."""
+    """Exploration noise added to the actor's actions: independent at each step (gaussian), held for
+    a random number of steps (held-gaussian; n steps with a probability in proportion to 1/n², at
+    most 16), or an Ornstein-Uhlenbeck process."""
     exploration_noise: Annotated[NonNegative, SCHEDULABLE] = 0.1
     """Standard deviation of the noise (of its increments for ornstein-uhlenbeck), in units of half
     the action range."""
@@ -64,10 +92,17 @@ class ExplorationNoise:
 
 NOISES: dict[NoiseName, Callable[[ExplorationNoise], Noise]] = {
     "gaussian": lambda config: Gaussian(config.exploration_noise),
+    "held-gaussian": lambda config: Held(config.exploration_noise),
     "ornstein-uhlenbeck": lambda config: OrnsteinUhlenbeck(
         config.ou_theta, config.exploration_noise
     ),
 }
+
+
+def new_walk(num_envs: int, num_actions: int, is_held: bool) -> Memory:
+    """The memory of a noise at the start of an episode."""
+    walk_EA = np.zeros((num_envs, num_actions), np.float32)
+    return {"walk": walk_EA, "held": walk_EA[:, :1].copy()} if is_held else {"walk": walk_EA}
 
 
 def uniform(shape: tuple[int, ...], stream: np.random.Generator) -> FloatArray:

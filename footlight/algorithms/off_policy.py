@@ -4,7 +4,7 @@ replay_buffer`."""
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from footlight.algorithms.critics import Critics, prediction_of
+from footlight.algorithms.exploration import Memory, new_walk
 from footlight.algorithms.network_settings import OffPolicyNetworks
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplaySettings
@@ -28,7 +29,6 @@ from footlight.trees import Leaf, rebuilt
 from footlight.types import (
     BoxAction,
     DiscreteAction,
-    FloatArray,
     Spaces,
 )
 
@@ -42,10 +42,6 @@ of its own.
 
 For a Dict or Tuple space the observation space is a Dict of all leaves by dotted name, and an
 observation a dict of tensors."""
-
-
-Memory = Mapping[str, FloatArray]
-"""Acting memory of the off-policy algorithms: "walk" [E, A], the last value of the noise."""
 
 
 @dataclass(frozen=True)
@@ -261,9 +257,8 @@ def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay:
 
 
 def new_memory(algorithm: OffPolicy, num_envs: int) -> Memory:
-    """The acting memory at the start of an episode: the last value of the noise, or of the
-    warm-up's random walk."""
-    return {"walk": np.zeros((num_envs, algorithm.networks.num_actions), np.float32)}
+    """The acting memory at the start of an episode: the last value of the noise."""
+    return new_walk(num_envs, algorithm.networks.num_actions, False)
 
 
 class OffPolicyCritic(Protocol):

@@ -19,15 +19,13 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.critics import Learned
-from footlight.algorithms.exploration import OrnsteinUhlenbeck, uniform
+from footlight.algorithms.exploration import Held, Memory, OrnsteinUhlenbeck, new_walk, uniform
 from footlight.algorithms.network_settings import OffPolicyNetworks
 from footlight.algorithms.off_policy import (
-    Memory,
     Networks,
     NetworkSource,
     build_networks,
     critics_of,
-    new_memory,
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
@@ -45,7 +43,7 @@ from footlight.networks.bodies import GaussianActor
 from footlight.networks.heads import Squashed, squashed_diagnosis
 from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
 
-WARMUP_WALK = OrnsteinUhlenbeck(theta=0.15, sigma=0.5)
+WARMUP_WALK, HELD_NOISE = OrnsteinUhlenbeck(theta=0.15, sigma=0.5), Held(sigma=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +71,16 @@ class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetwor
     target_actor: bool = False
     """Draw next actions from a target network of the actor instead of the actor itself."""
     policy_delay: Count = 1
-    """Critic updates per update of the actor, the temperature and the target networks."""
+    """Critic updates per update of the actor and the temperature, and of the target networks if
+    delay_targets is true."""
+    delay_targets: bool = True
+    """Move the target networks whenever the actor is updated; false: at each update of the critics.
+    """
     actor_rule: Literal["minimum", "mean"] = "minimum"
     """What the actor follows of the critics' values: their minimum or their mean."""
+    hold_noise: bool = False
+    """Hold the noise of an exploring action for a random number of steps: n steps with a
+    probability in proportion to 1/n², at most 16."""
     warmup: Literal["uniform", "walk", "policy"] = "uniform"
     """Actions before learning_starts: uniform (random), walk (an Ornstein-Uhlenbeck process with
     theta 0.15 and sigma 0.5, which keeps a direction for a while), or policy (of the untrained
@@ -156,7 +161,6 @@ class SAC:
         )
 
     buffer = replay_buffer
-    memory = new_memory  # holds the random walks of the warm-up
     critics = property(critics_of)
 
     @property
@@ -168,32 +172,45 @@ class SAC:
         """The actor."""
         return PolicyState(state.actor, state.actor_statistics)
 
+    def memory(self, num_envs: int) -> Memory:
+        """The random walks of the warm-up, or noise that is held."""
+        return new_walk(num_envs, self.networks.num_actions, self.config.hold_noise)
+
     def act(
         self, policy: PolicyState, memory: Memory, observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, Memory]:  # fmt: skip
         """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample if a random stream is
         given."""
+        shape = len(observation), self.networks.num_actions
+        noise_EA = None if stream is None else stream.standard_normal(shape, dtype=np.float32)
+        return self.decide(policy, observation, noise_EA), memory
+
+    def decide(self, policy: PolicyState, observation: Array, noise_EA: Array | None) -> Decision:
+        """tanh(mean + sigma noise)."""
         mean_EA, raw_log_std_EA = self.networks.actor.infer(
             policy.parameters, observation, policy.statistics
         )
-        if stream is None:
-            return Decision(np.tanh(mean_EA)), memory
+        if noise_EA is None:
+            return Decision(np.tanh(mean_EA))
         std_EA = np.exp(bounded_log_std(raw_log_std_EA, self.config.log_std))
-        noise_EA = stream.standard_normal(mean_EA.shape, dtype=np.float32)
-        return Decision(np.tanh(mean_EA + std_EA * noise_EA)), memory
+        return Decision(np.tanh(mean_EA + std_EA * noise_EA))
 
     def explore(
         self, policy: PolicyState, memory: Memory, observation: Array,
         stream: np.random.Generator, num_steps: int,
     ) -> tuple[Decision, Memory]:  # fmt: skip
         """Samples of the policy; before `learning_starts`, what `warmup` says."""
-        if num_steps >= self.config.learning_starts or self.config.warmup == "policy":
-            return self.act(policy, memory, observation, stream)
-        if self.config.warmup == "uniform":
+        config = self.config
+        if num_steps >= config.learning_starts or config.warmup == "policy":
+            if not config.hold_noise:
+                return self.act(policy, memory, observation, stream)
+            memory = HELD_NOISE.step(memory, stream)
+            return self.decide(policy, observation, memory["walk"]), memory
+        if config.warmup == "uniform":
             return Decision(uniform((len(observation), self.networks.num_actions), stream)), memory
-        walk_EA = WARMUP_WALK.step(memory["walk"], stream)
-        return Decision(np.minimum(np.maximum(walk_EA, -1), 1)), {"walk": walk_EA}
+        memory = {**memory, **WARMUP_WALK.step(memory, stream)}
+        return Decision(np.minimum(np.maximum(memory["walk"], -1), 1)), memory
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
         """min_N Q(s, a) of the mode a, and the policy. Q counts the entropy of the states that
@@ -252,6 +269,8 @@ class SAC:
             config.rate_of_critic, state.progress,
         )  # fmt: skip
         critics.take_(state, learned)
+        if not config.delay_targets:
+            follow_(state.target_critic, state.critic, config.tau)
         return Outcome({"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics})
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
@@ -280,7 +299,8 @@ class SAC:
         )
         if config.learn_alpha:
             self.update_alpha(state, log_prob_B)
-        follow_(state.target_critic, state.critic, config.tau)
+        if config.delay_targets:
+            follow_(state.target_critic, state.critic, config.tau)
         follow_(state.target_actor, state.actor, config.tau)
         return Outcome(
             {

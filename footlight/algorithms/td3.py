@@ -22,6 +22,7 @@ from footlight.algorithms.deterministic_policy import (
     diagnose_deterministic,
     explore_with_noise,
     new_deterministic_state,
+    new_noise_memory,
 )
 from footlight.algorithms.deterministic_policy import DeterministicState as State
 from footlight.algorithms.off_policy import (
@@ -29,7 +30,6 @@ from footlight.algorithms.off_policy import (
     NetworkSource,
     build_networks,
     critics_of,
-    new_memory,
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome
@@ -88,7 +88,7 @@ class TD3:
     # Methods of a deterministic policy that explores with noise
     init = new_deterministic_state
     buffer = replay_buffer
-    memory = new_memory
+    memory = new_noise_memory
     act = act_deterministically
     explore = explore_with_noise
     diagnose = diagnose_deterministic
