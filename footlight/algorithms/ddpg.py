@@ -31,6 +31,7 @@ from footlight.algorithms.off_policy import (
     new_memory,
     replay_buffer,
 )
+from footlight.algorithms.prioritized import new_priorities, td_loss
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.config.fields import check
 from footlight.equations.optimizers import polyak_
@@ -100,13 +101,14 @@ class DDPG:
 
         def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
             q_NB = networks.critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(), q_NB
+            return td_loss(config, batch, state.progress, q_NB - target_q_B), q_NB
 
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
+        priorities_B = new_priorities(config, q_NB - target_q_B)
         critic_metrics = {
             "critic_loss": loss,
             "critic_gradient_norm": norm,
@@ -126,4 +128,5 @@ class DDPG:
         )  # fmt: skip
         polyak_(state.target_critic, state.critic, config.tau)
         polyak_(state.target_actor, state.actor, config.tau)
-        return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})
+        metrics = {**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        return Outcome(metrics, priorities_B)

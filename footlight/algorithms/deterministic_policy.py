@@ -17,6 +17,7 @@ from footlight.algorithms.settings import (
     OffPolicyNetworks,
     OffPolicyOptimizer,
     OffPolicyReplay,
+    Priorities,
 )
 from footlight.config.fields import Fraction
 from footlight.equations.optimizers import Memory as OptimizerMemory
@@ -25,8 +26,9 @@ from footlight.types import Array, Decision, Diagnosis
 
 @dataclass(frozen=True, kw_only=True)
 class DeterministicConfig(
-    Normalization, OffPolicyOptimizer, ExplorationNoise, OffPolicyReplay, OffPolicyNetworks
-):
+    Normalization, OffPolicyOptimizer, ExplorationNoise, OffPolicyReplay, Priorities,
+    OffPolicyNetworks,
+):  # fmt: skip
     """Hyperparameters of a deterministic policy gradient."""
 
     gamma: Fraction = 0.99

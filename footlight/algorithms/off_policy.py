@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from footlight.algorithms.settings import OffPolicyNetworks
+from footlight.algorithms.settings import OffPolicyNetworks, Priorities
 from footlight.buffers.frames import FrameReplay, replay_for
+from footlight.buffers.prioritized import PrioritizedReplay, prioritized
 from footlight.buffers.replay import Replay, ReplaySettings
 from footlight.errors import UserError, counted, first_line
 from footlight.networks.bodies import Architecture, QCritic, combined
@@ -236,9 +237,11 @@ class OffPolicy(Protocol):
         """What it observes and how it acts."""
 
 
-def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay:
-    """The replay buffer."""
-    return replay_for(algorithm.spaces, num_envs, algorithm.config)
+def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay | PrioritizedReplay:
+    """The replay buffer; with priorities if the config has them."""
+    config = algorithm.config
+    replay = replay_for(algorithm.spaces, num_envs, config)
+    return prioritized(replay, config.prioritization if isinstance(config, Priorities) else "none")
 
 
 def new_memory(algorithm: OffPolicy, num_envs: int) -> Memory:

@@ -27,12 +27,14 @@ from footlight.algorithms.off_policy import (
     new_memory,
     replay_buffer,
 )
+from footlight.algorithms.prioritized import new_priorities, td_loss
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     Normalization,
     OffPolicyNetworks,
     OffPolicyOptimizer,
     OffPolicyReplay,
+    Priorities,
 )
 from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
 from footlight.equations.distributions import (
@@ -53,7 +55,7 @@ WARMUP_WALK = OrnsteinUhlenbeck(theta=0.15, sigma=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetworks):
+class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, Priorities, OffPolicyNetworks):
     """Hyperparameters of SAC."""
 
     gamma: Fraction = 0.99
@@ -237,7 +239,7 @@ class SAC:
 
         def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
             q_NB = critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
+            return td_loss(config, batch, state.progress, q_NB - target_q_B), q_NB
 
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
@@ -250,13 +252,14 @@ class SAC:
                 "critic_gradient_norm": norm,
                 "q_mean": q_NB.mean(),
                 "target_q_mean": target_q_B.mean(),
-            }
+            },
+            new_priorities(config, q_NB - target_q_B),
         )
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
         config, critic = self.config, self.networks.critic
-        critic_metrics = self.update_critic(state, batch, noise).metrics
+        of_critic = self.update_critic(state, batch, noise)
         alpha = state.log_alpha.exp()
 
         # Actor, eq. 7: the action is a function of the noise, so the gradient runs through Q
@@ -275,15 +278,9 @@ class SAC:
         polyak_(state.target_critic, state.critic, config.tau)
         if state.target_actor is not None:
             polyak_(state.target_actor, state.actor, config.tau)
-        return Outcome(
-            {
-                **critic_metrics,
-                "actor_loss": loss,
-                "actor_gradient_norm": norm,
-                "entropy": -log_prob_B.mean(),
-                "alpha": alpha.squeeze(),
-            }
-        )
+        metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        metrics |= {"entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}
+        return Outcome(metrics, of_critic.priorities)
 
     def update_alpha(self, state: State, log_prob_B: Tensor) -> None:
         """Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy

@@ -29,6 +29,7 @@ from footlight.algorithms.off_policy import (
     new_memory,
     replay_buffer,
 )
+from footlight.algorithms.prioritized import new_priorities, td_loss
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.config.fields import Count, NonNegative, check
 from footlight.equations.draws import Draw, Normal
@@ -125,7 +126,7 @@ class TD3:
 
         def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
             q_NB = critic(critic_P, batch.observation, batch.action)
-            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
+            return td_loss(config, batch, state.progress, q_NB - target_q_B), q_NB
 
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
@@ -138,12 +139,12 @@ class TD3:
             "q_mean": q_NB.mean(),
             "target_q_mean": target_q_B.mean(),
         }
-        return Outcome(metrics)
+        return Outcome(metrics, new_priorities(config, q_NB - target_q_B))
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
         config, networks = self.config, self.networks
-        critic_metrics = self.update_critic(state, batch, noise).metrics
+        of_critic = self.update_critic(state, batch, noise)
 
         # Deterministic policy gradient, eq. 1, through the first critic
         def actor_loss(actor_P: Tensor) -> Tensor:
@@ -157,4 +158,5 @@ class TD3:
         )  # fmt: skip
         polyak_(state.target_critic, state.critic, config.tau)
         polyak_(state.target_actor, state.actor, config.tau)
-        return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})
+        metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        return Outcome(metrics, of_critic.priorities)

@@ -49,6 +49,8 @@ def lines(folder: Path, log: str) -> list[dict[str, Any]]:
         ("sac", {"n_steps": 3, "num_envs": 2}),
         ("td3", {"exploration": "ornstein-uhlenbeck"}),
         ("ddpg", {"updates_per_step": 0.5}),
+        ("sac", {"n_steps": 3, "num_envs": 2, "prioritization": "proportional"}),
+        ("td3", {"prioritization": "lap"}),
     ],
 )
 def test_stopped_and_resumed_equals_straight(
