@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from footlight.algorithms.network_settings import OffPolicyNetworks
-from footlight.algorithms.protocol import Noise
+from footlight.algorithms.prioritized import new_priorities, weighted
+from footlight.algorithms.protocol import Noise, Outcome
+from footlight.algorithms.settings import Priorities
 from footlight.equations.draws import Draw, Subset
+from footlight.equations.priorities import huber
 from footlight.equations.returns import td_target
 from footlight.equations.value_distributions import (
     bin_centers,
@@ -57,6 +60,7 @@ class Scalar:
     """The expected return."""
 
     averages: bool  # the mean over critics instead of their minimum
+    is_huber: bool = False
     num_outputs: int = 1
 
     def value(self, output: Tensor) -> Tensor:
@@ -72,8 +76,8 @@ class Scalar:
         return target_B, target_B
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """The squared error."""
-        return (output - target).square()
+        """The squared error, or Huber's loss."""
+        return huber(output - target) if self.is_huber else (output - target).square()
 
 
 @dataclass(frozen=True)
@@ -137,14 +141,14 @@ class Categorical:
         return bin_centers(self.num_outputs, self.bound, output.device)
 
 
-def prediction_of(config: OffPolicyNetworks) -> Prediction:
+def prediction_of(config: OffPolicyNetworks, is_huber: bool = False) -> Prediction:
     """What the critics of this config predict."""
     averages = config.target_rule == "mean"
     if config.critic == "quantile":
         return Quantiles(config.num_quantiles, config.dropped_quantiles)
     if config.critic == "categorical":
         return Categorical(config.num_bins, config.bin_bound, averages)
-    return Scalar(averages)
+    return Scalar(averages, is_huber)
 
 
 class Learned(NamedTuple):
@@ -154,11 +158,6 @@ class Learned(NamedTuple):
     target_q_B: Tensor
     statistics_Q: Tensor
 
-    @property
-    def metrics(self) -> dict[str, Tensor]:
-        """Means of both."""
-        return {"q_mean": self.q_NB.mean(), "target_q_mean": self.target_q_B.mean()}
-
 
 class CriticState(Protocol):
     """The state of the critics."""
@@ -166,6 +165,7 @@ class CriticState(Protocol):
     critic: Tensor  # [P], all N critics
     target_critic: Tensor | None
     critic_statistics: Tensor | None
+    progress: Tensor  # [1], share of the run that is over
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,7 @@ class Critics:
 
     network: Network
     config: OffPolicyNetworks
+    priorities: Priorities
     is_joint: bool
     """Whether (s, a) and (s', a') pass through the network in one batch, with statistics of both:
     for batch normalization, whose training would otherwise see one distribution and its target
@@ -182,7 +183,7 @@ class Critics:
     @property
     def prediction(self) -> Prediction:
         """What they predict."""
-        return prediction_of(self.config)
+        return prediction_of(self.config, self.priorities.prioritization == "lap")
 
     def draws(self) -> Mapping[str, Draw]:
         """The random numbers that `loss` takes."""
@@ -202,8 +203,8 @@ class Critics:
         target, target_q_B = prediction.target(
             next_output.detach(), batch.reward, batch.discount, bonus_B
         )
-        loss = prediction.loss(output, target).mean(1).sum()
-        return loss, Learned(prediction.value(output), target_q_B, statistics_Q)
+        loss_NB = weighted(self.priorities, batch, state.progress, prediction.loss(output, target))
+        return loss_NB.mean(1).sum(), Learned(prediction.value(output), target_q_B, statistics_Q)
 
     def _outputs(
         self, critic_P: Tensor, state: CriticState, batch: Batch, next_action_BA: Tensor
@@ -225,11 +226,18 @@ class Critics:
             next_output = outputs.chunk(2, 1)[1]
         return output, next_output, after_Q
 
-    def take_(self, state: CriticState, learned: Learned) -> None:
-        """After the optimizer's step: keep the statistics, and the norms of weights."""
+    def take_(self, state: CriticState, loss: Tensor, norm: Tensor, learned: Learned) -> Outcome:
+        """After the optimizer's step: keep the statistics, and the norms of weights.
+
+        norm: of the gradient. Returns metrics and new priorities.
+        """
         self.network.keep_(
             state.critic, state.critic_statistics, learned.statistics_Q, self.config.unit_weights
         )
+        q_NB, target_q_B = learned.q_NB, learned.target_q_B
+        metrics = {"critic_loss": loss, "critic_gradient_norm": norm}
+        metrics |= {"q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+        return Outcome(metrics, new_priorities(self.priorities, q_NB - target_q_B))
 
     def q(
         self, state: CriticState, observation: Observed, action: Tensor, training: bool = False

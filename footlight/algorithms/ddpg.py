@@ -117,8 +117,7 @@ class DDPG:
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        critics.take_(state, learned)
-        critic_metrics = {"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics}
+        outcome = critics.take_(state, loss, norm, learned)
 
         # Actor, eq. 6: the deterministic policy gradient
         def actor_loss(actor_P: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,4 +134,5 @@ class DDPG:
         actor.keep_(state.actor, state.actor_statistics, statistics_Q, config.unit_weights)
         follow_(state.target_critic, state.critic, config.tau)
         follow_(state.target_actor, state.actor, config.tau)
-        return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})
+        metrics = {**outcome.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        return Outcome(metrics, outcome.priorities)

@@ -16,19 +16,16 @@ from footlight.algorithms.exploration import (
     new_walk,
     uniform,
 )
-from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.network_settings import OffPolicyConfig
 from footlight.algorithms.off_policy import Networks, critics_of
 from footlight.algorithms.protocol import PolicyState
-from footlight.algorithms.settings import Normalization, OffPolicyOptimizer, OffPolicyReplay
 from footlight.config.fields import Fraction
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.types import Array, Decision, Diagnosis
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeterministicConfig(
-    Normalization, OffPolicyOptimizer, ExplorationNoise, OffPolicyReplay, OffPolicyNetworks
-):
+class DeterministicConfig(OffPolicyConfig, ExplorationNoise):
     """Hyperparameters of a deterministic policy gradient."""
 
     gamma: Fraction = 0.99

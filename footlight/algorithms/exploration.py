@@ -12,9 +12,10 @@ import numpy as np
 
 from footlight.config.fields import SCHEDULABLE, Fraction, NonNegative
 from footlight.equations.exploration import ornstein_uhlenbeck
-from footlight.types import Array, FloatArray
+from footlight.types import Array, Decision, FloatArray
 
 NoiseName = Literal["gaussian", "held-gaussian", "ornstein-uhlenbeck"]
+Warmup = Literal["uniform", "walk", "policy"]
 Memory = Mapping[str, FloatArray]
 """Acting memory: "walk" [E, A], the last value of the noise, and what else the noise remembers.
 All of it is 0 at the start of an episode."""
@@ -99,10 +100,22 @@ NOISES: dict[NoiseName, Callable[[ExplorationNoise], Noise]] = {
 }
 
 
+HELD_NOISE = Held(sigma=1.0)  # of a policy that has a standard deviation of its own
+WARMUP_WALK = OrnsteinUhlenbeck(theta=0.15, sigma=0.5)
+
+
 def new_walk(num_envs: int, num_actions: int, is_held: bool) -> Memory:
     """The memory of a noise at the start of an episode."""
     walk_EA = np.zeros((num_envs, num_actions), np.float32)
     return {"walk": walk_EA, "held": walk_EA[:, :1].copy()} if is_held else {"walk": walk_EA}
+
+
+def warm_up(kind: Warmup, memory: Memory, stream: np.random.Generator) -> tuple[Decision, Memory]:
+    """Actions before learning starts: uniformly random, or a walk within the bounds."""
+    if kind == "uniform":
+        return Decision(uniform(memory["walk"].shape, stream)), memory
+    memory = {**memory, **WARMUP_WALK.step(memory, stream)}
+    return Decision(np.minimum(np.maximum(memory["walk"], -1), 1)), memory
 
 
 def uniform(shape: tuple[int, ...], stream: np.random.Generator) -> FloatArray:

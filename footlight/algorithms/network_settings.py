@@ -4,6 +4,12 @@ which targets."""
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from footlight.algorithms.settings import (
+    Normalization,
+    OffPolicyOptimizer,
+    OffPolicyReplay,
+    Priorities,
+)
 from footlight.config.fields import Count, CountOrZero, LayerSizes, Positive, Range
 from footlight.networks.bodies import Activation
 from footlight.networks.flat import Precision
@@ -71,3 +77,10 @@ class OffPolicyNetworks:
     from: combine it with normalize_rewards."""
     target_network: bool = True
     """Predict next values with target networks; false: with the critics themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyConfig(
+    Normalization, OffPolicyOptimizer, OffPolicyReplay, Priorities, OffPolicyNetworks
+):
+    """What the off-policy algorithms with continuous actions have in common."""

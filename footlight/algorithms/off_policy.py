@@ -4,7 +4,7 @@ replay_buffer`."""
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -17,7 +17,10 @@ from torch import nn
 from footlight.algorithms.critics import Critics, prediction_of
 from footlight.algorithms.exploration import Memory, new_walk
 from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.protocol import Noise, Outcome
+from footlight.algorithms.settings import Priorities
 from footlight.buffers.frames import FrameReplay, replay_for
+from footlight.buffers.prioritized import PrioritizedReplay, prioritized
 from footlight.buffers.replay import Replay, ReplaySettings
 from footlight.errors import UserError, counted, first_line
 from footlight.networks.bodies import Architecture, QCritic, combined
@@ -26,11 +29,7 @@ from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead, Squashed
 from footlight.networks.norms import uses_batches
 from footlight.trees import Leaf, rebuilt
-from footlight.types import (
-    BoxAction,
-    DiscreteAction,
-    Spaces,
-)
+from footlight.types import Batch, BoxAction, DiscreteAction, Minibatch, Spaces
 
 ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
 NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
@@ -251,9 +250,11 @@ class OffPolicy(Protocol):
         """What it observes and how it acts."""
 
 
-def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay:
-    """The replay buffer."""
-    return replay_for(algorithm.spaces, num_envs, algorithm.config)
+def replay_buffer(algorithm: OffPolicy, num_envs: int) -> Replay | FrameReplay | PrioritizedReplay:
+    """The replay buffer; with priorities if the config has them."""
+    config = algorithm.config
+    replay = replay_for(algorithm.spaces, num_envs, config)
+    return prioritized(replay, config.prioritization if isinstance(config, Priorities) else "none")
 
 
 def new_memory(algorithm: OffPolicy, num_envs: int) -> Memory:
@@ -265,8 +266,8 @@ class OffPolicyCritic(Protocol):
     """What `critics_of` needs of an algorithm."""
 
     @property
-    def config(self) -> OffPolicyNetworks:
-        """Its hyperparameters."""
+    def config(self) -> Any:
+        """Its hyperparameters: `OffPolicyNetworks` and `Priorities`."""
 
     @property
     def networks(self) -> Networks:
@@ -276,4 +277,31 @@ class OffPolicyCritic(Protocol):
 def critics_of(algorithm: OffPolicyCritic) -> Critics:
     """The critics, with what they predict and how they are trained."""
     config = algorithm.config
-    return Critics(algorithm.networks.critic, config, uses_batches(config.norm))
+    return Critics(algorithm.networks.critic, config, config, uses_batches(config.norm))
+
+
+class Delayed(Protocol):
+    """An algorithm whose actor is updated less often than its critics."""
+
+    @property
+    def config(self) -> Any:
+        """Its hyperparameters, with a `policy_delay`."""
+
+    def update_critic(self, state: Any, batch: Batch, noise: Noise) -> Outcome:
+        """One step of the critics."""
+
+    def update_critic_and_actor(self, state: Any, batch: Batch, noise: Noise) -> Outcome:
+        """One step of everything."""
+
+
+def delayed_updates(algorithm: Delayed) -> Mapping[str, Callable[..., Outcome]]:
+    """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
+    updates = {"critic_and_actor": algorithm.update_critic_and_actor}
+    if algorithm.config.policy_delay > 1:
+        updates["critic"] = algorithm.update_critic
+    return updates
+
+
+def delayed_update_for(algorithm: Delayed, due: Minibatch) -> str:
+    """Every `policy_delay`th update includes the actor."""
+    return "critic" if due.number % algorithm.config.policy_delay else "critic_and_actor"

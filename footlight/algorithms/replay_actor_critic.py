@@ -36,12 +36,14 @@ from footlight.algorithms.on_policy import (
     sample_or_mode,
     step_sizes,
 )
+from footlight.algorithms.prioritized import new_priorities, td_loss
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     ActorCriticNetwork,
     Entropy,
     Normalization,
     OptimizerSettings,
+    Priorities,
 )  # fmt: skip
 from footlight.buffers.mixed import ReplayAndRollout
 from footlight.buffers.replay import ReplayPlan
@@ -66,7 +68,7 @@ from footlight.types import Array, Decision, Diagnosis, DiscreteAction, MixedBat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, ActorCriticNetwork, Entropy, OptimizerSettings):
+class Config(Normalization, ActorCriticNetwork, Entropy, Priorities, OptimizerSettings):
     """Hyperparameters of the actor-critic with replay."""
 
     gamma: Fraction = 0.99
@@ -195,8 +197,9 @@ class ReplayActorCritic:
             sample_with_replacement=config.sample_with_replacement,
         )  # fmt: skip
         return ReplayAndRollout(
-            spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor
-        )
+            spaces, num_envs, plan, config.n_steps, config.critic_updates_per_actor,
+            config.prioritization,
+        )  # fmt: skip
 
     def policy(self, state: State) -> PolicyState:
         """The network that policy and values are in."""
@@ -251,7 +254,7 @@ class ReplayActorCritic:
             _, q_BA = networks.actor_critic(actor_critic_P, batch.observation)
             q_B = gather_q(q_BA, batch.action)
             penalty = config.q_regularizer * q_B.square().mean() + config.q_mean_coef * q_B.mean()
-            return (q_B - target_B).square().mean() + penalty, q_B
+            return td_loss(config, batch, state.progress, (q_B - target_B)[None]) + penalty, q_B
 
         gradient_P, q_B = grad(loss, has_aux=True)(state.actor_critic)
         norm = self._step(state, gradient_P, state.critic_optimizer, "critic")
@@ -259,7 +262,7 @@ class ReplayActorCritic:
             polyak_(state.target, state.actor_critic, config.tau)
         metrics = {"q_mean": q_B.mean(), "target_q_mean": target_B.mean()}
         metrics |= {"critic_loss": (q_B - target_B).square().mean(), "critic_gradient_norm": norm}
-        return Outcome(metrics)
+        return Outcome(metrics, new_priorities(config, (q_B - target_B)[None]))
 
     def update_actor(self, state: State, batch: MixedBatch, noise: Noise) -> Outcome:
         """One step of the policy gradient on the current rollout."""

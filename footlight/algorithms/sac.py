@@ -9,7 +9,7 @@ are those of the squashed action before rescaling.
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, final
 
@@ -19,17 +19,18 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.critics import Learned
-from footlight.algorithms.exploration import Held, Memory, OrnsteinUhlenbeck, new_walk, uniform
-from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.exploration import HELD_NOISE, Memory, Warmup, new_walk, warm_up
+from footlight.algorithms.network_settings import OffPolicyConfig
 from footlight.algorithms.off_policy import (
     Networks,
     NetworkSource,
     build_networks,
     critics_of,
+    delayed_update_for,
+    delayed_updates,
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.algorithms.settings import Normalization, OffPolicyOptimizer, OffPolicyReplay
 from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
 from footlight.equations.distributions import (
     LogStdBound,
@@ -41,13 +42,11 @@ from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.optimizers import StepSize, follow_
 from footlight.networks.bodies import GaussianActor
 from footlight.networks.heads import Squashed, squashed_diagnosis
-from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
-
-WARMUP_WALK, HELD_NOISE = OrnsteinUhlenbeck(theta=0.15, sigma=0.5), Held(sigma=1.0)
+from footlight.types import Array, Batch, Decision, Diagnosis, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetworks):
+class Config(OffPolicyConfig):
     """Hyperparameters of SAC."""
 
     gamma: Fraction = 0.99
@@ -71,17 +70,13 @@ class Config(Normalization, OffPolicyOptimizer, OffPolicyReplay, OffPolicyNetwor
     target_actor: bool = False
     """Draw next actions from a target network of the actor instead of the actor itself."""
     policy_delay: Count = 1
-    """Critic updates per update of the actor and the temperature, and of the target networks if
-    delay_targets is true."""
-    delay_targets: bool = True
-    """Move the target networks whenever the actor is updated; false: at each update of the critics.
-    """
+    """Critic updates per update of the actor, the temperature and the target networks."""
     actor_rule: Literal["minimum", "mean"] = "minimum"
     """What the actor follows of the critics' values: their minimum or their mean."""
     hold_noise: bool = False
     """Hold the noise of an exploring action for a random number of steps: n steps with a
     probability in proportion to 1/n², at most 16."""
-    warmup: Literal["uniform", "walk", "policy"] = "uniform"
+    warmup: Warmup = "uniform"
     """Actions before learning_starts: uniform (random), walk (an Ornstein-Uhlenbeck process with
     theta 0.15 and sigma 0.5, which keeps a direction for a while), or policy (of the untrained
     policy)."""
@@ -207,10 +202,7 @@ class SAC:
                 return self.act(policy, memory, observation, stream)
             memory = HELD_NOISE.step(memory, stream)
             return self.decide(policy, observation, memory["walk"]), memory
-        if config.warmup == "uniform":
-            return Decision(uniform((len(observation), self.networks.num_actions), stream)), memory
-        memory = {**memory, **WARMUP_WALK.step(memory, stream)}
-        return Decision(np.minimum(np.maximum(memory["walk"], -1), 1)), memory
+        return warm_up(config.warmup, memory, stream)
 
     def diagnose(self, state: State, observation: Tensor) -> Diagnosis:
         """min_N Q(s, a) of the mode a, and the policy. Q counts the entropy of the states that
@@ -228,17 +220,8 @@ class SAC:
         normal = Normal(batch.action.shape)
         return {"next_action": normal, "action": normal, **self.critics.draws()}
 
-    @property
-    def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
-        updates = {"critic_and_actor": self.update_critic_and_actor}
-        if self.config.policy_delay > 1:
-            updates["critic"] = self.update_critic
-        return updates
-
-    def update_for(self, due: Minibatch) -> str:
-        """Every `policy_delay`th update includes the actor, the temperature and the targets."""
-        return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
+    updates = property(delayed_updates)  # update_critic_and_actor, and with a delay update_critic
+    update_for = delayed_update_for
 
     def sample(
         self, actor_P: Tensor, state: State, observation: Tensor, noise_BA: Tensor,
@@ -268,15 +251,15 @@ class SAC:
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        critics.take_(state, learned)
+        outcome = critics.take_(state, loss, norm, learned)
         if not config.delay_targets:
             follow_(state.target_critic, state.critic, config.tau)
-        return Outcome({"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics})
+        return outcome
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
         config, averages = self.config, self.config.actor_rule == "mean"
-        critic_metrics = self.update_critic(state, batch, noise).metrics
+        of_critic = self.update_critic(state, batch, noise)
         alpha = state.log_alpha.exp()
 
         # Actor, eq. 7: the action is a function of the noise, so the gradient runs through Q
@@ -302,15 +285,9 @@ class SAC:
         if config.delay_targets:
             follow_(state.target_critic, state.critic, config.tau)
         follow_(state.target_actor, state.actor, config.tau)
-        return Outcome(
-            {
-                **critic_metrics,
-                "actor_loss": loss,
-                "actor_gradient_norm": norm,
-                "entropy": -log_prob_B.mean(),
-                "alpha": alpha.squeeze(),
-            }
-        )
+        metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        metrics |= {"entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}
+        return Outcome(metrics, of_critic.priorities)
 
     def update_alpha(self, state: State, log_prob_B: Tensor) -> None:
         """Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy

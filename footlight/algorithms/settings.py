@@ -4,6 +4,7 @@ defaults, and adds its own."""
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from footlight.buffers.prioritized import Prioritization
 from footlight.config.fields import (
     SCHEDULABLE,
     Count,
@@ -170,6 +171,30 @@ class OffPolicyReplay:
     """Gradient updates per environment step, counting the steps of all environments."""
     tau: Fraction = 0.005
     """Fraction of the online network moved into the target network at each update."""
+    delay_targets: bool = True
+    """Whether a policy_delay delays the target networks, too; false: those of the critics move at
+    each update."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priorities:
+    """Which transitions are replayed more often."""
+
+    prioritization: Prioritization = "none"
+    """Probability of drawing a transition: none (uniform), proportional (to the critics' last
+    error; the loss is weighted), or lap (large errors more often; Huber loss)."""
+    priority_exponent: Annotated[float | None, Range(0, 1)] = None
+    """Exponent of the error in the priority, from 0 (uniform) to 1; none: automatic, 0.6 with
+    proportional, 0.4 with lap."""
+    importance_exponent: Fraction = 0.4
+    """With proportional, exponent of the weights in the loss at the start of the run: 0 ignores
+    the unequal probabilities, 1 makes up for them. It rises linearly to 1 over the run."""
+
+    @property
+    def exponent_of_priority(self) -> float:
+        """The effective `priority_exponent`."""
+        automatic = 0.4 if self.prioritization == "lap" else 0.6
+        return automatic if self.priority_exponent is None else self.priority_exponent
 
 
 @dataclass(frozen=True, kw_only=True)

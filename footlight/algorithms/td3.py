@@ -7,7 +7,7 @@ range, as actions live in [-1, 1]^A; the paper's environments have that range to
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -30,6 +30,8 @@ from footlight.algorithms.off_policy import (
     NetworkSource,
     build_networks,
     critics_of,
+    delayed_update_for,
+    delayed_updates,
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome
@@ -38,7 +40,7 @@ from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import DeterministicActor
 from footlight.networks.heads import Bounded
-from footlight.types import Batch, Minibatch, Spaces
+from footlight.types import Batch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +101,8 @@ class TD3:
         """Noise of target policy smoothing."""
         return {"next_action": Normal(batch.action.shape), **self.critics.draws()}
 
-    @property
-    def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
-        updates = {"critic_and_actor": self.update_critic_and_actor}
-        if self.config.policy_delay > 1:
-            updates["critic"] = self.update_critic
-        return updates
-
-    def update_for(self, due: Minibatch) -> str:
-        """Every `policy_delay`th update includes the actor and the targets."""
-        return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
+    updates = property(delayed_updates)  # update_critic_and_actor, and with a delay update_critic
+    update_for = delayed_update_for
 
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')."""
@@ -132,13 +125,15 @@ class TD3:
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        critics.take_(state, learned)
-        return Outcome({"critic_loss": loss, "critic_gradient_norm": norm, **learned.metrics})
+        outcome = critics.take_(state, loss, norm, learned)
+        if not config.delay_targets:
+            follow_(state.target_critic, state.critic, config.tau)
+        return outcome
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
         config, actor = self.config, self.networks.actor
-        critic_metrics = self.update_critic(state, batch, noise).metrics
+        of_critic = self.update_critic(state, batch, noise)
 
         # Deterministic policy gradient, eq. 1, through the first critic
         def actor_loss(actor_P: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,6 +148,8 @@ class TD3:
             config.rate_of_actor, state.progress,
         )  # fmt: skip
         actor.keep_(state.actor, state.actor_statistics, statistics_Q, config.unit_weights)
-        follow_(state.target_critic, state.critic, config.tau)
+        if config.delay_targets:
+            follow_(state.target_critic, state.critic, config.tau)
         follow_(state.target_actor, state.actor, config.tau)
-        return Outcome({**critic_metrics, "actor_loss": loss, "actor_gradient_norm": norm})
+        metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        return Outcome(metrics, of_critic.priorities)

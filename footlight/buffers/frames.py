@@ -178,13 +178,25 @@ class FrameReplay:
         """
         ends = (self._complete - self._oldest).cumsum()
         envs = ends.searchsorted(rows_B, side="right")
-        row = self._store.place(envs, self._complete[envs] - ends[envs] + rows_B)
+        self.take_places(self._store.place(envs, self._complete[envs] - ends[envs] + rows_B))
+
+    def take_places(self, places_B: Array) -> None:
+        """Write the rows at these places of the rings to `batch`."""
+        row, envs = places_B, places_B // self.slots
         # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for name in ("action", "reward", "discount"):
             out = getattr(self.batch, name)
             getattr(self._rows, name).take(row, axis=0, out=out, mode="clip")
         for name in ("observation", "next_observation"):
             self._store.rebuild(envs, getattr(self._rows, name)[row], getattr(self.batch, name))
+
+    def drawable(self) -> tuple[Array, Array]:
+        """By environment [E], the numbers of the oldest row that can be drawn and of the first one
+        after it that cannot.
+
+        Row number i is at place i % slots of its environment's ring.
+        """
+        return self._oldest.copy(), self._complete.copy()
 
     def forget_pending(self, envs_E: Array) -> None:
         """Drop the rows without their n rewards of the environments in this mask."""

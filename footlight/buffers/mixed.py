@@ -1,14 +1,44 @@
 """A rollout for the actor and a replay buffer for the critic."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from footlight.buffers.frames import FrameReplay, replay_for
+from footlight.buffers.prioritized import (
+    Prioritization,
+    PrioritizedBatch,
+    PrioritizedReplay,
+    prioritized,
+)
 from footlight.buffers.replay import Replay, ReplayPlan, fewest_rows
 from footlight.buffers.rollout import Rollout
-from footlight.types import Array, Decision, MixedBatch, Part, Spaces, Transition
+from footlight.types import (
+    Array,
+    Decision,
+    MixedBatch,
+    Observations,
+    Part,
+    Rewards,
+    Spaces,
+    Transition,
+)
+
+
+class PrioritizedMixedBatch(NamedTuple):
+    """A minibatch that was drawn with unequal probabilities, and the current rollout."""
+
+    # The first eight fields are those of `MixedBatch`
+    observation: Observations
+    action: Any
+    reward: Rewards
+    next_observation: Observations
+    discount: Any
+    rollout_observation: Observations
+    rollout_action: Any
+    rollout_weight: Any
+    relative_probability: Any  # [B], as in `PrioritizedBatch`
 
 
 class ReplayAndRollout:
@@ -19,16 +49,21 @@ class ReplayAndRollout:
     """
 
     def __init__(
-        self, spaces: Spaces, num_envs: int, plan: ReplayPlan, n_steps: int, draws: int
-    ) -> None:
-        self.replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
+        self, spaces: Spaces, num_envs: int, plan: ReplayPlan, n_steps: int, draws: int,
+        prioritization: Prioritization = "none",
+    ) -> None:  # fmt: skip
+        replay = replay_for(spaces, num_envs, plan, plan.buffer_dir)
+        self.replay = prioritized(replay, prioritization)
         self.rollout = Rollout(spaces, num_envs, plan.gamma, n_steps)
         self.draws = draws
-        self.unit = self.replay.unit if isinstance(self.replay, FrameReplay) else "transitions"
+        self.unit = replay.unit if isinstance(replay, FrameReplay) else "transitions"
         self.capacity = self.replay.capacity
         self.num_bytes = self.replay.num_bytes + self.rollout.num_bytes
-        steps = self.rollout.batch
-        self.batch = MixedBatch(*self.replay.batch, steps.observation, steps.action, steps.weight)
+        steps, drawn = self.rollout.batch, self.replay.batch
+        fields: tuple[Any, ...] = steps.observation, steps.action, steps.weight
+        fields = (*drawn[:5], *fields, *drawn[5:])
+        weighted = isinstance(drawn, PrioritizedBatch)
+        self.batch: Any = (PrioritizedMixedBatch if weighted else MixedBatch)(*fields)
 
     @property
     def num_steps(self) -> int:
@@ -57,6 +92,11 @@ class ReplayAndRollout:
                 yield Part.REPLAY
             yield Part.ROLLOUT
 
+    def reprioritize(self, priorities_B: Array) -> None:
+        """Set the priorities of the minibatch's rows, if the replay buffer has priorities."""
+        if isinstance(self.replay, PrioritizedReplay):
+            self.replay.reprioritize(priorities_B)
+
     def forget_pending(self, envs_E: Array) -> None:
         """Cut the current episodes of the environments in this mask, which begin new ones."""
         self.replay.forget_pending(envs_E)
@@ -64,7 +104,7 @@ class ReplayAndRollout:
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint."""
-        parts: dict[str, Replay | FrameReplay | Rollout] = {
+        parts: dict[str, Replay | FrameReplay | PrioritizedReplay | Rollout] = {
             "replay": self.replay,
             "rollout": self.rollout,
         }

@@ -53,10 +53,12 @@ class ReplayPlan:
 class Drawing(Protocol):
     """A buffer from which `due_draws` draws minibatches."""
 
-    settings: ReplaySettings
-    num_steps: int
-    num_drawn: int
-
+    @property
+    def settings(self) -> ReplaySettings: ...
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def num_drawn(self) -> int: ...
     def __len__(self) -> int: ...
     def draw(self, stream: np.random.Generator) -> None: ...
 
@@ -122,11 +124,21 @@ class Replay:
 
     def draw(self, stream: np.random.Generator) -> None:
         """Write a random minibatch to `batch`."""
-        rows = draw_rows(self.settings, len(self), stream)
+        self.take_places(draw_rows(self.settings, len(self), stream))
+        self.num_drawn += 1
+
+    def take_places(self, places_B: Array) -> None:
+        """Write the rows at these places of the ring to `batch`."""
         # No index is out of bounds; mode "clip" makes NumPy write to `out` without a buffer
         for stored, out in zip(self._rows, self.batch, strict=True):
-            stored.take(rows, axis=0, out=out, mode="clip")  # a third of np.take's time
-        self.num_drawn += 1
+            stored.take(places_B, axis=0, out=out, mode="clip")  # a third of np.take's time
+
+    def drawable(self) -> tuple[Array, Array]:
+        """By ring [1], the numbers of the oldest row and of the next one to be written.
+
+        Row number i is at place i % capacity.
+        """
+        return np.array([max(0, self.num_rows - self.capacity)]), np.array([self.num_rows])
 
     def _write(self, rows: Batch) -> None:
         count = len(rows.reward)

@@ -100,6 +100,8 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
         ),
         ("td3", {"num_critics": 3, "activation": "tanh"}),
         ("ddpg", {"network": UserNetwork}),
+        ("sac", {"prioritization": "proportional", "total_steps": 40, "normalize_rewards": True}),
+        ("td3", {"prioritization": "lap"}),
     ],
 )
 def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
@@ -134,6 +136,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
             "optimizer": "adamw", "weight_decay": 0.1, "bootstrap": "max", "q_mean_coef": 0.1,
             "sample_with_replacement": False}),
+        ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
+            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
+            "prioritization": "proportional"}),
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip

@@ -49,8 +49,13 @@ def lines(folder: Path, log: str) -> list[dict[str, Any]]:
         ("sac", {"n_steps": 3, "num_envs": 2}),
         ("td3", {"exploration": "ornstein-uhlenbeck"}),
         ("ddpg", {"updates_per_step": 0.5}),
+        # Constant: a run of other `steps` has another schedule
+        ("sac", {
+            "n_steps": 3, "num_envs": 2, "prioritization": "proportional",
+            "importance_exponent": 1.0}),
+        ("td3", {"prioritization": "lap"}),
     ],
-)
+)  # fmt: skip
 def test_stopped_and_resumed_equals_straight(
     algorithm: str, fields: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -107,10 +112,14 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("replay-actor-critic", "CartPole-v1", {
             "learning_starts": 50, "batch_size": 8, "bootstrap": "max",
             "exploration_epsilon": 0.2, "optimizer": "sgd", "sample_with_replacement": False}),
+        ("replay-actor-critic", "CartPole-v1", {
+            "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
+        ("sac", "Pendulum-v1", {
+            "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
         ("stream-ac", "CartPole-v1", {}),
     ],
 )  # fmt: skip
-def test_interrupted_on_policy_run_equals_straight(
+def test_interrupted_run_equals_straight(
     algorithm: str,
     env_id: str,
     fields: dict[str, Any],

@@ -34,7 +34,7 @@ GOALS = Case(
     algorithm="sac", environment=f"{REACH}:Reach", steps=240, checkpoints=6, controls=("buffer",),
     options=SMALL | {"num_envs": 2, "vectorization": "sync", "batch_size": 8,
     "learning_starts": 100, "updates_per_step": 0.25, "normalize_observations": True,
-    "env_kwargs": "camera=true"},
+    "prioritization": "proportional", "env_kwargs": "camera=true"},
 )  # fmt: skip
 
 
