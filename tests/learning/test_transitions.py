@@ -34,7 +34,7 @@ def passed(**changed: Any) -> tuple[Any, ...]:
         ({"action": [0.5, 0.5]}, r"takes actions of shape \(1,\)"),
         ({"action": ["left"]}, r"takes actions of shape \(1,\)"),
         ({"action": [np.nan]}, "is not an action of the space"),
-        ({"reward": np.nan}, "the reward is nan - an agent learns from finite numbers"),
+        ({"reward": np.nan}, "the reward is nan - rewards must be finite numbers"),
         ({"reward": np.inf}, "finite numbers"),
         ({"reward": "x"}, "the reward is 'x'"),
         ({"reward": None}, "the reward is None"),
