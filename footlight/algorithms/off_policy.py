@@ -16,11 +16,20 @@ from torch import nn
 from footlight.algorithms.settings import OffPolicyNetworks
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.replay import Replay, ReplaySettings
-from footlight.errors import UserError, counted, first_line
+from footlight.errors import (
+    FootlightError,
+    UserError,
+    counted,
+    first_line,
+    place_of,
+    summarize_error,
+)
+from footlight.machine import device_fault
 from footlight.networks.bodies import Architecture, QCritic, combined
 from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead, Squashed
+from footlight.signals import is_interruption
 from footlight.trees import Leaf, rebuilt
 from footlight.types import (
     BoxAction,
@@ -105,7 +114,7 @@ def build_networks(
 def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     """Create the user's module for these spaces.
 
-    Raises `UserError` if `network` is a module, or does not return one.
+    Raises `UserError` if `network` is a module, fails, or does not return one.
     """
     if isinstance(network, nn.Module):
         raise UserError(
@@ -124,7 +133,8 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
         observation_space = gymnasium.spaces.Dict(observation_space)
     given = observation_space, _action_space(spaces.action)
     _require_two_parameters(network, given)
-    module = network(*given)
+    with _naming_failure(network):
+        module = network(*given)
     if not isinstance(module, nn.Module):
         raise UserError(
             f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
@@ -138,13 +148,33 @@ def _require_two_parameters(network: NetworkSource, given: tuple[Any, Any]) -> N
     try:
         inspect.signature(network).bind(*given)
     except TypeError as error:
-        name = getattr(network, "__name__", type(network).__name__)
         raise UserError(
-            f"the network {name} cannot be called - {first_line(error)} - it is called with the "
-            "observation space and the action space"
+            f"the network {_name_of(network)} cannot be called - {first_line(error)} - it is "
+            "called with the observation space and the action space"
         ) from error
     except ValueError:  # something built in, which has no signature
         pass
+
+
+def _name_of(network: NetworkSource) -> str:
+    return str(getattr(network, "__name__", type(network).__name__))
+
+
+@contextlib.contextmanager
+def _naming_failure(network: NetworkSource) -> Iterator[None]:
+    """Turn an exception of the source of networks into `UserError`.
+
+    A lack of memory, and signals, are left unchanged.
+    """
+    try:
+        yield
+    except FootlightError:
+        raise
+    except BaseException as error:  # the user's own code may raise anything, even SystemExit
+        if is_interruption(error) or device_fault(error) is not None:
+            raise
+        what = f"the network {_name_of(network)} failed - {summarize_error(error)}{place_of(error)}"
+        raise UserError(f"{what} - fix it") from error
 
 
 def _observation_space(leaf: Leaf) -> gymnasium.Space[Any]:
@@ -179,8 +209,12 @@ def naming_part(part: str, called_so: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        what = f"the {part} of the network cannot be called - {first_line(error)}"
+    except FootlightError:
+        raise
+    except Exception as error:
+        if device_fault(error) is not None:
+            raise
+        what = f"the {part} of the network cannot be called - {summarize_error(error)}"
         raise UserError(f"{what} - {called_so}") from error
 
 
