@@ -161,14 +161,16 @@ def start_and_kill(footlight: Path, folder: Path) -> None:
 
 
 def time_help(footlight: Path) -> None:
-    """The best of five: other programs may use the cores."""
+    """Processor time, which other programs on the cores do not add to; the best of five."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = os.times()
         run(footlight, "--help")
-        seconds.append(time.perf_counter() - start)
-    print(f"  {min(seconds):6.2f} s  footlight --help, the best of five", flush=True)
-    require(min(seconds) < HELP_SECONDS, f"--help takes {min(seconds):.2f} s")
+        after = os.times()
+        spent = after.children_user + after.children_system
+        seconds.append(spent - before.children_user - before.children_system)
+    print(f"  {min(seconds):6.2f} s  footlight --help, processor time, best of five", flush=True)
+    require(min(seconds) < HELP_SECONDS, f"--help takes {min(seconds):.2f} s of processor time")
 
 
 def main() -> int:

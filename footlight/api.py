@@ -102,8 +102,8 @@ def train(
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
-        display.notify("\n".join([*_first_lines(run_config, agent), *notices]))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
+        display.notify("\n".join([*_first_lines(session), *notices]))
         training = assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):
@@ -162,10 +162,10 @@ def resume(
         run_config = changed(recorded, options, changes) | instances.record | files
         session = Session(agent, environments, options, folder, display, interruption, run_config)
         training = assemble(session, evaluation_env, instances.recorder(agent), hooks, other)
-        notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(run_config, agent)]
-        display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes)]))
-        for reason in changes_since(manifest, source, hooks.names, files, instances.changed):
-            session.mark_not_reproducible(reason)
+        reasons = changes_since(manifest, source, hooks.names, files, instances.changed)
+        marks = [session.record_not_reproducible(reason) for reason in reasons]
+        notices[:0] = [f"resuming {run_dir} at step {at:,}", *_first_lines(session)]
+        display.notify("\n".join([*notices, *resuming.tracker_notices(options, changes), *marks]))
         stack.enter_context(reproduce.save_on_fault(path, run_config, known_as))
         training.saver.restore(saved)
         with training.started(known_as):
@@ -173,7 +173,8 @@ def resume(
     return run
 
 
-def _first_lines(run_config: Mapping[str, Any], agent: Agent) -> list[str]:
+def _first_lines(session: Session) -> list[str]:
+    run_config, agent = session.run_config, session.agent
     warnings = [*initialization_warnings(agent), *update_warnings(agent, run_config["steps"])]
     return [*warnings, header(run_config, agent)]
 

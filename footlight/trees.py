@@ -197,7 +197,7 @@ def rebuilt(leaves: Mapping[str, Any]) -> Any:
 def named_leaves(value: Any, known: Container[str] = (), prefix: str = "") -> dict[str, Any]:
     """The leaves of a nested dict, tuple or list, as an environment gives it, by dotted name.
 
-    Without texts, which are no part of observations (`footlight.environments.spaces`).
+    Without strings, which are not part of observations (`footlight.environments.spaces`).
     known: names of leaves, which may themselves be lists.
     """
     if isinstance(value, str):

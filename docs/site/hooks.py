@@ -92,6 +92,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     place = page.file.src_uri
     if place.startswith("source/"):
         return markdown
+    if place.startswith("lessons/"):  # long, and full of code: a search shows the guides first
+        page.meta["search"] = {"boost": 0.5}
     try:
         text = command_reference.expanded(api_reference.expanded(markdown))
     except ValueError as error:

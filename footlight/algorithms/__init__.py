@@ -79,7 +79,7 @@ def config_class(algorithm: "str | AnyClass") -> Any:
     if not is_dataclass(kind):
         shown = getattr(kind, "__name__", repr(kind))
         raise UserError(
-            f"{shown}, the config of {name_of(algorithm)}, is no dataclass - its fields are the "
+            f"{shown}, the config of {name_of(algorithm)}, is not a dataclass - its fields are the "
             "options of a run - add `@dataclass(frozen=True)` above the class"
         )
     return kind

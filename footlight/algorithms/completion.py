@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from footlight.algorithms.off_policy import call_source
+from footlight.algorithms.network_source import call_source
 from footlight.algorithms.on_policy import Networks, check_output_shapes
 from footlight.algorithms.ordinary import Ordinary, diagnose
 from footlight.algorithms.protocol import PolicyState

@@ -27,9 +27,9 @@ from footlight.algorithms.deterministic_policy import (
     new_noise_memory,
 )
 from footlight.algorithms.deterministic_policy import DeterministicState as State
+from footlight.algorithms.network_source import NetworkSource
 from footlight.algorithms.off_policy import (
     Networks,
-    NetworkSource,
     build_networks,
     critics_of,
     replay_buffer,

@@ -2,14 +2,11 @@
 methods. A function of an `algorithm` is a method of the classes that say so, as in `buffer =
 replay_buffer`."""
 
-import contextlib
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-import gymnasium
 import numpy as np
 import torch
 from torch import nn
@@ -17,30 +14,24 @@ from torch import nn
 from footlight.algorithms.critics import Critics, prediction_of
 from footlight.algorithms.exploration import Memory, new_walk
 from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.network_source import NetworkSource, call_source, naming_part
 from footlight.algorithms.protocol import Noise, Outcome
 from footlight.algorithms.settings import Priorities
 from footlight.buffers.frames import FrameReplay, replay_for
 from footlight.buffers.prioritized import PrioritizedReplay, prioritized
 from footlight.buffers.replay import Replay, ReplaySettings
-from footlight.errors import UserError, counted, first_line
+from footlight.errors import (
+    UserError,
+    counted,
+)
 from footlight.networks.bodies import Architecture, QCritic, combined
 from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import ActionHead, Squashed
 from footlight.networks.norms import uses_batches
-from footlight.trees import Leaf, rebuilt
-from footlight.types import Batch, BoxAction, DiscreteAction, Minibatch, Spaces
+from footlight.types import Batch, Minibatch, Spaces
 
 ActorClass = Callable[[tuple[int, ...], int, Architecture], nn.Module]
-NetworkSource = Callable[[gymnasium.Space[Any], gymnasium.Space[Any]], nn.Module]
-"""Called with observation space and action space; returns a module with the parts `actor` and
-`critic`, or only one of them (the other is the default). For SAC `actor(observation)` returns mean
-and raw log standard deviation [B, A]; for TD3 and DDPG actions [B, A] in [-1, 1].
-`critic(observation, action)` returns values [B]; the source is called once per critic, for weights
-of its own.
-
-For a Dict or Tuple space the observation space is a Dict of all leaves by dotted name, and an
-observation a dict of tensors."""
 
 
 @dataclass(frozen=True)
@@ -114,88 +105,6 @@ def build_networks(
     if own:
         _check_output_shapes(networks, spaces)
     return networks
-
-
-def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
-    """Create the user's module for these spaces.
-
-    Raises `UserError` if `network` is a module, or does not return one.
-    """
-    if isinstance(network, nn.Module):
-        raise UserError(
-            "network is a module - a new one is needed for each run and part - pass its class, "
-            "or a function that creates it: lambda observation_space, action_space: ..."
-        )
-    if not callable(network):
-        raise UserError(
-            f"network is {network!r:.80} - it cannot be called - pass the class of a "
-            "torch.nn.Module, or a function of observation space and action space that creates one"
-        )
-    observation_space = rebuilt(
-        {name: _observation_space(leaf) for name, leaf in spaces.observation.items()}
-    )
-    if spaces.has_leaves:
-        observation_space = gymnasium.spaces.Dict(observation_space)
-    given = observation_space, _action_space(spaces.action)
-    _require_two_parameters(network, given)
-    module = network(*given)
-    if not isinstance(module, nn.Module):
-        raise UserError(
-            f"network returned {type(module).__name__} - it must return a torch.nn.Module when "
-            "called with the observation space and the action space"
-        )
-    return module
-
-
-def _require_two_parameters(network: NetworkSource, given: tuple[Any, Any]) -> None:
-    """Raise `UserError` if the source of networks cannot be called with two spaces."""
-    try:
-        inspect.signature(network).bind(*given)
-    except TypeError as error:
-        name = getattr(network, "__name__", type(network).__name__)
-        raise UserError(
-            f"the network {name} cannot be called - {first_line(error)} - it is called with the "
-            "observation space and the action space"
-        ) from error
-    except ValueError:  # something built in, which has no signature
-        pass
-
-
-def _observation_space(leaf: Leaf) -> gymnasium.Space[Any]:
-    dtype = np.dtype(leaf.dtype)
-    if leaf.choices:
-        starts, sizes = (np.array([of(each) for each in leaf.choices]) for of in (min, len))
-        if leaf.shape == ():
-            return gymnasium.spaces.Discrete(int(sizes[0]), start=int(starts[0]))
-        return gymnasium.spaces.MultiDiscrete(
-            sizes.reshape(leaf.shape), start=starts.reshape(leaf.shape)
-        )
-    low, high = (
-        (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    )
-    return gymnasium.spaces.Box(low, high, leaf.shape, dtype.type)
-
-
-def _action_space(action: BoxAction | DiscreteAction) -> gymnasium.Space[Any]:
-    if isinstance(action, BoxAction):
-        return gymnasium.spaces.Box(action.low, action.high, dtype=action.low.dtype.type)
-    if action.shape == ():
-        return gymnasium.spaces.Discrete(action.sizes[0], start=action.starts[0])
-    sizes, starts = (np.reshape(numbers, action.shape) for numbers in (action.sizes, action.starts))
-    return gymnasium.spaces.MultiDiscrete(sizes, start=starts)
-
-
-@contextlib.contextmanager
-def naming_part(part: str, called_so: str) -> Iterator[None]:
-    """Turn the exception of a part of the user's module into `UserError`.
-
-    called_so: what it is called with, and what it must return.
-    """
-    try:
-        yield
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        what = f"the {part} of the network cannot be called - {first_line(error)}"
-        raise UserError(f"{what} - {called_so}") from error
 
 
 def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from footlight.algorithms.off_policy import call_source, naming_part
+from footlight.algorithms.network_source import call_source, naming_part
 from footlight.algorithms.protocol import PolicyState
 from footlight.algorithms.settings import Entropy, OptimizerSettings
 from footlight.ambient import computes
@@ -22,6 +22,7 @@ from footlight.networks.cnn import choose_torso
 from footlight.networks.combined import encoded_leaves, leaf_torso
 from footlight.networks.flat import Network, as_tensors
 from footlight.networks.heads import Head, head_for
+from footlight.networks.members import require_parameters
 from footlight.trees import map_leaves
 from footlight.types import Array, BoxAction, Decision, Diagnosis, Spaces
 
@@ -101,6 +102,7 @@ def build_networks(
         networks.actor_critic.keep_outputs_in_fp32(example(spaces))
         return networks
     user_network = _UserNetwork(call_source(network, spaces), default_network)
+    require_parameters(user_network, type(user_network.network).__name__)
     actor_critic = Network([user_network], precision=config.precision, on_images=pixels)
     networks = Networks(actor_critic, head, separate=False)
     check_output_shapes(networks, spaces, default_network.num_values)

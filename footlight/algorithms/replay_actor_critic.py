@@ -8,9 +8,9 @@ current policy. Targets of Q-learning (`bootstrap` max; section 6.5) and epsilon
 A(s, a) = Q(s, a) - sum_a pi(a|s) Q(s, a) on the states of the rollout.
 
 Why a plainer version collapses (measured in docs/algorithms/replay-actor-critic.md): its critic
-never learned or did not keep up, its actor followed Q(s, a), which is no advantage, there was no
-entropy bonus, values diverge without layer normalization, and clipped gradients muted the errors of
-terminal steps.
+never learned or did not keep up, its actor followed Q(s, a), which is not an advantage, there was
+no entropy bonus, values diverge without layer normalization, and clipped gradients muted the errors
+of terminal steps.
 
 Shape letters: B minibatch, T * E rollout, A actions, P parameters.
 """

@@ -97,14 +97,14 @@ def require_parts(algorithm: Any) -> None:
     name = str(getattr(algorithm, "__name__", type(algorithm).__name__))
     if {*missing} == {*wanted}:
         raise UserError(
-            f"{name} is no algorithm - it has nothing of one - see docs/own-algorithm.md, which "
-            "has examples"
+            f"{name} is not an algorithm - it has none of the required methods - see "
+            "docs/own-algorithm.md, which has examples"
         )
     raise UserError(f"{name} {_lacks(missing, wanted)} - see docs/own-algorithm.md")
 
 
 def require_buffer(algorithm: Any, buffer: Any) -> None:
-    """Raise `UserError` if what the method `buffer` of an algorithm returned is no `Buffer`."""
+    """Raise `UserError` if what the method `buffer` of an algorithm returned is not a `Buffer`."""
     missing = [name for name in _BUFFER if name not in dir(buffer)]
     what = f"{algorithm.__name__}.buffer returned"
     if "due" in missing:

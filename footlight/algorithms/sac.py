@@ -21,9 +21,9 @@ from torch.func import grad_and_value
 from footlight.algorithms.critics import Learned
 from footlight.algorithms.exploration import HELD_NOISE, Memory, Warmup, new_walk, warm_up
 from footlight.algorithms.network_settings import OffPolicyConfig
+from footlight.algorithms.network_source import NetworkSource
 from footlight.algorithms.off_policy import (
     Networks,
-    NetworkSource,
     build_networks,
     critics_of,
     delayed_update_for,
@@ -136,11 +136,10 @@ class SAC:
 
     def init(self, num_envs: int) -> State:
         """The state before the first step."""
-        config, networks = self.config, self.networks
+        config, networks, optimizer = self.config, self.networks, self.config.make_optimizer()
         actor, actor_statistics = networks.actor.start(config.unit_weights)
         critic, critic_statistics = networks.critic.start(config.unit_weights)
         log_alpha = torch.tensor([np.log(config.initial_alpha)], dtype=torch.float32)
-        optimizer = config.make_optimizer()
         return State(
             actor=actor,
             critic=critic,
@@ -175,8 +174,7 @@ class SAC:
         self, policy: PolicyState, memory: Memory, observation: Array,
         stream: np.random.Generator | None,
     ) -> tuple[Decision, Memory]:  # fmt: skip
-        """Actions [E, A] in [-1, 1]: the mode tanh(mean), or a sample if a random stream is
-        given."""
+        """Actions [E, A] in [-1, 1]: the mode, or a sample if a random stream is given."""
         shape = len(observation), self.networks.num_actions
         noise_EA = None if stream is None else stream.standard_normal(shape, dtype=np.float32)
         return self.decide(policy, observation, noise_EA), memory
@@ -271,8 +269,8 @@ class SAC:
             q_B = q_NB.mean(0) if averages else q_NB.amin(0)
             return (alpha * log_prob_B - q_B).mean(), (log_prob_B, statistics_Q)
 
-        gradient_P, (loss, aux) = grad_and_value(actor_loss, has_aux=True)(state.actor)
-        log_prob_B, statistics_Q = aux
+        gradient_P, (loss, drawn) = grad_and_value(actor_loss, has_aux=True)(state.actor)
+        log_prob_B, statistics_Q = drawn
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
             config.rate_of_actor, state.progress,

@@ -82,7 +82,7 @@ class Rollout:
         batch.discount[row] = self.gamma * ~transition.terminated
         batch.continues[row] = ~(transition.terminated | transition.truncated)
         batch.weight[row] = 1 if valid is None else valid
-        if valid is not None and row:  # a step does not continue if the next row is no transition
+        if valid is not None and row:  # no row continues into one that is not a transition
             batch.continues[row - 1] *= valid
         self.num_steps += self.num_envs if valid is None else int(valid.sum())
         self._filled += 1

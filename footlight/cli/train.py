@@ -182,7 +182,7 @@ def _add_field(group: argparse._ArgumentGroup, field: Field, default: Any) -> No
 
 
 def add_other_options(parser: Parser) -> None:
-    """Add the options that are no fields of a dataclass."""
+    """Add the options that are not fields of a dataclass."""
     other = parser.add_argument_group("other")
     for name, (metavar, text) in _OPTIONS.items():
         other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrap(text))

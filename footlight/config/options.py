@@ -115,7 +115,8 @@ class Options(KnownFields):
     """Compile the update into one graph; auto: if the run is long enough to pay back the
     compilation."""
     threads: Annotated[int | None, Range(1, 1024)] = None
-    """CPU threads; none: automatic, 1 for small networks and batches, otherwise one per core."""
+    """CPU threads; none: automatic, 1 for small networks and batches, otherwise one per core,
+    whatever OMP_NUM_THREADS is."""
     log_info: tuple[str, ...] = ()
     """Keys of the info that the last step of an episode returns, such as is_success, or goal.x
     inside a dict: their values are logged to episodes.jsonl, and the means over the last 100

@@ -89,7 +89,7 @@ def categorical_log_prob(logits_BH: Tensor, choice_BA: Tensor, sizes: tuple[int,
     [B]."""
     log_probs = []
     for index, logits in enumerate(torch.split(logits_BH, list(sizes), -1)):
-        # A comparison instead of an index: its gradient is no scatter, which a compiler cannot fuse
+        # A comparison instead of an index, whose gradient is a scatter that a compiler cannot fuse
         chosen = choice_BA[..., index, None] == torch.arange(logits.shape[-1], device=logits.device)
         log_probs.append(torch.where(chosen, logits.log_softmax(-1), 0.0).sum(-1))
     return torch.stack(log_probs).sum(0)

@@ -80,7 +80,7 @@ def require_writable(output: Path) -> None:
     """Raise `UserError` where no figure can be written: a wrong suffix, or no such folder."""
     if output.suffix.lower() not in SUFFIXES:
         raise UserError(
-            f"{output} cannot be written - its suffix is none of {', '.join(SUFFIXES)} - "
+            f"{output} cannot be written - its suffix is not one of {', '.join(SUFFIXES)} - "
             "choose one of them"
         )
     if not output.absolute().parent.is_dir():

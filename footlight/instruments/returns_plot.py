@@ -167,7 +167,7 @@ def _series(name: str, given: Any) -> Floats:
             "episode - give a list of numbers, or a dict from labels to lists"
         )
     if not len(found):
-        raise UserError(f"{name}: there are no returns - no episode has ended - train for longer")
+        raise UserError(f"{name}: the list is empty - no episode has ended - train for longer")
     if len(bad := np.flatnonzero(~np.isfinite(found))):
         raise UserError(
             f"{name}: the return of episode {bad[0] + 1} is {found[bad[0]]} - only numbers can be "

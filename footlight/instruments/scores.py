@@ -45,7 +45,7 @@ class Scores(dict[str, Floats]):
     def interquartile_mean(self, repetitions: int = 2_000, seed: int = 0) -> dict[str, Interval]:
         """The mean of the middle half of all scores, with a stratified bootstrap interval.
 
-        A repetition draws the runs of each environment anew, with replacement. Scores of different
+        A repetition resamples the runs of each environment with replacement. Scores of different
         environments have to be normalized to be averaged. Raises `UserError` for a single run.
         """
         return {

@@ -166,7 +166,7 @@ class Agent:
         of E environments.
 
         next_observation: the true successor, not the first observation of a new episode.
-        valid: a mask [E], False for steps that were no transitions; None: all were.
+        valid: a mask [E], False for steps that were not transitions; None: all were.
         decision: that of `decide`, where its actions were taken as they are; None: that of the last
         `act`.
 

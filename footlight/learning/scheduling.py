@@ -19,7 +19,7 @@ def scheduled(config: Any, values: Mapping[str, Any], name: str) -> dict[str, fl
     schedulable = [each for each, field in known.items() if field.is_schedulable]
     for each in values:
         if each not in schedulable:
-            what = "is no field of" if each not in known else "cannot change during a run of"
+            what = "is not a field of" if each not in known else "cannot change during a run of"
             names = ", ".join(schedulable) or "none"
             raise UserError(f"{each} {what} {name} - fields that can change: {names}")
     converted = {each: convert(known[each], value) for each, value in values.items()}

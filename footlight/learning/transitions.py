@@ -67,7 +67,7 @@ def _rewards(given: Any, num_envs: int) -> Array:
         raise UserError(f"got {len(rewards)} rewards - this agent has num_envs={num_envs}")
     if not all_finite(rewards):
         raise UserError(
-            f"the reward is {given!r:.80} - an agent learns from finite numbers - mend the "
+            f"the reward is {given!r:.80} - rewards must be finite numbers - fix the "
             "environment, or the code that computes it"
         )
     return rewards

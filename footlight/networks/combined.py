@@ -28,7 +28,7 @@ class Combined(nn.Module):
     """Convert observations {leaf: [B, ...]}, or those of the one leaf "", to features [B, F].
 
     Images go through the convolutions of `torso`. Choices become one-hot vectors, or, with more
-    than `MAX_ONE_HOT` options, learned vectors. Everything else is flattened; bytes that are no
+    than `MAX_ONE_HOT` options, learned vectors. Everything else is flattened; bytes that are not
     images, or too small for "auto", are scaled to [0, 1].
     """
 

@@ -26,6 +26,7 @@ from footlight.networks.members import (
     paths,
     require_equal,
     require_no_hidden_state,
+    require_parameters,
     stacked,
 )
 from footlight.networks.numpy_forward import numpy_forward
@@ -55,7 +56,8 @@ class Network:
     on_images: its forward pass is then worth compiling for acting, too.
     acts_on_all: acting uses all outputs of the module, not the first alone.
     keeps_statistics: the modules may have running statistics, see `with_statistics`.
-    Raises `UserError` for modules with hidden state, and for an ensemble whose modules differ.
+    Raises `UserError` for modules with hidden state or without parameters, and for an ensemble
+    whose modules differ.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Network:
         on_images: bool = False, keeps_statistics: bool = False, acts_on_all: bool = False,
     ) -> None:  # fmt: skip
         for module in modules:
+            require_parameters(module, type(module).__name__)
             require_no_hidden_state(module, keeps_statistics)
         require_equal(modules)
         self.module, self.on_images = modules[0], on_images

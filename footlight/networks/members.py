@@ -8,6 +8,15 @@ from torch import Tensor, nn
 from footlight.errors import UserError
 
 
+def require_parameters(module: nn.Module, kind: str) -> None:
+    """Raise `UserError` for a module without parameters. kind: the name of its class."""
+    if next(module.parameters(), None) is None:
+        raise UserError(
+            f"the network's part {kind} has no parameters - nothing in it can learn - assign each "
+            "layer to an attribute, or a list of layers as a torch.nn.ModuleList"
+        )
+
+
 def require_no_hidden_state(module: nn.Module, keeps_statistics: bool) -> None:
     """Raise `UserError` for layers that change, or draw random numbers, when they are called.
 

@@ -75,8 +75,8 @@ class Segments:
 
 
 def _similar(path: Path) -> str:
-    """A suggestion of what lies beside a path that does not exist, such as LATEST for LAST; none
-    for a number, which is no misspelling of another one."""
+    """Suggest a neighbor of a path that does not exist, such as LATEST for LAST; nothing for a
+    number, which is not a misspelling of another one."""
     if path.name.isdigit():
         return ""
     with contextlib.suppress(OSError):

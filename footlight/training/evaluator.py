@@ -19,7 +19,7 @@ MAX_ATTEMPTS = 3  # at an evaluation in which the environment fails
 class Evaluator:
     """A hook that evaluates the policy; its counters are saved in every checkpoint.
 
-    environments: the evaluation environments; None: there are no evaluations.
+    environments: the evaluation environments; None: the policy is not evaluated.
     episodes: the log that counts the episodes of the training.
     """
 
@@ -187,4 +187,4 @@ class Evaluator:
         if state["evaluation"] is not None:
             self._latest = Evaluation.from_json(state["evaluation"])
             self._latest_step = self._session.agent.num_steps
-            self._latest.mean_return  # noqa: B018 - raises if there are no returns
+            self._latest.mean_return  # noqa: B018 - raises if `returns` is empty

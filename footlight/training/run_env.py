@@ -23,7 +23,7 @@ def make_run_env(
     """Another instance of the environment that the run in `folder` was trained on.
 
     Running statistics of its wrappers are those of the newest checkpoint, frozen. Raises
-    `UserError` if there can be no such instance.
+    `UserError` if it cannot be made.
     """
     _require_same(config, source)
     env = videos.make_env(source, render_mode)

@@ -61,13 +61,15 @@ class Session:
 
     def mark_not_reproducible(self, reason: str) -> None:
         """Record and print a reason why the run is no longer reproducible."""
+        self.display.notify(self.record_not_reproducible(reason))
+
+    def record_not_reproducible(self, reason: str) -> str:
+        """Record a reason why the run is no longer reproducible; return the line to print."""
         known = self.run_config["resume"]
         if reason not in known:
             reasons = reason if known == "exact" else f"{known}; {reason}"
             self.run_config = {**self.run_config, "resume": reasons}
-        self.display.notify(
-            f"not reproducible: {reason} - numbers may differ from an uninterrupted run's"
-        )
+        return f"not reproducible: {reason} - numbers may differ from an uninterrupted run's"
 
     def append_metrics(self, metrics: Mapping[str, float]) -> None:
         """Append a row to `metrics.jsonl`."""

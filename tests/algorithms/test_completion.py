@@ -131,7 +131,8 @@ def test_exception_names_method_and_line(tmp_path: Path) -> None:
         footlight.train(kind, "CartPole-v1", steps=40, run_dir=tmp_path / "run", **BRIEF)
     assert caught.value.exit_code == 2
     assert footlight.Run(tmp_path / "run").result is not None
-    with pytest.raises(AlgorithmFailed, match=rf"PureA2C.create failed in line \d+ of {PAGE}"):
+    message = rf"the network Net failed - AttributeError: .* \({PAGE.name}, line \d+\)"
+    with pytest.raises(UserError, match=message):
         agent(PureA2C, gymnasium.spaces.Box(-1, 1, (1,), np.float32))  # has no `n`
 
 

@@ -52,6 +52,12 @@ class TwoOutputs(torch.nn.Module):
         self.actor = Pair(1, 1)
 
 
+class WithoutParameters(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor = torch.nn.Tanh()
+
+
 class Pair(torch.nn.Linear):
     def forward(self, observation: torch.Tensor) -> Any:
         return super().forward(observation), super().forward(observation)
@@ -98,6 +104,10 @@ def test_missing_part_is_the_default() -> None:
             r"given - it is called as critic\(observation, action\), and must return values \[B\]",
         ),
         (
+            WithoutParameters,
+            "the network's part Tanh has no parameters - nothing in it can learn - assign each",
+        ),
+        (
             TwoOutputs,
             r"the actor returns 2 tensors - it is called as actor\(observation\), and must return "
             r"actions \[B, A\] in \[-1, 1\]",
@@ -107,6 +117,42 @@ def test_missing_part_is_the_default() -> None:
 def test_unsuitable_module_is_refused(network: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         agent_of(network=network)
+
+
+class Failing(torch.nn.Module):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        raise FAILURES[type(self).__name__]
+
+
+FAILURES: dict[str, BaseException] = {
+    "Broken": KeyError("hidden"),
+    "Leaving": SystemExit(3),
+    "OutOfMemory": MemoryError(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Broken", r"^the network Broken failed - KeyError: 'hidden' \(test_.*, line \d+\) - fix"),
+        ("Leaving", r"^the network Leaving failed - SystemExit: 3 \(test_.*, line \d+\) - fix"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["td3", "a2c"])
+def test_network_that_fails_is_named_with_its_error(
+    algorithm: str, name: str, message: str
+) -> None:
+    network = type(name, (Failing,), {})
+    with pytest.raises(UserError, match=message) as caught:
+        Agent(algorithm, OBSERVATIONS, ACTIONS, network=network, compile="off")
+    assert caught.value.__cause__ is FAILURES[name]
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_lack_of_memory_is_not_the_networks_fault() -> None:
+    with pytest.raises(MemoryError):
+        agent_of(network=type("OutOfMemory", (Failing,), {}))
 
 
 def test_actor_of_sac_returns_two_tensors() -> None:

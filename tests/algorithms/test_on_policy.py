@@ -176,9 +176,32 @@ class SingleOutput(torch.nn.Linear):
         return {"output": super().forward(observation)}
 
 
+class ListOfLayers(torch.nn.Module):
+    """Its layers are in a list, where PyTorch does not find their parameters."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.layers = [torch.nn.Linear(3, action_space.n)]
+
+    def forward(self, observation: torch.Tensor) -> Any:
+        return self.layers[0](observation), observation[..., 0]
+
+
+class LookUp(torch.nn.Linear):
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, observation: torch.Tensor) -> Any:
+        return {"velocity": observation}["position"]
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
+        (
+            LookUp,
+            "the forward of the network cannot be called - KeyError: 'position' - it is called as",
+        ),
         (
             OffPolicyParts,
             r"the critic of the network cannot be called - .*missing 1 required positional .* - it "
@@ -186,8 +209,8 @@ class SingleOutput(torch.nn.Linear):
         ),
         (
             SingleOutput,
-            r"the forward of the network cannot be called - not enough values to unpack .* - it is "
-            r"called as forward\(observation\), and must return \(output, value\): values \[B\]",
+            r"the forward of the network cannot be called - ValueError: not enough values .* - it "
+            r"is called as forward\(observation\), and must return \(output, value\): values \[B\]",
         ),
         (5, "network is 5 - it cannot be called"),
     ],
@@ -195,3 +218,9 @@ class SingleOutput(torch.nn.Linear):
 def test_unsuitable_part_of_a_network_is_named(network: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Agent("ppo", OBSERVATIONS, ACTIONS, network=network, compile="off")
+
+
+def test_network_without_parameters_is_refused() -> None:
+    message = "the network's part ListOfLayers has no parameters - nothing in it can learn - assign"
+    with pytest.raises(UserError, match=message):
+        Agent("ppo", OBSERVATIONS, gymnasium.spaces.Discrete(2), network=ListOfLayers)

@@ -122,18 +122,18 @@ def test_what_is_no_algorithm_at_all_is_called_so() -> None:
 
     def mine(config: Any) -> None: ...
 
-    for given, message in ((Other, "Other is no algorithm"), (mine, "mine is a function")):
+    for given, message in ((Other, "Other is not an algorithm"), (mine, "mine is a function")):
         with pytest.raises(UserError, match=rf"{message} - .* see docs/own-algorithm.md"):
             require_parts(given)
 
 
-def test_a_config_that_is_no_dataclass_is_refused() -> None:
+def test_a_config_that_is_not_a_dataclass_is_refused() -> None:
     class Plain:
         gamma = 0.9
 
     kind = type("Mine", (TorchA2C,), {"__annotations__": {"config": Plain}, "__module__": __name__})
     with pytest.raises(
-        UserError, match=r"Plain, the config of Mine, is no dataclass .* `@dataclass"
+        UserError, match=r"Plain, the config of Mine, is not a dataclass .* `@dataclass"
     ):
         config_class(kind)
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, exit codes, signals and faults."""
 
+import errno
 import json
 import os
 import signal
@@ -56,6 +57,37 @@ def test_reader_that_exits_ends_a_command_without_an_error() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["list", "completion bash", "--help"])
+def test_output_to_a_full_disk_is_an_error_in_one_line(command: str, unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "footlight", *command.split()],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    if command == "--help" and unbuffered:  # argparse ignores what it cannot print
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 5
+    what, why, remedy = done.stderr.splitlines()[0].split(" - ")
+    assert (what, why) == ("error: cannot write the output", os.strerror(errno.ENOSPC))
+    assert len(done.stderr.splitlines()) == 1
+    assert remedy
+
+
+def test_fault_of_another_file_is_not_taken_for_one_of_the_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(options: Any) -> int:
+        raise OSError(errno.ENOSPC, "no space", "another file")
+
+    monkeypatch.setitem(COMMANDS, "list", fail)
+    with pytest.raises(OSError, match="another file"):
+        main(["list"])
 
 
 def test_broken_pipe_of_something_else_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,16 +79,16 @@ def test_figure_is_written_and_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("returns", "given", "message"),
     [
-        ([], {}, "there are no returns - no episode has ended"),
+        ([], {}, "returns: the list is empty - no episode has ended"),
         ({}, {}, "returns is empty"),
-        ({"a": []}, {}, "a: there are no returns"),
-        ({"a": [[1.0], []]}, {}, "a, seed 1: there are no returns"),
+        ({"a": []}, {}, "a: the list is empty"),
+        ({"a": [[1.0], []]}, {}, "a, seed 1: the list is empty"),
         (3.0, {}, "is not a list of returns"),
         (["a"], {}, "is not a list of returns"),
         ([1.0, float("nan")], {}, "the return of episode 2 is nan"),
         ([1.0], {"window": 0}, "window"),
         ([1.0], {"solved_at": float("inf")}, "solved_at is inf"),
-        ([1.0], {"output": "returns.jpg"}, "its suffix is none of"),
+        ([1.0], {"output": "returns.jpg"}, "its suffix is not one of"),
     ],
 )
 def test_what_cannot_be_plotted_is_refused(returns: Any, given: Any, message: str) -> None:

@@ -106,7 +106,7 @@ def test_saved_agents_keep_their_changes(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"gamma": 0.9}, "gamma cannot change during a run of sac - fields that can change: "),
-        ({"gama": 0.9}, "gama is no field of sac"),
+        ({"gama": 0.9}, "gama is not a field of sac"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": "fast"}, "learning_rate"),
         ({"actor_learning_rate": None}, "cannot become none"),

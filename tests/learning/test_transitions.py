@@ -12,6 +12,7 @@ from footlight.learning.agent import Agent
 SEEN = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 BOX = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
 SOME = gymnasium.spaces.MultiDiscrete([2, 3])
+BITS = gymnasium.spaces.MultiBinary(2)
 ZERO = np.zeros(3, np.float32)
 
 
@@ -34,7 +35,7 @@ def passed(**changed: Any) -> tuple[Any, ...]:
         ({"action": [0.5, 0.5]}, r"takes actions of shape \(1,\)"),
         ({"action": ["left"]}, r"takes actions of shape \(1,\)"),
         ({"action": [np.nan]}, "is not an action of the space"),
-        ({"reward": np.nan}, "the reward is nan - an agent learns from finite numbers"),
+        ({"reward": np.nan}, "the reward is nan - rewards must be finite numbers"),
         ({"reward": np.inf}, "finite numbers"),
         ({"reward": "x"}, "the reward is 'x'"),
         ({"reward": None}, "the reward is None"),
@@ -59,6 +60,23 @@ def test_choices_beyond_their_options_are_refused(action: Any) -> None:
     with pytest.raises(UserError, match=r"the action is|got 2 transitions"):
         agent.observe(*passed(action=action))
     assert agent.num_steps == 0
+
+
+@pytest.mark.parametrize(
+    "action", [[2, 0], [0, -1], [0.5, 0], [1.0, np.nan], np.array([255, 0], np.uint8), 1]
+)
+def test_bits_other_than_0_and_1_are_refused(action: Any) -> None:
+    agent = new_agent(BITS)
+    with pytest.raises(UserError, match="the action is"):
+        agent.observe(*passed(action=action))
+    assert agent.num_steps == 0
+
+
+@pytest.mark.parametrize("action", [[1, 0], [True, False], np.array([0, 1], np.int8)])
+def test_bits_are_taken(action: Any) -> None:
+    agent = new_agent(BITS)
+    agent.observe(*passed(action=action))
+    assert agent.num_steps == 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,23 @@ def test_run_can_be_resumed_from_before_its_first_step(monkeypatch: pytest.Monke
     assert all(np.array_equal(resumed[name], array) for name, array in straight.items())
 
 
+def test_header_of_a_resumed_run_says_why_it_is_not_reproducible(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    footlight.train("ddpg", "Pendulum-v1", run_dir="run", **DDPG)
+    capsys.readouterr()
+    footlight.resume("run", steps=320)
+    printed = capsys.readouterr().out
+    assert "| resumes exactly\n" in printed
+    assert "not reproducible" not in printed
+    footlight.resume("run", steps=340, threads=2)
+    why, lines = "resumed with threads 2 instead of 1", capsys.readouterr().out.splitlines()
+    assert lines[1].endswith(f"| resumes inexactly: {why}")
+    assert [line.partition(" - ")[0] for line in lines if why in line][1:] == [
+        f"not reproducible: {why}"
+    ]
+
+
 def test_run_that_loses_its_compiler_is_not_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     def plainly(function: Any, tensors: Any) -> Any:  # so that nothing has to be compiled for this
         return torch.no_grad()(lambda: function(*tensors))
