@@ -280,11 +280,11 @@ class Network:
             parameters_P.device.type == "cpu"
             and len(observation) <= MAX_NUMPY_ROWS
             and self._precision == "fp32"
-            and self._statistics is None
         ):
             address = parameters_P.data_ptr()
             if self._numpy is None or self._numpy[0] != address:
-                self._numpy = address, numpy_forward(self.module, self.unflatten(parameters_P))
+                views = self.named_state(parameters_P, statistics_Q)
+                self._numpy = address, numpy_forward(self.module, views)
             if self._numpy[1] is not None:
                 return self._numpy[1](observation)
         if self._compiled is not None and self._compiled.fits(parameters_P, observation):

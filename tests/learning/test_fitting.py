@@ -47,7 +47,7 @@ def test_each_parameter_is_named_with_both_shapes_and_the_field_to_set() -> None
 
 
 def test_all_fields_that_make_a_difference_are_named() -> None:
-    with pytest.raises(UserError, match="- set num_critics 2, norm none, as there"):
+    with pytest.raises(UserError, match="- set norm none, num_critics 2, as there"):
         require_fit("it", blueprint(), blueprint(num_critics=3, norm="layer", gamma=0.5))
 
 

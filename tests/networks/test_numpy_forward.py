@@ -44,7 +44,9 @@ def test_equals_torch(
     actor_class: Any, activation: Activation, layer_norm: bool, hidden_sizes: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
-    actor = actor_class((5,), 3, Architecture(hidden_sizes, activation, layer_norm))
+    actor = actor_class(
+        (5,), 3, Architecture(hidden_sizes, activation, "layer" if layer_norm else "none")
+    )
     network, forward = forward_of(actor)
     network.initial.add_(0.1 * torch.randn_like(network.initial))  # the norms' ones and zeros too
     for num_envs in (1, 7):
@@ -69,7 +71,11 @@ def test_policy_of_an_actor_critic_equals_torch(
 ) -> None:
     torch.manual_seed(0)
     architecture = Architecture(
-        hidden_sizes, activation, norm != "none", "sparse", norm_affine=norm == "affine"
+        hidden_sizes,
+        activation,
+        "none" if norm == "none" else "layer",
+        "sparse",
+        norm_affine=norm == "affine",
     )
     actor_critic = ActorCritic(
         (5,), 3, architecture, shared=shared, num_log_std=num_log_std, initial_log_std=-0.5
