@@ -2,8 +2,8 @@
 al. 2018, arXiv:1812.05905).
 
 Departures from the paper: squared errors without the factor 1/2; the temperature is learned in log
-alpha, without the factor alpha in its gradient. `policy_delay` and `target_actor` are options that
-the paper does not have. Actions live in [-1, 1]^A, so `target_entropy` and the log-probabilities
+alpha, without the factor alpha in its gradient. `policy_delay`, `target_actor` and what the critics
+predict (`critics.py`) are options that the paper does not have. Actions live in [-1, 1]^A, so `target_entropy` and the log-probabilities
 are those of the squashed action before rescaling.
 
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
@@ -32,11 +32,7 @@ from footlight.algorithms.off_policy import (
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
-from footlight.equations.distributions import (
-    LogStdBound,
-    bounded_log_std,
-    squashed_gaussian,
-)
+from footlight.equations.distributions import LogStdBound, bounded_log_std, squashed_gaussian
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.optimizers import StepSize, follow_

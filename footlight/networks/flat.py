@@ -108,8 +108,8 @@ class Network:
     ) -> tuple[Any, Tensor]:  # fmt: skip
         """The output of a module with running statistics, such as BatchNorm's, and the statistics
         after the call. With `training` they are those of the inputs and the running ones move on;
-        otherwise the running ones are used, and stay. Without statistics: the output, and an empty
-        tensor."""
+        otherwise the running ones are used, and stay. The statistics of a module without any are an
+        empty tensor."""
         if self._statistics is None or statistics_Q is None:
             return self(parameters_P, *inputs), parameters_P.new_empty(0)
 
@@ -119,10 +119,8 @@ class Network:
                 output = self._call({**named, **buffers}, inputs)  # buffers are changed in place
             return output, buffers
 
-        named, buffers = (
-            self.unflatten(parameters_P),
-            self._statistics.unflatten(statistics_Q.clone()),
-        )
+        named = self.unflatten(parameters_P)
+        buffers = self._statistics.unflatten(statistics_Q.clone())
         with self._products(parameters_P):
             output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
         return in_fp32(output), self._statistics.flatten(after)
@@ -138,9 +136,7 @@ class Network:
         statistics_Q: Tensor | None = None,
     ) -> Any:  # fmt: skip
         """The output of one module of an ensemble alone; running statistics are used, and stay."""
-        named = self.unflatten(parameters_P)
-        if self._statistics is not None and statistics_Q is not None:
-            named |= self._statistics.unflatten(statistics_Q)
+        named = self.named_state(parameters_P, statistics_Q)
         with self._products(parameters_P), self._lock:
             if self._statistics is not None:
                 self.module.eval()
@@ -151,7 +147,7 @@ class Network:
         """The parameters, with rows of norm 1 where `kind` says so, and statistics at the start."""
         parameters_P, statistics_Q = self.initial.clone(), self.initial_statistics
         if not parameters_P.is_meta:
-            self.restore_norms_(parameters_P, kind)
+            restore_norms_(self.module, self.unflatten(parameters_P), kind)
         return parameters_P, None if statistics_Q is None else statistics_Q.clone()
 
     def keep_(
@@ -160,10 +156,6 @@ class Network:
         """After an optimizer's step: take the new statistics, and restore norms, in place."""
         if statistics_Q is not None:
             statistics_Q.copy_(after_Q)
-        self.restore_norms_(parameters_P, kind)
-
-    def restore_norms_(self, parameters_P: Tensor, kind: UnitWeights) -> None:
-        """Divide rows of weights by their norm, in place, see `networks/unit_weights.py`."""
         restore_norms_(self.module, self.unflatten(parameters_P), kind)
 
     def _call(self, named: dict[str, Tensor], inputs: tuple[Observed, ...]) -> Any:
