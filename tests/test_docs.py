@@ -262,7 +262,7 @@ def test_source_of_a_method_is_dedented_and_complete() -> None:
     lines = list(load_tables().source_rows(place))
     assert lines[0] == '```py title="footlight/algorithms/sac.py"'
     assert lines[1].startswith("def update_critic(self")
-    assert lines[1].rstrip().endswith(")")
+    assert lines[1].rstrip().endswith("return outcome")
 
 
 def test_table_of_spaces_says_what_the_algorithms_accept() -> None:

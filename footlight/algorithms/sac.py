@@ -2,9 +2,9 @@
 al. 2018, arXiv:1812.05905).
 
 Departures from the paper: squared errors without the factor 1/2; the temperature is learned in log
-alpha, without the factor alpha in its gradient. `policy_delay`, `target_actor` and what the critics
-predict (`critics.py`) are options that the paper does not have. Actions live in [-1, 1]^A, so `target_entropy` and the log-probabilities
-are those of the squashed action before rescaling.
+alpha, without the factor alpha in its gradient. `policy_delay`, `target_actor` and other kinds of
+critics (`critics.py`) are options that the paper does not have. Actions live in [-1, 1]^A, so
+`target_entropy` and the log-probabilities are those of the squashed action before rescaling.
 
 Shape letters: B batch, N critics, A action dimensions, E environments, P parameters.
 """

@@ -56,7 +56,7 @@ def read_versioned(folder: Path) -> tuple[dict[str, Any], int]:
     for older in range(version, FORMAT_VERSION):
         manifest = MIGRATIONS[older](manifest)
     schemas.require(manifest, schemas.Manifest, path)
-    manifest["config"] = migration.with_norm(manifest["config"], manifest["algorithm"])
+    manifest = migration.upgrade_layer_norm(manifest)
     _require_consistent_files(manifest, path)
     return manifest, version
 

@@ -42,15 +42,17 @@ def upgrade_run_config(run_config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(run_config.get("config"), dict):
         return run_config
     config = _renamed(run_config["config"], CONFIG_FIELDS)
-    return {**run_config, "config": with_norm(config, str(run_config.get("algorithm")))}
+    return upgrade_layer_norm({**run_config, "config": config})
 
 
-def with_norm(config: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
-    """A config with `norm` in place of `layer_norm`, for the algorithms that had the latter."""
-    if algorithm not in ("ddpg", "sac", "td3") or "layer_norm" not in config:
-        return dict(config)
+def upgrade_layer_norm(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest, or the content of a `config.json`, with `norm` in its config in place of
+    `layer_norm`, which off-policy algorithms had; other content is unchanged."""
+    config = content.get("config", {})
+    if content.get("algorithm") not in ("ddpg", "sac", "td3") or "layer_norm" not in config:
+        return content
     rest = {name: value for name, value in config.items() if name != "layer_norm"}
-    return {**rest, "norm": "layer" if config["layer_norm"] else "none"}
+    return {**content, "config": {**rest, "norm": "layer" if config["layer_norm"] else "none"}}
 
 
 def upgrade_arrays(arrays: Mapping[str, Array], group: str, algorithm: str) -> dict[str, Array]:
