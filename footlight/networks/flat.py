@@ -67,7 +67,7 @@ class Network:
         for module in modules:
             require_parameters(module, type(module).__name__)
             require_no_hidden_state(module, keeps_statistics)
-        require_equal(modules)
+        require_equal(modules, keeps_statistics)
         self.module, self.on_images = modules[0], on_images
         self._acts_on_all = acts_on_all
         self.num_copies = len(modules) if ensemble else None

@@ -34,10 +34,11 @@ def require_no_hidden_state(module: nn.Module, keeps_statistics: bool) -> None:
             )
 
 
-def require_equal(modules: Sequence[nn.Module]) -> None:
+def require_equal(modules: Sequence[nn.Module], keeps_statistics: bool) -> None:
     """Raise `UserError` where the modules of an ensemble differ in more than their parameters.
 
     Each is called as the first one is, with the first one's buffers.
+    keeps_statistics: whether each has buffers of its own instead, as part of the state.
     """
     first = modules[0]
     for module in modules[1:]:
@@ -46,6 +47,8 @@ def require_equal(modules: Sequence[nn.Module]) -> None:
                 "the critics of an ensemble differ in shape - each call of `network` must build "
                 "the same one"
             )
+    if keeps_statistics:
+        return
     for module in modules[1:]:
         mine, other = dict(first.named_buffers()), dict(module.named_buffers())
         if mine.keys() != other.keys() or not all(torch.equal(mine[n], other[n]) for n in mine):

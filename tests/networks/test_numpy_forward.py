@@ -17,6 +17,7 @@ from footlight.networks.bodies import (
 )
 from footlight.networks.flat import Network
 from footlight.networks.numpy_forward import numpy_forward
+from footlight.networks.unit_weights import UnitWeights
 from footlight.types import Array
 from tolerance import assert_close, largest_intermediate, longest_sum
 
@@ -90,6 +91,76 @@ def test_policy_of_an_actor_critic_equals_torch(
         filled = network.to_module(network.initial)
         assert_same(output_EH, filled(torch.from_numpy(observation))[0], filled, observation)
         assert np.array_equal(observation, before)
+
+
+def moved_away(network: Network) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Parameters and running statistics that no longer are ones and zeros."""
+    parameters_P = network.initial + 0.1 * torch.randn_like(network.initial)
+    statistics_Q = network.initial_statistics
+    if statistics_Q is not None:
+        statistics_Q = statistics_Q + 0.5 * torch.rand_like(statistics_Q)  # variances stay positive
+    return parameters_P, statistics_Q
+
+
+@pytest.mark.parametrize("actor_class", ACTORS)
+@pytest.mark.parametrize("norm", ["none", "layer", "rms", "batch", "batch-renorm"])
+@pytest.mark.parametrize("body", ["mlp", "residual", "residual-post-norm"])
+@pytest.mark.parametrize("unit_weights", ["none", "all-and-norms"])
+def test_norms_and_blocks_equal_torch_outside_training(
+    actor_class: Any, norm: Any, body: Any, unit_weights: UnitWeights
+) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(
+        (16, 16), norm=norm, body=body, unit_weights=unit_weights, normalizes_input=True
+    )
+    network = Network([actor_class((5,), 3, architecture)], keeps_statistics=True)
+    parameters_P, statistics_Q = moved_away(network)
+    network.restore_norms_(parameters_P, unit_weights)
+    forward = numpy_forward(network.module, network.named_state(parameters_P, statistics_Q))
+    assert forward is not None
+    filled = network.to_module(parameters_P, statistics_Q)
+    for num_envs in (1, 7):
+        observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
+        before = observation.copy()
+        wanted = filled.eval()(torch.from_numpy(observation))
+        scale = largest_intermediate(filled, torch.from_numpy(observation))
+        pairs = zip(forward(observation), wanted, strict=True)
+        for found, theirs in [(forward(observation), wanted)] if torch.is_tensor(wanted) else pairs:
+            assert found.dtype == np.float32
+            assert_close(found, theirs.numpy(), terms=longest_sum(filled), depth=8, scale=scale)
+        assert np.array_equal(observation, before)
+
+
+@pytest.mark.parametrize("norm", ["batch", "batch-renorm"])
+def test_running_statistics_are_seen_as_they_change(norm: Any) -> None:
+    torch.manual_seed(0)
+    actor, observation = DeterministicActor((3,), 2, Architecture((8,), norm=norm)), np.ones((1, 3))
+    network = Network([actor], keeps_statistics=True)
+    parameters_P, statistics_Q = moved_away(network)
+    assert statistics_Q is not None
+    before = network.infer(parameters_P, observation, statistics_Q)
+    statistics_Q.mul_(3)
+    after = network.infer(parameters_P, observation, statistics_Q)
+    assert not np.allclose(before, after)
+    wanted = network.to_module(parameters_P, statistics_Q)(torch.from_numpy(observation))
+    assert_close(after, wanted.numpy(), depth=8, scale=3)
+
+
+def test_batch_norm_by_hand() -> None:
+    actor = DeterministicActor((1,), 1, Architecture((1,), norm="batch"))
+    network = Network([actor], keeps_statistics=True)
+    named = {
+        "body.0.weight": [[2.0]], "body.1.weight": [3.0], "body.1.bias": [0.5],
+        "body.1.running_mean": [1.0], "body.1.running_var": [4.0 - 1e-3],
+        "body.3.weight": [[0.25]], "body.3.bias": [0.125],
+    }  # fmt: skip
+    state = network.flatten_state({name: torch.tensor(value) for name, value in named.items()})
+    forward = numpy_forward(network.module, network.named_state(*state))
+    assert forward is not None
+    # s = 1: (2 - 1) / 2 * 3 + 0.5 = 2, 0.25 * 2 + 0.125 = 0.625; s = 0: -1 becomes 0, 0.125
+    assert_close(
+        forward(np.array([[1.0], [0.0]], np.float32)), np.tanh([[0.625], [0.125]]), depth=8
+    )
 
 
 def test_log_std_is_seen_as_it_changes() -> None:
