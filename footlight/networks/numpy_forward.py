@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from footlight.networks.bodies import ActorCritic, DeterministicActor, GaussianActor
+from footlight.networks.bodies import (
+    ActorCritic,
+    ChoiceNetwork,
+    DeterministicActor,
+    GaussianActor,
+)
 from footlight.networks.combined import Combined, OnCombined
 from footlight.networks.numpy_features import numpy_features
 from footlight.types import Array, FloatArray
@@ -38,6 +43,8 @@ def numpy_forward(
         parts: tuple[str, ...] = ("body",)
     elif type(module) is GaussianActor:
         head, parts = _halves, ("body",)
+    elif type(module) is ChoiceNetwork:
+        head, parts = _unchanged, ("body",)
     elif type(module) is ActorCritic:
         head, parts = _with_log_std(parameters), ("torso", "actor")
     else:
@@ -120,6 +127,10 @@ def _layer_norm(epsilon: float, *affine: FloatArray) -> Step:
         return normal * affine[0] + affine[1] if affine else normal
 
     return step
+
+
+def _unchanged(x: FloatArray) -> FloatArray:
+    return x
 
 
 def _halves(x: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -134,6 +134,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
             "optimizer": "adamw", "weight_decay": 0.1, "bootstrap": "max", "q_mean_coef": 0.1,
             "sample_with_replacement": False}),
+        ("sac-discrete", gymnasium.spaces.Discrete(3), {
+            "batch_size": 4, "learning_starts": 8, "buffer_size": 99, "policy_delay": 2,
+            "n_steps": 3, "layer_norm": True}),
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip

@@ -107,6 +107,9 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("replay-actor-critic", "CartPole-v1", {
             "learning_starts": 50, "batch_size": 8, "bootstrap": "max",
             "exploration_epsilon": 0.2, "optimizer": "sgd", "sample_with_replacement": False}),
+        ("sac-discrete", "CartPole-v1", {
+            "num_envs": 2, "learning_starts": 50, "batch_size": 8, "n_steps": 3,
+            "policy_delay": 2, "normalize_rewards": True}),
         ("stream-ac", "CartPole-v1", {}),
     ],
 )  # fmt: skip
