@@ -193,7 +193,7 @@ def test_critics_of_choices_distinguish_large_values_in_bf16() -> None:
     agent = Agent(
         "sac-discrete", gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8),
         gymnasium.spaces.Discrete(3), torso="small", hidden_sizes=(8,), precision="bf16",
-        buffer_size=10, compile="off",
+        buffer_size=10, batch_size=5, compile="off",
     )  # fmt: skip
     critic = agent.networks.critic
     with torch.no_grad():
