@@ -37,6 +37,7 @@ __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
     "EnvironmentFault", "EpisodeLog", "Evaluation", "FootlightError", "Options", "PPOConfig",
     "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
+    "SACDiscreteConfig",
     "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
     "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
     "reproduce", "resume", "scores", "seeded", "simulate", "soft_update", "steps", "train",
@@ -50,6 +51,7 @@ _HOMES = {
     "ReinforceConfig": "footlight.algorithms.reinforce",
     "ReplayActorCriticConfig": "footlight.algorithms.replay_actor_critic",
     "SACConfig": "footlight.algorithms.sac",
+    "SACDiscreteConfig": "footlight.algorithms.sac_discrete",
     "StreamACConfig": "footlight.algorithms.stream_ac",
     "TD3Config": "footlight.algorithms.td3",
     "Agent": "footlight.learning.agent",
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from footlight.algorithms.reinforce import Config as ReinforceConfig
     from footlight.algorithms.replay_actor_critic import Config as ReplayActorCriticConfig
     from footlight.algorithms.sac import Config as SACConfig
+    from footlight.algorithms.sac_discrete import Config as SACDiscreteConfig
     from footlight.algorithms.stream_ac import Config as StreamACConfig
     from footlight.algorithms.td3 import Config as TD3Config
     from footlight.api import evaluate, make_environments, plot, resume, train

@@ -15,6 +15,7 @@ ACTED = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 FIELDS: dict[str, dict[str, Any]] = {
     **{name: {"learning_starts": 4, "batch_size": 8} for name in ("sac", "td3", "ddpg")},
     "replay-actor-critic": {"learning_starts": 4, "batch_size": 8, "n_steps": 4},
+    "sac-discrete": {"learning_starts": 4, "batch_size": 8},
     "ppo": {"n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
     "a2c": {"n_steps": 4},
     **{name: {} for name in ("actor-critic", "reinforce", "stream-ac")},
@@ -23,7 +24,8 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 def learned(name: str, folder: Path) -> dict[str, bytes]:
     """Everything that an agent is after a few updates, and what it and its saved policy do."""
-    space = gymnasium.spaces.Discrete(3) if name == "replay-actor-critic" else ACTED
+    chooses = name in ("replay-actor-critic", "sac-discrete")
+    space = gymnasium.spaces.Discrete(3) if chooses else ACTED
     agent = Agent(name, SEEN, space, seed=1, compile="off", hidden_sizes=(8, 8), **FIELDS[name])
     stream = np.random.default_rng(0)
     seen = stream.uniform(-1, 1, 3).astype(np.float32)

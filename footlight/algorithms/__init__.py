@@ -30,6 +30,8 @@ ALGORITHMS = {
     "a single discrete action",
     "sac": "Maximum-entropy off-policy actor-critic with a stochastic policy; continuous actions "
     "(Haarnoja et al. 2018)",
+    "sac-discrete": "Maximum-entropy off-policy actor-critic; a single discrete action "
+    "(Christodoulou 2019)",
     "stream-ac": "Streaming actor-critic with traces and no buffer; continuous and discrete "
     "actions (Elsayed et al. 2024)",
     "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous "
@@ -40,7 +42,7 @@ ALGORITHMS = {
 _CLASSES = {
     "a2c": "A2C", "actor-critic": "ActorCritic", "ddpg": "DDPG", "ppo": "PPO",
     "reinforce": "REINFORCE", "replay-actor-critic": "ReplayActorCritic", "sac": "SAC",
-    "stream-ac": "StreamAC", "td3": "TD3",
+    "sac-discrete": "SACDiscrete", "stream-ac": "StreamAC", "td3": "TD3",
 }  # fmt: skip
 
 

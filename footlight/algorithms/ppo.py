@@ -1,10 +1,15 @@
 """Proximal policy optimization: epochs of minibatches on each rollout, held back by a clipped ratio
 (Schulman et al. 2017, arXiv:1707.06347).
 
+Options that the paper does not have: the quadratic penalty of SPO in the place of clipping
+(`objective`; Xie et al. 2024, arXiv:2401.16025), and the shifted means of RPO (`rpo_alpha`; Rahman
+& Xue 2022, arXiv:2212.07536).
+
 The probabilities that ratios compare with, the advantages and the value targets are computed once
 per rollout, before its first minibatch, with the parameters that collected it; so the first ratio
-is exactly 1. With `target_kl` the rest of a rollout is skipped once the policy has moved that far.
-At a time limit the value of the true last state stands in for what would have followed.
+is exactly 1 unless means are shifted. With `target_kl` the rest of a rollout is skipped once the
+policy has moved that far. At a time limit the value of the true last state stands in for what would
+have followed.
 
 Shape letters: T steps, E environments, B = T * E rows, M rows of a minibatch, A action dimensions
 or choices, P parameters.
@@ -12,7 +17,7 @@ or choices, P parameters.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -47,17 +52,19 @@ from footlight.config.fields import (
     Positive,
     check,
 )
-from footlight.equations.draws import Draw
+from footlight.equations.draws import Draw, Uniform
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import (
+    clipped_surrogate,
     explained_variance,
     generalized_advantage,
+    penalized_surrogate,
     standardized,
     weighted_mean,
 )
 from footlight.errors import UserError
 from footlight.trees import map_leaves, tree_items
-from footlight.types import Minibatch, RolloutBatch, Spaces
+from footlight.types import BoxAction, Minibatch, RolloutBatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,13 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
     one-step TD errors."""
     clip_range: Annotated[Positive, SCHEDULABLE] = 0.2
     """Clip probability ratios to 1 plus and minus this."""
+    objective: Literal["clip", "spo"] = "clip"
+    """What holds the policy back: ratios are clipped (clip), or their squared distance from 1 is
+    penalized such that the best ratio is 1 plus or minus clip_range (spo)."""
+    rpo_alpha: NonNegative = 0.0
+    """Shift the means of continuous actions in each update by random numbers between plus and minus
+    this, in units of half the action range, which keeps the entropy up. 0.5 helps on some tasks
+    and ruins others."""
     value_clip_range: OptionalPositive = None
     """Clip new values to the old ones plus and minus this; none: off."""
     final_clip_range: OptionalPositive = None
@@ -95,6 +109,10 @@ class Config(Normalization, ContinuousActions, ActorCriticNetwork, Entropy, Opti
                 "minibatch_size is 1 with normalize_advantage - a single advantage minus its mean "
                 "is 0 - use 2 or more"
             )
+
+
+SURROGATES = {"clip": clipped_surrogate, "spo": penalized_surrogate}
+"""By `objective`, what the policy ascends."""
 
 
 @dataclass
@@ -125,7 +143,7 @@ class PPO:
         "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "value_mean",
         "explained_variance", "gradient_norm",
     )  # fmt: skip
-    """policy_loss: clipped surrogate; value_loss: squared error of V(s); entropy: nats per
+    """policy_loss: minus the surrogate; value_loss: squared error of V(s); entropy: nats per
     action; approx_kl: mean of (r - 1) - log r, an estimate of the divergence from the policy
     that collected the rollout; clip_fraction: share of ratios outside of the clip range;
     value_mean: V(s) in units of discounted return; explained_variance: share of the targets'
@@ -135,6 +153,11 @@ class PPO:
     @classmethod
     def create(cls, config: Config, spaces: Spaces, network: NetworkSource | None = None) -> "PPO":
         """With the built-in policy and value networks, or the user's `network`."""
+        if config.rpo_alpha and not isinstance(spaces.action, BoxAction):
+            raise UserError(
+                f"rpo_alpha is {config.rpo_alpha} with discrete actions - it shifts the means of "
+                "continuous ones - leave it out, or set it to 0"
+            )
         return cls(config, build_networks(config, spaces, network), spaces)
 
     def init(self, num_envs: int) -> State:
@@ -161,8 +184,12 @@ class PPO:
     diagnose = diagnose_actor_critic
 
     def draws(self, batch: RolloutBatch) -> Mapping[str, Draw]:
-        """Noise of entropies without a closed form."""
-        return entropy_draws(self.networks, self.config.minibatch_size)
+        """Noise of entropies without a closed form, and of shifted means."""
+        num_rows = self.config.minibatch_size
+        draws = entropy_draws(self.networks, num_rows)
+        if self.config.rpo_alpha:
+            draws["shift"] = Uniform((num_rows, self.spaces.action.size))
+        return draws
 
     @property
     def updates(self) -> Mapping[str, Callable[[State, RolloutBatch, Noise], Outcome]]:
@@ -211,16 +238,16 @@ class PPO:
         clip: Any = config.clip_range
         if config.final_clip_range is not None:
             clip = clip + (config.final_clip_range - clip) * state.progress.squeeze()
+        surrogate = SURROGATES[config.objective]
 
         def loss(actor_critic_P: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             output_MH, value_M = networks.actor_critic(actor_critic_P, observation)
 
-            # Clipped surrogate, eq. 7
+            if config.rpo_alpha:
+                output_MH = self.shifted(output_MH, noise["shift"])
             log_ratio_M = networks.head.log_prob(output_MH, action_MA) - old_log_prob_M
             ratio_M = log_ratio_M.exp()
-            surrogate_M = torch.minimum(
-                advantage_M * ratio_M, advantage_M * ratio_M.clamp(1 - clip, 1 + clip)
-            )
+            surrogate_M = surrogate(ratio_M, advantage_M, clip)
             policy_loss = -weighted_mean(surrogate_M, weight_M)
 
             counted_value_M = value_M
@@ -247,6 +274,12 @@ class PPO:
         gradient_P, metrics = grad(loss, has_aux=True)(state.actor_critic)
         norm = self.step_within_target_kl(state, gradient_P, metrics["approx_kl"])
         return Outcome({**metrics, "gradient_norm": norm})
+
+    def shifted(self, output_MH: Tensor, uniform_MA: Tensor) -> Tensor:
+        """The policy's outputs with means shifted by numbers in [-rpo_alpha, rpo_alpha)."""
+        mean_MA, raw_log_std_MA = output_MH.chunk(2, -1)
+        shift_MA = self.config.rpo_alpha * (2 * uniform_MA - 1)
+        return torch.cat([mean_MA + shift_MA, raw_log_std_MA], -1)
 
     def step_within_target_kl(self, state: State, gradient_P: Tensor, approx_kl: Tensor) -> Tensor:
         """One optimizer step, undone where the policy has moved by more than target_kl. Return the

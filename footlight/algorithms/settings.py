@@ -45,8 +45,8 @@ class Normalization(KnownFields):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorCriticNetwork:
-    """The network of an on-policy actor-critic."""
+class HiddenLayers:
+    """The layers of a network before its outputs."""
 
     torso: Torso = "auto"
     """Layers before the hidden ones: nature (convolutions of Mnih et al. 2015: 32 8x8/4, 64
@@ -62,11 +62,17 @@ class ActorCriticNetwork:
     initialization: Initialization = "orthogonal"
     """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
     sparse."""
-    shared_torso: bool = False
-    """Actor and critic share all hidden layers."""
     precision: Precision = "fp32"
     """Precision of matrix products in hidden layers: fp32 or bf16. Last layers, parameters,
     optimizer and sums are fp32 in either case."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorCriticNetwork(HiddenLayers):
+    """The network of an on-policy actor-critic."""
+
+    shared_torso: bool = False
+    """Actor and critic share all hidden layers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from footlight.errors import UserError
 CONFIGS = {
     "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "ddpg": "DDPGConfig",
     "ppo": "PPOConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
-    "replay-actor-critic": "ReplayActorCriticConfig", "stream-ac": "StreamACConfig",
-    "td3": "TD3Config",
+    "replay-actor-critic": "ReplayActorCriticConfig", "sac-discrete": "SACDiscreteConfig",
+    "stream-ac": "StreamACConfig", "td3": "TD3Config",
 }  # fmt: skip
 """By algorithm; `footlight.SACConfig` is `footlight.algorithms.sac.Config`."""
 

@@ -13,8 +13,8 @@ from footlight.trees import Leaf
 from footlight.types import BoxAction, DiscreteAction, Spaces
 
 _FITTING = {
-    "box": "any algorithm but replay-actor-critic",
-    "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic or stream-ac",
+    "box": "any algorithm but replay-actor-critic and sac-discrete",
+    "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic, sac-discrete or stream-ac",
     "several": "actor-critic, a2c, ppo, reinforce or stream-ac",
 }
 _CLIPPING = gymnasium.wrappers.ClipAction, gymnasium.wrappers.vector.ClipAction

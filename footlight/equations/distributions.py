@@ -108,3 +108,11 @@ def gather_q(q_BA: Tensor, action_B1: Tensor) -> Tensor:
     """Q(s, a) of the actions that were taken, [B]."""
     choices_A = torch.arange(q_BA.shape[-1], device=q_BA.device)
     return torch.where(action_B1 == choices_A, q_BA, 0.0).sum(-1)
+
+
+def soft_value(log_prob_BA: Tensor, q_BA: Tensor, alpha: Tensor | float) -> Tensor:
+    """V(s) = sum_a pi(a|s) (Q(s, a) - alpha log pi(a|s)), shape [B]. Christodoulou 2019, eq. 10.
+
+    Value of a state when each nat of the policy's entropy is worth a reward of alpha.
+    """
+    return (log_prob_BA.exp() * (q_BA - alpha * log_prob_BA)).sum(-1)

@@ -1,5 +1,7 @@
 """Targets of value learning, and advantages."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -61,6 +63,25 @@ def standardized(x: Tensor, weight: Tensor, epsilon: float = 1e-8) -> Tensor:
     count = weight.sum()
     variance = (weight * centered.square()).sum() / (count - 1).clamp(min=1)
     return centered / (variance.sqrt() + epsilon)
+
+
+def clipped_surrogate(ratio_B: Tensor, advantage_B: Tensor, clip: Any) -> Tensor:
+    """min(r A, clip(r, 1 - c, 1 + c) A), shape [B]. Schulman et al. 2017, eq. 7.
+
+    `clip` is a number or a tensor of one. There is no gradient where r has left the range in the
+    direction that A rewards.
+    """
+    clipped_B = advantage_B * ratio_B.clamp(1 - clip, 1 + clip)
+    return torch.minimum(advantage_B * ratio_B, clipped_B)
+
+
+def penalized_surrogate(ratio_B: Tensor, advantage_B: Tensor, clip: Tensor | float) -> Tensor:
+    """r A - |A| (r - 1)^2 / (2 c), shape [B]. SPO, Xie et al. 2024, arXiv:2401.16025.
+
+    Largest at r = 1 + c where A is positive, and at 1 - c where it is negative; beyond, the
+    gradient leads back.
+    """
+    return ratio_B * advantage_B - advantage_B.abs() * (ratio_B - 1).square() / (2 * clip)
 
 
 def explained_variance(value_B: Tensor, target_B: Tensor, weight_B: Tensor) -> Tensor:

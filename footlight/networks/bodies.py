@@ -176,6 +176,26 @@ class QCritic(nn.Module):
         return output.squeeze(-1) if self.num_outputs == 1 else output
 
 
+class ChoiceNetwork(nn.Module):
+    """One number for each choice: a policy's logits, or values Q(s, .).
+
+    last_gain: gain of the output layer with orthogonal initialization.
+    """
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], num_choices: int, architecture: Architecture,
+        last_gain: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        # Convolutions and the features of a Dict take observations in their own shape
+        self._flat = architecture.torso == "mlp" and not architecture.leaves
+        self.body = mlp(observation_shape, num_choices, architecture, last_gain)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """[B, A]."""
+        return self.body(as_features(observation) if self._flat else observation)
+
+
 class ActorCritic(nn.Module):
     """Policy outputs and values, from two networks or from two output layers on a shared torso.
 

@@ -10,7 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from footlight.networks.bodies import ActorCritic, DeterministicActor, GaussianActor
+from footlight.networks.bodies import (
+    ActorCritic,
+    ChoiceNetwork,
+    DeterministicActor,
+    GaussianActor,
+)
 from footlight.networks.combined import Combined, OnCombined
 from footlight.networks.norms import BatchNorm
 from footlight.networks.numpy_features import numpy_features
@@ -41,6 +46,8 @@ def numpy_forward(
         parts: tuple[str, ...] = ("body",)
     elif type(module) is GaussianActor:
         head, parts = _halves, ("body",)
+    elif type(module) is ChoiceNetwork:
+        head, parts = _unchanged, ("body",)
     elif type(module) is ActorCritic:
         head, parts = _with_log_std(parameters), ("torso", "actor")
     else:
@@ -173,6 +180,10 @@ def _residual(block: ResidualBlock, named: Mapping[str, FloatArray]) -> Step | N
         return total
 
     return step
+
+
+def _unchanged(x: FloatArray) -> FloatArray:
+    return x
 
 
 def _halves(x: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -13,12 +13,14 @@ from footlight.networks.flat import Network
 from footlight.types import Spaces
 
 OPTIONAL: dict[type, set[str]] = {
-    protocol.Choosing: {"a2c", "ppo", "reinforce", "replay-actor-critic", "sac", "td3"},
-    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac", "td3"},
+    protocol.Choosing: {
+        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac", "sac-discrete", "td3",
+    },
+    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac", "sac-discrete", "td3"},
     protocol.Remembering: {"ddpg", "sac", "td3"},
     protocol.Tracing: {"stream-ac"},
     protocol.Diagnosable: set(ALGORITHMS),
-}
+}  # fmt: skip
 
 
 def spaces_of(name: str) -> Spaces:

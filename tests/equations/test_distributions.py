@@ -19,6 +19,7 @@ from footlight.equations.distributions import (
     gaussian_log_prob,
     log_tanh_slope,
     rescaled_log_std,
+    soft_value,
     squashed_gaussian,
 )  # fmt: skip
 from tolerance import DIGITS, assert_close, close
@@ -252,3 +253,33 @@ def test_choices_that_lie_in_time_and_environments() -> None:
     choice_TEA = torch.tensor([[[1, 2], [0, 0]], [[1, 1], [0, 2]], [[0, 1], [1, 0]]])
     flat_B = categorical_log_prob(logits_TEH.flatten(0, 1), choice_TEA.flatten(0, 1), (2, 3))
     assert_close(categorical_log_prob(logits_TEH, choice_TEA, (2, 3)), flat_B.view(3, 2))
+
+
+def test_soft_value_by_hand() -> None:
+    # 0.5 * 1 + 0.25 * 5 - 0.25 * 2 = 1.25; the entropy is 1.5 log 2 = 1.039721
+    log_prob_BA, q_BA = torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[1.0, 5.0, -2.0]])
+    assert soft_value(log_prob_BA, q_BA, 0.0).item() == close(1.25, depth=4)
+    found = soft_value(log_prob_BA, q_BA, torch.tensor([0.2])).item()
+    assert found == pytest.approx(1.25 + 0.2 * 1.039721, abs=DIGITS[6])
+
+
+def test_soft_value_equals_a_loop_over_choices() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits_BA, q_BA = torch.randn(2, 50, 4, generator=generator, dtype=torch.float64)
+    found = soft_value(logits_BA.log_softmax(-1), q_BA, 0.3)
+    for row, (logits, values) in enumerate(zip(logits_BA, q_BA, strict=True)):
+        weights = [math.exp(logit) for logit in logits.tolist()]
+        total = 0.0
+        for weight, value in zip(weights, values.tolist(), strict=True):
+            share = weight / sum(weights)
+            total += share * (value - 0.3 * math.log(share))
+        assert_close(found[row], total, terms=4, depth=4, scale=4)
+
+
+def test_soft_value_of_a_certain_choice_is_its_q() -> None:
+    log_prob_BA = torch.tensor([[0.0, -5000.0]]).log_softmax(-1).requires_grad_()
+    value_B = soft_value(log_prob_BA, torch.tensor([[3.0, 1e4]]), 1.0)
+    value_B.sum().backward()
+    assert value_B.item() == 3
+    assert log_prob_BA.grad is not None
+    assert log_prob_BA.grad.isfinite().all()

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from footlight.equations.returns import (
+    clipped_surrogate,
     discounted_sums,
     explained_variance,
     generalized_advantage,
+    penalized_surrogate,
     standardized,
     symexp,
     symlog,
@@ -326,6 +328,41 @@ def test_epsilon_is_added_to_the_deviation() -> None:
 @pytest.mark.parametrize("x", [torch.full((5,), 3.0), torch.tensor([7.0])])
 def test_nothing_to_tell_apart_standardizes_to_zero(x: Tensor) -> None:
     assert standardized(x, torch.ones(len(x))).tolist() == [0] * len(x)
+
+
+def test_surrogates_by_hand() -> None:
+    # r = 1.5 and 0.5 with c = 0.2: clipped to 1.2 and 0.8 where A rewards leaving the range
+    ratio_B = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1])
+    advantage_B = torch.tensor([2.0, -2.0, 2.0, -2.0, 2.0])
+    clipped_B = clipped_surrogate(ratio_B, advantage_B, 0.2)
+    assert clipped_B.tolist() == close([2.4, -3.0, 1.0, -1.6, 2.2])
+    # 2 * 0.5^2 / 0.4 = 1.25 and 2 * 0.1^2 / 0.4 = 0.05
+    penalized_B = penalized_surrogate(ratio_B, advantage_B, 0.2)
+    wanted = [3.0 - 1.25, -3.0 - 1.25, 1.0 - 1.25, -1.0 - 1.25, 2.2 - 0.05]
+    assert penalized_B.tolist() == close(wanted, depth=4)
+
+
+@pytest.mark.parametrize("surrogate", [clipped_surrogate, penalized_surrogate])
+def test_surrogates_equal_a_loop(surrogate: Any) -> None:
+    generator = torch.Generator().manual_seed(2)
+    ratio_B = torch.rand(50, generator=generator, dtype=torch.float64) * 2
+    advantage_B = torch.randn(50, generator=generator, dtype=torch.float64)
+    found_B = surrogate(ratio_B, advantage_B, torch.tensor(0.3, dtype=torch.float64))
+    for found, r, a in zip(found_B, ratio_B.tolist(), advantage_B.tolist(), strict=True):
+        if surrogate is clipped_surrogate:
+            wanted = min(r * a, max(0.7, min(1.3, r)) * a)
+        else:
+            wanted = r * a - abs(a) * (r - 1) ** 2 / 0.6
+        assert_close(found, wanted, depth=4, scale=4)
+
+
+@pytest.mark.parametrize(("advantage", "best"), [(3.0, 1.2), (-3.0, 0.8)])
+def test_penalized_surrogate_is_largest_at_the_edge_of_the_range(
+    advantage: float, best: float
+) -> None:
+    ratio_B = torch.linspace(0, 2, 2_001, dtype=torch.float64)
+    values_B = penalized_surrogate(ratio_B, torch.full_like(ratio_B, advantage), 0.2)
+    assert ratio_B[values_B.argmax()].item() == pytest.approx(best, abs=1e-3)
 
 
 def test_explained_variance_by_hand() -> None:

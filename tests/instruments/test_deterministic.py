@@ -64,6 +64,9 @@ def every_policy() -> Iterator[Any]:
             CHOICE,
             {"layer_norm": layer_norm, "shared_torso": shared_torso},
         )
+    for layer_norm, normalized in itertools.product(both, both):
+        fields = {"layer_norm": layer_norm, "normalize_observations": normalized}
+        yield "sac-discrete", CHOICE, fields
     for activation in ACTIVATIONS:
         yield "ppo", BOX, {"activation": activation, "layer_norm": True}
 

@@ -49,6 +49,8 @@ from footlight.instruments.export import export
         ("reinforce", HALF, NUMBERS, {"action_head": "squashed-gaussian"}),
         ("stream-ac", BOX, NUMBERS, {}),
         ("replay-actor-critic", CHOICE, NUMBERS, {}),
+        ("sac-discrete", CHOICE, NUMBERS, {"normalize_observations": True}),
+        ("sac-discrete", CHOICE, IMAGES, {"torso": "small"}),
     ],
 )
 def test_onnx_runtime_returns_the_actions_of_the_policy(

@@ -39,6 +39,7 @@ SEEN, ACTED = (
         ("a2c", "CartPole-v1", {"optimizer": "rmsprop"}),
         ("ppo", "CartPole-v1", {"n_steps": 32, "minibatch_size": 16, "target_kl": 1e-4}),
         ("replay-actor-critic", "CartPole-v1", REPLAY),
+        ("sac-discrete", "CartPole-v1", REPLAY),
         ("stream-ac", "CartPole-v1", {}),
     ],
 )

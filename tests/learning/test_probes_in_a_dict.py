@@ -38,6 +38,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "n_steps": 4,
         "critic_updates_per_actor": 4,
     },
+    "sac-discrete": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-3, "learning_rate": 5e-3},
     "stream-ac": {
         "hidden_sizes": (32,),
         "normalize_observations": False,
@@ -48,7 +49,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 LONG: dict[str, Any] = {"learning_rate": 1e-3, "hidden_sizes": (32, 32)}
 CONTINUOUS = {"sac", "td3", "ddpg"}
 STEPS = {
-    "sac": 500, "td3": 500, "ddpg": 500, "replay-actor-critic": 1_000,
+    "sac": 500, "td3": 500, "ddpg": 500, "replay-actor-critic": 1_000, "sac-discrete": 1_000,
 }  # fmt: skip
 MORE_STEPS = 2_500  # of the others
 

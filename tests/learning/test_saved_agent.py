@@ -28,7 +28,7 @@ def new_agent(algorithm: str = "sac", **fields: Any) -> Agent:
         "normalize_observations": True,
     }  # fmt: skip
     small = {name: value for name, value in small.items() if name in known}
-    actions = CHOICE if algorithm == "replay-actor-critic" else ACTIONS
+    actions = CHOICE if algorithm in ("replay-actor-critic", "sac-discrete") else ACTIONS
     values = {"seed": 1, "compile": "off", "total_steps": 100, **small, **fields}
     return Agent(algorithm, OBSERVATIONS, actions, **values)
 

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from footlight.environments import probes
 from footlight.environments.make import Environments, EnvironmentSource, make
 from footlight.learning.agent import Agent
-from footlight.types import Transition
+from footlight.types import DiscreteAction, Transition
 
 TOLERANCE = 0.03  # of the value
 
@@ -55,6 +55,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "n_steps": 5,
         "critic_updates_per_actor": 5,
     },
+    "sac-discrete": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-6},
     "stream-ac": {
         "hidden_sizes": (32,),
         "normalize_observations": False,
@@ -71,6 +72,7 @@ UPDATES = {
     "ppo": 180,
     "reinforce": 300,
     "replay-actor-critic": 400,
+    "sac-discrete": 400,
     "stream-ac": 500,
 }
 LONGER = {("stream-ac", probes.LongEpisode): 1_000}
@@ -80,7 +82,7 @@ SEVERAL: dict[str, dict[str, Any]] = {
     "actor-critic": {"critic_learning_rate": 0.05, "optimizer": "rmsprop"},
 }
 # The other algorithms have continuous actions
-DISCRETE = {"actor-critic", "replay-actor-critic", "stream-ac"}
+DISCRETE = {"actor-critic", "replay-actor-critic", "sac-discrete", "stream-ac"}
 
 RING = [4.0951, 3.439, 2.71, 1.9, 1]  # 1 + 0.9 + ... of 5, 4, 3, 2, 1 rewards
 WORLDS: dict[type[probes._Positions], list[float]] = {
@@ -128,6 +130,9 @@ def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
         seen if agent.normalizer is None else agent.normalizer.observation(seen)
     )
     with torch.no_grad():
+        if hasattr(agent.state, "critic") and isinstance(agent.spaces.action, DiscreteAction):
+            q_NEA = agent.networks.critic(agent.state.critic, observation)
+            return q_NEA.transpose(1, 2).numpy()
         if hasattr(agent.state, "critic"):
             action = torch.as_tensor(agent.act(seen))
             return agent.networks.critic(agent.state.critic, observation, action).numpy()
@@ -181,10 +186,16 @@ def test_steps_that_only_reset_count_for_nothing(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "world"), [("sac", probes.Uneven), ("td3", probes.TruncatedRing)]
+    ("method", "world"),
+    [
+        ("sac", probes.Uneven),
+        ("td3", probes.TruncatedRing),
+        ("sac-discrete", probes.Uneven),
+        ("sac-discrete", probes.TruncatedRing),
+    ],
 )
 def test_n_step_returns(method: str, world: type[probes._Positions]) -> None:
-    agent = trained(method, world, 3, n_steps=3)
+    agent = trained(method, lambda: world(discrete=method in DISCRETE), 3, n_steps=3)
     assert error(values(agent, len(WORLDS[world])), WORLDS[world]) < TOLERANCE
 
 

@@ -52,13 +52,17 @@ LEARNED = {
     "reinforce": {"actor_critic"},
     "stream-ac": {"actor_critic"},
     "replay-actor-critic": {"actor_critic", "target"},
+    "sac-discrete": {"actor", "critic", "target_critic", "log_alpha"},
 }
 
 
 @pytest.mark.parametrize("algorithm", LEARNED)
 def test_what_was_learned_is_taken_over_and_all_else_begins(algorithm: str, tmp_path: Path) -> None:
-    actions = CHOICES if algorithm == "replay-actor-critic" else BOX
-    values = {"learning_starts": 4, "n_steps": 8} if algorithm == "replay-actor-critic" else {}
+    has_one_choice = algorithm in ("replay-actor-critic", "sac-discrete")
+    actions = CHOICES if has_one_choice else BOX
+    values = {"learning_starts": 4, "n_steps": 8} if has_one_choice else {}
+    if algorithm == "sac-discrete":
+        values["batch_size"] = 4
     if algorithm in ("ppo", "a2c"):
         values = {"n_steps": 8} | ({"minibatch_size": 4} if algorithm == "ppo" else {})
     old = agent_of(algorithm, 1, actions, **values)

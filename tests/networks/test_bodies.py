@@ -8,6 +8,7 @@ from footlight.networks.bodies import (
     Activation,
     ActorCritic,
     Architecture,
+    ChoiceNetwork,
     DeterministicActor,
     GaussianActor,
     QCritic,
@@ -184,3 +185,17 @@ def test_orthogonal_policy_starts_undecided_and_values_do_not(shared: bool) -> N
     assert network.critic[-1].weight.norm().item() == close(1)  # gain 1
     hidden = network.torso if shared else network.critic
     assert hidden[0].weight.norm().item() == close((2 * 3) ** 0.5)  # gain sqrt(2) in three columns
+
+
+def test_choice_network_has_one_output_per_choice() -> None:
+    network = ChoiceNetwork((2, 3), 4, SMALL)
+    observation = torch.randn(5, 2, 3)
+    assert network(observation).shape == (5, 4)
+    assert torch.equal(network(observation), network.body(observation.flatten(1)))
+
+
+def test_choice_network_sees_images_through_convolutions() -> None:
+    network = ChoiceNetwork((2, 36, 36), 4, Architecture((8,), torso="small"))
+    images = torch.randint(0, 256, (3, 2, 36, 36), dtype=torch.uint8)
+    assert network(images).shape == (3, 4)
+    assert any(isinstance(layer, nn.Conv2d) for layer in network.modules())

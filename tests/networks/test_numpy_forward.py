@@ -11,6 +11,7 @@ from footlight.networks.bodies import (
     Activation,
     ActorCritic,
     Architecture,
+    ChoiceNetwork,
     DeterministicActor,
     GaussianActor,
     QCritic,
@@ -257,3 +258,17 @@ def test_leaves_our_actor_with_other_layers_to_torch(layer: nn.Module) -> None:
         actor,
         observation.numpy(),
     )
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("hidden_sizes", [(), (32, 16)])
+def test_choice_network_equals_torch(norm: Any, hidden_sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    module = ChoiceNetwork((5,), 3, Architecture(hidden_sizes, norm=norm))
+    network, forward = forward_of(module)
+    network.initial.add_(0.1 * torch.randn_like(network.initial))
+    for num_envs in (1, 7):
+        observation = 3 * np.random.default_rng(num_envs).standard_normal((num_envs, 5), np.float32)
+        filled = network.to_module(network.initial)
+        wanted = filled(torch.from_numpy(observation))
+        assert_same(forward(observation), wanted, filled, observation)

@@ -187,3 +187,19 @@ def test_every_algorithm_distinguishes_large_values_in_bf16(algorithm: str, netw
         _, value = networks(agent.state.actor_critic, screens(64))
     assert value.min() > 64
     assert len(value.flatten().unique()) > 40
+
+
+def test_critics_of_choices_distinguish_large_values_in_bf16() -> None:
+    agent = Agent(
+        "sac-discrete", gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8),
+        gymnasium.spaces.Discrete(3), torso="small", hidden_sizes=(8,), precision="bf16",
+        buffer_size=10, batch_size=5, compile="off",
+    )  # fmt: skip
+    critic = agent.networks.critic
+    with torch.no_grad():
+        *_, output_bias = critic.unflatten(agent.state.critic).values()
+        assert output_bias.shape == (2, 3)
+        output_bias.add_(90)
+        value = critic(agent.state.critic, screens(64))
+    assert value.min() > 64
+    assert len(value.flatten().unique()) > 40

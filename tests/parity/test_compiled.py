@@ -129,6 +129,8 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
             "layer_norm": True}),
         ("ppo", gymnasium.spaces.MultiDiscrete([2, 3]), {
             "n_steps": 8, "minibatch_size": 4, "value_clip_range": 0.2, "target_kl": 0.1}),
+        ("ppo", ACTIONS, {
+            "n_steps": 8, "minibatch_size": 4, "objective": "spo", "rpo_alpha": 0.5}),
         ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99}),
@@ -139,6 +141,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
             "prioritization": "proportional"}),
+        ("sac-discrete", gymnasium.spaces.Discrete(3), {
+            "batch_size": 4, "learning_starts": 8, "buffer_size": 99, "policy_delay": 2,
+            "n_steps": 3, "layer_norm": True}),
         ("stream-ac", ACTIONS, {}),
     ],
 )  # fmt: skip

@@ -116,6 +116,9 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
             "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
         ("sac", "Pendulum-v1", {
             "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
+        ("sac-discrete", "CartPole-v1", {
+            "num_envs": 2, "learning_starts": 50, "batch_size": 8, "n_steps": 3,
+            "policy_delay": 2, "normalize_rewards": True}),
         ("stream-ac", "CartPole-v1", {}),
     ],
 )  # fmt: skip

@@ -177,17 +177,25 @@ class PPO(Reference):
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
         output, value = self.network(batch.observation)
+        entropy_noise = update.noise
+        if config.rpo_alpha:  # Rahman & Xue 2022, algorithm 1; heads without noise of their own
+            entropy_noise = torch.zeros(len(update.noise), 0)
+            mean, log_std = output.chunk(2, dim=1)
+            shift = -config.rpo_alpha + 2 * config.rpo_alpha * update.noise[real]
+            output = torch.cat([mean + shift, log_std], dim=1)
         ratio = (self.policy.log_prob(output, batch.action) - old_log_prob).exp()
         clip = config.clip_range
         if config.final_clip_range is not None:
             clip = (1 - self.progress) * clip + self.progress * config.final_clip_range
-        clipped_gain = ratio.clamp(1 - clip, 1 + clip) * advantage
-        policy_loss = -torch.minimum(ratio * advantage, clipped_gain).mean()
+        gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+        if config.objective == "spo":  # Xie et al. 2024
+            gain = ratio * advantage - advantage.abs() / (2 * clip) * (ratio - 1) ** 2
+        policy_loss = -gain.mean()
         if config.value_clip_range is not None:
             low, high = batch.value - config.value_clip_range, batch.value + config.value_clip_range
             value = torch.maximum(torch.minimum(value, high), low)
         value_loss = torch.nn.functional.mse_loss(value, batch.target)
-        entropy = self.policy.entropy(output, update.noise[real]).mean()
+        entropy = self.policy.entropy(output, entropy_noise[real]).mean()
         loss = policy_loss + config.value_coef * value_loss - self.entropy_coef() * entropy
 
         divergence = (ratio - 1 - ratio.log()).mean()  # of the old policy from the new one

@@ -146,6 +146,16 @@ CASES = [
         "ppo", "box", {"learning_rate_schedule": "constant"},
         learning_rate_schedule="linear", entropy_coef=0.5, final_entropy_coef=0.0,
     ),
+    case("ppo", "box", {"objective": "clip"}, objective="spo", clip_range=0.03125),
+    case(
+        "ppo", "multi-discrete", {"final_clip_range": None},
+        objective="spo", clip_range=0.0625, final_clip_range=0.001,
+    ),
+    case("ppo", "box", {"rpo_alpha": 0.0}, rpo_alpha=0.5),
+    case(
+        "ppo", "box", {"rpo_alpha": -0.25},
+        rpo_alpha=0.25, objective="spo", action_head="state-dependent-gaussian",
+    ),
     # REINFORCE
     case("reinforce", "box", cut_at_truncations),
     case("reinforce", "discrete", bootstrap_at_terminations, shared_torso=True),

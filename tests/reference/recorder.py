@@ -66,7 +66,7 @@ class Update:
     name: str  # kind: "critic", "actor", "critic_and_actor", ...; "update" if all are alike
     num_steps: int  # `Step`s observed when it took place
     batch: dict[str, Tensor]  # by field, raw: before any normalization; float64 or int64
-    noise: Tensor  # float64, standard normal
+    noise: Tensor  # float64, as drawn
     before: Parameters
     after: Parameters
     progress: float  # share of the run that is over, for schedules
@@ -178,6 +178,7 @@ def _record_updates(agent: Any, recording: Recording) -> None:
         update(due, stream)
         name = learner._name(due)
         noise = [_tensor(numbers) for _, numbers in learner._draws]
+        noise = [numbers for numbers in noise if numbers.numel()] or noise  # some heads draw none
         progress = getattr(agent.state, "progress", None)
         recording.updates.append(
             Update(
