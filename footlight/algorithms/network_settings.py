@@ -11,6 +11,7 @@ from footlight.algorithms.settings import (
     Priorities,
 )
 from footlight.config.fields import Count, CountOrZero, LayerSizes, Positive, Range
+from footlight.errors import UserError
 from footlight.networks.bodies import Activation
 from footlight.networks.flat import Precision
 from footlight.networks.initialization import Initialization
@@ -77,6 +78,25 @@ class OffPolicyNetworks:
     from: combine it with normalize_rewards."""
     target_network: bool = True
     """Predict next values with target networks; false: with the critics themselves."""
+
+
+def require_consistent(config: OffPolicyNetworks) -> None:
+    """Raise `UserError` for fields that do not go together."""
+    if config.critic == "quantile" and config.dropped_quantiles >= config.num_quantiles:
+        raise UserError(
+            f"dropped_quantiles is {config.dropped_quantiles} of {config.num_quantiles} quantiles "
+            "- the target would be empty - drop fewer, such as 2 of 25"
+        )
+    if config.target_rule == "subset" and config.subset_size > config.num_critics:
+        raise UserError(
+            f"subset_size is {config.subset_size} of {config.num_critics} critics - a subset has "
+            "no more critics than there are - raise num_critics"
+        )
+    if config.dropout and config.body != "mlp":
+        raise UserError(
+            f"dropout is {config.dropout} with body {config.body} - residual blocks have none - "
+            "use body mlp, or dropout 0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from footlight.algorithms.critics import Critics, prediction_of
 from footlight.algorithms.exploration import Memory, new_walk
-from footlight.algorithms.network_settings import OffPolicyNetworks
+from footlight.algorithms.network_settings import OffPolicyNetworks, require_consistent
 from footlight.algorithms.network_source import NetworkSource, call_source, naming_part
 from footlight.algorithms.protocol import Noise, Outcome
 from footlight.algorithms.settings import Priorities
@@ -54,7 +54,8 @@ def build_networks(
     num_critics: int, network: NetworkSource | None,
 ) -> Networks:  # fmt: skip
     """An actor and an ensemble of critics. Raises `UserError` for an unsuitable module of the
-    user's."""
+    user's, or fields that do not go together."""
+    require_consistent(config)
     on_images = any(leaf_torso("auto", leaf) != "mlp" for leaf in spaces.observation.values())
     leaves = spaces.observation if on_images else encoded_leaves(spaces)
     of_critic = Architecture(
