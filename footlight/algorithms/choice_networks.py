@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from footlight.algorithms.off_policy import NetworkSource, call_source, naming_part
+from footlight.algorithms.network_source import NetworkSource, call_source, naming_part
 from footlight.algorithms.on_policy import architecture_of, example, sees_pixels
 from footlight.errors import UserError
 from footlight.networks.bodies import POLICY_GAIN, ChoiceNetwork

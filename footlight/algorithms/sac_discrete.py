@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.choice_networks import ChoiceNetworks, build_choice_networks
-from footlight.algorithms.off_policy import NetworkSource, replay_buffer
+from footlight.algorithms.network_source import NetworkSource
+from footlight.algorithms.off_policy import replay_buffer
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     HiddenLayers,
