@@ -10,7 +10,14 @@ from footlight.algorithms.settings import (
     OffPolicyReplay,
     Priorities,
 )
-from footlight.config.fields import Count, CountOrZero, LayerSizes, Positive, Range
+from footlight.config.fields import (
+    Count,
+    CountOrZero,
+    LayerSizes,
+    OptionalLayerSizes,
+    Positive,
+    Range,
+)
 from footlight.errors import UserError
 from footlight.networks.bodies import Activation
 from footlight.networks.flat import Precision
@@ -29,7 +36,7 @@ class OffPolicyNetworks:
     hidden_sizes: LayerSizes = (256, 256)
     """Widths of the hidden layers of actor and critics; none: no hidden layers. Of residual blocks,
     the width of each, which is the same for all."""
-    actor_hidden_sizes: LayerSizes | None = None
+    actor_hidden_sizes: OptionalLayerSizes = None
     """The same for the actor; none: automatic, hidden_sizes."""
     body: Literal["mlp", "residual", "residual-post-norm"] = "mlp"
     """mlp (linear layers one after another), residual (blocks that add to their input what four

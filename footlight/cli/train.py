@@ -5,7 +5,7 @@ import shutil
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from footlight.cli.command_line import (
     add_working_directory,
@@ -175,7 +175,8 @@ def _add_field(group: argparse._ArgumentGroup, field: Field, default: Any) -> No
     shown = describe_value(default).replace("%", "%%")
     meaning = field.help + _CHANGES * field.is_schedulable
     text = f"{_wrap(meaning)}\n[{describe_type(field.type, field.range)}; default: {shown}]"
-    nargs: dict[str, Any] = {"nargs": "+"} if isinstance(field.default, tuple) else {}
+    may_be_list = any(get_origin(each) is tuple for each in (field.type, *get_args(field.type)))
+    nargs: dict[str, Any] = {"nargs": "+"} if may_be_list else {}
     if field.type is bool:
         nargs = {"nargs": "?", "const": "true"}
     group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE", help=text, **nargs)

@@ -65,6 +65,7 @@ NonNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(1)]
 CountOrZero = Annotated[int, Range(0)]
 LayerSizes = Annotated[tuple[int, ...], Range(1)]
+OptionalLayerSizes = Annotated[tuple[int, ...] | None, Range(1)]
 
 
 def violations(
@@ -172,7 +173,9 @@ def convert(value: Any, schema: Any) -> Any:
         if value in arguments:
             return value
     elif schema is NoneType:
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
+        # The command line reads what may be a list as one
+        word = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if value is None or (isinstance(word, str) and word.lower() == "none"):
             return None
     elif schema is bool:
         word = str(value).lower()

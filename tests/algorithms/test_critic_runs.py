@@ -1,0 +1,81 @@
+"""Critics of every kind in agents: compiled equals eager, and resumed equals uninterrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from proof_of_runs import arrays_of
+
+import footlight
+from footlight.learning.agent import Agent
+from footlight.trees import tree_items
+from tolerance import assert_close
+
+OBSERVATIONS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+ACTIONS = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (16, 16), "batch_size": 8, "buffer_size": 100, "learning_starts": 8,
+}  # fmt: skip
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "quantile": ("sac", {"critic": "quantile", "num_quantiles": 5, "dropped_quantiles": 1}),
+    "categorical": ("sac", {
+        "critic": "categorical", "norm": "batch", "unit_weights": "all", "target_network": False,
+        "num_bins": 11}),
+    "dropout": ("sac", {
+        "dropout": 0.1, "norm": "layer", "target_rule": "subset", "num_critics": 3,
+        "policy_delay": 2}),
+    "blocks": ("td3", {
+        "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms"}),
+}  # fmt: skip
+
+
+def feed(agent: Agent, steps: int) -> None:
+    """The same transitions for each agent, since rounding must not lead them to other states."""
+    world = np.random.default_rng(0)
+    for step in range(steps):
+        observation, successor = world.uniform(-1, 1, (2, 3)).astype(np.float32)
+        action = world.uniform(-2, 2, 1).astype(np.float32)
+        agent.observe(
+            observation, action, observation.sum(), successor, step % 7 == 6, step % 11 == 10
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_compiled_equals_eager(case: str) -> None:
+    algorithm, fields = CASES[case]
+    eager, compiled = (
+        Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=mode, **SMALL, **fields)
+        for mode in ("off", "on")
+    )
+    before = {name: np.asarray(leaf).copy() for name, leaf in tree_items(eager.state).items()}
+    for agent in (eager, compiled):
+        feed(agent, 16)
+    assert compiled.compiled
+    assert eager.num_updates == compiled.num_updates == 8
+    found = tree_items(compiled.state)
+    for name, leaf in tree_items(eager.state).items():
+        # Adam divides by the root of the second moment: rounding of small gradients is amplified
+        assert_close(found[name], leaf, terms=64, depth=400, message=name, scale=1.0)
+    statistics = [name for name in before if name.endswith("critic_statistics")]
+    assert bool(statistics) is ("norm" in fields)
+    assert all(not np.array_equal(np.asarray(found[name]), before[name]) for name in statistics)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stopped_and_resumed_equals_straight(case: str, tmp_path: Path) -> None:
+    algorithm, fields = CASES[case]
+    settings = {
+        **SMALL, **fields, "seed": 5, "compile": "off", "quiet": True, "eval_episodes": 1,
+        "eval_every": 0,
+    }  # fmt: skip
+    straight, part = (
+        footlight.train(algorithm, "Pendulum-v1", steps=steps, run_dir=tmp_path / name, **settings)
+        for name, steps in (("straight", 60), ("resumed", 30))
+    )
+    footlight.resume(part.folder, steps=60, quiet=True)
+    wanted = arrays_of(tmp_path / "straight")
+    assert any("statistics" in name for name in wanted) is ("norm" in fields)
+    assert arrays_of(tmp_path / "resumed") == wanted
+    assert straight.folder == tmp_path / "straight"
