@@ -149,8 +149,10 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
 ):
     method = find(name)
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
-        layer_norm = start == "sparse"
-        fields = {"initialization": start, "layer_norm": layer_norm, "hidden_sizes": (8, 4)}
+        fields = {"initialization": start, "hidden_sizes": (8, 4)}
+        if start == "sparse":
+            has_norm = "norm" in config_class(name).__dataclass_fields__
+            fields |= {"norm": "layer"} if has_norm else {"layer_norm": True}
         config = build(config_class(name), fields)
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
         blueprint = Blueprint(name, method, config, where, None, 0)

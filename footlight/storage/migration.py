@@ -49,6 +49,8 @@ def upgrade_layer_norm(content: dict[str, Any]) -> dict[str, Any]:
     """A manifest, or the content of a `config.json`, with `norm` in its config in place of
     `layer_norm`, which off-policy algorithms had; other content is unchanged."""
     config = content.get("config", {})
+    if isinstance(content.get("run"), dict):  # a manifest with what is in the run's config.json
+        content = {**content, "run": upgrade_layer_norm(content["run"])}
     if content.get("algorithm") not in ("ddpg", "sac", "td3") or "layer_norm" not in config:
         return content
     rest = {name: value for name, value in config.items() if name != "layer_norm"}

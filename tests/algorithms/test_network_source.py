@@ -66,7 +66,7 @@ def test_unsuitable_source_is_refused(network: Any, message: str) -> None:
 
 
 def test_lack_of_memory_and_own_errors_are_left_unchanged() -> None:
-    for failure in (MemoryError(), UserError("own - words - here"), KeyboardInterrupt()):
+    for failure in (MemoryError(), UserError("own - words - here")):
 
         def network(observations: Any, actions: Any, failure: Any = failure) -> nn.Module:
             raise failure

@@ -38,7 +38,7 @@ def depths(frames: list[str]) -> tuple[int, int]:
 @pytest.fixture
 def frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The package's frames between `footlight.train` and an update of SAC that raises."""
-    monkeypatch.setattr("footlight.algorithms.sac.td_target", fail)
+    monkeypatch.setattr("footlight.algorithms.critics.td_target", fail)
     with pytest.raises(Raised) as caught:
         footlight.train(
             "sac", "Pendulum-v1", run_dir=tmp_path / "run", steps=20, learning_starts=10,

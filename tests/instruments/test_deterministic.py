@@ -39,7 +39,10 @@ def every_policy() -> Iterator[Any]:
             yield (
                 algorithm,
                 action,
-                {"layer_norm": layer_norm, "normalize_observations": normalized},
+                {
+                    "norm": "layer" if layer_norm else "none",
+                    "normalize_observations": normalized,
+                },
             )
     ways = itertools.product(
         [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))],

@@ -38,7 +38,7 @@ from footlight.instruments.export import export
     ("algorithm", "action", "seen", "fields"),
     [
         ("sac", BOX, NUMBERS, {"normalize_observations": True, "activation": "silu"}),
-        ("td3", DOUBLE, NUMBERS, {"layer_norm": True}),
+        ("td3", DOUBLE, NUMBERS, {"norm": "layer"}),
         ("ddpg", BOX, COUNTS, {}),
         ("actor-critic", SWITCHES, NUMBERS, {"activation": "gelu"}),
         ("a2c", CHOICE, NUMBERS, {"network": Parts}),
@@ -77,7 +77,7 @@ def test_onnx_runtime_returns_the_actions_of_the_policy(
     ("algorithm", "action", "seen", "fields"),
     [
         ("sac", BOX, NUMBERS, {"normalize_observations": True}),
-        ("td3", DOUBLE, COUNTS, {"layer_norm": True}),
+        ("td3", DOUBLE, COUNTS, {"norm": "layer"}),
         ("ppo", BOX, NUMBERS, {}),
         ("a2c", BOX, NUMBERS, {"action_head": "state-dependent-gaussian"}),
         ("reinforce", HALF, NUMBERS, {"action_head": "squashed-gaussian"}),

@@ -18,7 +18,7 @@ from footlight.networks.bodies import (
 )
 from footlight.networks.flat import Network
 from footlight.networks.numpy_forward import numpy_forward
-from footlight.networks.unit_weights import UnitWeights
+from footlight.networks.unit_weights import UnitWeights, restore_norms_
 from footlight.types import Array
 from tolerance import assert_close, largest_intermediate, longest_sum
 
@@ -116,7 +116,7 @@ def test_norms_and_blocks_equal_torch_outside_training(
     )
     network = Network([actor_class((5,), 3, architecture)], keeps_statistics=True)
     parameters_P, statistics_Q = moved_away(network)
-    network.restore_norms_(parameters_P, unit_weights)
+    restore_norms_(network.module, network.unflatten(parameters_P), unit_weights)
     forward = numpy_forward(network.module, network.named_state(parameters_P, statistics_Q))
     assert forward is not None
     filled = network.to_module(parameters_P, statistics_Q)

@@ -55,7 +55,7 @@ def test_rows_have_norm_one(kind: UnitWeights, body: Any, norm: Any) -> None:
     actor = GaussianActor((3,), 2, architecture(kind, body=body, norm=norm))
     network, vector_P = network_of([actor])
     before = {name: view.clone() for name, view in network.unflatten(vector_P).items()}
-    network.restore_norms_(vector_P, kind)
+    restore_norms_(network.module, network.unflatten(vector_P), kind)
     after, parts = network.unflatten(vector_P), dict(actor.named_modules())
     linears = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
     for name in linears:
@@ -80,7 +80,7 @@ def test_scales_and_shifts_have_the_root_of_their_size() -> None:
     ]
     network, vector_P = network_of(critics, ensemble=True)
     before = {name: view.clone() for name, view in network.unflatten(vector_P).items()}
-    network.restore_norms_(vector_P, "all-and-norms")
+    restore_norms_(network.module, network.unflatten(vector_P), "all-and-norms")
     after, kinds = network.unflatten(vector_P), set()
     for name, part in critics[0].named_modules():
         if not isinstance(part, BatchNorm | nn.RMSNorm):
@@ -103,7 +103,7 @@ def test_ensemble_equals_each_module_by_itself(kind: UnitWeights) -> None:
     ]
     network, vector_P = network_of(critics, ensemble=True)
     views = {name: view.clone() for name, view in network.unflatten(vector_P).items()}
-    network.restore_norms_(vector_P, kind)
+    restore_norms_(network.module, network.unflatten(vector_P), kind)
     for member in range(3):
         alone = {name: view[member].clone() for name, view in views.items()}
         restore_norms_(critics[member], alone, kind)
@@ -114,7 +114,7 @@ def test_ensemble_equals_each_module_by_itself(kind: UnitWeights) -> None:
 def test_none_changes_nothing() -> None:
     network, vector_P = network_of([QCritic((3,), 2, architecture("none", norm="batch"))])
     before = vector_P.clone()
-    network.restore_norms_(vector_P, "none")
+    restore_norms_(network.module, network.unflatten(vector_P), "none")
     assert torch.equal(vector_P, before)
 
 
@@ -122,7 +122,7 @@ def test_none_changes_nothing() -> None:
 def test_rows_of_zeros_stay(kind: UnitWeights) -> None:
     network, vector_P = network_of([QCritic((3,), 2, architecture(kind, norm="batch"))])
     vector_P.zero_()
-    network.restore_norms_(vector_P, kind)
+    restore_norms_(network.module, network.unflatten(vector_P), kind)
     assert not vector_P.any()
 
 
@@ -135,7 +135,7 @@ def test_networks_start_with_these_norms(kind: UnitWeights) -> None:
     assert network.unflatten(vector_P)["body.0.weight"].norm(dim=-1).tolist() == close([1.0] * 8)
     assert torch.equal(network.initial, initial)  # a copy
     again = vector_P.clone()
-    network.restore_norms_(again, kind)
+    restore_norms_(network.module, network.unflatten(again), kind)
     assert_close(again, vector_P)
 
 

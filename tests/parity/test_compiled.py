@@ -94,7 +94,7 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
                 "policy_delay": 2,
                 "target_actor": True,
                 "log_std": "rescaled",
-                "layer_norm": True,
+                "norm": "layer",
                 "n_steps": 3,
             },
         ),
