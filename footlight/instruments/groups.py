@@ -53,10 +53,10 @@ class Member:
         settings = {key: value for key, value in config.items() if key not in _IRRELEVANT}
         fields = config.get("config")
         fields = fields if isinstance(fields, Mapping) else {}
-        if any(
-            value == "linear" or (key.startswith("final_") and value is not None)
-            for key, value in fields.items()
-        ):
+        ends = {key: fields[key] for key in fields if key.startswith("final_")}
+        ends.pop("final_learning_rate", None)  # where there is a schedule, which says so itself
+        schedule = fields.get("learning_rate_schedule", "constant")
+        if schedule != "constant" or any(value is not None for value in ends.values()):
             settings["steps"] = config.get("steps")  # a schedule depends on them
         if isinstance(origin := settings.get("init_from"), Mapping):  # of each seed its own
             settings["init_from"] = origin.get("environment") or "agent"
