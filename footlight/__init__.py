@@ -34,13 +34,14 @@ if hasattr(os, "register_at_fork"):
 
 __version__ = "0.1.0"
 __all__ = [
-    "A2CConfig", "ActorCriticConfig", "Agent", "DDPGConfig", "DeviceFault", "Diverged",
-    "EnvironmentFault", "EpisodeLog", "Evaluation", "FootlightError", "Options", "PPOConfig",
-    "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
-    "SACDiscreteConfig",
-    "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
-    "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
-    "reproduce", "resume", "scores", "seeded", "simulate", "soft_update", "steps", "train",
+    "A2CConfig", "ActorCriticConfig", "Agent", "CrossQConfig", "DDPGConfig", "DeviceFault",
+    "Diverged", "DroQConfig", "EnvironmentFault", "EpisodeLog", "Evaluation", "FlashSACConfig",
+    "FootlightError", "Options", "PPOConfig", "Policy", "REDQConfig", "ReinforceConfig",
+    "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig", "SACDiscreteConfig",
+    "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TQCConfig", "UserError",
+    "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
+    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "scores",
+    "seeded", "simulate", "soft_update", "steps", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -54,6 +55,13 @@ _HOMES = {
     "SACDiscreteConfig": "footlight.algorithms.sac_discrete",
     "StreamACConfig": "footlight.algorithms.stream_ac",
     "TD3Config": "footlight.algorithms.td3",
+    "CrossQConfig": "footlight.algorithms.crossq",
+    "DroQConfig": "footlight.algorithms.droq",
+    "FlashSACConfig": "footlight.algorithms.flashsac",
+    "REDQConfig": "footlight.algorithms.redq",
+    "SimBaConfig": "footlight.algorithms.simba",
+    "TQCConfig": "footlight.algorithms.tqc",
+    "XQCConfig": "footlight.algorithms.xqc",
     "Agent": "footlight.learning.agent",
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
@@ -89,14 +97,21 @@ _HOMES = {
 if TYPE_CHECKING:
     from footlight.algorithms.a2c import Config as A2CConfig
     from footlight.algorithms.actor_critic import Config as ActorCriticConfig
+    from footlight.algorithms.crossq import Config as CrossQConfig
     from footlight.algorithms.ddpg import Config as DDPGConfig
+    from footlight.algorithms.droq import Config as DroQConfig
+    from footlight.algorithms.flashsac import Config as FlashSACConfig
     from footlight.algorithms.ppo import Config as PPOConfig
+    from footlight.algorithms.redq import Config as REDQConfig
     from footlight.algorithms.reinforce import Config as ReinforceConfig
     from footlight.algorithms.replay_actor_critic import Config as ReplayActorCriticConfig
     from footlight.algorithms.sac import Config as SACConfig
     from footlight.algorithms.sac_discrete import Config as SACDiscreteConfig
+    from footlight.algorithms.simba import Config as SimBaConfig
     from footlight.algorithms.stream_ac import Config as StreamACConfig
     from footlight.algorithms.td3 import Config as TD3Config
+    from footlight.algorithms.tqc import Config as TQCConfig
+    from footlight.algorithms.xqc import Config as XQCConfig
     from footlight.api import evaluate, make_environments, plot, resume, train
     from footlight.buffers.simple_replay import ReplayBuffer
     from footlight.config.options import Options

@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from variants import VARIANTS, small
 
 import footlight
 from footlight.learning import saved_agent
@@ -14,6 +15,7 @@ SEEN = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 ACTED = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 FIELDS: dict[str, dict[str, Any]] = {
     **{name: {"learning_starts": 4, "batch_size": 8} for name in ("sac", "td3", "ddpg")},
+    **{name: small(name) for name in VARIANTS},
     "replay-actor-critic": {"learning_starts": 4, "batch_size": 8, "n_steps": 4},
     "sac-discrete": {"learning_starts": 4, "batch_size": 8},
     "ppo": {"n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
@@ -26,7 +28,8 @@ def learned(name: str, folder: Path) -> dict[str, bytes]:
     """Everything that an agent is after a few updates, and what it and its saved policy do."""
     chooses = name in ("replay-actor-critic", "sac-discrete")
     space = gymnasium.spaces.Discrete(3) if chooses else ACTED
-    agent = Agent(name, SEEN, space, seed=1, compile="off", hidden_sizes=(8, 8), **FIELDS[name])
+    fields = {"hidden_sizes": (8, 8)} | FIELDS[name]
+    agent = Agent(name, SEEN, space, seed=1, compile="off", **fields)
     stream = np.random.default_rng(0)
     seen = stream.uniform(-1, 1, 3).astype(np.float32)
     for step in range(24):

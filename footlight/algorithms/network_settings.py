@@ -27,6 +27,10 @@ from footlight.networks.unit_weights import UnitWeights
 
 Probability = Annotated[float, Range(0, 1, open_high=True)]
 Bins = Annotated[int, Range(2)]
+Body = Literal["mlp", "residual", "residual-post-norm"]
+CriticKind = Literal["scalar", "quantile", "categorical"]
+TargetRule = Literal["minimum", "mean", "subset"]
+ActorRule = Literal["minimum", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class OffPolicyNetworks:
     the width of each, which is the same for all."""
     actor_hidden_sizes: OptionalLayerSizes = None
     """The same for the actor; none: automatic, hidden_sizes."""
-    body: Literal["mlp", "residual", "residual-post-norm"] = "mlp"
+    body: Body = "mlp"
     """mlp (linear layers one after another), residual (blocks that add to their input what four
     times as wide a layer computes, with the normalization first, as in SimBa) or residual-post-norm
     (the same with a normalization after each layer, as in FlashSAC)."""
@@ -66,10 +70,10 @@ class OffPolicyNetworks:
     losses, optimizer and targets are fp32 in either case."""
     num_critics: Count = 2
     """Number of critics."""
-    critic: Literal["scalar", "quantile", "categorical"] = "scalar"
+    critic: CriticKind = "scalar"
     """What a critic predicts: scalar (the expected return), quantile (quantiles of the return) or
     categorical (probabilities of bins of returns, learned by cross-entropy)."""
-    target_rule: Literal["minimum", "mean", "subset"] = "minimum"
+    target_rule: TargetRule = "minimum"
     """How the target is made of the critics' predictions: their minimum, their mean, or the minimum
     of a random subset of them. Quantile critics pool their quantiles instead."""
     subset_size: Count = 2

@@ -11,7 +11,7 @@ Shape letters: B batch, N critics, A action dimensions, E environments, P parame
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.func import grad_and_value
 
 from footlight.algorithms.critics import Learned
 from footlight.algorithms.exploration import HELD_NOISE, Memory, Warmup, new_walk, warm_up
-from footlight.algorithms.network_settings import OffPolicyConfig
+from footlight.algorithms.network_settings import ActorRule, OffPolicyConfig
 from footlight.algorithms.network_source import NetworkSource
 from footlight.algorithms.off_policy import (
     Networks,
@@ -67,7 +67,7 @@ class Config(OffPolicyConfig):
     """Draw next actions from a target network of the actor instead of the actor itself."""
     policy_delay: Count = 1
     """Critic updates per update of the actor, the temperature and the target networks."""
-    actor_rule: Literal["minimum", "mean"] = "minimum"
+    actor_rule: ActorRule = "minimum"
     """What the actor follows of the critics' values: their minimum or their mean."""
     hold_noise: bool = False
     """Hold the noise of an exploring action for a random number of steps: n steps with a

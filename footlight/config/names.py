@@ -6,10 +6,12 @@ from footlight.config.fields import fields
 from footlight.errors import UserError
 
 CONFIGS = {
-    "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "ddpg": "DDPGConfig",
-    "ppo": "PPOConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
+    "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "crossq": "CrossQConfig",
+    "ddpg": "DDPGConfig", "droq": "DroQConfig", "flashsac": "FlashSACConfig", "ppo": "PPOConfig",
+    "redq": "REDQConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
     "replay-actor-critic": "ReplayActorCriticConfig", "sac-discrete": "SACDiscreteConfig",
-    "stream-ac": "StreamACConfig", "td3": "TD3Config",
+    "simba": "SimBaConfig", "stream-ac": "StreamACConfig", "td3": "TD3Config", "tqc": "TQCConfig",
+    "xqc": "XQCConfig",
 }  # fmt: skip
 """By algorithm; `footlight.SACConfig` is `footlight.algorithms.sac.Config`."""
 

@@ -95,8 +95,8 @@ def read_blueprint(
     """
     code = manifest.get("run", {}).get("code", [])
     algorithm, network = _own("algorithm", algorithm, code), _own("network", network, code)
-    found = find(manifest["algorithm"] if algorithm is None else algorithm)
-    config = build_config(config_class(found), manifest["config"])
+    named = manifest["algorithm"] if algorithm is None else algorithm
+    found, config = find(named), build_config(config_class(named), manifest["config"])
     spaces = Spaces.from_json(manifest["spaces"])
     if manifest.get("network") and network is None:
         raise UserError(
@@ -131,7 +131,7 @@ def new_blueprint(
     described, found = describe(*spaces), find(algorithm)
     name = name_of(algorithm)
     require_actions(described, actions_of(found), name)
-    config_type = config_class(found)
+    config_type = config_class(algorithm)
     if config is not None:
         rest = values_of_config(config, config_type, name) | rest
     built = build_config(config_type, rest, _OPTIONS)

@@ -1,14 +1,17 @@
 """Finding algorithms by name, and classes of a user's own."""
 
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from variants import VARIANTS
 
 from footlight.algorithms import ALGORITHMS, config_class, find, name_of
 from footlight.algorithms.sac import SAC, Config
+from footlight.config.fields import fields
 from footlight.errors import UserError
 
 
@@ -29,8 +32,22 @@ class Own(Parts):
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_found_class_has_the_name_and_its_module_the_config(name: str) -> None:
     found = find(name)
-    assert name_of(found) == name
-    assert config_class(name) is sys.modules[found.__module__].Config
+    assert name_of(found) == ("sac" if name in VARIANTS else name)
+    assert config_class(found) is sys.modules[found.__module__].Config
+    assert issubclass(config_class(name), config_class(found))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_changes_defaults_and_adds_no_field(name: str) -> None:
+    ours, sac = fields(config_class(name)), fields(config_class("sac"))
+    assert ours.keys() == sac.keys()
+    changed = {field for field in ours if ours[field].default != sac[field].default}
+    given = {*inspect.get_annotations(config_class(name))}
+    assert changed <= given
+    for field in ours.values():
+        same = sac[field.name]
+        assert (field.type, field.range, field.help) == (same.type, same.range, same.help)
+        assert field.is_schedulable == same.is_schedulable
 
 
 def test_class_is_returned_as_it_is() -> None:

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 from proof_of_runs import arrays_of
+from variants import VARIANTS, small
 
 import footlight
 from footlight.learning.agent import Agent
@@ -19,13 +20,7 @@ SMALL: dict[str, Any] = {
     "hidden_sizes": (16, 16), "batch_size": 8, "buffer_size": 100, "learning_starts": 8,
 }  # fmt: skip
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "quantile": ("sac", {"critic": "quantile", "num_quantiles": 5, "dropped_quantiles": 1}),
-    "categorical": ("sac", {
-        "critic": "categorical", "norm": "batch", "unit_weights": "all", "target_network": False,
-        "num_bins": 11}),
-    "dropout": ("sac", {
-        "dropout": 0.1, "norm": "layer", "target_rule": "subset", "num_critics": 3,
-        "policy_delay": 2}),
+    **{name: (name, small(name)) for name in VARIANTS},
     "blocks": ("td3", {
         "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms"}),
 }  # fmt: skip

@@ -6,18 +6,20 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from variants import VARIANTS
 
 from footlight.algorithms import ALGORITHMS, config_class, find, protocol
 from footlight.environments.spaces import describe
 from footlight.networks.flat import Network
 from footlight.types import Spaces
 
+SACS = {"sac", *VARIANTS}
 OPTIONAL: dict[type, set[str]] = {
     protocol.Choosing: {
-        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac", "sac-discrete", "td3",
+        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac-discrete", "td3", *SACS,
     },
-    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac", "sac-discrete", "td3"},
-    protocol.Remembering: {"ddpg", "sac", "td3"},
+    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac-discrete", "td3", *SACS},
+    protocol.Remembering: {"ddpg", "td3", *SACS},
     protocol.Tracing: {"stream-ac"},
     protocol.Diagnosable: set(ALGORITHMS),
 }  # fmt: skip

@@ -173,9 +173,19 @@ def _names(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def undocumented_field(source: Source) -> Iterator[Violation]:
-    """Every field of a `Config` has a docstring under it."""
+    """Every field of a `Config` has a docstring under it, but those of a variant, which changes the
+    defaults of another algorithm's `Config`."""
+    others = {
+        each.asname
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+        if each.name == "Config"
+    }
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.ClassDef) and node.name == "Config"):
+            continue
+        if any(ast.unparse(base) in others for base in node.bases):
             continue
         for field, below in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
             if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field.annotation):

@@ -82,6 +82,12 @@ INTACT: list[tuple[Rule, str, str]] = [
         "class Config:\n    gamma: float = 0.99\n    'Discount, in [0, 1].'",
     ),
     (rules.undocumented_field, "algorithms/sac.py", "class Config:\n    x: ClassVar[int] = 1"),
+    (
+        rules.undocumented_field,
+        "algorithms/tqc.py",
+        "from footlight.algorithms.sac import Config as SACConfig\n"
+        "class Config(SACConfig):\n    gamma: float = 0.9",
+    ),
     (rules.compiler_named, "learning/compilation.py", "import torch\ntorch.compile(step)"),
     (rules.named_done, "api.py", "# done\nx = 'done'"),
     (rules.unsafe, "api.py", "network.eval()\nnp.load(path, allow_pickle=False)"),

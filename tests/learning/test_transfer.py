@@ -44,6 +44,8 @@ def saved(agent: footlight.Agent, folder: Path) -> Path:
 
 LEARNED = {
     "sac": {"actor", "critic", "target_critic", "log_alpha"},
+    "crossq": {"actor", "critic", "log_alpha"},
+    "flashsac": {"actor", "critic", "target_critic", "log_alpha"},
     "td3": {"actor", "critic", "target_actor", "target_critic"},
     "ddpg": {"actor", "critic", "target_actor", "target_critic"},
     "a2c": {"actor_critic"},

@@ -1,0 +1,16 @@
+"""The algorithms that are sets of values of SAC, at a size for tests."""
+
+from typing import Any
+
+from footlight.algorithms import ALGORITHMS, find
+
+VARIANTS = [name for name in ALGORITHMS if name != "sac" and find(name) is find("sac")]
+
+
+def small(name: str) -> dict[str, Any]:
+    """Fields that make an agent small and let it learn early; all else is the variant's own."""
+    fields = {
+        "hidden_sizes": (16, 16), "actor_hidden_sizes": (16,), "batch_size": 8, "buffer_size": 100,
+        "learning_starts": 8,
+    }  # fmt: skip
+    return fields | ({"num_critics": 3} if name in ("redq", "tqc") else {})
