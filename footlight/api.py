@@ -11,12 +11,14 @@ import torch
 from footlight.algorithms import config_class, name_of
 from footlight.algorithms.protocol import Config
 from footlight.ambient import process_restored
+from footlight.config import best
 from footlight.config.fields import build
 from footlight.config.options import Options
 from footlight.contexts import closing
 from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
+from footlight.environments.naming import identifier
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
@@ -62,7 +64,7 @@ def train(
 ) -> Run:
     """Train an algorithm on an environment, as `footlight train` does.
 
-    algorithm: a name, a class with `footlight.algorithms.protocol`'s protocol, or FILE.py:NAME.
+    algorithm: a name, "best", a class with `footlight.algorithms.protocol`'s protocol, FILE.py:NAME.
     environment: an id, `EnvSpec`, (vector) environment, function that makes one, or FILE.py:NAME.
     config: a TOML file, or an object such as `footlight.SACConfig(...)`.
     options: an object `footlight.Options(...)`.
@@ -75,10 +77,11 @@ def train(
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
     objects, values = Objects.split({**values, "algorithm": algorithm})
-    algorithm, user_hooks = objects.algorithm or algorithm, UserHooks(objects.hooks)
+    source, user_hooks = EnvironmentSource.of(environment), UserHooks(objects.hooks)
+    algorithm, is_best = best.chosen(objects.algorithm or algorithm, identifier(source.name()))
     config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
-    source, given = EnvironmentSource.of(environment), Given.split(config, options, values)
-    found, network = given.resolve(name, config_type, source, preset), objects.network
+    given, network = Given.split(config, options, values), objects.network
+    found = given.resolve(name, config_type, source, preset)
     options, fields = _options(found.options), build(config_type, found.fields)
     source = objects.wrapped(source.configured(found.environment, found.env_kwargs))
     display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
@@ -103,7 +106,8 @@ def train(
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        display.notify("\n".join([*_first_lines(session), *notices]))
+        first = [best.described(env_name, name, found.of_preset)] if is_best else []
+        display.notify("\n".join([*first, *_first_lines(session), *notices]))
         training = assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):

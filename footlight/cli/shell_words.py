@@ -15,6 +15,7 @@ from footlight.cli.command_line import first_words, join_values
 from footlight.cli.field_source import fields_in_source
 from footlight.cli.parser import Parser, build_parser
 from footlight.cli.train import add_other_options
+from footlight.config.best import BEST, recommended
 
 FILES = ":files"  # the answer that asks the shell to complete the name of a file or folder
 _GAMES = "ALE/"  # the many ids of Atari games, which are offered once this has been typed
@@ -126,7 +127,7 @@ def _values(action: Action) -> Iterator[str]:
 
 
 def _for_train(before: list[str], current: str) -> Iterator[str]:
-    algorithm, environment = first_words(join_values(before), ALGORITHMS)
+    algorithm, environment = first_words(join_values(before), (*ALGORITHMS, BEST))
     parser = Parser(prog="footlight train")
     add_other_options(parser)
     fields = _fields(algorithm, environment)
@@ -138,7 +139,7 @@ def _for_train(before: list[str], current: str) -> Iterator[str]:
     elif any(last in action.option_strings and action.nargs != 0 for action in parser._actions):
         yield from _presets(algorithm) if last == "--preset" else _for_parser(parser, [last], "")
     elif algorithm is None:
-        yield from (*ALGORITHMS, FILES)
+        yield from (*ALGORITHMS, BEST, FILES)
     elif environment is None:
         yield from (*_environments(current), FILES)
 
@@ -146,6 +147,8 @@ def _for_train(before: list[str], current: str) -> Iterator[str]:
 def _fields(algorithm: str | None, environment: str | None) -> dict[str, tuple[str, ...]]:
     """The options that are fields of a dataclass, each with its words if it has few."""
     found = fields_in_source("footlight.config.options", "Options")
+    if algorithm == BEST and environment is not None:
+        algorithm = recommended(environment)
     if algorithm in ALGORITHMS:
         module = f"footlight.algorithms.{str(algorithm).replace('-', '_')}"
         found |= fields_in_source(module, "Config")

@@ -60,12 +60,13 @@ _LISTS = {
 def train(arguments: list[str]) -> int:
     """Train an algorithm, or print the help page that fits the words given so far."""
     from footlight.algorithms import ALGORITHMS
+    from footlight.config.best import BEST
 
     asks_for_help = bool({"-h", "--help"} & set(arguments))
     arguments = join_values(arguments)
-    algorithm, environment = first_words(arguments, ALGORITHMS)
+    algorithm, environment = first_words(arguments, (*ALGORITHMS, BEST))
     if not asks_for_help and algorithm is None:
-        names = ", ".join(ALGORITHMS)
+        names = ", ".join((*ALGORITHMS, BEST))
         raise UserError(f"train needs ALGORITHM and ENVIRONMENT - algorithms are {names}")
     parser = build_train_parser(algorithm, environment)
     if not asks_for_help and environment is None:
@@ -128,7 +129,10 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
         formatter_class=argparse.RawTextHelpFormatter,
         usage=f"footlight train {algorithm or 'ALGORITHM'} ENVIRONMENT [--FIELD VALUE ...]",
     )
-    algorithms = f"{', '.join(ALGORITHMS)}, or FILE.py:NAME for a class of your own"
+    algorithms = (
+        f"{', '.join(ALGORITHMS)},\nbest for the one that gave the highest return within an hour, "
+        "where that was measured,\nor FILE.py:NAME for a class of your own"
+    )
     parser.add_argument("algorithm", metavar="ALGORITHM", help=algorithms)
     environments = (
         "a Gymnasium id, such as Pendulum-v1, MODULE:ID if a module of your own registers it,\n"
@@ -141,9 +145,12 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
 
 
 def _describe(algorithm: str | None, algorithms: Mapping[str, str]) -> str:
+    from footlight.config.best import BEST, described_in_words
+
     what = "With the name of an algorithm, --help also lists its config."
     if algorithm is not None:
-        what = f"{algorithms[algorithm]}." if algorithm in algorithms else f"It is {algorithm}."
+        known = {**algorithms, BEST: described_in_words()}
+        what = f"{known[algorithm]}." if algorithm in known else f"It is {algorithm}."
     return f"Train an algorithm on an environment. {what}"
 
 
@@ -151,6 +158,7 @@ def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None
     """Add the options of a run and the fields of the algorithm's and the environment's configs."""
     from footlight.algorithms import config_class as algorithm_config
     from footlight.algorithms import name_of
+    from footlight.config.best import BEST, recommended
     from footlight.config.fields import fields
     from footlight.config.options import Options
     from footlight.config.presets import preset
@@ -159,6 +167,8 @@ def _add_fields(parser: Parser, algorithm: str | None, environment: str) -> None
 
     sections: list[tuple[str, Any]] = [("run", fields(Options))]
     tuned: dict[str, Any] = {}
+    if algorithm == BEST:
+        algorithm = recommended(environment) if environment else None
     if algorithm is not None:
         found = load_given(algorithm, "algorithm", [])
         sections.append((f"config of {algorithm}", fields(algorithm_config(found))))

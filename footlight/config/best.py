@@ -1,0 +1,46 @@
+"""`best` in the place of an algorithm: the one whose preset gave the highest return within an hour.
+
+Measured on two cores without a GPU; the table is `benchmarks/results/mujoco.csv`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from footlight.config.fields import describe_value
+from footlight.errors import UserError
+
+BEST = "best"
+_MEASURED = {
+    "HalfCheetah-v5": "sac",
+}  # by environment
+
+
+def chosen(algorithm: Any, environment: str) -> tuple[Any, bool]:
+    """What to train, and whether it was left to `best`. Raises `UserError`."""
+    is_best = isinstance(algorithm, str) and algorithm == BEST
+    return (recommended(environment), True) if is_best else (algorithm, False)
+
+
+def recommended(environment: str) -> str:
+    """The algorithm for an environment. Raises `UserError` for one that has not been measured."""
+    if environment not in _MEASURED:
+        raise UserError(
+            f"best says nothing about {environment} - it has been measured on "
+            f"{', '.join(_MEASURED)} - name an algorithm, such as sac for continuous actions or "
+            "ppo for discrete ones"
+        )
+    return _MEASURED[environment]
+
+
+def described_in_words() -> str:
+    """What `best` is, for help pages."""
+    return (
+        "best is the algorithm whose preset gave the highest return within an hour on two cores, "
+        f"where that was measured: {', '.join(_MEASURED)}"
+    )
+
+
+def described(environment: str, algorithm: str, values: Mapping[str, Any]) -> str:
+    """The first line of such a run: the algorithm, and values of its preset."""
+    shown = ", ".join(f"{name} {describe_value(value)}" for name, value in values.items())
+    return f"best for {environment} within an hour on 2 cores: {algorithm} with {shown}"

@@ -1,0 +1,45 @@
+"""`best` in the place of an algorithm."""
+
+import json
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+import footlight
+from footlight.algorithms import ALGORITHMS
+from footlight.config import best
+from footlight.config.presets import all_presets
+from footlight.errors import UserError
+
+
+def test_every_recommendation_is_an_algorithm_with_a_preset() -> None:
+    for environment, algorithm in best._MEASURED.items():
+        assert algorithm in ALGORITHMS
+        assert environment in gymnasium.registry
+        assert {f"{algorithm}/{environment}", f"{algorithm}/*"} & all_presets().keys()
+
+
+def test_environment_without_a_measurement_is_refused() -> None:
+    with pytest.raises(UserError, match=r"best says nothing about CartPole-v1 - .*HalfCheetah-v5"):
+        footlight.train("best", "CartPole-v1")
+
+
+def test_only_the_word_is_replaced() -> None:
+    assert best.chosen("sac", "CartPole-v1") == ("sac", False)
+    assert best.chosen(best, "CartPole-v1") == (best, False)
+    assert best.chosen("best", "HalfCheetah-v5") == (best._MEASURED["HalfCheetah-v5"], True)
+
+
+def test_first_line_names_algorithm_and_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "_MEASURED", {"Pendulum-v1": "td3"})
+    monkeypatch.chdir(tmp_path)
+    run = footlight.train("best", "Pendulum-v1", steps=10, compile="off", eval_episodes=0)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("best for Pendulum-v1 within an hour on 2 cores: td3 with gamma 0.98, ")
+    assert "hidden_sizes 128 128" in first
+    assert "steps" not in first  # which was given
+    record = json.loads((run.folder / "config.json").read_text())
+    assert (record["algorithm"], record["preset"]) == ("td3", "td3/Pendulum-v1")
