@@ -64,7 +64,7 @@ def train(
 ) -> Run:
     """Train an algorithm on an environment, as `footlight train` does.
 
-    algorithm: a name, "best", a class with `footlight.algorithms.protocol`'s protocol, FILE.py:NAME.
+    algorithm: a name, "best", a class (see `footlight.algorithms.protocol`), or FILE.py:NAME.
     environment: an id, `EnvSpec`, (vector) environment, function that makes one, or FILE.py:NAME.
     config: a TOML file, or an object such as `footlight.SACConfig(...)`.
     options: an object `footlight.Options(...)`.
