@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from footlight.algorithms.network_source import NetworkSource, call_source, naming_part
+from footlight.algorithms.network_source import NetworkSource, naming_part, own_parts
 from footlight.algorithms.on_policy import architecture_of, example, sees_pixels
 from footlight.errors import UserError
 from footlight.networks.bodies import POLICY_GAIN, ChoiceNetwork
@@ -48,27 +48,19 @@ def build_choice_networks(
     assert isinstance(spaces.action, DiscreteAction)
     (num_choices,) = spaces.action.sizes
     shape, architecture = spaces.observation_shape, architecture_of(config, spaces)
-    own = [] if network is None else [call_source(network, spaces) for _ in range(num_critics)]
-    for module in own:
-        if not (hasattr(module, "actor") or hasattr(module, "critic")):
-            raise UserError(
-                f"network returned {type(module).__name__} - it must return a torch.nn.Module "
-                "with the parts `actor` and `critic` (or one of them) when called with the "
-                "observation space and the action space"
-            )
-    actors: list[Any] = [module.actor for module in own[:1] if hasattr(module, "actor")]
-    critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
-    if not actors:
-        actors = [ChoiceNetwork(shape, num_choices, architecture, POLICY_GAIN)]
-    if not critics:
-        critics = [ChoiceNetwork(shape, num_choices, architecture) for _ in range(num_critics)]
+    own_actor, own_critics = own_parts(network, spaces, num_critics)
+    actor = own_actor or ChoiceNetwork(shape, num_choices, architecture, POLICY_GAIN)
+    critics = own_critics or [
+        ChoiceNetwork(shape, num_choices, architecture) for _ in range(num_critics)
+    ]
     networks = ChoiceNetworks(
-        actor=Network(actors, precision=config.precision, on_images=sees_pixels(config, spaces)),
+        actor=Network([actor], precision=config.precision, on_images=sees_pixels(config, spaces)),
         critic=Network(critics, ensemble=True, precision=config.precision),
         head=Categorical((num_choices,)),
     )
-    for name, part in ("actor", networks.actor), ("critic", networks.critic):
-        if hasattr(own[0] if own else None, name):
+    parts = ("actor", networks.actor, own_actor), ("critic", networks.critic, own_critics)
+    for name, part, own in parts:
+        if own:
             _check_output_shape(name, part, spaces, num_choices)
         else:
             part.keep_outputs_in_fp32(example(spaces))

@@ -64,6 +64,25 @@ def call_source(network: NetworkSource, spaces: Spaces) -> nn.Module:
     return module
 
 
+def own_parts(
+    network: NetworkSource | None, spaces: Spaces, num_critics: int
+) -> tuple[Any, list[Any]]:
+    """The actor and the critics of a user's modules, one for each critic; None and [] for what they
+    lack. Raises `UserError` for a module with neither."""
+    modules: list[Any] = []
+    if network is not None:
+        modules = [call_source(network, spaces) for _ in range(num_critics)]
+    for module in modules:
+        if not (hasattr(module, "actor") or hasattr(module, "critic")):
+            raise UserError(
+                f"network returned {type(module).__name__} - it must return a torch.nn.Module "
+                "with the parts `actor` and `critic` (or one of them) when called with the "
+                "observation space and the action space"
+            )
+    actor = getattr(modules[0], "actor", None) if modules else None
+    return actor, [module.critic for module in modules if hasattr(module, "critic")]
+
+
 def _require_two_parameters(network: NetworkSource, given: tuple[Any, Any]) -> None:
     """Raise `UserError` if the source of networks cannot be called with two spaces."""
     try:

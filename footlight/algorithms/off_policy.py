@@ -14,7 +14,8 @@ from torch import nn
 from footlight.algorithms.critics import Critics, prediction_of
 from footlight.algorithms.exploration import Memory, new_walk
 from footlight.algorithms.network_settings import OffPolicyNetworks, require_consistent
-from footlight.algorithms.network_source import NetworkSource, call_source, naming_part
+from footlight.algorithms.network_source import NetworkSource, naming_part, own_parts
+from footlight.algorithms.on_policy import example
 from footlight.algorithms.protocol import Noise, Outcome
 from footlight.algorithms.settings import Priorities
 from footlight.buffers.frames import FrameReplay, replay_for
@@ -76,16 +77,7 @@ def build_networks(
             return kind(spaces.observation_shape, num_actions, architecture)
         return combined(architecture, lambda shape, inner: kind(shape, num_actions, inner))
 
-    own = [] if network is None else [call_source(network, spaces) for _ in range(num_critics)]
-    for module in own:
-        if not (hasattr(module, "actor") or hasattr(module, "critic")):
-            raise UserError(
-                f"network returned {type(module).__name__} - it must return a torch.nn.Module "
-                "with the parts `actor` and `critic` (or one of them) when called with the "
-                "observation space and the action space"
-            )
-    actor = getattr(own[0], "actor", None) if own else None
-    critics: list[Any] = [module.critic for module in own if hasattr(module, "critic")]
+    actor, critics = own_parts(network, spaces, num_critics)
     networks = Networks(
         actor=Network(
             [body(actor_class, of_actor) if actor is None else actor],
@@ -103,8 +95,11 @@ def build_networks(
         num_actions=num_actions,
         head=head,
     )
-    if own:
+    if network is not None:
         _check_output_shapes(networks, spaces)
+    observation = example(spaces)
+    networks.actor.keep_outputs_in_fp32(observation)
+    networks.critic.keep_outputs_in_fp32(observation, torch.zeros(2, num_actions))
     return networks
 
 

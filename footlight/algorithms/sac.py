@@ -11,7 +11,7 @@ Shape letters: B batch, N critics, A action dimensions, E environments, P parame
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -31,30 +31,23 @@ from footlight.algorithms.off_policy import (
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
-from footlight.config.fields import SCHEDULABLE, Count, Fraction, OptionalPositive, Positive, check
+from footlight.algorithms.settings import Temperature
+from footlight.config.fields import Count, Fraction, check
 from footlight.equations.distributions import LogStdBound, bounded_log_std, squashed_gaussian
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory as OptimizerMemory
-from footlight.equations.optimizers import StepSize, follow_
+from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import GaussianActor
 from footlight.networks.heads import Squashed, squashed_diagnosis
 from footlight.types import Array, Batch, Decision, Diagnosis, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(OffPolicyConfig):
+class Config(OffPolicyConfig, Temperature):
     """Hyperparameters of SAC."""
 
     gamma: Fraction = 0.99
     """Discount per environment step."""
-    alpha_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
-    """Learning rate of the temperature; none: automatic, learning_rate."""
-    learn_alpha: bool = True
-    """Tune the temperature alpha automatically, so that the policy's entropy approaches
-    target_entropy."""
-    initial_alpha: Positive = 1.0
-    """Initial temperature, or the constant temperature if learn_alpha is false: the reward that
-    one nat of entropy is worth."""
     target_entropy: float | None = None
     """Target of the policy's entropy, in nats; none: automatic, target_entropy_per_action times the
     number of action dimensions."""
@@ -79,12 +72,6 @@ class Config(OffPolicyConfig):
 
     def __post_init__(self) -> None:
         check(self)
-
-    @property
-    def rate_of_alpha(self) -> StepSize:
-        """The effective `alpha_learning_rate`."""
-        own = self.alpha_learning_rate
-        return self.learning_rate if own is None else own
 
 
 @dataclass
@@ -293,5 +280,5 @@ class SAC:
         optimizer = replace(config.make_optimizer(), weight_decay=0.0, max_grad_norm=None)
         optimizer.step(
             state.log_alpha, gradient, state.alpha_optimizer,
-            config.rate_of_alpha, state.progress,
+            config.rate_of_alpha(config.learning_rate), state.progress,
         )  # fmt: skip

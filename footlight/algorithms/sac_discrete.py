@@ -13,7 +13,7 @@ Shape letters: B batch, N critics, A choices, E environments, P parameters.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -29,19 +29,17 @@ from footlight.algorithms.settings import (
     Normalization,
     OffPolicyOptimizer,
     OffPolicyReplay,
+    Temperature,
 )
 from footlight.config.fields import (
-    SCHEDULABLE,
     Count,
     Fraction,
     LayerSizes,
-    OptionalPositive,
-    Positive,
     check,
 )
 from footlight.equations.distributions import gather_q, soft_value
 from footlight.equations.optimizers import Memory as OptimizerMemory
-from footlight.equations.optimizers import StepSize, polyak_
+from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import Activation
 from footlight.networks.initialization import Initialization
@@ -49,19 +47,11 @@ from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, HiddenLayers, OffPolicyOptimizer, OffPolicyReplay):
+class Config(Normalization, HiddenLayers, OffPolicyOptimizer, OffPolicyReplay, Temperature):
     """Hyperparameters of discrete SAC."""
 
     gamma: Fraction = 0.99
     """Discount per environment step."""
-    alpha_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
-    """Learning rate of the temperature; none: automatic, learning_rate."""
-    learn_alpha: bool = True
-    """Tune the temperature alpha automatically, so that the policy's entropy approaches its
-    target."""
-    initial_alpha: Positive = 1.0
-    """Initial temperature, or the constant temperature if learn_alpha is false: the reward that
-    one nat of entropy is worth."""
     target_entropy_share: Fraction = 0.89
     """Target of the policy's entropy, as a share of the largest entropy, log A nats of A
     choices."""
@@ -80,12 +70,6 @@ class Config(Normalization, HiddenLayers, OffPolicyOptimizer, OffPolicyReplay):
 
     def __post_init__(self) -> None:
         check(self)
-
-    @property
-    def rate_of_alpha(self) -> StepSize:
-        """The effective `alpha_learning_rate`."""
-        own = self.alpha_learning_rate
-        return self.learning_rate if own is None else own
 
 
 @dataclass
@@ -265,5 +249,5 @@ class SACDiscrete:
         optimizer = replace(config.make_optimizer(), weight_decay=0.0, max_grad_norm=None)
         optimizer.step(
             state.log_alpha, gradient, state.alpha_optimizer,
-            config.rate_of_alpha, state.progress,
+            config.rate_of_alpha(config.learning_rate), state.progress,
         )  # fmt: skip

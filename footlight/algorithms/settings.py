@@ -204,6 +204,24 @@ class Priorities:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """The temperature alpha of maximum-entropy algorithms."""
+
+    alpha_learning_rate: Annotated[OptionalPositive, SCHEDULABLE] = None
+    """Learning rate of the temperature; none: automatic, learning_rate."""
+    learn_alpha: bool = True
+    """Tune the temperature alpha automatically, so that the policy's entropy approaches its
+    target."""
+    initial_alpha: Positive = 1.0
+    """Initial temperature, or the constant temperature if learn_alpha is false: the reward that
+    one nat of entropy is worth."""
+
+    def rate_of_alpha(self, learning_rate: StepSize) -> StepSize:
+        """The effective `alpha_learning_rate`, where that of all else is `learning_rate`."""
+        return learning_rate if self.alpha_learning_rate is None else self.alpha_learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entropy:
     """Entropy bonus."""
 

@@ -30,6 +30,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized features, [B, size]."""
+        x = x.float()  # statistics are fp32, whatever the precision of the products
         if not self.training:
             return self._scaled(x, self.running_mean, self.running_var)
         var, mean = torch.var_mean(x, 0, correction=0)
@@ -67,6 +68,7 @@ class BatchRenorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalized features, [B, size]."""
+        x = x.float()  # statistics are fp32, whatever the precision of the products
         if not self.training:
             return self._scaled(x, self.running_mean, self.running_var)
         var, mean = torch.var_mean(x, 0, correction=0)

@@ -40,7 +40,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the same shape, [B, size]."""
-        return x + self.branch(x)
+        return x.float() + self.branch(x)  # the sum is fp32, whatever the precision of the products
 
 
 def residual_layers(

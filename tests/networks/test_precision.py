@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from variants import VARIANTS, small
 
 from footlight import Agent
 from footlight.networks.bodies import ActorCritic, Architecture
@@ -203,3 +204,38 @@ def test_critics_of_choices_distinguish_large_values_in_bf16() -> None:
         value = critic(agent.state.critic, screens(64))
     assert value.min() > 64
     assert len(value.flatten().unique()) > 40
+
+
+@pytest.mark.parametrize("name", ["sac", "td3", *VARIANTS])
+def test_critics_of_actions_distinguish_large_values_in_bf16(name: str) -> None:
+    box = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    fields = small(name) if name in VARIANTS else {"hidden_sizes": (16, 16)}
+    agents = {
+        precision: Agent(name, box, box, seed=1, precision=precision, compile="off", **fields)
+        for precision in ("fp32", "bf16")
+    }
+    agent = agents["bf16"]
+    critics, state = agent.algorithm.critics, agent.state
+    statistics = state.critic_statistics
+    if statistics is not None:  # which finding the last layers has not moved
+        assert torch.equal(statistics, agents["fp32"].state.critic_statistics)
+    rows = torch.rand(2, 64, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = {
+            precision: each.networks.critic.with_statistics(state.critic, statistics, *rows)[0]
+            for precision, each in agents.items()
+        }
+        assert outputs["bf16"].dtype == torch.float32
+        assert not torch.equal(outputs["bf16"], outputs["fp32"])  # hidden layers are rounded
+        assert (outputs["bf16"] - outputs["fp32"]).abs().max() < 0.1
+        if critics.prediction.num_outputs > 1:
+            return
+        *_, output_bias = (
+            leaf
+            for key, leaf in agent.networks.critic.unflatten(state.critic).items()
+            if key.endswith("bias") and leaf.shape[-1] == 1
+        )
+        output_bias.add_(90)
+        value = critics.q(state, *rows)
+    assert value.min() > 64
+    assert len(value[0].unique()) > 40
