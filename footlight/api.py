@@ -18,7 +18,6 @@ from footlight.contexts import closing
 from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
-from footlight.environments.naming import identifier
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.vectorization import choose
 from footlight.environments.workers import Supervision
@@ -66,8 +65,7 @@ def train(
 
     algorithm: a name, "best", a class (see `footlight.algorithms.protocol`), or FILE.py:NAME.
     environment: an id, `EnvSpec`, (vector) environment, function that makes one, or FILE.py:NAME.
-    config: a TOML file, or an object such as `footlight.SACConfig(...)`.
-    options: an object `footlight.Options(...)`.
+    config: a TOML file, or an object such as `footlight.SACConfig(...)`; options: `Options(...)`.
     preset: True applies the tuned values for this pair, if any; False none; a name that preset's.
     run_dir: a new folder; by default `runs/ENVIRONMENT/ALGORITHM/NNN`. quiet: print nothing.
     values: options, config fields and `env_kwargs`, which override the above; your own `network`,
@@ -78,7 +76,7 @@ def train(
     """
     objects, values = Objects.split({**values, "algorithm": algorithm})
     source, user_hooks = EnvironmentSource.of(environment), UserHooks(objects.hooks)
-    algorithm, is_best = best.chosen(objects.algorithm or algorithm, identifier(source.name()))
+    algorithm, introduction = best.chosen(objects.algorithm or algorithm, source.name)
     config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
     given, network = Given.split(config, options, values), objects.network
     found = given.resolve(name, config_type, source, preset)
@@ -106,8 +104,9 @@ def train(
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        first = [best.described(env_name, name, found.of_preset)] if is_best else []
-        display.notify("\n".join([*first, *_first_lines(session), *notices]))
+        display.notify(
+            "\n".join([*introduction(found.of_preset), *_first_lines(session), *notices])
+        )
         training = assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):

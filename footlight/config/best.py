@@ -3,7 +3,7 @@
 Measured on two cores without a GPU; the table is `benchmarks/results/mujoco.csv`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from footlight.config.fields import describe_value
@@ -15,10 +15,18 @@ _MEASURED = {
 }  # by environment
 
 
-def chosen(algorithm: Any, environment: str) -> tuple[Any, bool]:
-    """What to train, and whether it was left to `best`. Raises `UserError`."""
-    is_best = isinstance(algorithm, str) and algorithm == BEST
-    return (recommended(environment), True) if is_best else (algorithm, False)
+def chosen(
+    algorithm: Any, environment_name: Callable[[], str]
+) -> tuple[Any, Callable[[Mapping[str, Any]], list[str]]]:
+    """What to train, and what to print first, given the values of its preset.
+
+    environment_name: called for its name if the algorithm is left to `best`. Raises `UserError`.
+    """
+    if not (isinstance(algorithm, str) and algorithm == BEST):
+        return algorithm, lambda values: []
+    environment = environment_name()
+    found = recommended(environment)
+    return found, lambda values: [_described(environment, found, values)]
 
 
 def recommended(environment: str) -> str:
@@ -40,7 +48,7 @@ def described_in_words() -> str:
     )
 
 
-def described(environment: str, algorithm: str, values: Mapping[str, Any]) -> str:
+def _described(environment: str, algorithm: str, values: Mapping[str, Any]) -> str:
     """The first line of such a run: the algorithm, and values of its preset."""
     shown = ", ".join(f"{name} {describe_value(value)}" for name, value in values.items())
     return f"best for {environment} within an hour on 2 cores: {algorithm} with {shown}"

@@ -21,7 +21,7 @@ from footlight.cli.train import build_train_parser
         ("tra", ["train", "track"]),
         ("nothing", []),
         ("nothing ", []),
-        ("train s", ["sac", "sac-discrete", "stream-ac"]),
+        ("train s", ["sac", "sac-discrete", "simba", "stream-ac"]),
         ("train mine", [FILES]),
         ("train sac Pendu", ["Pendulum-v1"]),
         ("train --quiet --seed 3 sac Pendu", ["Pendulum-v1"]),
@@ -131,4 +131,4 @@ def test_script_in_its_shell(shell: str, tmp_path: Path) -> None:
         check=True,
     )
     lines = [line for line in found.stdout.splitlines() if line != "defined"]
-    assert (lines, found.stderr) == (["sac", "sac-discrete", "stream-ac", "my run"], "")
+    assert (lines, found.stderr) == (["sac", "sac-discrete", "simba", "stream-ac", "my run"], "")

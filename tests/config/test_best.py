@@ -26,9 +26,13 @@ def test_environment_without_a_measurement_is_refused() -> None:
 
 
 def test_only_the_word_is_replaced() -> None:
-    assert best.chosen("sac", "CartPole-v1") == ("sac", False)
-    assert best.chosen(best, "CartPole-v1") == (best, False)
-    assert best.chosen("best", "HalfCheetah-v5") == (best._MEASURED["HalfCheetah-v5"], True)
+    for given in ("sac", best):
+        found, introduction = best.chosen(given, lambda: "CartPole-v1")
+        assert found is given
+        assert introduction({"gamma": 0.9}) == []
+    found, introduction = best.chosen("best", lambda: "HalfCheetah-v5")
+    assert found == best._MEASURED["HalfCheetah-v5"]
+    assert introduction({"gamma": 0.9})[0].endswith(f"{found} with gamma 0.9")
 
 
 def test_first_line_names_algorithm_and_values(

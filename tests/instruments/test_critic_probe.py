@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from own_examples import TorchA2C
+from variants import VARIANTS, small
 
 from footlight.algorithms import ALGORITHMS, a2c, config_class
 from footlight.environments import probes
@@ -25,7 +26,7 @@ SEEN, BOX, CHOICE = (
     gymnasium.spaces.Box(-2, 2, (2,)),
     gymnasium.spaces.Discrete(3),
 )
-CONTINUOUS = ("sac", "td3", "ddpg")
+CONTINUOUS = ("sac", "td3", "ddpg", *VARIANTS)
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 
@@ -37,7 +38,12 @@ def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields
     if "buffer_size" in config_class(algorithm).__dataclass_fields__:
         fields = {"buffer_size": 500, "batch_size": 16, "learning_starts": 0, **fields}
     action = action or (BOX if algorithm in CONTINUOUS else CHOICE)
-    return Agent(algorithm, SEEN, action, seed=1, compile="off", hidden_sizes=(8, 8), **fields)
+    fields = {
+        "hidden_sizes": (8, 8),
+        **(small(algorithm) if algorithm in VARIANTS else {}),
+        **fields,
+    }
+    return Agent(algorithm, SEEN, action, seed=1, compile="off", **fields)
 
 
 @pytest.mark.parametrize("algorithm", [*ALGORITHMS])
@@ -51,7 +57,7 @@ def test_diagnosis_of_every_algorithm_is_the_same_after_loading(
     if algorithm in CONTINUOUS:
         assert_close(found.mean * 2, agent.act(OBSERVATION), terms=16, depth=3, scale=2)
         assert (found.std is None, found.entropy is None, found.bonus is None) == (
-            (algorithm != "sac"),
+            (algorithm not in ("sac", *VARIANTS)),
         ) * 3
     else:
         assert found.probabilities.sum() == close(1, terms=4)

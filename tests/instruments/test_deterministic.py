@@ -19,6 +19,7 @@ from exported import (
     require_equal,
 )
 from gymnasium.spaces import Box
+from variants import VARIANTS, small
 
 from footlight.algorithms import ALGORITHMS
 from footlight.instruments.deterministic import DeterministicPolicy
@@ -70,6 +71,8 @@ def every_policy() -> Iterator[Any]:
     for layer_norm, normalized in itertools.product(both, both):
         fields = {"layer_norm": layer_norm, "normalize_observations": normalized}
         yield "sac-discrete", CHOICE, fields
+    for name, normalized in itertools.product(VARIANTS, both):
+        yield name, BOX, small(name) | {"normalize_observations": normalized}
     for activation in ACTIVATIONS:
         yield "ppo", BOX, {"activation": activation, "layer_norm": True}
 

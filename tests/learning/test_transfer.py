@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from own_examples import TorchA2C
+from variants import VARIANTS, small
 
 import footlight
 from footlight.errors import UserError
@@ -25,6 +26,7 @@ REPLAY = {**SMALL, "batch_size": 4, "learning_starts": 4, "buffer_size": 40}
 
 def agent_of(algorithm: str, seed: int = 0, actions: Any = BOX, **values: Any) -> footlight.Agent:
     given = (REPLAY if algorithm in ("sac", "td3", "ddpg") else SMALL) | values
+    given |= small(algorithm) if algorithm in VARIANTS else {}
     return footlight.Agent(algorithm, OBSERVATIONS, actions, seed=seed, **given)
 
 
@@ -44,8 +46,7 @@ def saved(agent: footlight.Agent, folder: Path) -> Path:
 
 LEARNED = {
     "sac": {"actor", "critic", "target_critic", "log_alpha"},
-    "crossq": {"actor", "critic", "log_alpha"},
-    "flashsac": {"actor", "critic", "target_critic", "log_alpha"},
+    "crossq": {"actor", "critic", "log_alpha", "actor_statistics", "critic_statistics"},
     "td3": {"actor", "critic", "target_actor", "target_critic"},
     "ddpg": {"actor", "critic", "target_actor", "target_critic"},
     "a2c": {"actor_critic"},
