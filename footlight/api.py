@@ -76,7 +76,7 @@ def train(
     """
     objects, values = Objects.split({**values, "algorithm": algorithm})
     source, user_hooks = EnvironmentSource.of(environment), UserHooks(objects.hooks)
-    algorithm, introduction = best.chosen(objects.algorithm or algorithm, source.name)
+    algorithm, first = best.chosen(objects.algorithm or algorithm, source.name)
     config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
     given, network = Given.split(config, options, values), objects.network
     found = given.resolve(name, config_type, source, preset)
@@ -104,9 +104,7 @@ def train(
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        display.notify(
-            "\n".join([*introduction(found.of_preset), *_first_lines(session), *notices])
-        )
+        display.notify("\n".join([*first(found.of_preset), *_first_lines(session), *notices]))
         training = assemble(session, evaluation_env, recorder, user_hooks)
         training.saver.begin()
         with training.started(known_as):
