@@ -38,11 +38,8 @@ def learner(algorithm: str, action: gymnasium.Space[Any] | None = None, **fields
     if "buffer_size" in config_class(algorithm).__dataclass_fields__:
         fields = {"buffer_size": 500, "batch_size": 16, "learning_starts": 0, **fields}
     action = action or (BOX if algorithm in CONTINUOUS else CHOICE)
-    fields = {
-        "hidden_sizes": (8, 8),
-        **(small(algorithm) if algorithm in VARIANTS else {}),
-        **fields,
-    }
+    sizes = small(algorithm) if algorithm in VARIANTS else {"hidden_sizes": (8, 8)}
+    fields = sizes | fields
     return Agent(algorithm, SEEN, action, seed=1, compile="off", **fields)
 
 
