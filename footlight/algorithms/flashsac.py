@@ -1,10 +1,8 @@
 """FlashSAC: SAC with residual networks, batch normalization, weights of constant norm and
 categorical critics (arXiv:2604.04539).
 
-A set of values of `sac.py`. Departures from the paper: rewards are divided by the standard
-deviation of the discounted return alone, not by a fifth of the largest return where that is more;
-the actor's batch normalization sees the states s, not s and s'; and the actor is updated after the
-critics, not before.
+A set of values of `sac.py`. Departures from the paper: the actor's batch normalization sees the
+states s, not s and s', and the actor is updated after the critics, not before.
 """
 
 from dataclasses import dataclass
@@ -44,6 +42,7 @@ class Config(SACConfig):
     critic: CriticKind = "categorical"
     normalize_rewards: bool = True
     clip_normalized_reward: OptionalPositive = None
+    max_normalized_return: OptionalPositive = 5.0
     log_std: LogStdBound = "rescaled-wide"
     hold_noise: bool = True
     initial_alpha: Positive = 0.01

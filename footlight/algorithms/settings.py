@@ -39,6 +39,9 @@ class Normalization(KnownFields):
     clip_normalized_reward: OptionalPositive = 10.0
     """Clip normalized rewards to plus and minus this, in standard deviations of the discounted
     return; none: off."""
+    max_normalized_return: OptionalPositive = None
+    """With normalize_rewards, divide rewards by more where needed, so that no discounted return so
+    far exceeds this (FlashSAC: 5); none: off."""
     clip_reward: OptionalPositive = None
     """Clip rewards to plus and minus this; none: off."""
     return_restarts_at_end: ClassVar[bool] = False  # no field: see `stream_ac.py`

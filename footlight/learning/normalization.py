@@ -73,6 +73,7 @@ class Normalizer:
         reward_bound: float | None = None,
         sums_rewards: bool = False,
         restarts_at_end: bool = False,
+        return_bound: float | None = None,
     ) -> None:
         """Initialize empty statistics.
 
@@ -80,11 +81,13 @@ class Normalizer:
         plus and minus this; None: not at all. sums_rewards: whether the buffer adds rewards up
         before they are normalized. Then each one is clipped before it is stored, otherwise when an
         update reads it. restarts_at_end: whether the discounted return restarts at the last step of
-        an episode, as in Elsayed et al. 2024, instead of after it.
+        an episode, as in Elsayed et al. 2024, instead of after it. return_bound: normalized returns
+        do not exceed this (Lee et al. 2025, SimbaV2, arXiv:2502.15280); None: no such bound.
         """
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
         self.reward_bound = reward_bound
         self.sums_rewards, self.restarts_at_end = sums_rewards, restarts_at_end
+        self.return_bound, self.largest_return = return_bound, np.zeros(1)
         leaves = spaces.observation
         normalized = {
             name: leaf
@@ -133,12 +136,18 @@ class Normalizer:
                 self.gamma * self.discounted_return[valid] + transition.reward[valid]
             )
             self.return_moments.add(self.discounted_return[valid])
+            if self.return_bound is not None:
+                sizes = np.abs(self.discounted_return[valid])
+                self.largest_return[:] = sizes.max(initial=self.largest_return[0])
             if not self.restarts_at_end:
                 self.discounted_return[ended] = 0
             moments = self.return_moments
             # Constant returns have no deviation to divide by, so their rewards stay unchanged
             varies = moments.squares > 0
             self.reward_scale[:] = 1 / np.sqrt(moments.variance + _EPSILON) if varies else 1.0
+            if self.return_bound is not None and varies:
+                limit = self.return_bound / self.largest_return
+                self.reward_scale[:] = np.minimum(self.reward_scale, limit)
             if self.reward_bound is not None and self.sums_rewards:
                 bound = self.reward_bound / self.reward_scale
                 return transition._replace(reward=transition.reward.clip(-bound, bound))
@@ -206,6 +215,8 @@ class Normalizer:
         for name, moments in {**of_observations, "return": self.return_moments}.items():
             found |= {f"{name}.{part}": value for part, value in vars(moments).items()}
         found["discounted_return"] = self.discounted_return
+        if self.return_bound is not None:
+            found["largest_return"] = self.largest_return
         return {f"normalizer.{name}": value for name, value in found.items()}
 
 
@@ -226,6 +237,7 @@ def make_normalizer(
     return Normalizer(
         spaces, num_envs, config.gamma, config.normalize_observations, config.normalize_rewards,
         config.clip_normalized_reward, sums_rewards, config.return_restarts_at_end,
+        config.max_normalized_return,
     )  # fmt: skip
 
 

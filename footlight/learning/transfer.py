@@ -185,7 +185,7 @@ def _copy_statistics(agent: "Agent", arrays: Mapping[str, Any]) -> bool:
     own = {name: array for name, array in found.items() if name != _EPISODES}
     given = {name: arrays[name] for name in own if name in arrays}
     if given:
-        checkpoint.copy_into(own, given, Path("its normalizer"))
+        checkpoint.copy_into({name: own[name] for name in given}, given, Path("its normalizer"))
     return bool(given)
 
 

@@ -534,3 +534,18 @@ def test_a_single_choice_is_not_normalized() -> None:
     normalizer = Normalizer(Spaces.of_leaves({"": leaf}, action), 1, 0.9, True, False)
     seen = np.array([2, 0])
     assert normalizer.observation(seen) is seen
+
+
+def test_returns_do_not_exceed_their_bound(tiny_spaces: Spaces) -> None:
+    """Returns 10, 19, 27.1 of a reward of 10: mean 18.7, variance 48.78, deviation 6.98."""
+    scales = {}
+    for bound in (None, 2.0, 100.0):
+        normalizer = Normalizer(tiny_spaces, 1, 0.9, False, True, None, return_bound=bound)
+        seen, no = np.zeros((1, 2), np.float32), np.array([False])
+        for _ in range(3):
+            normalizer.learn(Transition(seen, seen, np.array([10.0]), seen, no, no))
+        scales[bound] = float(normalizer.reward_scale[0])
+        assert ("normalizer.largest_return" in normalizer.arrays()) == (bound is not None)
+    assert scales[None] == pytest.approx(1 / 6.984, rel=1e-3)
+    assert scales[2.0] == close(2 / 27.1, terms=4)
+    assert scales[100.0] == scales[None]
