@@ -136,6 +136,7 @@ def train_ours(job: Job, folder: Path) -> tuple[list[Row], str]:
 
     run_dir = folder / "run"
     rows, (name, fields) = Rows(job.steps, job.every), split_method(job.method)
+    values: dict[str, Any] = {**fields}
     hooks = [
         footlight.every(job.every, rows.request),
         footlight.every(job.steps, rows.request),  # `every` need not divide `steps`
@@ -145,7 +146,7 @@ def train_ours(job: Job, folder: Path) -> tuple[list[Row], str]:
         shutil.rmtree(run_dir, ignore_errors=True)  # of a run that was killed before the first
         footlight.train(
             name, job.environment, run_dir=run_dir, quiet=True, hooks=hooks, seed=job.seed,
-            steps=job.steps, eval_every=0, eval_episodes=EPISODES, threads=1, **fields,
+            steps=job.steps, eval_every=0, eval_episodes=EPISODES, threads=1, **values,
         )  # fmt: skip
     elif (footlight.Run(run_dir).result or {}).get("status") != "finished":
         footlight.resume(run_dir, quiet=True, hooks=hooks)

@@ -22,7 +22,7 @@ from pathlib import Path
 import gymnasium
 from mujoco_runs import PEERS, Job, split_method
 from mujoco_tables import Table, publish_all
-from report import HERE, add_peer_python, make_parser, progress
+from report import HERE, add_peer_python, progress
 
 from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import build
@@ -39,9 +39,11 @@ ONE_THREAD = dict.fromkeys(
 
 def read_arguments() -> argparse.Namespace:
     """The command line. Exits with code 2 and one line for what is not valid."""
-    parser = make_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
-    add("methods", nargs="+", metavar="METHOD", help="NAME[:field=value,...], sb3-sac or sb3-tqc")
+    add("methods", nargs="*", metavar="METHOD", help="NAME[:field=value,...], sb3-sac or sb3-tqc")
     add("--environments", nargs="+", default=TASKS, metavar="ID", help="default: MuJoCo's -v5")
     add("--seeds", type=positive, default=5, metavar="N", help="how many seeds (default: 5)")
     add("--first-seed", type=int, default=1, metavar="K", help="seeds K, K + 1, ... (default: 1)")
@@ -56,6 +58,8 @@ def read_arguments() -> argparse.Namespace:
     add("--csv-only", action="store_true", help="collect and draw what there is; train nothing")
     add_peer_python(parser)
     arguments = parser.parse_args()
+    if not (arguments.methods or arguments.csv_only):
+        parser.error("give at least one METHOD, or --csv-only")
     arguments.every = arguments.eval_every or max(arguments.steps // EVALUATIONS, 1)
     try:
         for method in arguments.methods:
@@ -142,9 +146,11 @@ class Worker:
         return (time.monotonic() - self._started) / 60
 
     def message(self) -> str:
-        """The last line that the process has written."""
+        """The last line that the process has written, or the signal that has killed it."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "no message"
+        if (code := self.process.returncode) < 0:
+            return f"killed by signal {-code}"
+        return lines[-1] if lines else f"exit code {code}"
 
 
 def train_all(jobs: Sequence[Job], arguments: argparse.Namespace, table: Table) -> list[str]:
