@@ -205,7 +205,7 @@ def main() -> int:
     code = 0
     if not arguments.csv_only:
         missing = [job for job in plan(arguments) if not table.has(job)]
-        progress(f"{len(missing)} runs of {len(list(plan(arguments)))} are missing")
+        progress(f"{len(missing)} of {len(list(plan(arguments)))} runs are missing")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             code = 1 if train_all(missing, arguments, table) else 0
