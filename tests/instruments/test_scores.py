@@ -10,6 +10,7 @@ from plotted_runs import write_run
 
 import footlight
 from footlight.errors import UserError
+from footlight.instruments.scores import Scores
 from tolerance import assert_close
 
 VALUES = {  # environment -> seed -> returns of the evaluations at 100 and 200
@@ -93,6 +94,26 @@ def test_interquartile_mean_by_hand(tmp_path: Path) -> None:
     assert mean == 4.5
     # Environments are drawn separately: 1 to 4 stay in the first, so no draw is below (1+5)/2 = 3
     assert 3 <= low < 4.5 < high <= 6
+
+
+@pytest.mark.parametrize(
+    ("values", "published"),
+    [
+        # The tests of rliable (tests/rliable/metrics_test.py)
+        ([[1, 2], [2, 2], [1, 1], [2, 1]], 1.5),
+        ([[1, 1], [2, 2], [3, 3]], 2),
+        # Wikipedia, "Interquartile mean"
+        ([[5], [8], [4], [38], [8], [6], [9], [7], [7], [3], [1], [6]], 6.5),
+        # scipy.stats.trim_mean: what is left out at either end is rounded down
+        ([[1], [2], [3], [5]], 2.5),
+        ([[0], [1], [2], [3], [100]], 2),
+    ],
+)
+def test_interquartile_mean_of_published_examples(values: Any, published: float) -> None:
+    array = np.array(values, np.float64)
+    names, seeds = tuple(map(str, range(array.shape[1]))), tuple(range(len(array)))
+    scores = Scores({"sac": array}, names, {"sac": seeds}, None)
+    assert scores.interquartile_mean()["sac"].mean == published
 
 
 def test_interval_agrees_with_a_slow_loop_over_checkpoints(tmp_path: Path) -> None:
