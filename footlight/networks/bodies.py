@@ -118,8 +118,8 @@ def combined(
     architecture: Architecture, make: Callable[[tuple[int, ...], Architecture], nn.Module]
 ) -> OnCombined:
     """Create a body on the features of leaves; `make` receives their shape."""
-    layers, num_features = torso((), replace(architecture, hidden_sizes=()))
-    (features,) = layers
+    of_leaves = replace(architecture, hidden_sizes=(), normalizes_input=False, body="mlp")
+    (features,), num_features = torso((), of_leaves)
     assert isinstance(features, Combined)
     initialize(features.images, architecture.initialization, has_output=False)
     body = make((num_features,), replace(architecture, torso="mlp", leaves={}))

@@ -10,6 +10,8 @@ from proof_of_runs import arrays_of
 from variants import VARIANTS, small
 
 import footlight
+from footlight.algorithms import config_class
+from footlight.config.fields import fields as fields_of
 from footlight.learning.agent import Agent
 from footlight.trees import tree_items
 from tolerance import assert_close
@@ -74,3 +76,20 @@ def test_stopped_and_resumed_equals_straight(case: str, tmp_path: Path) -> None:
     assert any("statistics" in name for name in wanted) is ("norm" in fields)
     assert arrays_of(tmp_path / "resumed") == wanted
     assert straight.folder == tmp_path / "straight"
+
+
+@pytest.mark.parametrize("name", ["sac", "td3", *VARIANTS])
+def test_images_and_parts_of_a_dict_are_learned_from(name: str) -> None:
+    image = gymnasium.spaces.Box(0, 255, (36, 36, 1), np.uint8)
+    seen = gymnasium.spaces.Dict({"image": image, "speed": OBSERVATIONS})
+    fields = small(name) | {"updates_per_step": 1, "learning_starts": 4, "batch_size": 4}
+    fields = {key: value for key, value in fields.items() if key in fields_of(config_class(name))}
+    for space in (image, seen):
+        agent = Agent(name, space, ACTIONS, seed=1, compile="off", **fields)
+        space.seed(1)
+        for step in range(7):
+            observation = space.sample()
+            action = agent.act(observation, explore=True)
+            agent.observe(observation, action, 1.0, space.sample(), False, step % 3 == 2)
+        assert agent.num_updates == 3
+        assert np.isfinite(agent.metrics()["critic_loss"])
