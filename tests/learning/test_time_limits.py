@@ -63,6 +63,14 @@ FIELDS: dict[str, dict[str, Any]] = {
         "initialization": "pytorch",  # with fewer than 10 inputs, sparse weights would all be 0
     },
 }
+# SAC's critics of other kinds, and how many updates they need
+PREDICTIONS: dict[str, tuple[int, dict[str, Any]]] = {
+    "quantiles": (700, {
+        "critic": "quantile", "dropped_quantiles": 0, "num_quantiles": 5,
+        "critic_learning_rate": 0.2, "tau": 0.3,
+    }),
+    "bins": (450, {"critic": "categorical", "bin_bound": 11.0}),
+}  # fmt: skip
 UPDATES = {
     "sac": 350,
     "td3": 360,
@@ -135,7 +143,8 @@ def values(agent: Agent, num_places: int) -> np.ndarray[Any, Any]:
             return q_NEA.transpose(1, 2).numpy()
         if hasattr(agent.state, "critic"):
             action = torch.as_tensor(agent.act(seen))
-            return agent.networks.critic(agent.state.critic, observation, action).numpy()
+            found: Any = agent.algorithm.critics.q(agent.state, observation, action)
+            return np.asarray(found)
         _, value = agent.networks.actor_critic(agent.state.actor_critic, observation)
     scale = 1 if agent.normalizer is None else agent.normalizer.reward_scale[0]
     return value.numpy().T / scale
@@ -152,6 +161,18 @@ def test_known_values(method: str, world: type[probes._Positions]) -> None:
     num_envs = 3 if world is probes.Uneven and method != "stream-ac" else 1
     updates = LONGER.get((method, world))
     agent = trained(method, lambda: world(discrete=method in DISCRETE), num_envs, updates=updates)
+    found = values(agent, len(WORLDS[world]))
+    assert found == pytest.approx(np.broadcast_to(WORLDS[world], found.shape), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "world", [probes.TerminatingRing, probes.TwoRooms, probes.Uneven], ids=lambda w: w.__name__
+)
+@pytest.mark.parametrize("kind", PREDICTIONS)
+def test_known_values_as_distributions(kind: str, world: type[probes._Positions]) -> None:
+    updates, fields = PREDICTIONS[kind]
+    num_envs = 3 if world is probes.Uneven else 1
+    agent = trained("sac", world, num_envs, updates=updates, **fields)
     found = values(agent, len(WORLDS[world]))
     assert found == pytest.approx(np.broadcast_to(WORLDS[world], found.shape), rel=TOLERANCE)
 
