@@ -34,6 +34,7 @@ class Config(SACConfig):
     hidden_sizes: LayerSizes = (2048, 2048)
     actor_hidden_sizes: OptionalLayerSizes = (256, 256)
     policy_delay: Count = 3
+    delay_targets: bool = False
     learning_rate: Annotated[Positive, SCHEDULABLE] = 1e-3
     adam_beta1: Decay = 0.5
     learning_starts: CountOrZero = 5_000

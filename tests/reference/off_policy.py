@@ -180,13 +180,16 @@ class SAC(TD3):
         is that of the noise divided by sigma, and 1 - tanh(u)^2 = 1 / cosh(u)^2.
         """
         mean, raw = actor(observation).split(NUM_ACTIONS, dim=1)
-        if self.config.log_std == "clamped":
-            log_std = raw.clamp(-20, 2)
-        else:  # between -5 and 2, by tanh
-            log_std = -5 + 7 * (raw.tanh() + 1) / 2
+        log_std = self.log_std(raw)
         u = mean + log_std.exp() * noise
         log_density = Normal(0.0, 1.0).log_prob(noise) - log_std + 2 * u.cosh().log()
         return u.tanh(), log_density.sum(1)
+
+    def log_std(self, raw: Tensor) -> Tensor:
+        """log sigma, of an output of the actor."""
+        if self.config.log_std == "clamped":
+            return raw.clamp(-20, 2)
+        return -5 + 7 * (raw.tanh() + 1) / 2  # between -5 and 2, by tanh
 
     def next_value(self, batch: dict[str, Tensor], noise: Tensor) -> Tensor:
         """min_i Q'_i(s', a') - alpha log pi(a' | s'), eq. 3, with a' drawn from the policy."""

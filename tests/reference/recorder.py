@@ -10,7 +10,7 @@ Shape letters: E environments, O observation dimensions, A action dimensions or 
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from footlight import ambient
 from footlight.algorithms import a2c
 from footlight.learning.agent import Agent
-from footlight.networks import bodies
 from footlight.networks.flat import Network
 from footlight.trees import tree_items, tree_rebuilt
 
@@ -30,7 +30,8 @@ Parameters = dict[str, dict[str, Tensor]]
 """By network, then by the name that `torch.nn.Sequential` gives a parameter: {"actor": {"0.weight":
 ...}, "critic.0": ..., "critic.1": ..., "target_critic.0": ...} for the off-policy algorithms, where
 critics are numbered; {"actor": ..., "critic": ..., "torso": ..., "log_std": {"value": ...}} for the
-others. What else has the shape of parameters has a prefix: "trace.actor", "target.critic". Other
+others. What else has the shape of parameters has a prefix: "trace.actor", "target.critic". Running
+statistics are {"actor_statistics": {"0.running_mean": ...}, "critic_statistics.0": ...}. Other
 tensors of the state are {"log_alpha": {"value": ...}}. Optimizer states are left out."""
 
 ACTION_SPACES: dict[str, gymnasium.Space[Any]] = {
@@ -66,7 +67,8 @@ class Update:
     name: str  # kind: "critic", "actor", "critic_and_actor", ...; "update" if all are alike
     num_steps: int  # `Step`s observed when it took place
     batch: dict[str, Tensor]  # by field, raw: before any normalization; float64 or int64
-    noise: Tensor  # float64, as drawn
+    noise: Tensor  # float64, as drawn; all of it that has the shape of the first
+    draws: dict[str, Tensor]  # the same by name, all of it
     before: Parameters
     after: Parameters
     progress: float  # share of the run that is over, for schedules
@@ -127,7 +129,7 @@ def record(
     algorithm: str, *, actions: str = "box", num_envs: int = 2, num_steps: int = 24, seed: int = 0,
     reset_steps: bool = False, total_steps: int | None = None, double: bool = True,
     finish: bool = False, network: Any = None, parameter_scale: float = 1.0,
-    linked: bool = False, **fields: Any,
+    linked: bool = False, prepare: Callable[[str, Tensor], None] | None = None, **fields: Any,
 ) -> Recording:  # fmt: skip
     """Run an agent for `num_steps` steps of each environment, and return what it did.
 
@@ -136,6 +138,7 @@ def record(
     finish: end with the update from what the buffer still holds. parameter_scale: multiplies the
     initial parameters of all networks, so that outputs leave the middle of their range. linked:
     have A2C take the values of successors from the next row where it can, as it does for images.
+    prepare: changes a running statistic of a network, given its name, before the first step.
     fields: of the config.
     """
     total_steps = num_steps * num_envs if total_steps is None else total_steps
@@ -148,6 +151,8 @@ def record(
     if double:
         _compute_in_double(agent)
     _scale_parameters(agent, parameter_scale)
+    if prepare is not None:
+        _prepare_statistics(agent, prepare)
     recording = Recording(agent.config, num_envs, _parameters(agent), [], [])
     _record_updates(agent, recording)
     world = World(num_envs, seed, reset_steps)
@@ -177,8 +182,9 @@ def _record_updates(agent: Any, recording: Recording) -> None:
         batch = {name: _tensor(array) for name, array in agent.buffer.batch._asdict().items()}
         update(due, stream)
         name = learner._name(due)
-        noise = [_tensor(numbers) for _, numbers in learner._draws]
-        noise = [numbers for numbers in noise if numbers.numel()] or noise  # some heads draw none
+        draws = [_tensor(numbers) for _, numbers in learner._draws]
+        noise = [numbers for numbers in draws if numbers.numel()] or draws  # some heads draw none
+        noise = [numbers for numbers in noise if numbers.shape == noise[0].shape]
         progress = getattr(agent.state, "progress", None)
         recording.updates.append(
             Update(
@@ -186,6 +192,7 @@ def _record_updates(agent: Any, recording: Recording) -> None:
                 num_steps=len(recording.steps),
                 batch=batch,
                 noise=torch.stack(noise) if len(noise) > 1 else (*noise, torch.zeros(0))[0],
+                draws=dict(zip(learner._noise_names, draws, strict=True)),
                 before=before,
                 after=_parameters(agent),
                 progress=0.0 if progress is None else float(progress),
@@ -225,27 +232,36 @@ def _scale_parameters(agent: Any, factor: float) -> None:
             leaf.mul_(factor)
 
 
+def _prepare_statistics(agent: Any, prepare: Callable[[str, Tensor], None]) -> None:
+    for name in ("actor", "critic"):
+        statistics = getattr(agent.state, f"{name}_statistics")
+        layout = getattr(agent.networks, name)._statistics
+        for path, view in layout.unflatten(statistics).items():
+            prepare(path, view)
+
+
 def _doubled(leaf: Any) -> Any:
     return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
 
 
 @contextlib.contextmanager
 def _float64_functions() -> Iterator[None]:
-    """Replace, for a while, what is exact in float32 only.
+    """Replace, for a while, what computes in float32 only, or is exact in float32 only.
 
     softplus takes its argument for its value from a threshold on, where they differ by exp(-20).
     """
     softplus = functools.partial(torch.nn.functional.softplus, threshold=40)
-    with (
-        mock.patch.object(bodies, "as_features", _as_double),
-        mock.patch.object(torch.nn.functional, "softplus", softplus),
-    ):
-        yield
-
-
-def _as_double(observation: Tensor) -> Tensor:
-    """`as_features` without its rounding to float32."""
-    return observation.flatten(1).double()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with (
+            mock.patch.object(ambient, "_is_default", return_value=True),
+            mock.patch.object(Tensor, "float", Tensor.double),
+            mock.patch.object(torch.nn.functional, "softplus", softplus),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -262,10 +278,14 @@ def _parameters(agent: Any) -> Parameters:
             continue
         own = [name for name in networks if leaf.endswith(name)] or list(networks)
         network = networks[own[0]]
-        if value.numel() != network.initial.numel() or value.dim() != 1 or value.numel() == 1:
+        layout = network._layout
+        if leaf.endswith("_statistics"):
+            network = networks[leaf.removesuffix("_statistics")]
+            layout = network._statistics
+        if value.numel() != layout.initial.numel() or value.dim() != 1 or value.numel() == 1:
             found.setdefault(leaf, {})["value"] = value.clone()
             continue
-        for path, view in network.unflatten(value).items():
+        for path, view in layout.unflatten(value).items():
             part, _, name = path.partition(".")
             group = part if leaf == "actor_critic" else leaf if part == "body" else f"{leaf}.{part}"
             if network.num_copies is None:
