@@ -38,7 +38,8 @@ __all__ = [
     "EnvironmentFault", "EpisodeLog", "Evaluation", "FootlightError", "Options", "PPOConfig",
     "Policy", "ReinforceConfig", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig",
     "SACDiscreteConfig",
-    "StorageFault", "StreamACConfig", "TD3Config", "UserError", "choose_device", "evaluate",
+    "StorageFault", "StreamACConfig", "TD3Config", "TD7Config",
+    "UserError", "choose_device", "evaluate",
     "every", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
     "reproduce", "resume", "scores", "seeded", "simulate", "soft_update", "steps", "train",
 ]  # fmt: skip
@@ -54,6 +55,7 @@ _HOMES = {
     "SACDiscreteConfig": "footlight.algorithms.sac_discrete",
     "StreamACConfig": "footlight.algorithms.stream_ac",
     "TD3Config": "footlight.algorithms.td3",
+    "TD7Config": "footlight.algorithms.td7",
     "Agent": "footlight.learning.agent",
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from footlight.algorithms.sac_discrete import Config as SACDiscreteConfig
     from footlight.algorithms.stream_ac import Config as StreamACConfig
     from footlight.algorithms.td3 import Config as TD3Config
+    from footlight.algorithms.td7 import Config as TD7Config
     from footlight.api import evaluate, make_environments, plot, resume, train
     from footlight.buffers.simple_replay import ReplayBuffer
     from footlight.config.options import Options

@@ -36,6 +36,8 @@ ALGORITHMS = {
     "actions (Elsayed et al. 2024)",
     "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous "
     "actions (Fujimoto et al. 2018)",
+    "td7": "TD3 with learned embeddings, prioritized replay and policy checkpoints; continuous "
+    "actions (Fujimoto et al. 2023)",
 }
 """Name and one line about each algorithm."""
 
@@ -43,6 +45,7 @@ _CLASSES = {
     "a2c": "A2C", "actor-critic": "ActorCritic", "ddpg": "DDPG", "ppo": "PPO",
     "reinforce": "REINFORCE", "replay-actor-critic": "ReplayActorCritic", "sac": "SAC",
     "sac-discrete": "SACDiscrete", "stream-ac": "StreamAC", "td3": "TD3",
+    "td7": "TD7",
 }  # fmt: skip
 
 

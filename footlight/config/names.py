@@ -10,6 +10,7 @@ CONFIGS = {
     "ppo": "PPOConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
     "replay-actor-critic": "ReplayActorCriticConfig", "sac-discrete": "SACDiscreteConfig",
     "stream-ac": "StreamACConfig", "td3": "TD3Config",
+    "td7": "TD7Config",
 }  # fmt: skip
 """By algorithm; `footlight.SACConfig` is `footlight.algorithms.sac.Config`."""
 
