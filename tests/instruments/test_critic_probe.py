@@ -25,7 +25,7 @@ SEEN, BOX, CHOICE = (
     gymnasium.spaces.Box(-2, 2, (2,)),
     gymnasium.spaces.Discrete(3),
 )
-CONTINUOUS = ("sac", "td3", "ddpg")
+CONTINUOUS = ("sac", "td3", "ddpg", "td7")
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 
