@@ -38,8 +38,8 @@ __all__ = [
     "Diverged", "DroQConfig", "EnvironmentFault", "EpisodeLog", "Evaluation", "FlashSACConfig",
     "FootlightError", "Options", "PPOConfig", "Policy", "REDQConfig", "ReinforceConfig",
     "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig", "SACDiscreteConfig",
-    "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TQCConfig", "UserError",
-    "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
+    "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config", "TQCConfig",
+    "UserError", "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
     "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "scores",
     "seeded", "simulate", "soft_update", "steps", "train",
 ]  # fmt: skip
@@ -62,6 +62,7 @@ _HOMES = {
     "SimBaConfig": "footlight.algorithms.simba",
     "TQCConfig": "footlight.algorithms.tqc",
     "XQCConfig": "footlight.algorithms.xqc",
+    "TD7Config": "footlight.algorithms.td7",
     "Agent": "footlight.learning.agent",
     "DeviceFault": "footlight.errors",
     "Diverged": "footlight.errors",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from footlight.algorithms.simba import Config as SimBaConfig
     from footlight.algorithms.stream_ac import Config as StreamACConfig
     from footlight.algorithms.td3 import Config as TD3Config
+    from footlight.algorithms.td7 import Config as TD7Config
     from footlight.algorithms.tqc import Config as TQCConfig
     from footlight.algorithms.xqc import Config as XQCConfig
     from footlight.api import evaluate, make_environments, plot, resume, train

@@ -18,6 +18,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     **{name: small(name) for name in VARIANTS},
     "replay-actor-critic": {"learning_starts": 4, "batch_size": 8, "n_steps": 4},
     "sac-discrete": {"learning_starts": 4, "batch_size": 8},
+    "td7": {"learning_starts": 4, "batch_size": 8},
     "ppo": {"n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
     "a2c": {"n_steps": 4},
     **{name: {} for name in ("actor-critic", "reinforce", "stream-ac")},

@@ -45,6 +45,8 @@ ALGORITHMS = {
     "actions (Elsayed et al. 2024)",
     "td3": "DDPG with twin critics, target smoothing and delayed policy updates; continuous "
     "actions (Fujimoto et al. 2018)",
+    "td7": "TD3 with learned embeddings, prioritized replay and policy checkpoints; continuous "
+    "actions (Fujimoto et al. 2023)",
     "tqc": "SAC with truncated quantile critics; continuous actions (Kuznetsov et al. 2020)",
     "xqc": "SAC with batch normalization, weights of norm 1 and categorical critics; continuous "
     "actions (Palenicek et al. 2026)",
@@ -55,7 +57,8 @@ _CLASSES = {
     "a2c": "A2C", "actor-critic": "ActorCritic", "crossq": "SAC", "ddpg": "DDPG", "droq": "SAC",
     "flashsac": "SAC", "ppo": "PPO", "redq": "SAC", "reinforce": "REINFORCE",
     "replay-actor-critic": "ReplayActorCritic", "sac": "SAC", "sac-discrete": "SACDiscrete",
-    "simba": "SAC", "stream-ac": "StreamAC", "td3": "TD3", "tqc": "SAC", "xqc": "SAC",
+    "simba": "SAC", "stream-ac": "StreamAC", "td3": "TD3", "td7": "TD7", "tqc": "SAC",
+    "xqc": "SAC",
 }  # fmt: skip
 
 

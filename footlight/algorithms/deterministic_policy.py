@@ -3,7 +3,7 @@ state, and methods. A function of an `algorithm` is a method of the classes that
 = act_deterministically`."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -87,8 +87,20 @@ def actor_and_statistics(
     return PolicyState(state.actor, state.actor_statistics)
 
 
+class NoisyAlgorithm(Protocol):
+    """What acting needs of an algorithm."""
+
+    @property
+    def config(self) -> Any:
+        """Its hyperparameters: `ExplorationNoise`, `warmup` and `learning_starts`."""
+
+    @property
+    def networks(self) -> Any:
+        """Its architectures: an `actor`, and `num_actions`."""
+
+
 def act_deterministically(
-    algorithm: DeterministicAlgorithm, policy: PolicyState, memory: Memory, observation: Array,
+    algorithm: NoisyAlgorithm, policy: PolicyState, memory: Memory, observation: Array,
     stream: np.random.Generator | None,
 ) -> tuple[Decision, Memory]:  # fmt: skip
     """Actions [E, A] in [-1, 1]. The policy is deterministic: `stream` changes nothing."""
@@ -97,7 +109,7 @@ def act_deterministically(
 
 
 def explore_with_noise(
-    algorithm: DeterministicAlgorithm, policy: PolicyState, memory: Memory, observation: Array,
+    algorithm: NoisyAlgorithm, policy: PolicyState, memory: Memory, observation: Array,
     stream: np.random.Generator, num_steps: int,
 ) -> tuple[Decision, Memory]:  # fmt: skip
     """The policy's actions plus noise, within the bounds; before `learning_starts`, what `warmup`
@@ -111,7 +123,7 @@ def explore_with_noise(
     return Decision(noisy_EA), memory
 
 
-def new_noise_memory(algorithm: DeterministicAlgorithm, num_envs: int) -> Memory:
+def new_noise_memory(algorithm: NoisyAlgorithm, num_envs: int) -> Memory:
     """The acting memory at the start of an episode."""
     is_held = algorithm.config.exploration == "held-gaussian"
     return new_walk(num_envs, algorithm.networks.num_actions, is_held)

@@ -137,12 +137,9 @@ class Algorithm(Protocol[StateT, BatchT, MemoryT]):
         """The part of the state that acts."""
 
     def act(
-        self,
-        policy: PolicyState,
-        memory: MemoryT,
-        observation: Array,
+        self, policy: PolicyState, memory: MemoryT, observation: Array,
         stream: np.random.Generator | None,
-    ) -> tuple[Decision, MemoryT]:
+    ) -> tuple[Decision, MemoryT]:  # fmt: skip
         """The policy's actions: its mode, or a sample where a random stream is given. `memory` is
         what the policy remembers within an episode (`Remembering`), otherwise None."""
 
@@ -199,14 +196,18 @@ class Exploring(Protocol[MemoryT]):
     """Experience is collected in a way other than sampling from the policy."""
 
     def explore(
-        self,
-        policy: PolicyState,
-        memory: MemoryT,
-        observation: Array,
-        stream: np.random.Generator,
-        num_steps: int,
-    ) -> tuple[Decision, MemoryT]:
+        self, policy: PolicyState, memory: MemoryT, observation: Array,
+        stream: np.random.Generator, num_steps: int,
+    ) -> tuple[Decision, MemoryT]:  # fmt: skip
         """Actions for collecting experience; `num_steps` environment steps have been taken."""
+
+
+@runtime_checkable
+class Collecting(Protocol[StateT_contra]):
+    """Experience is collected by another policy than the one that is evaluated and saved."""
+
+    def collecting_policy(self, state: StateT_contra) -> PolicyState:
+        """The part of the state that acts during training; `policy` is what acts otherwise."""
 
 
 @runtime_checkable
@@ -214,8 +215,7 @@ class Tracing(Protocol[StateT_contra]):
     """The state holds something that must not outlive an episode, such as an eligibility trace."""
 
     def episode_ended(self, state: StateT_contra, ended_E: Array) -> None:
-        """Reset it, in place. Called after the update that the last step made due, and when an
-        episode is abandoned."""
+        """Reset it in place, after the update that a step made due, and for abandoned episodes."""
 
 
 @runtime_checkable

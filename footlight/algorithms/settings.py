@@ -162,7 +162,7 @@ class OffPolicyOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OffPolicyReplay:
+class ReplayAndUpdates:
     """Replay and updates of an off-policy algorithm."""
 
     n_steps: Count = 1
@@ -178,6 +178,12 @@ class OffPolicyReplay:
     """Environment steps before the first update."""
     updates_per_step: NonNegative = 1.0
     """Gradient updates per environment step, counting the steps of all environments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicyReplay(ReplayAndUpdates):
+    """Replay and updates of an off-policy algorithm whose targets follow slowly."""
+
     tau: Fraction = 0.005
     """Fraction of the online network moved into the target network at each update."""
     delay_targets: bool = True
@@ -222,6 +228,23 @@ class Temperature:
     def rate_of_alpha(self, learning_rate: StepSize) -> StepSize:
         """The effective `alpha_learning_rate`, where that of all else is `learning_rate`."""
         return learning_rate if self.alpha_learning_rate is None else self.alpha_learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyCheckpoints:
+    """When the policy is assessed, and which one is kept."""
+
+    use_checkpoints: bool = True
+    """Assess the policy in whole episodes between blocks of updates, and evaluate and save the
+    best one so far; false: update after each step, and evaluate the current policy."""
+    early_episodes: Count = 1
+    """Episodes of an assessment at first."""
+    late_episodes: Count = 20
+    """Episodes of an assessment in the late phase."""
+    late_phase_starts: CountOrZero = 750_000
+    """Updates before the late phase."""
+    late_phase_factor: Fraction = 0.9
+    """What the smallest return of the best policy is multiplied by when the late phase begins."""
 
 
 @dataclass(frozen=True, kw_only=True)

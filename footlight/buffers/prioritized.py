@@ -105,6 +105,11 @@ class PrioritizedReplay:
             self._tree.set(self._places[known], priorities_B[known])
             self._largest = max(self._largest, float(priorities_B[known].max()))
 
+    def renew_largest(self) -> None:
+        """From here on, new rows have the largest priority of the rows that are held now."""
+        self._admit()
+        self._largest = float(self._tree.priorities.max())
+
     def _admit(self) -> None:
         """Give new rows the largest priority, and 0 to those that can no longer be drawn.
 

@@ -11,7 +11,7 @@ CONFIGS = {
     "redq": "REDQConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
     "replay-actor-critic": "ReplayActorCriticConfig", "sac-discrete": "SACDiscreteConfig",
     "simba": "SimBaConfig", "stream-ac": "StreamACConfig", "td3": "TD3Config", "tqc": "TQCConfig",
-    "xqc": "XQCConfig",
+    "td7": "TD7Config", "xqc": "XQCConfig",
 }  # fmt: skip
 """By algorithm; `footlight.SACConfig` is `footlight.algorithms.sac.Config`."""
 

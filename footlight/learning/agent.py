@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from footlight.algorithms.protocol import Config, Exploring, SummingRewards, Tracing
+from footlight.algorithms.protocol import Collecting, Config, Exploring, SummingRewards, Tracing
 from footlight.algorithms.settings import Normalization
 from footlight.ambient import computes
 from footlight.config.fields import Range, integer
@@ -86,6 +86,7 @@ class Agent:
             execution.notice,
         )  # fmt: skip
         self._explore = algorithm.explore if isinstance(algorithm, Exploring) else None
+        self._collecting = algorithm if isinstance(algorithm, Collecting) else None
         self._tracing = algorithm if isinstance(algorithm, Tracing) else None
         self.pending: Pending | None = None
         self.scheduled: dict[str, float] = {}
@@ -139,8 +140,7 @@ class Agent:
         if not explore:
             return self.policy.act(observation)
         actions, decision = self.decide(observation)
-        # A copy: the caller may change what it is given
-        self.pending = Pending(actions.copy(), decision)
+        self.pending = Pending(actions.copy(), decision)  # the caller may change its own
         return actions if is_batch(observation, self.spaces) else actions[0]
 
     def decide(self, observation: Any) -> tuple[Array, Decision]:
@@ -150,12 +150,12 @@ class Agent:
         seen = batch if self.normalizer is None else self.normalizer.observation(batch)
         self._compile_acting()
         policy, stream = self.policy.state, self.streams.exploration
+        if self._collecting is not None:
+            policy = self._collecting.collecting_policy(self.state)
         if self._explore is None:
             decision, self.memory = self.algorithm.act(policy, self.memory, seen, stream)
         else:
-            decision, self.memory = self._explore(
-                policy, self.memory, seen, stream, self.buffer.num_steps
-            )
+            decision, self.memory = self._explore(policy, self.memory, seen, stream, self.num_steps)
         return self.policy.to_environment(decision.action), decision
 
     def observe(
@@ -187,8 +187,7 @@ class Agent:
         if decision is None:
             decision = decision_behind(transition.action, pending, self.policy)
         if self._clip is not None:
-            clipped = transition.reward.clip(-self._clip, self._clip)
-            transition = transition._replace(reward=clipped)
+            transition = transition._replace(reward=transition.reward.clip(-self._clip, self._clip))
         if self.normalizer is not None:
             transition = self.normalizer.learn(transition)
         self.buffer.add(transition, decision)

@@ -4,7 +4,7 @@ For a single observation, torch spends more time on dispatch than on arithmetic.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from footlight.networks.bodies import (
     GaussianActor,
 )
 from footlight.networks.combined import Combined, OnCombined
+from footlight.networks.embeddings import SMALLEST_MEAN, EmbeddedActor, Flattened
 from footlight.networks.norms import BatchNorm
 from footlight.networks.numpy_features import numpy_features
 from footlight.networks.residual import ResidualBlock
@@ -48,6 +49,11 @@ def numpy_forward(
         head, parts = _halves, ("body",)
     elif type(module) is ChoiceNetwork:
         head, parts = _unchanged, ("body",)
+    elif type(module) is EmbeddedActor:
+        found = _embedded(module, parameters)
+        if found is None:
+            return None
+        encode, head, parts = found, np.tanh, ("body",)
     elif type(module) is ActorCritic:
         head, parts = _with_log_std(parameters), ("torso", "actor")
     else:
@@ -74,6 +80,34 @@ def numpy_forward(
         return head(x)
 
     return forward
+
+
+def _embedded(
+    module: EmbeddedActor, parameters: Mapping[str, Tensor]
+) -> Callable[[Array], FloatArray] | None:
+    """Observations [E, ...] to the normalized features of the state, beside its embedding."""
+    views = {name: view.numpy() for name, view in parameters.items()}
+    encoder = module.encoder
+    flatten, flatten_too = (
+        _flatten if isinstance(part.features, Flattened)
+        else numpy_features(part.features, _inside(parameters, prefix + "features."))
+        for part, prefix in ((module, ""), (encoder, "encoder."))
+    )  # fmt: skip
+    first = _step(module.first, _inside(views, "first."))
+    embed = _sequence(encoder.body, _inside(views, "encoder.body."))
+    if flatten is None or flatten_too is None or first is None or embed is None:
+        return None
+
+    def encode(observation: Array) -> FloatArray:
+        own, embedding = first(flatten(observation)), embed(flatten_too(observation))
+        return np.concatenate([_average_l1_norm(own), _average_l1_norm(embedding)], 1)
+
+    return encode
+
+
+def _average_l1_norm(x: FloatArray) -> FloatArray:
+    size: FloatArray = np.maximum(_mean(np.abs(x)), np.float32(SMALLEST_MEAN))
+    return x / size
 
 
 def _flatten(observation: Array) -> FloatArray:
@@ -111,7 +145,24 @@ def _step(layer: nn.Module, named: Mapping[str, FloatArray]) -> Step | None:
         return lambda x: np.tanh(x, out=x)
     if type(layer) is nn.LeakyReLU:
         return lambda x: np.maximum(x, np.float32(layer.negative_slope) * x)
+    if type(layer) is nn.ELU and layer.alpha == 1:
+        return lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, np.float32(0))))
     return None
+
+
+def _sequence(layers: Iterable[nn.Module], named: Mapping[str, FloatArray]) -> Step | None:
+    """All layers, one after another; None if one of them is unknown."""
+    found = [_step(layer, _inside(named, f"{index}.")) for index, layer in enumerate(layers)]
+    known = [step for step in found if step is not None]
+    if len(known) < len(found):
+        return None
+
+    def step(x: FloatArray) -> FloatArray:
+        for each in known:
+            x = each(x)
+        return x
+
+    return step
 
 
 def _linear(weight: FloatArray, *bias: FloatArray) -> Step:
@@ -165,18 +216,12 @@ def _batch_norm(epsilon: float, named: Mapping[str, FloatArray]) -> Step | None:
 
 
 def _residual(block: ResidualBlock, named: Mapping[str, FloatArray]) -> Step | None:
-    branch = [
-        _step(layer, _inside(named, f"branch.{index}.")) for index, layer in enumerate(block.branch)
-    ]
-    known = [step for step in branch if step is not None]
-    if len(known) < len(branch):
+    branch = _sequence(block.branch, _inside(named, "branch."))
+    if branch is None:
         return None
 
     def step(x: FloatArray) -> FloatArray:
-        out = x  # the first layer of a branch does not work in place
-        for each in known:
-            out = each(out)
-        total: FloatArray = x + out
+        total: FloatArray = x + branch(x)  # the first layer of a branch does not work in place
         return total
 
     return step

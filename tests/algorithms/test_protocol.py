@@ -16,10 +16,11 @@ from footlight.types import Spaces
 SACS = {"sac", *VARIANTS}
 OPTIONAL: dict[type, set[str]] = {
     protocol.Choosing: {
-        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac-discrete", "td3", *SACS,
+        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac-discrete", "td3", "td7", *SACS,
     },
-    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac-discrete", "td3", *SACS},
-    protocol.Remembering: {"ddpg", "td3", *SACS},
+    protocol.Exploring: {"ddpg", "replay-actor-critic", "sac-discrete", "td3", "td7", *SACS},
+    protocol.Remembering: {"ddpg", "td3", "td7", *SACS},
+    protocol.Collecting: {"td7"},
     protocol.Tracing: {"stream-ac"},
     protocol.Diagnosable: set(ALGORITHMS),
 }  # fmt: skip
@@ -71,4 +72,5 @@ def test_update_names_are_unique_to_their_purpose() -> None:
     assert names["replay-actor-critic"] == ("critic", "actor")
     assert names["ppo"] == ("first_minibatch", "minibatch")
     assert names["td3"] == ("critic_and_actor", "critic")
+    assert names["td7"] == ("critic_and_actor", "critic", "copy", "checkpoint")
     assert names["ddpg"] == ("critic_and_actor",)

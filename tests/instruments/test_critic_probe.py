@@ -26,7 +26,7 @@ SEEN, BOX, CHOICE = (
     gymnasium.spaces.Box(-2, 2, (2,)),
     gymnasium.spaces.Discrete(3),
 )
-CONTINUOUS = ("sac", "td3", "ddpg", *VARIANTS)
+CONTINUOUS = ("sac", "td3", "ddpg", "td7", *VARIANTS)
 OBSERVATION = np.array([0.3, -0.7, 0.2], np.float32)
 
 

@@ -45,6 +45,8 @@ def every_policy() -> Iterator[Any]:
                     "normalize_observations": normalized,
                 },
             )
+    for action, normalized in itertools.product((BOX, DOUBLE, HALF), both):
+        yield "td7", action, {"normalize_observations": normalized}
     ways = itertools.product(
         [*((BOX, head) for head in HEADS), *((a, HEADS[0]) for a in (CHOICE, CHOICES, SWITCHES))],
         both,

@@ -40,6 +40,7 @@ from footlight.instruments.export import export
         ("sac", BOX, NUMBERS, {"normalize_observations": True, "activation": "silu"}),
         ("td3", DOUBLE, NUMBERS, {"norm": "layer"}),
         ("ddpg", BOX, COUNTS, {}),
+        ("td7", BOX, NUMBERS, {"normalize_observations": True}),
         ("actor-critic", SWITCHES, NUMBERS, {"activation": "gelu"}),
         ("a2c", CHOICE, NUMBERS, {"network": Parts}),
         ("a2c", CHOICE, IMAGES, {"torso": "small", "shared_torso": True, "layer_norm": True}),

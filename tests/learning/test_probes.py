@@ -26,12 +26,20 @@ OF_METHOD: dict[str, dict[str, Any]] = {
     },  # next to no entropy bonus: values are those of the table
     "td3": {"exploration_noise": 0.5},
     "ddpg": {"exploration_noise": 0.5},
+    "td7": {  # each episode is one step, whose luck says little of a policy
+        "exploration_noise": 0.5,
+        "embedding_size": 16,
+        "copy_interval": 20,
+        "use_checkpoints": False,
+    },
 }
 
 
 def trained(algorithm: str, world: type[probes._Probe], steps: int, **fields: Any) -> Agent:
     environments = SerialEnvironments([world()], seed=1, stream="episode")
     settings = FAST | OF_METHOD[algorithm] | fields
+    if algorithm == "td7":
+        del settings["tau"]
     spaces = environments.observation_space, environments.action_space
     agent = Agent(algorithm, *spaces, seed=1, compile="off", **settings)
     environments.reset()
@@ -44,6 +52,11 @@ def values(agent: Agent, *observations: float) -> list[float]:
     """Q(s, actor(s)) of the first critic."""
     observation = np.array(observations, np.float32)[:, None]
     action = torch.as_tensor(agent.act(observation))
+    if agent.name == "td7":  # whose critics see embeddings, too
+        with torch.no_grad():
+            return agent.algorithm.diagnose(
+                agent.state, torch.from_numpy(observation)
+            ).value.tolist()
     with torch.no_grad():
         return agent.networks.critic(agent.state.critic, torch.from_numpy(observation), action)[
             0

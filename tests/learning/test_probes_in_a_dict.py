@@ -24,6 +24,13 @@ FIELDS: dict[str, dict[str, Any]] = {
     "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-3},
     "td3": REPLAY | {"exploration_noise": 0.5},
     "ddpg": REPLAY | {"exploration_noise": 0.5},
+    "td7": {name: value for name, value in REPLAY.items() if name != "tau"}
+    | {
+        "exploration_noise": 0.5,
+        "embedding_size": 16,
+        "copy_interval": 20,
+        "use_checkpoints": False,
+    },
     "actor-critic": ROLLOUT | {"learning_rate": 5e-3},
     "a2c": ROLLOUT | {"n_steps": 8},
     "ppo": ROLLOUT | {"n_steps": 32, "minibatch_size": 32, "num_epochs": 4},
@@ -47,9 +54,10 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 LONG: dict[str, Any] = {"learning_rate": 1e-3, "hidden_sizes": (32, 32)}
-CONTINUOUS = {"sac", "td3", "ddpg"}
+CONTINUOUS = {"sac", "td3", "ddpg", "td7"}
 STEPS = {
     "sac": 500, "td3": 500, "ddpg": 500, "replay-actor-critic": 1_000, "sac-discrete": 1_000,
+    "td7": 800,
 }  # fmt: skip
 MORE_STEPS = 2_500  # of the others
 

@@ -25,7 +25,7 @@ REPLAY = {**SMALL, "batch_size": 4, "learning_starts": 4, "buffer_size": 40}
 
 
 def agent_of(algorithm: str, seed: int = 0, actions: Any = BOX, **values: Any) -> footlight.Agent:
-    given = (REPLAY if algorithm in ("sac", "td3", "ddpg") else SMALL) | values
+    given = (REPLAY if algorithm in ("sac", "td3", "ddpg", "td7") else SMALL) | values
     given |= small(algorithm) if algorithm in VARIANTS else {}
     return footlight.Agent(algorithm, OBSERVATIONS, actions, seed=seed, **given)
 
@@ -49,6 +49,19 @@ LEARNED = {
     "crossq": {"actor", "critic", "log_alpha", "actor_statistics", "critic_statistics"},
     "td3": {"actor", "critic", "target_actor", "target_critic"},
     "ddpg": {"actor", "critic", "target_actor", "target_critic"},
+    "td7": {
+        "state_encoder",
+        "action_encoder",
+        "actor",
+        "fixed_action_encoder",
+        "critic",
+        "target_actor",
+        "target_action_encoder",
+        "target_critic",
+        "checkpoint",
+        "extremes",
+        "value_range",
+    },
     "a2c": {"actor_critic"},
     "ppo": {"actor_critic"},
     "actor-critic": {"actor_critic"},

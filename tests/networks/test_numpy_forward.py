@@ -39,7 +39,7 @@ def assert_same(mine: Any, theirs: Any, module: nn.Module, observation: Array) -
 
 
 @pytest.mark.parametrize("actor_class", ACTORS)
-@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky-relu", "elu"])
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("hidden_sizes", [(), (16,), (32, 16)])
 def test_equals_torch(
@@ -227,12 +227,12 @@ class Louder(DeterministicActor):
     "module",
     [
         DeterministicActor((3,), 2, Architecture((8,), "gelu")),
-        GaussianActor((3,), 2, Architecture((8,), "elu")),
+        GaussianActor((3,), 2, Architecture((8,), "silu")),
         DeterministicActor((3,), 2, Architecture((8,), "silu", norm="layer")),
         Louder((3,), 2, Architecture((8,))),
         QCritic((3,), 2, Architecture((8,))),
         ActorCritic((3,), 2, Architecture((8,), "gelu")),
-        ActorCritic((3,), 2, Architecture((8,), "elu"), shared=True),
+        ActorCritic((3,), 2, Architecture((8,), "silu"), shared=True),
         nn.Sequential(nn.Linear(3, 2), nn.Tanh()),
     ],
 )

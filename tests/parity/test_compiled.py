@@ -102,6 +102,7 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
         ("ddpg", {"network": UserNetwork}),
         ("sac", {"prioritization": "proportional", "total_steps": 40, "normalize_rewards": True}),
         ("td3", {"prioritization": "lap"}),
+        ("td7", {"use_checkpoints": False, "copy_interval": 100, "embedding_size": 16}),
     ],
 )
 def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:

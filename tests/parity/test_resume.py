@@ -54,6 +54,8 @@ def lines(folder: Path, log: str) -> list[dict[str, Any]]:
             "n_steps": 3, "num_envs": 2, "prioritization": "proportional",
             "importance_exponent": 1.0}),
         ("td3", {"prioritization": "lap"}),
+        ("td7", {"embedding_size": 8, "copy_interval": 30}),
+        ("td7", {"num_envs": 2, "n_steps": 3, "use_checkpoints": False}),
     ],
 )  # fmt: skip
 def test_stopped_and_resumed_equals_straight(
@@ -120,6 +122,9 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
             "num_envs": 2, "learning_starts": 50, "batch_size": 8, "n_steps": 3,
             "policy_delay": 2, "normalize_rewards": True}),
         ("stream-ac", "CartPole-v1", {}),
+        ("td7", "Pendulum-v1", {
+            "learning_starts": 50, "batch_size": 8, "embedding_size": 8, "copy_interval": 30,
+            "late_phase_starts": 40}),
     ],
 )  # fmt: skip
 def test_interrupted_run_equals_straight(
