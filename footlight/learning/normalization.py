@@ -9,7 +9,7 @@ policy does, all with the current statistics.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,6 +60,16 @@ class RunningMoments:
         return self.squares / self.count if self.count[0] > 1 else np.ones_like(self.squares)
 
 
+class Bounds(NamedTuple):
+    """Bounds of normalized rewards; None: none."""
+
+    reward: float | None = None
+    """Rewards are clipped to plus and minus this."""
+    discounted_return: float | None = None
+    """Rewards are divided by more, so that no return exceeds this (Lee et al. 2025, SimbaV2,
+    arXiv:2502.15280)."""
+
+
 class Normalizer:
     """Normalizer of the observations and rewards of one agent's environments."""
 
@@ -70,24 +80,21 @@ class Normalizer:
         gamma: float,
         observations: bool,
         rewards: bool,
-        reward_bound: float | None = None,
+        bounds: Bounds | None = None,
         sums_rewards: bool = False,
         restarts_at_end: bool = False,
-        return_bound: float | None = None,
     ) -> None:
         """Initialize empty statistics.
 
-        observations, rewards: what is normalized. reward_bound: normalized rewards are clipped to
-        plus and minus this; None: not at all. sums_rewards: whether the buffer adds rewards up
+        observations, rewards: what is normalized. sums_rewards: whether the buffer adds rewards up
         before they are normalized. Then each one is clipped before it is stored, otherwise when an
         update reads it. restarts_at_end: whether the discounted return restarts at the last step of
-        an episode, as in Elsayed et al. 2024, instead of after it. return_bound: normalized returns
-        do not exceed this (Lee et al. 2025, SimbaV2, arXiv:2502.15280); None: no such bound.
+        an episode, as in Elsayed et al. 2024, instead of after it.
         """
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
-        self.reward_bound = reward_bound
+        self.reward_bound, self.return_bound = bounds or Bounds()
         self.sums_rewards, self.restarts_at_end = sums_rewards, restarts_at_end
-        self.return_bound, self.largest_return = return_bound, np.zeros(1)
+        self.largest_return = np.zeros(1)
         leaves = spaces.observation
         normalized = {
             name: leaf
@@ -236,8 +243,8 @@ def make_normalizer(
         raise UserError("normalization needs a discount - the config has no field gamma - add one")
     return Normalizer(
         spaces, num_envs, config.gamma, config.normalize_observations, config.normalize_rewards,
-        config.clip_normalized_reward, sums_rewards, config.return_restarts_at_end,
-        config.max_normalized_return,
+        Bounds(config.clip_normalized_reward, config.max_normalized_return), sums_rewards,
+        config.return_restarts_at_end,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from footlight.algorithms import ALGORITHMS, config_class, find
 from footlight.environments.spaces import describe
 from footlight.errors import Diverged
 from footlight.learning.agent import Agent
-from footlight.learning.normalization import Normalizer, RunningMoments, divergence_cause
+from footlight.learning.normalization import Bounds, Normalizer, RunningMoments, divergence_cause
 from footlight.learning.policy import load
 from footlight.trees import Leaf
 from footlight.types import Array, Batch, BoxAction, RolloutBatch, Spaces, Transition
@@ -267,7 +267,7 @@ def test_first_reward_after_many_zeros_is_clipped(
 
 
 def test_sums_of_rewards_are_not_clipped(tiny_spaces: Spaces) -> None:
-    normalizer = Normalizer(tiny_spaces, 1, GAMMA, False, True, 10.0, sums_rewards=True)
+    normalizer = Normalizer(tiny_spaces, 1, GAMMA, False, True, Bounds(10.0), sums_rewards=True)
     normalizer.reward_scale[:] = 0.5
     batch = Batch(*[torch.zeros(0)] * 2, torch.tensor([60.0]), *[torch.zeros(0)] * 2)
     assert normalizer.batch(batch, tuple(normalizer.tensors())).reward.tolist() == [30]
@@ -540,7 +540,7 @@ def test_returns_do_not_exceed_their_bound(tiny_spaces: Spaces) -> None:
     """Returns 10, 19, 27.1 of a reward of 10: mean 18.7, variance 48.78, deviation 6.98."""
     scales = {}
     for bound in (None, 2.0, 100.0):
-        normalizer = Normalizer(tiny_spaces, 1, 0.9, False, True, None, return_bound=bound)
+        normalizer = Normalizer(tiny_spaces, 1, 0.9, False, True, Bounds(discounted_return=bound))
         seen, no = np.zeros((1, 2), np.float32), np.array([False])
         for _ in range(3):
             normalizer.learn(Transition(seen, seen, np.array([10.0]), seen, no, no))
