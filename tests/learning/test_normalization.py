@@ -257,7 +257,7 @@ def test_first_reward_after_many_zeros_is_clipped(
     # 10,000 returns of 0 and one of 1: the variance is 1/10,001 (1 - 1/10,001), so a reward of 1
     # becomes 100.01
     normalizer, stored = first_reward_after_zeros(
-        sign, reward_bound=bound, sums_rewards=sums_rewards
+        sign, bounds=Bounds(bound), sums_rewards=sums_rewards
     )
     assert as_learned(normalizer, stored) == pytest.approx(sign * learned, rel=1e-3)
     is_raw = bound is None or not sums_rewards
