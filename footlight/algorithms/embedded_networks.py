@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from footlight.algorithms.on_policy import example
 from footlight.config.fields import Count, LayerSizes
 from footlight.networks.bodies import Activation, Architecture
 from footlight.networks.combined import encoded_leaves, leaf_torso
@@ -15,7 +17,7 @@ from footlight.networks.embeddings import (
     EmbeddingShapes,
     StateEncoder,
 )
-from footlight.networks.flat import Network
+from footlight.networks.flat import Network, Precision
 from footlight.networks.heads import ActionHead, Bounded
 from footlight.types import Spaces
 
@@ -32,6 +34,9 @@ class EmbeddedNetworksConfig:
     """Activation after each hidden layer of encoders and critics."""
     actor_activation: Activation = "relu"
     """Activation after each hidden layer of the actor."""
+    precision: Precision = "fp32"
+    """Precision of matrix products in hidden layers: fp32 or bf16. Last layers, parameters, sums,
+    losses, optimizer and targets are fp32 in either case."""
     num_critics: Count = 2
     """Number of critics: their minimum is the target, and the actor follows their mean."""
 
@@ -68,11 +73,22 @@ def build_embedded_networks(config: EmbeddedNetworksConfig, spaces: Spaces) -> E
         architecture=Architecture(config.hidden_sizes, config.activation),
         of_actor=Architecture(config.hidden_sizes, config.actor_activation),
     )  # fmt: skip
-    return EmbeddedNetworks(
-        state_encoder=Network([StateEncoder(shapes)]),
-        action_encoder=Network([ActionEncoder(shapes)]),
-        actor=Network([EmbeddedActor(shapes)]),
-        critic=Network([EmbeddedCritic(shapes) for _ in range(config.num_critics)], ensemble=True),
+    critics, precision = (
+        [EmbeddedCritic(shapes) for _ in range(config.num_critics)],
+        config.precision,
+    )
+    networks = EmbeddedNetworks(
+        state_encoder=Network([StateEncoder(shapes)], precision=precision),
+        action_encoder=Network([ActionEncoder(shapes)], precision=precision),
+        actor=Network([EmbeddedActor(shapes)], precision=precision),
+        critic=Network(critics, ensemble=True, precision=precision),
         num_actions=num_actions,
         head=Bounded(),
     )
+    seen, action = example(spaces), torch.zeros(2, num_actions)
+    embedding = torch.zeros(2, config.embedding_size)
+    networks.state_encoder.keep_outputs_in_fp32(seen)
+    networks.action_encoder.keep_outputs_in_fp32(embedding, action)
+    networks.actor.keep_outputs_in_fp32(seen)
+    networks.critic.keep_outputs_in_fp32(seen, action, embedding, embedding)
+    return networks

@@ -21,6 +21,7 @@ SMALLEST_MEAN = 1e-8
 def average_l1_norm(x: Tensor) -> Tensor:
     """AvgL1Norm, x / max(mean |x|, 1e-8) over the features [..., F]: the mean of |x| becomes 1, and
     features that are all 0 stay."""
+    x = x.float()  # sums are fp32, whatever the precision of the products
     return x / x.abs().mean(-1, keepdim=True).clamp(min=SMALLEST_MEAN)
 
 

@@ -239,3 +239,22 @@ def test_critics_of_actions_distinguish_large_values_in_bf16(name: str) -> None:
         value = critics.q(state, *rows)
     assert value.min() > 64
     assert len(value[0].unique()) > 40
+
+
+def test_embeddings_and_values_are_fp32_in_bf16() -> None:
+    box = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    fields: dict[str, Any] = {"hidden_sizes": (16, 16), "embedding_size": 16, "compile": "off"}
+    wide, narrow = (Agent("td7", box, box, seed=1, precision=p, **fields) for p in ("fp32", "bf16"))
+    state, rows = narrow.state, torch.rand(64, 3, generator=torch.Generator().manual_seed(0))
+    found = {}
+    with torch.no_grad():
+        for name, agent in ("fp32", wide), ("bf16", narrow):
+            networks = agent.networks
+            z_s = networks.state_encoder(state.state_encoder, rows)
+            z_sa = networks.action_encoder(state.action_encoder, z_s, rows)
+            value = networks.critic(state.critic, rows, rows, z_s, z_sa)
+            found[name] = torch.cat([z_s.flatten(), z_sa.flatten(), value.flatten()])
+            assert found[name].dtype == torch.float32
+            assert len(value[0].unique()) > 60  # far fewer, if rounded to bfloat16
+    assert not torch.equal(found["bf16"], found["fp32"])
+    assert (found["bf16"] - found["fp32"]).abs().max() < 0.1
