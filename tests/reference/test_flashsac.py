@@ -1,6 +1,7 @@
 """FlashSAC compared with a second writing of its paper (arXiv:2604.04539), but for the departures
-that `flashsac.py` names: the order of the updates, the actor's batches and the scale of rewards."""
+that `flashsac.py` names: the order of the updates, and the actor's batches."""
 
+import dataclasses
 import math
 from functools import cache
 from typing import Any
@@ -31,7 +32,7 @@ PAPER = {
     "hold_noise": True, "initial_alpha": 0.01, "policy_delay": 2, "delay_targets": False,
     "tau": 0.01, "batch_size": 512, "learning_rate": 3e-4, "learning_rate_schedule": "cosine",
     "final_learning_rate": 0.5, "gamma": 0.99, "normalize_rewards": True,
-    "clip_normalized_reward": None, "optimizer": "adam",
+    "clip_normalized_reward": None, "max_normalized_return": 5.0, "optimizer": "adam",
 }  # fmt: skip
 ENTROPY = math.log(2 * math.pi * math.e * 0.15**2) / 2  # of a Gaussian with deviation 0.15
 
@@ -121,6 +122,15 @@ def test_defaults_are_those_of_the_paper() -> None:
 
 def test_updates_equal_a_second_writing() -> None:
     compare(recording(), FlashSAC)
+
+
+def test_updates_equal_a_second_writing_where_returns_are_bounded() -> None:
+    fields = {"target_entropy_per_action": ENTROPY, "num_steps": 10}
+    bounded = recorded("flashsac", max_normalized_return=1.0, **fields)
+    compare(bounded, FlashSAC)
+    unbounded = dataclasses.replace(bounded.config, max_normalized_return=None)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        compare(dataclasses.replace(bounded, config=unbounded), FlashSAC)
 
 
 def test_norms_are_right_from_the_start() -> None:

@@ -108,7 +108,8 @@ def reward_bounds(config: Any, steps: Sequence[Step]) -> list[float] | None:
 
 
 def reward_scale(config: Any, steps: Sequence[Step]) -> float:
-    """Inverse standard deviation of the discounted returns R_t = gamma R_{t-1} + r_t so far."""
+    """Inverse standard deviation of the discounted returns R_t = gamma R_{t-1} + r_t so far, or
+    less, where the largest of them would otherwise exceed a bound."""
     returns = []
     for env in range(len(steps[0].reward)):
         so_far = 0.0
@@ -121,7 +122,10 @@ def reward_scale(config: Any, steps: Sequence[Step]) -> float:
                 so_far = 0.0
     if len(set(returns)) < 2:
         return 1.0
-    return float(1 / np.sqrt(np.var(returns) + EPSILON))
+    deviation = float(np.sqrt(np.var(returns) + EPSILON))
+    if config.max_normalized_return is not None:
+        deviation = max(deviation, max(map(abs, returns)) / config.max_normalized_return)
+    return 1 / deviation
 
 
 def clipped(reward: float, bound: float | None) -> float:
