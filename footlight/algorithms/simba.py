@@ -19,6 +19,7 @@ from footlight.config.fields import (
     OptionalLayerSizes,
     Positive,
 )
+from footlight.equations.distributions import LogStdBound
 from footlight.equations.optimizers import Kind
 from footlight.networks.initialization import Initialization
 from footlight.networks.norms import Norm
@@ -40,6 +41,7 @@ class Config(SACConfig):
     learning_rate: Annotated[Positive, SCHEDULABLE] = 1e-4
     weight_decay: NonNegative = 1e-2
     updates_per_step: NonNegative = 2.0
+    log_std: LogStdBound = "rescaled-wide"
     initial_alpha: Positive = 0.01
     target_entropy_per_action: float = -0.5
     learning_starts: CountOrZero = 5_000

@@ -14,6 +14,7 @@ PAPER = {
     "body": "residual", "norm": "layer", "normalize_observations": True,
     "hidden_sizes": (512, 512), "actor_hidden_sizes": (128,), "initialization": "orthogonal",
     "optimizer": "adamw", "learning_rate": 1e-4, "weight_decay": 1e-2, "updates_per_step": 2,
+    "log_std": "rescaled-wide",
     "initial_alpha": 0.01, "target_entropy_per_action": -0.5, "gamma": 0.99, "tau": 0.005,
     "batch_size": 256, "learning_starts": 5_000, "policy_delay": 1, "target_network": True,
 }  # fmt: skip
@@ -53,6 +54,10 @@ class SimBa(Variant):
     def make_critic(self) -> nn.Sequential:
         """Q(s, a)."""
         return self.make_network(OBSERVATION_SIZE + NUM_ACTIONS, self.config.hidden_sizes, 1)
+
+    def log_std(self, raw: Tensor) -> Tensor:
+        """Between -10 and 2, by tanh, as in the authors' code."""
+        return -10 + 12 * (raw.tanh() + 1) / 2
 
     def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Adam:
         """AdamW (Loshchilov & Hutter 2019, algorithm 2)."""
