@@ -73,15 +73,12 @@ def build_embedded_networks(config: EmbeddedNetworksConfig, spaces: Spaces) -> E
         architecture=Architecture(config.hidden_sizes, config.activation),
         of_actor=Architecture(config.hidden_sizes, config.actor_activation),
     )  # fmt: skip
-    critics, precision = (
-        [EmbeddedCritic(shapes) for _ in range(config.num_critics)],
-        config.precision,
-    )
+    critics = [EmbeddedCritic(shapes) for _ in range(config.num_critics)]
     networks = EmbeddedNetworks(
-        state_encoder=Network([StateEncoder(shapes)], precision=precision),
-        action_encoder=Network([ActionEncoder(shapes)], precision=precision),
-        actor=Network([EmbeddedActor(shapes)], precision=precision),
-        critic=Network(critics, ensemble=True, precision=precision),
+        state_encoder=Network([StateEncoder(shapes)], precision=config.precision),
+        action_encoder=Network([ActionEncoder(shapes)], precision=config.precision),
+        actor=Network([EmbeddedActor(shapes)], precision=config.precision),
+        critic=Network(critics, ensemble=True, precision=config.precision),
         num_actions=num_actions,
         head=Bounded(),
     )
