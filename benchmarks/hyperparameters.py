@@ -1,4 +1,5 @@
-"""footlight's hyperparameters as those of Stable-Baselines3 and SBX, for `peers.py`.
+"""footlight's hyperparameters as those of Stable-Baselines3 and SBX, for `peers.py`: environments
+and on-policy algorithms. The others are in `off_policy_hyperparameters.py`.
 
 Runs in the peers' interpreter. Every function removes the fields that it translates from `given`;
 the peer has no counterpart for the rest.
@@ -29,6 +30,9 @@ UNSAID: Fields = {
     "final_entropy_coef": None,
     "target_kl": None,
     "value_clip_range": None,
+    "max_normalized_return": None,
+    "learning_rate_schedule": "constant",
+    "final_learning_rate": 0.0,
     "torso": "mlp",
     "precision": "fp32",
     "adam_beta1": 0.9,
@@ -36,26 +40,6 @@ UNSAID: Fields = {
     "weight_decay": 0.0,
 }
 """What the peers' on-policy algorithms do without a word for it."""
-UNSAID_OFF_POLICY: Fields = {
-    "activation": "relu",
-    "layer_norm": False,
-    "sample_with_replacement": True,
-    "prioritization": "none",
-    "priority_exponent": None,
-    "importance_exponent": 0.4,
-    "learning_rate_schedule": "constant",
-    "optimizer": "adam",
-    "adam_beta1": 0.9,
-    "adam_beta2": 0.999,
-    "optimizer_epsilon": 1e-8,
-    "weight_decay": 0.0,
-    "max_grad_norm": None,
-    "warmup": "uniform",
-    "log_std": "clamped",
-    "target_actor": False,
-    "policy_delay": 1,
-}
-"""The same of their off-policy algorithms. Initial weights of torch are those of SB3 only."""
 
 
 def make_environments(environment: str, seed: int, given: Fields) -> Any:
@@ -130,8 +114,10 @@ def on_policy(library: str, algorithm: str, env: Any, given: Fields) -> Fields:
         )
     options = {word: given.pop(name) for name, word in names.items() if name in given}
     if "learning_rate" in given:
-        linear = given.pop("learning_rate_schedule", "constant") == "linear"
-        options["learning_rate"] = schedule(given.pop("learning_rate"), 0.0 if linear else None)
+        is_linear = given.get("learning_rate_schedule") == "linear"
+        if is_linear:
+            del given["learning_rate_schedule"]
+        options["learning_rate"] = schedule(given.pop("learning_rate"), 0.0 if is_linear else None)
     if "clip_range" in given:
         options["clip_range"] = schedule(
             given.pop("clip_range"), given.pop("final_clip_range", None)
@@ -220,66 +206,3 @@ def optimizer_arguments(library: str, name: str, epsilon: float) -> Fields:
         "optimizer_class": getattr(torch.optim, OPTIMIZERS[name]),
         "optimizer_kwargs": {"eps": epsilon},
     }
-
-
-def off_policy(
-    library: str, algorithm: str, env: Any, given: Fields
-) -> tuple[Fields, tuple[float, float, float]]:
-    """Arguments of SAC, TD3 and DDPG, and the learning rates of actor, critic and temperature."""
-    rate = given.pop("learning_rate", 3e-4)
-    actor_rate, critic_rate, alpha_rate = (
-        given.pop(f"{name}_learning_rate", None) or rate for name in ("actor", "critic", "alpha")
-    )
-    names = ["buffer_size", "learning_starts", "batch_size", "tau", "gamma", "n_steps"]
-    policy = {"net_arch": list(given.pop("hidden_sizes", (256, 256)))}
-    if "num_critics" in given:
-        policy["n_critics"] = given.pop("num_critics")
-    updates = round(env.num_envs * given.pop("updates_per_step", 1))
-    options: Fields = {
-        "learning_rate": actor_rate,
-        "train_freq": 1,
-        "gradient_steps": updates,
-        "policy_kwargs": policy,
-    }
-    if library == "sbx":
-        options["qf_learning_rate"] = critic_rate
-    if algorithm == "sac":
-        alpha = given.pop("initial_alpha", 1.0)
-        options["ent_coef"] = f"auto_{alpha}" if given.pop("learn_alpha", True) else float(alpha)
-        target_entropy = given.pop("target_entropy", None)
-        options["target_entropy"] = "auto" if target_entropy is None else float(target_entropy)
-        names += ["policy_delay"] if library == "sbx" else []
-    else:
-        options["action_noise"] = make_noise(env.action_space.shape, given)
-        names += (
-            ["policy_delay", "target_policy_noise", "target_noise_clip"]
-            if algorithm == "td3"
-            else []
-        )
-    options |= {name: given.pop(name) for name in names if name in given}
-    is_torch = library == "sb3"
-    drop_unsaid(given, UNSAID_OFF_POLICY | ({"initialization": "pytorch"} if is_torch else {}))
-    return options, (actor_rate, critic_rate, alpha_rate)
-
-
-def make_noise(shape: tuple[int, ...], given: Fields) -> Any:
-    """The exploration noise of TD3 and DDPG."""
-    import numpy as np
-    from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
-
-    mean, sigma = np.zeros(shape), np.full(shape, float(given.pop("exploration_noise", 0.1)))
-    theta = given.pop("ou_theta", 0.15)
-    if given.pop("exploration", "gaussian") == "gaussian":
-        return NormalActionNoise(mean, sigma)
-    return OrnsteinUhlenbeckActionNoise(mean, sigma, theta=theta, dt=1.0)
-
-
-def set_learning_rates(model: Any, actor: float, critic: float, alpha: float) -> None:
-    """Set a learning rate for each of SB3's optimizers, which SB3 overwrites at every update."""
-    optimizers = {model.actor.optimizer: actor, model.critic.optimizer: critic}
-    if getattr(model, "ent_coef_optimizer", None) is not None:
-        optimizers[model.ent_coef_optimizer] = alpha
-    for optimizer, rate in optimizers.items():
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-    model._update_learning_rate = lambda optimizers: None

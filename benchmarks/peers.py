@@ -7,7 +7,7 @@ Runs under the peers' interpreter and never imports footlight:
     python benchmarks/peers.py learn sbx '{"algorithm": "td3", "environment": "Pendulum-v1", ...}'
 
 The JSON document is a job: the parameters of `speed` and `learn`. Its `fields` are footlight's
-hyperparameters, which `hyperparameters.py` translates.
+hyperparameters, which `hyperparameters.py` and `off_policy_hyperparameters.py` translate.
 """
 
 import importlib
@@ -19,18 +19,15 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-from hyperparameters import (
-    ATARI,
-    ON_POLICY,
-    Fields,
-    make_environments,
-    off_policy,
-    on_policy,
-    set_learning_rates,
-)
+from hyperparameters import ATARI, ON_POLICY, Fields, make_environments, on_policy
+from off_policy_hyperparameters import off_policy, set_learning_rates
 
 MODULES = {"sb3": "stable_baselines3", "sbx": "sbx"}
-PACKAGES = {"sb3": ("stable-baselines3", "torch"), "sbx": ("sbx-rl", "jax")}
+CONTRIBUTED = ("crossq", "tqc")
+"""Those of SB3's algorithms that are in `sb3_contrib`."""
+CLASSES = {"crossq": "CrossQ", "droq": "SAC"}
+"""Classes that are not named like our algorithm, in capitals."""
+PACKAGES = {"sb3": ("stable-baselines3", "sb3-contrib", "torch"), "sbx": ("sbx-rl", "jax")}
 SHARED = ("gymnasium", "numpy")
 
 
@@ -45,6 +42,13 @@ def versions() -> dict[str, dict[str, str]]:
     return found
 
 
+def class_of(library: str, algorithm: str) -> Any:
+    """The peer's class for one of our algorithms."""
+    is_contributed = library == "sb3" and algorithm in CONTRIBUTED
+    module = importlib.import_module("sb3_contrib" if is_contributed else MODULES[library])
+    return getattr(module, CLASSES.get(algorithm, algorithm.upper()))
+
+
 def make_model(
     library: str, algorithm: str, environment: str, seed: int, threads: int, fields: Fields
 ) -> tuple[Any, Fields]:
@@ -55,7 +59,7 @@ def make_model(
     torch.set_num_threads(threads)
     given = dict(fields)
     env = make_environments(environment, seed, given)
-    model_class = getattr(importlib.import_module(MODULES[library]), algorithm.upper())
+    model_class = class_of(library, algorithm)
     if algorithm in ON_POLICY:
         options = on_policy(library, algorithm, env, given)
         policy = "CnnPolicy" if environment.startswith(ATARI) else "MlpPolicy"

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PEERS = {"sb3": ("a2c", "ddpg", "ppo", "sac", "td3"), "sbx": ("ddpg", "ppo", "sac", "td3")}
+PEERS = {
+    "sb3": ("a2c", "crossq", "ddpg", "ppo", "sac", "td3", "tqc"),
+    "sbx": ("crossq", "ddpg", "droq", "ppo", "sac", "td3", "tqc"),
+}
 """The peers, each with those of our methods that it has."""
 
 

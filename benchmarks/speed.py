@@ -27,7 +27,7 @@ from report import (
     run_json,
     table,
 )
-from speed_works import LIMITS, Work, a2c, games, large, ppo, small
+from speed_works import LIMITS, Work, a2c, games, large, ppo, small, variant
 
 LIBRARIES = ("footlight", "agent", *PEERS, *LIMITS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
@@ -38,6 +38,9 @@ WORKS = {
     "td3-64": small("td3", must={"sb3": 6.0}, aim={"sb3": 10.0}),
     "ddpg-256": large("ddpg", must={"sb3": 2.5}, aim={"sb3": 4.0}),
     "ddpg-64": small("ddpg", must={"sb3": 6.0}, aim={"sb3": 10.0}),
+    "tqc-256": variant("tqc"),
+    "crossq-256": variant("crossq"),
+    "droq-256": variant("droq", warmup=500, window=600),
     "a2c-1": a2c(1, 5_000, 40_000, must={"sb3": 6.0}, aim={"sb3": 15.0}),
     "a2c-8": a2c(8, 5_000, 200_000, must={"sb3": 3.0}, aim={"sb3": 6.0}),
     "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
@@ -243,11 +246,12 @@ def main() -> int:
         "Whole training loop, equal updates; evaluation, checkpoints and video off. Median "
         "(min..max) over rounds.",
         f"Rounds: {arguments.rounds}, each of that many steps after a warm-up. Batch: 1 update per "
-        "step.",
+        "step, or as many as the number before it.",
         "footlight: the built-in loop, which the ratios use; agent: a hand-written loop around "
         "footlight.Agent.",
         "stepping, network: the games alone under random actions, and acting and updates alone.",
-        "-: missing (SBX has no A2C), or not applicable (the hand-written loop is not for games).",
+        "-: missing (SBX has no A2C, SB3 no DroQ), or not applicable (the hand-written loop is not "
+        "for games).",
     ]
     for block in (table(speeds), table(ratios) if ratios[1:] else [], notes, provenance(versions)):
         lines += ["", *block] if block else []

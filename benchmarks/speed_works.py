@@ -9,7 +9,33 @@ from report import PEERS
 LIMITS = ("stepping", "network")
 """What a loop is made of, each alone: no loop on these cores is faster than both together."""
 Targets = dict[str, float]  # peer -> how many times as fast
-LOG_EVERY = 1_000  # steps between two lines of footlight's metrics, from which its speed is read
+LOG_EVERY = 1_000  # updates between two lines of footlight's metrics, which show its speed
+VARIANTS: dict[str, dict[str, Any]] = {
+    "tqc": {
+        "critic": "quantile",
+        "num_quantiles": 25,
+        "dropped_quantiles": 2,
+        "actor_rule": "mean",
+    },
+    "crossq": {
+        "norm": "batch-renorm",
+        "normalize_input": True,
+        "target_network": False,
+        "policy_delay": 3,
+        "learning_rate": 1e-3,
+        "adam_beta1": 0.5,
+    },
+    "droq": {
+        "dropout": 0.01,
+        "norm": "layer",
+        "normalize_actor": False,
+        "actor_rule": "minimum",  # SBX's; the paper's is the mean
+        "updates_per_step": 20,
+        "policy_delay": 20,
+        "delay_targets": False,
+    },
+}
+"""All in which variants of SAC differ from it, with SBX's values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +61,7 @@ class Work:
     @property
     def log_every(self) -> int:
         """Steps between two lines of footlight's metrics."""
-        return max(LOG_EVERY, self.rollout)
+        return max(LOG_EVERY // self.updates, self.rollout)
 
     def whole(self, steps: float) -> int:
         """The next number of steps after which a rollout ends and footlight writes a line."""
@@ -57,20 +83,33 @@ class Work:
 
     def __str__(self) -> str:
         sizes, fields = self.fields["hidden_sizes"], self.fields
-        size = (
-            f"batch {fields['batch_size']}"
-            if self.rollout == 1
-            else f"{fields['num_envs']} x {fields['n_steps']} steps"
-        )
+        if self.rollout == 1:
+            count = f"{self.updates} x " if self.updates > 1 else ""
+            size = f"{count}batch {fields['batch_size']}"
+        else:
+            size = f"{fields['num_envs']} x {fields['n_steps']} steps"
         precision = " bf16" if fields.get("precision") == "bf16" else ""
         return f"{self.algorithm} {self.environment} {len(sizes)}x{sizes[0]} {size}{precision}"
 
 
-def off_policy(algorithm: str, hidden_sizes: tuple[int, ...], batch_size: int, **rest: Any) -> Work:
-    """One update a step from a replay."""
-    fields = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
+def off_policy(
+    algorithm: str,
+    hidden_sizes: tuple[int, ...],
+    batch_size: int,
+    *,
+    changes: dict[str, Any] | None = None,
+    warmup: int = 2_000,
+    **rest: Any,
+) -> Work:
+    """One update a step from a replay, or what `changes` say."""
+    fields: dict[str, Any] = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
     fields |= {"learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
-    return Work(algorithm=algorithm, environment="Pendulum-v1", fields=fields, warmup=2_000, **rest)
+    fields |= changes or {}
+    environment, updates = "Pendulum-v1", fields["updates_per_step"]
+    return Work(
+        algorithm=algorithm, environment=environment, fields=fields, warmup=warmup,
+        updates=updates, **rest,
+    )  # fmt: skip
 
 
 def large(algorithm: str, must: Targets, aim: Targets) -> Work:
@@ -81,6 +120,15 @@ def large(algorithm: str, must: Targets, aim: Targets) -> Work:
 def small(algorithm: str, must: Targets, aim: Targets) -> Work:
     """Networks of 2x64, one thread."""
     return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
+
+
+def variant(algorithm: str, warmup: int = 2_000, window: int = 6_000) -> Work:
+    """A variant of SAC with two critics and networks of 2x256, two threads."""
+    changes = {"num_critics": 2, "actor_hidden_sizes": (256, 256), **VARIANTS[algorithm]}
+    return off_policy(
+        algorithm, (256, 256), 256, changes=changes, threads=2, warmup=warmup, window=window,
+        must={"sbx": 1.2}, aim={"sbx": 1.5},
+    )  # fmt: skip
 
 
 def cart_pole(algorithm: str, fields: dict[str, Any], **rest: Any) -> Work:

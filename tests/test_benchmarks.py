@@ -6,13 +6,11 @@ own in tests/torture.
 
 import importlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import checkpoints
 import collapse
-import hyperparameters
 import kill
 import learning
 import ours
@@ -24,7 +22,7 @@ import footlight
 from footlight.algorithms import config_class, find
 from footlight.cli.main import main as command_line
 from footlight.config import options
-from footlight.config.fields import build, fields
+from footlight.config.fields import build
 from footlight.environments.atari import AtariConfig
 from footlight.storage.manager import CheckpointManager
 
@@ -79,16 +77,6 @@ def test_command_of_killed_case_is_valid(
     monkeypatch.setattr("footlight.api.train", lambda *given, **named: received.append(given))
     assert command_line(kill.CASES[name].train(tmp_path, 1)) == 0
     assert received
-
-
-def test_translated_hyperparameters_exist() -> None:
-    known = {*fields(options.Options), *fields(AtariConfig), "features"}  # the last is its own
-    for name in ("a2c", "ddpg", "ppo", "sac", "td3"):
-        known |= {*fields(config_class(name))}
-    source = Path(hyperparameters.__file__).read_text()
-    named = set(re.findall(r'given\.(?:pop|get)\("(\w+)"', source))
-    assert len(named) > 20
-    assert named | {*hyperparameters.UNSAID, *hyperparameters.UNSAID_OFF_POLICY} <= known
 
 
 def test_rows_of_collapse_are_valid() -> None:

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 _WRAP = 2**24  # the largest count that a float32 holds exactly
-_LOW = 0xFFFFFFFF
 
 
 class Dropout(nn.Module):
@@ -30,19 +29,22 @@ class Dropout(nn.Module):
         """The features, [B, size]."""
         if not self.training:
             return x
-        place = torch.arange(x.numel(), device=x.device).view(x.shape)
-        key = hashed(self.counter.to(torch.int64) + (self.seed.to(torch.int64) << 24))
-        uniform = hashed(place ^ key).to(torch.float32) * 2.0**-32
+        place = torch.arange(x.numel(), dtype=torch.int32, device=x.device).view(x.shape)
+        key = hashed(self.counter.to(torch.int32) ^ hashed(self.seed.to(torch.int32)))
         self.counter.copy_((self.counter + 1) % _WRAP)
-        return torch.where(uniform < self.p, 0.0, x / (1 - self.p))
+        is_dropped = hashed(place ^ key) < round(self.p * 2**32) - 2**31
+        return torch.where(is_dropped, 0.0, x * (1 / (1 - self.p)))
 
 
 def hashed(x: Tensor) -> Tensor:
-    """A hash of integers to 32 bits, as int64: Wellons' lowbias32, a bijection of 32 bits in which
-    each bit of the input changes each bit of the output with a probability close to 1/2."""
-    x = (x ^ (x >> 32)) & _LOW
-    x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D) & _LOW
-    x = x ^ (x >> 15)
-    x = (x * 0x846CA68B) & _LOW
-    return x ^ (x >> 16)
+    """A hash of int32 to int32: Wellons' lowbias32, a bijection in which each bit of the input
+    changes each bit of the output with a probability close to 1/2.
+
+    Products wrap around, as those of int32 do. A shift of a negative number would repeat its sign,
+    so the bits that come from it are masked.
+    """
+    x = x ^ ((x >> 16) & 0xFFFF)
+    x = x * 0x7FEB352D
+    x = x ^ ((x >> 15) & 0x1FFFF)
+    x = x * (0x846CA68B - 2**32)
+    return x ^ ((x >> 16) & 0xFFFF)

@@ -35,15 +35,15 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The features, [B, size]."""
-        key = hashed(int(self.counter) + int(self.seed) * 2**24)
-        draws = [hashed(place ^ key) / 2**32 for place in range(x.numel())]
+        key = hashed(int(self.counter) ^ hashed(int(self.seed)))
+        # As signed numbers of 32 bits, from the smallest to the largest
+        draws = [(hashed(place ^ key) ^ 2**31) / 2**32 for place in range(x.numel())]
         mask = (torch.tensor(draws).view(x.shape) >= PROBABILITY).double()
         return x * mask / (1 - PROBABILITY)
 
 
 def hashed(x: int) -> int:
     """The library's hash of an integer to 32 bits."""
-    x = (x ^ (x >> 32)) & LOW
     x ^= x >> 16
     x = (x * 0x7FEB352D) & LOW
     x ^= x >> 15
