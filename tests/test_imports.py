@@ -151,8 +151,9 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
         fields = {"initialization": start, "hidden_sizes": (8, 4)}
         if start == "sparse":
-            has_norm = "norm" in config_class(name).__dataclass_fields__
-            fields |= {"norm": "layer"} if has_norm else {"layer_norm": True}
+            norms = {"norm": "layer", "layer_norm": True}
+            known = config_class(name).__dataclass_fields__
+            fields |= {field: value for field, value in norms.items() if field in known}
         config = build(config_class(name), fields)
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
         blueprint = Blueprint(name, method, config, where, None, 0)

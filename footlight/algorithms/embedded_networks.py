@@ -1,7 +1,7 @@
 """The networks of TD7: two encoders, an actor with an encoder of its own, and critics."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from footlight.networks.embeddings import (
 )
 from footlight.networks.flat import Network, Precision
 from footlight.networks.heads import ActionHead, Bounded
+from footlight.networks.initialization import Initialization
 from footlight.types import Spaces
 
 
@@ -34,6 +35,9 @@ class EmbeddedNetworksConfig:
     """Activation after each hidden layer of encoders and critics."""
     actor_activation: Activation = "relu"
     """Activation after each hidden layer of the actor."""
+    initialization: Initialization = "pytorch"
+    """Initial weights: pytorch, kaiming (normal; last layer of each network uniform in ±3e-3),
+    orthogonal or sparse."""
     precision: Precision = "fp32"
     """Precision of matrix products in hidden layers: fp32 or bf16. Last layers, parameters, sums,
     losses, optimizer and targets are fp32 in either case."""
@@ -67,11 +71,14 @@ def build_embedded_networks(config: EmbeddedNetworksConfig, spaces: Spaces) -> E
     on_images = any(leaf_torso("auto", leaf) != "mlp" for leaf in spaces.observation.values())
     leaves = spaces.observation if on_images else encoded_leaves(spaces)
     num_actions = spaces.action.size
+    of_actor = Architecture(
+        config.hidden_sizes, config.actor_activation, initialization=config.initialization
+    )
     shapes = EmbeddingShapes(
         num_observed=math.prod(spaces.observation_shape), num_actions=num_actions,
         size=config.embedding_size, leaves=leaves,
-        architecture=Architecture(config.hidden_sizes, config.activation),
-        of_actor=Architecture(config.hidden_sizes, config.actor_activation),
+        architecture=replace(of_actor, activation=config.activation),
+        of_actor=of_actor,
     )  # fmt: skip
     critics = [EmbeddedCritic(shapes) for _ in range(config.num_critics)]
     networks = EmbeddedNetworks(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from footlight.networks import bodies
 from footlight.networks.bodies import Architecture, mlp
 from footlight.networks.combined import Combined
+from footlight.networks.initialization import initialize
 from footlight.trees import Leaf
 
 SMALLEST_MEAN = 1e-8
@@ -53,7 +54,14 @@ class EmbeddingShapes:
         if not self.leaves:
             return Flattened(), self.num_observed
         found = Combined(self.leaves)
+        initialize(found.images, self.architecture.initialization, has_output=False)
         return found, found.num_features
+
+    def first(self, num_inputs: int) -> nn.Linear:
+        """The linear layer of an actor or critic whose output is normalized."""
+        layer = nn.Linear(num_inputs, self.size)
+        initialize([layer], self.architecture.initialization, has_output=False)
+        return layer
 
 
 class StateEncoder(nn.Module):
@@ -88,7 +96,7 @@ class EmbeddedCritic(nn.Module):
     def __init__(self, shapes: EmbeddingShapes) -> None:
         super().__init__()
         self.features, num_features = shapes.features()
-        self.first = nn.Linear(num_features + shapes.num_actions, shapes.size)
+        self.first = shapes.first(num_features + shapes.num_actions)
         self.body = mlp((3 * shapes.size,), 1, shapes.architecture)
 
     def forward(
@@ -112,7 +120,7 @@ class EmbeddedActor(nn.Module):
         super().__init__()
         self.encoder = StateEncoder(shapes)
         self.features, num_features = shapes.features()
-        self.first = nn.Linear(num_features, shapes.size)
+        self.first = shapes.first(num_features)
         self.body = mlp((2 * shapes.size,), shapes.num_actions, shapes.of_actor)
 
     def forward(self, observation: Tensor, embedding: Tensor | None = None) -> Tensor:

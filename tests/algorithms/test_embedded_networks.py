@@ -10,6 +10,7 @@ import torch
 from footlight.algorithms.embedded_networks import build_embedded_networks
 from footlight.algorithms.td7 import Config
 from footlight.environments.spaces import describe
+from tolerance import assert_close
 
 ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 NUMBERS = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
@@ -34,6 +35,23 @@ def test_sizes_of_the_paper() -> None:
         assert len(found) == 2 * len(weights)
     assert networks.policy is networks.actor
     assert networks.num_actions == 2
+
+
+def test_initialization_holds_for_all_layers() -> None:
+    config = Config(hidden_sizes=(8,), embedding_size=4, initialization="orthogonal")
+    networks = build_embedded_networks(config, describe(NUMBERS, ACTIONS))
+    for name in ("state_encoder", "action_encoder", "actor", "critic"):
+        network = getattr(networks, name)
+        for path, view in network.unflatten(network.initial).items():
+            if path.endswith("bias"):
+                assert not view.any(), (name, path)
+            else:  # columns or rows are orthogonal to each other
+                weight = view[0] if name == "critic" else view
+                weight = weight if weight.shape[0] <= weight.shape[1] else weight.mT
+                product = weight @ weight.mT
+                scale = float(product.diagonal().mean())
+                wanted = scale * torch.eye(len(product))
+                assert_close(product, wanted, terms=weight.shape[1], depth=20, scale=scale)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ ACTIONS = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 # Sums over 16 units, two layers forward and backward per update; rounding errors accumulate over
 # ten updates.
 AFTER_UPDATES: dict[str, Any] = {"terms": 16, "depth": 40}
+# Encoders in front of the critics: ten layers forward and backward per update, over all 22
+AFTER_EMBEDDED_UPDATES: dict[str, Any] = {"terms": 16, "depth": 440}
 # On-policy updates divide by the standard deviation of advantages and start from zero moments:
 # rounding errors accumulate over all 30.
 AFTER_ON_POLICY_UPDATES: dict[str, Any] = {"terms": 16, "depth": 4000}
@@ -115,9 +117,10 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
     feed(eager, 30)
     feed(compiled, 30)
     assert eager.num_updates == compiled.num_updates == 22
+    tolerance = AFTER_EMBEDDED_UPDATES if algorithm == "td7" else AFTER_UPDATES
     for name, value in leaves(eager).items():
-        assert_close(leaves(compiled)[name], value, **AFTER_UPDATES, message=name)
-    assert_close(compiled.metrics(), eager.metrics(), **AFTER_UPDATES, dtype=np.float32)
+        assert_close(leaves(compiled)[name], value, **tolerance, message=name)
+    assert_close(compiled.metrics(), eager.metrics(), **tolerance, dtype=np.float32)
 
 
 @pytest.mark.parametrize(
