@@ -4,8 +4,6 @@
 Runs in the peers' interpreter. Every function removes the fields that it translates from `given`;
 the peer has no counterpart for the rest. Some of what the peers do has no field here either:
 
-* Their CrossQ normalizes after each activation, footlight before it, where the linear layers then
-  need no bias. The number and the sizes of the layers are the same.
 * The decay rates and the epsilon of Adam are those of actor and critics; the peers' temperature
   keeps Adam's usual ones.
 * SBX's layer normalization has an epsilon of 1e-6 instead of 1e-5.
@@ -22,6 +20,7 @@ UNSAID: Fields = {
     "body": "mlp",
     "norm": "none",
     "normalize_input": False,
+    "norm_after_activation": False,
     "dropout": 0.0,
     "unit_weights": "none",
     "precision": "fp32",
@@ -54,6 +53,7 @@ UNSAID_OF_VARIANT: dict[str, Fields] = {
     "crossq": {
         "norm": "batch-renorm",
         "normalize_input": True,
+        "norm_after_activation": True,
         "target_network": False,
         "adam_beta1": 0.5,
     },
@@ -114,6 +114,7 @@ def drop_idle(given: Fields, unsaid: Fields) -> None:
         "bin_bound": found["critic"] != "categorical",
         "subset_size": found["target_rule"] != "subset",
         "normalize_input": found["norm"] == "none",
+        "norm_after_activation": found["norm"] == "none",
         "normalize_actor": found["norm"] == "none",
         "tau": not found["target_network"],
         "delay_targets": not found["target_network"] or found["policy_delay"] == 1,

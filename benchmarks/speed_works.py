@@ -19,9 +19,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "crossq": {
         "norm": "batch-renorm",
+        "norm_after_activation": True,
         "normalize_input": True,
         "target_network": False,
         "policy_delay": 3,
+        "delay_targets": False,
         "learning_rate": 1e-3,
         "adam_beta1": 0.5,
     },

@@ -113,7 +113,7 @@ def test_words_of_the_peers() -> None:
     assert left == {}
     assert "optimizer_kwargs" not in translated("sb3", "crossq")[0]["policy_kwargs"]  # 0.5
     assert translated("sbx", "crossq", target_network=True)[1] == {
-        "target_network": True, "tau": 0.005, "delay_targets": True,
+        "target_network": True, "tau": 0.005,
     }  # fmt: skip
 
     assert translated("sb3", "sac", policy_delay=2)[1] == {"policy_delay": 2}

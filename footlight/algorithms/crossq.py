@@ -29,6 +29,7 @@ class Config(SACConfig):
     """Hyperparameters of CrossQ."""
 
     norm: Norm = "batch-renorm"
+    norm_after_activation: bool = True
     normalize_input: bool = True
     target_network: bool = False
     hidden_sizes: LayerSizes = (2048, 2048)

@@ -52,6 +52,8 @@ class OffPolicyNetworks:
     """Normalization before each activation: layer, rms, batch, or batch-renorm. With the last two
     the critics see (s, a) and (s', a') in one batch, whose statistics they share (CrossQ).
     Convolutions know layer and rms only."""
+    norm_after_activation: bool = False
+    """Normalize after each activation instead of before it, as CrossQ does."""
     normalize_input: bool = False
     """Normalize the input of the networks in the same way."""
     normalize_actor: bool = True
@@ -102,6 +104,11 @@ def require_consistent(config: OffPolicyNetworks) -> None:
         raise UserError(
             f"subset_size is {config.subset_size} of {config.num_critics} critics - a subset has "
             "no more critics than there are - raise num_critics"
+        )
+    if config.norm_after_activation and config.body != "mlp":
+        raise UserError(
+            f"norm_after_activation is true with body {config.body} - the order within residual "
+            "blocks is fixed - use body mlp, or norm_after_activation false"
         )
     if config.dropout and config.body != "mlp":
         raise UserError(

@@ -61,6 +61,7 @@ def build_networks(
     leaves = spaces.observation if on_images else encoded_leaves(spaces)
     of_critic = Architecture(
         config.hidden_sizes, config.activation, config.norm, config.initialization,
+        norm_after_activation=config.norm_after_activation,
         normalizes_input=config.normalize_input, body=config.body, dropout=config.dropout,
         unit_weights=config.unit_weights, torso="auto" if leaves else "mlp", leaves=leaves,
     )  # fmt: skip

@@ -39,6 +39,8 @@ class Architecture:
     initialization: Initialization = "pytorch"
     norm_affine: bool = True
     """Whether LayerNorm and RMSNorm have a learned scale (and shift)."""
+    norm_after_activation: bool = False
+    """Whether the normalization comes after each activation of an mlp instead of before it."""
     normalizes_input: bool = False
     """Whether the input of the linear layers is normalized, too."""
     body: Literal["mlp"] | ResidualKind = "mlp"
@@ -64,7 +66,7 @@ def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[lis
     """Create the layers before the output layer; return them and their number of features.
 
     Convolutions, if any, then linear - (Dropout) - (normalization) - activation for each hidden
-    size, or residual blocks.
+    size (the last two the other way round with `norm_after_activation`), or residual blocks.
     """
     layers: list[nn.Module] = []
     num_features = math.prod(input_shape)
@@ -79,7 +81,9 @@ def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[lis
     if norm is not None and architecture.normalizes_input:
         layers.append(norm([num_features]))
     # A shift before batch normalization changes nothing, and unit weights are meant to be alone
-    has_bias = architecture.unit_weights == "none" and not uses_batches(architecture.norm)
+    is_last = architecture.norm_after_activation
+    shifts = is_last or not uses_batches(architecture.norm)
+    has_bias = architecture.unit_weights == "none" and shifts
     if architecture.body != "mlp":
         sizes = architecture.hidden_sizes
         blocks = residual_layers(architecture.body, num_features, sizes, norm, activation, has_bias)
@@ -88,9 +92,8 @@ def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[lis
         layers.append(nn.Linear(num_features, size, bias=has_bias))
         if architecture.dropout:
             layers.append(Dropout(architecture.dropout))
-        if norm is not None:
-            layers.append(norm([size]))
-        layers.append(activation())
+        following = [*([] if norm is None else [norm([size])]), activation()]
+        layers += reversed(following) if is_last else following
         num_features = size
     return layers, num_features
 

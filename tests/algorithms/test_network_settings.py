@@ -62,6 +62,10 @@ def test_values_out_of_range_are_refused(
             "dropout is 0.1 with body residual - residual blocks have none - use body mlp",
         ),
         (
+            {"norm_after_activation": True, "norm": "layer", "body": "residual"},
+            "norm_after_activation is true with body residual - the order within residual blocks",
+        ),
+        (
             {"body": "residual", "hidden_sizes": (8, 4)},
             r"hidden_sizes is \[8, 4\] - residual blocks add their output to their input",
         ),

@@ -16,6 +16,7 @@ from footlight.networks.bodies import (
     mlp,
     torso,
 )  # fmt: skip
+from footlight.networks.norms import BatchNorm
 from tolerance import DIGITS, assert_close, close
 
 SMALL = Architecture((8, 4))
@@ -199,3 +200,14 @@ def test_choice_network_sees_images_through_convolutions() -> None:
     images = torch.randint(0, 256, (3, 2, 36, 36), dtype=torch.uint8)
     assert network(images).shape == (3, 4)
     assert any(isinstance(layer, nn.Conv2d) for layer in network.modules())
+
+
+def test_norm_comes_before_or_after_the_activation() -> None:
+    before, after = (
+        mlp((3,), 2, Architecture((8,), norm="batch", norm_after_activation=is_last))
+        for is_last in (False, True)
+    )
+    assert [type(layer) for layer in before] == [nn.Linear, BatchNorm, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in after] == [nn.Linear, nn.ReLU, BatchNorm, nn.Linear]
+    assert before[0].bias is None  # which the norm's own shift would repeat
+    assert after[0].bias is not None

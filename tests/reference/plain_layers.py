@@ -37,15 +37,17 @@ class BatchNorm(nn.Module):
 
 
 def perceptron(
-    num_inputs: int, sizes: tuple[int, ...], num_outputs: int, norm: type[nn.Module] | None = None
-) -> nn.Sequential:
+    num_inputs: int, sizes: tuple[int, ...], num_outputs: int, norm: type[nn.Module] | None = None,
+    norm_is_last: bool = False, has_bias: bool = True,
+) -> nn.Sequential:  # fmt: skip
     """Linear, ReLU for each size, then a linear layer. With a norm, one of the input, too, and one
-    after each linear layer, which then has no bias."""
+    after each linear layer, which then has no bias, or after each ReLU if `norm_is_last`."""
     layers: list[nn.Module] = [norm(num_inputs)] if norm else []
     for size in sizes:
-        layers.append(nn.Linear(num_inputs, size, bias=norm is None))
-        layers += [norm(size)] if norm else []
-        layers.append(nn.ReLU())
+        has_bias = has_bias and (norm is None or norm_is_last)
+        layers.append(nn.Linear(num_inputs, size, bias=has_bias))
+        following = [norm(size), nn.ReLU()] if norm else [nn.ReLU()]
+        layers += following[::-1] if norm_is_last else following
         num_inputs = size
     return nn.Sequential(*layers, nn.Linear(num_inputs, num_outputs))
 

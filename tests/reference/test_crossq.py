@@ -16,6 +16,7 @@ from footlight.algorithms.crossq import Config
 
 PAPER = {
     "target_network": False, "norm": "batch-renorm", "normalize_input": True,
+    "norm_after_activation": True,
     "normalize_actor": True, "num_critics": 2, "hidden_sizes": (2048, 2048),
     "actor_hidden_sizes": (256, 256), "policy_delay": 3, "learning_rate": 1e-3, "adam_beta1": 0.5,
     "gamma": 0.99, "batch_size": 256, "updates_per_step": 1, "learning_starts": 5_000,
@@ -52,23 +53,25 @@ class CrossQ(Joint):
 
     has_target_critics = False
     norm: type[nn.Module] = BatchRenorm
+    has_bias = True
 
     def make_actor(self) -> nn.Sequential:
-        """Batch renormalization of the input and after each hidden layer."""
-        sizes = self.config.actor_hidden_sizes
-        return perceptron(OBSERVATION_SIZE, sizes, 2 * NUM_ACTIONS, self.norm)
+        """Batch renormalization of the input and after each ReLU, as in the authors' code."""
+        sizes, num_outputs = self.config.actor_hidden_sizes, 2 * NUM_ACTIONS
+        return perceptron(OBSERVATION_SIZE, sizes, num_outputs, self.norm, True, self.has_bias)
 
     def make_critic(self) -> nn.Sequential:
         """The same."""
         num_inputs = OBSERVATION_SIZE + NUM_ACTIONS
-        return perceptron(num_inputs, self.config.hidden_sizes, 1, self.norm)
+        sizes = self.config.hidden_sizes
+        return perceptron(num_inputs, sizes, 1, self.norm, True, self.has_bias)
 
 
 class WithWeightNormalization(CrossQ):
-    """The rows of hidden layers have norm 1 after each step; target networks are back, and move at
-    each update."""
+    """The rows of hidden layers, which have no bias, have norm 1 after each step; target networks
+    are back, and move at each update."""
 
-    has_target_critics = True
+    has_target_critics, has_bias = True, False
     targets_wait_for_actor = False
 
     def after_step(self, networks: list[nn.Sequential]) -> None:
