@@ -149,10 +149,11 @@ for name, (kind, action), (shape, dtype), start in itertools.product(
 ):
     method = find(name)
     if kind in method.ACTIONS and (dtype == "float32" or start == "orthogonal"):
-        fields = {"initialization": start, "hidden_sizes": (8, 4)}
+        known = config_class(name).__dataclass_fields__
+        has_blocks = "body" in known and known["body"].default != "mlp"
+        fields = {"initialization": start, "hidden_sizes": (8, 8 if has_blocks else 4)}
         if start == "sparse":
             norms = {"norm": "layer", "layer_norm": True}
-            known = config_class(name).__dataclass_fields__
             fields |= {field: value for field, value in norms.items() if field in known}
         config = build(config_class(name), fields)
         where = Spaces(observation_shape=shape, observation_dtype=dtype, action=action)
