@@ -221,7 +221,7 @@ class AssessedReplay:
         self.assessment.restore(own, int(counters["num_episodes"]))
 
     def take_over(self, arrays: Mapping[str, Any], counters: Mapping[str, Any]) -> int:
-        """Hold the transitions of another buffer; return their number. Assessments begin anew."""
+        """Hold the transitions of another buffer; return their number. Assessments start over."""
         return self.replay.take_over(_divided(arrays)[1], counters)
 
 
