@@ -209,6 +209,7 @@ def test_resumed_run_is_the_uninterrupted_one(
 ) -> None:
     job = Job(TINY, "Pendulum-v1", seed=3, steps=130, every=45)
     monkeypatch.setattr(mujoco_runs, "EPISODES", 2)
+    monkeypatch.setattr(mujoco_runs, "cpu_seconds", iter(range(10_000)).__next__)
     mujoco_runs.make(job, tmp_path / "alone")
     end = Rows.end
 

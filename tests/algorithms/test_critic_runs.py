@@ -28,8 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "critic": "categorical", "norm": "batch", "unit_weights": "all", "target_network": False,
         "num_bins": 11}),
     "dropout": ("sac", {
-        "dropout": 0.1, "norm": "layer", "target_rule": "subset", "num_critics": 3,
-        "policy_delay": 2}),
+        "dropout": 0.1, "norm": "layer", "target_rule": "subset", "num_critics": 3}),
     "blocks": ("td3", {
         "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms"}),
 }  # fmt: skip

@@ -25,7 +25,7 @@ def new_agent(algorithm: str = "sac", **fields: Any) -> Agent:
     known = config_class(algorithm).__dataclass_fields__
     small = {
         "buffer_size": 100, "batch_size": 4, "learning_starts": 4, "hidden_sizes": (8, 8),
-        "normalize_observations": True,
+        "normalize_observations": True, "updates_per_step": 1,
     }  # fmt: skip
     small = {name: value for name, value in small.items() if name in known}
     actions = CHOICE if algorithm in ("replay-actor-critic", "sac-discrete") else ACTIONS

@@ -21,7 +21,7 @@ RANDOM = settings(
 )
 SMALL: dict[str, Any] = {
     "hidden_sizes": (4,), "buffer_size": 40, "batch_size": 3, "learning_starts": 4, "n_steps": 2,
-    "num_epochs": 1,
+    "num_epochs": 1, "updates_per_step": 1,
     "minibatch_size": 2, "episodes_per_update": 1, "chunk_size": 8,
 }  # fmt: skip
 
