@@ -6,6 +6,10 @@ from footlight.algorithms import ALGORITHMS, find
 
 VARIANTS = [name for name in ALGORITHMS if name != "sac" and find(name) is find("sac")]
 
+DIFFERENT = [name for name in ALGORITHMS if name not in VARIANTS or name in ("crossq", "droq")]
+"""Algorithms whose states differ in kind: of the variants, one with the statistics of batches and
+one with the counters of dropout."""
+
 
 def small(name: str) -> dict[str, Any]:
     """Fields that make an agent small and let it learn early; all else is the variant's own."""

@@ -19,7 +19,7 @@ from footlight.algorithms.exploration import (
 from footlight.algorithms.network_settings import OffPolicyConfig
 from footlight.algorithms.off_policy import Networks, critics_of
 from footlight.algorithms.protocol import PolicyState
-from footlight.config.fields import Fraction
+from footlight.config.fields import Fraction, NonNegative
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.types import Array, Decision, Diagnosis
 
@@ -32,6 +32,24 @@ class DeterministicConfig(OffPolicyConfig, ExplorationNoise):
     """Discount per environment step."""
     warmup: Literal["uniform", "policy"] = "uniform"
     """Actions before learning_starts: uniform (random), or policy (of the untrained policy)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetPolicySmoothing:
+    """Hyperparameters of the noise on target actions, with which the critic learns that similar
+    actions have similar values."""
+
+    target_policy_noise: NonNegative = 0.2
+    """Standard deviation of the noise on target actions (target policy smoothing), in units of
+    half the action range."""
+    target_noise_clip: NonNegative = 0.5
+    """Clip that noise to plus and minus this."""
+
+    def smooth(self, action_BA: Tensor, noise_BA: Tensor) -> Tensor:
+        """clip(a + clip(sigma w, -c, c), -1, 1), with w ~ N(0, 1); TD3, eq. 14."""
+        clip = self.target_noise_clip
+        smoothing_BA = (self.target_policy_noise * noise_BA).clamp(-clip, clip)
+        return (action_BA + smoothing_BA).clamp(-1, 1)
 
 
 @dataclass

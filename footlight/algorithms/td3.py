@@ -17,6 +17,7 @@ from torch.func import grad_and_value
 from footlight.algorithms.critics import Learned
 from footlight.algorithms.deterministic_policy import (
     DeterministicConfig,
+    TargetPolicySmoothing,
     act_deterministically,
     actor_and_statistics,
     diagnose_deterministic,
@@ -35,7 +36,7 @@ from footlight.algorithms.off_policy import (
     replay_buffer,
 )
 from footlight.algorithms.protocol import Noise, Outcome
-from footlight.config.fields import Count, NonNegative, check
+from footlight.config.fields import Count, check
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import DeterministicActor
@@ -44,14 +45,9 @@ from footlight.types import Batch, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(DeterministicConfig):
+class Config(TargetPolicySmoothing, DeterministicConfig):
     """Hyperparameters of TD3."""
 
-    target_policy_noise: NonNegative = 0.2
-    """Standard deviation of the noise on target actions (target policy smoothing), in units of
-    half the action range."""
-    target_noise_clip: NonNegative = 0.5
-    """Clip that noise to plus and minus this."""
     policy_delay: Count = 2
     """Critic updates per update of the actor and the target networks."""
     num_critics: Count = 2
@@ -107,15 +103,12 @@ class TD3:
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Clipped double Q-learning, eq. 10: y = r + gamma min_N Q'(s', a')."""
         config, critics = self.config, self.critics
-        # Target policy smoothing, eq. 14
-        smoothing_BA = (config.target_policy_noise * noise["next_action"]).clamp(
-            -config.target_noise_clip, config.target_noise_clip
-        )
         next_actor = state.actor if state.target_actor is None else state.target_actor
         next_action_BA, _ = self.networks.actor.with_statistics(
             next_actor, state.actor_statistics, batch.next_observation
         )
-        next_action_BA = (next_action_BA + smoothing_BA).clamp(-1, 1)
+        # Target policy smoothing, eq. 14
+        next_action_BA = config.smooth(next_action_BA, noise["next_action"])
 
         def critic_loss(critic_P: Tensor) -> tuple[Tensor, Learned]:
             return critics.loss(critic_P, state, batch, next_action_BA, noise)

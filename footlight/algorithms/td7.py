@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from footlight.algorithms.deterministic_policy import (
+    TargetPolicySmoothing,
     act_deterministically,
     explore_with_noise,
     new_noise_memory,
@@ -46,7 +47,7 @@ from footlight.algorithms.settings import (
 from footlight.buffers.assessed import AssessedReplay, Occasion
 from footlight.buffers.frames import replay_for
 from footlight.buffers.prioritized import Prioritization, prioritized
-from footlight.config.fields import Count, CountOrZero, Fraction, NonNegative, check
+from footlight.config.fields import Count, CountOrZero, Fraction, check
 from footlight.equations.draws import Draw, Normal
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.returns import td_target
@@ -59,8 +60,8 @@ NO_TARGET_YET = 1e8  # extremes before the first target: finite, as the whole st
 
 @dataclass(frozen=True, kw_only=True)
 class Config(
-    Normalization, OffPolicyOptimizer, ReplayAndUpdates, Priorities, PolicyCheckpoints,
-    EmbeddedNetworksConfig, ExplorationNoise,
+    TargetPolicySmoothing, Normalization, OffPolicyOptimizer, ReplayAndUpdates, Priorities,
+    PolicyCheckpoints, EmbeddedNetworksConfig, ExplorationNoise,
 ):  # fmt: skip
     """Hyperparameters of TD7."""
 
@@ -73,11 +74,6 @@ class Config(
     prioritization: Prioritization = "lap"
     """Probability of drawing a transition: none (uniform), proportional (to the critics' last
     error; the loss is weighted), or lap (large errors more often; Huber loss)."""
-    target_policy_noise: NonNegative = 0.2
-    """Standard deviation of the noise on target actions (target policy smoothing), in units of
-    half the action range."""
-    target_noise_clip: NonNegative = 0.5
-    """Clip that noise to plus and minus this."""
     policy_delay: Count = 2
     """Updates of encoders and critics per update of the actor."""
     copy_interval: Count = 250
@@ -228,12 +224,9 @@ class TD7:
     def target(self, state: State, batch: Batch, noise: Noise) -> Tensor:
         """y = r + gamma clip(min_N Q'(s', a', z_s', z_s'a')), eq. 6 to 8, with smoothed a'."""
         config, networks, following = self.config, self.networks, batch.next_observation
-        smoothing_BA = (config.target_policy_noise * noise["next_action"]).clamp(
-            -config.target_noise_clip, config.target_noise_clip
-        )
         z_s_BZ = networks.state_encoder(networks.encoder_of(state.target_actor), following)
         action_BA = networks.actor(state.target_actor, following, z_s_BZ)
-        action_BA = (action_BA + smoothing_BA).clamp(-1, 1)
+        action_BA = config.smooth(action_BA, noise["next_action"])
         z_sa_BZ = networks.action_encoder(state.target_action_encoder, z_s_BZ, action_BA)
         q_NB = networks.critic(state.target_critic, following, action_BA, z_s_BZ, z_sa_BZ)
         low, high = state.value_range

@@ -168,39 +168,8 @@ def values(agent: Agent, *observations: float) -> list[float]:
         return agent.algorithm.diagnose(agent.state, observation).value.tolist()
 
 
-def test_constant_reward() -> None:
-    assert values(trained(probes.ConstantReward, 300), 0) == pytest.approx([1], abs=0.05)
-
-
-def test_observed_reward() -> None:
-    found = values(trained(probes.ObservedReward, 400), -1, 1)
-    assert found == pytest.approx([-1, 1], abs=0.1)
-
-
-def test_delayed_reward() -> None:
-    assert values(trained(probes.DelayedReward, 500), 0, 1) == pytest.approx([0.9, 1], abs=0.1)
-
-
 def test_best_action() -> None:
     assert trained(probes.BestAction, 500).act(np.zeros(1, np.float32)) == 1
-
-
-def test_follows_the_observation() -> None:
-    agent = trained(probes.FollowObservation, 800)
-    assert agent.act(np.array([[-0.8], [0.8]], np.float32)).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("n_steps", [1, 3])
-def test_a_time_limit_bootstraps(n_steps: int) -> None:
-    agent = trained(probes.TimeLimit, 900, n_steps=n_steps)
-    assert values(agent, 0) == pytest.approx([10], rel=0.05)  # 1 / (1 - 0.9)
-
-
-@pytest.mark.parametrize("n_steps", [1, 3])
-def test_a_terminal_state_does_not(n_steps: int) -> None:
-    agent = trained(probes.Terminating, 700, n_steps=n_steps)
-    # 1 + 0.9 + 0.81 + 0.729 + 0.6561 = 4.0951;  1 + 0.9 + 0.81 = 2.71;  1
-    assert values(agent, 0, 0.4, 0.8) == pytest.approx([4.0951, 2.71, 1], abs=0.3)
 
 
 def test_entropy_bonus_is_part_of_the_value() -> None:

@@ -1,4 +1,4 @@
-"""Every algorithm learns the known values of the probe worlds whose observations are a Dict."""
+"""Every algorithm learns from each part of an observation that is a Dict: values and actions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -92,22 +92,9 @@ def seen(number: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize("algorithm", list(FIELDS))
 class TestDictProbes:
-    def test_constant_reward(self, algorithm: str) -> None:
-        trained = Trained(algorithm, dict_probes.constant_reward)
-        assert trained.values(0) == pytest.approx([1], abs=0.1)
-
     def test_observed_reward(self, algorithm: str) -> None:
         trained = Trained(algorithm, dict_probes.observed_reward)
         assert trained.values(-1, 1) == pytest.approx([-1, 1], abs=0.15)
-
-    def test_delayed_reward(self, algorithm: str) -> None:
-        trained = Trained(algorithm, dict_probes.delayed_reward)
-        assert trained.values(0, 1) == pytest.approx([0.9, 1], abs=0.1)
-
-    def test_best_action(self, algorithm: str) -> None:
-        trained = Trained(algorithm, dict_probes.best_action, is_long=True)
-        wanted = [0.5] if algorithm in CONTINUOUS else [1]
-        assert trained.actions(0) == pytest.approx(wanted, abs=0.15)
 
     def test_follows_the_observation(self, algorithm: str) -> None:
         trained = Trained(algorithm, dict_probes.follow_observation, is_long=True)

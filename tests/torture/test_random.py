@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from variants import DIFFERENT
 
-from footlight.algorithms import ALGORITHMS, config_class, find
+from footlight.algorithms import config_class, find
 from footlight.config.fields import fields
 from footlight.errors import FootlightError, UserError
 from footlight.learning.agent import Agent
@@ -88,7 +89,7 @@ def live(agent: Agent, observation_space: gymnasium.Space[Any], seed: int, steps
         )
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", DIFFERENT)
 @RANDOM
 @given(observations, actions, st.integers(1, 3), st.booleans())
 def test_random_spaces(
@@ -139,7 +140,7 @@ def values(field: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(choices)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", DIFFERENT)
 @RANDOM
 @given(st.data())
 def test_random_configs(algorithm: str, data: Any) -> None:
