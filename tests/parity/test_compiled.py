@@ -98,12 +98,13 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
                 "log_std": "rescaled",
                 "norm": "layer",
                 "n_steps": 3,
+                "prioritization": "proportional",
+                "total_steps": 40,
+                "normalize_rewards": True,
             },
         ),
-        ("td3", {"num_critics": 3, "activation": "tanh"}),
+        ("td3", {"num_critics": 3, "activation": "tanh", "prioritization": "lap"}),
         ("ddpg", {"network": UserNetwork}),
-        ("sac", {"prioritization": "proportional", "total_steps": 40, "normalize_rewards": True}),
-        ("td3", {"prioritization": "lap"}),
         ("td7", {"use_checkpoints": False, "copy_interval": 100, "embedding_size": 16}),
     ],
 )
@@ -137,14 +138,12 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
             "n_steps": 8, "minibatch_size": 4, "objective": "spo", "rpo_alpha": 0.5}),
         ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
-            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99}),
+            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
+            "prioritization": "proportional"}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
             "optimizer": "adamw", "weight_decay": 0.1, "bootstrap": "max", "q_mean_coef": 0.1,
             "sample_with_replacement": False}),
-        ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
-            "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
-            "prioritization": "proportional"}),
         ("sac-discrete", gymnasium.spaces.Discrete(3), {
             "batch_size": 4, "learning_starts": 8, "buffer_size": 99, "policy_delay": 2,
             "n_steps": 3, "layer_norm": True}),

@@ -35,7 +35,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The features, [B, size]."""
-        key = hashed(int(self.counter) ^ hashed(int(self.seed)))
+        key = (int(self.counter) * 0x9E3779B1 ^ int(self.seed) * 0x85EBCA6B) & LOW
         # As signed numbers of 32 bits, from the smallest to the largest
         draws = [(hashed(place ^ key) ^ 2**31) / 2**32 for place in range(x.numel())]
         mask = (torch.tensor(draws).view(x.shape) >= PROBABILITY).double()
@@ -44,11 +44,9 @@ class Dropout(nn.Module):
 
 def hashed(x: int) -> int:
     """The library's hash of an integer to 32 bits."""
-    x ^= x >> 16
     x = (x * 0x7FEB352D) & LOW
     x ^= x >> 15
-    x = (x * 0x846CA68B) & LOW
-    return x ^ (x >> 16)
+    return (x * 0x846CA68B) & LOW
 
 
 def number_masks(networks: list[nn.Sequential], number: int) -> None:
