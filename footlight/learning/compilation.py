@@ -236,7 +236,7 @@ def _products() -> dict[Any, Callable[..., Any]]:
 
 
 def _mkl_is_slow() -> bool:
-    """Whether MKL leaves AVX-512 unused, as it does on processors not made by Intel, and takes twice
+    """Whether MKL leaves AVX-512 unused, as it does where Intel is not the maker, and takes twice
     as long as oneDNN. Where there is AVX2 alone, oneDNN takes a fifth longer."""
     try:
         processor = Path("/proc/cpuinfo").read_text()
