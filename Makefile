@@ -27,7 +27,7 @@ check: $(READY)
 	@echo '== format (make format repairs it)' && $(BIN)/ruff format --check --quiet .
 	@echo '== lint' && $(BIN)/ruff check --quiet .
 	@echo '== types' && $(BIN)/mypy
-	@echo '== tests' && $(BIN)/python -m pytest -n 2
+	@echo '== tests' && $(BIN)/python -m pytest -n 2 --dist worksteal
 
 format: $(READY)
 	@$(BIN)/ruff format .
