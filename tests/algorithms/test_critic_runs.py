@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "num_bins": 11}),
     "blocks": ("td3", {
         "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms",
-        "target_rule": "subset", "num_critics": 3}),
+        "hidden_sizes": (16,)}),
 }  # fmt: skip
 """All that the variants of SAC are made of."""
 UNSCHEDULED = {"updates_per_step": 2, "learning_rate_schedule": "constant"}
@@ -53,7 +53,7 @@ def feed(agent: Agent, steps: int) -> None:
 def test_compiled_equals_eager(case: str) -> None:
     algorithm, fields = CASES[case]
     eager, compiled = (
-        Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=mode, **SMALL, **fields)
+        Agent(algorithm, OBSERVATIONS, ACTIONS, seed=3, compile=mode, **SMALL | fields)
         for mode in ("off", "on")
     )
     before = {name: np.asarray(leaf).copy() for name, leaf in tree_items(eager.state).items()}

@@ -63,12 +63,12 @@ def test_stopped_and_resumed_equals_straight(
 ) -> None:
     settings = FAST | fields
     footlight.train(
-        algorithm, "Pendulum-v1", steps=300, seed=5, run_dir=tmp_path / "straight", **settings
+        algorithm, "Pendulum-v1", steps=460, seed=5, run_dir=tmp_path / "straight", **settings
     )
     footlight.train(
-        algorithm, "Pendulum-v1", steps=170, seed=5, run_dir=tmp_path / "resumed", **settings
+        algorithm, "Pendulum-v1", steps=270, seed=5, run_dir=tmp_path / "resumed", **settings
     )
-    footlight.resume(tmp_path / "resumed", steps=300, quiet=True)
+    footlight.resume(tmp_path / "resumed", steps=460, quiet=True)
     straight, resumed = state_of(tmp_path / "straight"), state_of(tmp_path / "resumed")
     assert straight.keys() == resumed.keys()
     for name, array in straight.items():
