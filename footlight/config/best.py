@@ -1,6 +1,6 @@
 """`best` in the place of an algorithm: the one whose preset gave the highest return within an hour.
 
-Measured on two cores without a GPU; the table is `benchmarks/results/mujoco.csv`.
+Measured on two cores without a GPU: `benchmarks/results/halfcheetah-td7.txt` and `mujoco.csv`.
 """
 
 from collections.abc import Callable, Mapping
