@@ -32,19 +32,27 @@ class BatchNorm(nn.Module):
         """Normalized features, [B, size]."""
         x = x.float()  # statistics are fp32, whatever the precision of the products
         if not self.training:
-            return self._scaled(x, self.running_mean, self.running_var)
-        var, mean = torch.var_mean(x, 0, correction=0)
-        normal = self._scaled(x, mean, var)
-        self._move(mean, var)
-        return normal
+            scale = self.weight * (self.running_var + self.epsilon).rsqrt()
+            return (x - self.running_mean) * scale + self.bias
+        # var = E[x^2] - E[x]^2 takes one pass over the batch, and its gradient another one. Both are
+        # of differences from the first row: far from 0, var would be lost in the rounding of x^2
+        origin = x[0].detach()
+        offset = x - origin
+        mean = offset.mean(0)
+        var = (offset.square().mean(0) - mean.square()).clamp(min=0)
+        found = origin + mean.detach(), var.detach()
+        weight, bias = self._affine(*found)
+        self._move(*found)
+        scale = weight * (var + self.epsilon).rsqrt()
+        return offset * scale + (bias - mean * scale)
 
-    def _scaled(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        scale = self.weight * (var + self.epsilon).rsqrt()
-        return (x - mean) * scale + self.bias
+    def _affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """What normalized features are multiplied by, and what is then added."""
+        return self.weight, self.bias
 
     def _move(self, mean: Tensor, var: Tensor) -> None:
         for running, found in ((self.running_mean, mean), (self.running_var, var)):
-            running.copy_(running + self.momentum * (found.detach() - running))
+            running.copy_(running + self.momentum * (found - running))
 
 
 class BatchRenorm(BatchNorm):
@@ -66,21 +74,17 @@ class BatchRenorm(BatchNorm):
         self.register_buffer("num_batches", torch.zeros(()))
         self.max_r, self.max_d, self.warmup = max_r, max_d, warmup
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalized features, [B, size]."""
-        x = x.float()  # statistics are fp32, whatever the precision of the products
-        if not self.training:
-            return self._scaled(x, self.running_mean, self.running_var)
-        var, mean = torch.var_mean(x, 0, correction=0)
+    def _affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         deviation = (self.running_var + self.epsilon).sqrt()
-        r = ((var.detach() + self.epsilon).sqrt() / deviation).clamp(1 / self.max_r, self.max_r)
-        d = ((mean.detach() - self.running_mean) / deviation).clamp(-self.max_d, self.max_d)
+        r = ((var + self.epsilon).sqrt() / deviation).clamp(1 / self.max_r, self.max_r)
+        d = ((mean - self.running_mean) / deviation).clamp(-self.max_d, self.max_d)
         is_warm = self.num_batches >= self.warmup
         r, d = torch.where(is_warm, r, 1.0), torch.where(is_warm, d, 0.0)
-        normal = (x - mean) * ((var + self.epsilon).rsqrt() * r) + d
-        self._move(mean, var)
+        return r * self.weight, d * self.weight + self.bias
+
+    def _move(self, mean: Tensor, var: Tensor) -> None:
+        super()._move(mean, var)
         self.num_batches.copy_((self.num_batches + 1).clamp(max=float(self.warmup)))
-        return normal * self.weight + self.bias
 
 
 def norm_layer(norm: Norm, is_affine: bool = True) -> Callable[[list[int]], nn.Module] | None:

@@ -47,6 +47,28 @@ def test_batch_norm_gradient_equals_torch() -> None:
     assert_close(mine.grad, theirs.grad, terms=16, depth=8, scale=5)
 
 
+@pytest.mark.parametrize("first", [0.0, 10.0])
+@pytest.mark.parametrize("center", [0.0, 1e4])
+def test_features_far_from_zero_and_an_exceptional_first_row(center: float, first: float) -> None:
+    norm, x = moved(BatchNorm(5)), center + random(256, 5)
+    x[0] += first  # in standard deviations of the others
+    wanted = nn.functional.batch_norm(
+        x.double(), None, None, norm.weight.double(), norm.bias.double(), training=True, eps=1e-3
+    )
+    assert_close(norm(x), wanted.float(), terms=256, depth=4, scale=5 * (1 + first**2))
+
+
+def test_a_feature_that_is_constant_becomes_the_bias() -> None:
+    norm, x = moved(BatchNorm(2)), random(16, 2)
+    x[:, 1] = 1e4 / 3
+    x.requires_grad_()
+    output = norm(x)
+    assert output[:, 1].tolist() == [norm.bias[1].item()] * 16
+    output.square().sum().backward()
+    # sum over the batch of d(y^2) = 2 y dy is 2 b (dy - mean dy) / sqrt(epsilon) = 0 where y is b
+    assert x.grad[:, 1].tolist() == close([0.0] * 16, scale=100)
+
+
 @pytest.mark.parametrize("kind", [BatchNorm, BatchRenorm])
 def test_running_statistics_by_hand(kind: type[BatchNorm]) -> None:
     norm = kind(2)
