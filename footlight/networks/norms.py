@@ -34,8 +34,8 @@ class BatchNorm(nn.Module):
         if not self.training:
             scale = self.weight * (self.running_var + self.epsilon).rsqrt()
             return (x - self.running_mean) * scale + self.bias
-        # var = E[x^2] - E[x]^2 takes one pass over the batch, and its gradient another one. Both are
-        # of differences from the first row: far from 0, var would be lost in the rounding of x^2
+        # var = E[x^2] - E[x]^2 takes one pass over the batch, and its gradient another one. x is
+        # counted from the first row: far from 0, var would be lost in the rounding of x^2
         origin = x[0].detach()
         offset = x - origin
         mean = offset.mean(0)

@@ -164,7 +164,10 @@ class Instances:
         """
         options = self.options
         if options.eval_episodes == 0:
-            raise UserError("eval_episodes is 0 - there are no evaluations - omit eval_environment")
+            raise UserError(
+                "eval_environment is given, but eval_episodes is 0 - nothing would be evaluated in "
+                "it - omit eval_environment, or raise eval_episodes"
+            )
         if source.is_atari:
             episodes = options.training_eval_episodes
             made = source.make_for_evaluation(options.seed, "evaluation", episodes)
@@ -260,7 +263,8 @@ class Instances:
         if not options.records_videos:
             if options.overlay:
                 raise UserError(
-                    "overlay is true - there are no videos to put it in - give video_every, too"
+                    "overlay is true, but video_every is 0 - there would be no video to draw it "
+                    "on - give video_every, too"
                 )
             return None
         if self.different:

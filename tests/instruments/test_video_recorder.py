@@ -246,7 +246,7 @@ def test_impossible_videos_are_rejected_before_the_run(monkeypatch: pytest.Monke
             )
         assert not Path("runs").exists()
 
-    refused("TestCorridor-v0", "overlay is true - there are no videos", video_every=0, overlay=True)
+    refused("TestCorridor-v0", "overlay is true, but video_every is 0", video_every=0, overlay=True)
     refused("TestCorridor-v0", "video_every is -1", video_every=-1)
     refused(Forgetful(gymnasium.make("TestCorridor-v0")), "give a function that makes one")
     refused(lambda: Corridor(), r"render\(\) returned nothing")

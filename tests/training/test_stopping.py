@@ -176,7 +176,7 @@ def test_evaluations_can_have_an_environment_of_their_own(tmp_path: Path) -> Non
 def test_evaluation_environment_has_to_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="eval_environment Pendulum-v1 does not fit"):
         train(tmp_path / "run", eval_environment="Pendulum-v1")
-    with pytest.raises(UserError, match="there are no evaluations"):
+    with pytest.raises(UserError, match="nothing would be evaluated in it"):
         train(tmp_path / "run", eval_environment=Growing, eval_episodes=0)
     assert not (tmp_path / "run").exists()
 
