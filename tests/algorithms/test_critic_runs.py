@@ -31,7 +31,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "num_bins": 11}),
     "blocks": ("td3", {
         "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms",
-        "hidden_sizes": (16,)}),
+        "hidden_sizes": (16,), "policy_delay": 1}),
 }  # fmt: skip
 """All that the variants of SAC are made of."""
 UNSCHEDULED = {"updates_per_step": 2, "learning_rate_schedule": "constant"}

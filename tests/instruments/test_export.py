@@ -78,9 +78,7 @@ def test_onnx_runtime_returns_the_actions_of_the_policy(
     ("algorithm", "action", "seen", "fields"),
     [
         ("sac", BOX, NUMBERS, {"normalize_observations": True}),
-        ("td3", DOUBLE, COUNTS, {"norm": "layer"}),
-        ("ppo", BOX, NUMBERS, {}),
-        ("a2c", BOX, NUMBERS, {"action_head": "state-dependent-gaussian"}),
+        ("a2c", BOX, COUNTS, {"action_head": "state-dependent-gaussian"}),
         ("reinforce", HALF, NUMBERS, {"action_head": "squashed-gaussian"}),
         ("a2c", CHOICES, IMAGES, {"torso": "nature"}),
     ],
