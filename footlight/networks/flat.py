@@ -120,9 +120,8 @@ class Network:
             return output, buffers
 
         named = self.unflatten(parameters_P)
-        views = self._statistics.unflatten(statistics_Q)
-        # Copies of their own: changes of views would be traced as changes of the whole vector
-        buffers = {name: view.clone() for name, view in views.items()}
+        # Changes of views into one copy would be traced as changes of all of it
+        buffers = {k: v.clone() for k, v in self._statistics.unflatten(statistics_Q).items()}
         with self._products(parameters_P):
             output, after = (call if self.num_copies is None else vmap(call))(named, buffers)
         return in_fp32(output), self._statistics.flatten(after)

@@ -1,6 +1,7 @@
 """Source files as the rules see them: parsed, with their place in the repository."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,12 @@ def parse(path: Path, text: str) -> Source:
 def sources(*folders: str) -> list[Source]:
     """All Python files of these folders of the repository."""
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [parse(path.relative_to(ROOT), path.read_text(encoding="utf-8")) for path in paths]
+    return [_parsed(path) for path in paths]
+
+
+@functools.cache  # once for all rules
+def _parsed(path: Path) -> Source:
+    return parse(path.relative_to(ROOT), path.read_text(encoding="utf-8"))
 
 
 def imports(source: Source) -> Iterator[tuple[int, str]]:

@@ -11,15 +11,17 @@ import pytest
 from footlight.errors import quoted
 from footlight.storage import system
 
+# Imported before, since these look at sys.platform
+LIBRARIES = """
+import gymnasium, matplotlib.pyplot, multiprocessing.context, rich.live, safetensors.numpy, torch
+import imageio_ffmpeg, torch._dynamo
+
+imageio_ffmpeg.get_ffmpeg_exe()
+"""
 # Takes away what Windows lacks, before footlight is imported. The lock of a byte is that of this
 # system, at the position that `msvcrt.locking` would lock.
 WINDOWS = """
-import fcntl, io, os, signal, sys, types
-
-import gymnasium, matplotlib.pyplot, multiprocessing.context, rich.live, safetensors.numpy, torch
-import imageio_ffmpeg, torch._dynamo  # these look at sys.platform
-
-imageio_ffmpeg.get_ffmpeg_exe()
+import fcntl, io, os, signal, subprocess, sys, types
 
 def locking(descriptor, mode, count):
     assert (mode, count) == (2, 1) and os.lseek(descriptor, 0, os.SEEK_CUR) > 1 << 20
@@ -55,10 +57,10 @@ for name in ("stdout", "stderr"):
 """
 
 
-def on_windows(code: str, folder: Path) -> str:
-    """The output of Python code in a process without what Windows lacks."""
+def on_windows(code: str, folder: Path, before: str = "") -> str:
+    """The output of Python code in a process without what Windows lacks, which it has `before`."""
     ran = subprocess.run(
-        [sys.executable, "-c", WINDOWS + code],
+        [sys.executable, "-c", before + WINDOWS + code],
         cwd=folder,
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -91,7 +93,7 @@ for line in (
     code = main(line.split())
     assert code == 0, (line, code)
 """
-    out = on_windows(code, tmp_path)
+    out = on_windows(code, tmp_path, LIBRARIES)
     assert "== list" in out
     assert (tmp_path / "run" / "curve.png").exists()
     assert [*(tmp_path / "run" / "tensorboard").glob("events*")]
