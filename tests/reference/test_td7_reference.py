@@ -30,23 +30,22 @@ FIELDS = {
 
 CASES: dict[str, dict[str, Any]] = {
     "defaults": {"num_steps": 24},
-    "no checkpoints": {"use_checkpoints": False},
     "a copy after each update": {"copy_interval": 1, "use_checkpoints": False},
-    "every update": {"policy_delay": 1, "copy_interval": 3},
+    "every update, far from the start": {
+        "policy_delay": 1, "copy_interval": 3, "parameter_scale": 2.0},
     "every third update": {"policy_delay": 3, **RATES},
-    "one critic": {"num_critics": 1, "use_checkpoints": False},
+    "one critic, n-step returns": {"num_critics": 1, "n_steps": 3, "use_checkpoints": False},
     "three critics": {"num_critics": 3, "activation": "tanh", "actor_activation": "elu"},
-    "no priorities": {"prioritization": "none", "use_checkpoints": False},
-    "priorities": {"priority_exponent": 0.75, "late_phase_factor": 0.5},
-    "wide smoothing": {"target_policy_noise": 1.0, "target_noise_clip": 0.75},
+    "neither priorities nor checkpoints": {"prioritization": "none", "use_checkpoints": False},
+    "priorities, wide smoothing": {
+        "priority_exponent": 0.75, "late_phase_factor": 0.5, "target_policy_noise": 1.0,
+        "target_noise_clip": 0.75},
     "late phase at once": {"late_phase_starts": 0, "num_steps": 40},
     "several episodes, one environment": {"num_envs": 1, "early_episodes": 3, "num_steps": 90},
-    "n-step returns": {"n_steps": 3, "use_checkpoints": False},
     "half as many updates": {"updates_per_step": 0.5, "num_steps": 44},
     "normalization": {**NORMALIZATION, "clip_normalized_reward": 0.5},
     "reset steps": {"num_envs": 3, "reset_steps": True},
-    "far from the start": {"parameter_scale": 2.0},
-}
+}  # fmt: skip
 
 
 def recorded(**fields: Any) -> tuple[Recording, list[np.ndarray]]:
