@@ -31,12 +31,7 @@ if TYPE_CHECKING:
     from footlight.training.hook_context import HookContext
 
 EPISODES = 10  # of an evaluation
-PEERS = {
-    "sb3-sac": ("stable_baselines3", "SAC", {}),
-    "sb3-tqc": ("sb3_contrib", "TQC", {"top_quantiles_to_drop_per_net": 2}),
-}
-"""The peers' methods: module, class, and arguments besides `PEER_VALUES`."""
-PEER_VALUES = {
+PEER_VALUES: dict[str, float] = {
     "learning_rate": 3e-4,
     "batch_size": 256,
     "buffer_size": 1_000_000,
@@ -44,6 +39,12 @@ PEER_VALUES = {
     "gamma": 0.99,
     "tau": 0.005,
 }
+"""Those of SAC's presets without a learning rate of their own."""
+PEERS = {
+    "sb3-sac": ("stable_baselines3", "SAC", PEER_VALUES),
+    "sb3-tqc": ("sb3_contrib", "TQC", PEER_VALUES | {"top_quantiles_to_drop_per_net": 2}),
+}
+"""The peers' methods: module, class, and the arguments that can be overridden."""
 PEER_PACKAGES = ("stable-baselines3", "sb3-contrib", "torch", "gymnasium", "mujoco", "numpy")
 Row = tuple[int, float, float]  # step, mean return, CPU seconds
 
@@ -189,16 +190,18 @@ def train_peer(job: Job) -> tuple[list[Row], str]:
                 rows.end(self.num_timesteps, sum(returns) / EPISODES)
             return True
 
-    module, name, values = PEERS[job.method]
+    peer, given = split_method(job.method)
+    module, name, values = PEERS[peer]
+    values = values | {field: json.loads(value) for field, value in given.items()}
     policy: dict[str, Any] = {"net_arch": [256, 256]}
-    if job.method == "sb3-tqc":
+    if peer == "sb3-tqc":
         policy["n_critics"] = 2
     model = getattr(importlib.import_module(module), name)(
-        "MlpPolicy", job.environment, seed=job.seed, device="cpu", policy_kwargs=policy,
-        **PEER_VALUES, **values,
-    )  # fmt: skip
+        "MlpPolicy", job.environment, seed=job.seed, device="cpu", policy_kwargs=policy, **values
+    )
     model.learn(job.steps, callback=Evaluations(), log_interval=None)
-    return rows.state()["rows"], " ".join(f"{each}={version(each)}" for each in PEER_PACKAGES)
+    versions = [f"{each}={version(each)}" for each in PEER_PACKAGES]
+    return rows.state()["rows"], " ".join([*(f"{k}={v}" for k, v in values.items()), *versions])
 
 
 def version(package: str) -> str:
@@ -223,7 +226,8 @@ def end_with_parent() -> None:
 def make(job: Job, folder: Path) -> None:
     """Make the run, and write `finished.json`."""
     found = commit()
-    rows, values = train_peer(job) if job.method in PEERS else train_ours(job, folder)
+    is_peer = split_method(job.method)[0] in PEERS
+    rows, values = train_peer(job) if is_peer else train_ours(job, folder)
     run = {
         "environment": job.environment,
         "method": job.method,

@@ -4,8 +4,10 @@
         --environments HalfCheetah-v5 Walker2d-v5 --seeds 5 --steps 100000 \
         --peer-python peers/bin/python
 
-A METHOD is an algorithm of footlight, with values that override the preset after a colon
-(NAME:field=value,field=value), or a peer: sb3-sac, sb3-tqc. Interrupt it whenever you like: the
+A METHOD is an algorithm of footlight or a peer (sb3-sac, sb3-tqc), with values after a colon that
+override the preset (NAME:field=value,field=value). The peers' own values are those of most presets
+of sac; a preset with others, such as sac's learning rate of 1e-3 on HalfCheetah-v5, is compared
+with sb3-sac:learning_rate=1e-3. Interrupt it whenever you like: the
 same command resumes unfinished runs and skips those that the table has.
 """
 
@@ -82,10 +84,9 @@ def positive(text: str) -> int:
 def require_method(method: str) -> None:
     """Raise `UserError` for anything but a peer, or an algorithm and fields of its config."""
     name, fields = split_method(method)
-    if name in PEERS and not fields:
-        return
     if name in PEERS:
-        raise UserError(f"{method} has fields, but peers have fixed values - write {name}")
+        require_values_of_peer(method)
+        return
     if name not in ALGORITHMS:
         there_are = ", ".join([*ALGORITHMS, *PEERS])
         raise UserError(f"unknown method {method!r} - there are {there_are}")
@@ -95,6 +96,19 @@ def require_method(method: str) -> None:
         build(Options, {key: fields[key] for key in fields.keys() - values.keys()})
     except UserError as error:
         raise UserError(f"{method}: {error}") from error
+
+
+def require_values_of_peer(method: str) -> None:
+    """Raise `UserError` for fields that the peer is not given, and values that are no numbers."""
+    name, fields = split_method(method)
+    known = PEERS[name][2]
+    if unknown := sorted(fields.keys() - known.keys()):
+        raise UserError(f"{method}: unknown field {unknown[0]!r} - there are {', '.join(known)}")
+    for field, value in fields.items():
+        try:
+            float(json.loads(value))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{method}: {field} is {value!r} - it must be a number") from error
 
 
 def require_environment(environment: str) -> None:
@@ -127,7 +141,8 @@ class Worker:
         folder = job.folder(arguments.work)
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "log.txt"
-        python = arguments.peer_python if job.method in PEERS else sys.executable
+        is_peer = split_method(job.method)[0] in PEERS
+        python = arguments.peer_python if is_peer else sys.executable
         command = [python, HERE / "mujoco_runs.py", json.dumps(job._asdict()), folder]
         with self._log.open("a") as log:
             self.process = subprocess.Popen(

@@ -84,6 +84,7 @@ def test_method_is_a_name_and_fields() -> None:
     )  # fmt: skip
     mujoco_suite.require_method("sac:hidden_sizes=64 64,num_envs=2")
     mujoco_suite.require_method("sb3-tqc")
+    mujoco_suite.require_method("sb3-tqc:learning_rate=1e-3,top_quantiles_to_drop_per_net=0")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,8 @@ def test_method_is_a_name_and_fields() -> None:
         (["sac:learning_rat=1"], "sac:learning_rat=1: unknown field .* did you mean 'learning_ra"),
         (["sac:tau=2"], "sac:tau=2: tau is 2"),
         (["sac:num_envs=0"], "num_envs is 0"),
-        (["sb3-sac:tau=1"], "peers have fixed values"),
+        (["sb3-sac:tua=1"], "sb3-sac:tua=1: unknown field 'tua' - there are .* tau"),
+        (["sb3-sac:tau=fast"], "sb3-sac:tau=fast: tau is 'fast' - it must be a number"),
         (["sac", "--environments", "HalfCheeta-v5"], "unknown environment .* there are Ant-v5, "),
     ],
 )

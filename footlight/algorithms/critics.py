@@ -242,8 +242,9 @@ class Critics:
     def q(
         self, state: CriticState, observation: Observed, action: Tensor, training: bool = False
     ) -> Tensor:
-        """Q(s, a) of all critics, [N, B]. Batches are normalized by the running statistics, also in
-        `training`, for an actor to follow; features are then dropped out."""
+        """Q(s, a) of all critics, [N, B]. With `training`, for an actor to follow, features are
+        dropped out. Batches are always normalized by the running statistics, and critics that do so
+        do not drop out here."""
         output, _ = self.network.with_statistics(
             state.critic, state.critic_statistics, observation, action,
             training=training and not self.is_joint,

@@ -41,7 +41,7 @@ class OffPolicyNetworks:
     """Widths of the hidden layers of actor and critics; none: no hidden layers. Of residual blocks,
     the width of each, which is the same for all."""
     actor_hidden_sizes: OptionalLayerSizes = None
-    """The same for the actor; none: automatic, hidden_sizes."""
+    """Widths of the actor's hidden layers; none: automatic, hidden_sizes."""
     body: Body = "mlp"
     """mlp (linear layers one after another), residual (blocks that add to their input what four
     times as wide a layer computes, with the normalization first, as in SimBa) or residual-post-norm
@@ -51,7 +51,7 @@ class OffPolicyNetworks:
     norm: Norm = "none"
     """Normalization before each activation: layer, rms, batch, or batch-renorm. With the last two
     the critics see (s, a) and (s', a') in one batch, whose statistics they share (CrossQ).
-    Convolutions know layer and rms only."""
+    Convolutions support layer and rms only."""
     norm_after_activation: bool = False
     """Normalize after each activation instead of before it, as CrossQ does."""
     normalize_input: bool = False
@@ -61,9 +61,9 @@ class OffPolicyNetworks:
     dropout: Probability = 0.0
     """Probability with which each hidden feature of the critics is zeroed in training."""
     unit_weights: UnitWeights = "none"
-    """Whose rows of weights are scaled to norm 1 after each update: hidden (of hidden layers), all,
-    or all-and-norms (and the scales of batch and RMS normalization to the root of their size).
-    Hidden layers then have no bias."""
+    """Layers whose rows of weights are scaled to norm 1 after each update: hidden, all, or
+    all-and-norms (also scale and shift of batch normalization, and the scale of RMS normalization,
+    to the root of their size). Hidden layers then have no bias."""
     initialization: Initialization = "pytorch"
     """Initial weights: pytorch, kaiming (normal; last layer uniform in ±3e-3), orthogonal or
     sparse."""

@@ -96,31 +96,24 @@ def build_networks(
         num_actions=num_actions,
         head=head,
     )
-    if network is not None:
-        _check_output_shapes(networks, spaces)
+    if actor is not None:
+        _check_actor(networks, spaces)
+    if critics:
+        _check_critic(networks, spaces, prediction_of(config).num_outputs)
     observation = example(spaces)
     networks.actor.keep_outputs_in_fp32(observation)
     networks.critic.keep_outputs_in_fp32(observation, torch.zeros(2, num_actions))
     return networks
 
 
-def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:
-    """Call the user's module once, so that wrong shapes are reported before training."""
+def _check_actor(networks: Networks, spaces: Spaces) -> None:
+    """Call the user's actor once, so that wrong shapes are reported before training."""
     observation = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
-    actor, critic, is_squashed = (
-        networks.actor,
-        networks.critic,
-        isinstance(networks.head, Squashed),
-    )
+    actor, is_squashed = networks.actor, isinstance(networks.head, Squashed)
     returned = "(mean, raw log_std), each [B, A]" if is_squashed else "actions [B, A] in [-1, 1]"
     called_so = f"it is called as actor(observation), and must return {returned}"
     with naming_part("actor", called_so):
         output: Any = actor.infer(actor.initial, observation)
-    with naming_part(
-        "critic", "it is called as critic(observation, action), and must return values [B]"
-    ):
-        observed = as_tensors(observation, torch.device("cpu"))
-        value = critic(critic.initial, observed, torch.zeros(2, spaces.action.size))
     parts, wanted = output if isinstance(output, tuple) else (output,), (2, spaces.action.size)
     if len(parts) != 1 + is_squashed:
         raise UserError(f"the actor returns {counted(len(parts), 'tensor')} - {called_so}")
@@ -130,10 +123,21 @@ def _check_output_shapes(networks: Networks, spaces: Spaces) -> None:
                 f"the actor returns shape {tuple(part.shape)} for 2 observations - "
                 f"it must return {wanted}"
             )
-    if tuple(value.shape)[1:] != (2,):
+
+
+def _check_critic(networks: Networks, spaces: Spaces, num_outputs: int) -> None:
+    """The same for the user's critics, each of which predicts that many numbers."""
+    observation = np.zeros((2, *spaces.observation_shape), spaces.observation_dtype)
+    shape = () if num_outputs == 1 else (num_outputs,)
+    wanted, returned = (2, *shape), "[B]" if num_outputs == 1 else f"[B, {num_outputs}]"
+    critic, called_so = networks.critic, "it is called as critic(observation, action)"
+    with naming_part("critic", f"{called_so}, and must return values {returned}"):
+        observed = as_tensors(observation, torch.device("cpu"))
+        value = critic(critic.initial, observed, torch.zeros(2, spaces.action.size))
+    if tuple(value.shape)[1:] != wanted:
         raise UserError(
             f"the critic returns shape {tuple(value.shape)[1:]} for 2 observations - "
-            "it must return (2,)"
+            f"it must return {wanted}"
         )
 
 

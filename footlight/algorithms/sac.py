@@ -52,7 +52,8 @@ class Config(OffPolicyConfig, Temperature):
     """Target of the policy's entropy, in nats; none: automatic, target_entropy_per_action times the
     number of action dimensions."""
     target_entropy_per_action: float = -1.0
-    """The same per action dimension."""
+    """Target of the policy's entropy per action dimension, in nats; not used if target_entropy is
+    given."""
     log_std: LogStdBound = "clamped"
     """How the policy's log standard deviation is bounded: clamped to [-20, 2], or rescaled by
     tanh to [-5, 2] or (rescaled-wide) to [-10, 2]."""

@@ -11,7 +11,6 @@ Shape letters: B batch, N critics, A choices, E environments, P parameters.
 """
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
@@ -22,13 +21,15 @@ from torch.func import grad_and_value
 
 from footlight.algorithms.choice_networks import ChoiceNetworks, build_choice_networks
 from footlight.algorithms.network_source import NetworkSource
-from footlight.algorithms.off_policy import replay_buffer
+from footlight.algorithms.off_policy import delayed_update_for, delayed_updates, replay_buffer
+from footlight.algorithms.prioritized import new_priorities, td_loss
 from footlight.algorithms.protocol import Noise, Outcome, PolicyState
 from footlight.algorithms.settings import (
     HiddenLayers,
     Normalization,
     OffPolicyOptimizer,
     OffPolicyReplay,
+    Priorities,
     Temperature,
 )
 from footlight.config.fields import (
@@ -43,11 +44,13 @@ from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target
 from footlight.networks.bodies import Activation
 from footlight.networks.initialization import Initialization
-from footlight.types import Array, Batch, Decision, Diagnosis, Minibatch, Spaces
+from footlight.types import Array, Batch, Decision, Diagnosis, Spaces
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Normalization, HiddenLayers, OffPolicyOptimizer, OffPolicyReplay, Temperature):
+class Config(
+    Normalization, HiddenLayers, OffPolicyOptimizer, OffPolicyReplay, Priorities, Temperature
+):
     """Hyperparameters of discrete SAC."""
 
     gamma: Fraction = 0.99
@@ -169,17 +172,8 @@ class SACDiscrete:
         value_E = (diagnosis.probabilities * q_EA).sum(-1)
         return diagnosis._replace(value=value_E, bonus=state.log_alpha.exp() * diagnosis.entropy)
 
-    @property
-    def updates(self) -> Mapping[str, Callable[[State, Batch, Noise], Outcome]]:
-        """An update of everything, and, with a `policy_delay` above 1, one of the critics alone."""
-        updates = {"critic_and_actor": self.update_critic_and_actor}
-        if self.config.policy_delay > 1:
-            updates["critic"] = self.update_critic
-        return updates
-
-    def update_for(self, due: Minibatch) -> str:
-        """Every `policy_delay`th update includes the actor, the temperature and the targets."""
-        return "critic" if due.number % self.config.policy_delay else "critic_and_actor"
+    updates = property(delayed_updates)  # update_critic_and_actor, and with a delay update_critic
+    update_for = delayed_update_for
 
     def update_critic(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """Critics, eq. 10: y = r + gamma sum_a' pi(a'|s') (min_N Q'(s', a') - alpha log
@@ -192,26 +186,23 @@ class SACDiscrete:
 
         def critic_loss(critic_P: Tensor) -> tuple[Tensor, Tensor]:
             q_NB = gather_q(networks.critic(critic_P, batch.observation), batch.action)
-            return (q_NB - target_q_B).square().mean(1).sum(), q_NB
+            return td_loss(config, batch, state.progress, q_NB - target_q_B), q_NB
 
         gradient_P, (loss, q_NB) = grad_and_value(critic_loss, has_aux=True)(state.critic)
         norm = config.make_optimizer().step(
             state.critic, gradient_P, state.critic_optimizer,
             config.rate_of_critic, state.progress,
         )  # fmt: skip
-        return Outcome(
-            {
-                "critic_loss": loss,
-                "critic_gradient_norm": norm,
-                "q_mean": q_NB.mean(),
-                "target_q_mean": target_q_B.mean(),
-            }
-        )
+        if not config.delay_targets:
+            polyak_(state.target_critic, state.critic, config.tau)
+        metrics = {"critic_loss": loss, "critic_gradient_norm": norm}
+        metrics |= {"q_mean": q_NB.mean(), "target_q_mean": target_q_B.mean()}
+        return Outcome(metrics, new_priorities(config, q_NB - target_q_B))
 
     def update_critic_and_actor(self, state: State, batch: Batch, noise: Noise) -> Outcome:
         """One step of everything (algorithm 1)."""
         config, networks = self.config, self.networks
-        critic_metrics = self.update_critic(state, batch, noise).metrics
+        of_critic = self.update_critic(state, batch, noise)
         alpha = state.log_alpha.exp()
 
         # Actor, eq. 12: the critics' values are constants here, as the choices are summed over
@@ -229,16 +220,11 @@ class SACDiscrete:
         )  # fmt: skip
         if config.learn_alpha:
             self.update_alpha(state, entropy_B)
-        polyak_(state.target_critic, state.critic, config.tau)
-        return Outcome(
-            {
-                **critic_metrics,
-                "actor_loss": loss,
-                "actor_gradient_norm": norm,
-                "entropy": entropy_B.mean(),
-                "alpha": alpha.squeeze(),
-            }
-        )
+        if config.delay_targets:
+            polyak_(state.target_critic, state.critic, config.tau)
+        metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
+        metrics |= {"entropy": entropy_B.mean(), "alpha": alpha.squeeze()}
+        return Outcome(metrics, of_critic.priorities)
 
     def update_alpha(self, state: State, entropy_B: Tensor) -> None:
         """Temperature, eq. 11, in log alpha so that alpha stays positive: rises while the entropy

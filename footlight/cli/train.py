@@ -130,8 +130,8 @@ def build_train_parser(algorithm: str | None, environment: str | None) -> Parser
         usage=f"footlight train {algorithm or 'ALGORITHM'} ENVIRONMENT [--FIELD VALUE ...]",
     )
     algorithms = (
-        f"{', '.join(ALGORITHMS)},\nbest for the one that gave the highest return within an hour, "
-        "where that was measured,\nor FILE.py:NAME for a class of your own"
+        f"{', '.join(ALGORITHMS)},\nbest for the one with the highest return measured within an "
+        "hour,\nor FILE.py:NAME for a class of your own"
     )
     parser.add_argument("algorithm", metavar="ALGORITHM", help=algorithms)
     environments = (

@@ -1,4 +1,4 @@
-"""`best` in the place of an algorithm: the one whose preset gave the highest return within an hour.
+"""`best` in the place of an algorithm: the one with the highest return measured within an hour.
 
 Measured on two cores without a GPU: `benchmarks/results/halfcheetah-td7.txt` and `mujoco.csv`.
 """
@@ -33,9 +33,8 @@ def recommended(environment: str) -> str:
     """The algorithm for an environment. Raises `UserError` for one that has not been measured."""
     if environment not in _MEASURED:
         raise UserError(
-            f"best says nothing about {environment} - it has been measured on "
-            f"{', '.join(_MEASURED)} - name an algorithm, such as sac for continuous actions or "
-            "ppo for discrete ones"
+            f"best has no algorithm for {environment} - only {', '.join(_MEASURED)} has been "
+            "measured - name one, such as sac for continuous actions or ppo for discrete ones"
         )
     return _MEASURED[environment]
 
@@ -43,8 +42,8 @@ def recommended(environment: str) -> str:
 def described_in_words() -> str:
     """What `best` is, for help pages."""
     return (
-        "best is the algorithm whose preset gave the highest return within an hour on two cores, "
-        f"where that was measured: {', '.join(_MEASURED)}"
+        "best is the algorithm with the highest return that was measured within an hour on two "
+        f"cores: {', '.join(f'{found} on {where}' for where, found in _MEASURED.items())}"
     )
 
 

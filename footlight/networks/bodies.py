@@ -80,9 +80,11 @@ def torso(input_shape: tuple[int, ...], architecture: Architecture) -> tuple[lis
         layers, num_features = convolutions(architecture.torso, input_shape, of_images, activation)
     if norm is not None and architecture.normalizes_input:
         layers.append(norm([num_features]))
-    # A shift before batch normalization changes nothing, and unit weights are meant to be alone
+    # A shift right before batch normalization changes nothing; unit weights are meant to be alone
     is_last = architecture.norm_after_activation
-    shifts = is_last or not uses_batches(architecture.norm)
+    is_before = architecture.body == "mlp" and not is_last
+    is_before |= architecture.body == "residual-post-norm"
+    shifts = not (is_before and uses_batches(architecture.norm))
     has_bias = architecture.unit_weights == "none" and shifts
     if architecture.body != "mlp":
         sizes = architecture.hidden_sizes

@@ -47,7 +47,7 @@ class BatchNorm(nn.Module):
         return offset * scale + (bias - mean * scale)
 
     def _affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """What normalized features are multiplied by, and what is then added."""
+        """Scale and shift of normalized features."""
         return self.weight, self.bias
 
     def _move(self, mean: Tensor, var: Tensor) -> None:

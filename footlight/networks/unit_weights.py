@@ -24,13 +24,13 @@ def restore_norms_(module: nn.Module, views: Mapping[str, Tensor], kind: UnitWei
         return
     linear = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
     for name in linear[:-1] if kind == "hidden" else linear:
-        weight = views[f"{name}.weight"]
+        weight = views[f"{name}.weight".lstrip(".")]  # a module that is itself a layer has no name
         weight.copy_(weight / weight.norm(dim=-1, keepdim=True).clamp(min=1e-8))
     if kind != "all-and-norms":
         return
     for name, part in module.named_modules():
         if isinstance(part, BatchNorm | nn.RMSNorm):
-            own = [views[f"{name}.{each}"] for each, _ in part.named_parameters(recurse=False)]
+            own = [views[each] for each, _ in part.named_parameters(name, recurse=False)]
             square = torch.stack([each.square().sum(-1, keepdim=True) for each in own]).sum(0)
             for each in own:
                 each.copy_(each * (each.shape[-1] / square.clamp(min=1e-8)).sqrt())

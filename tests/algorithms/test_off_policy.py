@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from constant import Deterministic, Linear
+from variants import VARIANTS, small
 
+from footlight.algorithms import config_class
 from footlight.errors import UserError
 from footlight.learning.agent import Agent
 
@@ -158,3 +160,56 @@ def test_lack_of_memory_is_not_the_networks_fault() -> None:
 def test_actor_of_sac_returns_two_tensors() -> None:
     with pytest.raises(UserError, match=r"returns 1 tensor - .* must return \(mean, raw log_std\)"):
         Agent("sac", OBSERVATIONS, ACTIONS, network=OnlyActor, compile="off")
+
+
+class GaussianOnly(torch.nn.Module):
+    """An actor for SAC."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__()
+        self.actor = Pair(1, 1)
+
+
+class Several(torch.nn.Module):
+    """A critic that predicts `number` values, or one that has no dimension of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, number)
+
+    def forward(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat([observation, action], -1)).squeeze(-1)
+
+
+def critic_with(number: int) -> Any:
+    class CriticOf(torch.nn.Module):
+        def __init__(self, observation_space: Any, action_space: Any) -> None:
+            super().__init__()
+            self.critic = Several(number)
+
+    return CriticOf
+
+
+@pytest.mark.parametrize("part", ["actor", "critic"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_of_sac_take_either_part(variant: str, part: str) -> None:
+    fields = small(variant) | {"updates_per_step": 1.0, "num_quantiles": 5, "num_bins": 7}
+    kind = config_class(variant)(**fields).critic
+    numbers = {"scalar": 1, "quantile": 5, "categorical": 7}[kind]
+    network = GaussianOnly if part == "actor" else critic_with(numbers)
+    agent = Agent(variant, OBSERVATIONS, ACTIONS, network=network, compile="off", seed=1, **fields)
+    before = agent.state.actor.clone(), agent.state.critic.clone()
+    for step in range(12):
+        seen = np.array([step / 12], np.float32)
+        agent.observe(seen, agent.act(seen, explore=True), 1.0, seen, False, step % 4 == 3)
+    assert agent.num_updates == 4
+    after = agent.state.actor, agent.state.critic
+    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_critic_that_predicts_other_numbers_is_refused(number: int) -> None:
+    found = r"\(2,\)" if number == 1 else r"\(2, 4\)"
+    message = rf"the critic returns shape {found} for 2 observations - it must return \(2, 25\)"
+    with pytest.raises(UserError, match=message):
+        Agent("tqc", OBSERVATIONS, ACTIONS, network=critic_with(number), compile="off")

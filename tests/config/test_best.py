@@ -21,7 +21,7 @@ def test_every_recommendation_is_an_algorithm_with_a_preset() -> None:
 
 
 def test_environment_without_a_measurement_is_refused() -> None:
-    with pytest.raises(UserError, match=r"best says nothing about CartPole-v1 - .*HalfCheetah-v5"):
+    with pytest.raises(UserError, match=r"best has no algorithm for CartPole-v1 - .*Cheetah-v5"):
         footlight.train("best", "CartPole-v1")
 
 

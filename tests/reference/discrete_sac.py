@@ -46,10 +46,13 @@ class DiscreteSAC(OffPolicy):
         return super().parameters() | {"log_alpha": {"value": self.log_alpha.detach()}}
 
     def update_critics(self, batch: dict[str, Tensor], target: Tensor) -> None:
-        """Each critic takes a step down the mean squared error of the choices that were taken."""
+        """Each critic takes a step down the mean squared error of the choices that were taken, or
+        down Huber's loss where large errors are drawn more often."""
+        is_lap = self.config.prioritization == "lap"
+        loss = nn.functional.huber_loss if is_lap else nn.functional.mse_loss
         for critic, optimizer in zip(self.critics, self.critic_optimizers, strict=True):
             value = critic(batch["observation"]).gather(1, batch["action"].long())[:, 0]
-            self.minimize(nn.functional.mse_loss(value, target), optimizer)
+            self.minimize(loss(value, target), optimizer)
 
     def next_value(self, batch: dict[str, Tensor], noise: Tensor) -> Tensor:
         """pi(s')^T (min_i Q'_i(s', .) - alpha log pi(s')), eq. 10."""

@@ -80,8 +80,10 @@ class OffPolicy:
         with torch.no_grad():
             target = self.target(batch, noise)
         self.update_critics(batch, target)
-        if index % self.policy_delay == 0:
+        is_whole = index % self.policy_delay == 0
+        if is_whole:
             self.update_actor(batch, noise)
+        if is_whole or not self.config.delay_targets:
             self.move_targets()
 
     def target(self, batch: dict[str, Tensor], noise: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ CASES: dict[str, dict[str, Any]] = {
     "fixed temperature": {"learn_alpha": False, "initial_alpha": 0.25},
     "target entropy": {"target_entropy_share": 0.5, "initial_alpha": 0.3},
     "every second update": {"policy_delay": 2},
+    "targets move at each update": {"policy_delay": 2, "delay_targets": False},
+    "large errors more often": {"prioritization": "lap"},
     "one critic": {"num_critics": 1, "layer_norm": True},
     "learning rates": {**RATES, "alpha_learning_rate": 2**-4, "num_critics": 3},
     "targets copied": {"tau": 1.0, "activation": "tanh"},

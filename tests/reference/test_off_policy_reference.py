@@ -61,6 +61,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("sac", "log std at its bounds", {"parameter_scale": 6.0}),
     ("sac", "target of the actor", {"target_actor": True, "n_steps": 2}),
     ("sac", "every second update", {"policy_delay": 2, "target_actor": True}),
+    ("sac", "targets move at each update", {"policy_delay": 2, "delay_targets": False}),
     ("sac", "one critic", {"num_critics": 1, "norm": "layer"}),
     ("sac", "learning rates", {**RATES, "alpha_learning_rate": 2**-4, "num_critics": 3}),
     ("sac", "normalization", {**NORMALIZATION, "clip_normalized_reward": 0.5, "clip_reward": 1.5}),
