@@ -41,6 +41,7 @@ from footlight.instruments.export import export
         ("td3", DOUBLE, NUMBERS, {"norm": "layer"}),
         ("ddpg", BOX, COUNTS, {}),
         ("td7", BOX, NUMBERS, {"normalize_observations": True}),
+        ("flashsac", BOX, NUMBERS, {"actor_hidden_sizes": (8, 8)}),
         ("actor-critic", SWITCHES, NUMBERS, {"activation": "gelu"}),
         ("a2c", CHOICE, NUMBERS, {"network": Parts}),
         ("a2c", CHOICE, IMAGES, {"torso": "small", "shared_torso": True, "layer_norm": True}),
