@@ -27,7 +27,18 @@ from report import (
     run_json,
     table,
 )
-from speed_works import LIMITS, Work, a2c, games, large, ppo, small, variant
+from speed_works import (
+    LIMITS,
+    PRESETS,
+    Work,
+    a2c,
+    games,
+    large,
+    ppo,
+    small,
+    variant,
+    with_preset,
+)
 
 LIBRARIES = ("footlight", "agent", *PEERS, *LIMITS)
 Rates = dict[str, list[float]]  # library -> steps per second, one for each round
@@ -47,6 +58,7 @@ WORKS = {
     "ppo-8": ppo(8, must={"sb3": 8.0, "sbx": 2.5}, aim={"sb3": 15.0}),
     "a2c-breakout": games(16, must={"sb3": 1.8}, aim={"sb3": 3.0}),
     "a2c-breakout-bf16": games(16, must={}, aim={"sb3": 3.0}, precision="bf16"),
+    **{f"{algorithm}-preset": with_preset(algorithm) for algorithm in PRESETS},
 }
 
 
