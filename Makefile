@@ -15,7 +15,8 @@ define REQUIRE_PYTHON
 $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 or newer - this project needs one -' \
   'install it, or name it: make PYTHON=/path/to/python3.11' >&2; exit 2; }
 endef
-unexport PYTHONPATH PYTHONHOME
+# Without its bytecode each of the many processes that tests start would compile PyTorch's modules again.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: train check format docs tables dist lessons lock clean
 .DEFAULT_GOAL := check
