@@ -27,8 +27,8 @@ from footlight.environments.atari import AtariConfig
 from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
-    "checkpoints", "collapse", "frame_memory", "kill", "learning", "mujoco_suite", "own_loop",
-    "speed",
+    "ablations", "checkpoints", "collapse", "frame_memory", "kill", "learning", "mujoco_suite",
+    "own_loop", "speed",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 GAMES: dict[str, Any] = {"num_envs": 2, "n_steps": 2, "hidden_sizes": (8,), "torso": "small"}

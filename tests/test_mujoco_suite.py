@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ablations
 import mujoco_runs
 import mujoco_suite
 import mujoco_tables
@@ -43,15 +44,19 @@ rows = [[job["steps"] // 2, 1.0, 2.0], [job["steps"], job["seed"] + 0.5, 4.0]]
 
 def suite(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     """The exit code of the program, with its stand-in for the runs."""
+    monkeypatch.setattr(mujoco_suite, "publish_all", lambda table: None)
+    options = ["--results", str(folder / "results")]
+    return call(mujoco_suite, monkeypatch, folder, *words, *options)
+
+
+def call(program: Any, monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     (folder / "mujoco_runs.py").write_text(WORKER)
     monkeypatch.setattr(mujoco_suite, "HERE", folder)
     monkeypatch.setattr(mujoco_suite, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(mujoco_suite, "publish_all", lambda table: None)
-    options = ["--work", str(folder / "work"), "--results", str(folder / "results")]
-    monkeypatch.setattr("sys.argv", ["mujoco_suite.py", *words, *options])
+    monkeypatch.setattr("sys.argv", [program.__name__, *words, "--work", str(folder / "work")])
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return mujoco_suite.main()
+        return int(program.main())
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -307,3 +312,26 @@ def test_report_and_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for name in ("mujoco-steps.png", "mujoco-cpu.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     mujoco_tables.publish_all(Table(tmp_path / "empty"))  # nothing to draw
+
+
+@pytest.mark.parametrize("part", ablations.PARTS)
+def test_parts_of_ablations_are_valid(part: str) -> None:
+    mujoco_suite.require_method(ablations.method_of(part))
+
+
+def test_ablations_compare_the_same_seeds_and_continue(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["layer norm", "LAP", "--environment=Pendulum-v1", "--steps=8", "--processes=1"]
+    assert call(ablations, monkeypatch, tmp_path, *words, "--seeds=1") == 0
+    assert [line.split("=")[-1] for line in order(tmp_path)] == ["layer", "lap"]
+    output = ["--output", str(tmp_path / "report.txt")]
+    assert call(ablations, monkeypatch, tmp_path, "none", *words, "--seeds=2", *output) == 0
+    assert len(order(tmp_path)) == 4  # those of the first call are there
+    rows = [re.split("  +", line) for line in (tmp_path / "report.txt").read_text().splitlines()]
+    # The stand-in returns its seed and a half, and needs two CPU seconds for four steps
+    assert ["none", "2", "2", "2", "-", "500.0"] in rows
+    assert ["layer norm", "2", "2", "2", "+0", "500.0"] in rows
+    with pytest.raises(SystemExit, match="2"):
+        call(ablations, monkeypatch, tmp_path, "layers")
+    assert "unknown part 'layers' - there are none, layer norm" in capsys.readouterr().err
