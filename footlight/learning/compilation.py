@@ -176,7 +176,11 @@ def _settings() -> AbstractContextManager[None]:
         # on: with another ATEN_CPU_CAPABILITY, or another machine, it would compute wrong numbers.
         # Naming the width that Inductor chooses by itself makes it a part of the key.
         width = pick_vec_isa().bit_width()
-    settings: AbstractContextManager[None] = config.patch({**chosen, "cpp.simdlen": width})
+    # Precompiling headers takes longer than the first update of a new machine does without them.
+    headers = {"cpp_cache_precompile_headers": graph_cache.size(cache_folder()) >= 3}
+    settings: AbstractContextManager[None] = config.patch(
+        {**chosen, **headers, "cpp.simdlen": width}
+    )
     return settings
 
 

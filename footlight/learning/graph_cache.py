@@ -152,5 +152,10 @@ def keep(cache: Path, key: str | None, made: Path | None) -> None:
         os.replace(temporary, path)
 
 
+def size(cache: Path) -> int:
+    """How many compiled functions there are."""
+    return len([*_library(cache, None).parent.glob("*.so")])
+
+
 def _library(cache: Path, key: str | None) -> Path:
     return cache / "footlight" / f"{key}.so"
