@@ -130,6 +130,14 @@ def test_acting_imports_neither_the_compiler_nor_what_draws_and_tracks(folder: P
     }
 
 
+def test_learning_does_not_import_the_compiler(tmp_path: Path) -> None:
+    line = "train td3 Pendulum-v1 --steps 20 --learning-starts 9 --compile off --eval-episodes 1"
+    ((code, imported),) = imported_by(tmp_path, line)
+    assert code == 0
+    assert "rich" in imported
+    assert not imported & {"torch._dynamo", "torch._inductor", "sympy"}
+
+
 LOADING = """
 import itertools, sys
 from footlight.algorithms import ALGORITHMS, config_class, find

@@ -15,7 +15,6 @@ from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from footlight.algorithms.on_policy import (
     Networks,
@@ -40,6 +39,7 @@ from footlight.algorithms.settings import (
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import SCHEDULABLE, Count, Fraction, NonNegative, Positive, check
 from footlight.equations.draws import Draw
+from footlight.equations.gradients import grad
 from footlight.equations.optimizers import Kind, Memory
 from footlight.equations.returns import (
     explained_variance,

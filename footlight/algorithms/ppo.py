@@ -21,7 +21,6 @@ from typing import Annotated, Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from footlight.algorithms.on_policy import (
     Networks,
@@ -53,6 +52,7 @@ from footlight.config.fields import (
     check,
 )
 from footlight.equations.draws import Draw, Uniform
+from footlight.equations.gradients import grad
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import (
     clipped_surrogate,

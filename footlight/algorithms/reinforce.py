@@ -20,7 +20,6 @@ from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from footlight.algorithms.on_policy import (
     Networks,
@@ -51,6 +50,7 @@ from footlight.config.fields import (
     check,
 )
 from footlight.equations.draws import Draw
+from footlight.equations.gradients import grad
 from footlight.equations.optimizers import Memory
 from footlight.equations.returns import td_target, weighted_mean
 from footlight.types import Chunk, Diagnosis, EpisodeBatch, Spaces

@@ -22,7 +22,6 @@ from typing import Annotated, ClassVar, Literal, Self, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from footlight.algorithms.exploration import epsilon_greedy
 from footlight.algorithms.on_policy import (
@@ -60,6 +59,7 @@ from footlight.config.fields import (
     check,
 )  # fmt: skip
 from footlight.equations.distributions import gather_q
+from footlight.equations.gradients import grad
 from footlight.equations.optimizers import Memory, polyak_
 from footlight.equations.returns import symexp, symlog, td_target, weighted_mean
 from footlight.errors import UserError

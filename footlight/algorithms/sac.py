@@ -16,7 +16,6 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from footlight.algorithms.critics import Learned
 from footlight.algorithms.exploration import HELD_NOISE, Memory, Warmup, new_walk, warm_up
@@ -35,6 +34,7 @@ from footlight.algorithms.settings import Temperature
 from footlight.config.fields import Count, Fraction, check
 from footlight.equations.distributions import LogStdBound, bounded_log_std, squashed_gaussian
 from footlight.equations.draws import Draw, Normal
+from footlight.equations.gradients import grad_and_value
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import GaussianActor

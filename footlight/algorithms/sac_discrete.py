@@ -17,7 +17,6 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from footlight.algorithms.choice_networks import ChoiceNetworks, build_choice_networks
 from footlight.algorithms.network_source import NetworkSource
@@ -39,6 +38,7 @@ from footlight.config.fields import (
     check,
 )
 from footlight.equations.distributions import gather_q, soft_value
+from footlight.equations.gradients import grad_and_value
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.optimizers import polyak_
 from footlight.equations.returns import td_target

@@ -18,7 +18,6 @@ from typing import Annotated, ClassVar, final
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 from footlight.algorithms.on_policy import (
     Networks,
@@ -41,6 +40,7 @@ from footlight.config.fields import (
     check,
 )
 from footlight.equations.draws import Draw
+from footlight.equations.gradients import grad
 from footlight.equations.optimizers import bounded_step_size
 from footlight.equations.returns import td_target
 from footlight.errors import UserError

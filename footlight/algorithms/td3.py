@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from torch import Tensor
-from torch.func import grad_and_value
 
 from footlight.algorithms.critics import Learned
 from footlight.algorithms.deterministic_policy import (
@@ -38,6 +37,7 @@ from footlight.algorithms.off_policy import (
 from footlight.algorithms.protocol import Noise, Outcome
 from footlight.config.fields import Count, check
 from footlight.equations.draws import Draw, Normal
+from footlight.equations.gradients import grad_and_value
 from footlight.equations.optimizers import follow_
 from footlight.networks.bodies import DeterministicActor
 from footlight.networks.heads import Bounded

@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from footlight.algorithms.deterministic_policy import (
     TargetPolicySmoothing,
@@ -49,6 +48,7 @@ from footlight.buffers.frames import replay_for
 from footlight.buffers.prioritized import Prioritization, prioritized
 from footlight.config.fields import Count, CountOrZero, Fraction, check
 from footlight.equations.draws import Draw, Normal
+from footlight.equations.gradients import grad_and_value
 from footlight.equations.optimizers import Memory as OptimizerMemory
 from footlight.equations.returns import td_target
 from footlight.errors import UserError

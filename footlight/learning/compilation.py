@@ -21,17 +21,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from footlight.errors import UserError, summarize_error
-from footlight.learning.compiler_cache import CacheBroken, remove_broken, remove_incomplete
+from footlight.learning import graph_cache
+from footlight.learning.compiler_cache import (
+    CacheBroken,
+    cache_folder,
+    remove_broken,
+    remove_incomplete,
+)
 from footlight.learning.compiler_cache import CompilerMissing as CompilerMissing
+from footlight.learning.first_call import first_call
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 _COMPILERS = {"win32": "cl", "darwin": "clang++"}  # the compiler's own defaults; elsewhere g++
 _examined: set[Path] = set()  # caches, once in each process
-UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
+UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 
 
 @dataclass
@@ -55,18 +61,16 @@ def compile_in_place(
     The function changes some of the tensors in place; compiling it does not run it. Raises
     `CompilerMissing`, and `CacheBroken` where another try may succeed.
     """
-    compiler = _COMPILERS.get(sys.platform, "g++")
-    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
-        raise CompilerMissing(f"there is no C++ compiler ({compiler})")
-    cache = _cache()
+    cache = cache_folder()
     if cache not in _examined:
         _examined.add(cache)
         _raise_broken(remove_incomplete(cache))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
-            graph = _inductor(function, tensors)
-    except UserError:  # the function's own message
+            key = graph_cache.key_of(function, tensors, _own_settings())
+            graph = graph_cache.load(cache, key) or _compiled(function, tensors, cache, key)
+    except (UserError, CompilerMissing):  # the function's own message; there is no compiler
         raise
     except Exception as error:  # whatever fails in the compiler, the run continues without it
         _raise_broken(remove_broken(error, cache))
@@ -78,37 +82,31 @@ def compile_in_place(
     return step
 
 
+def _compiled(
+    function: Callable[..., None], tensors: Sequence[Tensor], cache: Path, key: str | None
+) -> graph_cache.Graph:
+    """`function` compiled now, and kept under this name."""
+    compiler = _COMPILERS.get(sys.platform, "g++")
+    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
+        raise CompilerMissing(f"there is no C++ compiler ({compiler})")
+    graph = _inductor(function, tensors)
+    graph_cache.keep(cache, key, _library_of(graph))
+    return graph
+
+
+def _library_of(compiled: Any) -> Path | None:
+    """The file that the compiler has made; None if that is not all that its result consists of."""
+    try:
+        entry = compiled.current_callable.__globals__["inductor_entry"]
+        return None if compiled.constants else Path(entry.__self__.__file__)
+    except (AttributeError, KeyError):
+        return None
+
+
 def _raise_broken(files: Sequence[Path]) -> None:
     if files:
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         raise CacheBroken(f"the compiler had left {files[0]}{more} incomplete")
-
-
-def first_call(
-    step: Callable[[], None], function: Callable[..., None], tensors: Sequence[Tensor]
-) -> None:
-    """Call `step`, made of `function` and `tensors`, and compare it with an eager call on copies.
-
-    Raises `CompilerMissing` if the step raises or differs by more than rounding; the tensors then
-    hold what the eager call has computed.
-    """
-    before = [tensor.clone() for tensor in tensors]
-    eager = [tensor.clone() for tensor in tensors]
-    with torch.no_grad(), _Coarsest() as computed:
-        function(*eager)
-    reason = ""
-    try:
-        step()
-    except Exception as error:  # whatever it is, the eager result is at hand
-        reason = f"the compiled code failed ({summarize_error(error):.140})"
-    else:
-        pairs = zip(tensors, eager, before, strict=True)
-        if not all(_agree(*each, computed.eps) for each in pairs):
-            reason = "the compiled results differ from the eager ones"
-    if reason:
-        for tensor, value in zip(tensors, eager, strict=True):
-            tensor.copy_(value)
-        raise CompilerMissing(reason)
 
 
 def compile_checked(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
@@ -116,48 +114,6 @@ def compile_checked(function: Callable[..., None], tensors: Sequence[Tensor]) ->
     step = compile_in_place(function, tensors)
     first_call(step, function, tensors)
     return step
-
-
-class _Coarsest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the precision of the coarsest numbers that are computed inside of it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.eps = 0.0
-
-    def __torch_dispatch__(
-        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = operation(*args, **(kwargs or {}))
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, Tensor) and part.is_floating_point():
-                self.eps = max(self.eps, torch.finfo(part.dtype).eps)
-        return result
-
-
-def _agree(found: Tensor, wanted: Tensor, before: Tensor, eps: float) -> bool:
-    """Whether two results of an update, which began with `before`, differ by rounding alone.
-
-    Compared are root mean squares over the tensor, since single numbers may differ by more. An
-    entry of a gradient below sqrt(eps) of the typical one may consist of rounding errors, and an
-    optimizer that divides by its magnitude moves the parameter as far as any other, to either side.
-    A share of sqrt(eps) of all entries is that small, which makes the root mean square of the
-    difference 2 eps^(1/4) of that of the move. Besides, the numbers themselves are rounded.
-    """
-    if not found.is_floating_point():
-        return torch.equal(found, wanted)
-    is_finite = wanted.isfinite()
-    if not torch.equal(is_finite, found.isfinite()):
-        return False
-    found, wanted, before = (x[is_finite].double() for x in (found, wanted, before))
-    if not found.numel():
-        return True
-    difference, move, size = (_rms(x) for x in (found - wanted, wanted - before, wanted))
-    return difference <= 2 * eps**0.25 * move + 4 * eps * size
-
-
-def _rms(x: Tensor) -> float:
-    return float(x.square().mean().sqrt())
 
 
 def keep_freed_memory() -> None:
@@ -173,9 +129,7 @@ def keep_freed_memory() -> None:
         library.mallopt(_MOST_KEPT, 256 << 20)
 
 
-def _inductor(
-    function: Callable[..., None], tensors: Sequence[Tensor]
-) -> Callable[[list[Tensor]], Any]:
+def _inductor(function: Callable[..., None], tensors: Sequence[Tensor]) -> graph_cache.Graph:
     # Imported here: 3 s that a short eager run never pays.
     from torch._guards import TracingContext, tracing
     from torch._inductor.compile_fx import compile_fx_inner
@@ -199,14 +153,13 @@ def _inductor(
     graph.graph.eliminate_dead_code()
     graph.recompile()
     with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
-        compiled: Callable[[list[Tensor]], Any] = compile_fx_inner(graph, fakes, cpp_wrapper=True)
+        compiled: graph_cache.Graph = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
 
 
-def _cache() -> Path:
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-    return Path(cache_dir())
+def _own_settings() -> object:
+    """What compiled code depends on beside its function, PyTorch and the machine."""
+    return Path(__file__).read_bytes(), _mkl_is_slow(), LARGE_PRODUCT
 
 
 def _settings() -> AbstractContextManager[None]:
@@ -223,7 +176,11 @@ def _settings() -> AbstractContextManager[None]:
         # on: with another ATEN_CPU_CAPABILITY, or another machine, it would compute wrong numbers.
         # Naming the width that Inductor chooses by itself makes it a part of the key.
         width = pick_vec_isa().bit_width()
-    settings: AbstractContextManager[None] = config.patch({**chosen, "cpp.simdlen": width})
+    # Precompiling headers takes longer than the first update of a new machine does without them.
+    headers = {"cpp_cache_precompile_headers": graph_cache.size(cache_folder()) >= 3}
+    settings: AbstractContextManager[None] = config.patch(
+        {**chosen, **headers, "cpp.simdlen": width}
+    )
     return settings
 
 

@@ -4,8 +4,11 @@ The compiler writes its libraries in place, and later trusts each one that exist
 being linked when its process was killed would keep its update from ever being compiled.
 """
 
+import getpass
+import os
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 Result = TypeVar("Result")
+_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 MAX_REPAIRS = 4  # an update is a few files at most
 _INCOMPLETE = (
     "file too short|invalid ELF header|ELF load command|cannot read file data"  # of the loader
@@ -33,6 +37,19 @@ class CompilerMissing(Exception):
 
 class CacheBroken(CompilerMissing):
     """Raised if files in the compiler's cache were incomplete. They are gone now: try again."""
+
+
+def cache_folder() -> Path:
+    """The folder of the compiler's cache. It is named in the environment, where the compiler looks:
+    asking it would import it, which takes seconds."""
+    if not os.environ.get(_FOLDER):
+        try:
+            user = getpass.getuser()
+        except (ImportError, KeyError, OSError):  # a container's user may have no name
+            user = f"uid_{os.getuid()}"
+        name = re.sub(r'[\\/:*?"<>|]', "_", f"torchinductor_{user}")
+        os.environ[_FOLDER] = os.path.join(tempfile.gettempdir(), name)
+    return Path(os.environ[_FOLDER]).absolute()
 
 
 def retried(compiled: Callable[[], Result], notify: Callable[[str], None]) -> Result:

@@ -29,10 +29,10 @@ from footlight.learning.compilation import (
     Compilation,
     CompilerMissing,
     compile_in_place,
-    first_call,
     keep_freed_memory,
 )
 from footlight.learning.compiler_cache import retried
+from footlight.learning.first_call import first_call
 from footlight.learning.metrics import Metrics
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.scheduling import with_values

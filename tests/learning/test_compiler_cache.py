@@ -121,7 +121,7 @@ def test_an_agent_compiles_again_and_says_so(
         return lambda given: function(*given)
 
     monkeypatch.setattr(compilation, "_inductor", inductor)
-    monkeypatch.setattr(compilation, "_cache", lambda: cache)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache))
     monkeypatch.setenv("CXX", "true")
     seen, choice = gymnasium.spaces.Box(-1, 1, (3,), np.float32), gymnasium.spaces.Discrete(2)
     agent = Agent(

@@ -1,0 +1,161 @@
+"""Compiled updates of earlier runs, found without the compiler by what they compute.
+
+The compiler has a cache of its own, but importing it and tracing the update takes seconds before it
+can look there. An eager call on copies takes milliseconds and goes through the same operations on
+tensors of the same shapes: their digest names the library that was compiled from them. Whatever is
+found is compared with the eager update in its first call, as a new one is.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Graph = Callable[[list[Tensor]], Any]
+_ENTRY = "inductor_entry_cpp"  # the function in a library
+_TENSOR_ACCESS = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"  # which a library asks for when loaded
+
+
+class Digest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Takes down every operation inside of it: its name, its arguments, which memory it uses."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._hash = hashlib.sha256()
+        self._numbers: dict[int, int] = {}  # of a storage, in the order of appearance
+        self._alive: list[Tensor] = []  # so that no storage takes the address of another
+        self.is_complete = True
+        """False if a result depends on numbers that the digest does not have."""
+        self._add([self._known(tensor) for tensor in tensors])
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise the first operation imports the compiler, which is what this is to avoid
+        return False
+
+    def hexdigest(self) -> str:
+        """The digest so far."""
+        return self._hash.hexdigest()
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        self._add([str(operation), self._plain(args), self._plain(sorted(kwargs.items()))])
+        result = operation(*args, **kwargs)
+        if operation is torch.ops.aten._local_scalar_dense.default:
+            self.is_complete = False
+        for part in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(part, Tensor):
+                self._known(part)
+        return result
+
+    def _add(self, value: Any) -> None:
+        self._hash.update(repr(value).encode())
+
+    def _known(self, tensor: Tensor) -> str:
+        """The description of a tensor, which from now on is known."""
+        storage = tensor.untyped_storage()._cdata
+        if storage not in self._numbers:
+            self._numbers[storage] = len(self._numbers)
+            self._alive.append(tensor)
+        place = self._numbers[storage], tensor.storage_offset(), tensor.shape, tensor.stride()
+        return f"{place} {tensor.dtype} {tensor.device}"
+
+    def _plain(self, value: Any) -> Any:
+        """An argument without addresses: tensors as their descriptions."""
+        if isinstance(value, tuple | list):
+            return [self._plain(each) for each in value]
+        if not isinstance(value, Tensor):
+            return value
+        if value.untyped_storage()._cdata not in self._numbers:
+            # The compiler writes a single number into the code; others it keeps elsewhere
+            self.is_complete &= value.numel() == 1
+            self._add(value.flatten()[:1].tolist())
+        return self._known(value)
+
+
+def key_of(
+    function: Callable[..., None], tensors: Sequence[Tensor], settings: object
+) -> str | None:
+    """The name of `function(*tensors)` compiled with these settings; None if it has none.
+
+    It does not depend on the numbers in the tensors. Calls the function on copies.
+    """
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return None
+    copies = [tensor.clone() for tensor in tensors]
+    with torch.no_grad(), Digest(copies) as digest:
+        function(*copies)
+    if not digest.is_complete:
+        return None
+    machine = torch.__version__, platform.python_version(), _processor(), torch.get_num_threads()
+    text = repr((digest.hexdigest(), machine, settings))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _processor() -> str:
+    """What the code for one machine may rely on: the instructions of its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    found = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} {capability} {sorted(set(found))}"
+
+
+def load(cache: Path, key: str | None) -> Graph | None:
+    """The compiled function of this name; None if there is none, or it does not load."""
+    path = _library(cache, key)
+    if key is None or not path.is_file():
+        return None
+    guards: Any = torch._C._dynamo.guards
+    os.environ[_TENSOR_ACCESS] = str(guards._torchinductor_pyobject_tensor_data_ptr)
+    spec = importlib.util.spec_from_file_location(f"{key}.{_ENTRY}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except ImportError:
+        return None
+    return _calling(getattr(module, _ENTRY))
+
+
+def _calling(entry: Callable[[Any], Any]) -> Graph:
+    def call(tensors: list[Tensor]) -> None:
+        handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
+        entry(handles)  # takes the handles, and returns none: an update works in place
+
+    return call
+
+
+def keep(cache: Path, key: str | None, made: Path | None) -> None:
+    """Keep a library that the compiler has made under this name; without either, do nothing."""
+    if key is None or made is None:
+        return
+    path = _library(cache, key)
+    temporary = path.with_name(f".{key}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # a full disk: it is compiled again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, temporary)
+        os.replace(temporary, path)
+
+
+def size(cache: Path) -> int:
+    """How many compiled functions there are."""
+    return len([*_library(cache, None).parent.glob("*.so")])
+
+
+def _library(cache: Path, key: str | None) -> Path:
+    return cache / "footlight" / f"{key}.so"

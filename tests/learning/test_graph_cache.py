@@ -1,0 +1,165 @@
+"""Compiled updates of earlier runs: named by what they compute, found without the compiler."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from footlight.learning import graph_cache
+from footlight.learning.compilation import compile_in_place
+
+
+def key(function: Callable[..., None], *tensors: torch.Tensor, settings: object = 0) -> str | None:
+    return graph_cache.key_of(function, tensors, settings)
+
+
+def scaled_step(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    parameters.sub_(gradient * 0.1)
+
+
+def numbers(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_name_does_not_depend_on_numbers_and_nothing_is_changed() -> None:
+    given = numbers(3), numbers(3, seed=1)
+    found = key(scaled_step, *given)
+    assert found is not None
+    assert found == key(scaled_step, numbers(3, seed=2), numbers(3, seed=3))
+    assert torch.equal(given[0], numbers(3))
+
+
+def twice_as_far(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    parameters.sub_(gradient * 0.2)
+
+
+def other_way(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    parameters.add_(gradient * 0.1)
+
+
+def other_target(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    gradient.sub_(parameters * 0.1)
+
+
+def tensor_constant(parameters: torch.Tensor, gradient: torch.Tensor) -> None:
+    parameters.sub_(gradient * torch.tensor(0.1))
+
+
+@pytest.mark.parametrize("other", [twice_as_far, other_way, other_target, tensor_constant])
+def test_other_functions_have_other_names(other: Callable[..., None]) -> None:
+    assert key(other, numbers(3), numbers(3)) != key(scaled_step, numbers(3), numbers(3))
+
+
+def test_name_depends_on_shapes_strides_types_settings_and_threads() -> None:
+    def doubled(x: torch.Tensor) -> None:
+        x.mul_(2)
+
+    names = [
+        key(doubled, numbers(4, 4)),
+        key(doubled, numbers(2, 8)),
+        key(doubled, numbers(4, 4).T),
+        key(doubled, numbers(4, 4, dtype=torch.float64)),
+        key(doubled, numbers(4, 4), settings=1),
+    ]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        names.append(key(doubled, numbers(4, 4)))
+    finally:
+        torch.set_num_threads(threads)
+    assert len({*names}) == len(names) == 6
+
+
+def test_which_part_is_changed_belongs_to_the_name() -> None:
+    def change(k: int) -> Callable[..., None]:
+        return lambda x: x[k].add_(1)
+
+    assert len({key(change(k), numbers(3, 2)) for k in range(3)}) == 3
+
+
+def test_value_of_a_constant_belongs_to_the_name() -> None:
+    def add(constant: float) -> Callable[..., None]:
+        held = torch.tensor(constant)
+        return lambda x: x.add_(held)
+
+    assert key(add(1.0), numbers(3)) == key(add(1.0), numbers(3))
+    assert key(add(1.0), numbers(3)) != key(add(2.0), numbers(3))
+
+
+def test_functions_with_arrays_of_their_own_or_decisions_have_no_name() -> None:
+    held = numbers(3)
+    assert key(lambda x: x.add_(held), numbers(3)) is None
+    assert key(lambda x: x.add_(1) if x.sum() > 0 else None, numbers(3)) is None
+
+
+def test_what_was_compiled_is_found_and_a_damaged_library_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    made: list[str | None] = []
+    original = graph_cache.keep
+
+    def noted(cache: Path, name: str | None, library: Path | None) -> None:
+        made.append(name)
+        original(cache, name, library)
+
+    monkeypatch.setattr(graph_cache, "keep", noted)
+    given = [numbers(3), numbers(3, seed=1)]
+    wanted = given[0] - given[1] * 0.1
+    compile_in_place(scaled_step, given)()
+    assert torch.allclose(given[0], wanted)
+    (library,) = tmp_path.glob("footlight/*.so")
+    assert [library.stem] == made
+    whole = library.read_bytes()
+    library.write_bytes(whole[:40])
+    compile_in_place(scaled_step, [numbers(3, seed=5), numbers(3)])()
+    assert len(made) == 2
+    again = [numbers(3), numbers(3, seed=1)]
+    compile_in_place(scaled_step, again)()
+    assert torch.equal(again[0], given[0])
+    assert len(made) == 2
+
+
+RUN = """
+import json, sys
+import gymnasium, numpy as np
+from footlight import Agent
+from footlight.trees import tree_items
+
+small = {"hidden_sizes": (8, 8), "batch_size": 8, "buffer_size": 100, "learning_starts": 8}
+found = []
+for bounds, settings in json.loads(sys.argv[1]):
+    spaces = [gymnasium.spaces.Box(-float(bound), float(bound), (2,)) for bound in bounds]
+    agent = Agent("ddpg", *spaces, compile="on", notice=lambda message: None, **small, **settings)
+    world = np.random.default_rng(0)
+    for step in range(12):
+        seen, following, action = world.uniform(-1, 1, (3, 2)).astype(np.float32)
+        agent.observe(seen, action, seen.sum(), following, step % 5 == 4, False)
+    leaves = tree_items(agent.state)
+    state = {name: np.asarray(leaf).tobytes().hex() for name, leaf in leaves.items()}
+    found.append([agent.compiled, "torch._inductor" in sys.modules, state])
+print(json.dumps(found))
+"""
+
+
+def test_other_process_seed_length_and_environment_compile_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(*agents: tuple[tuple[int, int], dict[str, int]]) -> Any:
+        command = [sys.executable, "-c", RUN, json.dumps(agents)]
+        return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    agent, other = ((1, 2), {"seed": 1, "total_steps": 50}), ((3, 4), {"seed": 2})
+    ((*made, state),) = run(agent)
+    assert made == [True, True]
+    (*found, same), (*found_too, others) = run(agent, other)
+    assert found == found_too == [True, False]
+    assert same == state != others
