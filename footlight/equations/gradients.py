@@ -24,7 +24,8 @@ def grad_and_value(
     argnums: the position of the argument, or those of several, whose gradients become a tuple. An
         argument that the result does not depend on has a gradient of 0.
 
-    The gradient is that of this call alone: tensors from outside of `function` are constants.
+    The gradient is that of this call alone: tensors from outside of `function` are constants, and
+    the gradient is one, so that gradients of gradients need `torch.func`.
     """
     numbers = (argnums,) if isinstance(argnums, int) else argnums
 
@@ -39,7 +40,10 @@ def grad_and_value(
             result = function(*inputs)
             value = result[0] if has_aux else result
             wanted = [inputs[number] for number in numbers]
-            gradients = torch.autograd.grad(value, wanted, materialize_grads=True)
+            if value.requires_grad:
+                gradients = torch.autograd.grad(value, wanted, materialize_grads=True)
+            else:
+                gradients = tuple(map(torch.zeros_like, wanted))
         gradient = gradients[0] if isinstance(argnums, int) else gradients
         return gradient, tree_map_only(Tensor, Tensor.detach, result)
 

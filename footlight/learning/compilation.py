@@ -1,4 +1,4 @@
-"""One graph from an update: the only file that knows the compiler.
+"""One graph from an update: the only file that names the compiler.
 
 `torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a
 second agent of another size the first one's kernels. An update here is a function of tensors of
@@ -68,7 +68,7 @@ def compile_in_place(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
-            key = graph_cache.key_of(function, tensors, _own_settings())
+            key = _key_of(function, tensors)
             graph = graph_cache.load(cache, key) or _compiled(function, tensors, cache, key)
     except (UserError, CompilerMissing):  # the function's own message; there is no compiler
         raise
@@ -89,9 +89,22 @@ def _compiled(
     compiler = _COMPILERS.get(sys.platform, "g++")
     if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
         raise CompilerMissing(f"there is no C++ compiler ({compiler})")
-    graph = _inductor(function, tensors)
+    # Precompiling headers takes longer than the first update of a new machine does without them
+    is_new = key is not None and graph_cache.size(cache) < 3
+    graph = _inductor(function, tensors, {"cpp_cache_precompile_headers": False} if is_new else {})
     graph_cache.keep(cache, key, _library_of(graph))
     return graph
+
+
+def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
+    """Compile this function again when it is needed next, since the compiled one is wrong."""
+    graph_cache.remove(cache_folder(), _key_of(function, tensors))
+
+
+def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:
+    # What compiled code depends on beside its function, PyTorch and the machine
+    own = Path(__file__).read_bytes(), _mkl_is_slow(), LARGE_PRODUCT
+    return graph_cache.key_of(function, tensors, own)
 
 
 def _library_of(compiled: Any) -> Path | None:
@@ -112,7 +125,11 @@ def _raise_broken(files: Sequence[Path]) -> None:
 def compile_checked(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
     """`compile_in_place`, compared with an eager call at once. Raises `CompilerMissing`."""
     step = compile_in_place(function, tensors)
-    first_call(step, function, tensors)
+    try:
+        first_call(step, function, tensors)
+    except CompilerMissing:
+        forget(function, tensors)
+        raise
     return step
 
 
@@ -129,7 +146,9 @@ def keep_freed_memory() -> None:
         library.mallopt(_MOST_KEPT, 256 << 20)
 
 
-def _inductor(function: Callable[..., None], tensors: Sequence[Tensor]) -> graph_cache.Graph:
+def _inductor(
+    function: Callable[..., None], tensors: Sequence[Tensor], settings: dict[str, Any]
+) -> graph_cache.Graph:
     # Imported here: 3 s that a short eager run never pays.
     from torch._guards import TracingContext, tracing
     from torch._inductor.compile_fx import compile_fx_inner
@@ -152,17 +171,12 @@ def _inductor(function: Callable[..., None], tensors: Sequence[Tensor]) -> graph
         )
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings():
+    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings(settings):
         compiled: graph_cache.Graph = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
 
 
-def _own_settings() -> object:
-    """What compiled code depends on beside its function, PyTorch and the machine."""
-    return Path(__file__).read_bytes(), _mkl_is_slow(), LARGE_PRODUCT
-
-
-def _settings() -> AbstractContextManager[None]:
+def _settings(further: dict[str, Any]) -> AbstractContextManager[None]:
     import torch._inductor.config as config
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
@@ -176,11 +190,8 @@ def _settings() -> AbstractContextManager[None]:
         # on: with another ATEN_CPU_CAPABILITY, or another machine, it would compute wrong numbers.
         # Naming the width that Inductor chooses by itself makes it a part of the key.
         width = pick_vec_isa().bit_width()
-    # Precompiling headers takes longer than the first update of a new machine does without them.
-    headers = {"cpp_cache_precompile_headers": graph_cache.size(cache_folder()) >= 3}
-    settings: AbstractContextManager[None] = config.patch(
-        {**chosen, **headers, "cpp.simdlen": width}
-    )
+    all_of_them = {**chosen, **further, "cpp.simdlen": width}
+    settings: AbstractContextManager[None] = config.patch(all_of_them)
     return settings
 
 

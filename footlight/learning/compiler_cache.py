@@ -8,6 +8,7 @@ import getpass
 import os
 import re
 import struct
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,16 +41,17 @@ class CacheBroken(CompilerMissing):
 
 
 def cache_folder() -> Path:
-    """The folder of the compiler's cache. It is named in the environment, where the compiler looks:
-    asking it would import it, which takes seconds."""
+    """The folder of the compiler's cache, named through the environment as the compiler does it:
+    importing the compiler to ask would take seconds."""
     if not os.environ.get(_FOLDER):
         try:
             user = getpass.getuser()
         except (ImportError, KeyError, OSError):  # a container's user may have no name
-            user = f"uid_{os.getuid()}"
+            user = "unknown_user" if sys.platform == "win32" else f"uid_{os.getuid()}"
         name = re.sub(r'[\\/:*?"<>|]', "_", f"torchinductor_{user}")
         os.environ[_FOLDER] = os.path.join(tempfile.gettempdir(), name)
-    return Path(os.environ[_FOLDER]).absolute()
+    os.environ[_FOLDER] = os.path.abspath(os.environ[_FOLDER])
+    return Path(os.environ[_FOLDER])
 
 
 def retried(compiled: Callable[[], Result], notify: Callable[[str], None]) -> Result:

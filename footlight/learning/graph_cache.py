@@ -1,9 +1,9 @@
 """Compiled updates of earlier runs, found without the compiler by what they compute.
 
 The compiler has a cache of its own, but importing it and tracing the update takes seconds before it
-can look there. An eager call on copies takes milliseconds and goes through the same operations on
-tensors of the same shapes: their digest names the library that was compiled from them. Whatever is
-found is compared with the eager update in its first call, as a new one is.
+can look there. An eager call on copies goes through the same operations on tensors of the same
+shapes: their digest names the library that was compiled from them. Whatever is found is compared
+with the eager update in its first call, as a new one is.
 """
 
 import contextlib
@@ -12,16 +12,23 @@ import importlib.util
 import os
 import platform
 import shutil
+import sysconfig
+import tempfile
 from collections.abc import Callable, Sequence
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from footlight.errors import UserError
 
 Graph = Callable[[list[Tensor]], Any]
 _ENTRY = "inductor_entry_cpp"  # the function in a library
+_OTHERS = {"ATEN_CPU_CAPABILITY", "CXX"}  # further variables that the compiler reads
 _TENSOR_ACCESS = "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"  # which a library asks for when loaded
 
 
@@ -32,7 +39,7 @@ class Digest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._hash = hashlib.sha256()
         self._numbers: dict[int, int] = {}  # of a storage, in the order of appearance
-        self._alive: list[Tensor] = []  # so that no storage takes the address of another
+        self._addresses: list[StorageWeakRef] = []  # keep their addresses, not their memory
         self.is_complete = True
         """False if a result depends on numbers that the digest does not have."""
         self._add([self._known(tensor) for tensor in tensors])
@@ -67,7 +74,9 @@ class Digest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         storage = tensor.untyped_storage()._cdata
         if storage not in self._numbers:
             self._numbers[storage] = len(self._numbers)
-            self._alive.append(tensor)
+            self._addresses.append(
+                StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+            )
         place = self._numbers[storage], tensor.storage_offset(), tensor.shape, tensor.stride()
         return f"{place} {tensor.dtype} {tensor.device}"
 
@@ -79,7 +88,7 @@ class Digest(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return value
         if value.untyped_storage()._cdata not in self._numbers:
             # The compiler writes a single number into the code; others it keeps elsewhere
-            self.is_complete &= value.numel() == 1
+            self.is_complete &= value.untyped_storage().nbytes() == value.element_size()
             self._add(value.flatten()[:1].tolist())
         return self._known(value)
 
@@ -89,18 +98,38 @@ def key_of(
 ) -> str | None:
     """The name of `function(*tensors)` compiled with these settings; None if it has none.
 
-    It does not depend on the numbers in the tensors. Calls the function on copies.
+    It does not depend on the numbers in the tensors. Calls the function on copies; a function that
+    fails on these numbers has no name.
     """
-    if any(tensor.device.type != "cpu" for tensor in tensors):
+    if any(tensor.device.type != "cpu" or _is_expanded(tensor) for tensor in tensors):
         return None
-    copies = [tensor.clone() for tensor in tensors]
-    with torch.no_grad(), Digest(copies) as digest:
-        function(*copies)
+    copies = [torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x) for x in tensors]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), Digest(copies) as digest:
+            function(*copies)
+    except UserError:
+        raise
+    except Exception:  # which tracing repeats if the numbers are not the reason
+        return None
     if not digest.is_complete:
         return None
-    machine = torch.__version__, platform.python_version(), _processor(), torch.get_num_threads()
-    text = repr((digest.hexdigest(), machine, settings))
+    build = torch.__version__, torch.version.git_version, sysconfig.get_config_var("SOABI")
+    modes = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    text = repr((digest.hexdigest(), build, modes, _processor(), _variables(), settings))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Whether several numbers of the tensor are in the same place."""
+    return any(
+        size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+
+
+def _variables() -> list[tuple[str, str]]:
+    """The variables that the compiler reads."""
+    names = [name for name in os.environ if name.startswith("TORCHINDUCTOR_") or name in _OTHERS]
+    return sorted((name, os.environ[name]) for name in names if name != "TORCHINDUCTOR_CACHE_DIR")
 
 
 def _processor() -> str:
@@ -121,15 +150,15 @@ def load(cache: Path, key: str | None) -> Graph | None:
         return None
     guards: Any = torch._C._dynamo.guards
     os.environ[_TENSOR_ACCESS] = str(guards._torchinductor_pyobject_tensor_data_ptr)
-    spec = importlib.util.spec_from_file_location(f"{key}.{_ENTRY}", path)
+    loader = ExtensionFileLoader(f"{key}.{_ENTRY}", str(path))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
-    assert spec.loader is not None
     try:
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    except ImportError:
+        loader.exec_module(module)
+        return _calling(module.__dict__[_ENTRY])
+    except Exception:  # whatever it is, the function can be compiled again
         return None
-    return _calling(getattr(module, _ENTRY))
 
 
 def _calling(entry: Callable[[Any], Any]) -> Graph:
@@ -145,11 +174,17 @@ def keep(cache: Path, key: str | None, made: Path | None) -> None:
     if key is None or made is None:
         return
     path = _library(cache, key)
-    temporary = path.with_name(f".{key}.{os.getpid()}")
     with contextlib.suppress(OSError):  # a full disk: it is compiled again next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made, temporary)
-        os.replace(temporary, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            copy = shutil.copyfile(made, Path(folder, path.name))
+            os.replace(copy, path)
+
+
+def remove(cache: Path, key: str | None) -> None:
+    """Keep no library of this name any longer."""
+    with contextlib.suppress(OSError):
+        _library(cache, key).unlink()
 
 
 def size(cache: Path) -> int:

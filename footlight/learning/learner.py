@@ -29,6 +29,7 @@ from footlight.learning.compilation import (
     Compilation,
     CompilerMissing,
     compile_in_place,
+    forget,
     keep_freed_memory,
 )
 from footlight.learning.compiler_cache import retried
@@ -236,6 +237,7 @@ class Learner:
         try:
             first_call(self.compilation.steps[name], function, tensors)
         except CompilerMissing as reason:
+            forget(function, tensors)
             self.compilation.steps.clear()
             self.compilation.unchecked.clear()
             self._stop_compiling(reason)

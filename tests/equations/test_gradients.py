@@ -52,6 +52,7 @@ def test_other_results_follow_without_history() -> None:
 def test_arguments_without_influence_have_a_gradient_of_zero() -> None:
     gradients, _ = grad_and_value(lambda x, y: x.sum() + 0 * y.detach().sum(), (0, 1))(X, Y)
     assert gradients[1].tolist() == [0, 0]
+    assert grad(lambda x: x.detach().sum())(X).tolist() == [0, 0]
 
 
 def test_within_transformations_of_torch_func() -> None:

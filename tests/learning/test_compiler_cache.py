@@ -115,7 +115,9 @@ def test_an_agent_compiles_again_and_says_so(
     cache.mkdir()
     (cache / "kernel.so").touch()
 
-    def inductor(function: Callable[..., None], tensors: Any) -> Callable[[list[Any]], None]:
+    def inductor(
+        function: Callable[..., None], tensors: Any, settings: Any
+    ) -> Callable[[list[Any]], None]:
         if (cache / "kernel.so").exists():
             raise failure(cache / "kernel.so")
         return lambda given: function(*given)

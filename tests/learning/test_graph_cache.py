@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from footlight.learning import graph_cache
-from footlight.learning.compilation import compile_in_place
+from footlight.learning.compilation import CompilerMissing, compile_checked, compile_in_place
 
 
 def key(function: Callable[..., None], *tensors: torch.Tensor, settings: object = 0) -> str | None:
@@ -55,7 +55,9 @@ def test_other_functions_have_other_names(other: Callable[..., None]) -> None:
     assert key(other, numbers(3), numbers(3)) != key(scaled_step, numbers(3), numbers(3))
 
 
-def test_name_depends_on_shapes_strides_types_settings_and_threads() -> None:
+def test_name_depends_on_shapes_strides_types_settings_and_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def doubled(x: torch.Tensor) -> None:
         x.mul_(2)
 
@@ -72,7 +74,32 @@ def test_name_depends_on_shapes_strides_types_settings_and_threads() -> None:
         names.append(key(doubled, numbers(4, 4)))
     finally:
         torch.set_num_threads(threads)
-    assert len({*names}) == len(names) == 6
+    names.append(key(doubled, numbers(4, 6)[:, :4]))
+    monkeypatch.setenv("TORCHINDUCTOR_CPP_ENABLE_UNSAFE_MATH_OPT_FLAG", "1")
+    names.append(key(doubled, numbers(4, 4)))
+    assert len({*names}) == len(names) == 8
+
+
+def test_function_that_fails_on_the_numbers_at_hand_has_no_name() -> None:
+    random = torch.get_rng_state()
+    singular = torch.zeros(2, 2)
+    assert key(lambda x, y: y.copy_(torch.linalg.inv(x)), singular, singular) is None
+    assert key(lambda x: x.copy_(torch.rand(3)), numbers(3)) is not None
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_wrong_library_is_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+    def wrong(cache: Path, name: str) -> graph_cache.Graph:
+        (cache / "footlight").mkdir()
+        (cache / "footlight" / f"{name}.so").touch()
+        return lambda given: other_way(*given)
+
+    monkeypatch.setattr(graph_cache, "load", wrong)
+    with pytest.raises(CompilerMissing, match="differ"):
+        compile_checked(scaled_step, [numbers(3), numbers(3)])
+    assert [*tmp_path.glob("footlight/*")] == []
 
 
 def test_which_part_is_changed_belongs_to_the_name() -> None:
@@ -93,7 +120,10 @@ def test_value_of_a_constant_belongs_to_the_name() -> None:
 
 def test_functions_with_arrays_of_their_own_or_decisions_have_no_name() -> None:
     held = numbers(3)
+    low, high = held[0], held[1]  # one number each, of which only one would be seen first
     assert key(lambda x: x.add_(held), numbers(3)) is None
+    assert key(lambda x: x.copy_(x.minimum(high).maximum(low)), numbers(3)) is None
+    assert key(lambda x: x.mul_(2), numbers(3, 1).expand(3, 2)) is None
     assert key(lambda x: x.add_(1) if x.sum() > 0 else None, numbers(3)) is None
 
 
