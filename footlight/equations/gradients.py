@@ -1,4 +1,4 @@
-"""Gradients of functions, as `torch.func` has them, without what importing its compiler takes.
+"""Gradients of functions, as in `torch.func`, but without importing the compiler.
 
 The first call of `torch.func.grad` imports PyTorch's compiler, which takes as long as everything
 else that a short run imports. Within another transformation of `torch.func`, such as the tracing of
@@ -24,8 +24,8 @@ def grad_and_value(
     argnums: the position of the argument, or those of several, whose gradients become a tuple. An
         argument that the result does not depend on has a gradient of 0.
 
-    The gradient is that of this call alone: tensors from outside of `function` are constants, and
-    the gradient is one, so that gradients of gradients need `torch.func`.
+    Tensors from outside of `function` are constants. The gradient has no history, so gradients of
+    gradients need `torch.func`.
     """
     numbers = (argnums,) if isinstance(argnums, int) else argnums
 
