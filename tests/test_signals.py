@@ -65,7 +65,7 @@ def test_signal_before_the_loop(
     settings = {**DDPG, "compile": "on"}
     monkeypatch.setattr(
         "footlight.learning.learner.compile_in_place",
-        lambda function, tensors: lambda: function(*tensors),
+        lambda function, tensors, announce: lambda: function(*tensors),
     )
     with monkeypatch.context() as patch:
         patch.setattr(Agent, "compile", interrupted)

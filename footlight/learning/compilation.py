@@ -54,12 +54,15 @@ class Compilation:
 
 
 def compile_in_place(
-    function: Callable[..., None], tensors: Sequence[Tensor]
+    function: Callable[..., None],
+    tensors: Sequence[Tensor],
+    announce: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
     """Compile `function(*tensors)` into a function without arguments.
 
-    The function changes some of the tensors in place; compiling it does not run it. Raises
-    `CompilerMissing`, and `CacheBroken` where another try may succeed.
+    The function changes some of the tensors in place; compiling it does not run it. announce: is
+    called before the compiler, but not where its result is at hand. Raises `CompilerMissing`, and
+    `CacheBroken` where another try may succeed.
     """
     cache = cache_folder()
     if cache not in _examined:
@@ -69,7 +72,11 @@ def compile_in_place(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
             key = _key_of(function, tensors)
-            graph = graph_cache.load(cache, key) or _compiled(function, tensors, cache, key)
+            graph = graph_cache.load(cache, key)
+            if graph is None:
+                _require_compiler(tensors[0].device)
+                announce()
+                graph = _compiled(function, tensors, cache, key)
     except (UserError, CompilerMissing):  # the function's own message; there is no compiler
         raise
     except Exception as error:  # whatever fails in the compiler, the run continues without it
@@ -82,13 +89,16 @@ def compile_in_place(
     return step
 
 
+def _require_compiler(device: torch.device) -> None:
+    compiler = _COMPILERS.get(sys.platform, "g++")
+    if device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
+        raise CompilerMissing(f"there is no C++ compiler ({compiler})")
+
+
 def _compiled(
     function: Callable[..., None], tensors: Sequence[Tensor], cache: Path, key: str | None
 ) -> graph_cache.Graph:
     """`function` compiled now, and kept under this name."""
-    compiler = _COMPILERS.get(sys.platform, "g++")
-    if tensors[0].device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
-        raise CompilerMissing(f"there is no C++ compiler ({compiler})")
     # Precompiling headers takes longer than the first update of a new machine does without them
     is_new = key is not None and graph_cache.size(cache) < 3
     graph = _inductor(function, tensors, {"cpp_cache_precompile_headers": False} if is_new else {})
@@ -122,9 +132,13 @@ def _raise_broken(files: Sequence[Path]) -> None:
         raise CacheBroken(f"the compiler had left {files[0]}{more} incomplete")
 
 
-def compile_checked(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
+def compile_checked(
+    function: Callable[..., None],
+    tensors: Sequence[Tensor],
+    announce: Callable[[], None] = lambda: None,
+) -> Callable[[], None]:
     """`compile_in_place`, compared with an eager call at once. Raises `CompilerMissing`."""
-    step = compile_in_place(function, tensors)
+    step = compile_in_place(function, tensors, announce)
     try:
         first_call(step, function, tensors)
     except CompilerMissing:

@@ -121,9 +121,8 @@ def key_of(
 
 def _is_expanded(tensor: Tensor) -> bool:
     """Whether several numbers of the tensor are in the same place."""
-    return any(
-        size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
-    )
+    places = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.numel() > 0 and any(size > 1 and not stride for size, stride in places)
 
 
 def _variables() -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, warn
-from footlight.learning.announcing import Announcement, configuration
+from footlight.learning.announcing import Announcement
 from footlight.learning.blueprint import AnyAlgorithm
 from footlight.learning.compilation import (
     UPDATES_WORTH_COMPILING,
@@ -92,7 +92,7 @@ class Learner:
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
         self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
-        self.announce = Announcement(configuration(algorithm, self._inputs), notify)
+        self.announce = Announcement(notify)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
     @property
@@ -182,7 +182,6 @@ class Learner:
 
         Without `compilation.enabled`, does nothing.
         """
-        self.announce.skip()
         for name in self._updates:
             if self.compilation.enabled:
                 self._compile(name)
@@ -191,7 +190,6 @@ class Learner:
         """Compile this update, bound to the tensors that it reads and changes."""
         if name in self.compilation.steps or name in self._eager:
             return
-        self.announce()
         if self.reported.are_derived and not self.compilation.steps:
             for each in self._updates:
                 self.try_out(each)
@@ -210,7 +208,7 @@ class Learner:
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
         tensors += [self.reported.totals, self.reported.latest, self._priorities]
         try:
-            step = retried(lambda: compile_in_place(update, tensors), self.notify)
+            step = retried(lambda: compile_in_place(update, tensors, self.announce), self.notify)
             self.compilation.steps[name] = step
             self.compilation.unchecked[name] = update, tensors
         except CompilerMissing as reason:

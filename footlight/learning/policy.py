@@ -121,11 +121,11 @@ class Policy:
         return on_images and self.state.parameters.device.type == "cpu"
 
     @computes
-    def compile(self, num_envs: int) -> None:
+    def compile(self, num_envs: int, announce: Callable[[], None] = lambda: None) -> None:
         """Compile acting in so many environments. Does nothing unless it
         `is_worth_compiling`.
 
-        Raises `CompilerMissing`.
+        announce: is called before the compiler is. Raises `CompilerMissing`.
         """
         if not self.is_worth_compiling:
             return
@@ -135,7 +135,8 @@ class Policy:
         for leaf in leaves_of(example).values():  # not zeros, as the results are compared
             numbers = np.arange(leaf.size) % (2 if leaf.dtype.kind == "i" else 251)
             leaf[...] = numbers.reshape(leaf.shape)
-        network.compile_infer(parameters_P, example, compile_checked)
+        compiler = partial(compile_checked, announce=announce)
+        network.compile_infer(parameters_P, example, compiler)
 
     def to_environment(self, drawn_EA: Array) -> Array:
         """Actions as drawn [E, A] -> the environment's own units and shape."""

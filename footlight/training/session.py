@@ -10,7 +10,6 @@ from footlight.environments.reproduce import SurvivedFaults
 from footlight.errors import StorageFault
 from footlight.instruments.progress import Display
 from footlight.learning.agent import Agent
-from footlight.learning.announcing import COMPILING
 from footlight.runs.folder import RunFolder
 from footlight.signals import Interruption
 from footlight.training.loop import PendingAction
@@ -49,12 +48,12 @@ class Session:
         is_wanted = self.agent.compiled  # The agent gives it up if there is no compiler.
         if not is_wanted:
             return 0.0
-        self.display.notify(COMPILING)
         started = time.monotonic()
         self.agent.compile()
         seconds = time.monotonic() - started
         if self.agent.compiled:
-            self.display.notify(f"compiled in {seconds:.1f} s")
+            if self.agent.learner.announce.is_made:
+                self.display.notify(f"compiled in {seconds:.1f} s")
         elif self.agent.num_steps:  # Eager numbers are rounded differently.
             self.mark_not_reproducible("resumed without the compiler that it began with")
         return seconds

@@ -1,5 +1,6 @@
-"""Compiling in the middle of a loop is announced, once."""
+"""Compiling is announced, once, and only where the compiler is called."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -7,19 +8,22 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight.learning import announcing, learner
-from footlight.learning.announcing import COMPILING, Announcement
+from footlight.learning import learner
+from footlight.learning.announcing import COMPILING
+from footlight.learning.compilation import CompilerMissing
 
 CONTINUOUS, CHOICE = gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.Discrete(3)
 
 
+def quick(function: Any, tensors: Any, announce: Callable[[], None]) -> Callable[[], None]:
+    """A compiler that takes no time."""
+    announce()
+    return lambda: function(*tensors)
+
+
 @pytest.fixture(autouse=True)
-def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing has been compiled yet, and the compiler takes no time."""
-    monkeypatch.setattr(announcing, "_compiled", set())
-    monkeypatch.setattr(
-        learner, "compile_in_place", lambda function, tensors: lambda: function(*tensors)
-    )
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "compile_in_place", quick)
     monkeypatch.setattr(learner, "first_call", lambda step, function, tensors: step())
 
 
@@ -31,6 +35,7 @@ def learned(steps: int = 30, compile_first: bool = False, **fields: Any) -> list
     agent = footlight.Agent("td3", CONTINUOUS, CONTINUOUS, notice=notices.append, **values)
     if compile_first:
         agent.compile()
+        assert notices == [COMPILING]
     observation = np.zeros(2, np.float32)
     for _ in range(steps):
         action = agent.act(observation, explore=True)
@@ -41,18 +46,28 @@ def learned(steps: int = 30, compile_first: bool = False, **fields: Any) -> list
 def test_first_compiled_update_is_announced_once() -> None:
     """TD3 compiles two updates, one with the actor and one without."""
     assert learned() == [COMPILING]
+    assert learned(compile_first=True) == [COMPILING]
 
 
-def test_second_agent_of_the_same_configuration_is_silent() -> None:
-    assert learned() == [COMPILING]
+def test_compiled_update_of_an_earlier_run_is_not_announced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        learner, "compile_in_place", lambda function, tensors, announce: lambda: function(*tensors)
+    )
     assert learned() == []
-    assert learned(gamma=0.9) == [COMPILING]
-    assert learned(batch_size=8) == [COMPILING]
 
 
-def test_eager_agent_and_one_that_was_compiled_by_the_caller_are_silent() -> None:
+def test_eager_agent_is_silent() -> None:
     assert learned(compile="off") == []
-    assert learned(compile_first=True) == []
+
+
+def test_missing_compiler_is_said_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    (notice,) = learned()
+    assert "no C++ compiler" in notice
 
 
 def test_update_that_is_compiled_late_is_announced_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,26 +76,26 @@ def test_update_that_is_compiled_late_is_announced_there(monkeypatch: pytest.Mon
     assert learned(steps=30, compile="auto") == [COMPILING]
 
 
-def test_training_announces_once(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("is_at_hand", [False, True])
+def test_training_announces_once_and_says_how_long_it_took(
+    is_at_hand: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Also where a field changes, for which the update is compiled again."""
 
     def slower(training: Any) -> None:
         training.set(learning_rate=1e-4)
 
+    if is_at_hand:
+        monkeypatch.setattr(
+            learner, "compile_in_place", lambda function, tensors, _: lambda: function(*tensors)
+        )
     footlight.train(
         "a2c", "CartPole-v1", steps=60, compile="on", eval_episodes=0, probe="off",
         hooks=[footlight.every(20, slower)], threads=1,
     )  # fmt: skip
     output = capfd.readouterr()
-    assert (output.out + output.err).count(COMPILING) == 1
-
-
-def test_skipped_announcement_is_not_made_later() -> None:
-    notices: list[str] = []
-    announce = Announcement("configuration", notices.append)
-    announce.skip()
-    announce()
-    assert notices == []
+    for text in COMPILING, "compiled in ":
+        assert (output.out + output.err).count(text) == (0 if is_at_hand else 1)
 
 
 def test_acting_on_vectors_is_not_compiled_and_not_announced() -> None:
@@ -91,10 +106,7 @@ def test_acting_on_vectors_is_not_compiled_and_not_announced() -> None:
 
 
 def test_acting_on_images_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "footlight.learning.policy.compile_checked",
-        lambda function, tensors: lambda: function(*tensors),
-    )
+    monkeypatch.setattr("footlight.learning.policy.compile_checked", quick)
     notices: list[str] = []
     images = gymnasium.spaces.Box(0, 255, (1, 36, 36), np.uint8)
     agent = footlight.Agent(
@@ -102,3 +114,14 @@ def test_acting_on_images_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     agent.act(np.zeros((1, 36, 36), np.uint8), explore=True)
     assert notices == [COMPILING]
+
+
+def test_failing_compiler_is_said_after_the_announcement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(function: Any, tensors: Any, announce: Callable[[], None]) -> Any:
+        announce()
+        raise CompilerMissing("the compiler failed")
+
+    monkeypatch.setattr(learner, "compile_in_place", failing)
+    first, second = learned()
+    assert first == COMPILING
+    assert second.startswith("not compiled: the compiler failed")

@@ -49,7 +49,7 @@ class Compiler:
         self.calls = self.runs = 0
 
     def __call__(
-        self, function: Callable[..., None], tensors: list[torch.Tensor]
+        self, function: Callable[..., None], tensors: list[torch.Tensor], announce: object = None
     ) -> Callable[[], None]:
         def counted(*given: torch.Tensor) -> None:
             self.runs += 1
@@ -127,7 +127,7 @@ def test_eager_call_happens_once_for_each_name(monkeypatch: pytest.MonkeyPatch) 
 def test_compiled_function_is_compared_at_once(
     error: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compiled(function: Any, tensors: Any) -> Any:
+    def compiled(function: Any, tensors: Any, announce: Any) -> Any:
         return lambda: tensors[0].mul_(2 * error)
 
     monkeypatch.setattr("footlight.learning.compilation.compile_in_place", compiled)
@@ -141,7 +141,7 @@ def test_compiled_function_is_compared_at_once(
 
 
 def test_acting_that_differs_when_compiled_stays_eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compiled(function: Any, tensors: Any) -> Any:
+    def compiled(function: Any, tensors: Any, announce: Any) -> Any:
         return lambda: tensors[-1].fill_(7.0)
 
     monkeypatch.setattr("footlight.learning.compilation.compile_in_place", compiled)

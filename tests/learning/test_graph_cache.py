@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
+import footlight
+from footlight.algorithms import ALGORITHMS, find
 from footlight.learning import graph_cache
 from footlight.learning.compilation import CompilerMissing, compile_checked, compile_in_place
 
@@ -127,11 +130,29 @@ def test_functions_with_arrays_of_their_own_or_decisions_have_no_name() -> None:
     assert key(lambda x: x.add_(1) if x.sum() > 0 else None, numbers(3)) is None
 
 
+def test_updates_of_every_algorithm_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str | None] = []
+
+    def noted(function: Any, tensors: Any, announce: object) -> Callable[[], None]:
+        names.append(graph_cache.key_of(function, tensors, None))
+        return lambda: function(*tensors)
+
+    monkeypatch.setattr("footlight.learning.learner.compile_in_place", noted)
+    box, choice = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
+    for name in ALGORITHMS:
+        actions = box if "box" in find(name).ACTIONS else choice
+        num_before = len(names)
+        footlight.Agent(name, box, actions, compile="on").compile()
+        assert len(names) > num_before, name
+        assert None not in names, name
+
+
 def test_what_was_compiled_is_found_and_a_damaged_library_is_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     made: list[str | None] = []
+    announced: list[int] = []
     original = graph_cache.keep
 
     def noted(cache: Path, name: str | None, library: Path | None) -> None:
@@ -141,18 +162,20 @@ def test_what_was_compiled_is_found_and_a_damaged_library_is_not_used(
     monkeypatch.setattr(graph_cache, "keep", noted)
     given = [numbers(3), numbers(3, seed=1)]
     wanted = given[0] - given[1] * 0.1
-    compile_in_place(scaled_step, given)()
+    compile_in_place(scaled_step, given, lambda: announced.append(1))()
     assert torch.allclose(given[0], wanted)
     (library,) = tmp_path.glob("footlight/*.so")
     assert [library.stem] == made
     whole = library.read_bytes()
     library.write_bytes(whole[:40])
-    compile_in_place(scaled_step, [numbers(3, seed=5), numbers(3)])()
+    other = [numbers(3, seed=5), numbers(3)]
+    compile_in_place(scaled_step, other, lambda: announced.append(2))()
     assert len(made) == 2
     again = [numbers(3), numbers(3, seed=1)]
-    compile_in_place(scaled_step, again)()
+    compile_in_place(scaled_step, again, lambda: announced.append(3))()
     assert torch.equal(again[0], given[0])
     assert len(made) == 2
+    assert announced == [1, 2]
 
 
 RUN = """

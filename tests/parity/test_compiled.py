@@ -223,9 +223,8 @@ def test_without_a_compiler_the_run_goes_on(
     feed(agent, 10)
     assert agent.num_updates == 8
     assert not agent.compiled
-    assert len(said) == 2
-    assert said[0] == COMPILING
-    assert "no C++ compiler" in said[1]
+    assert len(said) == 1
+    assert "no C++ compiler" in said[0]
 
 
 @pytest.mark.parametrize("mkl_is_slow", [False, True])

@@ -57,7 +57,8 @@ def test_header_of_a_resumed_run_says_why_it_is_not_reproducible(
 
 
 def test_run_that_loses_its_compiler_is_not_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
-    def plainly(function: Any, tensors: Any) -> Any:  # so that nothing has to be compiled for this
+    # So that nothing has to be compiled for this
+    def plainly(function: Any, tensors: Any, announce: Any) -> Any:
         return torch.no_grad()(lambda: function(*tensors))
 
     monkeypatch.setattr("footlight.learning.learner.compile_in_place", plainly)
@@ -77,5 +78,5 @@ def test_run_that_loses_its_compiler_is_not_reproducible(monkeypatch: pytest.Mon
     )
 
 
-def without_compiler(function: Any, tensors: Any) -> Any:
+def without_compiler(function: Any, tensors: Any, announce: Any) -> Any:
     raise CompilerMissing("there is none")
