@@ -32,6 +32,7 @@ from footlight.training.hooks import (
 )
 from footlight.training.loop import steps
 from footlight.training.messages import stopped, summary
+from footlight.training.profiling import RunProfile
 from footlight.training.saving import Saver
 from footlight.training.session import Session
 from footlight.training.stopping import stopping_hooks
@@ -63,6 +64,7 @@ class Training:
         self.result: dict[str, Any] = {}
         """The content of `result.json`, once the training has ended."""
         self._learn = learn
+        self.profile: RunProfile | None = None
 
     @contextlib.contextmanager
     def started(self, known_as: Path) -> Iterator[None]:
@@ -94,6 +96,8 @@ class Training:
                 yield
         finally:
             folder.close()
+        if self.profile is not None:
+            notify(self.profile.table())
         notify(summary(known_as, self.result, session.run_config))
         if (number := session.interruption.signal) is not None:
             remark = stopped(known_as, session.agent.num_steps, session.run_config)
@@ -199,6 +203,8 @@ class Training:
         self.result = self._result("diverged" if isinstance(error, Diverged) else status)
         # Last: a run without it has not ended.
         session.folder.write_json("result.json", self.result)
+        if self.profile is not None:
+            self.profile.write()
         if status == "finished" or (status == "stopped" and session.stop_reason is not None):
             # Only once everything is saved, since a graphics driver can crash the process.
             self.videos.record(session.agent.num_steps)
@@ -259,6 +265,11 @@ def assemble(
         EveryEpisodes(options.video_every_episodes, episodes, videos),
         Progress(session),
     ]
+    called, hooked = hooks if hooks.names else None, [*logs, *later]
+    profile = RunProfile(session, evaluator, saver, videos) if options.profile else None
+    if profile is not None:
+        hooked = profile.hooks(hooked, called)
     learn = cores.timed(session.agent.learn_from)
-    called = hooks if hooks.names else None
-    return Training(session, evaluator, saver, metrics, videos, [*logs, *later], called, learn)
+    training = Training(session, evaluator, saver, metrics, videos, hooked, called, learn)
+    training.profile = profile
+    return training

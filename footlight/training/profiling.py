@@ -1,0 +1,52 @@
+"""`--profile`: which calls of a training are measured, and where the result is written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from footlight.instruments.profile import Profile
+from footlight.training.evaluator import Evaluator
+from footlight.training.hooks import Hook, Videos
+from footlight.training.saving import Saver
+from footlight.training.session import Session
+
+FILE = "profile.json"
+
+
+class RunProfile:
+    """Measures the parts of a training. The loop is as fast as ever where there is none of these.
+
+    Methods of these very objects are replaced by measured ones.
+    """
+
+    def __init__(
+        self, session: Session, evaluator: Evaluator, saver: Saver, videos: Videos
+    ) -> None:
+        self._session, self._profile, agent = session, Profile(), session.agent
+        measured: list[tuple[Any, str, str]] = [
+            (agent, "compile", "compiling"),
+            (agent, "act", "acting"),
+            (session.environments, "step", "stepping"),
+            (agent, "learn_from", "storing"),
+            (agent.learner, "update", "updating"),
+            (agent, "finish", "updating"),
+            (evaluator, "evaluate_and_log", "evaluating"),
+            (saver, "save", "saving"),
+            (videos, "record", "recording videos"),
+        ]
+        for owner, method, part in measured:
+            setattr(owner, method, self._profile.timed(part, getattr(owner, method)))
+        buffer: Any = agent.buffer
+        buffer.due = self._profile.timed_items("sampling", buffer.due)
+
+    def hooks(self, hooks: Sequence[Hook], own: Hook | None) -> list[Hook]:
+        """These hooks, measured: `own` of the user's, and all others as logging."""
+        names = ("hooks" if hook is own else "logging" for hook in hooks)
+        return [self._profile.timed(name, hook) for name, hook in zip(names, hooks, strict=True)]
+
+    def table(self) -> str:
+        """The time of each part, and what to do with the file."""
+        return f"{self._profile.table()}\nsingle calls: {FILE} in the run folder (ui.perfetto.dev)"
+
+    def write(self) -> None:
+        """Write the calls into the run's folder. Raises `StorageFault`."""
+        self._session.folder.write_json(FILE, self._profile.chrome_trace())
