@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 # Read by the thread pools when NumPy and torch are loaded; values that the user has set take
 # precedence. NumPy multiplies single observations here: a pool of its own would compete with
-# torch's for the cores. torch's threads synchronize a thousand times a second, so they spin for
-# about a millisecond. If another program needs the cores too, longer spinning would waste whole
-# time slices.
+# torch's for the cores. torch's threads synchronize thousands of times a second, so they spin for
+# a while before they sleep: without that a run is half as fast. Spinning for long gains nothing
+# more, and where another run needs the cores, too, it wastes whole time slices of both
+# (benchmarks/results/threads.txt).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _before_fork() -> None:
