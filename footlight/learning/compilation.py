@@ -76,7 +76,9 @@ def compile_in_place(
             if graph is None:
                 _require_compiler(tensors[0].device)
                 announce()
-                graph = _compiled(function, tensors, cache, key)
+                with graph_cache.claimed(cache, key):
+                    graph = graph_cache.load(cache, key)  # another process may just have made it
+                    graph = graph or _compiled(function, tensors, cache, key)
     except (UserError, CompilerMissing):  # the function's own message; there is no compiler
         raise
     except Exception as error:  # whatever fails in the compiler, the run continues without it

@@ -14,7 +14,7 @@ import platform
 import shutil
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from footlight.errors import UserError
+from footlight.storage.system import lock_file, open_file
 
 Graph = Callable[[list[Tensor]], Any]
 _ENTRY = "inductor_entry_cpp"  # the function in a library
@@ -166,6 +167,23 @@ def _calling(entry: Callable[[Any], Any]) -> Graph:
         entry(handles)  # takes the handles, and returns none: an update works in place
 
     return call
+
+
+@contextlib.contextmanager
+def claimed(cache: Path, key: str | None) -> Iterator[None]:
+    """Hold the right to compile the function of this name: others wait here, and then find it.
+
+    Where files cannot be locked, several processes compile the same function at once.
+    """
+    with contextlib.ExitStack() as stack:
+        if key is not None:
+            path = _library(cache, key).with_suffix(".lock")
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
+                stack.callback(os.close, descriptor)
+                lock_file(descriptor, wait=True)
+        yield
 
 
 def keep(cache: Path, key: str | None, made: Path | None) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 import footlight
 from footlight.algorithms import ALGORITHMS, find
-from footlight.learning import graph_cache
+from footlight.learning import compilation, graph_cache
 from footlight.learning.compilation import CompilerMissing, compile_checked, compile_in_place
 
 
@@ -176,6 +177,44 @@ def test_what_was_compiled_is_found_and_a_damaged_library_is_not_used(
     assert torch.equal(again[0], given[0])
     assert len(made) == 2
     assert announced == [1, 2]
+
+
+def test_processes_that_need_the_same_function_compile_it_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second one waits for the first, and finds what that has made."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    given = [numbers(3), numbers(3, seed=1)]
+    name, made = "", list[str]()
+
+    def compiled(function: Any, tensors: Any, cache: Path, key: str) -> graph_cache.Graph:
+        nonlocal name
+        name = key
+        made.append("first" if threading.current_thread() is threading.main_thread() else "second")
+        return lambda given: scaled_step(*given)
+
+    monkeypatch.setattr(compilation, "_compiled", compiled)
+    compile_in_place(scaled_step, given)
+    announced = threading.Event()
+    second = threading.Thread(target=compile_in_place, args=(scaled_step, given, announced.set))
+    with graph_cache.claimed(tmp_path, name):
+        second.start()
+        assert announced.wait(60)
+        second.join(0.2)
+        assert second.is_alive()  # it waits
+        monkeypatch.setattr(graph_cache, "load", lambda cache, key: scaled_step)
+    second.join(60)
+    assert not second.is_alive()
+    assert made == ["first"]
+
+
+@pytest.mark.parametrize("key", [None, "name"])
+def test_folder_that_cannot_be_written_does_not_prevent_compiling(
+    key: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "footlight").write_text("not a folder")
+    with graph_cache.claimed(tmp_path, key), graph_cache.claimed(tmp_path, key):
+        pass
 
 
 RUN = """
