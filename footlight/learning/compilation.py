@@ -27,6 +27,7 @@ from footlight.learning import graph_cache
 from footlight.learning.compiler_cache import (
     CacheBroken,
     cache_folder,
+    library_folder,
     remove_broken,
     remove_incomplete,
 )
@@ -64,21 +65,21 @@ def compile_in_place(
     called before the compiler, but not where its result is at hand. Raises `CompilerMissing`, and
     `CacheBroken` where another try may succeed.
     """
-    cache = cache_folder()
+    cache, libraries = cache_folder(), library_folder()
     if cache not in _examined:
         _examined.add(cache)
-        _raise_broken(remove_incomplete(cache))
+        _raise_broken([*remove_incomplete(cache), *remove_incomplete(libraries.parent)])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
             key = _key_of(function, tensors)
-            graph = graph_cache.load(cache, key)
+            graph = graph_cache.load(libraries, key)
             if graph is None:
                 _require_compiler(tensors[0].device)
                 announce()
-                with graph_cache.claimed(cache, key):
-                    graph = graph_cache.load(cache, key)  # another process may just have made it
-                    graph = graph or _compiled(function, tensors, cache, key)
+                with graph_cache.claimed(libraries, key):
+                    graph = graph_cache.load(libraries, key)  # made by another process meanwhile
+                    graph = graph or _compiled(function, tensors, libraries, key)
     except (UserError, CompilerMissing):  # the function's own message; there is no compiler
         raise
     except Exception as error:  # whatever fails in the compiler, the run continues without it
@@ -98,19 +99,19 @@ def _require_compiler(device: torch.device) -> None:
 
 
 def _compiled(
-    function: Callable[..., None], tensors: Sequence[Tensor], cache: Path, key: str | None
+    function: Callable[..., None], tensors: Sequence[Tensor], libraries: Path, key: str | None
 ) -> graph_cache.Graph:
     """`function` compiled now, and kept under this name."""
     # Precompiling headers takes longer than the first update of a new machine does without them
-    is_new = key is not None and graph_cache.size(cache) < 3
+    is_new = key is not None and graph_cache.size(libraries) < 3
     graph = _inductor(function, tensors, {"cpp_cache_precompile_headers": False} if is_new else {})
-    graph_cache.keep(cache, key, _library_of(graph))
+    graph_cache.keep(libraries, key, _library_of(graph))
     return graph
 
 
 def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
     """Compile this function again when it is needed next, since the compiled one is wrong."""
-    graph_cache.remove(cache_folder(), _key_of(function, tensors))
+    graph_cache.remove(library_folder(), _key_of(function, tensors))
 
 
 def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:

@@ -4,6 +4,7 @@ The compiler writes its libraries in place, and later trusts each one that exist
 being linked when its process was killed would keep its update from ever being compiled.
 """
 
+import contextlib
 import getpass
 import os
 import re
@@ -13,6 +14,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+
+from footlight.storage.system import user_folder
 
 try:
     import fcntl
@@ -43,15 +46,30 @@ class CacheBroken(CompilerMissing):
 def cache_folder() -> Path:
     """The folder of the compiler's cache, named through the environment as the compiler does it:
     importing the compiler to ask would take seconds."""
-    if not os.environ.get(_FOLDER):
-        try:
-            user = getpass.getuser()
-        except (ImportError, KeyError, OSError):  # a container's user may have no name
-            user = "unknown_user" if sys.platform == "win32" else f"uid_{os.getuid()}"
-        name = re.sub(r'[\\/:*?"<>|]', "_", f"torchinductor_{user}")
-        os.environ[_FOLDER] = os.path.join(tempfile.gettempdir(), name)
-    os.environ[_FOLDER] = os.path.abspath(os.environ[_FOLDER])
+    os.environ[_FOLDER] = os.path.abspath(os.environ.get(_FOLDER) or _default())
     return Path(os.environ[_FOLDER])
+
+
+def library_folder() -> Path:
+    """The folder of compiled updates: beside the compiler's cache if that was given a place.
+
+    Otherwise the user's own, as the system's temporary folder, where the compiler's cache then is,
+    is cleared now and then, and others can write there.
+    """
+    cache = cache_folder()
+    if cache == Path(_default()):
+        with contextlib.suppress(RuntimeError):  # no home
+            return user_folder("XDG_CACHE_HOME", ".cache") / "compiled"
+    return cache / "footlight"
+
+
+def _default() -> str:
+    try:
+        user = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container's user may have no name
+        user = "unknown_user" if sys.platform == "win32" else f"uid_{os.getuid()}"
+    name = re.sub(r'[\\/:*?"<>|]', "_", f"torchinductor_{user}")
+    return os.path.abspath(os.path.join(tempfile.gettempdir(), name))
 
 
 def retried(compiled: Callable[[], Result], notify: Callable[[str], None]) -> Result:

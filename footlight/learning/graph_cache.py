@@ -27,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from footlight.errors import UserError
 from footlight.storage.system import lock_file, open_file
 
+MAX_LIBRARIES = 300  # of a few hundred kB each
 Graph = Callable[[list[Tensor]], Any]
 _ENTRY = "inductor_entry_cpp"  # the function in a library
 _OTHERS = {"ATEN_CPU_CAPABILITY", "CXX"}  # further variables that the compiler reads
@@ -143,9 +144,9 @@ def _processor() -> str:
     return f"{platform.machine()} {capability} {sorted(set(found))}"
 
 
-def load(cache: Path, key: str | None) -> Graph | None:
+def load(folder: Path, key: str | None) -> Graph | None:
     """The compiled function of this name; None if there is none, or it does not load."""
-    path = _library(cache, key)
+    path = _library(folder, key)
     if key is None or not path.is_file():
         return None
     guards: Any = torch._C._dynamo.guards
@@ -156,6 +157,8 @@ def load(cache: Path, key: str | None) -> Graph | None:
     try:
         module = importlib.util.module_from_spec(spec)
         loader.exec_module(module)
+        with contextlib.suppress(OSError):  # a folder that cannot be written
+            os.utime(path)  # those that were not used for longest go first
         return _calling(module.__dict__[_ENTRY])
     except Exception:  # whatever it is, the function can be compiled again
         return None
@@ -170,44 +173,53 @@ def _calling(entry: Callable[[Any], Any]) -> Graph:
 
 
 @contextlib.contextmanager
-def claimed(cache: Path, key: str | None) -> Iterator[None]:
+def claimed(folder: Path, key: str | None) -> Iterator[None]:
     """Hold the right to compile the function of this name: others wait here, and then find it.
 
     Where files cannot be locked, several processes compile the same function at once.
     """
     with contextlib.ExitStack() as stack:
         if key is not None:
-            path = _library(cache, key).with_suffix(".lock")
+            path = _library(folder, key).with_suffix(".lock")
             with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
                 stack.callback(os.close, descriptor)
                 lock_file(descriptor, wait=True)
         yield
 
 
-def keep(cache: Path, key: str | None, made: Path | None) -> None:
+def keep(folder: Path, key: str | None, made: Path | None) -> None:
     """Keep a library that the compiler has made under this name; without either, do nothing."""
     if key is None or made is None:
         return
-    path = _library(cache, key)
+    path = _library(folder, key)
     with contextlib.suppress(OSError):  # a full disk: it is compiled again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            copy = shutil.copyfile(made, Path(folder, path.name))
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            copy = shutil.copyfile(made, Path(temporary, path.name))
             os.replace(copy, path)
+        _make_room(folder)
 
 
-def remove(cache: Path, key: str | None) -> None:
+def _make_room(folder: Path) -> None:
+    """Remove the libraries beyond `MAX_LIBRARIES` that were not used for longest."""
+    by_use = sorted(folder.glob("*.so"), key=lambda path: path.stat().st_mtime)
+    for path in by_use[:-MAX_LIBRARIES]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def remove(folder: Path, key: str | None) -> None:
     """Keep no library of this name any longer."""
     with contextlib.suppress(OSError):
-        _library(cache, key).unlink()
+        _library(folder, key).unlink()
 
 
-def size(cache: Path) -> int:
+def size(folder: Path) -> int:
     """How many compiled functions there are."""
-    return len([*_library(cache, None).parent.glob("*.so")])
+    return len([*folder.glob("*.so")])
 
 
-def _library(cache: Path, key: str | None) -> Path:
-    return cache / "footlight" / f"{key}.so"
+def _library(folder: Path, key: str | None) -> Path:
+    return folder / f"{key}.so"

@@ -7,7 +7,6 @@ function of the same file could do anything with arguments from the folder.
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from footlight.config.schema import violations
 from footlight.errors import StorageFault, UserError, quoted, warn
 from footlight.storage.files import read_json, replace_text, user_path
-from footlight.storage.system import lock_file
+from footlight.storage.system import lock_file, user_folder
 from footlight.user_code.reference import Reference, digest, split
 
 FORMAT_VERSION = 1
@@ -25,10 +24,7 @@ _this_process: set[Reference] = set()  # where the file of consents cannot be wr
 
 def store() -> Path:
     """The file of consents, in the user's configuration folder."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    if not folder.is_absolute():  # which the XDG specification says to ignore
-        folder = Path.home() / ".config"
-    return folder / "footlight" / "allowed.json"
+    return user_folder("XDG_CONFIG_HOME", ".config") / "allowed.json"
 
 
 def given(text: str, use: str) -> Reference:

@@ -19,6 +19,8 @@ from footlight.learning.compiler_cache import (
     MAX_REPAIRS,
     CacheBroken,
     CompilerMissing,
+    cache_folder,
+    library_folder,
     remove_broken,
     remove_incomplete,
     retried,
@@ -96,6 +98,31 @@ def test_links_out_of_the_cache_are_not_followed(tmp_path: Path) -> None:
         (cache / "link.so").symlink_to(file)
         assert remove_broken(OSError(f"{name}: file too short"), cache) == []
     assert file.exists()
+
+
+def test_compiled_updates_are_in_the_users_folder_unless_a_place_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Others can write into the system's temporary folder, which is cleared now and then."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    own = tmp_path / "footlight" / "compiled"
+    assert library_folder() == own
+    assert library_folder() == own  # also once the compiler's folder is in the environment
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "given"))
+    assert library_folder() == tmp_path / "given" / "footlight"
+
+
+def test_user_without_a_home_keeps_them_beside_the_compilers_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert library_folder() == cache_folder() / "footlight"
 
 
 def test_tries_end(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Compiled updates of earlier runs: named by what they compute, found without the compiler."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -95,9 +96,9 @@ def test_function_that_fails_on_the_numbers_at_hand_has_no_name() -> None:
 def test_wrong_library_is_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
 
-    def wrong(cache: Path, name: str) -> graph_cache.Graph:
-        (cache / "footlight").mkdir()
-        (cache / "footlight" / f"{name}.so").touch()
+    def wrong(folder: Path, name: str) -> graph_cache.Graph:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.so").touch()
         return lambda given: other_way(*given)
 
     monkeypatch.setattr(graph_cache, "load", wrong)
@@ -197,7 +198,7 @@ def test_processes_that_need_the_same_function_compile_it_once(
     compile_in_place(scaled_step, given)
     announced = threading.Event()
     second = threading.Thread(target=compile_in_place, args=(scaled_step, given, announced.set))
-    with graph_cache.claimed(tmp_path, name):
+    with graph_cache.claimed(tmp_path / "footlight", name):
         second.start()
         assert announced.wait(60)
         second.join(0.2)
@@ -212,9 +213,25 @@ def test_processes_that_need_the_same_function_compile_it_once(
 def test_folder_that_cannot_be_written_does_not_prevent_compiling(
     key: str | None, tmp_path: Path
 ) -> None:
-    (tmp_path / "footlight").write_text("not a folder")
-    with graph_cache.claimed(tmp_path, key), graph_cache.claimed(tmp_path, key):
-        pass
+    folder = tmp_path / "footlight"
+    folder.write_text("not a folder")
+    with graph_cache.claimed(folder, key), graph_cache.claimed(folder, key):
+        graph_cache.keep(folder, key, Path(__file__))
+    assert folder.is_file()
+
+
+def test_libraries_that_were_not_used_for_longest_make_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(graph_cache, "MAX_LIBRARIES", 3)
+    folder = tmp_path / "compiled"
+    for number in range(5):
+        with graph_cache.claimed(folder, f"name{number}"):
+            graph_cache.keep(folder, f"name{number}", Path(__file__))
+        os.utime(folder / f"name{number}.so", (number, number))
+    assert sorted(path.stem for path in folder.glob("*.so")) == ["name2", "name3", "name4"]
+    assert sorted(path.stem for path in folder.glob("*.lock")) == ["name2", "name3", "name4"]
+    assert graph_cache.size(folder) == 3
 
 
 RUN = """
