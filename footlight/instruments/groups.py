@@ -21,8 +21,8 @@ _IRRELEVANT = {
     "resume", "config", "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints",
     "max_time", "video_every", "video_every_episodes", "overlay", "vectorization", "env_timeout",
     "probe", "on_worker_death", "on_env_fault", "no_evaluations", "device", "compile", "threads",
-    "profile", "track", "episodes", "stop_at_return", "stop_on", "stop_window", "stop_patience", "log_info",
-    "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
+    "profile", "track", "episodes", "stop_at_return", "stop_on", "stop_window", "stop_patience",
+    "log_info", "track_histograms", "wandb_project", "wandb_group", "wandb_tags", "wandb_mode",
 }  # fmt: skip
 
 
