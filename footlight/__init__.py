@@ -41,8 +41,8 @@ __all__ = [
     "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig", "SACDiscreteConfig",
     "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config", "TQCConfig",
     "UserError", "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
-    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "scores",
-    "seeded", "simulate", "soft_update", "steps", "train",
+    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds",
+    "scores", "seeded", "simulate", "soft_update", "steps", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
@@ -82,6 +82,7 @@ _HOMES = {
     "plot": "footlight.api",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
+    "resume_seeds": "footlight.api",
     "scores": "footlight.instruments.scores",
     "every": "footlight.training.hooks",
     "on_episode": "footlight.training.user_hooks",
@@ -94,6 +95,7 @@ _HOMES = {
     "soft_update": "footlight.networks.target_average",
     "steps": "footlight.training.loop",
     "train": "footlight.api",
+    "train_seeds": "footlight.api",
 }
 
 if TYPE_CHECKING:
@@ -115,7 +117,15 @@ if TYPE_CHECKING:
     from footlight.algorithms.td7 import Config as TD7Config
     from footlight.algorithms.tqc import Config as TQCConfig
     from footlight.algorithms.xqc import Config as XQCConfig
-    from footlight.api import evaluate, make_environments, plot, resume, train
+    from footlight.api import (
+        evaluate,
+        make_environments,
+        plot,
+        resume,
+        resume_seeds,
+        train,
+        train_seeds,
+    )
     from footlight.buffers.simple_replay import ReplayBuffer
     from footlight.config.options import Options
     from footlight.environments.reproduce import reproduce

@@ -2,49 +2,48 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from footlight.algorithms import config_class, name_of
 from footlight.algorithms.protocol import Config
 from footlight.ambient import process_restored
-from footlight.config import best
-from footlight.config.fields import build
 from footlight.config.options import Options
-from footlight.contexts import closing
 from footlight.environments import reproduce
 from footlight.environments.determinism import check_determinism
 from footlight.environments.make import make
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
-from footlight.environments.vectorization import choose
-from footlight.environments.workers import Supervision
-from footlight.instruments.progress import Display
+from footlight.instruments.several import display_of
 from footlight.learning.agent import Agent
 from footlight.learning.blueprint import AnyAlgorithmClass
 from footlight.run import Run
-from footlight.runs.folder import RunFolder, new_folder, require_unused, shown
+from footlight.runs.folder import RunFolder, shown
 from footlight.runs.lock import locked
-from footlight.runs.trackers.track import require_trackers
+from footlight.runs.seeds_folder import make_seeds_folder, read_seeds
 from footlight.signals import Interruption
 from footlight.storage.files import user_path
 from footlight.training import resuming
 from footlight.training.evaluation import Evaluation
-from footlight.training.hooks import require_free
-from footlight.training.instances import Instances
 from footlight.training.messages import header
 from footlight.training.objects import Objects
+from footlight.training.parts import (
+    make_agent,
+    make_instances,
+    new_run_folder,
+    run_environments,
+    vectorized,
+)
+from footlight.training.request import Request
 from footlight.training.resuming import changes_since
 from footlight.training.run_config import changed, describe
+from footlight.training.seeds import parse_seeds, train_together
 from footlight.training.session import Session
-from footlight.training.stopping import require_target
-from footlight.training.threads import choose_threads
+from footlight.training.threads import threads_notices
 from footlight.training.training import assemble
-from footlight.training.typed_values import Given
 from footlight.training.user_hooks import UserHooks
-from footlight.training.values import Values, initialization_warnings, update_warnings
+from footlight.training.values import initialization_warnings, update_warnings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,38 +73,37 @@ def train(
     Raises `UserError` before anything is created; `EnvironmentFault`, `Diverged` or `StorageFault`
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
-    objects, values = Objects.split({**values, "algorithm": algorithm})
-    source, user_hooks = EnvironmentSource.of(environment), UserHooks(objects.hooks)
-    algorithm, first = best.chosen(objects.algorithm or algorithm, source.name)
-    config_type, name, start = config_class(algorithm), name_of(algorithm), Path.cwd()
-    given, network = Given.split(config, options, values), objects.network
-    found = given.resolve(name, config_type, source, preset)
-    options, fields = _options(found.options), build(config_type, found.fields)
-    source = objects.wrapped(source.configured(found.environment, found.env_kwargs))
-    display, interruption = Display(options.steps, quiet=quiet), Interruption(options.max_time)
-    notices = [*found.notes, *user_hooks.notices]  # printed once nothing can prevent the run
-    options, num_envs = _vectorized(options, found.options, source, notices)
+    start, request = Path.cwd(), Request.of(algorithm, environment, values, config, options, preset)
+    source, objects, found, options = (
+        request.source, request.objects, request.found, request.options,
+    )  # fmt: skip
+    display, interruption = display_of(options.steps, quiet), Interruption(options.max_time)
+    notices = [*found.notes, *request.hooks.notices]  # printed once nothing can prevent the run
+    options, num_envs = vectorized(options, found.options, source, notices)
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
-        environments = stack.enter_context(_environments(source, options, num_envs, display))
+        environments = stack.enter_context(run_environments(source, options, num_envs, display))
         options = dataclasses.replace(options, num_envs=environments.num_envs)
-        agent = _make_agent(algorithm, environments, options, fields, network, display, found)
-        origin, evaluated_in = given.tuning.begin(agent, notices), objects.evaluation_source(source)
-        instances = _instances(source, environments, options, display, notices, evaluated_in)
+        agent = make_agent(request, environments, options, display)
+        origin = request.given.tuning.begin(agent, notices)
+        evaluated_in = objects.evaluation_source(source)
+        instances = make_instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
         environments.reset()
         env_name = source.name(environments)
-        folder = RunFolder(stack.enter_context(_new_folder(run_dir, env_name, name, start)))
+        names = env_name, request.name
+        folder = RunFolder(stack.enter_context(new_run_folder(run_dir, *names, start)))
         run_config = describe(agent, source, env_name, found.preset, options, reason or "exact")
         run_config |= instances.record | origin | objects.record(source, evaluated_in)
         folder.write_json("config.json", run_config)
         known_as = shown(folder.path, start, run_dir)
         stack.enter_context(reproduce.save_on_fault(folder.path, run_config, known_as))
         session = Session(agent, environments, options, folder, display, interruption, run_config)
-        display.notify("\n".join([*first(found.of_preset), *_first_lines(session), *notices]))
-        training = assemble(session, evaluation_env, recorder, user_hooks)
+        first = [*request.first_lines(found.of_preset), *_first_lines(session)]
+        display.notify("\n".join([*first, *notices, *threads_notices(options, agent)]))
+        training = assemble(session, evaluation_env, recorder, request.hooks)
         training.saver.begin()
         with training.started(known_as):
             training.run()
@@ -135,7 +133,7 @@ def resume(
     objects, changes = Objects.split(changes)
     changes = {k: v for k, v in {"steps": steps, **changes}.items() if v is not None}
     resuming.require_run_folder(known_as)
-    display, interruption = Display(0, quiet=quiet), Interruption()
+    display, interruption = display_of(0, quiet), Interruption()
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
         stack.enter_context(locked(path))
@@ -144,12 +142,12 @@ def resume(
         objects = objects.completed(recorded, path)
         network, algorithm, hooks = objects.network, objects.algorithm, UserHooks(objects.hooks)
         run = Run(path, environment, network, algorithm, allow_env_import, objects.wrapper)
-        display = Display(options.steps, start_step=at, quiet=quiet)
+        display = display_of(options.steps, quiet, start_step=at)
         source, num_envs = run.source, options.num_envs
-        environments = stack.enter_context(_environments(source, options, num_envs, display))
+        environments = stack.enter_context(run_environments(source, options, num_envs, display))
         notices = hooks.notices
         evaluated_in = resuming.evaluation_source(objects, source, recorded, path, allow_env_import)
-        instances = _instances(source, environments, options, display, notices, evaluated_in)
+        instances = make_instances(source, environments, options, display, notices, evaluated_in)
         other = instances.examine_resumed(manifest)
         evaluation_env = stack.enter_context(instances.evaluation_env(recorded["resume"]))
         torch.set_num_threads(options.threads or 1)  # as before: another number rounds differently
@@ -174,21 +172,69 @@ def resume(
     return run
 
 
+def train_seeds(
+    algorithm: str | AnyAlgorithmClass,
+    environment: EnvironmentLike,
+    seeds: int | str | Sequence[int],
+    *,
+    run_dir: str | Path | None = None,
+    quiet: bool = False,
+    **arguments: Any,
+) -> list[Run]:
+    """Train several seeds, as `footlight train --seeds` does: on Linux one on each core at a time.
+
+    seeds: a number of seeds, counted from `seed` (default 0), or a sequence of them.
+    run_dir: a new folder for the runs `seed-0`, `seed-1`, ..., or one of the same configuration,
+        to which they are added; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
+    arguments: those of `train`. Each run has the numbers that it has by itself, or says what
+        differs, and is in a process of its own: what your objects become there, stays there.
+
+    Raises what `train` raises, once all runs have ended.
+    """
+    start = Path.cwd()
+    request = Request.from_arguments(algorithm, environment, arguments)
+    numbers = parse_seeds(seeds, request.found.options.get("seed"))
+    request.require_many()
+    names = request.source.name(), request.name
+    folder = make_seeds_folder(run_dir, names, start, numbers, request.record())
+
+    def one(seed: int) -> Run:
+        own = {**arguments, "seed": seed, "run_dir": folder.run(seed)}
+        return train(algorithm, environment, quiet=quiet, **own)
+
+    known_as = shown(folder.path, start, run_dir)
+    train_together(folder, numbers, one, request.options, known_as, quiet)
+    objects = request.objects
+    given = request.source, objects.network, objects.own_algorithm
+    return [Run(folder.run(seed), *given) for seed in numbers]
+
+
+def resume_seeds(
+    run_dir: str | Path, *, steps: int | None = None, quiet: bool = False, **changes: Any
+) -> list[Run]:
+    """Continue the runs of `train_seeds` that have not ended, and begin those that never began.
+
+    steps, changes: as for `resume`. Raises what `resume` raises, once all runs have ended.
+    """
+    known_as = user_path(run_dir)
+    folder = read_seeds(known_as.absolute())
+    changes = {name: x for name, x in {"steps": steps, **changes}.items() if x is not None}
+    numbers, options = resuming.left_of(folder, known_as, changes)
+
+    def one(seed: int) -> Run:
+        path = folder.run(seed)
+        if folder.has_begun(seed):
+            return resume(path, quiet=quiet, **changes)
+        return train(run_dir=path, seed=seed, quiet=quiet, **resuming.arguments(folder, changes))
+
+    train_together(folder, numbers, one, options, known_as, quiet)
+    return [Run(folder.run(seed)) for seed in folder.seeds]
+
+
 def _first_lines(session: Session) -> list[str]:
     run_config, agent = session.run_config, session.agent
     warnings = [*initialization_warnings(agent), *update_warnings(agent, run_config["steps"])]
     return [*warnings, header(run_config, agent)]
-
-
-@contextlib.contextmanager
-def _new_folder(
-    run_dir: str | Path | None, environment: str, algorithm: str, start: Path
-) -> Iterator[Path]:
-    """Create and lock the folder of a new run."""
-    path = new_folder(run_dir, environment, algorithm, start)
-    with locked(path):
-        require_unused(path)  # Another process may have used it before it was locked.
-        yield path
 
 
 def evaluate(
@@ -238,60 +284,3 @@ def make_environments(
     environments = make(source, seed, num_envs)
     environments.reset()
     return environments
-
-
-@contextlib.contextmanager
-def _environments(
-    source: EnvironmentSource, options: Options, num_envs: int | None, display: Display
-) -> Iterator[Environments]:
-    supervision, how = _supervision(options, display), options.vectorization
-    made = make(source, options.seed, num_envs, vectorization=how, supervision=supervision)
-    with closing(made, display.notify):
-        yield made
-
-
-def _instances(
-    source: EnvironmentSource, environments: Environments, options: Options, display: Display,
-    notices: list[str], evaluated_in: EnvironmentSource | None,
-) -> Instances:  # fmt: skip
-    supervision = _supervision(options, display)
-    return Instances(source, environments, options, supervision, notices.append, evaluated_in)
-
-
-def _supervision(options: Options, display: Display) -> Supervision:
-    return Supervision(options.env_timeout, options.on_worker_death == "restart", display.notify)
-
-
-def _options(values: Mapping[str, Any]) -> Options:
-    """The options of a new run. Raises `UserError`, also for those that lack what they need."""
-    options = build(Options, values)
-    require_trackers(options.track)
-    require_target(options)
-    return options
-
-
-def _vectorized(
-    options: Options, typed: Mapping[str, Any], source: EnvironmentSource, notices: list[str]
-) -> tuple[Options, int | None]:
-    """The options with their vectorization chosen, and the number of environments if given."""
-    num_envs = options.num_envs if "num_envs" in typed else None
-    chosen = choose(source, num_envs, options.vectorization, notices.append)
-    return dataclasses.replace(options, vectorization=chosen), num_envs
-
-
-def _make_agent(
-    algorithm: str | AnyAlgorithmClass, environments: Environments, options: Options, config: Any,
-    network: Any, display: Display, values: Values,
-) -> Agent:  # fmt: skip
-    torch.set_num_threads(1)  # initial weights must not depend on the number of threads
-    device = "cpu" if options.device == "auto" else options.device
-    with values.blamed():
-        agent = Agent(
-            algorithm, environments.observation_space, environments.action_space,
-            seed=options.seed, num_envs=options.num_envs, device=device, compile=options.compile,
-            total_steps=options.steps, network=network, keep_gradients=options.track_histograms,
-            notice=display.notify, **dataclasses.asdict(config),
-        )  # fmt: skip
-    torch.set_num_threads(choose_threads(options, agent))
-    require_free(options.log_info, agent)
-    return agent

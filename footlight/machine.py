@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ _PACKAGES = (
 )
 
 _OMP_PAUSE_HARD = 2  # of the enumeration omp_pause_resource_t
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+_num_runs = 1  # that train beside each other, each in a process of its own
 
 
 def describe_machine() -> dict[str, Any]:
@@ -65,9 +68,26 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def cores() -> int:
+def all_cores() -> int:
     """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores() -> int:
+    """The same, divided among the runs that train beside each other."""
+    return max(1, all_cores() // _num_runs)
+
+
+def share_cores(num_runs: int) -> None:
+    """Let this process count on its share of the cores: so many runs train beside each other."""
+    global _num_runs
+    _num_runs = num_runs
+
+
+def end_with_parent() -> None:
+    """Let the system kill this process when the one that started it ends in any way. Linux only."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_openmp_threads() -> None:

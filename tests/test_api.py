@@ -15,6 +15,7 @@ import footlight
 from footlight.errors import EnvironmentFault, UserError
 from footlight.storage import checkpoint
 from footlight.storage.manifest import checksum
+from footlight.training import parts
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def test_folder_with_other_content_is_rejected() -> None:
 def test_folder_that_another_process_has_started_in_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    inner = footlight.api.locked
+    inner = parts.locked
 
     def late(folder: Path) -> Any:  # another process was faster, and has ended meanwhile
         footlight.train("ddpg", "Pendulum-v1", run_dir="elsewhere", **DDPG)
@@ -137,7 +138,7 @@ def test_folder_that_another_process_has_started_in_is_left_alone(
         return inner(folder)
 
     calls = iter([late, inner])
-    monkeypatch.setattr("footlight.api.locked", lambda folder: next(calls)(folder))
+    monkeypatch.setattr("footlight.training.parts.locked", lambda folder: next(calls)(folder))
     with pytest.raises(UserError, match="run exists - a run is never overwritten"):
         footlight.train("ddpg", "Pendulum-v1", run_dir="run", **{**DDPG, "seed": 5})
     assert footlight.Run(Path("run")).config["seed"] == 0

@@ -137,6 +137,7 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("footlight.api.train", receive)
+    monkeypatch.setattr("footlight.api.train_seeds", receive)
     for name in command_line.COMMANDS:
         monkeypatch.setitem(command_line.COMMANDS, name, receive)
     try:

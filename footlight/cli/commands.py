@@ -15,13 +15,15 @@ PROGRESS_SECONDS = 10.0
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Resume a stopped run."""
+    """Resume a stopped run, or the runs of several seeds."""
     from footlight import api
+    from footlight.runs.seeds_folder import is_seeds_folder
 
     given = own_code(
         {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
     )
-    api.resume(given.pop("run_dir"), **given)
+    run_dir = given.pop("run_dir")
+    (api.resume_seeds if is_seeds_folder(run_dir) else api.resume)(run_dir, **given)
     if options.quiet:
         print(options.run_dir)
     return 0

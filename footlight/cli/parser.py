@@ -96,7 +96,8 @@ def _add_completion(add_command: AddCommand) -> None:
 
 def _add_resume(add_command: AddCommand) -> None:
     resume = add_command("resume", "resume a stopped run from its newest checkpoint")
-    resume.add_argument("run_dir", metavar="RUN_DIR", type=_path, help="folder of a run")
+    folder = "folder of a run, or of the runs of several seeds"
+    resume.add_argument("run_dir", metavar="RUN_DIR", type=_path, help=folder)
     # In this order: a folder after the trackers would be parsed as one of them.
     resume.usage = "footlight resume RUN_DIR [options]"
     for option, metavar, text in (

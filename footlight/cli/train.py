@@ -32,6 +32,12 @@ _OPTIONS = {
         "DIR",
         "new folder for the run (default: runs/ENVIRONMENT/ALGORITHM/NNN)",
     ),
+    "seeds": (
+        "N|S",
+        "train several seeds beside each other, with one display and one plot: a number N of "
+        "seeds, counted from --seed, or each seed S, as in --seeds 3 4 7; --run-dir is then the "
+        "folder of their runs seed-S, and can be that of earlier seeds of the same configuration",
+    ),
     "init_from": (
         "RUN_DIR",
         "begin with the parameters of another run: its folder, one of its checkpoints, such as "
@@ -51,6 +57,7 @@ _CHANGES = " Can change during a run."
 _LISTS = {
     "--hidden-sizes": "sizes",
     "--track": "trackers",
+    "--seeds": "seeds",
     "--wandb-tags": "tags",
     "--env-kwargs": "arguments",
     "--eval-env-kwargs": "arguments",
@@ -107,9 +114,13 @@ def _run(options: dict[str, Any]) -> int:
         add_working_directory()
     preset = options.pop("preset", True)
     start = Path.cwd()  # an environment may change the working directory
-    run = api.train(preset=False if options.pop("no_preset") else preset, **options)
+    options["preset"] = False if options.pop("no_preset") else preset
+    if (seeds := options.pop("seeds", None)) is not None:
+        folder = api.train_seeds(seeds=" ".join(seeds), **options)[0].folder.parent
+    else:
+        folder = api.train(**options).folder
     if options["quiet"]:
-        print(shown(run.folder, start, options.get("run_dir")))
+        print(shown(folder, start, options.get("run_dir")))
     return 0
 
 
@@ -196,9 +207,11 @@ def add_other_options(parser: Parser) -> None:
     """Add the options that are not fields of a dataclass."""
     other = parser.add_argument_group("other")
     for name, (metavar, text) in _OPTIONS.items():
-        other.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=_wrap(text))
+        several: dict[str, Any] = {"nargs": "+"} if name == "seeds" else {}
+        option = f"--{name.replace('_', '-')}"
+        other.add_argument(option, metavar=metavar, help=_wrap(text), **several)
     for name, text in (("env", _ENV_KWARGS), ("eval-env", _EVAL_ENV_KWARGS)):
-        several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"}
+        several = {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"}
         other.add_argument(f"--{name}-kwargs", help=_wrap(text), **several)
     other.add_argument("--init-buffer", action="store_true", help=_wrap(_INIT_BUFFER))
     add_own_code(other, {name: _wrap(text) for name, text in TRAIN.items()}, may_allow=False)

@@ -184,6 +184,10 @@ class Display:
             if self._console.file is sys.stdout:
                 _discard_output()
 
+    def conclude(self, text: str) -> None:
+        """Print the summary of a run that has ended."""
+        self.notify(text)
+
     def _start_clock(self) -> None:
         self._started = time.monotonic()
         self._paused = 0.0  # seconds of activities, which are not training

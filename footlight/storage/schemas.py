@@ -76,6 +76,24 @@ class Result(TypedDict):
     final_evaluation: Evaluation | None
 
 
+class Arguments(TypedDict):
+    """The arguments of `train` as plain data."""
+
+    algorithm: str
+    environment: str
+    env_kwargs: dict[str, Any]
+    preset: bool | str
+    values: dict[str, Any]
+
+
+class Seeds(TypedDict):
+    """`seeds.json` in a folder with the runs of several seeds."""
+
+    format_version: int
+    seeds: list[CountOrZero]
+    arguments: Arguments | None
+
+
 class CodeFile(TypedDict):
     """A name in a file of the user's that a run was made with, and the file's SHA-256 then."""
 

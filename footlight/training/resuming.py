@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from footlight.algorithms import ALGORITHMS, config_class
+from footlight.config.fields import build, fields
 from footlight.config.options import Options
+from footlight.environments.atari import AtariConfig
 from footlight.environments.identity import why_not_known
 from footlight.environments.source import EnvironmentSource
 from footlight.environments.user_files import recorded_source
-from footlight.errors import UserError
+from footlight.errors import UserError, quoted
 from footlight.machine import describe_machine, differences
+from footlight.runs.seeds_folder import SeedsFolder
 from footlight.runs.trackers.track import require_trackers
 from footlight.storage import checkpoint, schemas
 from footlight.training.objects import Objects
@@ -157,3 +161,48 @@ def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:
         return []
     names = ", ".join(options.track)
     return [f"sending to {names}, as recorded; `--track none` stops that"]
+
+
+def left_of(
+    folder: SeedsFolder, known_as: Path, changes: Mapping[str, Any]
+) -> tuple[list[int], Options]:
+    """The seeds whose runs have not ended, and the options that they continue with.
+
+    Raises `UserError` if all have ended, or if one that never began cannot begin now.
+    """
+    left = [seed for seed in folder.seeds if not folder.has_ended(seed, changes.get("steps"))]
+    if not left:
+        raise UserError(f"all runs in {known_as} have ended - give a larger --steps to continue")
+    missing = [seed for seed in left if not folder.has_begun(seed)]
+    if missing and folder.arguments is None:
+        raise UserError(
+            f"seed {missing[0]} of {known_as} has not begun - its run was given files or objects "
+            f"of your own - train it as before, with --seeds {' '.join(map(str, missing))} "
+            f"--run-dir {quoted(known_as)}, and resume the others one by one"
+        )
+    begun = next((seed for seed in left if seed not in missing), None)
+    if begun is None:
+        values = arguments(folder, changes)
+        known = {name: values[name] for name in fields(Options) if name in values}
+        return left, build(Options, known)
+    saved = checkpoint.find(folder.run(begun))
+    return left, options_of(saved, checkpoint.read_manifest(saved), changes)
+
+
+def arguments(folder: SeedsFolder, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `train` for a run that never began. Raises `UserError`.
+
+    They are from a file: it can name algorithms and environments, but no code.
+    """
+    recorded = folder.arguments or {}
+    algorithm, environment = recorded["algorithm"], recorded["environment"]
+    if algorithm not in ALGORITHMS or ":" in environment:
+        raise UserError(
+            f"{folder.path / 'seeds.json'} is invalid: it names {algorithm!r} and {environment!r} "
+            "- it may name built-in algorithms and registered environments only"
+        )
+    known = {*fields(Options), *fields(config_class(algorithm)), *fields(AtariConfig)}
+    values = {name: value for name, value in recorded["values"].items() if name in known}
+    kwargs = recorded["env_kwargs"] or None
+    given = {"algorithm": algorithm, "environment": environment, "preset": recorded["preset"]}
+    return {**given, "env_kwargs": kwargs, **values, **changes}

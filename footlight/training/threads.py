@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 from footlight.config.options import Options
 from footlight.errors import counted
 from footlight.learning.agent import Agent
-from footlight.machine import cores
+from footlight.machine import all_cores, cores
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,9 +21,23 @@ def choose_threads(options: Options, agent: Agent) -> int:
     """Return the number of threads, from the configuration alone: equal runs stay equal."""
     if options.threads is not None:
         return options.threads
-    multiplications = agent.learner.rows_per_update * agent.num_parameters
-    # Below this size, threads wait for each other longer than they work.
-    return cores() if multiplications >= 20_000_000 else 1
+    return cores() if _is_large(agent) else 1
+
+
+def threads_notices(options: Options, agent: Agent) -> list[str]:
+    """A line for a run that shares its cores and so has fewer threads than by itself, if it has."""
+    alone, shared = all_cores(), cores()
+    if options.threads is not None or shared == alone or not _is_large(agent):
+        return []
+    return [
+        f"{counted(shared, 'thread')}, as several runs share {counted(alone, 'core')}: a run by "
+        f"itself has {alone}, and rounds differently - --threads {alone} trains one after another"
+    ]
+
+
+def _is_large(agent: Agent) -> bool:
+    """Whether threads pay. In smaller updates they wait for each other longer than they work."""
+    return agent.learner.rows_per_update * agent.num_parameters >= 20_000_000
 
 
 class CoreWatch:

@@ -98,7 +98,7 @@ class Training:
             folder.close()
         if self.profile is not None:
             notify(self.profile.table())
-        notify(summary(known_as, self.result, session.run_config))
+        session.display.conclude(summary(known_as, self.result, session.run_config))
         if (number := session.interruption.signal) is not None:
             remark = stopped(known_as, session.agent.num_steps, session.run_config)
             raise session.interruption.exit_exception(number, remark)

@@ -211,6 +211,11 @@ def _split(classes: Sequence[Any], values: Mapping[str, Any]) -> list[dict[str, 
     members = [fields(one) if one is not None else {} for one in classes]
     known = [name for names in reversed(members) for name in names]
     for name in values:
+        if name == "seeds":
+            raise UserError(
+                "seeds is not a field - one run has one seed - give --seeds on the command line, "
+                "or call footlight.train_seeds"
+            )
         if name not in known:
             elsewhere = (*known, *_KEYWORDS)
             hint = closest(name, elsewhere) or " - see --help for all fields"

@@ -183,7 +183,7 @@ def test_choice_is_recorded_and_kept_on_resume(
     )  # another version's rule
     kinds = []
     monkeypatch.setattr(
-        "footlight.api.make",
+        "footlight.training.parts.make",
         lambda *given, **named: kinds.append(named.get("vectorization")) or make(*given, **named),
     )
     footlight.resume(run.folder, steps=96, quiet=True)
@@ -225,7 +225,7 @@ def test_processes_end_if_training_cannot_begin(
         made.append(make(*given, **named))  # type: ignore[arg-type]
         return made[-1]
 
-    monkeypatch.setattr("footlight.api.make", remember)
+    monkeypatch.setattr("footlight.training.parts.make", remember)
     wrong = [
         {"run_dir": tmp_path},
         {"network": lambda *given: 1 / 0},

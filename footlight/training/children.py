@@ -1,0 +1,168 @@
+"""Calls in processes of their own, so many at a time, and what they report.
+
+The processes are forks, made before anything is displayed: each has the imports of this process
+and the user's objects, and waits for its turn. They end with this process, in whatever way it ends.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+from footlight.environments.processes import describe_end
+from footlight.errors import EnvironmentFault, FootlightError, UserError, describe_error, warn
+from footlight.instruments.several import SeveralRuns, report_to
+from footlight.machine import end_with_parent, share_cores
+from footlight.signals import Interruption
+from footlight.user_code.reference import place_in_loaded
+
+POLL_SECONDS = 0.25
+Call = Callable[[], str]
+"""Trains a run, and returns its status, as in `result.json`."""
+
+
+class Ended(NamedTuple):
+    """How a call has ended: its status, and the error that it raised, with its exit code."""
+
+    status: str
+    error: str | None = None
+    code: int = 0
+
+
+def can_fork() -> bool:
+    """Whether this system starts processes as forks, which need nothing but the call itself."""
+    return sys.platform.startswith("linux")
+
+
+class _Child:
+    """A process that waits until it may begin, and then makes one call."""
+
+    def __init__(self, call: Call, num_together: int, earlier: Sequence["_Child"]) -> None:
+        self.connection, end = multiprocessing.Pipe()
+        others = [self.connection, *(child.connection for child in earlier)]
+        context = multiprocessing.get_context("fork")
+        self.process = context.Process(target=_serve, args=(end, call, num_together, others))
+        with warnings.catch_warnings():
+            # About a fork beside threads: see `footlight.machine.end_openmp_threads`
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
+        end.close()
+
+    def begin(self) -> None:
+        self.connection.send_bytes(b"begin")
+
+    def message(self) -> dict[str, Any]:
+        """The next message; how the call ended if there will be no more."""
+        try:
+            return dict(json.loads(self.connection.recv_bytes()))
+        except (EOFError, OSError):
+            self.process.join()
+            fault = describe_end(self.process.exitcode)
+            return {"status": "fault", "error": fault, "code": EnvironmentFault.exit_code}
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, number)
+
+    def close(self) -> None:
+        """Wait for the end of a process that has ended its call or never began it."""
+        self.connection.close()
+        self.process.join()
+
+
+def run_together(
+    calls: Mapping[int, Call], num_together: int, display: SeveralRuns, interruption: Interruption
+) -> dict[int, Ended]:
+    """Make the calls, so many at a time in this order; return how each of them ended.
+
+    A stop that is requested is passed on to those in progress, and the others never begin, which
+    is also what happens after a `UserError`: it is likely to be one of all. They are missing in
+    the result.
+    """
+    children: dict[int, _Child] = {}
+    ended: dict[int, Ended] = {}
+    try:
+        for key, call in calls.items():
+            children[key] = _Child(call, num_together, [*children.values()])
+        with display, interruption.installed(display.notify):
+            interruption.polling = True
+            _attend(children, num_together, display, interruption, ended)
+    finally:
+        for key, child in children.items():
+            if key not in ended:
+                child.process.kill()
+            child.close()
+    return ended
+
+
+def _attend(
+    children: Mapping[int, _Child], num_together: int, display: SeveralRuns,
+    interruption: Interruption, ended: dict[int, Ended],
+) -> None:  # fmt: skip
+    """Let the children begin in turn, pass signals on to them and show what they report."""
+    waiting, running, is_stopping = [*children], dict[int, _Child](), False
+    while running or (waiting and not is_stopping):
+        while waiting and len(running) < num_together and not is_stopping:
+            key = waiting.pop(0)
+            running[key] = children[key]
+            children[key].begin()
+        connections = {child.connection: key for key, child in running.items()}
+        for connection in wait([*connections], POLL_SECONDS):
+            key = connections[connection]  # type: ignore[index]
+            message = running[key].message()
+            if "status" not in message:
+                display.update_run(key, message)
+                continue
+            ended[key] = Ended(message["status"], message.get("error"), message.get("code", 0))
+            del running[key]
+            display.end_run(key, ended[key].status)
+            is_stopping |= ended[key].code == UserError.exit_code
+        if interruption.should_stop() and not is_stopping:
+            is_stopping = True
+            for child in running.values():
+                child.signal(interruption.signal or signal.SIGTERM)
+        if interruption.wants_checkpoint:
+            interruption.wants_checkpoint = False
+            for child in running.values():
+                child.signal(signal.SIGUSR1)
+        display.refresh()
+
+
+def _serve(
+    connection: Connection, call: Call, num_together: int, others: Sequence[Connection]
+) -> None:
+    """Body of a child. others: ends of pipes that this process has inherited and does not need."""
+    for other in others:
+        other.close()
+    end_with_parent()
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, which passes it on
+
+    def send(message: Mapping[str, Any]) -> None:
+        connection.send_bytes(json.dumps(message, default=float).encode())
+
+    try:
+        connection.recv_bytes()
+    except EOFError:  # it never began
+        return
+    share_cores(num_together)
+    report_to(send)
+    try:
+        ended = Ended(call())
+    except FootlightError as error:
+        ended = Ended("diverged" if error.exit_code == 4 else "failed", str(error), error.exit_code)
+    except (KeyboardInterrupt, SystemExit):
+        ended = Ended("stopped")
+    except Exception as error:
+        where = place_in_loaded(error)
+        if not where:
+            warn(traceback.format_exc())
+        code = UserError.exit_code if where else FootlightError.exit_code
+        ended = Ended("failed", f"{describe_error(error)}{where}", code)
+    send(ended._asdict())

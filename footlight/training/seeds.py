@@ -1,0 +1,194 @@
+"""The runs of several seeds: which, how many at a time, and what is said of them in the end."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from footlight.config.fields import Range, integer
+from footlight.config.options import Options
+from footlight.errors import (
+    Diverged,
+    EnvironmentFault,
+    FootlightError,
+    StorageFault,
+    UserError,
+    counted,
+    quoted,
+)
+from footlight.instruments.curves import mean_interval
+from footlight.instruments.progress_text import number_text
+from footlight.instruments.several import SeveralRuns
+from footlight.machine import all_cores
+from footlight.runs.seeds_folder import SeedsFolder
+from footlight.signals import Interruption
+from footlight.streams import MAX_SEED
+from footlight.training.children import Ended, can_fork, run_together
+
+
+class HasResult(Protocol):
+    """A run that has ended or was stopped."""
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The content of its `result.json`."""
+
+
+MAX_SEEDS = 1_000
+_BY_CODE: Mapping[int, type[FootlightError]] = {
+    error.exit_code: error for error in (UserError, EnvironmentFault, Diverged, StorageFault)
+}
+
+
+def parse_seeds(given: int | str | Sequence[int], first: int | None) -> tuple[int, ...]:
+    """The seeds that a number of seeds or a list stands for. Raises `UserError`.
+
+    given: 5, or "5": five seeds from `first` on (None: from 0 on); [3, 4, 7], or "3 4 7": these.
+    """
+    numbers: Any = given
+    if isinstance(given, str):
+        words = re.sub(r"[\[\](),]", " ", given).split()
+        if not words or not all(re.fullmatch(r"-?\d+", word) for word in words):
+            raise UserError(f"seeds is {given!r:.80} - give a number of seeds, or several seeds")
+        numbers = int(words[0]) if len(words) == 1 else [int(word) for word in words]
+    if not isinstance(numbers, list | tuple | range | np.ndarray):
+        count = integer("seeds", numbers, Range(1, MAX_SEEDS))
+        start = first or 0
+        numbers = range(start, start + count)
+    elif first is not None:
+        raise UserError(f"seed is {first}, but seeds names each seed - leave seed out")
+    seeds = tuple(integer("seeds", number, Range(0, MAX_SEED)) for number in numbers)
+    if not seeds or len(seeds) > MAX_SEEDS or len({*seeds}) < len(seeds):
+        raise UserError(
+            f"seeds has {counted(len(seeds), 'seed')}, {len({*seeds})} of them different - "
+            f"give 1 to {MAX_SEEDS:,} different ones"
+        )
+    return seeds
+
+
+def num_together(seeds: int, threads: int | None) -> int:
+    """How many of the runs train at the same time: one for each core, or fewer with more threads.
+
+    threads: of each run; None: automatic, a share of the cores.
+    """
+    if not can_fork():
+        return 1
+    return max(1, min(seeds, all_cores() // (threads or 1)))
+
+
+def how_together(together: int, seeds: int) -> str:
+    """The line that says how the runs are trained."""
+    if not can_fork():
+        return f"{counted(seeds, 'run')}, one after another: this system cannot fork processes"
+    if together == 1:
+        return f"{counted(seeds, 'run')}, one after another"
+    return (
+        f"{counted(seeds, 'run')}, {together} at a time, each in a process of its own on "
+        f"{counted(max(1, all_cores() // together), 'core')}"
+    )
+
+
+def train_together(
+    folder: SeedsFolder,
+    seeds: Sequence[int],
+    train_one: Callable[[int], HasResult],
+    options: Options,
+    known_as: Path,
+    quiet: bool,
+) -> None:
+    """Train the runs of these seeds, plot them, and print how they ended.
+
+    train_one: trains or resumes the run of a seed. known_as: the folder as messages name it.
+    Raises the error of the first run that has failed, or a signal's exception.
+    """
+    display = SeveralRuns(seeds, options.steps, quiet)
+    interruption = Interruption(options.max_time)
+    together = num_together(len(seeds), options.threads)
+    display.notify(how_together(together, len(seeds)))
+    if can_fork():
+        calls = {seed: partial(_status, train_one, seed) for seed in seeds}
+        ended = run_together(calls, together, display, interruption)
+    else:
+        ended = {seed: Ended(_status(train_one, seed)) for seed in seeds}
+    if not any(map(folder.has_begun, folder.seeds)):
+        folder.remove()
+    else:
+        display.notify(summary(folder, known_as, _plotted(folder, known_as)))
+    if (number := interruption.signal) is not None:
+        raise interruption.exit_exception(number, f"stopped - footlight resume {quoted(known_as)}")
+    require_none_failed(ended)
+
+
+def _status(train_one: Callable[[int], HasResult], seed: int) -> str:
+    return str((train_one(seed).result or {})["status"])
+
+
+def _plotted(folder: SeedsFolder, known_as: Path) -> Path | None:
+    """The file with the learning curves; None if there is nothing to plot yet."""
+    from footlight.instruments.plot import plot_runs  # Matplotlib takes a second
+
+    try:
+        plot_runs(folder.path, folder.path / "curve.png")
+    except (UserError, StorageFault):
+        return None
+    return known_as / "curve.png"
+
+
+def summary(folder: SeedsFolder, shown: Path, plotted: Path | None) -> str:
+    """A row for each run, the mean over them, and the next command.
+
+    shown: the folder as messages name it. plotted: the file with the curves, if there is one.
+    """
+    rows, returns = [], list[float]()
+    for seed in folder.seeds:
+        result = folder.result(seed) if folder.has_begun(seed) else None
+        status = str(result["status"]) if result else "not begun"
+        final = result["final_evaluation"] if result else None
+        cells = [f"{result['steps']:,}" if result else "-", "-" if final is None else _score(final)]
+        returns += [] if final is None else [float(final["mean_return"])]
+        rows.append(f"{seed:>10}  {status:<9}  {cells[0]:>11}  {cells[1]}")
+    head = f"{'seed':>10}  {'status':<9}  {'steps':>11}  final evaluation"
+    lines = [head, *rows, _mean(returns), f"folder {shown}"]
+    name = quoted(shown)
+    if plotted is not None:
+        lines[-1] += f", curves {plotted}"
+    if not all(map(folder.has_ended, folder.seeds)):
+        lines.append(f"next: footlight resume {name}")
+    else:
+        first = quoted(shown / folder.run(folder.seeds[0]).name)
+        lines.append(f"next: footlight plot {name}   or: footlight evaluate {first}")
+    return "\n".join(lines)
+
+
+def _score(evaluation: Mapping[str, Any]) -> str:
+    episodes = counted(len(evaluation["returns"]), "episode")
+    mean, deviation = evaluation["mean_return"], evaluation["std_return"]
+    return f"{number_text(mean)} ± {number_text(deviation)} over {episodes}"
+
+
+def _mean(returns: Sequence[float]) -> str:
+    """The mean over seeds with its 95 % interval (Student's t)."""
+    if not returns:
+        return "no final evaluations"
+    over = f"over {counted(len(returns), 'seed')}"
+    if len(returns) == 1:
+        return f"final evaluation {number_text(returns[0])} {over}"
+    mean, half = (float(values[0]) for values in mean_interval(np.array(returns)[:, None]))
+    low, high = number_text(mean - half), number_text(mean + half)
+    return f"mean final evaluation {number_text(mean)} {over}, 95 % interval [{low}, {high}]"
+
+
+def require_none_failed(ended: Mapping[int, Ended]) -> None:
+    """Raise the error of the first run that has failed, saying which did."""
+    failed = {seed: each for seed, each in ended.items() if each.error is not None}
+    if not failed:
+        return
+    seeds = ", ".join(map(str, failed))
+    first = next(iter(failed.values()))
+    if first.code == UserError.exit_code and len(failed) == len(ended):
+        raise UserError(str(first.error))  # of the arguments, which are those of all
+    what = f"{len(failed)} of {counted(len(ended), 'run')} failed (seed {seeds}) - {first.error}"
+    raise _BY_CODE.get(first.code, RuntimeError)(what)

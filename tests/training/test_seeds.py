@@ -1,0 +1,249 @@
+"""Several seeds: which there are, how many train together, and what is printed and raised."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from small_runs import SMALL
+
+import footlight
+from footlight.cli.main import main
+from footlight.errors import Diverged, EnvironmentFault, UserError
+from footlight.instruments.progress import Display
+from footlight.runs.seeds_folder import SeedsFolder, read_seeds
+from footlight.storage import checkpoint
+from footlight.training import seeds
+from footlight.training.children import Ended
+from footlight.training.seeds import num_together, parse_seeds, require_none_failed
+
+SHORT: dict[str, Any] = {**SMALL, "preset": False, "learning_starts": 20, "steps": 60}
+NEEDS_FORKS = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs forks")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "expected"),
+    [
+        (3, None, (0, 1, 2)),
+        ("3", None, (0, 1, 2)),
+        (2, 7, (7, 8)),
+        ("3 4 7", None, (3, 4, 7)),
+        ("[3, 4]", None, (3, 4)),
+        ([5], None, (5,)),
+        (np.arange(2), None, (0, 1)),
+    ],
+)
+def test_seeds_are_a_number_or_a_list(given: Any, first: int | None, expected: Any) -> None:
+    assert parse_seeds(given, first) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "words"),
+    [
+        (0, None, "seeds is 0 - it must be an integer in [1, 1000]"),
+        ("many", None, "seeds is 'many' - give a number of seeds, or several seeds"),
+        ("3.5", None, "seeds is '3.5'"),
+        (2.5, None, "seeds is 2.5"),
+        ("-3 4", None, "seeds is -3"),
+        ("3 3", None, "seeds has 2 seeds, 1 of them different"),
+        ([], None, "seeds has 0 seeds"),
+        ("3 4", 1, "seed is 1, but seeds names each seed - leave seed out"),
+    ],
+)
+def test_other_seeds_are_refused(given: Any, first: int | None, words: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse_seeds(given, first)
+    assert words in str(raised.value)
+
+
+@NEEDS_FORKS
+def test_one_run_trains_on_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "all_cores", lambda: 8)
+    assert [num_together(*each) for each in ((5, None), (20, None), (20, 4), (2, 16))] == [
+        5, 8, 2, 1,
+    ]  # fmt: skip
+
+
+def content(run: Path) -> list[Any]:
+    """Everything that a run has learned and logged, but for times."""
+    newest = checkpoint.find(run)
+    arrays = {path.name: path.read_bytes() for path in newest.glob("*.safetensors")}
+    logs = [(run / f"{name}.jsonl").read_text() for name in ("episodes", "evaluations")]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [newest.name, arrays, logs, [{**row, "time_s": 0} for row in rows]]
+
+
+@NEEDS_FORKS
+def test_numbers_of_each_seed_are_those_of_its_single_run(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    common = "sac Pendulum-v1 --steps 300 --hidden-sizes 8 8 --batch-size 8 --learning-starts 20"
+    words = [*common.split(), "--eval-episodes=1", "--compile=off", "--no-preset"]
+    assert main(["train", *words, "--seeds", "3", "4", "7"]) == 0
+    printed = capfd.readouterr().out
+    together = Path("runs/Pendulum-v1/sac/001")
+    assert "3 runs, " in printed
+    assert " at a time" in printed
+    assert "| seeds 3, 4, 7 | 300 steps |" in printed
+    assert "mean final evaluation" in printed
+    assert "over 3 seeds, 95 % interval [" in printed
+    assert f"next: footlight plot {together}" in printed
+    assert (together / "curve.png").stat().st_size > 1_000
+    assert sorted(path.name for path in together.glob("seed-*")) == ["seed-3", "seed-4", "seed-7"]
+    for seed in (3, 4, 7):
+        run = f"single-{seed}"
+        assert main(["train", *words, "--seed", str(seed), "--run-dir", run, "--quiet"]) == 0
+        assert content(Path(run)) == content(together / f"seed-{seed}")
+        config = [
+            Path(each, "config.json").read_text() for each in (run, together / f"seed-{seed}")
+        ]
+        assert config[0] == config[1]
+    assert main(["resume", str(together)]) == 2
+    assert "have ended - give a larger --steps" in capfd.readouterr().err
+
+
+@NEEDS_FORKS
+def test_resume_continues_what_has_begun_and_begins_the_rest() -> None:
+    given = {**SHORT, "steps": 250}
+    whole = footlight.train_seeds("td3", "Pendulum-v1", 3, run_dir="whole", **given)
+    expected = [content(run.folder) for run in whole]
+    footlight.train("td3", "Pendulum-v1", seed=1, run_dir="part/seed-1", **given)
+    stopped = {**given, "max_time": 1e-6}
+    folder = Path("part/seed-0")
+    footlight.train("td3", "Pendulum-v1", seed=0, run_dir=folder, **stopped)
+    arguments = read_seeds(Path("whole")).arguments
+    SeedsFolder(Path("part"), (0, 1, 2), arguments).write()
+    resumed = footlight.resume_seeds("part", quiet=True, max_time="none")
+    assert [content(run.folder) for run in resumed] == expected
+
+
+@NEEDS_FORKS
+def test_seeds_are_added_to_those_of_the_same_configuration() -> None:
+    footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="runs-a", **SHORT)
+    footlight.train_seeds("td3", "Pendulum-v1", [5], run_dir="runs-a", **SHORT)
+    assert read_seeds(Path("runs-a")).seeds == (0, 1, 5)
+    with pytest.raises(UserError, match="seed-1 exists - a run is never overwritten"):
+        footlight.train_seeds("td3", "Pendulum-v1", [1], run_dir="runs-a", **SHORT)
+    with pytest.raises(UserError, match="has the seeds of another configuration"):
+        footlight.train_seeds("td3", "Pendulum-v1", [8], run_dir="runs-a", **SHORT, gamma=0.5)
+    footlight.train("td3", "Pendulum-v1", run_dir="other", **SHORT)
+    with pytest.raises(UserError, match="other exists - a run is never overwritten"):
+        footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="other", **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"gamma": 2.0}, "gamma is 2.0"),
+        ({"seed": 1, "seeds": [2]}, "leave seed out"),
+        ({"environment": gymnasium.make("Pendulum-v1")}, "each seed needs its own"),
+        ({"eval_environment": gymnasium.make("Pendulum-v1")}, "each seed needs its own"),
+    ],
+)
+def test_wrong_arguments_create_nothing(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        footlight.train_seeds(
+            "td3", **{"environment": "Pendulum-v1", "seeds": 2, **SHORT, **values}
+        )
+    assert not Path("runs").exists()
+
+
+@NEEDS_FORKS
+def test_error_of_all_seeds_is_raised_once_and_leaves_nothing() -> None:
+    with pytest.raises(UserError, match=r"^no environment 'Pendulm-v1'|Pendulm-v1"):
+        footlight.train_seeds("td3", "Pendulm-v1", 3, **SHORT)
+    assert not list(Path("runs").rglob("seed-*"))
+    assert not list(Path("runs").rglob("seeds.json"))
+
+
+class Fails(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Fails at its 30th step in the run of seed 1."""
+
+    count = 0
+
+    def step(self, action: Any) -> Any:
+        Fails.count += 1
+        if Fails.count == 30 and any("seed-1" in path for path in open_paths()):
+            raise RuntimeError("a cable broke")
+        return super().step(action)
+
+
+def open_paths() -> list[str]:
+    return [str(path.resolve()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+
+def failing() -> gymnasium.Env[Any, Any]:
+    return Fails(gymnasium.make("Pendulum-v1"))
+
+
+@NEEDS_FORKS
+def test_failure_of_one_seed_ends_no_other() -> None:
+    with pytest.raises(EnvironmentFault, match=r"1 of 3 runs failed \(seed 1\) - .*cable broke"):
+        footlight.train_seeds("td3", failing, 3, run_dir="some", **SHORT, probe="off")
+    results = [json.loads(Path(f"some/seed-{k}/result.json").read_text()) for k in range(3)]
+    assert [result["status"] for result in results] == ["finished", "fault", "finished"]
+
+
+def test_error_of_some_names_their_seeds() -> None:
+    ended = {1: Ended("finished"), 2: Ended("diverged", "q is NaN", 4), 3: Ended("fault", "x", 3)}
+    with pytest.raises(Diverged, match=r"2 of 3 runs failed \(seed 2, 3\) - q is NaN"):
+        require_none_failed(ended)
+    require_none_failed({1: Ended("finished"), 2: Ended("stopped")})
+    with pytest.raises(RuntimeError, match="a bug"):
+        require_none_failed({1: Ended("failed", "a bug", 1)})
+
+
+@NEEDS_FORKS
+def test_signal_stops_and_saves_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    notified: list[str] = []
+    monkeypatch.setattr(Display, "notify", lambda display, text: notified.append(text))
+    parent = os.getpid()
+
+    def hook(context: Any) -> None:
+        if context.step == 40:
+            os.kill(parent, signal.SIGINT)
+        if context.step > 40:
+            time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt, match="footlight resume some"):
+        footlight.train_seeds(
+            "td3", "Pendulum-v1", 3, run_dir="some", hooks=[hook], **{**SHORT, "steps": 3_000}
+        )
+    assert notified.count("stopping: saving the run (again to quit at once)") == 1
+    begun = list(Path("some").glob("seed-*/result.json"))
+    assert begun
+    assert {json.loads(path.read_text())["status"] for path in begun} == {"stopped"}
+
+
+def test_seeds_file_can_name_no_code(tmp_path: Path) -> None:
+    arguments = {
+        "algorithm": "sac", "environment": "evil:Env-v0", "env_kwargs": {}, "preset": False,
+        "values": {},
+    }  # fmt: skip
+    folder = tmp_path / "several"
+    folder.mkdir()
+    SeedsFolder(folder, (1,), arguments).write()
+    with pytest.raises(UserError, match="built-in algorithms and registered environments only"):
+        footlight.resume_seeds(folder)
+    SeedsFolder(folder, (1,), None).write()
+    with pytest.raises(UserError, match=r"seed 1 of .* has not begun"):
+        footlight.resume_seeds(folder)
+    (folder / "seeds.json").write_text('{"seeds": [1]}')
+    with pytest.raises(UserError, match=r"seeds.json is invalid: \w+ is missing"):
+        footlight.resume_seeds(folder)
+
+
+def test_seeds_is_not_a_field_of_one_run() -> None:
+    with pytest.raises(UserError, match=r"or call footlight\.train_seeds"):
+        footlight.train("sac", "Pendulum-v1", seeds=3)
