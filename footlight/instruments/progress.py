@@ -286,10 +286,8 @@ class Display:
             head.add_column(no_wrap=True, justify="right")
         head.add_row(bar, *facts)
         rows: list[RenderableType] = [head]
-        names = {
-            "return": "training return",
-            MEAN: f"mean over {counted(len(self._returns), 'episode')}",
-        }
+        over = counted(len(self._returns), "episode") if self._returns else f"{MEAN_OF} episodes"
+        names = {"return": "training return", MEAN: f"mean over {over}"}
         values = {names.get(name, name): value for name, value in self._values.items()}
         for cells, style in ((values, "bold"), (self._metrics, "")):
             if cells:

@@ -114,6 +114,11 @@ class SeveralRuns(Display):
         self._replace(seed, state=state, rate=None, left="", activity="")
         self.refresh()
 
+    def notify(self, text: str) -> None:
+        """Print `text`, which no run needs to say again."""
+        self._printed.update(text.splitlines())
+        super().notify(text)
+
     def refresh(self) -> None:
         """Redraw the display if it is time to. Call it now and then."""
         self._refresh(time.monotonic())
