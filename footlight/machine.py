@@ -37,6 +37,8 @@ def describe_machine() -> dict[str, Any]:
     """Return versions, system, processor and number of threads."""
     import torch  # here, since `cores` needs none
 
+    from footlight.config.tuning import tuning  # which needs this module
+
     versions = {"footlight": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -48,8 +50,10 @@ def describe_machine() -> dict[str, Any]:
     return {
         "versions": versions,
         "system": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
+        "tuning": tuning().source,
+        "onednn_from": tuning().onednn_from,
     }
 
 
@@ -61,6 +65,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     }
     before, after = then.get("versions", {}), now["versions"]
     pairs |= {name: (before.get(name), after.get(name)) for name in {**before, **after}}
+    if "onednn_from" in then:  # else of an earlier version, which followed the rule
+        pairs["oneDNN from"] = then["onednn_from"], now["onednn_from"]
     unequal = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return [
         f"{name} {new or 'missing'} instead of {old or 'none'}"
@@ -111,6 +117,17 @@ def describe_process() -> dict[str, Any]:
     return {"commit": _commit(), "command": sys.argv[1:] if is_footlight else None}
 
 
+def user_folder(variable: str, default: str) -> Path:
+    """The user's folder of footlight's files of one kind, such as "XDG_CACHE_HOME", ".cache".
+
+    It may not exist. Raises `RuntimeError` if the user has no home.
+    """
+    folder = Path(os.environ.get(variable, ""))
+    if not folder.is_absolute():  # which the XDG specification says to ignore
+        folder = Path.home() / default
+    return folder / "footlight"
+
+
 def device_fault(error: BaseException) -> str | None:
     """Describe a device failure or lack of memory; None for any other error."""
     import torch
@@ -123,7 +140,8 @@ def device_fault(error: BaseException) -> str | None:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

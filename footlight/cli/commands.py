@@ -189,6 +189,22 @@ def list_all(options: argparse.Namespace) -> int:
     return 0
 
 
+def tune_machine(options: argparse.Namespace) -> int:
+    """Measure threads, matrix products and precision, and keep the result for later runs."""
+    from footlight.config.tuning import path
+    from footlight.instruments import tune
+
+    if options.forget:
+        path().unlink(missing_ok=True)
+        print("runs follow the rules again")
+        return 0
+    warn("measuring compiled updates, which takes minutes; stop other programs meanwhile")
+    content = tune.measure(print if not options.json else warn)
+    where = tune.write(content)
+    print(json.dumps(content) if options.json else f"{where}: later runs on this machine follow it")
+    return 0
+
+
 def completion(options: argparse.Namespace) -> int:
     """Print the completion script of a shell."""
     from footlight.cli.shell_words import SCRIPTS
@@ -209,5 +225,6 @@ COMMANDS = {
     "verify": verify,
     "export": export,
     "list": list_all,
+    "tune-machine": tune_machine,
     "completion": completion,
 }

@@ -79,8 +79,17 @@ def build_parser() -> Parser:
     listing.add_argument(
         "kind", nargs="?", choices=kinds, help="list only these (default: algorithms and presets)"
     )
+    _add_tune_machine(add_command)
     _add_completion(add_command)
     return parser
+
+
+def _add_tune_machine(add_command: AddCommand) -> None:
+    text = "measure which threads and matrix products are fastest here, for later runs"
+    tune = add_command("tune-machine", text)
+    tune.add_argument("--json", action="store_true", help="print one JSON object")
+    forget = "remove the result of an earlier measurement: runs follow the rules again"
+    tune.add_argument("--forget", action="store_true", help=forget)
 
 
 def _add_completion(add_command: AddCommand) -> None:

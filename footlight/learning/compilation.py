@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from footlight.config.tuning import tuning
 from footlight.errors import UserError, summarize_error
 from footlight.learning import graph_cache
 from footlight.learning.compiler_cache import (
@@ -37,7 +38,6 @@ from footlight.learning.first_call import first_call
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 _COMPILERS = {"win32": "cl", "darwin": "clang++"}  # the compiler's own defaults; elsewhere g++
 _examined: set[Path] = set()  # caches, once in each process
-LARGE_PRODUCT = 4_000_000  # multiplications; below, oneDNN takes longer to begin than it saves
 UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 
 
@@ -116,7 +116,7 @@ def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
 
 def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:
     # What compiled code depends on beside its function, PyTorch and the machine
-    own = Path(__file__).read_bytes(), _mkl_is_slow(), LARGE_PRODUCT
+    own = Path(__file__).read_bytes(), _onednn_from()
     return graph_cache.key_of(function, tensors, own)
 
 
@@ -213,29 +213,24 @@ def _settings(further: dict[str, Any]) -> AbstractContextManager[None]:
 
 
 def _products() -> dict[Any, Callable[..., Any]]:
-    """Decompositions of large matrix products into those of oneDNN; none where MKL is not slow."""
-    if not _mkl_is_slow():
+    """Decompositions of large matrix products into those of oneDNN, where that is faster."""
+    if _onednn_from() is None:
         return {}
     aten = torch.ops.aten
     return {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
 
 
-def _mkl_is_slow() -> bool:
-    """Whether MKL leaves AVX-512 unused, as it does where Intel is not the maker, and takes twice
-    as long as oneDNN. Where there is AVX2 alone, oneDNN takes a fifth longer."""
-    try:
-        processor = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+def _onednn_from() -> int | None:
+    """Multiplications of a matrix product from which on oneDNN computes it; None: MKL always."""
     has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    is_other = "GenuineIntel" not in processor and "avx512f" in processor
-    return has_mkl and has_onednn and is_other
+    return tuning().onednn_from if has_mkl and has_onednn else None
 
 
 def _is_large(a: Tensor, b: Tensor) -> bool:
+    least = _onednn_from()
     on_cpu = a.device.type == "cpu" and a.dtype == b.dtype == torch.float32
-    return on_cpu and a.shape[-2] * a.shape[-1] * b.shape[-1] >= LARGE_PRODUCT
+    return on_cpu and least is not None and a.shape[-2] * a.shape[-1] * b.shape[-1] >= least
 
 
 def _mm(a: Tensor, b: Tensor) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from footlight.storage.system import user_folder
+from footlight.machine import user_folder
 
 try:
     import fcntl

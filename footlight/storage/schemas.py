@@ -56,6 +56,8 @@ class Machine(TypedDict):
     system: str
     cpu: str
     threads: Count
+    tuning: NotRequired[str]
+    onednn_from: NotRequired[CountOrZero | None]
     device: NotRequired[str]
     compiled: NotRequired[bool]
     compile_seconds: NotRequired[float]

@@ -42,17 +42,6 @@ def without_waiting(flags: int) -> int:
     return int(flags | vars(os).get("O_NONBLOCK", 0))
 
 
-def user_folder(variable: str, default: str) -> Path:
-    """The user's folder of footlight's files of one kind, such as "XDG_CACHE_HOME", ".cache".
-
-    It may not exist. Raises `RuntimeError` if the user has no home.
-    """
-    folder = Path(os.environ.get(variable, ""))
-    if not folder.is_absolute():  # which the XDG specification says to ignore
-        folder = Path.home() / default
-    return folder / "footlight"
-
-
 def flush_folder(path: Path) -> None:
     """Flush the entries of a folder to the disk; nothing on Windows, which does it by itself."""
     if sys.platform == "win32":

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from footlight.config.tuning import tuning
+from footlight.errors import counted
 from footlight.instruments.profile import Profile
 from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import Hook, Videos
@@ -44,8 +46,15 @@ class RunProfile:
         return [self._profile.timed(name, hook) for name, hook in zip(names, hooks, strict=True)]
 
     def table(self) -> str:
-        """The time of each part, and what to do with the file."""
-        return f"{self._profile.table()}\nsingle calls: {FILE} in the run folder (ui.perfetto.dev)"
+        """The time of each part, what to do with the file, and where the threads are from."""
+        source = tuning().source
+        measured = "by rule; `footlight tune-machine` measures whether it is right here"
+        threads = counted(self._session.run_config["threads"], "thread")
+        return (
+            f"{self._profile.table()}\n"
+            f"single calls: {FILE} in the run folder (ui.perfetto.dev)\n"
+            f"{threads}, {measured if source == 'rule' else f'as measured here on {source}'}"
+        )
 
     def write(self) -> None:
         """Write the calls into the run's folder. Raises `StorageFault`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from footlight.config.options import Options
+from footlight.config.tuning import tuning
 from footlight.errors import counted
 from footlight.learning.agent import Agent
 from footlight.machine import all_cores, cores
@@ -18,26 +19,25 @@ CROWDED = 0.7
 
 
 def choose_threads(options: Options, agent: Agent) -> int:
-    """Return the number of threads, from the configuration alone: equal runs stay equal."""
+    """The number of threads, from the configuration and the machine's tuning alone."""
     if options.threads is not None:
         return options.threads
-    return cores() if _is_large(agent) else 1
+    return min(_threads_alone(agent), cores())
 
 
 def threads_notices(options: Options, agent: Agent) -> list[str]:
     """A line for a run that shares its cores and so has fewer threads than by itself, if it has."""
-    alone, shared = all_cores(), cores()
-    if options.threads is not None or shared == alone or not _is_large(agent):
+    alone, share = _threads_alone(agent), choose_threads(options, agent)
+    if options.threads is not None or share == alone:
         return []
     return [
-        f"{counted(shared, 'thread')}, as several runs share {counted(alone, 'core')}: a run by "
-        f"itself has {alone}, and rounds differently - --threads {alone} trains one after another"
+        f"{counted(share, 'thread')}, as several runs share {counted(all_cores(), 'core')}: a run "
+        f"by itself has {alone} and rounds differently; --threads {alone} trains fewer at a time"
     ]
 
 
-def _is_large(agent: Agent) -> bool:
-    """Whether threads pay. In smaller updates they wait for each other longer than they work."""
-    return agent.learner.rows_per_update * agent.num_parameters >= 20_000_000
+def _threads_alone(agent: Agent) -> int:
+    return tuning().threads_for(agent.learner.rows_per_update * agent.num_parameters)
 
 
 class CoreWatch:

@@ -13,8 +13,9 @@ from typing import Any
 
 from footlight.config.schema import violations
 from footlight.errors import StorageFault, UserError, quoted, warn
+from footlight.machine import user_folder
 from footlight.storage.files import read_json, replace_text, user_path
-from footlight.storage.system import lock_file, user_folder
+from footlight.storage.system import lock_file
 from footlight.user_code.reference import Reference, digest, split
 
 FORMAT_VERSION = 1

@@ -115,3 +115,19 @@ def test_every_command_has_a_parser() -> None:
         action for action in build_parser()._actions if isinstance(action.choices, dict)
     )
     assert set(subparsers.choices) == {"train", *commands.COMMANDS}
+
+
+def test_tune_machine_writes_what_it_measures_and_forgets_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    content = {"threads": [[1, 2]], "onednn_from": None}
+    monkeypatch.setattr("footlight.instruments.tune.measure", lambda notify: content)
+    file = tmp_path / "footlight" / "tuning.json"
+    assert main(["tune-machine"]) == 0
+    assert capsys.readouterr().out == f"{file}: later runs on this machine follow it\n"
+    assert json.loads(file.read_text()) == content
+    assert main(["tune-machine", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == content
+    assert main(["tune-machine", "--forget"]) == 0
+    assert not file.exists()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.learning import compilation
 from footlight.learning.agent import Agent
 from footlight.learning.compilation import CompilerMissing, compile_checked
 from footlight.learning.first_call import first_call
@@ -175,21 +174,3 @@ def test_code_that_was_generated_for_other_vectors_is_not_used(
         tensors = [torch.linspace(-1, 1, 320).reshape(5, 64).clone() for _ in range(2)]
         compile_checked(update, tensors)()  # raises if it fails, or computes other numbers
     assert len([*tmp_path.glob("footlight/*.so")]) == 3
-
-
-@pytest.mark.parametrize(
-    ("processor", "is_slow"),
-    [
-        ("vendor_id : GenuineIntel\nflags : avx2 avx512f", False),
-        ("vendor_id : GenuineIntel\nflags : avx2", False),
-        ("vendor_id : AuthenticAMD\nflags : avx2 avx512f", True),
-        ("vendor_id : AuthenticAMD\nflags : avx2", False),
-    ],
-)
-def test_onednn_multiplies_where_mkl_leaves_avx512_unused(
-    monkeypatch: pytest.MonkeyPatch, processor: str, is_slow: bool
-) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda path: processor)
-    for library in (torch.backends.mkl, torch.backends.mkldnn):
-        monkeypatch.setattr(library, "is_available", lambda: True)
-    assert compilation._mkl_is_slow() is is_slow

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from footlight.config.tuning import Tuning, using
 from footlight.learning.agent import Agent
 from footlight.learning.announcing import COMPILING
 from footlight.trees import tree_items
@@ -227,12 +228,11 @@ def test_without_a_compiler_the_run_goes_on(
     assert "no C++ compiler" in said[0]
 
 
-@pytest.mark.parametrize("mkl_is_slow", [False, True])
-def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> None:
+@pytest.mark.parametrize("onednn_from", [None, 4_000_000])
+def test_large_products(onednn_from: int | None) -> None:
     """Either library, in all layouts of a layer's passes, from the size at which oneDNN is used."""
     from footlight.learning import compilation
 
-    monkeypatch.setattr(compilation, "_mkl_is_slow", lambda: mkl_is_slow)
     source = torch.Generator().manual_seed(0)
     a, b, bias = (
         torch.randn(shape, generator=source) for shape in ((200, 160), (160, 180), (180,))
@@ -252,7 +252,8 @@ def test_large_products(monkeypatch: pytest.MonkeyPatch, mkl_is_slow: bool) -> N
     shapes = (200, 180), (200, 160), (160, 180), (2, 200, 180), (2, 200, 160)
     eager, compiled = ([torch.zeros(shape) for shape in shapes] for _ in range(2))
     products(a, b, bias, twice, *eager)
-    compilation.compile_in_place(products, [a, b, bias, twice, *compiled])()
+    with using(Tuning((), onednn_from)):
+        compilation.compile_in_place(products, [a, b, bias, twice, *compiled])()
     for one, other in zip(eager, compiled, strict=True):
         assert_close(other, one, terms=200, depth=2)
 
