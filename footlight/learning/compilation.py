@@ -33,6 +33,7 @@ from footlight.learning.compiler_cache import (
     remove_incomplete,
 )
 from footlight.learning.compiler_cache import CompilerMissing as CompilerMissing
+from footlight.learning.cuda_graph import captured
 from footlight.learning.first_call import first_call
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
@@ -62,9 +63,12 @@ def compile_in_place(
     """Compile `function(*tensors)` into a function without arguments.
 
     The function changes some of the tensors in place; compiling it does not run it. announce: is
-    called before the compiler, but not where its result is at hand. Raises `CompilerMissing`, and
+    called before the compiler, but not where its result is at hand. On a GPU, the result is a CUDA
+    graph instead. Raises `CompilerMissing`, and
     `CacheBroken` where another try may succeed.
     """
+    if tensors[0].device.type == "cuda":
+        return _captured(function, tensors)
     cache, libraries = cache_folder(), library_folder()
     if cache not in _examined:
         _examined.add(cache)
@@ -75,7 +79,7 @@ def compile_in_place(
             key = _key_of(function, tensors)
             graph = graph_cache.load(libraries, key)
             if graph is None:
-                _require_compiler(tensors[0].device)
+                _require_compiler()
                 announce()
                 with graph_cache.claimed(libraries, key):
                     graph = graph_cache.load(libraries, key)  # made by another process meanwhile
@@ -92,9 +96,16 @@ def compile_in_place(
     return step
 
 
-def _require_compiler(device: torch.device) -> None:
+def _captured(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
+    try:
+        return captured(function, tensors)
+    except Exception as error:  # whatever the device refuses, the run continues eagerly
+        raise CompilerMissing(f"no CUDA graph ({summarize_error(error):.140})") from error
+
+
+def _require_compiler() -> None:
     compiler = _COMPILERS.get(sys.platform, "g++")
-    if device.type == "cpu" and shutil.which(os.environ.get("CXX", compiler)) is None:
+    if shutil.which(os.environ.get("CXX", compiler)) is None:
         raise CompilerMissing(f"there is no C++ compiler ({compiler})")
 
 
@@ -111,7 +122,8 @@ def _compiled(
 
 def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
     """Compile this function again when it is needed next, since the compiled one is wrong."""
-    graph_cache.remove(library_folder(), _key_of(function, tensors))
+    if tensors[0].device.type != "cuda":
+        graph_cache.remove(library_folder(), _key_of(function, tensors))
 
 
 def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:
