@@ -181,7 +181,7 @@ def train_seeds(
     quiet: bool = False,
     **arguments: Any,
 ) -> list[Run]:
-    """Train several seeds, as `footlight train --seeds` does: on Linux one on each core at a time.
+    """Train several seeds, as `footlight train --seeds` does: on Linux side by side.
 
     seeds: a number of seeds, counted from `seed` (default 0), or a sequence of them.
     run_dir: a new folder for the runs `seed-0`, `seed-1`, ..., or one of the same configuration,

@@ -1,5 +1,6 @@
 """The runs of several seeds: which, how many at a time, and what is said of them in the end."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -70,13 +71,18 @@ def parse_seeds(given: int | str | Sequence[int], first: int | None) -> tuple[in
 
 
 def num_together(seeds: int, threads: int | None) -> int:
-    """How many of the runs train at the same time: one for each core, or fewer with more threads.
+    """How many of the runs train at the same time: about one for each core.
 
-    threads: of each run; None: automatic, a share of the cores.
+    threads: of each run; None: automatic, a share of the cores. With more threads there are fewer.
+    With one thread each they may share cores, so that no core is idle in the end: three runs on two
+    cores take as long as one and a half, and not as long as two.
     """
     if not can_fork():
         return 1
-    return max(1, min(seeds, all_cores() // (threads or 1)))
+    at_once = max(1, all_cores() // (threads or 1))
+    if (threads or 1) > 1:
+        return min(seeds, at_once)
+    return math.ceil(seeds / max(1, seeds // at_once))
 
 
 def how_together(together: int, seeds: int) -> str:
@@ -86,8 +92,8 @@ def how_together(together: int, seeds: int) -> str:
     if together == 1:
         return f"{counted(seeds, 'run')}, one after another"
     return (
-        f"{counted(seeds, 'run')}, {together} at a time, each in a process of its own on "
-        f"{counted(max(1, all_cores() // together), 'core')}"
+        f"{counted(seeds, 'run')}, {together} at a time on {counted(all_cores(), 'core')}, each in "
+        "a process of its own"
     )
 
 
