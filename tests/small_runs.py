@@ -21,7 +21,10 @@ FAST = [
     "--eval-episodes=1", "--quiet",
 ]  # fmt: skip
 
-DDPG: dict[str, Any] = {"preset": False, "learning_starts": 20, "steps": 300, **SMALL}
+# An update takes as long as fifty steps: a few of them show what these runs are to show
+DDPG: dict[str, Any] = {
+    "preset": False, "learning_starts": 20, "steps": 300, "updates_per_step": 0.25, **SMALL
+}  # fmt: skip
 
 
 def step_of(run_dir: str) -> int:

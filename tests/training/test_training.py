@@ -39,24 +39,48 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "fields", "compile"),
+    ("algorithm", "fields"),
     [
-        ("sac", {"learning_starts": 4, "batch_size": 4}, "off"),
-        ("sac", {"learning_starts": 4, "batch_size": 4}, "on"),
-        ("td3", {"learning_starts": 4, "batch_size": 4}, "off"),
-        ("ddpg", {"learning_starts": 4, "batch_size": 4}, "off"),
-        ("a2c", {"n_steps": 5}, "off"),
-        ("a2c", {"n_steps": 5}, "on"),
-        ("ppo", {"n_steps": 8, "minibatch_size": 8, "num_epochs": 1}, "off"),
-        ("actor-critic", {}, "off"),
-        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "off"),
-        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}, "on"),
+        ("sac", {"learning_starts": 4, "batch_size": 4}),
+        ("td3", {"learning_starts": 4, "batch_size": 4}),
+        ("ddpg", {"learning_starts": 4, "batch_size": 4}),
+        ("a2c", {"n_steps": 5}),
+        ("ppo", {"n_steps": 8, "minibatch_size": 8, "num_epochs": 1}),
+        ("actor-critic", {}),
+        ("stream-ac", {"normalize_observations": False, "normalize_rewards": False}),
     ],
 )
-def test_gradient_that_is_not_finite_is_not_applied(
-    algorithm: str, fields: dict[str, Any], compile: Any
+def test_gradient_that_is_not_finite_is_not_applied(algorithm: str, fields: dict[str, Any]) -> None:
+    require_divergence(Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile="off", **fields))
+
+
+# The first two updates are those of learning/test_scheduling.py, the last is that of
+# parity/test_compiled.py: they are compiled once
+@pytest.mark.parametrize(
+    ("algorithm", "fields", "changes"),
+    [
+        (
+            "sac",
+            {"learning_starts": 4, "batch_size": 8},
+            {"critic_learning_rate": 2e-3, "alpha_learning_rate": 5e-3},
+        ),
+        ("a2c", {"n_steps": 5}, {"learning_rate": 1e-3}),
+        ("stream-ac", {"hidden_sizes": (16, 16)}, {}),
+    ],
+)
+def test_compiled_gradient_that_is_not_finite_is_not_applied(
+    algorithm: str, fields: dict[str, Any], changes: dict[str, float]
 ) -> None:
-    agent = Agent(algorithm, SEEN, ACTED, hidden_sizes=(8,), compile=compile, **fields)
+    fields = {"hidden_sizes": (8,), **fields}
+    agent = Agent(algorithm, SEEN, ACTED, compile="on", **fields)
+    if changes:
+        agent.set(**changes)
+    require_divergence(agent)
+    assert agent.learner.compilation.steps
+
+
+def require_divergence(agent: Agent) -> None:
+    """An infinite reward ends the training, and no number of the state becomes infinite or nan."""
 
     def go() -> None:
         draws = np.random.default_rng(0)
@@ -264,7 +288,7 @@ def test_incomplete_state_is_not_saved(
     update, count = Learner.update, iter(range(1_000))
 
     def failing(learner: Learner, *given: Any) -> None:
-        if next(count) == 150:
+        if next(count) == 35:  # at step 160
             if is_fault:  # what has failed once gives nothing any more
                 broken.setattr(Agent, "metrics", failing_again)
             raise error
