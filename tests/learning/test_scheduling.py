@@ -15,6 +15,7 @@ from tolerance import assert_close
 SEEN = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 ACTED = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
 CHOICE = gymnasium.spaces.Discrete(3)
+CHOICES = gymnasium.spaces.MultiDiscrete([2, 3])
 OFF: dict[str, Any] = {"learning_starts": 4, "batch_size": 8, "hidden_sizes": (8,)}
 CASES: list[tuple[str, Any, dict[str, Any], dict[str, float]]] = [
     ("sac", ACTED, OFF, {"learning_rate": 2e-3}),
@@ -24,7 +25,7 @@ CASES: list[tuple[str, Any, dict[str, Any], dict[str, float]]] = [
     ("a2c", ACTED, {"hidden_sizes": (8,)}, {"learning_rate": 2e-3, "entropy_coef": 0.3}),
     ("a2c", ACTED, {"hidden_sizes": (8,)}, {"actor_learning_rate": 2e-3}),
     (
-        "ppo", CHOICE, {"hidden_sizes": (8,), "n_steps": 8, "minibatch_size": 4},
+        "ppo", CHOICES, {"hidden_sizes": (8,), "n_steps": 8, "minibatch_size": 4},
         {"clip_range": 0.05, "learning_rate": 2e-3},
     ),
     ("actor-critic", CHOICE, {"hidden_sizes": (8,)}, {"entropy_coef": 0.3}),

@@ -99,13 +99,17 @@ def leaves(agent: Agent) -> dict[str, np.ndarray]:
                 "target_actor": True,
                 "log_std": "rescaled",
                 "norm": "layer",
+                "critic": "quantile",
+                "num_quantiles": 5,
+                "dropped_quantiles": 1,
+                "dropout": 0.1,
                 "n_steps": 3,
                 "prioritization": "proportional",
                 "total_steps": 40,
                 "normalize_rewards": True,
             },
         ),
-        ("td3", {"num_critics": 3, "activation": "tanh", "prioritization": "lap"}),
+        # TD3, and SAC with other critics: algorithms/test_critic_runs.py
         ("ddpg", {"network": UserNetwork}),
         ("td7", {"copy_interval": 5, "embedding_size": 16}),
     ],
@@ -134,10 +138,10 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
         ("a2c", ACTIONS, {
             "num_envs": 2, "learning_rate_schedule": "linear", "actor_learning_rate": 1e-4,
             "layer_norm": True}),
-        ("ppo", gymnasium.spaces.MultiDiscrete([2, 3]), {
-            "n_steps": 8, "minibatch_size": 4, "value_clip_range": 0.2, "target_kl": 0.1}),
+        # With clipped ratios and several choices: learning/test_scheduling.py
         ("ppo", ACTIONS, {
-            "n_steps": 8, "minibatch_size": 4, "objective": "spo", "rpo_alpha": 0.5}),
+            "n_steps": 8, "minibatch_size": 4, "objective": "spo", "rpo_alpha": 0.5,
+            "value_clip_range": 0.2, "target_kl": 0.1}),
         ("reinforce", ACTIONS, {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("replay-actor-critic", gymnasium.spaces.Discrete(3), {
             "n_steps": 4, "batch_size": 4, "learning_starts": 8, "buffer_size": 99,
@@ -178,9 +182,7 @@ def test_compiled_equals_eager_on_policy(
 def draw(space: gymnasium.Space[Any], world: np.random.Generator) -> np.ndarray:
     if isinstance(space, gymnasium.spaces.Box):
         return world.uniform(space.low, space.high).astype(np.float32)
-    return world.integers(
-        0, space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n
-    )  # type: ignore[attr-defined]
+    return world.integers(0, space.n)  # type: ignore[attr-defined]
 
 
 def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(
