@@ -71,7 +71,7 @@ def test_delayed_reward(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", OF_METHOD)
 def test_follows_the_observation(algorithm: str) -> None:
-    agent = trained(algorithm, probes.FollowObservation, 800)
+    agent = trained(algorithm, probes.FollowObservation, 800, updates_per_step=0.5)
     actions = agent.act(np.array([[-0.8], [0.8]], np.float32))[:, 0]
     assert actions == pytest.approx([-0.48, 0.48], abs=0.15)
 

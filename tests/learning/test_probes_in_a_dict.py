@@ -17,12 +17,13 @@ REPLAY: dict[str, Any] = {
     "learning_starts": 64,
     "tau": 0.1,
 }
+CONTINUOUS_REPLAY = REPLAY | {"learning_rate": 2e-3, "updates_per_step": 0.5}
 DISCRETE_REPLAY = REPLAY | {"learning_rate": 5e-3, "hidden_sizes": (16, 16)}
 ROLLOUT: dict[str, Any] = {"learning_rate": 1e-2, "hidden_sizes": (16, 16)}
 FIELDS: dict[str, dict[str, Any]] = {
-    "sac": REPLAY | {"learn_alpha": False, "initial_alpha": 1e-3},
-    "td3": REPLAY | {"exploration_noise": 0.5},
-    "ddpg": REPLAY | {"exploration_noise": 0.5},
+    "sac": CONTINUOUS_REPLAY | {"learn_alpha": False, "initial_alpha": 1e-3},
+    "td3": CONTINUOUS_REPLAY | {"exploration_noise": 0.5},
+    "ddpg": CONTINUOUS_REPLAY | {"exploration_noise": 0.5},
     "td7": {name: value for name, value in REPLAY.items() if name != "tau"}
     | {
         "exploration_noise": 0.5,
@@ -46,7 +47,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 CONTINUOUS = {"sac", "td3", "ddpg", "td7"}
 STEPS = {"a2c": 2_500, "ppo": 2_500, "sac-discrete": 700, "replay-actor-critic": 700}
 STEPS |= dict.fromkeys(CONTINUOUS, 1_000)
-MORE_STEPS = 1_500  # of those that learn from each step once
+MORE_STEPS = 1_000  # of those that learn from each step once
 
 
 def trained(algorithm: str) -> Agent:

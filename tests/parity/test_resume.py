@@ -17,6 +17,7 @@ FAST: dict[str, Any] = {
     "hidden_sizes": (16, 16),
     "batch_size": 16,
     "learning_starts": 50,
+    "updates_per_step": 0.25,
     "buffer_size": 300,
     "eval_every": 200,
     "eval_episodes": 1,
@@ -24,6 +25,8 @@ FAST: dict[str, Any] = {
     "compile": "off",
     "quiet": True,
 }
+SMALL_REPLAY: dict[str, Any] = {"learning_starts": 50, "batch_size": 8}
+REPLAY = SMALL_REPLAY | {"updates_per_step": 0.25}
 
 
 def state_of(folder: Path) -> dict[str, np.ndarray]:
@@ -110,21 +113,21 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("actor-critic", "CartPole-v1", {}),
         ("reinforce", "CartPole-v1", {"num_envs": 2, "episodes_per_update": 3}),
         ("replay-actor-critic", "CartPole-v1", {
-            "learning_starts": 50, "batch_size": 8, "critic_updates_per_actor": 2}),
+            **SMALL_REPLAY, "critic_updates_per_actor": 2}),
         ("replay-actor-critic", "CartPole-v1", {
-            "learning_starts": 50, "batch_size": 8, "bootstrap": "max",
+            **SMALL_REPLAY, "bootstrap": "max",
             "exploration_epsilon": 0.2, "optimizer": "sgd", "sample_with_replacement": False}),
         ("replay-actor-critic", "CartPole-v1", {
-            "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
+            **SMALL_REPLAY, "prioritization": "proportional"}),
         ("sac", "Pendulum-v1", {
-            "learning_starts": 50, "batch_size": 8, "prioritization": "proportional"}),
+            **REPLAY, "prioritization": "proportional"}),
         ("sac-discrete", "CartPole-v1", {
-            "num_envs": 2, "learning_starts": 50, "batch_size": 8, "n_steps": 3,
+            "num_envs": 2, **REPLAY, "n_steps": 3,
             "policy_delay": 2, "normalize_rewards": True}),
         ("stream-ac", "CartPole-v1", {}),
         ("td7", "Pendulum-v1", {
-            "learning_starts": 50, "batch_size": 8, "embedding_size": 8, "copy_interval": 30,
-            "late_phase_starts": 40}),
+            **REPLAY, "embedding_size": 8, "copy_interval": 30,
+            "late_phase_starts": 40, "steps": 461}),  # it learns when an episode has ended
     ],
 )  # fmt: skip
 def test_interrupted_run_equals_straight(
@@ -140,9 +143,9 @@ def test_interrupted_run_equals_straight(
     monkeypatch.setattr("footlight.config.options.LOG_EVERY", 100)
     # The probe's instances would count their steps, too
     monkeypatch.setattr("footlight.api.check_determinism", lambda *given: None)
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_sizes": (8, 8),
-        "steps": 461,
+        "steps": 241,
         "seed": 5,
         "compile": "off",
         "quiet": True,
@@ -152,7 +155,7 @@ def test_interrupted_run_equals_straight(
         algorithm, source, run_dir=tmp_path / "straight", vectorization="sync", **settings
     )
     monkeypatch.setattr(Interrupting, "steps", 0)
-    monkeypatch.setattr(Interrupting, "at", 271)
+    monkeypatch.setattr(Interrupting, "at", settings["steps"] * 3 // 5)
     with pytest.raises(KeyboardInterrupt):
         footlight.train(
             algorithm, source, run_dir=tmp_path / "resumed", vectorization="sync", **settings
@@ -170,7 +173,7 @@ def test_interrupted_run_equals_straight(
         checkpoint.read_manifest(checkpoint.find(tmp_path / name))
         for name in ("straight", "resumed")
     ]
-    assert manifests[0]["step"] == 461
+    assert manifests[0]["step"] == settings["steps"]
     for name in ("streams", "buffer", "num_updates", "step"):
         assert manifests[0][name] == manifests[1][name]
 

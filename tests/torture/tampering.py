@@ -12,7 +12,7 @@ from footlight.storage.manifest import checksum
 
 TRAINED: dict[str, Any] = {
     "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100,
-    "eval_episodes": 1, "checkpoint_every": 100,
+    "eval_episodes": 1, "checkpoint_every": 100, "updates_per_step": 0.25,
     "preset": False, "compile": "off", "quiet": True,
 }  # fmt: skip
 COMMANDS: list[list[str]] = [

@@ -23,8 +23,12 @@ OPTIONS: dict[str, Any] = {
     "probe": "off",
 }  # fmt: skip
 SMALL: dict[str, Any] = {"hidden_sizes": (8,), "normalize_observations": True}
-ROLLOUTS: dict[str, Any] = SMALL | {"n_steps": 16, "minibatch_size": 16, "num_envs": 2}
-REPLAY: dict[str, Any] = SMALL | {"learning_starts": 20, "batch_size": 8, "buffer_size": 200}
+ROLLOUTS: dict[str, Any] = SMALL | {
+    "n_steps": 16, "minibatch_size": 16, "num_epochs": 2, "num_envs": 2,
+}  # fmt: skip
+REPLAY: dict[str, Any] = SMALL | {
+    "learning_starts": 20, "batch_size": 8, "buffer_size": 200, "updates_per_step": 0.5,
+}  # fmt: skip
 IMAGE = spaces.Box(0, 255, (40, 40, 3), np.uint8)
 SPACES: dict[str, spaces.Space[Any]] = {
     "one choice of many": spaces.Discrete(3000, start=-2),
@@ -137,26 +141,6 @@ def test_convolutions_of_replay_are_initialized_as_configured() -> None:
     assert not named["features.images.0.1.bias"].any()
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "a2c"])
-def test_compiled_acting_on_a_dict_with_images(algorithm: str) -> None:
-    env = Reach(camera=True)
-    fields = REPLAY if algorithm == "sac" else SMALL
-    agents = [
-        Agent(
-            algorithm, env.observation_space, env.action_space, seed=1, compile=mode,
-            total_steps=100, **fields,
-        )
-        for mode in ("off", "on")
-    ]  # fmt: skip
-    for agent in agents:
-        agent.compile()
-    observation, _ = env.reset(seed=1)
-    eager, compiled = (agent.act(observation) for agent in agents)
-    assert_close(torch.tensor(compiled), torch.tensor(eager), terms=576, depth=8, scale=1.0)
-    network = agents[1].networks.policy
-    assert (network._compiled is not None) == agents[1].compiled
-
-
 def test_frozen_lake_is_solved(tmp_path: Path) -> None:
     run = footlight.train(
         "ppo", "FrozenLake-v1", steps=6_000, env_kwargs={"is_slippery": False},
@@ -169,7 +153,7 @@ def test_frozen_lake_is_solved(tmp_path: Path) -> None:
 def test_goals_are_reached(tmp_path: Path) -> None:
     run = footlight.train(
         "sac", Reach, steps=1_500, run_dir=tmp_path / "run", hidden_sizes=(32, 32), batch_size=64,
-        learning_starts=100, learning_rate=2e-3, gamma=0.9, **OPTIONS,
+        learning_starts=100, learning_rate=2e-3, gamma=0.9, updates_per_step=0.5, **OPTIONS,
     )  # fmt: skip
     assert run.evaluate(episodes=10).mean_return > -1  # a random policy: about -9
 
