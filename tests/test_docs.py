@@ -1,5 +1,6 @@
 """The documentation: Python blocks run, commands parse, and tables, links and words hold."""
 
+import functools
 import importlib.util
 import inspect
 import re
@@ -93,7 +94,7 @@ def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     def train_briefly(*arguments: Any, **options: Any) -> Any:
         brief = {"steps": MAX_STEPS, "compile": "off", "eval_episodes": 1, "threads": 1}
         if arguments[0] in {"sac", "td3", "ddpg"}:
-            brief["learning_starts"] = 20
+            brief |= {"learning_starts": 20, "updates_per_step": 0.25}
         runs.append(train(*arguments, **(brief | options)))
         return runs[-1]
 
@@ -162,6 +163,7 @@ def test_invalid_command_does_not_parse(line: str, monkeypatch: pytest.MonkeyPat
         parsed(line, monkeypatch)
 
 
+@functools.cache
 def options_of_commands() -> dict[str, set[str]]:
     """The options of each command; those of `train` for all algorithms and for Atari games."""
     from footlight.algorithms import ALGORITHMS
