@@ -46,6 +46,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 CONTINUOUS = {"sac", "td3", "ddpg", "td7"}
 STEPS = {"a2c": 2_500, "ppo": 2_500, "sac-discrete": 700, "replay-actor-critic": 700}
+STEPS["actor-critic"] = 1_500
 STEPS |= dict.fromkeys(CONTINUOUS, 1_000)
 MORE_STEPS = 1_000  # of those that learn from each step once
 
