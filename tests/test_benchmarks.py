@@ -16,6 +16,7 @@ import learning
 import ours
 import own_loop
 import pytest
+import several_seeds
 import speed
 
 import footlight
@@ -28,7 +29,7 @@ from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
     "ablations", "checkpoints", "collapse", "frame_memory", "kill", "learning", "mujoco_suite",
-    "own_loop", "speed",
+    "own_loop", "several_seeds", "speed",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 GAMES: dict[str, Any] = {"num_envs": 2, "n_steps": 2, "hidden_sizes": (8,), "torso": "small"}
@@ -195,3 +196,17 @@ def test_learning_reads_a_failed_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learning.notes_on({"footlight": column}, given) == [
         "footlight, seed 1, failed: no figure"
     ]
+
+
+def test_several_seeds_are_compared_within_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    clock = iter(range(0, 1_000, 10))
+    monkeypatch.setattr(several_seeds, "run", commands.append)
+    monkeypatch.setattr(several_seeds.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("sys.argv", ["several_seeds.py", "a2c-1", "--rounds=2", "--seeds=3"])
+    row = several_seeds.compare("a2c-1", several_seeds.read_arguments())
+    assert row == [
+        "a2c-1, 3 x 100,000 steps", "30,000", "30,000", "1.00 (1.00..1.00)", "2", "3",
+    ]  # fmt: skip
+    assert [command[-3:] for command in commands if "--seeds" in command] == [["1", "2", "3"]] * 2
+    assert len(commands) == 1 + 2 * (1 + 3)
