@@ -21,7 +21,7 @@ from footlight.learning.blueprint import AnyAlgorithmClass
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, shown
 from footlight.runs.lock import locked
-from footlight.runs.seeds_folder import make_seeds_folder, read_seeds
+from footlight.runs.seeds_folder import is_seeds_folder, make_seeds_folder, read_seeds
 from footlight.signals import Interruption
 from footlight.storage.files import user_path
 from footlight.training import resuming
@@ -187,15 +187,16 @@ def train_seeds(
     run_dir: a new folder for the runs `seed-0`, `seed-1`, ..., or one of the same configuration,
         to which they are added; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
     arguments: those of `train`. Each run has the numbers that it has by itself, or says what
-        differs, and is in a process of its own: what your objects become there, stays there.
+        differs. On Linux it has a process of its own: what your objects become stays there.
 
     Raises what `train` raises, once all runs have ended.
     """
     start = Path.cwd()
     request = Request.from_arguments(algorithm, environment, arguments)
-    numbers = parse_seeds(seeds, request.found.options.get("seed"))
+    numbers = parse_seeds(seeds, request.given_seed)
     request.require_many()
     names = request.source.name(), request.name
+    is_new = run_dir is None or not is_seeds_folder(Path(start, user_path(run_dir)))
     folder = make_seeds_folder(run_dir, names, start, numbers, request.record())
 
     def one(seed: int) -> Run:
@@ -203,10 +204,10 @@ def train_seeds(
         return train(algorithm, environment, quiet=quiet, **own)
 
     known_as = shown(folder.path, start, run_dir)
-    train_together(folder, numbers, one, request.options, known_as, quiet)
+    train_together(folder, numbers, one, request.options, known_as, quiet, is_new)
     objects = request.objects
     given = request.source, objects.network, objects.own_algorithm
-    return [Run(folder.run(seed), *given) for seed in numbers]
+    return [Run(folder.run(seed), *given) for seed in numbers if folder.has_begun(seed)]
 
 
 def resume_seeds(
@@ -228,7 +229,7 @@ def resume_seeds(
         return train(run_dir=path, seed=seed, quiet=quiet, **resuming.arguments(folder, changes))
 
     train_together(folder, numbers, one, options, known_as, quiet)
-    return [Run(folder.run(seed)) for seed in folder.seeds]
+    return [Run(folder.run(seed)) for seed in folder.seeds if folder.has_begun(seed)]
 
 
 def _first_lines(session: Session) -> list[str]:

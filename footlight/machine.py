@@ -37,8 +37,6 @@ def describe_machine() -> dict[str, Any]:
     """Return versions, system, processor and number of threads."""
     import torch  # here, since `cores` needs none
 
-    from footlight.config.tuning import tuning  # which needs this module
-
     versions = {"footlight": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -52,9 +50,15 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
-        "tuning": tuning().source,
-        "onednn_from": tuning().onednn_from,
     }
+
+
+def describe_products(is_compiled: bool) -> dict[str, Any]:
+    """Which matrix products compiled updates use, and why; empty for eager ones."""
+    from footlight.config.tuning import tuning  # which needs this module
+
+    how = tuning()
+    return {"tuning": how.source, "onednn_from": how.onednn_from} if is_compiled else {}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -65,8 +69,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     }
     before, after = then.get("versions", {}), now["versions"]
     pairs |= {name: (before.get(name), after.get(name)) for name in {**before, **after}}
-    if "onednn_from" in then:  # else of an earlier version, which followed the rule
-        pairs["oneDNN from"] = then["onednn_from"], now["onednn_from"]
+    if "onednn_from" in then:  # else eager, or of an earlier version
+        known = (each["onednn_from"] for each in (then, describe_products(is_compiled=True)))
+        before, now_by = ("MKL" if x is None else f"oneDNN from {x:,}" for x in known)
+        pairs["matrix products"] = before, now_by
     unequal = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     return [
         f"{name} {new or 'missing'} instead of {old or 'none'}"
@@ -82,6 +88,11 @@ def all_cores() -> int:
 def cores() -> int:
     """The same, divided among the runs that train beside each other."""
     return max(1, all_cores() // _num_runs)
+
+
+def num_runs() -> int:
+    """How many runs train beside each other on this machine, as far as this process knows."""
+    return _num_runs
 
 
 def share_cores(num_runs: int) -> None:

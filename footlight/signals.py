@@ -15,6 +15,8 @@ _STRUCT_BYTES = 1024  # larger than `struct sigaction` on any platform
 _FROM_SIGNAL = "footlight_from_signal"  # marks the exceptions raised by handlers of this module
 _handlers: dict[int, Any] = {}  # by signal: the handlers of this module that are installed now
 _owns_process = False
+_stops_once = False
+_deadline: float | None = None  # of this whole process
 
 
 class Interrupted(KeyboardInterrupt):
@@ -38,6 +40,17 @@ def owning_process() -> Iterator[None]:
         yield
     finally:
         _owns_process = before
+
+
+def serve_parent(seconds: float | None) -> None:
+    """Let this process be one that another has started, and that ends with it.
+
+    A second signal is ignored: a job's manager sends one to every process, and the parent passes
+    its own on. Trainings stop in so many seconds at the latest; None: no limit.
+    """
+    global _stops_once, _deadline
+    _stops_once = True
+    _deadline = None if seconds is None else time.monotonic() + seconds
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -80,7 +93,12 @@ class Interruption:
     def stop_after(self, seconds: float | None) -> None:
         """Request a stop in so many seconds; None: no time limit."""
         self._seconds = seconds or 0.0
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        own = None if seconds is None else time.monotonic() + seconds
+        self._deadline = min((end for end in (own, _deadline) if end is not None), default=None)
+
+    def seconds_left(self) -> float | None:
+        """The seconds until the time limit, 0 after it; None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def should_stop(self) -> bool:
         """Return whether the training is to be saved and left between two steps."""
@@ -145,6 +163,8 @@ class Interruption:
                 notify("stopped")
                 raise self.exit_exception(number)
             if self.signal is not None:
+                if _stops_once:
+                    return
                 self.at_once = True
                 if not _owns_process:
                     raise self.exit_exception(number)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from footlight.errors import UserError
-from footlight.machine import format_bytes
+from footlight.machine import format_bytes, num_runs
 from footlight.storage.files import user_path
 from footlight.trees import leaves_of
 from footlight.types import Array
@@ -29,10 +29,11 @@ _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_
 def available_bytes() -> int | None:
     """Memory that this process may still allocate; None if unknown.
 
-    The system's free memory, or less if a control group limits it.
+    The system's free memory, or less if a control group limits it; of several runs beside each
+    other, each may have its share.
     """
     known = [limit for limit in (_meminfo(), *_cgroups()) if limit is not None]
-    return min(known) if known else None
+    return min(known) // num_runs() if known else None
 
 
 def require_bytes(

@@ -34,7 +34,7 @@ _OPTIONS = {
     ),
     "seeds": (
         "N|S",
-        "train several seeds beside each other, with one display and one plot: a number N of "
+        "train several seeds in parallel, with one display and one plot: a number N of "
         "seeds, counted from --seed, or each seed S, as in --seeds 3 4 7; --run-dir is then the "
         "folder of their runs seed-S, and can be that of earlier seeds of the same configuration",
     ),

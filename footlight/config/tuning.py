@@ -9,6 +9,7 @@ import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -95,10 +96,11 @@ def _found() -> Tuning:
 
 
 def of_file(content: Any) -> Tuning | None:
-    """The tuning in the file; None if it is invalid or was measured on another machine."""
+    """The tuning in the file; None if it is invalid, or of another machine or torch."""
     if not isinstance(content, dict) or any(violations(content, Saved)):
         return None
-    if (content["cpu"], content["cores"]) != (cpu_name(), all_cores()):
+    here = cpu_name(), all_cores(), metadata.version("torch")
+    if (content["cpu"], content["cores"], content["torch"]) != here:
         return None
     pairs = tuple((pair[0], max(1, pair[1])) for pair in content["threads"] if len(pair) == 2)
     return Tuning(tuple(sorted(pairs)), content["onednn_from"], str(content["date"]))

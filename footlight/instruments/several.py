@@ -99,7 +99,8 @@ class SeveralRuns(Display):
         self._steps = steps
         # Rich renders in a thread of its own: the dictionary is replaced, never modified.
         self._rows = {seed: _Row() for seed in seeds}
-        self._printed: set[str] = set()
+        self._printed: set[str] = set()  # of what runs have reported
+        self._own: set[str] = set()  # of what no run needs to say again
 
     def update_run(self, seed: int, message: Message) -> None:
         """Show what the run of a seed has reported: a text, or its progress."""
@@ -116,7 +117,7 @@ class SeveralRuns(Display):
 
     def notify(self, text: str) -> None:
         """Print `text`, which no run needs to say again."""
-        self._printed.update(text.splitlines())
+        self._own.update(text.splitlines())
         super().notify(text)
 
     def refresh(self) -> None:
@@ -138,16 +139,16 @@ class SeveralRuns(Display):
         self._metrics = {"running": running, "ended": len(rows) - running - waiting}
 
     def _notify_of(self, seed: int, text: str) -> None:
-        """Print what a run reports, but no line that another run has reported before."""
-        is_header = f"| seed {seed} |" in text
+        """Print what a run reports. What all of them say before they begin is printed once."""
+        is_header, is_first = f"| seed {seed} |" in text, self._rows[seed].state == "waiting"
         for line in text.splitlines():
             general = line.replace(f"seed {seed} ", "seed N ")
-            if general in self._printed:
+            if (is_first and general in self._printed) or line in self._own:
                 continue
             self._printed.add(general)
             seeds = ", ".join(map(str, self._rows))
             own = line.replace(f"| seed {seed} |", f"| seeds {seeds} |")
-            self.notify(own if is_header else f"seed {seed}: {line}")
+            super().notify(own if is_header else f"seed {seed}: {line}")
 
     def _measure(self) -> None:
         rates = [row.rate for row in self._rows.values() if row.is_running and row.rate]

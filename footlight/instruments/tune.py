@@ -4,6 +4,7 @@ import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -113,7 +114,7 @@ def measure(notify: Notify, sizes: Sequence[Size] = SIZES) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": cpu_name(),
         "cores": all_cores(),
-        "torch": torch.__version__,
+        "torch": metadata.version("torch"),
         "threads": [list(pair) for pair in _thresholds([*best.values()])],
         "onednn_from": onednn_from,
         "measured": lines,

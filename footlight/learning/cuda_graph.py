@@ -2,9 +2,9 @@
 
 A kernel of such an update takes less time than launching it, so an eager update waits for the
 processor. `torch.compile(mode="reduce-overhead")` makes graphs, too, but manages their memory at
-four times the cost of the launch (pytorch/pytorch#150488). That is not needed here: an update reads
-and changes tensors that are allocated once, so a graph can be captured by hand. Random numbers are
-among these tensors, so a resumed run has no generator on the device to restore.
+three times the cost of the launch (pytorch/pytorch#150488). That is not needed here: an update
+reads and changes tensors that are allocated once, so a graph can be captured by hand. Random
+numbers are among these tensors, so a resumed run has no generator on the device to restore.
 """
 
 from collections.abc import Callable, Sequence

@@ -95,7 +95,7 @@ def require_unused(folder: Path) -> None:
     inside = {path.name for path in folder.iterdir()}
     checkpoints = folder / "checkpoints"
     is_used = bool(
-        inside - {"config.json", ".config.json.tmp", ".lock", "checkpoints"}
+        inside - {"config.json", ".config.json.tmp", ".seeds.json.tmp", ".lock", "checkpoints"}
         or ".lock" not in inside
     )
     if "checkpoints" in inside and not is_used:

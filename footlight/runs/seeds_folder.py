@@ -4,16 +4,17 @@ The file says which seeds there are to be, and with what arguments those that a 
 from beginning can still begin.
 """
 
+import contextlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from footlight.config.options import CHANGEABLE
 from footlight.errors import UserError, quoted
 from footlight.runs.folder import new_folder
-from footlight.storage import schemas
+from footlight.storage import checkpoint, schemas
 from footlight.storage.files import replace_text, user_path
 
 NAME = "seeds.json"
@@ -25,8 +26,8 @@ class SeedsFolder:
 
     path: Path
     seeds: tuple[int, ...]
-    arguments: dict[str, Any] | None
-    """Those of `train`; None if they cannot be written down."""
+    arguments: dict[str, Any]
+    """Those of `train`, as in `schemas.Arguments`."""
 
     def run(self, seed: int) -> Path:
         """The folder of one seed's run."""
@@ -44,20 +45,41 @@ class SeedsFolder:
         path = self.run(seed) / "result.json"
         return schemas.read(path, schemas.Result) if path.exists() else None
 
+    def state(self, seed: int) -> tuple[str, int]:
+        """The status of a run, and its steps: also "not begun", and "interrupted" by a kill."""
+        if not self.has_begun(seed):
+            return "not begun", 0
+        step, result = self._newest(seed)[0], self.result(seed)
+        if result is None or result["steps"] != step:  # which is of an earlier session
+            return "interrupted", step
+        return str(result["status"]), step
+
     def has_ended(self, seed: int, steps: int | None = None) -> bool:
         """Whether a run has come to its end, so that it needs no resume.
 
         steps: the number that it is to have; None: as recorded.
         """
-        result = self.result(seed) if self.has_begun(seed) else None
-        if result is None or result["steps"] < (steps or 0):
-            return False
-        reason = result.get("stop_reason", "max_time")  # which is no end of its own
-        return result["status"] == "finished" or "max_time" not in reason
+        status, step = self.state(seed)
+        if status == "stopped" and steps is None:  # for a reason of its own, or it can continue
+            return "max_time" not in (self.result(seed) or {}).get("stop_reason", "max_time")
+        return status == "finished" and step >= (steps or self._newest(seed)[1])
+
+    def _newest(self, seed: int) -> tuple[int, int]:
+        """The step of the newest checkpoint, and the steps that its run is to have.
+
+        Of one that cannot be read: 0 steps, of which resuming will say more.
+        """
+        with contextlib.suppress(UserError):
+            manifest = checkpoint.read_manifest(checkpoint.find(self.run(seed), groups=[]))
+            return int(manifest["step"]), int(manifest["run"]["steps"])
+        return 0, 1
 
     def remove(self) -> None:
-        """Remove a folder in which no run has begun."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove a folder in which no run has begun, and nothing else."""
+        for name in (NAME, ".lock"):
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is something else in it
+            self.path.rmdir()
 
     def write(self) -> None:
         """Write `seeds.json`. Raises `StorageFault`."""
@@ -81,7 +103,7 @@ def make_seeds_folder(
     names: tuple[str, str],
     start: Path,
     seeds: Sequence[int],
-    arguments: Mapping[str, Any] | None,
+    arguments: Mapping[str, Any],
 ) -> SeedsFolder:
     """Create the folder for new runs, or add seeds to one with the same arguments.
 
@@ -89,23 +111,29 @@ def make_seeds_folder(
     Raises `UserError` if it is in use otherwise.
     """
     given = None if run_dir is None else Path(start, user_path(run_dir))
-    made = SeedsFolder(Path(), tuple(seeds), None if arguments is None else dict(arguments))
     if given is None or not is_seeds_folder(given):
-        made = SeedsFolder(new_folder(given, *names, start), made.seeds, made.arguments)
+        made = SeedsFolder(new_folder(given, *names, start), tuple(seeds), dict(arguments))
         made.write()
         return made
     before = read_seeds(given)
-    if twice := [seed for seed in made.seeds if before.has_begun(seed)]:
+    if twice := [seed for seed in seeds if before.has_begun(seed)]:
         raise UserError(
             f"{before.run(twice[0])} exists - a run is never overwritten - choose other seeds or "
             f"another --run-dir, or `footlight resume {quoted(given)}`"
         )
-    if made.arguments != before.arguments:
+    if different := _differences(arguments, before.arguments):
         raise UserError(
-            f"{given} has the seeds of another configuration - a mean over both would mean "
-            "nothing - choose another --run-dir"
+            f"{given} has the seeds of another configuration ({', '.join(different)}) - a mean "
+            "over both would mean nothing - choose another --run-dir"
         )
-    every = tuple(dict.fromkeys((*before.seeds, *made.seeds)))
-    made = SeedsFolder(given, every, before.arguments)
-    made.write()
+    every = tuple(dict.fromkeys((*before.seeds, *seeds)))
+    SeedsFolder(given, every, before.arguments).write()
     return SeedsFolder(given, tuple(seeds), before.arguments)
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names of what differs, but for options that may change during a run."""
+    flat = [{**each, **each["values"], "values": None} for each in (one, other)]
+    names = dict.fromkeys(name for each in flat for name in each)
+    free = {*CHANGEABLE} - {"steps"}
+    return [name for name in names if name not in free and flat[0].get(name) != flat[1].get(name)]

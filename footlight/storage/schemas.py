@@ -79,13 +79,15 @@ class Result(TypedDict):
 
 
 class Arguments(TypedDict):
-    """The arguments of `train` as plain data."""
+    """The arguments of `train` as plain data. own: what they name that is not: the user's objects
+    and files, and a run to start from."""
 
     algorithm: str
     environment: str
     env_kwargs: dict[str, Any]
     preset: bool | str
     values: dict[str, Any]
+    own: list[str]
 
 
 class Seeds(TypedDict):
@@ -93,7 +95,7 @@ class Seeds(TypedDict):
 
     format_version: int
     seeds: list[CountOrZero]
-    arguments: Arguments | None
+    arguments: Arguments
 
 
 class CodeFile(TypedDict):

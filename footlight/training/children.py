@@ -1,4 +1,4 @@
-"""Calls in processes of their own, so many at a time, and what they report.
+"""Calls in processes of their own, at most N at a time, and what they report.
 
 The processes are forks, made before anything is displayed: each has the imports of this process
 and the user's objects, and waits for its turn. They end with this process, in whatever way it ends.
@@ -16,29 +16,54 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from footlight.environments.processes import describe_end
+from footlight.environments.processes import describe_end, may_start_processes
 from footlight.errors import EnvironmentFault, FootlightError, UserError, describe_error, warn
 from footlight.instruments.several import SeveralRuns, report_to
 from footlight.machine import end_with_parent, share_cores
-from footlight.signals import Interruption
+from footlight.signals import Interruption, serve_parent
 from footlight.user_code.reference import place_in_loaded
 
 POLL_SECONDS = 0.25
+DIVERGED = 4  # an exit code
 Call = Callable[[], str]
 """Trains a run, and returns its status, as in `result.json`."""
 
 
 class Ended(NamedTuple):
-    """How a call has ended: its status, and the error that it raised, with its exit code."""
+    """How a call has ended: its status, and the error that it raised, with its exit code.
+
+    A call that a signal has stopped has the exit code of that, and no error.
+    """
 
     status: str
     error: str | None = None
     code: int = 0
+    trace: str = ""
+    """The traceback of the error."""
 
 
 def can_fork() -> bool:
     """Whether this system starts processes as forks, which need nothing but the call itself."""
     return sys.platform.startswith("linux")
+
+
+def outcome(call: Call) -> Ended:
+    """Make a call, and return how it ended. A bug's traceback is printed."""
+    try:
+        return Ended(call())
+    except FootlightError as error:
+        status = "diverged" if error.exit_code == DIVERGED else "failed"
+        return Ended(status, str(error), error.exit_code, traceback.format_exc())
+    except KeyboardInterrupt:
+        return Ended("stopped", code=128 + signal.SIGINT)
+    except SystemExit:
+        return Ended("stopped", code=128 + signal.SIGTERM)
+    except Exception as error:
+        where, trace = place_in_loaded(error), traceback.format_exc()
+        if not where:
+            warn(trace)
+        code = UserError.exit_code if where else FootlightError.exit_code
+        return Ended("failed", f"{describe_error(error)}{where}", code, trace)
 
 
 class _Child:
@@ -49,14 +74,16 @@ class _Child:
         others = [self.connection, *(child.connection for child in earlier)]
         context = multiprocessing.get_context("fork")
         self.process = context.Process(target=_serve, args=(end, call, num_together, others))
-        with warnings.catch_warnings():
+        with may_start_processes(), warnings.catch_warnings():
             # About a fork beside threads: see `footlight.machine.end_openmp_threads`
             warnings.simplefilter("ignore", DeprecationWarning)
             self.process.start()
         end.close()
 
-    def begin(self) -> None:
-        self.connection.send_bytes(b"begin")
+    def begin(self, seconds: float | None) -> None:
+        """Let it begin, for so many seconds. One that has died says so in `message`."""
+        with contextlib.suppress(OSError):
+            self.connection.send_bytes(json.dumps(seconds).encode())
 
     def message(self) -> dict[str, Any]:
         """The next message; how the call ended if there will be no more."""
@@ -65,9 +92,10 @@ class _Child:
         except (EOFError, OSError):
             self.process.join()
             fault = describe_end(self.process.exitcode)
-            return {"status": "fault", "error": fault, "code": EnvironmentFault.exit_code}
+            return Ended("fault", fault, EnvironmentFault.exit_code)._asdict()
 
     def signal(self, number: int) -> None:
+        """Send a signal to the process, if it is still there."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid or 0, number)
 
@@ -80,7 +108,7 @@ class _Child:
 def run_together(
     calls: Mapping[int, Call], num_together: int, display: SeveralRuns, interruption: Interruption
 ) -> dict[int, Ended]:
-    """Make the calls, so many at a time in this order; return how each of them ended.
+    """Make the calls in this order, at most so many at a time; return how each of them ended.
 
     A stop that is requested is passed on to those in progress, and the others never begin, which
     is also what happens after a `UserError`: it is likely to be one of all. They are missing in
@@ -107,12 +135,12 @@ def _attend(
     interruption: Interruption, ended: dict[int, Ended],
 ) -> None:  # fmt: skip
     """Let the children begin in turn, pass signals on to them and show what they report."""
-    waiting, running, is_stopping = [*children], dict[int, _Child](), False
-    while running or (waiting and not is_stopping):
-        while waiting and len(running) < num_together and not is_stopping:
+    waiting, running, has_signaled = [*children], dict[int, _Child](), False
+    while running or waiting:
+        while waiting and len(running) < num_together:
             key = waiting.pop(0)
             running[key] = children[key]
-            children[key].begin()
+            children[key].begin(interruption.seconds_left())
         connections = {child.connection: key for key, child in running.items()}
         for connection in wait([*connections], POLL_SECONDS):
             key = connections[connection]  # type: ignore[index]
@@ -120,14 +148,17 @@ def _attend(
             if "status" not in message:
                 display.update_run(key, message)
                 continue
-            ended[key] = Ended(message["status"], message.get("error"), message.get("code", 0))
+            ended[key] = Ended(**message)
             del running[key]
             display.end_run(key, ended[key].status)
-            is_stopping |= ended[key].code == UserError.exit_code
-        if interruption.should_stop() and not is_stopping:
-            is_stopping = True
+            if ended[key].code == UserError.exit_code:
+                waiting.clear()
+        if interruption.should_stop():
+            waiting.clear()
+        if interruption.signal is not None and not has_signaled:
+            has_signaled = True
             for child in running.values():
-                child.signal(interruption.signal or signal.SIGTERM)
+                child.signal(interruption.signal)
         if interruption.wants_checkpoint:
             interruption.wants_checkpoint = False
             for child in running.values():
@@ -143,26 +174,23 @@ def _serve(
         other.close()
     end_with_parent()
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which passes it on
+    # Outside of a training, which has handlers of its own
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     def send(message: Mapping[str, Any]) -> None:
         connection.send_bytes(json.dumps(message, default=float).encode())
 
     try:
-        connection.recv_bytes()
-    except EOFError:  # it never began
+        seconds = json.loads(connection.recv_bytes())
+    except (EOFError, SystemExit):  # it never began
         return
+    serve_parent(seconds)
     share_cores(num_together)
     report_to(send)
-    try:
-        ended = Ended(call())
-    except FootlightError as error:
-        ended = Ended("diverged" if error.exit_code == 4 else "failed", str(error), error.exit_code)
-    except (KeyboardInterrupt, SystemExit):
-        ended = Ended("stopped")
-    except Exception as error:
-        where = place_in_loaded(error)
-        if not where:
-            warn(traceback.format_exc())
-        code = UserError.exit_code if where else FootlightError.exit_code
-        ended = Ended("failed", f"{describe_error(error)}{where}", code)
-    send(ended._asdict())
+    send(outcome(call)._asdict())
+
+
+def _leave(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)

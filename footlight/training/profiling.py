@@ -47,14 +47,19 @@ class RunProfile:
 
     def table(self) -> str:
         """The time of each part, what to do with the file, and where the threads are from."""
-        source = tuning().source
-        measured = "by rule; `footlight tune-machine` measures whether it is right here"
         threads = counted(self._session.run_config["threads"], "thread")
         return (
             f"{self._profile.table()}\n"
             f"single calls: {FILE} in the run folder (ui.perfetto.dev)\n"
-            f"{threads}, {measured if source == 'rule' else f'as measured here on {source}'}"
+            f"{threads}, {self._source_of_threads()}"
         )
+
+    def _source_of_threads(self) -> str:
+        if self._session.options.threads is not None:
+            return "as given, or as recorded of a resumed run"
+        if tuning().source == "rule":
+            return "by rule; `footlight tune-machine` measures whether it is right here"
+        return f"as `footlight tune-machine` has measured on {tuning().source}"
 
     def write(self) -> None:
         """Write the calls into the run's folder. Raises `StorageFault`."""

@@ -1,6 +1,6 @@
 """What a run is asked to be: algorithm, environment and values, before anything is made."""
 
-import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +90,13 @@ class Request:
         values = {name: value for name, value in arguments.items() if name not in _NAMED}
         return cls.of(algorithm, environment, values, **named)
 
+    @property
+    def given_seed(self) -> int | None:
+        """The seed, if one was given; an object of options has one in any case."""
+        seed = self.found.options.get("seed")
+        is_of_object = self.given.options is not None and "seed" not in self.given.keywords
+        return None if seed is None or (is_of_object and seed == Options.seed) else int(seed)
+
     def require_many(self) -> None:
         """Raise `UserError` if the environment is one object, which several runs cannot share."""
         evaluated_in = self.objects.evaluation_source(self.source)
@@ -100,29 +107,34 @@ class Request:
                     "give its id, or a function that makes it"
                 )
 
-    def record(self) -> dict[str, Any] | None:
-        """The arguments of `train` as plain data, with the values in force.
-
-        None if they name objects or files of the user's, or a run to start from.
-        """
+    def record(self) -> dict[str, Any]:
+        """The arguments of `train` as plain data, with the values in force, but for the seed."""
         found, source = self.found, self.source.settings()
-        is_built_in = isinstance(self.algorithm, str) and self.algorithm in ALGORITHMS
-        is_own = self.objects != Objects(algorithm=self.objects.algorithm)
-        is_by_id = source["environment_source"] == "id" and ":" not in self.source.name()
-        if not is_built_in or is_own or not is_by_id or self.given.tuning.path is not None:
-            return None
         values = {name: vars(self.options)[name] for name in found.options if name != "seed"}
         values |= {name: vars(self.fields)[name] for name in found.fields} | found.environment
         record = {
-            "algorithm": self.algorithm,
+            "algorithm": self.name,
             "environment": self.source.name(),
             "env_kwargs": source.get("env_kwargs", {}),
             "preset": found.preset or False,
             "values": values,
+            "own": self._own(),
         }
-        with contextlib.suppress(TypeError, ValueError):
-            return dict(json.loads(json.dumps(record, allow_nan=False)))
-        return None
+        return dict(json.loads(json.dumps(record, default=str)))
+
+    def _own(self) -> list[str]:
+        """Names of the arguments that are objects or files of the user's, or other runs."""
+        none, given = Objects(), self.objects
+        names = [
+            field.name
+            for field in dataclasses.fields(Objects)
+            if field.name != "algorithm" and vars(given)[field.name] != vars(none)[field.name]
+        ]
+        if not (isinstance(self.algorithm, str) and self.algorithm in ALGORITHMS):
+            names.append("algorithm")
+        if self.source.settings()["environment_source"] != "id" or ":" in self.source.name():
+            names.append("environment")
+        return [*names, *(["init_from"] if self.given.tuning.path is not None else [])]
 
 
 def _options(values: Mapping[str, Any]) -> Options:

@@ -170,31 +170,33 @@ def left_of(
 
     Raises `UserError` if all have ended, or if one that never began cannot begin now.
     """
-    left = [seed for seed in folder.seeds if not folder.has_ended(seed, changes.get("steps"))]
+    steps = changes.get("steps")
+    wanted = None if steps is None else build(Options, {"steps": steps}).steps
+    left = [seed for seed in folder.seeds if not folder.has_ended(seed, wanted)]
     if not left:
         raise UserError(f"all runs in {known_as} have ended - give a larger --steps to continue")
     missing = [seed for seed in left if not folder.has_begun(seed)]
-    if missing and folder.arguments is None:
+    if missing and (own := folder.arguments["own"]):
         raise UserError(
-            f"seed {missing[0]} of {known_as} has not begun - its run was given files or objects "
-            f"of your own - train it as before, with --seeds {' '.join(map(str, missing))} "
-            f"--run-dir {quoted(known_as)}, and resume the others one by one"
+            f"seed {missing[0]} of {known_as} has not begun, and was given {', '.join(own)} of "
+            "your own - a file of a run starts no code - give the command again with --seeds "
+            f"{' '.join(map(str, missing))} --run-dir {quoted(known_as)}"
         )
     begun = next((seed for seed in left if seed not in missing), None)
+    options = {name: value for name, value in changes.items() if name in fields(Options)}
     if begun is None:
-        values = arguments(folder, changes)
-        known = {name: values[name] for name in fields(Options) if name in values}
-        return left, build(Options, known)
+        values = {**arguments(folder, changes), **options}
+        return left, build(Options, {k: v for k, v in values.items() if k in fields(Options)})
     saved = checkpoint.find(folder.run(begun))
-    return left, options_of(saved, checkpoint.read_manifest(saved), changes)
+    return left, options_of(saved, checkpoint.read_manifest(saved), options)
 
 
 def arguments(folder: SeedsFolder, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `train` for a run that never began. Raises `UserError`.
+    """The arguments of `train` for a run that never began, with options changed.
 
-    They are from a file: it can name algorithms and environments, but no code.
+    They are from a file: it can name algorithms and environments, but no code. Raises `UserError`.
     """
-    recorded = folder.arguments or {}
+    recorded = folder.arguments
     algorithm, environment = recorded["algorithm"], recorded["environment"]
     if algorithm not in ALGORITHMS or ":" in environment:
         raise UserError(
@@ -203,6 +205,7 @@ def arguments(folder: SeedsFolder, changes: Mapping[str, Any]) -> dict[str, Any]
         )
     known = {*fields(Options), *fields(config_class(algorithm)), *fields(AtariConfig)}
     values = {name: value for name, value in recorded["values"].items() if name in known}
+    values |= {name: value for name, value in changes.items() if name in fields(Options)}
     kwargs = recorded["env_kwargs"] or None
     given = {"algorithm": algorithm, "environment": environment, "preset": recorded["preset"]}
-    return {**given, "env_kwargs": kwargs, **values, **changes}
+    return {**given, "env_kwargs": kwargs, **values}

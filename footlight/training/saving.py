@@ -8,7 +8,7 @@ from footlight.algorithms.protocol import Ringed
 from footlight.errors import Diverged, StorageFault, UserError
 from footlight.instruments.progress import MEAN_OF
 from footlight.learning import saved_agent
-from footlight.machine import describe_machine
+from footlight.machine import describe_machine, describe_products
 from footlight.runs.lock import require_held
 from footlight.runs.read import last_returns
 from footlight.storage import checkpoint
@@ -77,7 +77,7 @@ class Saver:
         manifest |= {
             "logs": session.folder.log_digests(),
             "run": session.run_config,
-            "machine": describe_machine(),
+            "machine": {**describe_machine(), **describe_products(agent.compiled)},
         }
         require_held(session.folder.path)
         environments = {**session.environments.arrays(), **self._pending_arrays()}

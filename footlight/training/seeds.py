@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from footlight.config.fields import Range, integer
 from footlight.config.options import Options
@@ -27,7 +28,7 @@ from footlight.machine import all_cores
 from footlight.runs.seeds_folder import SeedsFolder
 from footlight.signals import Interruption
 from footlight.streams import MAX_SEED
-from footlight.training.children import Ended, can_fork, run_together
+from footlight.training.children import Call, Ended, can_fork, outcome, run_together
 
 
 class HasResult(Protocol):
@@ -38,7 +39,8 @@ class HasResult(Protocol):
         """The content of its `result.json`."""
 
 
-MAX_SEEDS = 1_000
+FIRST_SIGNAL = 128  # exit codes of a process that a signal has stopped are larger
+MAX_SEEDS = 256  # each a process with three open files of the one that starts it
 _BY_CODE: Mapping[int, type[FootlightError]] = {
     error.exit_code: error for error in (UserError, EnvironmentFault, Diverged, StorageFault)
 }
@@ -74,15 +76,15 @@ def num_together(seeds: int, threads: int | None) -> int:
     """How many of the runs train at the same time: about one for each core.
 
     threads: of each run; None: automatic, a share of the cores. With more threads there are fewer.
-    With one thread each they may share cores, so that no core is idle in the end: three runs on two
-    cores take as long as one and a half, and not as long as two.
+    With one thread each, up to three share two cores, if fewer cores are idle in the end: three
+    runs on two cores take as long as one and a half, and not as long as two.
     """
     if not can_fork():
         return 1
     at_once = max(1, all_cores() // (threads or 1))
-    if (threads or 1) > 1:
-        return min(seeds, at_once)
-    return math.ceil(seeds / max(1, seeds // at_once))
+    shared = math.ceil(seeds / max(1, seeds // at_once))
+    is_crowded = (threads or 1) > 1 or shared > math.ceil(1.5 * at_once)
+    return min(seeds, at_once if is_crowded else shared)
 
 
 def how_together(together: int, seeds: int) -> str:
@@ -104,28 +106,47 @@ def train_together(
     options: Options,
     known_as: Path,
     quiet: bool,
+    is_new: bool = False,
 ) -> None:
     """Train the runs of these seeds, plot them, and print how they ended.
 
     train_one: trains or resumes the run of a seed. known_as: the folder as messages name it.
+    is_new: the folder was made for these runs, and is removed if none begins.
     Raises the error of the first run that has failed, or a signal's exception.
     """
+    if options.device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise UserError(
+            "this process has used the GPU, which its forks then cannot - train the seeds from a "
+            "program that has not, such as the command line"
+        )
     display = SeveralRuns(seeds, options.steps, quiet)
     interruption = Interruption(options.max_time)
     together = num_together(len(seeds), options.threads)
     display.notify(how_together(together, len(seeds)))
+    calls = {seed: partial(_status, train_one, seed) for seed in seeds}
     if can_fork():
-        calls = {seed: partial(_status, train_one, seed) for seed in seeds}
         ended = run_together(calls, together, display, interruption)
     else:
-        ended = {seed: Ended(_status(train_one, seed)) for seed in seeds}
-    if not any(map(folder.has_begun, folder.seeds)):
-        folder.remove()
-    else:
+        ended = _run_one_by_one(calls, interruption)
+    if any(folder.run(seed).exists() for seed in folder.seeds):
         display.notify(summary(folder, known_as, _plotted(folder, known_as)))
+    elif is_new:
+        folder.remove()
     if (number := interruption.signal) is not None:
         raise interruption.exit_exception(number, f"stopped - footlight resume {quoted(known_as)}")
     require_none_failed(ended)
+
+
+def _run_one_by_one(calls: Mapping[int, Call], interruption: Interruption) -> dict[int, Ended]:
+    """`run_together` where there are no forks; each run has a display of its own."""
+    ended: dict[int, Ended] = {}
+    for seed, call in calls.items():
+        ended[seed] = outcome(call)
+        if ended[seed].code > FIRST_SIGNAL:
+            interruption.signal = ended[seed].code - FIRST_SIGNAL
+        if interruption.should_stop() or ended[seed].code == UserError.exit_code:
+            break
+    return ended
 
 
 def _status(train_one: Callable[[int], HasResult], seed: int) -> str:
@@ -150,13 +171,13 @@ def summary(folder: SeedsFolder, shown: Path, plotted: Path | None) -> str:
     """
     rows, returns = [], list[float]()
     for seed in folder.seeds:
-        result = folder.result(seed) if folder.has_begun(seed) else None
-        status = str(result["status"]) if result else "not begun"
+        status, step = folder.state(seed)
+        result = None if status in ("not begun", "interrupted") else folder.result(seed)
         final = result["final_evaluation"] if result else None
-        cells = [f"{result['steps']:,}" if result else "-", "-" if final is None else _score(final)]
+        score = "-" if final is None else _score(final)
         returns += [] if final is None else [float(final["mean_return"])]
-        rows.append(f"{seed:>10}  {status:<9}  {cells[0]:>11}  {cells[1]}")
-    head = f"{'seed':>10}  {'status':<9}  {'steps':>11}  final evaluation"
+        rows.append(f"{seed:>10}  {status:<11}  {step:>11,}  {score}")
+    head = f"{'seed':>10}  {'status':<11}  {'steps':>11}  final evaluation"
     lines = [head, *rows, _mean(returns), f"folder {shown}"]
     name = quoted(shown)
     if plotted is not None:
@@ -192,9 +213,11 @@ def require_none_failed(ended: Mapping[int, Ended]) -> None:
     failed = {seed: each for seed, each in ended.items() if each.error is not None}
     if not failed:
         return
-    seeds = ", ".join(map(str, failed))
-    first = next(iter(failed.values()))
-    if first.code == UserError.exit_code and len(failed) == len(ended):
-        raise UserError(str(first.error))  # of the arguments, which are those of all
-    what = f"{len(failed)} of {counted(len(ended), 'run')} failed (seed {seeds}) - {first.error}"
-    raise _BY_CODE.get(first.code, RuntimeError)(what)
+    first, what = next(iter(failed.values())), ""
+    if first.code != UserError.exit_code or len(failed) < len(ended):  # else it is of all
+        seeds = ", ".join(map(str, failed))
+        what = f"{len(failed)} of {counted(len(ended), 'run')} failed (seed {seeds}) - "
+    error = _BY_CODE.get(first.code, RuntimeError)(f"{what}{first.error}")
+    if first.trace:
+        error.add_note(first.trace)
+    raise error

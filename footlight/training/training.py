@@ -13,7 +13,12 @@ from footlight.environments.source import Environments
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.errors import DeviceFault, Diverged, EnvironmentFault, StorageFault, quoted
 from footlight.instruments.video_recorder import VideoRecorder
-from footlight.machine import describe_machine, describe_process, device_fault
+from footlight.machine import (
+    describe_machine,
+    describe_process,
+    describe_products,
+    device_fault,
+)
 from footlight.runs.trackers.follower import run_trackers
 from footlight.training.evaluator import Evaluator
 from footlight.training.hook_calls import HookFailed
@@ -81,6 +86,7 @@ class Training:
                 "device": str(agent.device),
                 "compiled": agent.compiled,
                 "compile_seconds": round(seconds, 1),
+                **describe_products(agent.compiled),
             }
             folder.write_json("machine.json", {**describe_machine(), **facts, **describe_process()})
             both = [session.environments, self.evaluator.environments]

@@ -1,6 +1,7 @@
 """How a machine computes: by rule, and as a file says."""
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def test_threads_rise_with_the_size_of_the_update() -> None:
 def content(**changes: Any) -> dict[str, Any]:
     return {
         "format_version": 1, "date": "2026-11-28", "cpu": cpu_name(), "cores": all_cores(),
-        "torch": "2.13.0", "threads": [[50, 2], [10, 4]], "onednn_from": None, "measured": [],
+        "torch": metadata.version("torch"), "threads": [[50, 2], [10, 4]], "onednn_from": None,
+        "measured": [],
         **changes,
     }  # fmt: skip
 
@@ -53,6 +55,7 @@ def test_file_of_this_machine_is_followed() -> None:
     [
         {"cpu": "another"},
         {"cores": all_cores() + 1},
+        {"torch": "1.0"},
         {"threads": [["many", 2]]},
         {"threads": None},
         {"onednn_from": -1},

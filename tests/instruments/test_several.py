@@ -75,13 +75,16 @@ def test_lines_that_all_runs_print_appear_once(clock: Clock) -> None:
     for seed in (3, 4):
         display.update_run(seed, {"text": f"sac | seed {seed} | 1,000 steps\ncpu | 1 thread"})
         display.update_run(seed, {"text": "evaluation cut off"})
-    display.update_run(4, {"text": "a checkpoint could not be written"})
+    for seed in (3, 4):
+        display.update_run(seed, progress_of(10))
+        display.update_run(seed, {"text": "a checkpoint could not be written"})
     display.notify("stopping")
     display.update_run(3, {"text": "stopping"})
     assert printed(plain).splitlines() == [
         "sac | seeds 3, 4 | 1,000 steps",
         "cpu | 1 thread",
         "seed 3: evaluation cut off",
+        "seed 3: a checkpoint could not be written",
         "seed 4: a checkpoint could not be written",
         "stopping",
     ]

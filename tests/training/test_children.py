@@ -16,6 +16,7 @@ from footlight.errors import Diverged, UserError
 from footlight.instruments.several import SeveralRuns, display_of
 from footlight.machine import all_cores, cores
 from footlight.signals import Interruption
+from footlight.training import children
 from footlight.training.children import Ended, run_together
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs forks")
@@ -60,12 +61,87 @@ def test_errors_and_deaths_are_results(capfd: pytest.CaptureFixture[str]) -> Non
         return "alive"
 
     found = ended({1: diverges, 2: has_a_bug, 3: dies, 4: lambda: "finished"})
-    assert found[1] == Ended("diverged", "q is NaN", 4)
-    assert found[2] == Ended("failed", "KeyError: 'x'", 1)
+    assert found[1][:3] == ("diverged", "q is NaN", 4)
+    assert "in diverges" in found[1].trace
+    assert found[2][:3] == ("failed", "KeyError: 'x'", 1)
     assert "in has_a_bug" in capfd.readouterr().err
     assert (found[3].status, found[3].code) == ("fault", 3)
     assert "killed by signal 9 (SIGKILL)" in str(found[3].error)
     assert found[4] == Ended("finished")
+
+
+def test_signal_to_all_processes_of_a_job_stops_each_once(tmp_path: Path) -> None:
+    """As a job's manager sends it: to the children as well, to which the parent passes its own."""
+    parent = os.getpid()
+
+    def call() -> str:
+        interruption = Interruption()
+        with interruption.installed(lambda text: None):
+            interruption.polling = True
+            (tmp_path / str(os.getpid())).touch()
+            while not interruption.should_stop():
+                time.sleep(0.01)
+            time.sleep(0.5)  # saving
+        return "saved"
+
+    def last() -> str:
+        while len(others := [*tmp_path.iterdir()]) < 2:
+            time.sleep(0.01)
+        for process in [parent, *(int(path.name) for path in others)]:
+            os.kill(process, signal.SIGTERM)
+        return "sent"
+
+    found = ended({1: call, 2: call, 3: last, 4: call}, together=3)
+    assert {key: each.status for key, each in found.items()} == {1: "saved", 2: "saved", 3: "sent"}
+
+
+def test_signals_before_a_call_has_handlers_are_not_deaths() -> None:
+    def call() -> str:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "alive"
+
+    assert ended({1: call})[1].status == "stopped"
+
+
+def test_dead_process_that_was_waiting_is_a_result_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+    child, first = children._Child, SeveralRuns.end_run
+
+    def make(*given: Any) -> Any:
+        made.append(child(*given))
+        return made[-1]
+
+    monkeypatch.setattr(children, "_Child", make)
+
+    def end(self: SeveralRuns, seed: int, state: str) -> None:
+        first(self, seed, state)
+        if seed == 1:
+            made[1].process.kill()
+            made[1].process.join()
+
+    monkeypatch.setattr(SeveralRuns, "end_run", end)
+    found = ended({1: lambda: "a", 2: lambda: "b", 3: lambda: "c"}, together=1)
+    assert [found[key].status for key in (1, 2, 3)] == ["a", "fault", "c"]
+
+
+def test_time_limit_is_that_of_each_call_and_of_all() -> None:
+    def call() -> str:
+        interruption = Interruption(100.0)
+        while not interruption.should_stop():
+            time.sleep(0.01)
+        return "stopped in time"
+
+    interruption, began = Interruption(1.0), time.monotonic()
+    found = run_together(
+        {1: call, 2: call, 3: call}, 2, SeveralRuns([1, 2, 3], 10, quiet=True), interruption
+    )
+    assert {key: each.status for key, each in found.items()} == dict.fromkeys(
+        (1, 2), "stopped in time"
+    )
+    assert time.monotonic() - began < 30
 
 
 def test_after_a_user_error_no_other_call_begins() -> None:
@@ -73,7 +149,7 @@ def test_after_a_user_error_no_other_call_begins() -> None:
         raise UserError("gamma is 2")
 
     found = ended({1: refuses, 2: lambda: "finished", 3: lambda: "finished"}, together=1)
-    assert found == {1: Ended("failed", "gamma is 2", 2)}
+    assert {key: each[:3] for key, each in found.items()} == {1: ("failed", "gamma is 2", 2)}
 
 
 def test_reports_reach_the_display(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ def test_record_has_the_values_in_force_as_plain_data() -> None:
     given = {"steps": "500", "hidden_sizes": "8 8", "seed": 3, "gamma": 0.9}
     request = Request.of("sac", "Pendulum-v1", given)
     record = request.record()
-    assert record is not None
     assert {key: record[key] for key in ("algorithm", "environment", "preset", "env_kwargs")} == {
         "algorithm": "sac", "environment": "Pendulum-v1", "preset": "sac/Pendulum-v1",
         "env_kwargs": {},
@@ -35,7 +34,6 @@ def test_record_of_config_object_and_arguments_of_the_environment() -> None:
     record = Request.from_arguments(
         "td3", "Pendulum-v1", {**given, "config": footlight.TD3Config(tau=0.5), "preset": False}
     ).record()
-    assert record is not None
     assert (record["values"]["tau"], record["env_kwargs"]) == (0.5, {"g": 9.0})
 
 
@@ -43,19 +41,26 @@ class MyNetwork:
     pass
 
 
+def make() -> gymnasium.Env[Any, Any]:
+    return gymnasium.make("Pendulum-v1")
+
+
 @pytest.mark.parametrize(
-    ("environment", "values"),
+    ("environment", "values", "own"),
     [
-        (lambda: gymnasium.make("Pendulum-v1"), {}),
-        ("Pendulum-v1", {"wrapper": gymnasium.wrappers.RescaleAction}),
-        ("Pendulum-v1", {"hooks": [lambda context: None]}),
-        ("Pendulum-v1", {"network": MyNetwork}),
-        ("Pendulum-v1", {"init_from": "somewhere"}),
-        ("math:Env-v0", {}),
+        (make, {}, ["environment"]),
+        ("Pendulum-v1", {"wrapper": gymnasium.wrappers.RescaleAction}, ["wrapper", "environment"]),
+        ("Pendulum-v1", {"hooks": [print]}, ["hooks"]),
+        ("Pendulum-v1", {"network": MyNetwork}, ["network"]),
+        ("Pendulum-v1", {"init_from": "somewhere"}, ["init_from"]),
+        ("math:Env-v0", {}, ["environment"]),
+        ("Pendulum-v1", {}, []),
     ],
 )
-def test_nothing_is_recorded_of_objects_and_files(environment: Any, values: dict[str, Any]) -> None:
-    assert Request.of("sac", environment, values).record() is None
+def test_record_names_objects_and_files_of_the_users(
+    environment: Any, values: dict[str, Any], own: list[str]
+) -> None:
+    assert Request.of("sac", environment, values).record()["own"] == own
 
 
 def test_one_environment_is_not_enough_for_many_runs() -> None:

@@ -23,6 +23,7 @@ from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.storage import checkpoint
 from footlight.training import seeds
 from footlight.training.children import Ended
+from footlight.training.request import Request
 from footlight.training.seeds import num_together, parse_seeds, require_none_failed
 
 SHORT: dict[str, Any] = {**SMALL, "preset": False, "learning_starts": 20, "steps": 60}
@@ -53,7 +54,7 @@ def test_seeds_are_a_number_or_a_list(given: Any, first: int | None, expected: A
 @pytest.mark.parametrize(
     ("given", "first", "words"),
     [
-        (0, None, "seeds is 0 - it must be an integer in [1, 1000]"),
+        (0, None, "seeds is 0 - it must be an integer in [1, 256]"),
         ("many", None, "seeds is 'many' - give a number of seeds, or several seeds"),
         ("3.5", None, "seeds is '3.5'"),
         (2.5, None, "seeds is 2.5"),
@@ -74,7 +75,7 @@ def test_one_run_trains_on_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "all_cores", lambda: 8)
     assert [num_together(*each) for each in ((5, None), (16, 1), (20, 4), (2, 16))] == [5, 8, 2, 1]
     # 9 runs on 8 cores: better all than 8 and then 1; 20 in two rounds, not three
-    assert [num_together(*each) for each in ((9, None), (20, None))] == [9, 10]
+    assert [num_together(*each) for each in ((9, None), (20, None), (15, None))] == [9, 10, 8]
     monkeypatch.setattr(seeds, "all_cores", lambda: 2)
     assert [num_together(number, None) for number in (1, 2, 3, 4, 5, 7)] == [1, 2, 3, 2, 3, 3]
 
@@ -232,21 +233,103 @@ def test_signal_stops_and_saves_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_seeds_file_can_name_no_code(tmp_path: Path) -> None:
-    arguments = {
+    arguments: dict[str, Any] = {
         "algorithm": "sac", "environment": "evil:Env-v0", "env_kwargs": {}, "preset": False,
-        "values": {},
+        "values": {}, "own": [],
     }  # fmt: skip
     folder = tmp_path / "several"
     folder.mkdir()
     SeedsFolder(folder, (1,), arguments).write()
     with pytest.raises(UserError, match="built-in algorithms and registered environments only"):
         footlight.resume_seeds(folder)
-    SeedsFolder(folder, (1,), None).write()
-    with pytest.raises(UserError, match=r"seed 1 of .* has not begun"):
+    SeedsFolder(folder, (1,), {**arguments, "own": ["hooks"]}).write()
+    with pytest.raises(UserError, match=r"seed 1 of .* has not begun, and was given hooks of your"):
         footlight.resume_seeds(folder)
     (folder / "seeds.json").write_text('{"seeds": [1]}')
     with pytest.raises(UserError, match=r"seeds.json is invalid: \w+ is missing"):
         footlight.resume_seeds(folder)
+
+
+@NEEDS_FORKS
+def test_seeds_that_cannot_begin_leave_earlier_ones_alone() -> None:
+    Recorded.works = True
+    footlight.train_seeds("td3", Recorded, [0], run_dir="some", **SHORT, probe="off")
+    Recorded.works = False
+    with pytest.raises(UserError, match="no license"):
+        footlight.train_seeds("td3", Recorded, [5], run_dir="some", **SHORT, probe="off")
+    assert Path("some/seed-0/result.json").exists()
+    Recorded.works = True
+    [_, added] = footlight.train_seeds(
+        "td3", Recorded, [5, 6], run_dir="some", **SHORT, probe="off"
+    )
+    assert added.folder == Path("some/seed-6").absolute()
+
+
+class Recorded(gymnasium.Wrapper[Any, Any, Any, Any]):
+    works = True
+
+    def __init__(self) -> None:
+        if not Recorded.works:
+            raise RuntimeError("no license")
+        super().__init__(gymnasium.make("Pendulum-v1"))
+
+
+@NEEDS_FORKS
+def test_other_configuration_with_objects_is_refused_too() -> None:
+    footlight.train_seeds("td3", Recorded, [0], run_dir="some", **SHORT, probe="off")
+    with pytest.raises(UserError, match=r"another configuration \(gamma\)"):
+        footlight.train_seeds("td3", Recorded, [1], run_dir="some", **SHORT, probe="off", gamma=0.5)
+
+
+@NEEDS_FORKS
+def test_command_continues_all_seeds_to_more_steps(capfd: pytest.CaptureFixture[str]) -> None:
+    footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="some", **SHORT)
+    assert main(["resume", "some", "--steps", "90", "--quiet"]) == 0
+    results = [json.loads(Path(f"some/seed-{k}/result.json").read_text()) for k in range(2)]
+    assert [result["steps"] for result in results] == [90, 90]
+    assert main(["resume", "some", "--steps", "many"]) == 2
+    assert "steps is 'many'" in capfd.readouterr().err
+
+
+@NEEDS_FORKS
+def test_longer_run_that_was_killed_has_not_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    [run] = footlight.train_seeds("td3", "Pendulum-v1", 1, run_dir="some", **SHORT)
+    earlier = (run.folder / "result.json").read_text()
+    footlight.resume_seeds("some", steps=90, quiet=True)
+    (run.folder / "result.json").write_text(earlier)  # as if killed after the checkpoint
+    folder = read_seeds(Path("some"))
+    assert folder.state(0) == ("interrupted", 90)
+    assert not folder.has_ended(0)
+    footlight.resume_seeds("some", quiet=True)
+    assert folder.state(0) == ("finished", 90)
+
+
+@NEEDS_FORKS
+def test_code_of_your_own_is_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def hook(training):\n    pass\n")
+    given = {**SHORT, "hooks": [f"{file}:hook"]}
+    footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="some", **given)
+    runs = footlight.resume_seeds("some", steps=90, quiet=True, allow_code=str(file))
+    assert [(run.result or {})["steps"] for run in runs] == [90, 90]
+
+
+def test_options_object_names_no_seed() -> None:
+    options = footlight.Options(steps=50)
+    request = Request.from_arguments("td3", "Pendulum-v1", {"options": options})
+    assert request.given_seed is None
+    assert Request.from_arguments("td3", "Pendulum-v1", {"seed": "3"}).given_seed == 3
+
+
+def test_without_forks_runs_train_one_after_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(seeds, "can_fork", lambda: False)
+    values = {**SHORT, "quiet": False}
+    with pytest.raises(EnvironmentFault, match=r"1 of 2 runs failed \(seed 1\)"):
+        footlight.train_seeds("td3", failing, [1, 2], run_dir="some", **values, probe="off")
+    assert "one after another: this system cannot fork" in capsys.readouterr().out
+    assert json.loads(Path("some/seed-2/result.json").read_text())["status"] == "finished"
 
 
 def test_seeds_is_not_a_field_of_one_run() -> None:
