@@ -1,5 +1,6 @@
 """Conventions of vector environments: when they reset, and which seeds they take."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
@@ -15,6 +16,25 @@ class SeedForEach(Protocol):
 
 
 @runtime_checkable
+class _Declaring(Protocol):
+    metadata: Mapping[str, Any] | None
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A vector environment of tensors on a device."""
+
+    num_envs: int
+    device: Any
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        """Return observations and info."""
+
+    def step(self, action: Any, /) -> Any:
+        """Return observations, rewards, terminated, truncated and info."""
+
+
+@runtime_checkable
 class HasSingleSpaces(Protocol):
     """A vector environment of Gymnasium 1.0 or newer."""
 
@@ -27,7 +47,7 @@ def has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
     return isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
 
 
-def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
+def autoreset_mode(env: Any) -> AutoresetMode:
     """The autoreset mode that a vector environment declares.
 
     Raises `UserError` if there is none.
@@ -38,7 +58,8 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
             "than Gymnasium 1.0, as SuperSuit's do - train in it as it is, without wrappers: "
             "docs/interoperability.md#pettingzoo-through-supersuit"
         )
-    given = (env.metadata or {}).get("autoreset_mode")
+    metadata = env.metadata if isinstance(env, _Declaring) else None
+    given = (metadata or {}).get("autoreset_mode")
     for mode in AutoresetMode:
         if given in (mode, mode.value, mode.name):
             return mode

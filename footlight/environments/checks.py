@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from footlight.environments.episodes import ALL, EpisodeTracker
+from footlight.errors import EnvironmentFault
 from footlight.trees import named_leaves, options_at, stray_choice
-from footlight.types import Array
+from footlight.types import Array, Spaces
 
 MAX_SUMMED_SIZE = 32  # up to this size Python's sum is faster than NumPy's isfinite
 _TEXT = str, bytes
@@ -79,7 +80,7 @@ def as_observation(
 
 def as_records(
     tracker: EpisodeTracker,
-    envs: Sequence[int],
+    envs: Sequence[int] | Array,
     observation: Any,
     lead: tuple[int, ...],
     dtype: np.dtype[Any],
@@ -90,7 +91,7 @@ def as_records(
     `lead` is () for an observation of the one environment in `envs`, (E,) for those of all.
     Components that are not valid are faults of the environments in `envs` alone.
     """
-    where = envs[0] if not lead else ALL
+    where = ALL if lead else int(envs[0])
     assert dtype.names is not None
     given, records = named_leaves(observation, dtype.names), np.zeros(lead, dtype)
     if given.keys() != {*dtype.names}:
@@ -109,28 +110,57 @@ def as_records(
         target[...] = as_stored(tracker, where, array, target.dtype)
         options = choices.get(name, ())
         if not is_valid(target, options):
-            for env in envs:
+            for env in map(int, envs):
                 one = target[env, ...] if lead else target
                 require_valid(tracker, env, f"observation.{name}", one, options)
     return records
 
 
-def as_rows(
-    tracker: EpisodeTracker,
-    envs: Sequence[int],
-    observed: Array,
-    dtype: np.dtype[Any],
-    choices: Choices,
+def as_observations(
+    tracker: EpisodeTracker, observation: Any, spaces: Spaces, counted: Array | None = None
 ) -> Array:
-    """A copy of observations of one array [E, ...] in the stored dtype.
+    """A copy of the observations of all environments [E, ...] in the stored dtype.
 
-    Components that are not valid are faults of the environments in `envs` alone.
+    counted: mask [E] of those that are checked; None: all. Raises `EnvironmentFault`, for numbers
+    that are not valid the fault of the first environment that has some.
     """
-    stored, options = as_stored(tracker, ALL, observed, dtype), choices.get("", ())
+    num_envs, dtype = len(tracker.index), np.dtype(spaces.observation_dtype)
+    envs = np.arange(num_envs) if counted is None else counted.nonzero()[0]
+    if dtype.names is not None:
+        return as_records(tracker, envs, observation, (num_envs,), dtype, spaces.choices)
+    try:
+        observed = np.asarray(observation)
+    except (RuntimeError, TypeError, ValueError) as error:  # also of a tensor on another device
+        raise tracker.fault(ALL, f"the observations are not an array: {error}") from error
+    wanted = (num_envs, *spaces.observation_shape)
+    if observed.shape != wanted:
+        raise _misshapen(tracker, "observations", observed, wanted)
+    stored, options = as_stored(tracker, ALL, observed, dtype), spaces.choices.get("", ())
     if not is_valid(stored, options):
-        for env in envs:
+        for env in envs.tolist():
             require_valid(tracker, env, "observation", stored[env, ...], options)
     return stored
+
+
+def as_flags(tracker: EpisodeTracker, flags: Any, valid: Array | None) -> Array:
+    """`terminated` or `truncated` [E] as a new array, False where not `valid`.
+
+    Raises `EnvironmentFault` for what is not an array of that shape.
+    """
+    try:
+        array = np.array(flags, bool)  # a copy: the environment may reuse its own
+    except (RuntimeError, TypeError, ValueError) as error:
+        what = f"terminated or truncated is not an array: {error}"
+        raise tracker.fault(ALL, what) from error
+    if array.shape != tracker.index.shape:
+        raise _misshapen(tracker, "terminated and truncated", array, tracker.index.shape)
+    return array if valid is None else array & valid
+
+
+def _misshapen(
+    tracker: EpisodeTracker, what: str, array: Array, wanted: tuple[int, ...]
+) -> EnvironmentFault:
+    return tracker.fault(ALL, f"the {what} have shape {array.shape}, expected {wanted}")
 
 
 def as_stored(tracker: EpisodeTracker, env: int, observed: Array, dtype: np.dtype[Any]) -> Array:
@@ -164,7 +194,7 @@ def as_rewards(tracker: EpisodeTracker, rewards: Any, valid: Array | None) -> tu
         if given.dtype.kind in "SUc":  # text would be parsed, complex numbers truncated
             raise TypeError(f"their dtype is {given.dtype}")
         exact = np.array(given, np.float64)
-    except (TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise tracker.fault(ALL, f"the rewards are not numbers: {error}") from error
     if exact.shape != tracker.total.shape:
         wanted = tracker.total.shape

@@ -87,11 +87,12 @@ def check_determinism(
 
 
 def announcement(source: EnvironmentSource, name: str, is_resumed: bool = False) -> str | None:
-    """Describe what the probe does to an environment; None if it is known to be a simulation.
+    """Describe what the probe does to an environment; None if that is nothing, or if it is known to
+    be a simulation.
 
     is_resumed: the run is resumed, so that a given object is only compared with a copy.
     """
-    if source.is_simulation:
+    if source.is_simulation or (source.is_vector and not source.is_object):
         return None
     if not source.is_object:
         where = f"in 2 further instances of {name} ({MAX_STEPS} if episodes differ)"

@@ -54,7 +54,7 @@ def translated(environment: Any) -> VectorEnv[Any, Any, Any] | None:
     if isinstance(environment, VectorEnv):
         is_older = not isinstance(environment, HasSingleSpaces)
         return Agents(environment) if is_older and isinstance(environment, _HasSpaces) else None
-    if not _is_from(environment, "VecEnv", "stable_baselines3"):
+    if not is_from(environment, "VecEnv", "stable_baselines3"):
         return None
     for layer in _layers(environment):
         name = type(layer).__name__
@@ -151,7 +151,7 @@ class BaselinesEnvironments(Translated):
         return observation, reward, ended & ~truncated, truncated, self._info(infos, ended)
 
 
-def _is_from(environment: Any, name: str, package: str) -> bool:
+def is_from(environment: Any, name: str, package: str) -> bool:
     """Whether one of its classes has this name and comes from this package."""
     return any(
         kind.__name__ == name and kind.__module__.partition(".")[0] == package

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
@@ -15,19 +15,16 @@ from footlight.config.fields import build, fields
 from footlight.contexts import closing
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
 from footlight.environments.foreign import translated
-from footlight.environments.naming import (
-    digest_of_function,
-    name_of_function,
-    name_of_instance,
-    name_of_spec,
-)
+from footlight.environments.function_source import FunctionSource, vector_environments
+from footlight.environments.naming import name_of_instance, name_of_spec
 from footlight.environments.native import make_native
 from footlight.environments.registry import arguments, make_registered
 from footlight.environments.remake import remake_env, remake_row, remake_rows
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Arguments, Env, Environments, EnvironmentSource, Wanted
+from footlight.environments.tensors import of_tensors
 from footlight.environments.user_files import FileSource
-from footlight.environments.user_function import gym_remedy, make_env
+from footlight.environments.user_function import gym_remedy
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
 from footlight.user_code import consent
@@ -46,7 +43,7 @@ def kind_of(environment: Any) -> EnvironmentSource:
         return IdSource(environment)
     if isinstance(environment, EnvSpec):
         return SpecSource(environment)
-    if (translation := translated(environment)) is not None:
+    if (translation := of_tensors(environment) or translated(environment)) is not None:
         return VectorSource(translation)
     if isinstance(environment, VectorEnv):
         return VectorSource(environment)
@@ -193,28 +190,6 @@ class AtariSource(EnvironmentSource):
 
 @final
 @dataclass(frozen=True)
-class FunctionSource(EnvironmentSource):
-    """A function or class that makes an environment."""
-
-    function: Callable[..., Env]
-
-    def name(self, environments: Environments | None = None) -> str:
-        return name_of_function(self.function, environments)
-
-    @property
-    def code_digest(self) -> str | None:
-        return digest_of_function(self.function)
-
-    def settings(self) -> dict[str, Any]:
-        code = {} if self.code_digest is None else {"environment_code": self.code_digest}
-        return {**super().settings(), **code}
-
-    def make_one(self, render_mode: str | None = None) -> Env:
-        return make_env(self.function, self.name(), render_mode)
-
-
-@final
-@dataclass(frozen=True)
 class InstanceSource(EnvironmentSource):
     """An environment, which is used as it is."""
 
@@ -260,7 +235,10 @@ class VectorSource(EnvironmentSource):
     env: VectorEnv[Any, Any, Any]
 
     is_object: ClassVar[bool] = True
-    is_vector: ClassVar[bool] = True
+
+    @property
+    def is_vector(self) -> bool:
+        return True
 
     def name(self, environments: Environments | None = None) -> str:
         return name_of_instance(self.env)
@@ -292,4 +270,4 @@ class VectorSource(EnvironmentSource):
                 f"num_envs is {wanted.num_envs} - the given vector environment has "
                 f"{self.env.num_envs}"
             )
-        return VectorEnvironments(self.env, wanted.seed, wanted.stream, owned=False)
+        return vector_environments(self.env, wanted, owned=False)

@@ -2,19 +2,36 @@
 
 Gymnasium has no interface for this. `LAYOUTS` lists the classes whose state is known, with all of
 their attributes: an instance with any other attribute, as in a later version of Gymnasium, or of a
-subclass, could have more state than is listed here.
+subclass, could have more state than is listed here. A vector environment of tensors may tell its
+own: `state_dict` and `load_state_dict`, as modules have them.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 
+from footlight.environments.tensors import TensorEnvironments, as_array
+from footlight.errors import UserError
 from footlight.types import Array
 
 PREFIX = "native."
+_OWN = f"{PREFIX}state."
 _WORD = 2**64
+
+
+@runtime_checkable
+class HoldsState(Protocol):
+    """An environment whose next step depends on these tensors alone, by name: all that changes,
+    with the state of its random generator."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return them."""
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> object:
+        """Continue from them. They are on the CPU."""
 
 
 class Layout(NamedTuple):
@@ -49,6 +66,9 @@ LAYOUTS = {
 
 def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
     """Why the state of a vector environment cannot be saved; None if it can."""
+    if isinstance(env, TensorEnvironments):
+        lacking = f"the state of {type(env.env).__name__} cannot be saved, as it has no state_dict"
+        return None if isinstance(env.env, HoldsState) else lacking
     kind = type(env)
     name = f"the state of a vector environment of class {kind.__name__} cannot be saved"
     layout = LAYOUTS.get((kind.__module__, kind.__qualname__))
@@ -63,6 +83,8 @@ def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
 
 def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
     """A copy of the state of an environment whose state is known and that has been reset."""
+    if isinstance(env, TensorEnvironments):
+        return {_OWN + name: array.copy() for name, array in _own_state(env.env).items()}
     arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
     random = env.np_random.bit_generator.state
     words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
@@ -75,6 +97,12 @@ def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Arra
 
     Raises `KeyError` or `ValueError` for arrays that are not the state of such an environment.
     """
+    if isinstance(env, TensorEnvironments):
+        own = {name: arrays[_OWN + name] for name in _own_state(env.env)}
+        for name, like in _own_state(env.env).items():
+            _require_shape(_OWN + name, own[name], like)
+        env.env.load_state_dict({name: torch.tensor(array) for name, array in own.items()})
+        return arrays["observation"]
     saved = {name: arrays[PREFIX + name] for name in (*_layout(env).changing, "np_random")}
     for name in _layout(env).changing:
         _require_like(PREFIX + name, saved[name], getattr(env, name))
@@ -98,11 +126,27 @@ def _layout(env: VectorEnv[Any, Any, Any]) -> Layout:
     return LAYOUTS[type(env).__module__, type(env).__qualname__]
 
 
-def _require_like(name: str, saved: Array, like: Array) -> None:
+def _own_state(env: HoldsState) -> dict[str, Array]:
+    """What `state_dict` returns, as arrays. Raises `UserError` for anything but tensors."""
+    state = env.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise UserError(
+                f"state_dict of {type(env).__name__} has a {type(value).__name__} at {name!r} - "
+                "checkpoints hold tensors - make it one"
+            )
+    return {name: as_array(value.cpu()) for name, value in state.items()}
+
+
+def _require_shape(name: str, saved: Array, like: Array) -> None:
     if saved.shape != like.shape or saved.dtype != like.dtype:
         raise ValueError(
             f"{name} is {saved.dtype}{list(saved.shape)}, expected {like.dtype}{list(like.shape)}"
         )
+
+
+def _require_like(name: str, saved: Array, like: Array) -> None:
+    _require_shape(name, saved, like)
     if saved.dtype.kind == "f" and not np.isfinite(saved).all():
         raise ValueError(f"{name} has a number that is not finite")
     if saved.dtype.kind == "i" and saved.min(initial=0) < 0:

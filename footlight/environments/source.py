@@ -14,6 +14,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
+from footlight.environments.autoreset import OnDevice
 from footlight.environments.registry import arguments
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.vector import VectorEnvironments
@@ -23,7 +24,7 @@ from footlight.errors import UserError
 from footlight.user_code.reference import Reference
 
 Env = gymnasium.Env[Any, Any]
-EnvironmentLike = str | EnvSpec | Env | VectorEnv[Any, Any, Any] | Callable[[], Env]
+EnvironmentLike = str | EnvSpec | Env | VectorEnv[Any, Any, Any] | OnDevice | Callable[..., Any]
 """What users may pass as an environment."""
 Environments = SerialEnvironments | VectorEnvironments
 Arguments = Mapping[str, Any] | Sequence[str] | None
@@ -50,7 +51,6 @@ class EnvironmentSource(ABC):
 
     is_object: ClassVar[bool] = False
     """It is an object in memory: no file holds it, and it may be impossible to make another."""
-    is_vector: ClassVar[bool] = False
     is_atari: ClassVar[bool] = False
 
     @staticmethod
@@ -75,6 +75,11 @@ class EnvironmentSource(ABC):
     @property
     def is_plain_id(self) -> bool:
         """Whether it is an id without arguments or settings."""
+        return False
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether it is a vector environment, or makes them."""
         return False
 
     @property

@@ -13,15 +13,23 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from footlight.config.suggestions import closest
+from footlight.environments.function_source import FunctionSource
 from footlight.environments.make import require_allowed
 from footlight.environments.registry import arguments, make_registered
-from footlight.environments.source import Arguments, Env, Environments, EnvironmentSource
-from footlight.environments.user_function import make_env
+from footlight.environments.source import (
+    Arguments,
+    Env,
+    Environments,
+    EnvironmentSource,
+    Wanted,
+)
+from footlight.environments.user_function import takes_num_envs
 from footlight.errors import UserError
 from footlight.user_code import consent
 from footlight.user_code.loading import called, load, load_checked
 from footlight.user_code.reference import Reference, is_reference
 
+_OWN = ("render_mode", "num_envs")  # arguments that footlight gives
 Wrapper = Callable[[Env], Env] | str
 """What users may pass as a wrapper: a function or class that is called with an environment, or
 FILE.py:NAME."""
@@ -63,10 +71,21 @@ class FileSource(EnvironmentSource):
     ) -> EnvironmentSource:
         return FileSource(self.reference, {**self.kwargs, **arguments(kwargs)})
 
+    @property
+    def is_vector(self) -> bool:
+        return takes_num_envs(load(self.reference))
+
     def make_one(self, render_mode: str | None = None) -> Env:
+        if isinstance(load(self.reference), EnvSpec):
+            return make_registered(self.reference.name, self.kwargs, render_mode)
+        return self._function().make_one(render_mode)
+
+    def make(self, wanted: Wanted) -> Environments:
+        return self._function().make(wanted) if self.is_vector else super().make(wanted)
+
+    def _function(self) -> FunctionSource:
+        """The function or class with its arguments. Raises `UserError`."""
         name, found = self.reference.name, load(self.reference)
-        if isinstance(found, EnvSpec):
-            return make_registered(name, self.kwargs, render_mode)
         if isinstance(found, gymnasium.Env) or not callable(found):
             raise UserError(
                 f"{name} in {self.reference.path} is of type {type(found).__name__} - an "
@@ -74,19 +93,18 @@ class FileSource(EnvironmentSource):
                 "name one"
             )
         _require_arguments(found, name, self.kwargs)
-        function = functools.partial(found, **copy.deepcopy(dict(self.kwargs)))
-        return make_env(function, name, render_mode)
+        return FunctionSource(functools.partial(found, **copy.deepcopy(dict(self.kwargs))), name)
 
 
 def _require_arguments(function: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> None:
     """Raise `UserError` if a class or function does not take these arguments, or needs others."""
     try:
         signature = inspect.signature(function)
-        signature.bind(**kwargs)
+        signature.bind(**({"num_envs": 1} if takes_num_envs(function) else {}), **kwargs)
     except ValueError:  # something built in, which has no signature
         return
     except TypeError as error:
-        takes = [each for each in signature.parameters if each != "render_mode"]
+        takes = [each for each in signature.parameters if each not in _OWN]
         there_are = f"it takes {', '.join(takes)}" if takes else "it takes none"
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         missing = re.search(r"missing a required (?:keyword-only )?argument: '(\w+)'", str(error))

@@ -1,10 +1,12 @@
 """Call the function or class that makes a user's environment, and check what it returns."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+from gymnasium.vector import VectorEnv
 
 from footlight.errors import UserError, place_of, summarize_error
 from footlight.signals import is_interruption
@@ -17,8 +19,31 @@ def make_env(
 
     Raises `UserError` where it fails or returns something else.
     """
+    env = call(function, name, render_mode)
+    if not isinstance(env, gymnasium.Env):
+        remedy = gym_remedy(env) or "return a gymnasium.Env"
+        if isinstance(env, VectorEnv):
+            remedy = "a function that makes several needs an argument num_envs - add it"
+        raise UserError(f"{name} returned {type(env).__name__} - {remedy}")
+    return env
+
+
+def takes_num_envs(function: Any) -> bool:
+    """Whether a function or class makes vector environments: it has an argument `num_envs`."""
+    if isinstance(function, functools.partial) and "num_envs" in function.keywords:
+        return False  # it makes as many as it likes
     try:
-        env: Any = _call(function, render_mode)
+        return "num_envs" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return False
+
+
+def call(
+    function: Callable[..., Any], name: str, render_mode: str | None = None, **named: Any
+) -> Any:
+    """What `function` returns. Raises `UserError` where it fails."""
+    try:
+        return _call(function, render_mode, **named)
     except UserError:
         raise
     except BaseException as error:  # the user's own code may raise anything, SystemExit included
@@ -27,10 +52,6 @@ def make_env(
         raise UserError(
             f"{name} failed to create an environment - {summarize_error(error)}{place_of(error)}"
         ) from error
-    if not isinstance(env, gymnasium.Env):
-        remedy = gym_remedy(env) or "return a gymnasium.Env"
-        raise UserError(f"{name} returned {type(env).__name__} - {remedy}")
-    return env
 
 
 def gym_remedy(env: Any) -> str | None:
@@ -43,21 +64,21 @@ def gym_remedy(env: Any) -> str | None:
     )
 
 
-def _call(function: Callable[..., Any], render_mode: str | None) -> Any:
+def _call(function: Callable[..., Any], render_mode: str | None, **named: Any) -> Any:
     """Call the user's function or class; pass `render_mode` if its signature has it."""
     if render_mode is None:
-        return function()
+        return function(**named)
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in callables have no signature
-        return function()
-    named = parameters.get("render_mode")
-    if named is not None and named.kind in (named.KEYWORD_ONLY, named.POSITIONAL_OR_KEYWORD):
-        return function(render_mode=render_mode)
+        return function(**named)
+    own = parameters.get("render_mode")
+    if own is not None and own.kind in (own.KEYWORD_ONLY, own.POSITIONAL_OR_KEYWORD):
+        return function(render_mode=render_mode, **named)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         try:
-            return function(render_mode=render_mode)
+            return function(render_mode=render_mode, **named)
         except TypeError as error:  # what it passes its keywords on to has no such argument
             if "render_mode" not in str(error):
                 raise
-    return function()
+    return function(**named)

@@ -3,7 +3,7 @@
 All three give the same transitions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from footlight.environments import checks
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
-from footlight.environments.checks import all_finite, as_observation, as_records, as_rows
+from footlight.environments.checks import all_finite, as_observation
 from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTracker
 from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe, spaces_of
+from footlight.environments.tensors import TensorEnvironments
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
@@ -146,28 +147,22 @@ class VectorEnvironments:
         before = self.observation
         # A copy of the action, because an environment may change it
         observed, rewards, terminated, truncated, info = self._called("step", action.copy())
-        terminated, truncated = self._flags(terminated, valid), self._flags(truncated, valid)
+        terminated = checks.as_flags(self.tracker, terminated, valid)
+        truncated = checks.as_flags(self.tracker, truncated, valid)
         ends = terminated | truncated
         if LIFE_LOST in info:
-            terminated = terminated | self._flags(info[LIFE_LOST], valid)
+            terminated = terminated | checks.as_flags(self.tracker, info[LIFE_LOST], valid)
         ended = ends.nonzero()[0]
         same_step = self.mode == AutoresetMode.SAME_STEP
-        following = self._checked(observed, skip=ended if same_step else ())
+        following = self._checked(observed, ~ends if same_step else None)
         exact, reward = checks.as_rewards(self.tracker, rewards, valid)
         self.tracker.add_reward(exact)
         successor = following.copy()
         self._resetting = None
         if len(ended):
             if same_step:
-                if "final_obs" not in info:
-                    what = "autoreset is SAME_STEP, and there is no final_obs"
-                    raise self.tracker.fault(int(ended[0]), what)
-                for env in ended.tolist():
-                    final = info["final_obs"][env]
-                    successor[env] = as_observation(
-                        self.tracker, env, final, self._shape, self._dtype, self.spaces.choices
-                    )
-            infos = last_infos(info, ended.tolist(), same_step)
+                self._complete(successor, info, ends, truncated)
+            infos = last_infos(info, ended.tolist(), same_step) if info else None
             self.finished = self.tracker.finish_all(ended, terminated, infos)
             self.tracker.seedless[ended] = True
             if same_step:
@@ -182,6 +177,28 @@ class VectorEnvironments:
         self.observation = following
         return Transition(before, action, reward, successor, terminated, truncated, valid)
 
+    def _complete(
+        self, successor: Array, info: Mapping[str, Any], ends: Array, truncated: Array
+    ) -> None:
+        """Write the last observations of the episodes that ended into `successor`."""
+        ended = ends.nonzero()[0]
+        if "final_obs" not in info:
+            if not isinstance(self.env, TensorEnvironments):
+                what = "autoreset is SAME_STEP, and there is no final_obs"
+                raise self.tracker.fault(int(ended[0]), what)
+            successor[ended] = self.observation[ended]
+            if truncated.any():
+                self.env.report_lost()
+            return
+        final = info["final_obs"]
+        if isinstance(final, np.ndarray) and final.dtype == object:  # one of each, or None
+            for env in ended.tolist():
+                successor[env] = as_observation(
+                    self.tracker, env, final[env], self._shape, self._dtype, self.spaces.choices
+                )
+        else:
+            successor[ended] = self._checked(final, counted=ends)[ended]
+
     def _begin(self, envs: Sequence[int]) -> None:
         for env in envs:
             self.tracker.begin(env)
@@ -194,17 +211,6 @@ class VectorEnvironments:
         for env in envs:
             seeds[env] = self.tracker.episode_seed(env)
         return seeds
-
-    def _flags(self, flags: Any, valid: Array | None) -> Array:
-        """`terminated` or `truncated` as an array, False where a step only reset."""
-        try:
-            array = np.array(flags, bool)  # a copy: the environment may reuse its own
-        except ValueError as error:
-            what = f"terminated or truncated is not an array: {error}"
-            raise self.tracker.fault(ALL, what) from error
-        if array.shape != (self.num_envs,):
-            raise self._misshapen("terminated and truncated", array, (self.num_envs,))
-        return array if valid is None else array & valid
 
     def _called(self, method: str, *given: Any, **named: Any) -> Any:
         """Call the environment and validate its answer. Raises `EnvironmentFault`."""
@@ -221,24 +227,9 @@ class VectorEnvironments:
         finally:
             self.tracker.called = None
 
-    def _checked(self, observation: Any, skip: Sequence[int] | Array = ()) -> Array:
-        """A copy of the observations in the stored dtype, checked except those of `skip`."""
-        envs, lead = range(self.num_envs), (self.num_envs,)
-        checked = [env for env in envs if env not in skip] if len(skip) else envs
-        dtype, choices = self._dtype, self.spaces.choices
-        if dtype.names is not None:
-            return as_records(self.tracker, checked, observation, lead, dtype, choices)
-        try:
-            observed = np.asarray(observation)
-        except ValueError as error:
-            raise self.tracker.fault(ALL, f"the observations are not an array: {error}") from error
-        if observed.shape != lead + self._shape:
-            raise self._misshapen("observations", observed, lead + self._shape)
-        return as_rows(self.tracker, checked, observed, dtype, choices)
-
-    def _misshapen(self, what: str, array: Array, wanted: tuple[int, ...]) -> EnvironmentFault:
-        what = f"the {what} have shape {array.shape}, expected {wanted}"
-        return self.tracker.fault(ALL, what)
+    def _checked(self, observation: Any, counted: Array | None = None) -> Array:
+        """A copy of the observations in the stored dtype; those of this mask are checked."""
+        return checks.as_observations(self.tracker, observation, self.spaces, counted)
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint, including the state of the environments if it is known."""

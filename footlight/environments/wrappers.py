@@ -142,10 +142,10 @@ def saved_statistics(environments: Any) -> dict[str, Array]:
     """The statistics of all environments of a training, as a checkpoint holds them."""
     saved: dict[str, Array] = {}
     for env, (instance, row) in enumerate(_instances(environments)):
-        saved |= {
-            f"{_PREFIX}{env}.{name}": array
-            for name, array in read_statistics(instance, row).items()
-        }
+        statistics = read_statistics(instance, row)
+        if not statistics and isinstance(instance, VectorEnv) and not _has_rows(instance):
+            break  # the same holds for the other rows, of which there may be thousands
+        saved |= {f"{_PREFIX}{env}.{name}": array for name, array in statistics.items()}
     return saved
 
 
@@ -188,6 +188,11 @@ def single_envs(environments: Any) -> Sequence[Any]:
 def first_instance(environments: Any) -> Any:
     """The environment object behind the first of serial or vector environments."""
     return next(_instances(environments))[0]
+
+
+def _has_rows(env: VectorEnv[Any, Any, Any]) -> bool:
+    """Whether it consists of single environments, which may differ."""
+    return any(isinstance(layer, _HasEnvs) for layer in chain(env))
 
 
 def without_recorders(env: Any) -> Any:

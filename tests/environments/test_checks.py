@@ -8,15 +8,17 @@ import pytest
 from footlight.environments.checks import (
     all_finite,
     as_observation,
+    as_observations,
     as_records,
     as_reward,
     as_rewards,
-    as_rows,
     as_stored,
     as_stored_rows,
 )
 from footlight.environments.episodes import EpisodeTracker
 from footlight.errors import EnvironmentFault
+from footlight.trees import Leaf
+from footlight.types import DiscreteAction, Spaces
 
 FLOAT, BYTE = np.dtype(np.float32), np.dtype(np.uint8)
 
@@ -88,9 +90,14 @@ def test_choice_outside_its_space_is_a_fault(
     rows[2] = given
     with pytest.raises(EnvironmentFault, match=f"environment 2 failed .*: {message} - fix"):
         as_stored_rows(tracker, rows, dtype, {"": choices})
+    spaces = Spaces.of_leaves(
+        {"": Leaf(shape=shape, dtype="int64", choices=choices)},
+        DiscreteAction(sizes=(2,), starts=(0,)),
+    )
     with pytest.raises(EnvironmentFault, match=f"environment 2 failed .*: {message} - fix"):
-        as_rows(tracker, [0, 2], rows, dtype, {"": choices})
-    assert as_rows(tracker, [0, 1], rows, dtype, {"": choices}).tolist() == rows.tolist()
+        as_observations(tracker, rows, spaces, np.array([True, False, True]))
+    counted = np.array([True, True, False])
+    assert as_observations(tracker, rows, spaces, counted).tolist() == rows.tolist()
 
 
 def test_choice_of_a_part_outside_its_space_is_a_fault(tracker: EpisodeTracker) -> None:
