@@ -5,6 +5,7 @@ Runs on machines with equal descriptions produce equal numbers.
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import signal
@@ -19,7 +20,6 @@ from footlight import __version__
 
 # Packages that numbers depend on, if installed
 _PACKAGES = (
-    "torch",
     "numpy",
     "gymnasium",
     "mujoco",
@@ -37,16 +37,13 @@ def describe_machine() -> dict[str, Any]:
     """Return versions, system, processor and number of threads."""
     import torch  # here, since `cores` needs none
 
-    versions = {"footlight": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = (
-                torch.__version__ if package == "torch" else metadata.version(package)
-            )
-        except metadata.PackageNotFoundError:
-            continue
+    versions = {
+        "footlight": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
     return {
-        "versions": versions,
+        "versions": versions | _installed(),
         "system": platform.platform(),
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
@@ -59,6 +56,16 @@ def describe_products(is_compiled: bool) -> dict[str, Any]:
 
     how = tuning()
     return {"tuning": how.source, "onednn_from": how.onednn_from} if is_compiled else {}
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """The versions of those `_PACKAGES` that there are, read from their files once."""
+    found = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -14,17 +14,19 @@ NO_INFO: Mapping[str, Any] = MappingProxyType({})
 
 def last_infos(
     info: Mapping[str, Any], envs: Sequence[int], same_step: bool
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | None:
     """The infos of some environments from that of a vector environment, in whose dicts each value
     is an array [E, ...] and a mask with an underscore before its name says for which it holds.
 
     same_step: whether the last info of an episode is that of the next one's reset, with the last
     one inside as `final_info`.
+
+    None if there is nothing in any of them: thousands of environments need no dict each.
     """
     if same_step:
         final = info.get("final_info", {})
         info = final if isinstance(final, Mapping) else {}
-    return [_info_of(env, info) for env in envs]
+    return [_info_of(env, info) for env in envs] if info else None
 
 
 def _info_of(env: int, info: Mapping[Any, Any]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ _SAME_STEP = {
     ("ManiSkillVectorEnv", "mani_skill"),
 }
 """Classes and packages that reset in the step of an end, and do not declare it."""
-_KEPT = ("final_obs", "final_info")
+FINAL_PARTS = ("final_obs", "final_info")
+"""What there is of the last step of an episode in the info of a step."""
 
 
 @runtime_checkable
@@ -126,7 +127,7 @@ class TensorEnvironments(Translated):
             returned |= _rows("final_info", info.get("final_info", {}), self.num_envs)
         returned |= {"reward": reward, "terminated": terminated, "truncated": truncated}
         host = self._on_host(returned)
-        kept = {} if final is None else {name: _tree(host, name) for name in _KEPT}
+        kept = {} if final is None else {name: _tree(host, name) for name in FINAL_PARTS}
         flags = host["terminated"], host["truncated"]
         return _tree(host, "observation"), host["reward"], *flags, kept
 

@@ -162,7 +162,7 @@ class VectorEnvironments:
         if len(ended):
             if same_step:
                 self._complete(successor, info, ends, truncated)
-            infos = last_infos(info, ended.tolist(), same_step) if info else None
+            infos = last_infos(info, ended.tolist(), same_step)
             self.finished = self.tracker.finish_all(ended, terminated, infos)
             self.tracker.seedless[ended] = True
             if same_step:

@@ -18,6 +18,7 @@ from footlight.storage.system import flush_folder, open_file, without_waiting
 
 FORMAT_VERSION = 1
 MAX_NAME = 100  # characters of an environment's name that a folder is named after
+_ROW = json.JSONEncoder(allow_nan=False)  # `json.dumps` would make one for each row
 LOGS = ("metrics", "episodes", "evaluations", "histograms")
 
 
@@ -135,7 +136,7 @@ class RunFolder:
 
     def append(self, log: str, row: Mapping[str, Any]) -> None:
         """Append a row to one of `LOGS`."""
-        self._logs[log].waiting += json.dumps(row, allow_nan=False).encode() + b"\n"
+        self._logs[log].waiting += _ROW.encode(row).encode() + b"\n"
 
     def flush(self) -> None:
         """Write all appended rows to their files. Raises `StorageFault`."""

@@ -132,6 +132,8 @@ class InfoLog:
 
     def take(self, episode: Episode) -> dict[str, Any]:
         """The values in the info of an episode, which also enter the means."""
+        if not self._keys:  # as usual, and thousands of episodes may end in a step
+            return {}
         found = {key: value for key in self._keys if (value := _at(key, episode.info)) is not None}
         for key, value in found.items():
             if isinstance(value, int | float) and math.isfinite(value):

@@ -69,4 +69,4 @@ def test_values_without_a_mask_hold_for_every_environment() -> None:
     info = {"lives": np.array([3, 2]), "_own": np.array([1, 2]), "note": "of all", "x": {}}
     kept = partial(last_infos, info, [1])
     assert kept(same_step=False) == [{"lives": 2, "_own": 2, "x": {}}]
-    assert kept(same_step=True) == [{}]
+    assert kept(same_step=True) is None
