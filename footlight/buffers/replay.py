@@ -96,7 +96,7 @@ class Replay:
         """Store one step of each environment."""
         action_EA, valid = decision.action, transition.valid
         self.num_steps += len(action_EA) if valid is None else int(valid.sum())
-        if self.settings.n_steps == 1 and valid is None:
+        if self.settings.n_steps == 1:
             rows = Batch(
                 observation=transition.observation,
                 action=action_EA,
@@ -105,7 +105,7 @@ class Replay:
                 # 0 after a termination only, so that targets bootstrap at a time limit
                 discount=self.settings.gamma * (1 - transition.terminated.astype(np.float32)),
             )
-            self._write(rows)
+            self._write(rows if valid is None else Batch(*(field[valid] for field in rows)))
             return
         for env in range(len(action_EA)) if valid is None else np.flatnonzero(valid):
             self._add_pending(int(env), transition, action_EA)
