@@ -101,7 +101,9 @@ def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Arra
         own = {name: arrays[_OWN + name] for name in _own_state(env.env)}
         for name, like in _own_state(env.env).items():
             _require_shape(_OWN + name, own[name], like)
-        env.env.load_state_dict({name: torch.tensor(array) for name, array in own.items()})
+        env.env.load_state_dict(
+            {name: torch.from_numpy(array.copy()) for name, array in own.items()}
+        )
         return arrays["observation"]
     saved = {name: arrays[PREFIX + name] for name in (*_layout(env).changing, "np_random")}
     for name in _layout(env).changing:

@@ -85,7 +85,8 @@ class TensorEnvironments(Translated):
                 f"{name} has num_envs and a device, but no single_observation_space or no "
                 "single_action_space - they say what one environment takes and returns - set both"
             )
-        self.env, self.num_envs, self.device = env, int(plain.num_envs), torch.device(plain.device)
+        self.env, self.num_envs = env, int(plain.num_envs)
+        self.device = torch.device(plain.device or "cpu")  # None in NumpyToTorch of Gymnasium
         self.metadata = {"autoreset_mode": _mode(plain, name)}
         self.spec = EnvSpec(name)
         observed = _as_space(plain.single_observation_space)
@@ -186,7 +187,7 @@ def in_one_transfer(tensors: Sequence[Tensor]) -> list[Array]:
     parts = [tensor.reshape(-1).view(torch.uint8) for tensor in plain]
     packed, arrays, start = torch.cat(parts).cpu().numpy(), [], 0
     for tensor, part in zip(plain, parts, strict=True):
-        dtype = torch.empty(0, dtype=tensor.dtype).numpy().dtype
+        dtype = torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype
         end = start + len(part)
         arrays.append(packed[start:end].view(dtype).reshape(tensor.shape))
         start = end

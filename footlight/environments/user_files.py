@@ -179,6 +179,11 @@ def wrapped(
             f"wrapper is for environments that footlight makes, and {source.name()} was given as "
             f"an object, which is used as it is - wrap it yourself: give {call}"
         )
+    if source.is_vector:
+        raise UserError(
+            f"wrapper is for single environments, and {source.name()} makes vector environments - "
+            "wrap what it returns, in the function itself"
+        )
     if not isinstance(wrappers, Sequence):
         raise UserError(f"wrapper is {wrappers!r:.80} - give a class or a function, or a list")
     found: list[Reference | Callable[[Env], Env]] = []

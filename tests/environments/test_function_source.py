@@ -15,6 +15,7 @@ from footlight.environments.determinism import announcement
 from footlight.environments.function_source import FunctionSource
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentSource, Wanted
+from footlight.environments.user_files import wrapped
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.vectorization import choose
 from footlight.errors import UserError
@@ -51,6 +52,11 @@ def test_function_of_num_envs_makes_vector_environments() -> None:
 def test_class_or_partial_function_is_called_with_num_envs(function: Any) -> None:
     assert EnvironmentSource.of(function).make(Wanted(7, 3)).num_envs == 3
     assert EnvironmentSource.of(function).make(Wanted(7)).num_envs == 1
+
+
+def test_wrapper_for_single_environments_is_refused() -> None:
+    with pytest.raises(UserError, match="pendulums makes vector environments - wrap what it"):
+        wrapped(EnvironmentSource.of(pendulums), gymnasium.wrappers.ClipReward)
 
 
 def test_single_environment_is_a_row() -> None:

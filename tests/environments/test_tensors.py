@@ -16,7 +16,7 @@ from torch import Tensor
 
 import footlight
 from footlight.environments.source import EnvironmentSource, Wanted
-from footlight.environments.tensors import in_one_transfer, of_tensors
+from footlight.environments.tensors import TensorEnvironments, in_one_transfer, of_tensors
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import Supervision
 from footlight.errors import EnvironmentFault, UserError
@@ -398,6 +398,28 @@ def test_gymnasium_environment_keeps_its_wrappers() -> None:
             return observation, 2 * reward, *rest  # type: ignore[operator]
 
     assert play(adapted(Doubling(Simulator())), 1)[0].reward.tolist() == [2, 2, 2]
+
+
+def test_arrays_that_gymnasium_turns_into_tensors_are_the_same_environment() -> None:
+    class NumpyToTorch(gymnasium.vector.VectorWrapper[Any, Any, Any]):
+        """As Gymnasium's, whose module needs another package."""
+
+        device = None
+
+        def reset(self, **named: Any) -> Any:
+            observation, info = super().reset(**named)
+            return torch.from_numpy(observation), info
+
+        def step(self, actions: Any) -> Any:
+            *parts, info = super().step(actions.numpy())
+            return *map(torch.from_numpy, parts), info
+
+    def arrays() -> Any:
+        return gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="vector_entry_point")
+
+    tensors = NumpyToTorch(arrays())
+    assert isinstance(of_tensors(tensors), TensorEnvironments)
+    assert equal(play(adapted(tensors), 60), play(adapted(arrays()), 60))
 
 
 def test_final_info_is_logged(tmp_path: Path) -> None:
