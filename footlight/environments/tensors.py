@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
@@ -88,7 +88,9 @@ class TensorEnvironments(Translated):
         self.env, self.num_envs = env, int(plain.num_envs)
         self.device = torch.device(plain.device or "cpu")  # None in NumpyToTorch of Gymnasium
         self.metadata = {"autoreset_mode": _mode(plain, name)}
-        self.spec = EnvSpec(name)
+        spec = env.spec if isinstance(env, gymnasium.Env | VectorEnv) else None
+        # Without an entry point: what the id makes is a single environment, or lacks wrappers
+        self.spec = EnvSpec(name if spec is None else spec.id)
         observed = _as_space(plain.single_observation_space)
         parts = observed.spaces if isinstance(observed, gymnasium.spaces.Dict) else {}
         self.group = next((group for group in POLICY_GROUPS if group in parts), None)
@@ -108,7 +110,7 @@ class TensorEnvironments(Translated):
         if options is not None and "reset_mask" in options:
             if self.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
                 raise InterfaceError(
-                    "an episode was cut off, and the others cannot go on alone",
+                    "an episode was cut off, and its environment cannot be reset alone",
                     "give its episodes a time limit",
                 )
             options = {**options, "reset_mask": self._on_device(options["reset_mask"])}

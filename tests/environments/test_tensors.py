@@ -391,13 +391,16 @@ def test_gymnasium_environment_keeps_its_wrappers() -> None:
     class Simulator(Counting, gymnasium.Env[Any, Any]):
         observation_space = gymnasium.spaces.Box(-100, 100, (3, 2), np.float32)
         action_space = gymnasium.spaces.Box(-1, 1, (3, 1), np.float32)
+        spec = gymnasium.envs.registration.EnvSpec("Isaac-Points-v0")
 
     class Doubling(gymnasium.Wrapper[Any, Any, Any, Any]):
         def step(self, action: Any) -> Any:
             observation, reward, *rest = super().step(action)
             return observation, 2 * reward, *rest  # type: ignore[operator]
 
-    assert play(adapted(Doubling(Simulator())), 1)[0].reward.tolist() == [2, 2, 2]
+    wrapped = Doubling(Simulator())
+    assert EnvironmentSource.of(wrapped).name() == "Isaac-Points-v0"
+    assert play(adapted(wrapped), 1)[0].reward.tolist() == [2, 2, 2]
 
 
 def test_arrays_that_gymnasium_turns_into_tensors_are_the_same_environment() -> None:
