@@ -2,6 +2,7 @@
 # make check   set up, then format, lint, types, tests      make lock     new requirements.lock     make clean
 # make docs    build the documentation site in build/site      make tables  rewrite the tables in docs/ from the code
 # make dist    build wheel and source distribution into dist/, and try each in an empty environment (minutes)
+# make benchmark  measure the speed beside other libraries, and draw it (hours; Ctrl-C, then again: it continues)
 # make lessons execute the lessons whose notebooks are out of date (Ctrl-C, then again: it continues)
 # Set-up is .venv, with the exact versions of requirements.lock; it is done again when these or pyproject.toml change.
 
@@ -10,6 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := .venv/.ready
 DOCS := .venv/.docs
+PEERS := build/peers
 RECENT := 'import sys; sys.exit(sys.version_info < (3, 11))'
 define REQUIRE_PYTHON
 $(or $(PYTHON),false) -c $(RECENT) 2>/dev/null || { echo 'error: no Python 3.11 or newer - this project needs one -' \
@@ -22,7 +24,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 # user's cache.
 LIGHT := TORCHINDUCTOR_CPP_ENABLE_FLOATING_POINT_CONTRACT_FLAG='off -O1' TORCHINDUCTOR_CACHE_DIR='$(CURDIR)/.venv/compiled'
 
-.PHONY: train check format docs tables dist lessons lock clean
+.PHONY: train check format docs tables dist lessons benchmark peers lock clean
 .DEFAULT_GOAL := check
 
 train: $(READY)
@@ -58,6 +60,21 @@ lessons: $(READY)
 	@$(BIN)/python -c 'import ipykernel, jupytext, nbclient' 2>/dev/null || \
 	  $(PIP) install -qq --no-build-isolation -e '.[lessons]'
 	@$(BIN)/python lessons/execute.py
+
+# make benchmark ROWS='sac-64 ppo-8' OPTIONS='--rounds 5': some rows, printed only. Whole, it is written to
+# benchmarks/results.
+benchmark: $(READY) $(PEERS)/.ready
+	@$(BIN)/python benchmarks/speed.py $(ROWS) --peer-python $(PEERS)/bin/python $(OPTIONS) \
+	  $(if $(ROWS)$(OPTIONS),,--output benchmarks/results/speed.txt)
+
+peers: $(PEERS)/.ready
+
+$(PEERS)/.ready: benchmarks/peers.lock
+	@$(REQUIRE_PYTHON)
+	@echo "set-up: the $$(grep -c == benchmarks/peers.lock) packages of benchmarks/peers.lock, in $(PEERS) (minutes)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install -qq --no-compile -r benchmarks/peers.lock
+	@touch $@
 
 # Dependencies stay on: where torch comes as a CUDA build, pip adds the packages that the lock leaves out.
 $(READY): requirements.lock pyproject.toml

@@ -3,8 +3,6 @@
     python benchmarks/ours.py versions
     python benchmarks/ours.py train '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/ours.py agent '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
-    python benchmarks/ours.py stepping '{...}'        # the environments alone, under random actions
-    python benchmarks/ours.py network '{...}'         # acting and updates, fixed observations
 
 The JSON document is a job: the parameters of `train` and `agent`.
 """
@@ -148,79 +146,9 @@ def _vector_loop(learner: Any, envs: Any, warmup: int, total_steps: int) -> dict
     }
 
 
-def stepping(environment: str, window: int, fields: Fields, **job: Any) -> dict[str, float]:
-    """The environments alone, as they come: under random actions, with nothing around them."""
-    import gymnasium
-    import numpy as np
-
-    from footlight.environments.atari import AtariConfig, AtariGame
-
-    count = fields["num_envs"]
-    games = AtariGame(environment, AtariConfig(**game_settings(fields))).vector(count)
-    games.reset(seed=list(range(count)))
-    assert isinstance(games.single_action_space, gymnasium.spaces.Discrete)
-    num_actions = int(games.single_action_space.n)
-    actions = np.random.default_rng(0).integers(num_actions, size=(window // count, count))
-    start = time.perf_counter()
-    for row in actions:
-        games.step(row)
-    return {"steps": window, "updates": 0, "seconds": time.perf_counter() - start}
-
-
-def network(
-    algorithm: str,
-    environment: str,
-    threads: int,
-    warmup: int,
-    window: int,
-    fields: Fields,
-    **job: Any,
-) -> Fields:
-    """Acting and updates alone: transitions of one observation that never changes."""
-    import numpy as np
-
-    import footlight
-    from footlight.environments.make import configured, make_one
-
-    settings = game_settings(fields)
-    env, count = make_one(configured(environment, settings)), fields["num_envs"]
-    fields = {name: value for name, value in fields.items() if name not in (*settings, "num_envs")}
-    learner = footlight.Agent(
-        algorithm,
-        env.observation_space,
-        env.action_space,
-        num_envs=count,
-        compile="on",
-        threads=threads,
-        **fields,
-    )
-    seen, zeros = np.repeat(env.reset(seed=0)[0][None], count, 0), np.zeros(count)
-    start, updates = 0.0, 0
-    for step in range(0, warmup + window, count):
-        if step <= warmup < step + count:
-            start, updates = time.perf_counter(), learner.num_updates
-        learner.observe(seen, learner.act(seen, explore=True), zeros, seen, zeros, zeros)
-    return {
-        "steps": window,
-        "updates": learner.num_updates - updates,
-        "seconds": time.perf_counter() - start,
-    }
-
-
-def game_settings(fields: Fields) -> Fields:
-    """Those of the fields that are the environment's."""
-    from footlight.environments.atari import AtariConfig
-
-    return {
-        name: value for name, value in fields.items() if name in AtariConfig.__dataclass_fields__
-    }
-
-
 COMMANDS: dict[str, Callable[..., Fields]] = {
     "train": train,
     "agent": agent,
-    "stepping": stepping,
-    "network": network,
 }
 
 
@@ -229,10 +157,10 @@ def main() -> None:
     match sys.argv[1:]:
         case ["versions"]:
             answer: Fields = versions()
-        case [("train" | "agent" | "stepping" | "network") as command, job]:
+        case [("train" | "agent") as command, job]:
             answer = COMMANDS[command](**json.loads(job))
         case _:
-            sys.exit("usage: ours.py versions | (train | agent | stepping | network) JOB")
+            sys.exit("usage: ours.py versions | (train | agent) JOB")
     print(json.dumps(answer))
 
 

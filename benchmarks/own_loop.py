@@ -16,7 +16,7 @@ from statistics import median
 from types import SimpleNamespace
 
 from report import HERE, make_parser, progress, provenance, publish, run_json, table
-from speed import WORKS
+from speed_works import WORKS
 
 LOOPS = {"train": "built-in", "agent": "by hand"}
 LENGTHS = {  # steps before the clock starts, and steps timed

@@ -27,7 +27,11 @@ CONTRIBUTED = ("crossq", "tqc")
 """Those of SB3's algorithms that are in `sb3_contrib`."""
 CLASSES = {"crossq": "CrossQ", "droq": "SAC"}
 """Classes that are not named like our algorithm, in capitals."""
-PACKAGES = {"sb3": ("stable-baselines3", "sb3-contrib", "torch"), "sbx": ("sbx-rl", "jax")}
+PACKAGES = {
+    "sb3": ("stable-baselines3", "sb3-contrib", "torch"),
+    "sbx": ("sbx-rl", "jax"),
+    "rltools": ("rltools", "mkl"),
+}
 SHARED = ("gymnasium", "numpy")
 
 
@@ -35,11 +39,17 @@ def versions() -> dict[str, dict[str, str]]:
     """The installed peers, each with the versions of the packages that matter for it."""
     found: dict[str, dict[str, str]] = {}
     for library, packages in PACKAGES.items():
-        try:
-            found[library] = {package: metadata.version(package) for package in packages + SHARED}
-        except metadata.PackageNotFoundError:
-            continue
+        own = {package: _version(package) for package in packages + SHARED}
+        if own[packages[0]]:
+            found[library] = {package: version for package, version in own.items() if version}
     return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def class_of(library: str, algorithm: str) -> Any:

@@ -4,14 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from report import PEERS
+from report import PEERS as TRAINED_PEERS
 
 from footlight.algorithms import config_class
 from footlight.config.fields import build
 from footlight.config.presets import preset
 
-LIMITS = ("stepping", "network")
-"""What a loop is made of, each alone: no loop on these cores is faster than both together."""
+PEERS = {**TRAINED_PEERS, "rltools": ("sac",)}
+LIMITS = ("stepping", "update", "products")
+"""What a loop is made of, each alone (`speed_limits.py`)."""
 Targets = dict[str, float]  # peer -> how many times as fast
 LOG_EVERY = 1_000  # updates between two lines of footlight's metrics, which show its speed
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -83,17 +84,20 @@ class Work:
     def has(self, library: str) -> bool:
         """Return whether `library` can do it.
 
-        A peer needs the algorithm, fp32, and a target; the hand-written loop makes no Atari games.
+        A peer needs the algorithm, fp32, and a target. A hand-written loop is measured beside
+        peers only, and makes no Atari games. RLtools takes a minute to compile for each size: it
+        is where a target names it.
         """
-        if library in PEERS and not (self.must or self.aim):
+        if library in ("footlight", "limits"):
+            return True
+        if not (self.must or self.aim):
             return False
-        is_game = self.environment.startswith("ALE/")
-        if library in LIMITS:
-            return is_game
         if library == "agent":
-            return not is_game
-        has_precision = library not in PEERS or self.fields.get("precision", "fp32") == "fp32"
-        return has_precision and self.algorithm in PEERS.get(library, (self.algorithm,))
+            return not self.environment.startswith("ALE/")
+        if library == "rltools":
+            return library in {**self.must, **self.aim}
+        is_fp32 = self.fields.get("precision", "fp32") == "fp32"
+        return is_fp32 and self.algorithm in PEERS[library]
 
     def __str__(self) -> str:
         sizes, fields = self.fields["hidden_sizes"], self.fields
@@ -111,6 +115,7 @@ def off_policy(
     hidden_sizes: tuple[int, ...],
     batch_size: int,
     *,
+    environment: str = "Pendulum-v1",
     changes: dict[str, Any] | None = None,
     warmup: int = 2_000,
     **rest: Any,
@@ -119,16 +124,23 @@ def off_policy(
     fields: dict[str, Any] = {"hidden_sizes": hidden_sizes, "batch_size": batch_size}
     fields |= {"learning_starts": 100, "buffer_size": 1_000_000, "updates_per_step": 1}
     fields |= changes or {}
-    environment, updates = "Pendulum-v1", fields["updates_per_step"]
     return Work(
         algorithm=algorithm, environment=environment, fields=fields, warmup=warmup,
-        updates=updates, **rest,
+        updates=fields["updates_per_step"], **rest,
     )  # fmt: skip
 
 
 def large(algorithm: str, must: Targets, aim: Targets) -> Work:
     """Networks of 2x256, two threads."""
     return off_policy(algorithm, (256, 256), 256, threads=2, window=6_000, must=must, aim=aim)
+
+
+def cheetah(algorithm: str, threads: int) -> Work:
+    """HalfCheetah-v5 with networks of 2x256."""
+    return off_policy(
+        algorithm, (256, 256), 256, environment="HalfCheetah-v5", threads=threads, warmup=1_000,
+        window=3_000, must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0},
+    )  # fmt: skip
 
 
 def small(algorithm: str, must: Targets, aim: Targets) -> Work:
@@ -211,3 +223,28 @@ def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -
         aim=aim,
         **times,
     )
+
+
+WORKS = {
+    "sac-256": large("sac", must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0}),
+    "sac-64": small("sac", must={"sb3": 6.0, "sbx": 2.3}, aim={"rltools": 1.0}),
+    "td3-256": large("td3", must={"sb3": 2.5}, aim={"sb3": 4.0}),
+    "td3-64": small("td3", must={"sb3": 6.0}, aim={"sb3": 10.0}),
+    "ddpg-256": large("ddpg", must={"sb3": 2.5}, aim={"sb3": 4.0}),
+    "ddpg-64": small("ddpg", must={"sb3": 6.0}, aim={"sb3": 10.0}),
+    **{
+        f"{algorithm}-cheetah-{threads}": cheetah(algorithm, threads)
+        for algorithm in ("sac", "td3")
+        for threads in (1, 2)
+    },
+    "tqc-256": variant("tqc"),
+    "crossq-256": variant("crossq"),
+    "droq-256": variant("droq", warmup=500, window=600),
+    "a2c-1": a2c(1, 5_000, 40_000, must={"sb3": 6.0}, aim={"sb3": 15.0}),
+    "a2c-8": a2c(8, 5_000, 200_000, must={"sb3": 3.0}, aim={"sb3": 6.0}),
+    "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
+    "ppo-8": ppo(8, must={"sb3": 8.0, "sbx": 2.5}, aim={"sb3": 15.0}),
+    "a2c-breakout": games(16, must={"sb3": 1.8}, aim={"sb3": 3.0}),
+    "a2c-breakout-bf16": games(16, must={}, aim={"sb3": 3.0}, precision="bf16"),
+    **{f"{algorithm}-preset": with_preset(algorithm) for algorithm in PRESETS},
+}

@@ -17,22 +17,19 @@ import ours
 import own_loop
 import pytest
 import several_seeds
-import speed
 
 import footlight
 from footlight.algorithms import config_class, find
 from footlight.cli.main import main as command_line
 from footlight.config import options
 from footlight.config.fields import build
-from footlight.environments.atari import AtariConfig
 from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
-    "ablations", "checkpoints", "collapse", "frame_memory", "kill", "learning", "mujoco_suite",
-    "own_loop", "several_seeds", "speed",
+    "ablations", "checkpoints", "collapse", "frame_memory", "growth", "kill", "learning",
+    "mujoco_suite", "own_loop", "several_seeds", "speed",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
-GAMES: dict[str, Any] = {"num_envs": 2, "n_steps": 2, "hidden_sizes": (8,), "torso": "small"}
 
 
 def call(program: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -59,15 +56,6 @@ def test_help(
     with pytest.raises(SystemExit, match="0"):
         call(program, monkeypatch, "--help")
     assert f"{program}.py" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", speed.WORKS)
-def test_fields_of_work_are_valid(name: str) -> None:
-    work = speed.WORKS[name]
-    game = ours.game_settings(work.fields)
-    own = {key: value for key, value in work.fields.items() if key not in (*game, "num_envs")}
-    assert build(config_class(find(work.algorithm)), own)
-    assert build(AtariConfig, game)
 
 
 @pytest.mark.parametrize("name", kill.CASES)
@@ -161,28 +149,6 @@ def test_report_of_both_loops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     own_loop.main()
     row = next(line for line in output.read_text().splitlines() if line.startswith("a2c"))
     assert row.split()[-6:] == ["800.0", "800.0", "1600.0", "1600.0", "2.00", "2.00"]
-
-
-@pytest.mark.parametrize("part", [ours.stepping, ours.network])
-def test_speed_of_parts_of_a_loop(part: Any) -> None:
-    job = JOB | {"environment": "ALE/Breakout-v5", "fields": GAMES | {"life_loss_ends": True}}
-    answer = part(**job, warmup=8, window=16)
-    assert (answer["steps"], answer["updates"]) == (16, 4 * (part is ours.network))
-
-
-def test_measured_job_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `speed.py` sends to the other process, and what it makes of the answer."""
-    jobs: list[Any] = []
-
-    def answer(command: list[Any]) -> dict[str, float]:
-        jobs.append(json.loads(command[-1]))
-        return {"steps": jobs[0]["window"], "updates": jobs[0]["window"], "seconds": 2.0}
-
-    monkeypatch.setattr(speed, "run_json", answer)
-    monkeypatch.setattr("sys.argv", ["speed.py", "sac-64", "--window=1000"])
-    given = speed.read_arguments()
-    assert speed.measure("sb3", speed.WORKS["sac-64"], 1, given) == 500
-    assert jobs[0]["fields"]["batch_size"] == 100
 
 
 def test_learning_reads_a_failed_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import off_policy_hyperparameters
 import peers
 import pytest
 import report
-import speed
+import rltools_peer
 import speed_works
 from gymnasium.spaces import Box
 
@@ -45,7 +45,7 @@ def test_translated_hyperparameters_exist() -> None:
 @pytest.mark.parametrize("name", ["tqc-256", "crossq-256", "droq-256"])
 def test_work_says_all_in_which_a_variant_differs(name: str) -> None:
     """Its peers are told nothing else."""
-    work = speed.WORKS[name]
+    work = speed_works.WORKS[name]
     variant, sac = (asdict(build(config_class(of), work.fields)) for of in (work.algorithm, "sac"))
     assert variant == sac
 
@@ -129,3 +129,17 @@ def test_classes_of_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peers.class_of("sb3", "crossq") == peers.class_of("sb3", "tqc") == "sb3_contrib"
     assert peers.class_of("sb3", "sac") == "stable_baselines3"
     assert peers.class_of("sbx", "droq") == peers.class_of("sbx", "crossq") == "sbx"
+
+
+def test_words_of_rltools() -> None:
+    fields = speed_works.WORKS["sac-64"].fields
+    found = rltools_peer.arguments_of(fields)
+    assert found["CRITIC_HIDDEN_DIM"] == found["ACTOR_HIDDEN_DIM"] == 64
+    assert (found["N_WARMUP_STEPS"], found["REPLAY_BUFFER_CAP"]) == (100, 1_000_000)
+    config = build(config_class("sac"), fields)
+    ours = config.gamma, config.initial_alpha, config.learning_rate, config.optimizer_epsilon
+    names = "GAMMA", "ALPHA", "OPTIMIZER_ALPHA", "OPTIMIZER_EPSILON"
+    assert ours == tuple(found[name] for name in names)
+    for change in ({"policy_delay": 2}, {"updates_per_step": 2}, {"hidden_sizes": (64, 32)}):
+        with pytest.raises(SystemExit, match="rltools has no word for"):
+            rltools_peer.arguments_of(fields | change)
