@@ -21,6 +21,7 @@ from report import (
     Failure,
     add_peer_python,
     make_parser,
+    progress,
     provenance,
     publish,
     run_json,
@@ -110,6 +111,16 @@ def installed(
     }, notes
 
 
+def suitable() -> list[str]:
+    """All works, without those in bf16 where the processor has no instructions for it."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text() if info.exists() else ""
+    names = [name for name, work in WORKS.items() if work.suits(flags)]
+    if left_out := [name for name in WORKS if name not in names]:
+        progress(f"left out, as this processor has no bf16: {', '.join(left_out)}")
+    return names
+
+
 def gather(
     rates: dict[tuple[str, int], list[dict[str, float]]], arguments: argparse.Namespace
 ) -> tuple[list[tuple[Work, str, int, Rounds]], list[Comparison]]:
@@ -137,7 +148,7 @@ def main() -> int:
     libraries = [name for name in arguments.libraries if name in (*versions, "agent", "limits")]
     tried = [
         (name, threads)
-        for name in arguments.works or WORKS
+        for name in arguments.works or suitable()
         for threads in arguments.threads or [WORKS[name].threads]
     ]
     rounds = [Round(*one, number) for number in range(1, arguments.rounds + 1) for one in tried]

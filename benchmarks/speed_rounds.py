@@ -195,7 +195,10 @@ def measure_round(
         try:
             found = measure(library, WORKS[one.work], one.threads, arguments)
             rates |= found
-            outcome = ", ".join(f"{name} {value:,.0f} steps/s" for name, value in found.items())
+            outcome = ", ".join(
+                f"{name} {value:,.{0 if value >= 20 else 1}f} steps/s"
+                for name, value in found.items()
+            )
         except Failure as failure:
             failed[place] = f"{failure}"
             outcome = f"{library} failed: {failure}"

@@ -57,6 +57,11 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}..{max(values):,.{digits}f})"
 
 
+def speed(values: Sequence[float]) -> str:
+    """Steps per second: median and range."""
+    return spread(values, 0 if median(values) >= 20 else 1)
+
+
 def verdict(target: float | None, reached: float) -> str:
     """A target ratio, and whether it is met."""
     return "-" if target is None else f"{target:g} {'met' if reached >= target else 'not met'}"
@@ -69,7 +74,7 @@ def speed_table(
     lines = [["environment steps per second", "steps", "threads", *libraries]]
     for work, threads, window, rounds in rows:
         rates = complete(rounds)
-        cells = [spread(rates[name], 0) if name in rates else "-" for name in libraries]
+        cells = [speed(rates[name]) if name in rates else "-" for name in libraries]
         lines.append([str(work), f"{window:,}", threads, *cells])
     return table(lines)
 
@@ -92,7 +97,7 @@ def limit_table(rows: Sequence[tuple[Work, str, int, Rounds]]) -> list[str]:
     for work, threads, _, rounds in rows:
         rates = complete(rounds)
         if {*LIMITS} <= rates.keys():
-            cells = [spread(rates[name], 0) for name in LIMITS]
+            cells = [speed(rates[name]) for name in LIMITS]
             pairs = zip(rates["stepping"], rates["update"], strict=True)
             both = [1 / (1 / stepping + 1 / update) for stepping, update in pairs]
             share = "-"

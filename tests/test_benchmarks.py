@@ -27,7 +27,7 @@ from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
     "ablations", "checkpoints", "collapse", "frame_memory", "growth", "kill", "learning",
-    "mujoco_suite", "own_loop", "several_seeds", "speed",
+    "mujoco_suite", "own_loop", "several_seeds", "speed", "tricks",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 

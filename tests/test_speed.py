@@ -61,6 +61,14 @@ def test_which_libraries_a_work_has() -> None:
     assert has["sac-preset"] == ["footlight", *LIMITS]
 
 
+def test_bf16_is_measured_where_the_processor_has_it() -> None:
+    work = WORKS["a2c-breakout-bf16"]
+    assert [work.suits(flags) for flags in ("avx2", "avx2 avx512_bf16", "amx_bf16")] == [
+        False, True, True,
+    ]  # fmt: skip
+    assert WORKS["a2c-breakout"].suits("")
+
+
 def test_measured_job_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `speed.py` sends to the other process, and what it makes of the answer."""
     jobs: list[Any] = []
