@@ -21,13 +21,17 @@ Fields = dict[str, Any]
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that matter."""
+    """The versions of the packages that matter, and when the machine was tuned, if it was."""
+    from footlight.config.tuning import tuning
+
     found = {}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    if (source := tuning().source) != "rule":
+        found["tune-machine of"] = source
     return found
 
 
