@@ -7,6 +7,7 @@ own in tests/torture.
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import checkpoints
@@ -63,7 +64,12 @@ def test_command_of_killed_case_is_valid(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     received: list[Any] = []
-    monkeypatch.setattr("footlight.api.train", lambda *given, **named: received.append(given))
+
+    def train(**named: Any) -> SimpleNamespace:
+        received.append(named)
+        return SimpleNamespace(folder=tmp_path)
+
+    monkeypatch.setattr("footlight.api.train", train)
     assert command_line(kill.CASES[name].train(tmp_path, 1)) == 0
     assert received
 
