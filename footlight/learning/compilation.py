@@ -1,4 +1,4 @@
-"""One graph from an update: the only file that names the compiler.
+"""One graph from an update: the file that calls the compiler.
 
 `torch.compile` traces Python bytecode, which takes seconds, and once its guards are off it hands a
 second agent of another size the first one's kernels. An update here is a function of tensors of
@@ -128,7 +128,8 @@ def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
 
 def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:
     # What compiled code depends on beside its function, PyTorch and the machine
-    own = Path(__file__).read_bytes(), _onednn_from()
+    sources = [Path(__file__).with_name(name) for name in ("compilation.py", "wrapper_code.py")]
+    own = [path.read_bytes() for path in sources], _onednn_from()
     return graph_cache.key_of(function, tensors, own)
 
 
@@ -187,6 +188,8 @@ def _inductor(
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+    from footlight.learning.wrapper_code import own_wrapper
+
     def returning_tuple(*inputs: Tensor) -> tuple[()]:
         function(*inputs)
         return ()
@@ -200,7 +203,7 @@ def _inductor(
         )
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings(settings):
+    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings(settings), own_wrapper():
         compiled: graph_cache.Graph = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
 
@@ -214,6 +217,9 @@ def _settings(further: dict[str, Any]) -> AbstractContextManager[None]:
     # with less than 32,768 numbers per thread waits longer than it works. A C++ wrapper around the
     # kernels saves a third of the time of a small update, and compiles faster than a Python one.
     chosen = {"cpp.vec_isa_ok": True, "cpp_wrapper": True, "cpp.min_chunk_size": 32_768}
+    # The tensors of an update never change their shapes. The cache of generated code does not know
+    # the wrapper around the kernels.
+    chosen |= {"size_asserts": False, "fx_graph_cache": False}
     with config.patch(chosen):
         # Inductor's cache of generated code forgets the width of vectors, which the code depends
         # on: with another ATEN_CPU_CAPABILITY, or another machine, it would compute wrong numbers.
