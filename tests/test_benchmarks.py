@@ -12,6 +12,7 @@ from typing import Any
 
 import checkpoints
 import collapse
+import gpu
 import kill
 import learning
 import ours
@@ -27,7 +28,8 @@ from footlight.config.fields import build
 from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
-    "ablations", "checkpoints", "collapse", "frame_memory", "growth", "kill", "learning",
+    "ablations", "checkpoints", "collapse", "frame_memory", "gpu", "growth", "kill",
+    "learning",
     "mujoco_suite", "own_loop", "several_seeds", "speed", "tricks",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
@@ -182,3 +184,16 @@ def test_several_seeds_are_compared_within_rounds(monkeypatch: pytest.MonkeyPatc
     ]  # fmt: skip
     assert [command[-3:] for command in commands if "--seeds" in command] == [["1", "2", "3"]] * 2
     assert len(commands) == 1 + 2 * (1 + 3)
+
+
+def test_gpu_report_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(gpu.WAYS, "CPU", ("cpu", "off"))
+    small = {"num_envs": 8, "n_steps": 4, "minibatch_size": 16, "num_epochs": 2}
+    monkeypatch.setitem(gpu.WORKS, "ppo-cartpole", ("ppo", "tensors", small))
+    assert call("gpu", monkeypatch, "ppo-cartpole", "--ways=CPU", "--seconds=0.01") == 0
+    printed = capsys.readouterr().out
+    assert "a saved and loaded agent continues with the same bits" in printed
+    assert "a graph differs from eager updates by 0.0e+00" in printed  # both are eager here
+    assert "ppo-cartpole" in printed
