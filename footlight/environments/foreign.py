@@ -5,15 +5,16 @@ environment whose episode has ended is reset within the same step, with its last
 `info["terminal_observation"]`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from footlight.environments.autoreset import HasSingleSpaces
+from footlight.environments.autoreset import HasSingleSpaces, OnDevice
 from footlight.errors import UserError
 from footlight.types import Array
 
@@ -99,6 +100,42 @@ class Translated(VectorEnv[Any, Any, Any]):
     def close(self, **kwargs: Any) -> None:
         """Close the environments."""
         self.env.close()
+
+
+class OfTensors(Translated):
+    """A vector environment of tensors: `tensors.TensorEnvironments`, which needs torch."""
+
+    notify: Callable[[str], None]
+    """Called once, if final observations are missing."""
+
+    def report_lost(self) -> None:
+        """Say, once, what is done at time limits without the final observation."""
+        raise NotImplementedError
+
+    def has_own_state(self) -> bool:
+        """Whether it tells its state."""
+        raise NotImplementedError
+
+    def own_state(self) -> dict[str, Array]:
+        """A copy of its state, by name. Raises `UserError` for anything but tensors."""
+        raise NotImplementedError
+
+    def load_own_state(self, arrays: Mapping[str, Array]) -> None:
+        """Continue from what `own_state` returned."""
+        raise NotImplementedError
+
+
+def of_tensors(environment: Any) -> OfTensors | None:
+    """The adapter of a vector environment of tensors; None for anything else.
+
+    It is one if it has `num_envs` and a `device`. Raises `UserError` if it lacks something else.
+    """
+    plain = environment.unwrapped if isinstance(environment, gymnasium.Env) else environment
+    if not isinstance(plain, OnDevice) or isinstance(plain, type | Translated):
+        return None
+    from footlight.environments.tensors import TensorEnvironments  # imports torch
+
+    return TensorEnvironments(environment, plain)
 
 
 class Agents(Translated):

@@ -6,11 +6,10 @@ from typing import Any, final
 
 from gymnasium.vector import VectorEnv
 
-from footlight.environments.foreign import translated
+from footlight.environments.foreign import OfTensors, of_tensors, translated
 from footlight.environments.naming import digest_of_function, name_of_function
 from footlight.environments.remake import SingleRow
 from footlight.environments.source import Env, Environments, EnvironmentSource, Wanted
-from footlight.environments.tensors import TensorEnvironments, of_tensors
 from footlight.environments.user_function import call, make_env, takes_num_envs
 from footlight.environments.vector import VectorEnvironments
 from footlight.errors import UserError
@@ -74,6 +73,6 @@ def vector_environments(
     env: VectorEnv[Any, Any, Any], wanted: Wanted, owned: bool
 ) -> VectorEnvironments:
     """The environments of a vector environment; `owned` ones are closed after use."""
-    if isinstance(env, TensorEnvironments):
+    if isinstance(env, OfTensors):
         env.notify = wanted.supervision.notify
     return VectorEnvironments(env, wanted.seed, wanted.stream, owned)

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from footlight.config.fields import build, fields
 from footlight.contexts import closing
 from footlight.environments.atari import PREFIX, AtariConfig, AtariGame
-from footlight.environments.foreign import translated
+from footlight.environments.foreign import of_tensors, translated
 from footlight.environments.function_source import FunctionSource, vector_environments
 from footlight.environments.naming import name_of_instance, name_of_spec
 from footlight.environments.native import make_native
@@ -22,7 +22,6 @@ from footlight.environments.registry import arguments, make_registered
 from footlight.environments.remake import remake_env, remake_row, remake_rows
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Arguments, Env, Environments, EnvironmentSource, Wanted
-from footlight.environments.tensors import of_tensors
 from footlight.environments.user_files import FileSource
 from footlight.environments.user_function import gym_remedy
 from footlight.environments.vector import VectorEnvironments

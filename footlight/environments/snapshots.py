@@ -6,32 +6,18 @@ subclass, could have more state than is listed here. A vector environment of ten
 own: `state_dict` and `load_state_dict`, as modules have them.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from gymnasium.vector import VectorEnv
 
-from footlight.environments.tensors import TensorEnvironments, as_array
-from footlight.errors import UserError
+from footlight.environments.foreign import OfTensors
 from footlight.types import Array
 
 PREFIX = "native."
 _OWN = f"{PREFIX}state."
 _WORD = 2**64
-
-
-@runtime_checkable
-class HoldsState(Protocol):
-    """An environment whose next step depends on these tensors alone, by name: all that changes,
-    with the state of its random generator."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Return them."""
-
-    def load_state_dict(self, state: Mapping[str, Any], /) -> object:
-        """Continue from them. They are on the CPU."""
 
 
 class Layout(NamedTuple):
@@ -66,9 +52,9 @@ LAYOUTS = {
 
 def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
     """Why the state of a vector environment cannot be saved; None if it can."""
-    if isinstance(env, TensorEnvironments):
+    if isinstance(env, OfTensors):
         lacking = f"the state of {type(env.env).__name__} cannot be saved, as it has no state_dict"
-        return None if isinstance(env.env, HoldsState) else lacking
+        return None if env.has_own_state() else lacking
     kind = type(env)
     name = f"the state of a vector environment of class {kind.__name__} cannot be saved"
     layout = LAYOUTS.get((kind.__module__, kind.__qualname__))
@@ -83,8 +69,8 @@ def why_unknown(env: VectorEnv[Any, Any, Any]) -> str | None:
 
 def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
     """A copy of the state of an environment whose state is known and that has been reset."""
-    if isinstance(env, TensorEnvironments):
-        return {_OWN + name: array.copy() for name, array in _own_state(env.env).items()}
+    if isinstance(env, OfTensors):
+        return {_OWN + name: array for name, array in env.own_state().items()}
     arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
     random = env.np_random.bit_generator.state
     words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
@@ -97,13 +83,11 @@ def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Arra
 
     Raises `KeyError` or `ValueError` for arrays that are not the state of such an environment.
     """
-    if isinstance(env, TensorEnvironments):
-        own = {name: arrays[_OWN + name] for name in _own_state(env.env)}
-        for name, like in _own_state(env.env).items():
-            _require_shape(_OWN + name, own[name], like)
-        env.env.load_state_dict(
-            {name: torch.from_numpy(array.copy()) for name, array in own.items()}
-        )
+    if isinstance(env, OfTensors):
+        now = env.own_state()
+        for name, like in now.items():
+            _require_shape(_OWN + name, arrays[_OWN + name], like)
+        env.load_own_state({name: arrays[_OWN + name] for name in now})
         return arrays["observation"]
     saved = {name: arrays[PREFIX + name] for name in (*_layout(env).changing, "np_random")}
     for name in _layout(env).changing:
@@ -126,18 +110,6 @@ def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Arra
 
 def _layout(env: VectorEnv[Any, Any, Any]) -> Layout:
     return LAYOUTS[type(env).__module__, type(env).__qualname__]
-
-
-def _own_state(env: HoldsState) -> dict[str, Array]:
-    """What `state_dict` returns, as arrays. Raises `UserError` for anything but tensors."""
-    state = env.state_dict()
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise UserError(
-                f"state_dict of {type(env).__name__} has a {type(value).__name__} at {name!r} - "
-                "checkpoints hold tensors - make it one"
-            )
-    return {name: as_array(value.cpu()) for name, value in state.items()}
 
 
 def _require_shape(name: str, saved: Array, like: Array) -> None:

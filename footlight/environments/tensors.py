@@ -16,9 +16,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from footlight.environments.autoreset import HasSingleSpaces, OnDevice, autoreset_mode
+from footlight.environments.autoreset import HasSingleSpaces, autoreset_mode
 from footlight.environments.episodes import FIX
-from footlight.environments.foreign import Translated, is_from
+from footlight.environments.foreign import OfTensors, is_from
 from footlight.environments.interface import InterfaceError, reset_answer, step_answer
 from footlight.errors import UserError, warn
 from footlight.trees import named_leaves
@@ -62,17 +62,19 @@ class _HasBounds(Protocol):
     dtype: Any
 
 
-def of_tensors(environment: Any) -> "TensorEnvironments | None":
-    """The adapter of a vector environment of tensors; None for anything else.
+@runtime_checkable
+class HoldsState(Protocol):
+    """An environment whose next step depends on these tensors alone, by name: all that changes,
+    with the state of its random generator."""
 
-    It is one if it has `num_envs` and a `device`. Raises `UserError` if it lacks something else.
-    """
-    plain = environment.unwrapped if isinstance(environment, gymnasium.Env) else environment
-    is_one = isinstance(plain, OnDevice) and not isinstance(plain, type | Translated)
-    return TensorEnvironments(environment, plain) if is_one else None
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return them."""
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> object:
+        """Continue from them. They are on the CPU."""
 
 
-class TensorEnvironments(Translated):
+class TensorEnvironments(OfTensors):
     """A vector environment of tensors.
 
     env: what is reset and stepped. plain: the same without wrappers, which has the attributes.
@@ -100,7 +102,6 @@ class TensorEnvironments(Translated):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         _require_bounds(self.single_action_space, name)
         self.notify: Callable[[str], None] = warn
-        """Called once, if final observations are missing."""
         self._is_reported = False
 
     def reset(
@@ -144,6 +145,26 @@ class TensorEnvironments(Translated):
                 "the observation before its last action "
                 "(docs/environments.md#environments-of-tensors)"
             )
+
+    def has_own_state(self) -> bool:
+        """Whether it has `state_dict` and `load_state_dict`, as modules do."""
+        return isinstance(self.env, HoldsState)
+
+    def own_state(self) -> dict[str, Array]:
+        """A copy of its state, by name. Raises `UserError` for anything but tensors."""
+        state = self.env.state_dict()
+        for name, value in state.items():
+            if not isinstance(value, Tensor):
+                raise UserError(
+                    f"state_dict of {type(self.env).__name__} has a {type(value).__name__} at "
+                    f"{name!r} - checkpoints hold tensors - make it one"
+                )
+        return {name: as_array(value.cpu()).copy() for name, value in state.items()}
+
+    def load_own_state(self, arrays: Mapping[str, Array]) -> None:
+        """Continue from what `own_state` returned."""
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.env.load_state_dict(tensors)
 
     def close(self, **kwargs: Any) -> None:
         """Close the environment, if it can be closed."""

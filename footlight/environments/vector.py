@@ -13,11 +13,11 @@ from footlight.environments import checks
 from footlight.environments.autoreset import SeedForEach, autoreset_mode, has_rows
 from footlight.environments.checks import all_finite, as_observation
 from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTracker
+from footlight.environments.foreign import OfTensors
 from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe, spaces_of
-from footlight.environments.tensors import TensorEnvironments
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
@@ -183,7 +183,7 @@ class VectorEnvironments:
         """Write the last observations of the episodes that ended into `successor`."""
         ended = ends.nonzero()[0]
         if "final_obs" not in info:
-            if not isinstance(self.env, TensorEnvironments):
+            if not isinstance(self.env, OfTensors):
                 what = "autoreset is SAME_STEP, and there is no final_obs"
                 raise self.tracker.fault(int(ended[0]), what)
             successor[ended] = self.observation[ended]

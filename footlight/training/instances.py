@@ -21,11 +21,11 @@ from footlight.environments.determinism import (
     announcement,
     is_another,
 )
+from footlight.environments.foreign import OfTensors
 from footlight.environments.remote import RemoteEnv
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
 from footlight.environments.spaces import difference, text_notices
-from footlight.environments.tensors import TensorEnvironments
 from footlight.environments.trial import DIFFERS, why_different
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.environments.wrappers import (
@@ -81,7 +81,7 @@ class Instances:
         if self.options.probe == "off":
             return NOT_PROBED
         # One of tensors tells its state itself, so that a copy is not needed
-        is_of_tensors = isinstance(first_instance(self.environments), TensorEnvironments)
+        is_of_tensors = isinstance(first_instance(self.environments), OfTensors)
         return (None if is_of_tensors else self.different) or probe(
             self.source, self.environments, self.options.seed, self._supervision
         )

@@ -15,8 +15,9 @@ from tensor_environments import CartPole, Pendulum, TensorSimulation
 from torch import Tensor
 
 import footlight
+from footlight.environments.foreign import of_tensors
 from footlight.environments.source import EnvironmentSource, Wanted
-from footlight.environments.tensors import TensorEnvironments, in_one_transfer, of_tensors
+from footlight.environments.tensors import TensorEnvironments, in_one_transfer
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.workers import Supervision
 from footlight.errors import EnvironmentFault, UserError
