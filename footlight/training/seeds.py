@@ -25,7 +25,7 @@ from footlight.instruments.curves import mean_interval
 from footlight.instruments.progress_text import number_text
 from footlight.instruments.several import SeveralRuns
 from footlight.machine import all_cores
-from footlight.runs.seeds_folder import SeedsFolder
+from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.signals import Interruption
 from footlight.streams import MAX_SEED
 from footlight.training.children import Call, Ended, can_fork, outcome, run_together
@@ -115,6 +115,8 @@ def train_together(
     Raises the error of the first run that has failed, or a signal's exception.
     """
     if options.device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if is_new:
+            folder.remove()
         raise UserError(
             "this process has used the GPU, which its forks then cannot - train the seeds from a "
             "program that has not, such as the command line"
@@ -129,7 +131,8 @@ def train_together(
     else:
         ended = _run_one_by_one(calls, interruption)
     if any(folder.run(seed).exists() for seed in folder.seeds):
-        display.notify(summary(folder, known_as, _plotted(folder, known_as)))
+        whole = read_seeds(folder.path)  # also earlier seeds, which the plot has, too
+        display.notify(summary(whole, known_as, _plotted(folder, known_as)))
     elif is_new:
         folder.remove()
     if (number := interruption.signal) is not None:
