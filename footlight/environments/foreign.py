@@ -5,6 +5,7 @@ environment whose episode has ended is reset within the same step, with its last
 `info["terminal_observation"]`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -102,27 +103,27 @@ class Translated(VectorEnv[Any, Any, Any]):
         self.env.close()
 
 
-class OfTensors(Translated):
+class OfTensors(Translated, ABC):
     """A vector environment of tensors: `tensors.TensorEnvironments`, which needs torch."""
 
     notify: Callable[[str], None]
     """Called once, if final observations are missing."""
 
+    @abstractmethod
     def report_lost(self) -> None:
         """Say, once, what is done at time limits without the final observation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def has_own_state(self) -> bool:
         """Whether it tells its state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def own_state(self) -> dict[str, Array]:
         """A copy of its state, by name. Raises `UserError` for anything but tensors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_own_state(self, arrays: Mapping[str, Array]) -> None:
         """Continue from what `own_state` returned."""
-        raise NotImplementedError
 
 
 def of_tensors(environment: Any) -> OfTensors | None:
