@@ -141,7 +141,7 @@ def train_together(
 
 
 def _run_one_by_one(calls: Mapping[int, Call], interruption: Interruption) -> dict[int, Ended]:
-    """`run_together` where there are no forks; each run has a display of its own."""
+    """Like `run_together`, but in this process, for systems that cannot fork."""
     ended: dict[int, Ended] = {}
     for seed, call in calls.items():
         ended[seed] = outcome(call)
