@@ -61,7 +61,7 @@ class Agent:
         execution.set_threads()
         updates = None if total_steps is None else self.buffer.expected_updates(total_steps)
         self.learner.total_steps = total_steps
-        self.learner.compilation = execution.compilation(updates)
+        self.learner.compilation.set_when(*execution.when_to_compile(updates))
 
     @classmethod
     def from_blueprint(cls, blueprint: Blueprint, num_envs: int, execution: Execution) -> "Agent":
@@ -162,8 +162,7 @@ class Agent:
         self, observation: Any, action: Any, reward: Any, next_observation: Any, terminated: Any,
         truncated: Any, valid: Any = None, *, decision: Decision | None = None,
     ) -> dict[str, float]:  # fmt: skip
-        """Store what followed an action, and learn when it is due. One transition, or one for each
-        of E environments.
+        """Store what followed an action, and learn when it is due: 1 transition, or E of them.
 
         next_observation: the true successor, not the first observation of a new episode.
         valid: a mask [E], False for steps that were not transitions; None: all were.
@@ -223,9 +222,9 @@ class Agent:
         if self._tracing is not None:
             self._tracing.episode_ended(self.state, ended_E)
 
-    def compile(self) -> None:
-        """Compile all updates now, rather than when needed. Does nothing without `compiled`."""
-        self.learner.compile()
+    def compile(self, ahead: bool = False) -> None:
+        """Compile all updates now, or (`ahead`, on Linux) in processes meanwhile, if `compiled`."""
+        self.learner.compile(ahead)
         self._compile_acting()
 
     def _compile_acting(self) -> None:
@@ -233,7 +232,9 @@ class Agent:
         if self._acting_compiled or not self.compiled:
             return
         self._acting_compiled = True
-        compile_acting(self.policy, self.num_envs, self.learner.announce, self.execution.notice)
+        compile_acting(
+            self.policy, self.num_envs, self.learner.compilation.announce, self.execution.notice
+        )
 
     def set(self, **values: float) -> None:
         """Change fields of the config that are declared schedulable, such as `learning_rate`.

@@ -1,9 +1,12 @@
 """Compiling, announced before it begins, and once."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from footlight.learning.compiler_cache import CompilerMissing, retried
-from footlight.learning.policy import Policy
+
+if TYPE_CHECKING:
+    from footlight.learning.policy import Policy
 
 COMPILING = "compiling the update (once for each configuration; a new machine takes longest) ..."
 
@@ -23,7 +26,7 @@ class Announcement:
 
 
 def compile_acting(
-    policy: Policy, num_envs: int, announce: Announcement, notify: Callable[[str], None]
+    policy: "Policy", num_envs: int, announce: Announcement, notify: Callable[[str], None]
 ) -> None:
     """Compile acting in so many environments where that is worth it, or say why it cannot be."""
     if not policy.is_worth_compiling:

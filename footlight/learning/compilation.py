@@ -8,21 +8,18 @@ to Inductor: one callable per agent, no guards, nothing to recompile.
 
 import contextlib
 import ctypes
-import functools
 import os
 import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from footlight.config.tuning import tuning
 from footlight.errors import UserError, summarize_error
 from footlight.learning import graph_cache
 from footlight.learning.compiler_cache import (
@@ -35,24 +32,11 @@ from footlight.learning.compiler_cache import (
 from footlight.learning.compiler_cache import CompilerMissing as CompilerMissing
 from footlight.learning.cuda_graph import captured
 from footlight.learning.first_call import first_call
+from footlight.learning.products import onednn_from, products
 
 _LARGEST_KEPT, _MOST_KEPT = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of <malloc.h>
 _COMPILERS = {"win32": "cl", "darwin": "clang++"}  # the compiler's own defaults; elsewhere g++
 _examined: set[Path] = set()  # caches, once in each process
-UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
-
-
-@dataclass
-class Compilation:
-    """Whether updates are compiled."""
-
-    enabled: bool = False
-    later: bool = False
-    """Compile once `UPDATES_WORTH_COMPILING` updates have been made."""
-    steps: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """The compiled updates, by name."""
-    unchecked: dict[str, tuple[Callable[..., None], list[Tensor]]] = field(default_factory=dict)
-    """Those that have not run yet: the eager functions and their tensors, to compare with."""
 
 
 def compile_in_place(
@@ -69,10 +53,7 @@ def compile_in_place(
     """
     if tensors[0].device.type == "cuda":
         return _captured(function, tensors)
-    cache, libraries = cache_folder(), library_folder()
-    if cache not in _examined:
-        _examined.add(cache)
-        _raise_broken([*remove_incomplete(cache), *remove_incomplete(libraries.parent)])
+    cache, libraries = _examined_folders()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own warnings
@@ -90,10 +71,45 @@ def compile_in_place(
         _raise_broken(remove_broken(error, cache))
         raise CompilerMissing(f"the compiler failed ({summarize_error(error):.140})") from error
 
+    return _bound(graph, tensors)
+
+
+def _bound(graph: graph_cache.Graph, tensors: Sequence[Tensor]) -> Callable[[], None]:
     def step() -> None:
         graph([*tensors])  # the callee empties the list it is given
 
     return step
+
+
+def _examined_folders() -> tuple[Path, Path]:
+    """The folders of the compiler's cache and of compiled functions. Raises `CacheBroken`."""
+    cache, libraries = cache_folder(), library_folder()
+    if cache not in _examined:
+        _examined.add(cache)
+        _raise_broken([*remove_incomplete(cache), *remove_incomplete(libraries.parent)])
+    return cache, libraries
+
+
+class AtHand(NamedTuple):
+    """What was compiled before."""
+
+    step: Callable[[], None] | None
+    """As `compile_in_place` returns it; None: it has to be compiled."""
+    may_be_made_elsewhere: bool
+    """Whether another process can compile it for this one."""
+
+
+def at_hand(function: Callable[..., None], tensors: Sequence[Tensor]) -> AtHand:
+    """Find `compile_in_place(function, tensors)` without compiling. Raises `CompilerMissing`."""
+    if tensors[0].device.type == "cuda":
+        return AtHand(None, False)
+    _, libraries = _examined_folders()
+    key = _key_of(function, tensors)
+    graph = graph_cache.load(libraries, key)
+    if graph is None:
+        _require_compiler()
+        return AtHand(None, key is not None)
+    return AtHand(_bound(graph, tensors), True)
 
 
 def _captured(function: Callable[..., None], tensors: Sequence[Tensor]) -> Callable[[], None]:
@@ -128,8 +144,9 @@ def forget(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
 
 def _key_of(function: Callable[..., None], tensors: Sequence[Tensor]) -> str | None:
     # What compiled code depends on beside its function, PyTorch and the machine
-    sources = [Path(__file__).with_name(name) for name in ("compilation.py", "wrapper_code.py")]
-    own = [path.read_bytes() for path in sources], _onednn_from()
+    names = "compilation.py", "products.py", "wrapper_code.py"
+    sources = [Path(__file__).with_name(name) for name in names]
+    own = [path.read_bytes() for path in sources], onednn_from()
     return graph_cache.key_of(function, tensors, own)
 
 
@@ -198,7 +215,7 @@ def _inductor(
     fakes = [fake_mode.from_tensor(tensor, static_shapes=True) for tensor in tensors]
     with fake_mode, torch.no_grad():
         functional = functionalize(returning_tuple, remove="mutations")
-        graph = make_fx(functional, decomposition_table={**select_decomp_table(), **_products()})(
+        graph = make_fx(functional, decomposition_table={**select_decomp_table(), **products()})(
             *fakes
         )
     graph.graph.eliminate_dead_code()
@@ -228,69 +245,3 @@ def _settings(further: dict[str, Any]) -> AbstractContextManager[None]:
     all_of_them = {**chosen, **further, "cpp.simdlen": width}
     settings: AbstractContextManager[None] = config.patch(all_of_them)
     return settings
-
-
-def _products() -> dict[Any, Callable[..., Any]]:
-    """Decompositions of large matrix products into those of oneDNN, where that is faster."""
-    if _onednn_from() is None:
-        return {}
-    aten = torch.ops.aten
-    return {aten.mm.default: _mm, aten.addmm.default: _addmm, aten.bmm.default: _bmm}
-
-
-def _onednn_from() -> int | None:
-    """Multiplications of a matrix product from which on oneDNN computes it; None: MKL always."""
-    has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return tuning().onednn_from if has_mkl and has_onednn else None
-
-
-def _is_large(a: Tensor, b: Tensor) -> bool:
-    least = _onednn_from()
-    on_cpu = a.device.type == "cpu" and a.dtype == b.dtype == torch.float32
-    return on_cpu and least is not None and a.shape[-2] * a.shape[-1] * b.shape[-1] >= least
-
-
-def _mm(a: Tensor, b: Tensor) -> Any:
-    return _linear()(a, b.mT, None) if _is_large(a, b) else NotImplemented
-
-
-def _addmm(bias: Tensor, a: Tensor, b: Tensor, **scales: Any) -> Any:
-    return (
-        _linear()(a, b.mT, bias)
-        if _is_large(a, b) and bias.dim() == 1 and not scales
-        else NotImplemented
-    )
-
-
-def _bmm(a: Tensor, b: Tensor) -> Any:
-    if not _is_large(a, b):
-        return NotImplemented
-    return torch.stack([_linear()(one, other.mT, None) for one, other in zip(a, b, strict=True)])
-
-
-@functools.cache
-def _linear() -> Any:
-    """`a @ weight.mT + bias` by oneDNN as an operator; Inductor's own requires constant weights."""
-    from torch._inductor.ir import ExternKernel, FixedLayout, TensorBox
-    from torch._inductor.lowering import register_lowering
-    from torch._inductor.mkldnn_ir import LinearUnary, _create_output_node
-
-    @torch.library.custom_op("footlight::linear", mutates_args=())
-    def linear(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(a, weight, bias, "none", [], "")
-        return product
-
-    @linear.register_fake
-    def _(a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return a.new_empty(a.shape[0], weight.shape[0])
-
-    @register_lowering(torch.ops.footlight.linear.default, type_promotion_kind=None)
-    def _(a: Any, weight: Any, bias: Any) -> Any:
-        given = [ExternKernel.realize_input(x) for x in (a, weight, bias) if x is not None]
-        layout = FixedLayout(a.get_device(), a.get_dtype(), [a.get_size()[0], weight.get_size()[0]])
-        settings = ["none", [-1], ""]  # nothing is done to the product afterwards
-        product = LinearUnary(layout, given, settings if bias is not None else [None, *settings])
-        return TensorBox.create(_create_output_node(product))  # type: ignore[no-untyped-call]
-
-    return torch.ops.footlight.linear.default

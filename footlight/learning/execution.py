@@ -8,9 +8,9 @@ import torch
 
 from footlight.config.fields import Range, integer
 from footlight.errors import UserError, warn
-from footlight.learning.compilation import UPDATES_WORTH_COMPILING, Compilation
 from footlight.learning.device import require_cuda
 
+UPDATES_WORTH_COMPILING = 4_000  # below, compiling on a new machine takes longer than it saves
 CompileMode = Literal["auto", "on", "off"]
 
 
@@ -58,11 +58,9 @@ class Execution:
         if self.threads is not None:
             torch.set_num_threads(int(self.threads))
 
-    def compilation(self, num_updates: int | None) -> Compilation:
-        """Whether to compile the updates of a run with so many of them; None: not known yet."""
+    def when_to_compile(self, num_updates: int | None) -> tuple[bool, bool]:
+        """Whether to compile the updates of a run with so many of them, and whether to begin with
+        it once `UPDATES_WORTH_COMPILING` have been made. None: their number is not known yet."""
         is_auto = self.compile == "auto" and self.device == "cpu"
         is_worth_it = num_updates is not None and num_updates >= UPDATES_WORTH_COMPILING
-        return Compilation(
-            enabled=self.compile == "on" or (is_auto and is_worth_it),
-            later=is_auto and num_updates is None,
-        )
+        return self.compile == "on" or (is_auto and is_worth_it), is_auto and num_updates is None

@@ -22,18 +22,10 @@ from footlight.algorithms.protocol import (
 from footlight.ambient import computes, computing
 from footlight.equations.optimizers import make_room_for_gradients
 from footlight.errors import Diverged, warn
-from footlight.learning.announcing import Announcement
 from footlight.learning.blueprint import AnyAlgorithm
-from footlight.learning.compilation import (
-    UPDATES_WORTH_COMPILING,
-    Compilation,
-    CompilerMissing,
-    compile_in_place,
-    forget,
-    keep_freed_memory,
-)
-from footlight.learning.compiler_cache import retried
-from footlight.learning.first_call import first_call
+from footlight.learning.compilation import keep_freed_memory
+from footlight.learning.compiled_updates import Bound, CompiledUpdates
+from footlight.learning.execution import UPDATES_WORTH_COMPILING
 from footlight.learning.metrics import Metrics
 from footlight.learning.normalization import Normalizer, divergence_cause
 from footlight.learning.scheduling import with_values
@@ -60,7 +52,7 @@ class Learner:
     ) -> None:  # fmt: skip
         self.algorithm, self.buffer, self.normalizer = algorithm, buffer, normalizer
         self.num_envs = num_envs
-        self.device, self.notify = device, notify
+        self.device = device
         state = algorithm.init(num_envs)
         if keep_gradients:
             make_room_for_gradients(state)
@@ -70,7 +62,7 @@ class Learner:
         self.num_updates = 0
         self.learned_at = 0  # environment steps at the last update
         self.total_steps: int | None = None  # of the run, for schedules
-        self.compilation = Compilation()
+        self.compilation = CompiledUpdates(self._bind, notify)
         self._updates = dict(algorithm.updates)
         self._scheduled: dict[str, Tensor] = {}  # values of config fields that change, 0-d
         only = next(iter(self._updates))
@@ -92,7 +84,6 @@ class Learner:
         self._inputs = self._host if on_cpu else [tensor.to(device) for tensor in self._host]
         self.reported = Metrics(algorithm, device)
         self._priorities = torch.zeros(self.rows_per_update, device=device)
-        self.announce = Announcement(notify)
         self._prioritizes: dict[str, bool] = {}  # whether each update returns priorities
 
     @property
@@ -113,7 +104,7 @@ class Learner:
         with computing():
             self._prepare(name, stream)
             if name in self.compilation.unchecked:
-                self._first_compiled(name)
+                self.compilation.check(name)
             elif name in self.compilation.steps:
                 self.compilation.steps[name]()
             else:
@@ -131,7 +122,7 @@ class Learner:
         """Draw the update's random numbers, move everything to the device, compile if due."""
         if self.compilation.later and self.num_updates == UPDATES_WORTH_COMPILING:
             self.compilation.enabled = True
-        if self.compilation.enabled:
+        if self.compilation.enabled and name not in self.compilation.steps:
             self._compile(name)
         if self.total_steps and self._is_scheduled:
             # Where what is learned from began
@@ -177,19 +168,24 @@ class Learner:
         self.reported.admit(name, outcome)
 
     @computes
-    def compile(self) -> None:
+    def compile(self, ahead: bool = False) -> None:
         """Compile all updates now instead of when they are first needed.
 
-        Without `compilation.enabled`, does nothing.
+        Without `compilation.enabled`, does nothing. ahead: let other processes compile them, and
+        wait for these when an update is needed, where this system can do so.
         """
-        for name in self._updates:
-            if self.compilation.enabled:
-                self._compile(name)
+        names = [name for name in self._updates if name not in self._eager]
+        if ahead:
+            self.compilation.begin(names)
+        for name in () if ahead else names:
+            self.compilation.make(name)
 
     def _compile(self, name: str) -> None:
-        """Compile this update, bound to the tensors that it reads and changes."""
-        if name in self.compilation.steps or name in self._eager:
-            return
+        if name not in self._eager:
+            self.compilation.make(name)
+
+    def _bind(self, name: str) -> Bound:
+        """An update as a function of the tensors that it reads and changes, and these tensors."""
         if self.reported.are_derived and not self.compilation.steps:
             for each in self._updates:
                 self.try_out(each)
@@ -207,12 +203,7 @@ class Learner:
 
         tensors = [*leaves.values(), *scheduled.values(), *self._inputs]
         tensors += [self.reported.totals, self.reported.latest, self._priorities]
-        try:
-            step = retried(lambda: compile_in_place(update, tensors, self.announce), self.notify)
-            self.compilation.steps[name] = step
-            self.compilation.unchecked[name] = update, tensors
-        except CompilerMissing as reason:
-            self._stop_compiling(reason)
+        return update, tensors
 
     def schedule(self, values: Mapping[str, float]) -> None:
         """From the next update on, use these values of config fields.
@@ -224,25 +215,9 @@ class Learner:
             new = {name: torch.zeros((), device=self.device) for name in values}
             self._scheduled = dict(sorted({**new, **self._scheduled}.items()))
             self._updates = dict(with_values(self.algorithm, self._scheduled).updates)
-            self.compilation.steps.clear()
-            self.compilation.unchecked.clear()
+            self.compilation.clear()
         for name, value in values.items():
             self._scheduled[name].fill_(value)
-
-    def _first_compiled(self, name: str) -> None:
-        """Make the first compiled update of this name, or an eager one if they disagree."""
-        function, tensors = self.compilation.unchecked.pop(name)
-        try:
-            first_call(self.compilation.steps[name], function, tensors)
-        except CompilerMissing as reason:
-            forget(function, tensors)
-            self.compilation.steps.clear()
-            self.compilation.unchecked.clear()
-            self._stop_compiling(reason)
-
-    def _stop_compiling(self, reason: CompilerMissing) -> None:
-        self.notify(f"not compiled: {reason} - continuing with the eager update, which is slower")
-        self.compilation.enabled = False
 
     def end_step(self, updates_before: int) -> dict[str, float]:
         """Note at which step the updates were made, after all that were due in it.

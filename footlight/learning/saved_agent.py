@@ -25,7 +25,6 @@ from footlight.algorithms.object_state import Saved
 from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.errors import StorageFault, UserError
 from footlight.learning.blueprint import Blueprint, read_blueprint
-from footlight.learning.compilation import Compilation
 from footlight.learning.decisions import Pending
 from footlight.learning.execution import Execution
 from footlight.learning.saved_environment import (
@@ -156,7 +155,7 @@ def _rebuild(
     keep_gradients = bool(saved.get("keep_gradients", False))
     execution = dataclasses.replace(execution, keep_gradients=keep_gradients)
     agent = kind.from_blueprint(blueprint, saved["num_envs"], execution)
-    agent.learner.compilation = Compilation(bool(saved["compiled"]), bool(saved["compile_later"]))
+    agent.learner.compilation.set_when(bool(saved["compiled"]), bool(saved["compile_later"]))
     return agent
 
 

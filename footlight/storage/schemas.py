@@ -74,6 +74,7 @@ class Result(TypedDict):
     updates: CountOrZero
     seconds: NonNegative
     steps_per_second: NonNegative
+    compile_seconds: NotRequired[NonNegative]
     env_faults: NotRequired[CountOrZero]
     final_evaluation: Evaluation | None
 

@@ -26,6 +26,7 @@ class RunProfile:
         self._session, self._profile, agent = session, Profile(), session.agent
         measured: list[tuple[Any, str, str]] = [
             (agent, "compile", "compiling"),
+            (agent.learner.compilation, "make", "compiling"),
             (agent, "act", "acting"),
             (session.environments, "step", "stepping"),
             (agent, "learn_from", "storing"),

@@ -1,6 +1,5 @@
 """A run in progress: the state that the loop, the hooks and the saver share."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,20 +42,19 @@ class Session:
         if options.on_env_fault == "new-episode":
             environments.on_fault = self.faults
 
-    def compile(self) -> float:
-        """Compile the update if that is configured; return the seconds that it took."""
+    def compile(self) -> None:
+        """Compile the updates if that is configured. A new run begins meanwhile."""
         is_wanted = self.agent.compiled  # The agent gives it up if there is no compiler.
         if not is_wanted:
-            return 0.0
-        started = time.monotonic()
-        self.agent.compile()
-        seconds = time.monotonic() - started
+            return
+        is_new = self.agent.num_steps == 0
+        self.agent.compile(ahead=is_new)
+        compilation = self.agent.learner.compilation
         if self.agent.compiled:
-            if self.agent.learner.announce.is_made:
-                self.display.notify(f"compiled in {seconds:.1f} s")
-        elif self.agent.num_steps:  # Eager numbers are rounded differently.
+            if compilation.announce.is_made and not compilation.is_waiting:
+                self.display.notify(f"compiled in {compilation.seconds:.1f} s")
+        elif not is_new:  # Eager numbers are rounded differently.
             self.mark_not_reproducible("resumed without the compiler that it began with")
-        return seconds
 
     def mark_not_reproducible(self, reason: str) -> None:
         """Record and print a reason why the run is no longer reproducible."""

@@ -70,6 +70,7 @@ class Training:
         """The content of `result.json`, once the training has ended."""
         self._learn = learn
         self.profile: RunProfile | None = None
+        self._began_compiled = False
 
     @contextlib.contextmanager
     def started(self, known_as: Path) -> Iterator[None]:
@@ -80,15 +81,10 @@ class Training:
         session, notify = self.session, self.session.display.notify
         options, folder, agent = session.options, session.folder, session.agent
         try:
-            seconds = session.compile()
+            session.compile()
             self.saver.save_run_config()
-            facts = {
-                "device": str(agent.device),
-                "compiled": agent.compiled,
-                "compile_seconds": round(seconds, 1),
-                **describe_products(agent.compiled),
-            }
-            folder.write_json("machine.json", {**describe_machine(), **facts, **describe_process()})
+            self._began_compiled = agent.compiled
+            self._write_machine()
             both = [session.environments, self.evaluator.environments]
             tracking = run_trackers(folder.path, options.track, notify)
             with (
@@ -109,6 +105,16 @@ class Training:
             remark = stopped(known_as, session.agent.num_steps, session.run_config)
             raise session.interruption.exit_exception(number, remark)
 
+    def _write_machine(self) -> None:
+        agent = self.session.agent
+        facts = {
+            "device": str(agent.device),
+            "compiled": agent.compiled,
+            **describe_products(agent.compiled),
+        }
+        content = {**describe_machine(), **facts, **describe_process()}
+        self.session.folder.write_json("machine.json", content)
+
     def run(self) -> None:
         """Train until `options.steps`, evaluate, save, and write `result.json`.
 
@@ -116,7 +122,7 @@ class Training:
         where it happens. An intact state is saved in each case.
         """
         session, agent, interruption = self.session, self.session.agent, self.session.interruption
-        status, before, started = "failed", session.seconds, time.monotonic()
+        status, seconds = "failed", self._stopwatch()
         interruption.polling = True
         try:
             while status == "failed":
@@ -131,7 +137,7 @@ class Training:
                             pending=session.pending,
                             learn=self._learn,
                         ):
-                            session.seconds = before + time.monotonic() - started
+                            session.seconds = seconds()
                             for hook in self.hooks:
                                 hook(step)
                         status = self._conclude()
@@ -142,10 +148,16 @@ class Training:
             raise
         finally:
             try:
-                session.seconds = before + time.monotonic() - started
+                session.seconds = seconds()
                 self._save_all(status, sys.exception())
             finally:
                 interruption.polling = False
+
+    def _stopwatch(self) -> Callable[[], float]:
+        """A function that returns the seconds of the loop in all sessions, without compiling."""
+        compilation = self.session.agent.learner.compilation
+        began = time.monotonic() - self.session.seconds - compilation.seconds
+        return lambda: time.monotonic() - began - compilation.seconds
 
     def _should_stop(self) -> Callable[[], bool]:
         """The function that the loop calls before each step."""
@@ -206,6 +218,8 @@ class Training:
             # After the checkpoint: a resumed run writes this row where an uninterrupted one does.
             self.metrics.write()
         session.folder.flush()
+        if session.agent.compiled != self._began_compiled:  # the compiler has failed
+            self._write_machine()
         self.result = self._result("diverged" if isinstance(error, Diverged) else status)
         # Last: a run without it has not ended.
         session.folder.write_json("result.json", self.result)
@@ -229,6 +243,7 @@ class Training:
             "updates": agent.num_updates,
             "seconds": round(seconds, 3),
             "steps_per_second": round(agent.num_steps / seconds, 1) if seconds else 0.0,
+            "compile_seconds": round(agent.learner.compilation.seconds, 1),
             "env_faults": self.session.faults.count,
             "final_evaluation": {"step": agent.num_steps, **final.to_json()} if final else None,
         }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import footlight
-from footlight.learning import learner
+from footlight.learning import compiled_updates, learner
 from footlight.learning.announcing import COMPILING
 from footlight.learning.compilation import CompilerMissing
 
@@ -23,8 +23,9 @@ def quick(function: Any, tensors: Any, announce: Callable[[], None]) -> Callable
 
 @pytest.fixture(autouse=True)
 def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "compile_in_place", quick)
-    monkeypatch.setattr(learner, "first_call", lambda step, function, tensors: step())
+    monkeypatch.setattr(compiled_updates, "compile_in_place", quick)
+    monkeypatch.setattr(compiled_updates, "can_compile_ahead", lambda: False)
+    monkeypatch.setattr(compiled_updates, "first_call", lambda step, function, tensors: step())
 
 
 def learned(steps: int = 30, compile_first: bool = False, **fields: Any) -> list[str]:
@@ -53,7 +54,9 @@ def test_compiled_update_of_an_earlier_run_is_not_announced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        learner, "compile_in_place", lambda function, tensors, announce: lambda: function(*tensors)
+        compiled_updates,
+        "compile_in_place",
+        lambda function, tensors, announce: lambda: function(*tensors),
     )
     assert learned() == []
 
@@ -87,7 +90,9 @@ def test_training_announces_once_and_says_how_long_it_took(
 
     if is_at_hand:
         monkeypatch.setattr(
-            learner, "compile_in_place", lambda function, tensors, _: lambda: function(*tensors)
+            compiled_updates,
+            "compile_in_place",
+            lambda function, tensors, _: lambda: function(*tensors),
         )
     footlight.train(
         "a2c", "CartPole-v1", steps=60, compile="on", eval_episodes=0, probe="off",
@@ -121,7 +126,7 @@ def test_failing_compiler_is_said_after_the_announcement(monkeypatch: pytest.Mon
         announce()
         raise CompilerMissing("the compiler failed")
 
-    monkeypatch.setattr(learner, "compile_in_place", failing)
+    monkeypatch.setattr(compiled_updates, "compile_in_place", failing)
     first, second = learned()
     assert first == COMPILING
     assert second.startswith("not compiled: the compiler failed")

@@ -22,7 +22,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, compiler: Any = None, steps: int = 
     """An agent after ten updates with this compiler, or without one, and its notices."""
     notices: list[str] = []
     if compiler is not None:
-        monkeypatch.setattr("footlight.learning.learner.compile_in_place", compiler)
+        monkeypatch.setattr("footlight.learning.compiled_updates.compile_in_place", compiler)
     agent = Agent(
         "td3", OBSERVATIONS, ACTIONS, seed=3, compile="on" if compiler else "off",
         notice=notices.append, hidden_sizes=(16,), batch_size=4, buffer_size=50, learning_starts=4,
@@ -117,7 +117,7 @@ def test_eager_call_happens_once_for_each_name(monkeypatch: pytest.MonkeyPatch) 
         checks.append(step)
         first_call(step, function, tensors)
 
-    monkeypatch.setattr("footlight.learning.learner.first_call", noted)
+    monkeypatch.setattr("footlight.learning.compiled_updates.first_call", noted)
     agent, _ = trained(monkeypatch, Compiler(lambda tensors: None))
     assert len(checks) == len(set(checks)) == len(agent.algorithm.updates) == 2
 

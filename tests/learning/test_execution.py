@@ -52,8 +52,7 @@ def test_split_takes_its_own_names_and_leaves_the_others() -> None:
 def test_when_updates_are_compiled(
     compile: Any, num_updates: int | None, enabled: bool, later: bool
 ) -> None:
-    found = Execution(compile=compile).compilation(num_updates)
-    assert (found.enabled, found.later) == (enabled, later)
+    assert Execution(compile=compile).when_to_compile(num_updates) == (enabled, later)
 
 
 @pytest.mark.parametrize("num_updates", [None, 10 * UPDATES_WORTH_COMPILING])
@@ -61,9 +60,7 @@ def test_auto_stays_eager_on_a_gpu(
     num_updates: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    found = Execution(device="cuda").compilation(num_updates)
-    assert not found.enabled
-    assert not found.later
+    assert Execution(device="cuda").when_to_compile(num_updates) == (False, False)
 
 
 def test_threads_are_set_only_if_given() -> None:

@@ -139,7 +139,7 @@ def test_updates_of_every_algorithm_have_names(monkeypatch: pytest.MonkeyPatch) 
         names.append(graph_cache.key_of(function, tensors, None))
         return lambda: function(*tensors)
 
-    monkeypatch.setattr("footlight.learning.learner.compile_in_place", noted)
+    monkeypatch.setattr("footlight.learning.compiled_updates.compile_in_place", noted)
     box, choice = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
     for name in ALGORITHMS:
         actions = box if "box" in find(name).ACTIONS else choice

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.config.tuning import Tuning, using
 from footlight.learning.agent import Agent
 from footlight.learning.announcing import COMPILING
 from footlight.trees import tree_items
@@ -189,7 +188,7 @@ def test_nothing_is_compiled_again_and_agents_keep_their_own_graphs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
-    import footlight.learning.learner as module
+    import footlight.learning.compiled_updates as module
 
     original = module.compile_in_place
     monkeypatch.setattr(
@@ -228,36 +227,6 @@ def test_without_a_compiler_the_run_goes_on(
     assert not agent.compiled
     assert len(said) == 1
     assert "no C++ compiler" in said[0]
-
-
-@pytest.mark.parametrize("onednn_from", [None, 4_000_000])
-def test_large_products(onednn_from: int | None) -> None:
-    """Either library, in all layouts of a layer's passes, from the size at which oneDNN is used."""
-    from footlight.learning import compilation
-
-    source = torch.Generator().manual_seed(0)
-    a, b, bias = (
-        torch.randn(shape, generator=source) for shape in ((200, 160), (160, 180), (180,))
-    )
-    twice = torch.randn(2, 160, 180, generator=source)
-
-    def products(*tensors: torch.Tensor) -> None:
-        a, b, bias, twice, *results = tensors
-        gradient = torch.addmm(bias, a, b)
-        for result, value in zip(
-            results,
-            (gradient, gradient @ b.mT, a.mT @ gradient, a @ twice, gradient @ twice.mT),
-            strict=True,
-        ):
-            result.copy_(value)
-
-    shapes = (200, 180), (200, 160), (160, 180), (2, 200, 180), (2, 200, 160)
-    eager, compiled = ([torch.zeros(shape) for shape in shapes] for _ in range(2))
-    products(a, b, bias, twice, *eager)
-    with using(Tuning((), onednn_from)):
-        compilation.compile_in_place(products, [a, b, bias, twice, *compiled])()
-    for one, other in zip(eager, compiled, strict=True):
-        assert_close(other, one, terms=200, depth=2)
 
 
 def test_acting_on_images_is_compiled_too() -> None:

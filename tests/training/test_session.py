@@ -61,11 +61,12 @@ def test_run_that_loses_its_compiler_is_not_reproducible(monkeypatch: pytest.Mon
     def plainly(function: Any, tensors: Any, announce: Any) -> Any:
         return torch.no_grad()(lambda: function(*tensors))
 
-    monkeypatch.setattr("footlight.learning.learner.compile_in_place", plainly)
+    monkeypatch.setattr("footlight.learning.compiled_updates.can_compile_ahead", lambda: False)
+    monkeypatch.setattr("footlight.learning.compiled_updates.compile_in_place", plainly)
     settings = DDPG | {"compile": "on"}
     footlight.train("ddpg", "Pendulum-v1", run_dir="run", **settings)
     assert json.loads(Path("run/config.json").read_text())["resume"] == "exact"
-    monkeypatch.setattr("footlight.learning.learner.compile_in_place", without_compiler)
+    monkeypatch.setattr("footlight.learning.compiled_updates.compile_in_place", without_compiler)
     footlight.resume("run", steps=320, quiet=True)
     reason = json.loads(Path("run/config.json").read_text())["resume"]
     assert reason == checkpoint.read_manifest(checkpoint.find(Path("run")))["run"]["resume"]
