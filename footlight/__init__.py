@@ -42,7 +42,7 @@ __all__ = [
     "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config", "TQCConfig",
     "UserError", "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
     "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds",
-    "scores", "seeded", "simulate", "soft_update", "steps", "train", "train_seeds",
+    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
@@ -94,6 +94,7 @@ _HOMES = {
     "simulate": "footlight.instruments.simulation",
     "soft_update": "footlight.networks.target_average",
     "steps": "footlight.training.loop",
+    "sweep": "footlight.sweeps.sweep",
     "train": "footlight.api",
     "train_seeds": "footlight.api",
 }
@@ -147,6 +148,7 @@ if TYPE_CHECKING:
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
     from footlight.run import Run
+    from footlight.sweeps.sweep import sweep
     from footlight.training.episode_log import EpisodeLog
     from footlight.training.hooks import every
     from footlight.training.loop import steps

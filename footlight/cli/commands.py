@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from footlight.cli.own_code import for_run, own_code
+from footlight.cli.sweep import sweep
 from footlight.errors import UserError, counted, printable, warn
 
 PROGRESS_SECONDS = 10.0
@@ -225,6 +226,7 @@ COMMANDS = {
     "verify": verify,
     "export": export,
     "list": list_all,
+    "sweep": sweep,
     "tune-machine": tune_machine,
     "completion": completion,
 }

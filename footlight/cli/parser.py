@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from footlight import __version__
 from footlight.cli.own_code import RESUME, add_own_code
+from footlight.cli.sweep import add_sweep
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 from footlight.storage.files import user_path
@@ -79,6 +80,8 @@ def build_parser() -> Parser:
     listing.add_argument(
         "kind", nargs="?", choices=kinds, help="list only these (default: algorithms and presets)"
     )
+    text = "train many runs whose values are searched, and compare them"
+    add_sweep(add_command("sweep", text), _path, _at_least(1))
     _add_tune_machine(add_command)
     _add_completion(add_command)
     return parser

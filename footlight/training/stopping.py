@@ -3,8 +3,9 @@
 A training that they end is evaluated like one that has all its steps, and can be resumed.
 """
 
+import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -15,6 +16,21 @@ from footlight.training.evaluator import Evaluator
 from footlight.training.hooks import EpisodeRows, Hook
 from footlight.training.loop import Step
 from footlight.training.session import Session
+
+Judge = Callable[[int, float], str | None]
+"""From the step and mean return of an evaluation to a reason for ending the run, or None."""
+_judge: Judge | None = None  # of the runs of this process
+
+
+@contextlib.contextmanager
+def judged_by(judge: Judge | None) -> Iterator[None]:
+    """Let the evaluations of the runs in this block decide whether they go on."""
+    global _judge
+    before, _judge = _judge, judge
+    try:
+        yield
+    finally:
+        _judge = before
 
 
 def require_target(options: Options) -> None:
@@ -32,11 +48,13 @@ def stopping_hooks(
 ) -> list[Hook]:
     """The hooks that the options ask for; those of evaluations are called after a late one, too."""
     hooks: list[Hook] = []
-    of_evaluations: list[StopAtReturn | StopWithoutImprovement] = []
+    of_evaluations: list[OfEvaluations] = []
     if options.stop_at_return is not None:
         of_evaluations.append(StopAtReturn(session, evaluator, options))
     if options.stop_patience is not None:
         of_evaluations.append(StopWithoutImprovement(session, evaluator, options.stop_patience))
+    if _judge is not None:
+        of_evaluations.append(StopByJudge(session, evaluator, _judge))
     for hook in of_evaluations:
         hooks.append(hook)
         evaluator.after_due.append(partial(_after_late, hook, session))
@@ -45,7 +63,7 @@ def stopping_hooks(
     return hooks
 
 
-def _after_late(hook: "StopAtReturn | StopWithoutImprovement", session: Session) -> None:
+def _after_late(hook: "OfEvaluations", session: Session) -> None:
     hook.after_evaluation(session.agent.num_steps)
 
 
@@ -122,6 +140,33 @@ class StopWithoutImprovement:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         self._count = int(state.get("evaluations_without_improvement", 0))
+
+
+class StopByJudge:
+    """Ends the training when `judge` says so after an evaluation; it has no state of its own."""
+
+    def __init__(self, session: Session, evaluator: Evaluator, judge: Judge) -> None:
+        self._session, self._evaluator, self._judge = session, evaluator, judge
+
+    def __call__(self, step: Step) -> None:
+        """Show the judge the evaluation of this step, if there was one."""
+        self.after_evaluation(step.number)
+
+    def after_evaluation(self, step: int) -> None:
+        """Show the judge the evaluation at this step, if there was one."""
+        evaluation = self._evaluator.at(step)
+        if evaluation is not None and step < self._session.options.steps:
+            self._session.stop_reason = self._judge(step, evaluation.mean_return)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+OfEvaluations = StopAtReturn | StopWithoutImprovement | StopByJudge
 
 
 class StopAfterEpisodes:

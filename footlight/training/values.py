@@ -91,18 +91,21 @@ def resolve(
     )
 
 
-def read_toml(path: str | Path | None) -> dict[str, Any]:
-    """The values in a TOML file. Raises `UserError`."""
-    if path is None:
-        return {}
+def parse_toml(path: str | Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises `UserError`."""
     try:
-        found = tomllib.loads(user_path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(user_path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"cannot read {path} - {error.strerror} - give an existing TOML file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML - {error} - fix the syntax") from error
+
+
+def read_toml(path: str | Path | None) -> dict[str, Any]:
+    """The values in a TOML file. Raises `UserError`."""
+    found = {} if path is None else parse_toml(path)
     for name, value in found.items():
         if isinstance(value, dict) and name not in _TABLES:
             raise UserError(

@@ -45,13 +45,17 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
         "storage", "training",
     },
+    "sweeps": {
+        "algorithms", "api", "environments", "instruments", "runs", "storage", "training",
+    },
     "cli": {
-        "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "user_code",
+        "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "sweeps",
+        "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
         "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
-        "run", "training",
+        "run", "sweeps", "training",
     },
 }  # fmt: skip
 

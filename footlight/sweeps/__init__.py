@@ -1,0 +1,1 @@
+"""Sweeps: many runs whose values are chosen from a space, and which of them is best."""

@@ -1,0 +1,180 @@
+"""Trains the trials of a sweep, several at a time, until all have ended."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from statistics import fmean, median
+from typing import Any
+
+from footlight.api import resume, train
+from footlight.config.fields import Range, integer
+from footlight.errors import Diverged, EnvironmentFault, UserError, counted
+from footlight.instruments.progress_text import number_text
+from footlight.machine import all_cores
+from footlight.signals import Interruption
+from footlight.sweeps.dimensions import label
+from footlight.sweeps.spec import Spec
+from footlight.sweeps.study import Study
+from footlight.sweeps.trials import SweepFolder, Trial
+from footlight.training.children import Ended, can_fork, outcome, run_together
+from footlight.training.stopping import judged_by
+
+MAX_JOBS = 256
+PRUNED = "pruned: "
+
+
+def num_jobs(given: int | None, spec: Spec) -> int:
+    """How many trials are trained at the same time. Raises `UserError`."""
+    threads = spec.values.get("threads") or 1
+    usual = max(1, all_cores() // threads) if can_fork() else 1
+    jobs = usual if given is None else integer("jobs", given, Range(1, MAX_JOBS))
+    if jobs > 1 and not can_fork():
+        raise UserError(
+            f"jobs is {jobs} - this system cannot fork processes - start the command several "
+            "times, which share the folder"
+        )
+    return min(jobs, spec.trials)
+
+
+class Worker:
+    """Trains one trial after the other, for as long as there are any."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+
+    def __call__(self) -> str:
+        """Work; returns the status "finished". Raises what a training raises that has to stop."""
+        folder, spec = self._folder, self._folder.spec
+        study = Study(folder) if spec.method == "tpe" else None
+        grid = [*spec.grid()] if spec.method == "grid" else []
+
+        def listed(number: int) -> tuple[int, dict[str, Any]]:
+            return number, grid[number] if grid else spec.drawn(number)
+
+        suggest = listed if study is None else study.suggest
+        while (held := folder.claim(suggest)) is not None:
+            with held as trial:
+                ended = self._trained(trial, study if spec.prune else None)
+                with folder.claiming():
+                    ended.write()
+        return "finished"
+
+    def _trained(self, trial: Trial, judge: Study | None) -> Trial:
+        """The trial with its outcome. Faults of its runs are one; other errors are raised."""
+        spec, values = self._folder.spec, list[float]()
+        for position, seed in enumerate(spec.seeds):
+            judging = None
+            if judge is not None and not position:  # by its first seed alone
+                judging = partial(judge.judge, trial.number)
+            try:
+                with judged_by(judging):
+                    self._run(trial, seed)
+            except (Diverged, EnvironmentFault) as error:
+                kind = "diverged" if isinstance(error, Diverged) else "environment fault"
+                return replace(trial, state="failed", reason=f"seed {seed}: {kind}: {error}")
+            result = trial.runs.result(seed) or {}
+            if (reason := result.get("stop_reason", "")).startswith(PRUNED):
+                return replace(trial, state="pruned", reason=reason)
+            if (final := result.get("final_evaluation")) is None:
+                return replace(trial, state="failed", reason=f"seed {seed}: no final evaluation")
+            values.append(final["mean_return"])
+        over = fmean if spec.objective == "mean" else median
+        return replace(trial, state="finished", value=float(over(values)))
+
+    def _run(self, trial: Trial, seed: int) -> None:
+        runs = trial.runs
+        if runs.has_ended(seed):
+            return
+        if runs.has_begun(seed):
+            resume(runs.run(seed), quiet=True)
+        else:
+            arguments = self._folder.spec.arguments(trial.chosen)
+            train(run_dir=runs.run(seed), seed=seed, quiet=True, **arguments)
+
+
+class Progress:
+    """Prints a line for each trial that ends, also for those of other processes."""
+
+    def __init__(self, folder: SweepFolder, notify: Callable[[str], None]) -> None:
+        self.notify, self._folder = notify, folder
+        self._ended = {trial.number for trial in folder.trials() if trial.state != "running"}
+        self._best = best(folder.trials())
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.refresh()
+
+    def update_run(self, key: int, message: Mapping[str, Any]) -> None:
+        """Ignore what single runs report."""
+
+    def end_run(self, key: int, state: str) -> None:
+        """Ignore that a worker has ended."""
+
+    def refresh(self) -> None:
+        """Print what has ended since the last call."""
+        for number in self._folder.numbers():
+            if number in self._ended:
+                continue
+            with contextlib.suppress(UserError):
+                trial = self._folder.read(number)
+                if trial.state != "running":
+                    self._ended.add(number)
+                    self._show(trial)
+
+    def _show(self, trial: Trial) -> None:
+        new_best = best([trial, *([self._best] if self._best else [])])
+        mark = " (best so far)" if new_best is trial else ""
+        self._best = new_best
+        of = f"trial {trial.number}, {len(self._ended)} of {self._folder.spec.trials}"
+        self.notify(f"{of}: {described(trial)}: {how(trial)}{mark}")
+
+
+def best(trials: list[Trial]) -> Trial | None:
+    """The finished trial with the highest value; the first of several."""
+    finished = [trial for trial in trials if trial.value is not None]
+    return max(finished, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def described(trial: Trial) -> str:
+    """What the search has chosen, in one line."""
+    values = {name: value for name, value in trial.chosen.items() if name != "algorithm"}
+    shown = [
+        f"{name} {number_text(value) if isinstance(value, float) else label(value)}"
+        for name, value in values.items()
+    ]
+    return ", ".join([trial.chosen["algorithm"], *shown])
+
+
+def how(trial: Trial) -> str:
+    """How a trial has ended."""
+    if trial.value is not None:
+        return number_text(trial.value)
+    return trial.reason if trial.state == "pruned" else f"{trial.state}: {trial.reason}"
+
+
+def work_together(
+    worker: Worker, jobs: int, progress: Progress, interruption: Interruption
+) -> list[Ended]:
+    """Let so many workers train until no trial is left, or until a signal."""
+    if not can_fork():
+        with progress, interruption.installed(progress.notify):
+            return [outcome(worker)]
+    calls = dict.fromkeys(range(jobs), worker)
+    display: Any = progress
+    return [*run_together(calls, jobs, display, interruption).values()]
+
+
+def plan(folder: SweepFolder, jobs: int) -> str:
+    """The line about what is to be done."""
+    spec = folder.spec
+    ended = sum(trial.state != "running" for trial in folder.trials())
+    seeds = f" of {counted(len(spec.seeds), 'seed')} each" if len(spec.seeds) > 1 else ""
+    done = f", {ended} of which have ended" if ended else ""
+    cores = counted(all_cores(), "core")
+    return (
+        f"sweep by {spec.method}: {counted(spec.trials, 'trial')}{seeds}{done}, {jobs} at a time "
+        f"on {cores}"
+    )

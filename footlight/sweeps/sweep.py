@@ -1,0 +1,119 @@
+"""A sweep from its file to its table."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from footlight.environments.source import EnvironmentLike
+from footlight.errors import UserError
+from footlight.instruments.progress import Display
+from footlight.runs.folder import shown
+from footlight.signals import Interruption
+from footlight.storage.files import user_path
+from footlight.sweeps import results
+from footlight.sweeps.running import (
+    Progress,
+    Worker,
+    best,
+    num_jobs,
+    plan,
+    work_together,
+)
+from footlight.sweeps.spec import Spec, read_file, read_spec, with_trials
+from footlight.sweeps.study import require_optuna
+from footlight.sweeps.trials import SweepFolder, Trial, sweep_path
+from footlight.training.seeds import require_none_failed
+
+
+class Sweep:
+    """A sweep that has ended or was stopped: its trials, and the best of them."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+        self.path = folder.path
+        """The folder with one folder for each trial."""
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials that have begun, by number. Raises `UserError` for damaged files."""
+        return self._folder.trials()
+
+    @property
+    def best(self) -> Trial | None:
+        """The finished trial with the highest value; None if there is none."""
+        return best(self.trials)
+
+
+def sweep(
+    spec: str | Path | Mapping[str, Any],
+    *,
+    environment: EnvironmentLike | None = None,
+    run_dir: str | Path | None = None,
+    jobs: int | None = None,
+    trials: int | None = None,
+    write_preset: str | Path | None = None,
+    quiet: bool = False,
+) -> Sweep:
+    """Train many runs whose values are searched, as `footlight sweep` does.
+
+    spec: a TOML file, or its content: which fields are searched, and how (docs/sweeps.md).
+    environment: takes the place of the file's; may be an object, a function or FILE.py:NAME.
+    run_dir: the folder of the sweep, new or of this very sweep, which is then continued; by default
+        `runs/sweeps/NAME` with the file's name. jobs: trials at a time; None: one for each core.
+    trials: how many in all; None: as the file says. write_preset: a new file for the best values.
+
+    Each trial is a folder of ordinary runs with the numbers that they have by themselves. A run
+    that diverges or whose environment fails is a result; other errors of `train` are raised.
+    Raises `UserError` before anything is created, and `KeyboardInterrupt` once all is saved.
+    """
+    start, found = Path.cwd(), _read(spec, environment, trials)
+    preset_file = None if write_preset is None else user_path(write_preset)
+    if preset_file is not None:
+        results.require_new_preset(preset_file)
+    jobs = num_jobs(jobs, found)
+    name = "sweep" if isinstance(spec, Mapping) else user_path(spec).stem
+    folder = SweepFolder(sweep_path(run_dir, name, start), found)
+    folder.open()
+    known_as = shown(folder.path, start, run_dir)
+    display, interruption = Display(0, quiet=quiet), Interruption()
+    display.notify(plan(folder, jobs))
+    ended = work_together(Worker(folder), jobs, Progress(folder, display.notify), interruption)
+    _conclude(folder, known_as, display.notify)
+    if (number := interruption.signal) is not None:
+        raise interruption.exit_exception(number, "stopped - the same command continues")
+    require_none_failed(dict(enumerate(ended)))
+    if preset_file is not None:
+        _require_all_ended(folder, known_as)
+        display.notify(results.write_preset(folder, preset_file, known_as))
+    return Sweep(folder)
+
+
+def _read(spec: str | Path | Mapping[str, Any], environment: Any, trials: int | None) -> Spec:
+    """The sweep that a file or a mapping describes. Raises `UserError`."""
+    if isinstance(spec, Mapping):
+        found, where = read_spec(spec, "the sweep", environment), "the sweep"
+    else:
+        found, where = read_file(user_path(spec), environment), str(spec)
+    if found.method == "tpe":
+        require_optuna()
+    return found if trials is None else with_trials(found, trials, where)
+
+
+def _conclude(folder: SweepFolder, known_as: Path, notify: Callable[[str], None]) -> None:
+    """Write the table and the pictures, and print the best trials."""
+    if not folder.numbers():
+        return folder.remove()
+    results.write_table(folder)
+    pictures = results.draw(folder, notify)
+    notify(results.summary(folder, known_as))
+    if pictures:
+        notify(f"pictures: {', '.join(str(known_as / each) for each in pictures)}")
+    return None
+
+
+def _require_all_ended(folder: SweepFolder, known_as: Path) -> None:
+    if running := [trial.number for trial in folder.trials() if trial.state == "running"]:
+        raise UserError(
+            f"trial {running[0]} of {known_as} is in progress elsewhere - the best values are not "
+            "known yet - give --write-preset again when all trials have ended"
+        )
