@@ -4,7 +4,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
@@ -136,7 +137,8 @@ def _between(name: str, given: Mapping[str, Any], field: Field | None, where: st
         )
     if log and low <= 0:
         raise UserError(f"{where}: {name} has low {low:g} and log - a logarithm needs low > 0")
-    types = () if field is None else (field.type, *get_args(field.type))
+    is_union = field is not None and get_origin(field.type) in (Union, UnionType)
+    types = get_args(field.type) if field is not None and is_union else (field and field.type,)
     is_integer = int in types and float not in types
     if not is_integer and float not in types:
         raise UserError(f"{where}: {name} is no number - give a list of choices")

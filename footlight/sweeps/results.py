@@ -1,4 +1,4 @@
-"""What a sweep has found: a table, pictures, and the best values as a file for `--config`."""
+"""What a sweep has found: a table, images, and the best values as a file for `--config`."""
 
 import csv
 import json
@@ -64,7 +64,7 @@ def _cell(value: Any) -> Any:
 
 
 def draw(folder: SweepFolder, notify: Callable[[str], None]) -> list[str]:
-    """Draw Optuna's pictures of what the values have done to the return; the files' names.
+    """Draw Optuna's images of what the values have done to the return; the files' names.
 
     There are none of fewer than four finished trials, or without Optuna.
     """
@@ -74,7 +74,7 @@ def draw(folder: SweepFolder, notify: Callable[[str], None]) -> list[str]:
     try:
         study = in_memory(folder, trials)
     except UserError:
-        notify('no pictures: Optuna is not installed - `pip install "footlight[optuna]"`')
+        notify('no images: Optuna is not installed - `pip install "footlight[optuna]"`')
         return []
     made = []
     for name, function in ((IMPORTANCES, _importances), (SLICES, _slices)):

@@ -172,9 +172,9 @@ def plan(folder: SweepFolder, jobs: int) -> str:
     spec = folder.spec
     ended = sum(trial.state != "running" for trial in folder.trials())
     seeds = f" of {counted(len(spec.seeds), 'seed')} each" if len(spec.seeds) > 1 else ""
-    done = f", {ended} of which have ended" if ended else ""
+    so_far = f", {ended} of which have ended" if ended else ""
     cores = counted(all_cores(), "core")
     return (
-        f"sweep by {spec.method}: {counted(spec.trials, 'trial')}{seeds}{done}, {jobs} at a time "
+        f"sweep by {spec.method}: {counted(spec.trials, 'trial')}{seeds}{so_far}, {jobs} at a time "
         f"on {cores}"
     )

@@ -16,7 +16,9 @@ from footlight.config.options import Options
 from footlight.config.schema import violations
 from footlight.config.suggestions import closest
 from footlight.environments.make import config_class as environment_config
+from footlight.environments.make import make_one
 from footlight.errors import UserError
+from footlight.learning.blueprint import new_blueprint
 from footlight.sweeps.dimensions import Choices, Dimension, dimension
 from footlight.training.request import Request
 from footlight.training.seeds import parse_seeds
@@ -139,9 +141,22 @@ class Spec:
                 raise UserError(
                     "eval_episodes is 0 - a sweep compares evaluations - leave it out, or take more"
                 )
+            _require_suitable(request)
             for each in self.dimensions_of(algorithm):
                 for value in each.examples[1:]:
                     self.request({**first, each.name: value})
+
+
+def _require_suitable(request: Request) -> None:
+    """Raise `UserError` if there is no such environment, or not for this algorithm."""
+    if request.source.is_vector:  # made by the first run
+        return
+    environment = make_one(request.source)
+    try:
+        spaces = environment.observation_space, environment.action_space
+        new_blueprint(request.algorithm, spaces, 0, request.fields, {})
+    finally:
+        environment.close()
 
 
 def known_fields(algorithm: str, environment: Any) -> dict[str, Field]:

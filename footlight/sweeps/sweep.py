@@ -100,14 +100,14 @@ def _read(spec: str | Path | Mapping[str, Any], environment: Any, trials: int | 
 
 
 def _conclude(folder: SweepFolder, known_as: Path, notify: Callable[[str], None]) -> None:
-    """Write the table and the pictures, and print the best trials."""
+    """Write the table and the images, and print the best trials."""
     if not folder.numbers():
         return folder.remove()
     results.write_table(folder)
-    pictures = results.draw(folder, notify)
+    images = results.draw(folder, notify)
     notify(results.summary(folder, known_as))
-    if pictures:
-        notify(f"pictures: {', '.join(str(known_as / each) for each in pictures)}")
+    if images:
+        notify(f"images: {', '.join(str(known_as / each) for each in images)}")
     return None
 
 

@@ -84,7 +84,7 @@ class SweepFolder:
             self._require_unused()
         made = not self.path.exists()
         try:
-            make_folder(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
             with self.claiming():
                 if not (self.path / NAME).exists():
                     replace_text(self.path / NAME, json.dumps(record, indent=2) + "\n")

@@ -46,7 +46,8 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "storage", "training",
     },
     "sweeps": {
-        "algorithms", "api", "environments", "instruments", "runs", "storage", "training",
+        "algorithms", "api", "environments", "instruments", "learning", "runs", "storage",
+        "training",
     },
     "cli": {
         "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "sweeps",
