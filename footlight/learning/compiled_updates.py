@@ -1,4 +1,4 @@
-"""The compiled updates of a learner: when they are made, and whether they can be trusted."""
+"""The compiled updates of a learner: when they are made, and their comparison with eager ones."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -75,17 +75,17 @@ class CompiledUpdates:
             return
         started = time.monotonic()
         process = self._elsewhere.pop(name, None)
-        if process is not None:
-            process.join()
         function, tensors = self._bind(name)
         try:
+            if process is not None:
+                process.wait()
             step = retried(lambda: compile_in_place(function, tensors, self.announce), self._notify)
             self._take(name, step, (function, tensors))
         except CompilerMissing as reason:
             self._stop(reason)
         self.seconds += time.monotonic() - started
         if process is not None and self.enabled and not self._elsewhere:
-            self._notify(f"compiled; updates have waited {self.seconds:.1f} s for it")
+            self._notify(f"compiled (updates waited {self.seconds:.1f} s)")
 
     def _take(self, name: str, step: Callable[[], None], bound: Bound) -> None:
         self.steps[name], self.unchecked[name] = step, bound
@@ -104,6 +104,12 @@ class CompiledUpdates:
         """Forget what is compiled, since the updates are other ones now."""
         self.steps.clear()
         self.unchecked.clear()
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that compile for this one."""
+        for process in self._elsewhere.values():
+            process.close()
         self._elsewhere.clear()
 
     def _stop(self, reason: CompilerMissing) -> None:

@@ -5,47 +5,71 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 from footlight.environments.processes import may_start_processes
+from footlight.learning.compiler_cache import CacheBroken, CompilerMissing
 from footlight.machine import end_with_parent
+
+MAX_SECONDS = 600  # after which something must be wrong
 
 
 def can_compile_ahead() -> bool:
-    """Whether this system starts processes as forks, which share the tensors of the update."""
-    return sys.platform.startswith("linux")
+    """Whether this process can fork: on Linux, and without other threads of Python's, one of which
+    might hold a lock that the fork would wait for."""
+    return sys.platform.startswith("linux") and threading.active_count() == 1
 
 
 class CompilingProcess:
     """A fork that makes one call, for what the call leaves in the folders of compiled functions.
 
-    It prints nothing, and a failure is left to whoever then makes the same call without it. It ends
-    with this process, however that ends.
+    It prints nothing. It ends with this process, however that ends.
     """
 
     def __init__(self, call: Callable[[], object]) -> None:
+        self._reason, end = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("fork")
-        self._process = context.Process(target=_serve, args=(call,), daemon=True)
+        self._process = context.Process(target=_serve, args=(call, end), daemon=True)
         with may_start_processes(), warnings.catch_warnings(), contextlib.suppress(OSError):
             # About a fork beside threads: see `footlight.machine.end_openmp_threads`
             warnings.simplefilter("ignore", DeprecationWarning)
             self._process.start()
+        end.close()
 
-    def join(self) -> None:
-        """Wait until the call has ended."""
+    def wait(self) -> None:
+        """Wait until the call has ended. Raises `CompilerMissing` if it has raised that."""
+        if self._process.pid is None:
+            return
+        self._process.join(MAX_SECONDS)
+        with contextlib.suppress(EOFError, OSError):
+            if self._reason.poll():
+                raise CompilerMissing(self._reason.recv_bytes().decode())
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         if self._process.pid is not None:
+            self._process.kill()
             self._process.join()
+        self._reason.close()
 
 
-def _serve(call: Callable[[], object]) -> None:
+def _serve(call: Callable[[], object], end: Connection) -> None:
     """Body of the process."""
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # A stop is for the run, whose last update may wait for this; it then calls `close`
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(silence, stream)
     sys.stdout = sys.stderr = os.fdopen(silence, "w")  # those of a notebook are not 1 and 2
-    call()
+    try:
+        call()
+    except CacheBroken:  # of which another try makes an end
+        pass
+    except CompilerMissing as reason:
+        end.send_bytes(str(reason).encode())

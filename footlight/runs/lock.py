@@ -16,6 +16,11 @@ from pathlib import Path
 from footlight.errors import StorageFault, UserError
 from footlight.storage.system import lock_process, open_file
 
+
+class InUse(UserError):
+    """Raised if another process, or another thread of this one, trains in a run folder."""
+
+
 # By this process, whose own locks the system does not distinguish
 _held: dict[Path, tuple[int, int]] = {}
 
@@ -24,13 +29,13 @@ _held: dict[Path, tuple[int, int]] = {}
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold the lock of a run folder. The system releases it when the process ends in any way.
 
-    Raises `UserError` if another process, or another thread of this one, holds it.
+    Raises `InUse` if another process, or another thread of this one, holds it.
     """
     path = run_dir / ".lock"
     # This check comes before opening: closing the file again would release the lock.
     with contextlib.suppress(OSError):
         if _identity(path.lstat()) in _held.values():
-            raise UserError(
+            raise InUse(
                 f"{run_dir} is in use - this process is training in it - wait until it ends"
             )
     try:
@@ -49,7 +54,7 @@ def locked(run_dir: Path) -> Iterator[None]:
             lock_process(descriptor)
         except (BlockingIOError, PermissionError) as error:
             holder = _holder(os.read(descriptor, 1000))
-            raise UserError(
+            raise InUse(
                 f"{run_dir} is in use - {holder} is training in it - wait, or stop that process"
             ) from error
         with contextlib.suppress(OSError):  # a full disk: the holder is informative only

@@ -13,6 +13,8 @@ from footlight.config.fields import Field
 from footlight.errors import UserError
 
 _KEYS = {"low", "high", "log", "count"}
+LARGEST = 1e15  # which a float still tells from its neighbors
+MAX_COUNT = 1_000
 
 
 @dataclass(frozen=True)
@@ -122,18 +124,21 @@ def _choices(name: str, given: list[Any], where: str) -> Choices:
 def _between(name: str, given: Mapping[str, Any], field: Field | None, where: str) -> Between:
     low, high, log, count = (given.get(key) for key in ("low", "high", "log", "count"))
     for key, number in (("low", low), ("high", high)):
-        if not isinstance(number, int | float) or isinstance(number, bool):
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if number is None or not is_number or not abs(number) <= LARGEST:
             raise UserError(f"{where}: {name}.{key} is {number!r:.80} - give a number")
     if log is not None and not isinstance(log, bool):
         raise UserError(f"{where}: {name}.log is {log!r:.80} - give true or false")
-    if count is not None and (type(count) is not int or count < 2):
-        raise UserError(f"{where}: {name}.count is {count!r:.80} - give an integer >= 2")
+    if count is not None and (type(count) is not int or not 2 <= count <= MAX_COUNT):
+        raise UserError(
+            f"{where}: {name}.count is {count!r:.80} - give an integer from 2 to {MAX_COUNT:,}"
+        )
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not low < high:
         raise UserError(
             f"{where}: {name} has low {low:g} and high {high:g} - low must be below high - "
-            "exchange them, or give a list of choices"
+            "swap them, or give a list of choices"
         )
     if log and low <= 0:
         raise UserError(f"{where}: {name} has low {low:g} and log - a logarithm needs low > 0")
@@ -141,7 +146,7 @@ def _between(name: str, given: Mapping[str, Any], field: Field | None, where: st
     types = get_args(field.type) if field is not None and is_union else (field and field.type,)
     is_integer = int in types and float not in types
     if not is_integer and float not in types:
-        raise UserError(f"{where}: {name} is no number - give a list of choices")
+        raise UserError(f"{where}: {name} is not a number - give a list of choices")
     if is_integer and not (float(low).is_integer() and float(high).is_integer()):
         raise UserError(f"{where}: {name} has low {low:g} and high {high:g} - it is an integer")
     exact: Any = int if is_integer else float

@@ -123,10 +123,11 @@ def require_new_preset(path: Path) -> None:
         raise UserError(f"cannot create {path} - there is no folder {path.parent} - create it")
 
 
-def write_preset(folder: SweepFolder, path: Path, known_as: Path) -> str:
+def write_preset(folder: SweepFolder, path: Path, named: Path, known_as: Path) -> str:
     """Write the values of the best trial as a file for `--config`; the line about it.
 
-    Raises `UserError` where no trial has finished.
+    named, known_as: the file and the folder as messages name them. Raises `UserError` where no
+    trial has finished.
     """
     trial = best(folder.trials())
     if trial is None:
@@ -135,7 +136,7 @@ def write_preset(folder: SweepFolder, path: Path, known_as: Path) -> str:
     algorithm, preset = arguments.pop("algorithm"), arguments.pop("preset")
     del arguments["environment"]
     environment = trial.runs.arguments["environment"]
-    command = f"footlight train {algorithm} {quoted(environment)} --config {quoted(path)}"
+    command = f"footlight train {algorithm} {quoted(environment)} --config {quoted(named)}"
     if preset is False:
         command += " --no-preset"
     elif preset is not True:
@@ -148,7 +149,7 @@ def write_preset(folder: SweepFolder, path: Path, known_as: Path) -> str:
         *(f"{name} = {_toml(value)}" for name, value in arguments.items()),
     ]
     replace_text(path, "\n".join(lines) + "\n")
-    return f"wrote {path}: {command}"
+    return f"wrote {named}: {command}"
 
 
 def _toml(value: Any) -> str:

@@ -1,9 +1,11 @@
 """Trains the trials of a sweep, several at a time, until all have ended."""
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -12,6 +14,7 @@ from footlight.config.fields import Range, integer
 from footlight.errors import Diverged, EnvironmentFault, UserError, counted
 from footlight.instruments.progress_text import number_text
 from footlight.machine import all_cores
+from footlight.runs.seeds_folder import NAME as SEEDS
 from footlight.signals import Interruption
 from footlight.sweeps.dimensions import label
 from footlight.sweeps.spec import Spec
@@ -19,6 +22,7 @@ from footlight.sweeps.study import Study
 from footlight.sweeps.trials import SweepFolder, Trial
 from footlight.training.children import Ended, can_fork, outcome, run_together
 from footlight.training.stopping import judged_by
+from footlight.user_code.reference import is_reference
 
 MAX_JOBS = 256
 PRUNED = "pruned: "
@@ -41,7 +45,7 @@ class Worker:
     """Trains one trial after the other, for as long as there are any."""
 
     def __init__(self, folder: SweepFolder) -> None:
-        self._folder = folder
+        self._folder, self._start = folder, Path.cwd()
 
     def __call__(self) -> str:
         """Work; returns the status "finished". Raises what a training raises that has to stop."""
@@ -73,6 +77,10 @@ class Worker:
             except (Diverged, EnvironmentFault) as error:
                 kind = "diverged" if isinstance(error, Diverged) else "environment fault"
                 return replace(trial, state="failed", reason=f"seed {seed}: {kind}: {error}")
+            except UserError as error:
+                if not self._is_of_combination(trial, seed):
+                    raise
+                return replace(trial, state="failed", reason=f"seed {seed}: {error}")
             result = trial.runs.result(seed) or {}
             if (reason := result.get("stop_reason", "")).startswith(PRUNED):
                 return replace(trial, state="pruned", reason=reason)
@@ -82,12 +90,26 @@ class Worker:
         over = fmean if spec.objective == "mean" else median
         return replace(trial, state="finished", value=float(over(values)))
 
+    def _is_of_combination(self, trial: Trial, seed: int) -> bool:
+        """Whether an error of a run that could not begin is likely to be one of its values: others
+        could begin."""
+        if trial.runs.has_begun(seed):
+            return False
+        begun = (each for each in self._folder.trials() if (each.path / SEEDS).is_file())
+        return any(each.runs.has_begun(seed) for each in begun for seed in each.runs.seeds)
+
     def _run(self, trial: Trial, seed: int) -> None:
-        runs = trial.runs
+        runs, environment = trial.runs, self._folder.spec.environment
+        os.chdir(self._start)  # which the environment of an earlier run may have changed
         if runs.has_ended(seed):
             return
         if runs.has_begun(seed):
-            resume(runs.run(seed), quiet=True)
+            given: dict[str, Any] = {}
+            if not isinstance(environment, str):
+                given = {"environment": environment}
+            elif ":" in environment and not is_reference(environment):
+                given = {"allow_env_import": environment.partition(":")[0]}
+            resume(runs.run(seed), quiet=True, **given)
         else:
             arguments = self._folder.spec.arguments(trial.chosen)
             train(run_dir=runs.run(seed), seed=seed, quiet=True, **arguments)

@@ -1,5 +1,6 @@
-"""What a sweep is asked to be: its file, checked before anything is made."""
+"""The specification of a sweep: its file, checked before anything is made."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -30,7 +31,8 @@ Chosen = dict[str, Any]
 """The values of one trial that the search has chosen; "algorithm" is one of them."""
 USUAL_TRIALS = 20
 MAX_TRIALS = 100_000
-_OF_SWEEP = {"seed", "run_dir", "quiet"}  # what a sweep gives to each of its runs itself
+_OF_SWEEP = {"seed", "algorithm", "environment", "preset"}  # which have a place of their own
+_TABLES = {"env_kwargs", "eval_env_kwargs"}  # arguments of `train` that are no fields
 
 
 class SweepFile(TypedDict):
@@ -151,12 +153,13 @@ def _require_suitable(request: Request) -> None:
     """Raise `UserError` if there is no such environment, or not for this algorithm."""
     if request.source.is_vector:  # made by the first run
         return
-    environment = make_one(request.source)
-    try:
-        spaces = environment.observation_space, environment.action_space
-        new_blueprint(request.algorithm, spaces, 0, request.fields, {})
-    finally:
-        environment.close()
+    with contextlib.chdir("."):  # an environment may change the working directory
+        environment = make_one(request.source)
+        try:
+            spaces = environment.observation_space, environment.action_space
+            new_blueprint(request.algorithm, spaces, 0, request.fields, {})
+        finally:
+            environment.close()
 
 
 def known_fields(algorithm: str, environment: Any) -> dict[str, Field]:
@@ -173,17 +176,10 @@ def read_spec(content: Mapping[str, Any], where: str, environment: Any = None) -
     """
     _require_shape(content, where)
     algorithms = _algorithms(content["algorithm"], where)
-    environment = content.get("environment") if environment is None else environment
     if environment is None:
-        raise UserError(f"{where} names no environment - add environment = ...")
-    if environment == content.get("environment") and ":" in environment:
-        raise UserError(
-            f"{where} names the environment {environment!r} - a sweep's file starts no code - "
-            "name it on the command line: --environment"
-        )
+        environment = _environment(content.get("environment"), where)
     values = dict(content.get("values", {}))
-    if wrong := values.keys() & (_OF_SWEEP | content.get("search", {}).keys()):
-        raise UserError(f"{where}: values has {min(wrong)} - the sweep chooses it - leave it out")
+    _require_fields(values, content.get("search", {}), algorithms, environment, where)
     dimensions = _dimensions(content.get("search", {}), algorithms, environment, where)
     method = content.get("method", "tpe")
     spec = Spec(
@@ -242,6 +238,32 @@ def _algorithms(given: str | list[str], where: str) -> tuple[str, ...]:
     if not names or len({*names}) < len(names):
         raise UserError(f"{where}: algorithm is {given!r:.80} - name each algorithm once")
     return names
+
+
+def _environment(given: str | None, where: str) -> str:
+    if given is None:
+        raise UserError(f"{where} names no environment - add environment = ...")
+    if ":" in given:
+        raise UserError(
+            f"{where} names the environment {given!r} - a sweep's file starts no code - "
+            "name it as an argument: --environment, or environment= in Python"
+        )
+    return given
+
+
+def _require_fields(
+    values: Mapping[str, Any], search: Mapping[str, Any], algorithms: tuple[str, ...],
+    environment: Any, where: str,
+) -> None:  # fmt: skip
+    """Raise `UserError` unless all values are plain fields of a run that nothing else sets."""
+    known = {name for each in algorithms for name in known_fields(each, environment)} | _TABLES
+    for name in values:
+        if name in _OF_SWEEP or name in search:
+            place = "search" if name in search else "the sweep itself"
+            raise UserError(f"{where}: values has {name}, which belongs to {place} - leave it out")
+        if name not in known:
+            hint = closest(name, [*known]) or f" - see `footlight train {algorithms[0]} --help`"
+            raise UserError(f"{where}: values has the unknown field {name!r}{hint}")
 
 
 def _dimensions(

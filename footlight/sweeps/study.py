@@ -1,4 +1,4 @@
-"""Optuna's part in a sweep: which values a trial gets, and which trial is not worth going on.
+"""Optuna's part in a sweep: which values a trial gets, and which trials are pruned.
 
 The study is kept in Optuna's journal beside the trials, where several processes share it and
 Optuna's dashboard can read it. What was trained is decided by the trials' folders: a study that a
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from footlight.errors import UserError
+from footlight.errors import UserError, summarize_error
 from footlight.storage.system import lock_file, open_file
 from footlight.streams import derived_seed
 from footlight.sweeps.dimensions import Between, Dimension, plain
@@ -59,6 +59,29 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _mend(path: str, lock: _JournalLock) -> None:
+    """Cut off an incomplete last line, as a full disk leaves it: the next one would join it."""
+    lock.acquire()
+    try:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn what Optuna raises for its journal into `UserError`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read ({summarize_error(error):.100}) - restore it from a copy, or "
+            "choose another folder"
+        ) from error
+
+
 class Study:
     """Suggests the values of trials with a tree-structured Parzen estimator (Bergstra et al. 2011),
     and ends those that are worse than the median of the others at the same step."""
@@ -69,23 +92,23 @@ class Study:
         from optuna.storages.journal import JournalFileBackend
 
         path = str(folder.path / JOURNAL)
-        with _quiet():
+        with _quiet(), _readable(path):
             lock: Any = _JournalLock(f"{path}.lock")
+            _mend(path, lock)
             storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
             self._study = self._optuna.create_study(
                 storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True,
                 pruner=self._optuna.pruners.MedianPruner(),
             )  # fmt: skip
 
-    def suggest(self, count: int) -> tuple[int, Chosen]:
+    def suggest(self, free: int) -> tuple[int, Chosen]:
         """The number and the values of a new trial. Call it while no other process claims one.
 
         With the same earlier results it always returns the same.
         """
         self._catch_up()
         with _quiet():
-            number = len(self._study.get_trials(deepcopy=False))
-            seed = derived_seed(self._folder.spec.seed, "sweep", number)
+            seed = derived_seed(self._folder.spec.seed, "sweep", free)
             self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
             trial = self._study.ask()
             return trial.number, suggested(trial, self._folder)

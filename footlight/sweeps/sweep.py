@@ -22,7 +22,7 @@ from footlight.sweeps.running import (
 from footlight.sweeps.spec import Spec, read_file, read_spec, with_trials
 from footlight.sweeps.study import require_optuna
 from footlight.sweeps.trials import SweepFolder, Trial, sweep_path
-from footlight.training.seeds import require_none_failed
+from footlight.training.seeds import require_no_error
 
 
 class Sweep:
@@ -67,7 +67,7 @@ def sweep(
     Raises `UserError` before anything is created, and `KeyboardInterrupt` once all is saved.
     """
     start, found = Path.cwd(), _read(spec, environment, trials)
-    preset_file = None if write_preset is None else user_path(write_preset)
+    preset_file = None if write_preset is None else Path(start, user_path(write_preset))
     if preset_file is not None:
         results.require_new_preset(preset_file)
     jobs = num_jobs(jobs, found)
@@ -81,10 +81,11 @@ def sweep(
     _conclude(folder, known_as, display.notify)
     if (number := interruption.signal) is not None:
         raise interruption.exit_exception(number, "stopped - the same command continues")
-    require_none_failed(dict(enumerate(ended)))
+    require_no_error(ended)
     if preset_file is not None:
         _require_all_ended(folder, known_as)
-        display.notify(results.write_preset(folder, preset_file, known_as))
+        named = shown(preset_file, start, write_preset)
+        display.notify(results.write_preset(folder, preset_file, named, known_as))
     return Sweep(folder)
 
 
@@ -102,13 +103,13 @@ def _read(spec: str | Path | Mapping[str, Any], environment: Any, trials: int | 
 def _conclude(folder: SweepFolder, known_as: Path, notify: Callable[[str], None]) -> None:
     """Write the table and the images, and print the best trials."""
     if not folder.numbers():
-        return folder.remove()
+        folder.remove()
+        return
     results.write_table(folder)
     images = results.draw(folder, notify)
     notify(results.summary(folder, known_as))
     if images:
         notify(f"images: {', '.join(str(known_as / each) for each in images)}")
-    return None
 
 
 def _require_all_ended(folder: SweepFolder, known_as: Path) -> None:

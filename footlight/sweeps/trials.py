@@ -6,6 +6,7 @@ trial's runs.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from footlight.errors import UserError
-from footlight.runs.lock import locked
+from footlight.runs.lock import InUse, locked
 from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.storage import schemas
 from footlight.storage.files import make_folder, read_json, replace_text, user_path
@@ -27,7 +28,7 @@ NAME, TRIAL = "sweep.json", "trial.json"
 FORMAT_VERSION = 1
 State = Literal["running", "finished", "pruned", "failed"]
 Suggest = Callable[[int], tuple[int, Chosen]]
-"""From the number of trials to the number and the values of a new one."""
+"""From the lowest free number to the number and the values of a new trial."""
 _FOLDER = re.compile(r"trial-(\d{1,6})")
 
 
@@ -76,20 +77,22 @@ class SweepFolder:
 
     def __init__(self, path: Path, spec: Spec) -> None:
         self.path, self.spec = path, spec
+        self._ended: set[int] = set()  # trials of which this is known
+        self._is_new = False
 
     def open(self) -> None:
         """Create the folder, or check that it is of the same sweep. Raises `UserError`."""
         record = {"format_version": FORMAT_VERSION, **self.spec.record()}
         if self.path.exists() and not (self.path / NAME).exists():
             self._require_unused()
-        made = not self.path.exists()
+        self._is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with self.claiming():
                 if not (self.path / NAME).exists():
                     replace_text(self.path / NAME, json.dumps(record, indent=2) + "\n")
         except OSError as error:
-            if made:
+            if self._is_new:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise UserError(
                 f"cannot create {self.path} - {error.strerror} - choose another --run-dir"
@@ -104,12 +107,14 @@ class SweepFolder:
     def _require_unused(self) -> None:
         if not self.path.is_dir() or {each.name for each in self.path.iterdir()} - {".lock"}:
             raise UserError(
-                f"{self.path} exists and is no sweep's folder - choose another --run-dir"
+                f"{self.path} exists and is not a sweep folder - choose another --run-dir"
             )
 
     def remove(self) -> None:
-        """Remove the folder of a sweep in which no trial has begun."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder if it was made here, and no trial has begun."""
+        with self.claiming():
+            if self._is_new and not self.numbers():
+                shutil.rmtree(self.path, ignore_errors=True)
 
     @contextlib.contextmanager
     def claiming(self) -> Iterator[None]:
@@ -145,20 +150,29 @@ class SweepFolder:
             for number in self.numbers():
                 if (held := self._take(number)) is not None:
                     return held
-            while (count := len(self.numbers())) < self.spec.trials:
-                number, chosen = suggest(count)
+            while len(numbers := self.numbers()) < self.spec.trials:
+                free = next(number for number in itertools.count() if number not in numbers)
+                number, chosen = suggest(free)
+                if number in numbers:
+                    raise UserError(
+                        f"{self.path} has a trial {number} that its study does not know - "
+                        "study.log was removed or replaced - restore it, or choose another folder"
+                    )
                 if (held := self._begin(number, chosen)) is not None:
                     return held
         return None
 
     def _take(self, number: int) -> "Held | None":
         """Hold a trial that has not ended, unless another process holds it."""
+        if number in self._ended:
+            return None
         if self.read(number).state != "running":
+            self._ended.add(number)
             return None
         stack = contextlib.ExitStack()
         try:
             stack.enter_context(locked(self.path / f"trial-{number}"))
-        except UserError:
+        except InUse:
             return None
         trial = self.read(number)
         if trial.state != "running":  # since the first look

@@ -211,6 +211,20 @@ def _mean(returns: Sequence[float]) -> str:
     return f"mean final evaluation {number_text(mean)} {over}, 95 % interval [{low}, {high}]"
 
 
+def require_no_error(ended: Sequence[Ended]) -> None:
+    """Raise the first error of workers that have ended."""
+    for each in ended:
+        if each.error is not None:
+            raise _error_of(each, each.error)
+
+
+def _error_of(ended: Ended, text: str) -> Exception:
+    error = _BY_CODE.get(ended.code, RuntimeError)(text)
+    if ended.trace:
+        error.add_note(ended.trace)
+    return error
+
+
 def require_none_failed(ended: Mapping[int, Ended]) -> None:
     """Raise the error of the first run that has failed, saying which did."""
     failed = {seed: each for seed, each in ended.items() if each.error is not None}
@@ -220,7 +234,4 @@ def require_none_failed(ended: Mapping[int, Ended]) -> None:
     if first.code != UserError.exit_code or len(failed) < len(ended):  # else it is of all
         seeds = ", ".join(map(str, failed))
         what = f"{len(failed)} of {counted(len(ended), 'run')} failed (seed {seeds}) - "
-    error = _BY_CODE.get(first.code, RuntimeError)(f"{what}{first.error}")
-    if first.trace:
-        error.add_note(first.trace)
-    raise error
+    raise _error_of(first, f"{what}{first.error}")

@@ -24,7 +24,7 @@ _judge: Judge | None = None  # of the runs of this process
 
 @contextlib.contextmanager
 def judged_by(judge: Judge | None) -> Iterator[None]:
-    """Let the evaluations of the runs in this block decide whether they go on."""
+    """Let the evaluations of the runs in this block decide whether they continue."""
     global _judge
     before, _judge = _judge, judge
     try:
@@ -155,7 +155,8 @@ class StopByJudge:
     def after_evaluation(self, step: int) -> None:
         """Show the judge the evaluation at this step, if there was one."""
         evaluation = self._evaluator.at(step)
-        if evaluation is not None and step < self._session.options.steps:
+        is_over = self._session.stop_reason is not None or step >= self._session.options.steps
+        if evaluation is not None and not is_over:
             self._session.stop_reason = self._judge(step, evaluation.mean_return)
 
     def state(self) -> dict[str, Any]:

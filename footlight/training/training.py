@@ -97,6 +97,7 @@ class Training:
             ):
                 yield
         finally:
+            agent.learner.compilation.close()
             folder.close()
         if self.profile is not None:
             notify(self.profile.table())

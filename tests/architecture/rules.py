@@ -47,7 +47,7 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     },
     "sweeps": {
         "algorithms", "api", "environments", "instruments", "learning", "runs", "storage",
-        "training",
+        "training", "user_code",
     },
     "cli": {
         "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "sweeps",

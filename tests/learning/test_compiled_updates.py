@@ -61,7 +61,7 @@ def test_what_is_at_hand_is_taken_and_the_rest_is_compiled_elsewhere(
     assert not made.is_waiting
     child, parent = map(int, (tmp_path / "calls").read_text().split())
     assert child != THIS == parent
-    assert "have waited" in notices[1]
+    assert "updates waited" in notices[1]
     assert made.seconds > 0
 
 
@@ -118,7 +118,7 @@ def test_run_begins_while_its_update_is_compiled(
     )  # fmt: skip
     output = capfd.readouterr()
     printed = output.out + output.err
-    assert printed.index(COMPILING) < printed.index("updates have waited")
+    assert printed.index(COMPILING) < printed.index("updates waited")
     assert run.result is not None
     assert run.result["compile_seconds"] >= 0
     assert run.result["updates"] == 12

@@ -58,7 +58,7 @@ def test_table_has_the_best_first(folder: SweepFolder) -> None:
 def test_best_values_can_be_trained_with(folder: SweepFolder, tmp_path: Path) -> None:
     path = tmp_path / "best.toml"
     require_new_preset(path)
-    line = write_preset(folder, path, Path("sweep"))
+    line = write_preset(folder, path, path, Path("sweep"))
     assert line.endswith(f"footlight train ddpg Pendulum-v1 --config {path} --no-preset")
     found = read_toml(path)
     assert found["batch_size"] == 8

@@ -83,7 +83,7 @@ def test_fault_of_a_run_is_a_result(
     assert how(first) == f"failed: {text}"
 
 
-@pytest.mark.parametrize("error", [StorageFault("the disk is full"), UserError("no package")])
+@pytest.mark.parametrize("error", [StorageFault("the disk is full"), ValueError("a bug")])
 def test_other_errors_end_the_worker_and_the_trial_goes_on_later(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
@@ -100,6 +100,21 @@ def test_other_errors_end_the_worker_and_the_trial_goes_on_later(
     Worker(folder)()
     assert calls[0] == (4, 2)
     assert [trial.state for trial in folder.trials()] == ["finished"] * 2
+
+
+def test_combination_that_a_run_refuses_is_a_result_where_others_could_begin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = opened(tmp_path / "sweep")
+    trains(monkeypatch, lambda size, seed: UserError("too large") if size == 8 else 1.0)
+    Worker(folder)()
+    first, second = folder.trials()
+    assert (first.state, second.state) == ("finished", "failed")
+    assert second.reason == "seed 0: too large"
+    other = opened(tmp_path / "other")
+    trains(monkeypatch, lambda size, seed: UserError("no package"))
+    with pytest.raises(UserError, match="no package"):
+        Worker(other)()
 
 
 def test_pruned_run_is_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -103,6 +103,24 @@ def test_failed_trials_are_told_and_several_algorithms_are_chosen(tmp_path: Path
     assert {*found.trials[0].params} == {"algorithm", *SEARCH}
 
 
+def test_torn_journal_is_mended_and_a_removed_one_is_said(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "sweep")
+    study = Study(folder)
+    for value in range(2):
+        end(claimed(folder, study), float(value))
+    journal = folder.path / "study.log"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    held = claimed(folder, Study(folder))
+    assert held.trial.number == 2
+    end(held, 2.0)
+    journal.write_bytes(b"no journal\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        Study(folder)
+    journal.unlink()
+    with pytest.raises(UserError, match="its study does not know"):
+        folder.claim(Study(folder).suggest)
+
+
 def test_missing_optuna_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"footlight\[optuna\]"):

@@ -1,5 +1,6 @@
 """Whole sweeps: from Python, from the command line, killed, and in two processes."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from sweep_specs import GRID, SMALL_RUNS
@@ -94,6 +96,29 @@ def test_killed_command_continues_to_the_same_bits() -> None:
     assert [each.wait(timeout=240) for each in together] == [0, 0]
     assert sorted(path.name for path in folder.glob("trial-*")) == ["trial-0", "trial-1"]
     require_single_runs(folder, **slower)
+
+
+def test_stopped_sweep_in_an_environment_of_python_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the environment changes the working directory."""
+
+    def make() -> Any:
+        monkeypatch.chdir("/")
+        return gymnasium.make("Pendulum-v1")
+
+    given = {**GRID, "search": {"batch_size": [4]}}
+    start = Path.cwd()
+    sweep = footlight.sweep(given, environment=make, run_dir="sweep", quiet=True)
+    os.chdir(start)
+    (trial,) = sweep.trials
+    assert trial.state == "finished"
+    dataclasses.replace(trial, state="running", value=None).write()
+    longer = Path("sweep/trial-0/seed-0/result.json")
+    longer.unlink()  # as if it had been killed at its last checkpoint
+    again = footlight.sweep(given, environment=make, run_dir="sweep", quiet=True)
+    assert longer.is_file()
+    assert again.trials == [trial]
 
 
 @pytest.mark.parametrize(

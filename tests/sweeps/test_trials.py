@@ -1,7 +1,9 @@
 """The trials of a sweep on disk: who may train which, and what a kill leaves behind."""
 
+import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,6 @@ def test_each_trial_is_given_to_one_and_a_left_one_again(tmp_path: Path) -> None
     assert again is not None
     assert again.trial == first.trial
     with again as trial:
-        import dataclasses
-
         dataclasses.replace(trial, state="finished", value=1.5).write()
     assert folder.claim(listed(folder)) is None
     assert [(each.state, each.value) for each in folder.trials()] == [
@@ -70,6 +70,20 @@ def test_combination_that_cannot_be_trained_is_a_failed_trial(tmp_path: Path) ->
     assert "batch_size is -1" in failed.reason
 
 
+def test_trial_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "sweep")
+    for _ in range(2):
+        held = folder.claim(listed(folder))
+        assert held is not None
+        with held as trial:
+            dataclasses.replace(trial, state="finished", value=1.0).write()
+    shutil.rmtree(folder.path / "trial-0")
+    held = SweepFolder(folder.path, folder.spec).claim(listed(folder))
+    assert held is not None
+    with held as trial:
+        assert (trial.number, trial.chosen["batch_size"]) == (0, 4)
+
+
 def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
     folder = opened(tmp_path / "sweep")
     (folder.path / ".trial-0.tmp").mkdir()
@@ -95,7 +109,7 @@ def test_folder_of_another_sweep_is_refused(tmp_path: Path, changes: dict[str, A
 def test_folder_that_is_no_sweeps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "mine").touch()
-    with pytest.raises(UserError, match="is no sweep's folder"):
+    with pytest.raises(UserError, match="is not a sweep folder"):
         opened(tmp_path / "sweep")
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "sweep"):

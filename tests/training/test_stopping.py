@@ -10,6 +10,7 @@ import pytest
 
 import footlight
 from footlight.errors import UserError
+from footlight.training.stopping import judged_by
 
 SMALL: dict[str, Any] = {
     "preset": False, "hidden_sizes": (4,), "compile": "off", "quiet": True, "probe": "off",
@@ -186,3 +187,21 @@ def test_options_of_a_target_without_one_are_refused(given: dict[str, Any], tmp_
     with pytest.raises(UserError, match=r"needs stop_at_return - .* --stop-at-return R"):
         train(tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_judge_ends_a_run_and_leaves_its_own_reasons_alone(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def judge(step: int, mean_return: float) -> str | None:
+        seen.append(step)
+        return "pruned: enough" if step == 40 else None
+
+    common: dict[str, Any] = {"steps": 100, "eval_every": 20, "eval_episodes": 1}
+    with judged_by(judge):
+        assert train(tmp_path / "a", **common)["stop_reason"] == "pruned: enough"
+    assert seen == [20, 40]
+    with judged_by(lambda step, mean_return: None):
+        result = train(tmp_path / "b", stop_at_return=-1e9, stop_on="evaluation", **common)
+    assert result["steps"] == 20
+    assert "at least" in result["stop_reason"]
+    assert "stop_reason" not in train(tmp_path / "c", **common)
