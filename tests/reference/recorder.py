@@ -172,6 +172,10 @@ def record(
     return recording
 
 
+recorded = functools.lru_cache(maxsize=16)(record)
+"""`record`, once for the same arguments: for those who only read the recording."""
+
+
 def _record_updates(agent: Any, recording: Recording) -> None:
     """Have the agent append to `recording` whatever it updates."""
     learner = agent.learner

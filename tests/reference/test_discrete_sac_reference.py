@@ -1,6 +1,7 @@
 """Discrete SAC compared with a second, obvious implementation that starts from raw steps."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.lru_cache(maxsize=4)
 def recorded(**fields: Any) -> Recording:
     return record("sac-discrete", actions="discrete", **{**COMMON, **fields})
 

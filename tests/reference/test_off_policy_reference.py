@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from off_policy import DDPG, REFERENCES, SAC, TD3, OffPolicy, q_value
-from recorder import Parameters, Recording, Step, record
+from recorder import Parameters, Recording, Step, record, recorded
 from torch import Tensor
 from transitions import Row, as_batch, n_step_rows, normalized, reward_bounds, rows_of
 
@@ -74,7 +74,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     [pytest.param(name, fields, id=f"{name}: {title}") for name, title, fields in CASES],
 )
 def test_updates_equal_reference(algorithm: str, fields: dict[str, Any]) -> None:
-    recording = record(algorithm, **{**COMMON, **fields})
+    recording = recorded(algorithm, **{**COMMON, **fields})
     assert len(recording.updates) >= 20
     assert ends(recording) == {"terminated", "truncated", "both"}
     for update, batch in zip(recording.updates, minibatches(recording), strict=True):
@@ -211,7 +211,7 @@ class NewTemperatureInActorLoss(SAC):
 )  # fmt: skip
 def test_comparison_fails_if_reference_is_wrong(wrong: type[OffPolicy]) -> None:
     algorithm = next(name for name, right in REFERENCES.items() if wrong.__base__ is right)
-    recording = record(algorithm, **COMMON)
+    recording = recorded(algorithm, **COMMON)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         compare(recording, wrong)
 
@@ -240,7 +240,7 @@ def test_comparison_fails_if_reference_is_wrong(wrong: type[OffPolicy]) -> None:
 def test_comparison_fails_if_an_option_differs(
     algorithm: str, fields: dict[str, Any], option: str, other: Any,
 ) -> None:  # fmt: skip
-    recording = record(algorithm, **{**COMMON, **fields})
+    recording = recorded(algorithm, **{**COMMON, **fields})
     config = dataclasses.replace(recording.config, **{option: other})
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         compare(recording, REFERENCES[algorithm], config)

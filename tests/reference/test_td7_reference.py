@@ -1,6 +1,7 @@
 """TD7 compared with a second, obvious implementation that starts from raw steps."""
 
 import dataclasses
+import functools
 from typing import Any
 from unittest import mock
 
@@ -48,6 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@functools.lru_cache(maxsize=4)
 def recorded(**fields: Any) -> tuple[Recording, list[np.ndarray]]:
     """A recording, and the priorities that its updates have returned."""
     found: list[np.ndarray] = []
