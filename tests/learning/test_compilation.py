@@ -168,9 +168,8 @@ def test_code_that_was_generated_for_other_vectors_is_not_used(
     def update(numbers: torch.Tensor, factors: torch.Tensor) -> None:
         numbers.add_((numbers * factors).tanh().sum(0) * factors)
 
-    for capability in (None, "avx2", "default"):
-        if capability is not None:
-            monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+    for capability in ("avx2", "default"):
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
         tensors = [torch.linspace(-1, 1, 320).reshape(5, 64).clone() for _ in range(2)]
         compile_checked(update, tensors)()  # raises if it fails, or computes other numbers
-    assert len([*tmp_path.glob("footlight/*.so")]) == 3
+    assert len([*tmp_path.glob("footlight/*.so")]) == 2
