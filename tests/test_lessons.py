@@ -18,7 +18,8 @@ from documentation.lessons import (
 )
 
 MAX_BYTES = 2_000_000
-# Executes a lesson with fewer updates, and fewer games at once, which take long to create
+# Executes a lesson with fewer updates and steps (one episode of Pendulum-v1 ends), with fewer games
+# at once, which take long to create, and where the lesson has no evaluation, without one
 BRIEFLY = """
 import runpy, sys
 
@@ -32,6 +33,11 @@ def train_briefly(algorithm, environment, **settings):
         settings = {"updates_per_step": 0.25, **settings}
     if environment == "ALE/Breakout-v5":
         settings["num_envs"] = min(settings["num_envs"], 2)
+        settings["steps"] //= 3
+        if settings.get("eval_every") == 0:
+            settings["eval_episodes"] = 0
+    else:
+        settings["steps"] = min(settings["steps"], 220)
     return train(algorithm, environment, **settings)
 
 
