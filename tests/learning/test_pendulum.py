@@ -10,7 +10,7 @@ SETTING = "enable_floating_point_contract_flag"  # followed by all others in `ma
 
 
 def test_sac_swings_the_pendulum_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The only test with thousands of compiled updates, which -O0 would make four times slower
+    # Thousands of compiled updates, which -O0 would make three times slower
     monkeypatch.setenv(f"TORCHINDUCTOR_CPP_{SETTING.upper()}", "off -O1")
     monkeypatch.setattr(f"torch._inductor.config.cpp.{SETTING}", "off -O1")
     run = footlight.train(
