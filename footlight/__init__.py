@@ -38,11 +38,12 @@ __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "CrossQConfig", "DDPGConfig", "DeviceFault",
     "Diverged", "DroQConfig", "EnvironmentFault", "EpisodeLog", "Evaluation", "FlashSACConfig",
     "FootlightError", "Options", "PPOConfig", "Policy", "REDQConfig", "ReinforceConfig",
-    "ReplayActorCriticConfig", "ReplayBuffer", "Run", "SACConfig", "SACDiscreteConfig",
-    "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config", "TQCConfig",
-    "UserError", "XQCConfig", "choose_device", "evaluate", "every", "load", "make_environments",
-    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds",
-    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
+    "Removable", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "RunInfo", "SACConfig",
+    "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config",
+    "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean", "evaluate", "every",
+    "list_runs", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
+    "reproduce", "resume", "resume_seeds", "scores", "seeded", "simulate", "soft_update", "steps",
+    "sweep", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
@@ -77,7 +78,11 @@ _HOMES = {
     "UserError": "footlight.errors",
     "load": "footlight.learning.policy",
     "Run": "footlight.run",
+    "Removable": "footlight.runs.cleaning",
+    "RunInfo": "footlight.runs.listing",
+    "clean": "footlight.runs.cleaning",
     "evaluate": "footlight.api",
+    "list_runs": "footlight.runs.listing",
     "make_environments": "footlight.api",
     "plot": "footlight.api",
     "reproduce": "footlight.environments.reproduce",
@@ -148,6 +153,8 @@ if TYPE_CHECKING:
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
     from footlight.run import Run
+    from footlight.runs.cleaning import Removable, clean
+    from footlight.runs.listing import RunInfo, list_runs
     from footlight.sweeps.sweep import sweep
     from footlight.training.episode_log import EpisodeLog
     from footlight.training.hooks import every

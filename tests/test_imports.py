@@ -84,11 +84,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("needed", "lines"),
     [
-        (set(), ["--help", "resume --help", "list", "list presets"]),
+        (set(), ["--help", "resume --help", "runs --help", "clean --help", "list", "list presets"]),
         (set(), ["completion bash", "completion words train sac Pendulum-v1 --warmup w"]),
         ({"gymnasium"}, ["completion words train sac Pendu"]),
         ({"gymnasium"}, ["train --help"]),
         ({"safetensors"}, ["inspect run", "inspect run --json", "verify run"]),
+        ({"safetensors"}, ["runs .", "runs . --json", "clean .", "clean . --delete videos"]),
         ({"matplotlib"}, ["plot run"]),
     ],
 )

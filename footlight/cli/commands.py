@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from footlight.cli.own_code import for_run, own_code
+from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
 from footlight.errors import UserError, counted, printable, warn
 
@@ -225,6 +226,8 @@ COMMANDS = {
     "inspect": inspect,
     "verify": verify,
     "export": export,
+    "runs": runs,
+    "clean": clean,
     "list": list_all,
     "sweep": sweep,
     "tune-machine": tune_machine,

@@ -1,9 +1,10 @@
 """Numbers and durations in the display of a training, and its single line in notebooks."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from rich.columns import Columns
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.columns import Columns
 
 _BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -38,8 +39,11 @@ def bar_line(
     return f"{share:4.0%}|{bar:{_BAR_WIDTH}}| {step:,}/{total:,} [{pace}] {shown}".rstrip()
 
 
-def labeled_values(values: Mapping[str, float], style: str) -> Columns:
+def labeled_values(values: Mapping[str, float], style: str) -> "Columns":
     """Names with their numbers, side by side, in this style of Rich's."""
+    from rich.columns import Columns  # here: commands that draw no progress do without
+    from rich.text import Text
+
     cells = [
         Text.assemble((name, "dim"), " ", (number_text(value), style))
         for name, value in values.items()

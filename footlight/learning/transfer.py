@@ -228,6 +228,7 @@ def _copy_buffer(agent: "Agent", saved: Mapping[str, Any], folder: Path, known_a
             f"the buffer of {known_as} does not fit - its actions have other bounds than this "
             "environment's - leave init_buffer out"
         )
-    size = saved["files"][saved["groups"]["buffer"]]["bytes"]
+    file = saved["groups"].get("buffer")  # None if it was removed, which reading it will say
+    size = saved["files"][file]["bytes"] if file else 0
     arrays = checkpoint.read_arrays(folder, "buffer", size)
     return agent.buffer.take_over(arrays, saved["buffer"])

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from footlight.errors import StorageFault, UserError
-from footlight.storage.system import lock_process, open_file
+from footlight.storage.system import is_locked, lock_process, open_file
 
 
 class InUse(UserError):
@@ -70,6 +70,21 @@ def locked(run_dir: Path) -> Iterator[None]:
             del _held[place]
     finally:
         os.close(descriptor)
+
+
+def is_running(run_dir: Path) -> bool:
+    """Whether a process, also this one, holds the lock of a run folder: a training is running.
+
+    A training that starts at that moment is not disturbed. Raises `OSError` if this is unknown, as
+    for a folder that may not be read.
+    """
+    path = run_dir / ".lock"
+    try:
+        if _identity(path.lstat()) in _held.values():  # and opening the file would release it
+            return True
+    except FileNotFoundError:
+        return False
+    return is_locked(path)
 
 
 def require_held(run_dir: Path) -> None:

@@ -193,6 +193,11 @@ def read_arrays(folder: Path, group: str, max_bytes: int = MAX_BYTES) -> dict[st
     """
     manifest, version = read_versioned(folder)
     if group not in manifest["groups"]:
+        if group == "buffer":
+            raise UserError(
+                f"{folder} has no replay buffer - `footlight clean` has removed it - start a new "
+                "run from its networks with --init-from"
+            )
         raise UserError(
             f"{folder} has no {group} - this cannot be read from it - give another checkpoint"
         )

@@ -65,12 +65,17 @@ class Machine(TypedDict):
     command: NotRequired[list[str] | None]
 
 
-class Result(TypedDict):
-    """`result.json`."""
+class Ending(TypedDict):
+    """What every reader of a `result.json` needs, whatever version wrote it."""
 
     status: Literal["finished", "stopped", "fault", "diverged", "failed"]
-    stop_reason: NotRequired[str]
     steps: CountOrZero
+
+
+class Result(Ending):
+    """`result.json`."""
+
+    stop_reason: NotRequired[str]
     updates: CountOrZero
     seconds: NonNegative
     steps_per_second: NonNegative

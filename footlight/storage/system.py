@@ -6,6 +6,7 @@ here and looks the same on all systems.
 """
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -83,6 +84,37 @@ def lock_process(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:
         _lock_byte(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of `lock_process` on a file; False without the file.
+
+    The system is asked who holds it. Only on Windows, which cannot be asked, it is taken for that
+    moment. Opening and closing a file whose lock this process holds would release it: do not ask
+    for one. Raises `OSError`.
+    """
+    flags = os.O_RDONLY if HAS_FCNTL else os.O_RDWR
+    try:
+        descriptor = open_file(path, without_waiting(flags))
+    except FileNotFoundError:
+        return False
+    try:
+        if not HAS_FCNTL:
+            try:
+                _lock_byte(descriptor)
+            except BlockingIOError:
+                return True
+            return False  # closing the file releases it again
+        # `struct flock`: type, start (a kind and an offset), length and holder of a lock
+        if sys.platform == "linux":
+            question = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind = struct.unpack("hhqqi4x", fcntl.fcntl(descriptor, fcntl.F_GETLK, question))[0]
+        else:  # macOS and other BSDs
+            question = struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
+            kind = struct.unpack("qqihh", fcntl.fcntl(descriptor, fcntl.F_GETLK, question))[3]
+        return bool(kind != fcntl.F_UNLCK)
+    finally:
+        os.close(descriptor)
 
 
 def lock_file(descriptor: int, wait: bool) -> None:

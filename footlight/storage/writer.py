@@ -15,7 +15,14 @@ from safetensors.numpy import save
 
 from footlight.errors import StorageFault, UserError
 from footlight.storage.files import replace_text, write_bytes
-from footlight.storage.manifest import FORMAT_VERSION, MANIFEST, checksum, read_manifest
+from footlight.storage.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    checksum,
+    files_of,
+    read_manifest,
+    read_versioned,
+)
 from footlight.storage.system import flush_folder, link
 from footlight.trees import leaves_of
 from footlight.types import Array
@@ -77,6 +84,27 @@ def write(
         raise StorageFault(
             f"cannot write {folder} - {reason} - the previous content is kept"
         ) from error
+
+
+def remove_group(folder: Path, group: str) -> None:
+    """Remove a group of arrays from a checkpoint, which keeps the others.
+
+    A kill leaves the checkpoint with the group or without it, and perhaps files that no manifest
+    names. Raises `UserError` for another format and for a damaged manifest, and `StorageFault`.
+    """
+    manifest, version = read_versioned(folder)
+    if version != FORMAT_VERSION:  # the arrays of which have other names
+        raise UserError(f"{folder} has format {version} - it cannot be changed - leave it as it is")
+    kept = {*manifest["groups"], *manifest["segments"]} - {group}
+    removed = {*files_of(manifest, {group})} - {*files_of(manifest, kept)}
+    content = dict(manifest)
+    for key, names in (("groups", {group}), ("segments", {group}), ("files", removed)):
+        content[key] = {name: each for name, each in manifest[key].items() if name not in names}
+    if records := {k: v for k, v in content.pop("records", {}).items() if k != group}:
+        content["records"] = records
+    text = json.dumps({**content, "checksum": checksum(content)}, indent=1, allow_nan=False)
+    replace_text(folder / MANIFEST, text)
+    _remove(folder / name for name in removed)
 
 
 def _remove(paths: Iterable[Path]) -> None:

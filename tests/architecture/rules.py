@@ -56,7 +56,7 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "__main__": {"cli"},
     "__init__": {
         "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
-        "run", "sweeps", "training",
+        "run", "runs", "sweeps", "training",
     },
 }  # fmt: skip
 

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_folders import held_elsewhere
 
 from footlight.errors import UserError
-from footlight.runs.lock import locked
+from footlight.runs.lock import is_running, locked
 
 HOLD = """
 import sys, os, time
 from pathlib import Path
-from footlight.runs.lock import locked
+from footlight.runs.lock import is_running, locked
 with locked(Path(sys.argv[1])):
     if os.fork() == 0:  # a worker, which outlives us
         time.sleep(60)
@@ -76,3 +77,23 @@ def test_link_in_place_of_the_lock_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.lock is a symbolic link"), locked(tmp_path):
         pass
     assert target.read_text() == "mine"
+
+
+def test_running_is_found_out_without_taking_or_losing_the_lock(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
+    assert not [*tmp_path.iterdir()]
+    with held_elsewhere(tmp_path):
+        assert is_running(tmp_path)
+        assert is_running(tmp_path)
+    assert not is_running(tmp_path)
+    with locked(tmp_path):
+        assert is_running(tmp_path)
+        asked = [sys.executable, "-c", HOLD, str(tmp_path)]
+        assert b"is in use" in subprocess.run(asked, capture_output=True, check=False).stderr
+    assert not is_running(tmp_path)
+
+
+def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".lock").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic links"):
+        is_running(tmp_path)

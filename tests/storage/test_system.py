@@ -150,15 +150,18 @@ for call in (system.lock_process, lambda held: system.lock_file(held, wait=False
         call(descriptor)
     except BlockingIOError:
         print("refused")
+print(system.is_locked(Path("file")))
 """
-        assert on_windows(code, tmp_path).split() == ["refused", "refused"]
+        assert on_windows(code, tmp_path).split() == ["refused", "refused", "True"]
     finally:
         holder.communicate(b"")
-    assert "locked" in on_windows(
+    said = on_windows(
         "from pathlib import Path\nfrom footlight.storage import system\n"
+        "print(system.is_locked(Path('file')), system.is_locked(Path('none')))\n"
         "system.lock_file(system.open_file(Path('file'), os.O_RDWR), wait=True)\nprint('locked')",
         tmp_path,
     )
+    assert said.split() == ["False", "False", "locked"]
 
 
 def test_link_is_refused_without_the_flag_that_refuses_it(

@@ -1,6 +1,7 @@
 """Writing of checkpoints: atomic, and in segments that are linked if nothing changed."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,57 @@ def test_without_links_everything_is_written(
     second = ring(tmp_path / "b", rows, (2 * ROWS, 2 * ROWS), first)
     assert np.array_equal(whole(second), rows)
     assert not {*inodes(first).values()} & {*inodes(second).values()}
+
+
+def test_group_is_removed_and_the_others_stay_as_they_were(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "a")
+    agent = (folder / "agent.safetensors").read_bytes()
+    writer.remove_group(folder, "buffer")
+    manifest = checkpoint.read_manifest(folder)
+    assert (manifest["step"], [*manifest["groups"]], [*manifest["files"]]) == (
+        5, ["agent"], ["agent.safetensors"],
+    )  # fmt: skip
+    assert checkpoint.damage(folder) is None
+    assert (folder / "agent.safetensors").read_bytes() == agent
+    assert not (folder / "buffer.safetensors").exists()
+    with pytest.raises(UserError, match="has no replay buffer - `footlight clean` has removed it"):
+        checkpoint.read_arrays(folder, "buffer")
+
+
+def test_group_of_records_and_segments_is_removed(tmp_path: Path) -> None:
+    records = np.zeros((3, 4), [("position", np.float32), ("color", np.uint8, (2,))])
+    rows = np.zeros((2 * ROWS, 1024), np.float32)
+    groups: Any = {"agent": {"seen": records}, "buffer": {"seen": records, "rows": rows}}
+    rings = {"buffer": {"rows": checkpoint.RingPosition(0, 0)}}
+    checkpoint.write(tmp_path / "a", groups, {"step": 5}, rings)
+    before = checkpoint.read_arrays(tmp_path / "a", "agent")["seen"]
+    writer.remove_group(tmp_path / "a", "buffer")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "agent.safetensors", "manifest.json",
+    ]  # fmt: skip
+    assert np.array_equal(checkpoint.read_arrays(tmp_path / "a", "agent")["seen"], before)
+    writer.remove_group(tmp_path / "a", "agent")
+    assert "records" not in checkpoint.read_manifest(tmp_path / "a")
+
+
+def test_checkpoint_stays_as_it_is_if_its_manifest_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(tmp_path / "a")
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(StorageFault, match="No space left"):
+        writer.remove_group(folder, "buffer")
+    assert checkpoint.damage(folder) is None
+    assert "rows" in checkpoint.read_arrays(folder, "buffer")
+
+
+def test_group_of_another_format_is_not_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(Path(__file__).parents[1] / "data" / "format-2", folder)
+    (newest,) = checkpoint.newest_first(folder)
+    with pytest.raises(UserError, match="has format 2 - it cannot be changed"):
+        writer.remove_group(newest, "buffer")
+    assert checkpoint.damage(newest) is None
 
 
 @given(st.integers(1, 60), st.integers(0, 200), st.integers(0, 130))
