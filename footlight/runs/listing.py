@@ -143,7 +143,8 @@ def summarize(folder: Path, inside: set[str], is_free: bool = False) -> RunInfo 
         last, best = _last_and_best(folder / "evaluations.jsonl", notes)
         found |= {"last_return": last, "best_return": best}
         if not is_free and is_running(folder):
-            found |= {"step": _logged_step(folder), "state": "running"}
+            step = max(_checkpoint_step(folder) or 0, _logged_step(folder))
+            found |= {"step": step, "state": "running"}
         else:
             found["step"], state = _ending(folder, inside, found.get("steps"), notes)
             found["state"] = "damaged" if is_damaged else state
@@ -228,9 +229,8 @@ def _last_step(path: Path) -> int:
 
 
 def _logged_step(folder: Path) -> int:
-    """The newest step of which a run folder has a checkpoint or a row in a log."""
-    logs = (_last_step(folder / f"{log}.jsonl") for log in ("metrics", "evaluations"))
-    return max(_checkpoint_step(folder) or 0, *logs)
+    """The newest step of which a run folder has a row of metrics or an evaluation."""
+    return max(_last_step(folder / f"{log}.jsonl") for log in ("metrics", "evaluations"))
 
 
 def _checkpoint_step(folder: Path) -> int | None:
@@ -251,8 +251,9 @@ def _ending(
     if not result:
         return saved or 0, "interrupted"
     step, status = result["steps"], result["status"]
+    newest = max(saved or 0, _logged_step(folder))
     # Of an earlier session: a later one was killed
-    if _logged_step(folder) > step or (status == "finished" and (steps or 0) > step):
+    if newest > step or (status == "finished" and (steps or 0) > step):
         return saved or 0, "interrupted"
     return step, status
 
