@@ -52,7 +52,7 @@ def add_runs(add_command: AddCommand) -> None:
     runs.add_argument("--state", metavar="STATE", choices=STATES, action="append", help=state)
     column = f"sort by a column: {', '.join(_SORT_KEYS)} (default: path)"
     runs.add_argument("--sort", metavar="COLUMN", choices=_SORT_KEYS, default="path", help=column)
-    reverse = "largest, or last by name, first; what is unknown comes last in either case"
+    reverse = "in descending order; unknown values come last in either order"
     runs.add_argument("--reverse", action="store_true", help=reverse)
     runs.add_argument("--json", action="store_true", help="print one JSON object")
     runs.epilog = (
@@ -60,7 +60,7 @@ def add_runs(add_command: AddCommand) -> None:
         "failed, as it has ended; interrupted, it was killed and `footlight resume` continues it; "
         "agent, a saved agent of a hand-written loop; damaged, the note says what is wrong. last "
         "and best are mean returns of evaluations; age is the time since the last change. Symbolic "
-        "links and hidden folders are not followed."
+        "links are not followed, and hidden folders are skipped."
     )
 
 
@@ -77,9 +77,9 @@ def add_clean(add_command: AddCommand) -> None:
         help=f"delete these (default: only show what there is). {kinds}",
     )  # fmt: skip
     clean.epilog = (
-        "Runs in which a process trains, damaged ones, saved agents and everything that is not a "
-        "run are left alone, and no symbolic link is followed. Without --delete, a file that is a "
-        "part of several kinds is counted in each."
+        "Runs in progress, damaged runs, saved agents and folders that are not runs are left "
+        "alone, and symbolic links are not followed. Without --delete, a buffer in an older "
+        "checkpoint is counted in both kinds."
     )
 
 

@@ -1,9 +1,9 @@
-"""Removal of what run folders can do without: what there is, how much it frees, and its deletion.
+"""Parts of run folders that can be deleted: what there is, how much it frees, and its deletion.
 
-Each deletion begins with one step after which no reader finds the thing any more: a rename to a
-hidden name, or a new manifest. So a kill leaves a run with it or without it, and what remains of it
-is found again as `temporary`. Nothing is deleted in a folder whose lock a training holds, and no
-symbolic link is followed.
+Each deletion begins with one step after which no reader finds the part: a rename to a hidden name,
+or a new manifest. If the process is killed, the run is valid with the part or without it, and what
+is left is found as `temporary`. Nothing is deleted in a folder whose lock a training holds, and
+symbolic links are not followed.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _VIDEO = re.compile(r"\.step-.*\.mp4")  # that is being recorded
 
 @dataclass(frozen=True)
 class Removable:
-    """Something in a run folder that can be removed."""
+    """A part of a run folder that can be removed, or was."""
 
     kind: Kind
     """`temporary`, `incomplete`, `checkpoints`, `videos` or `buffers`."""
@@ -43,16 +43,17 @@ class Removable:
     """The files and folders, relative to the run folder: of `incomplete` that folder itself, and of
     `buffers` a pattern for the files in each checkpoint."""
     bytes: int
-    """What their removal frees. A file that something else shares frees nothing."""
+    """Space that the removal frees. Files with another hard link free nothing."""
 
 
 def clean(folder: str | Path = DEFAULT, delete: Collection[Kind] = ()) -> list[Removable]:
-    """What can be removed from the runs below a folder; nothing is, but for the kinds to `delete`.
+    """Remove parts of the runs below a folder; without `delete`, only return what there is.
 
-    The list has what was removed, or without `delete` what there is of all kinds; a checkpoint and
-    the buffer in it then both count. Left alone are runs that are in progress and damaged ones,
-    with a notice, saved agents, and everything that is not a run. Raises `UserError` if `folder`
-    cannot be read, and `StorageFault` if something could not be removed, once all else is.
+    delete: the kinds to remove, of those in `footlight clean --help`. Returns what was removed, or
+    what can be: there a checkpoint and the buffer in it count both. Runs in progress and damaged
+    ones are skipped with a notice; saved agents and folders that are not runs, without one.
+    Raises `UserError` if `folder` cannot be read, and `StorageFault` if something could not be
+    removed, after everything else is.
     """
     found, faults = clean_all(folder, delete)
     require_none(faults)
