@@ -25,6 +25,7 @@ ALGORITHMS = {
     "ddpg": ["pendulum-ddpg"],
     "ppo": ["cartpole-ppo", "pendulum-ppo"],
     "a2c": ["cartpole-a2c", "pendulum-a2c"],
+    "impala": ["cartpole-impala"],
     "actor-critic": ["cartpole-actor-critic"],
     "reinforce": ["cartpole-reinforce"],
     "replay-actor-critic": ["cartpole-replay-actor-critic-300k"],

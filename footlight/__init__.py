@@ -37,19 +37,20 @@ __version__ = "0.1.0"
 __all__ = [
     "A2CConfig", "ActorCriticConfig", "Agent", "CrossQConfig", "DDPGConfig", "DeviceFault",
     "Diverged", "DroQConfig", "EnvironmentFault", "EpisodeLog", "Evaluation", "FlashSACConfig",
-    "FootlightError", "Options", "PPOConfig", "Policy", "REDQConfig", "ReinforceConfig",
-    "Removable", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "RunInfo", "SACConfig",
-    "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig", "TD3Config", "TD7Config",
-    "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean", "evaluate", "every",
-    "list_runs", "load", "make_environments", "on_episode", "on_evaluation", "plot", "plot_returns",
-    "reproduce", "resume", "resume_seeds", "scores", "seeded", "simulate", "soft_update", "steps",
-    "sweep", "train", "train_seeds",
+    "FootlightError", "IMPALAConfig", "Options", "PPOConfig", "Policy", "REDQConfig",
+    "ReinforceConfig", "Removable", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "RunInfo",
+    "SACConfig", "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig",
+    "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean",
+    "evaluate", "every", "list_runs", "load", "make_environments", "on_episode",
+    "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds", "scores",
+    "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
     "A2CConfig": "footlight.algorithms.a2c",
     "ActorCriticConfig": "footlight.algorithms.actor_critic",
     "DDPGConfig": "footlight.algorithms.ddpg",
+    "IMPALAConfig": "footlight.algorithms.impala",
     "PPOConfig": "footlight.algorithms.ppo",
     "ReinforceConfig": "footlight.algorithms.reinforce",
     "ReplayActorCriticConfig": "footlight.algorithms.replay_actor_critic",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from footlight.algorithms.ddpg import Config as DDPGConfig
     from footlight.algorithms.droq import Config as DroQConfig
     from footlight.algorithms.flashsac import Config as FlashSACConfig
+    from footlight.algorithms.impala import Config as IMPALAConfig
     from footlight.algorithms.ppo import Config as PPOConfig
     from footlight.algorithms.redq import Config as REDQConfig
     from footlight.algorithms.reinforce import Config as ReinforceConfig

@@ -21,6 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "td7": {"learning_starts": 4, "batch_size": 8},
     "ppo": {"n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
     "a2c": {"n_steps": 4},
+    "impala": {"n_steps": 4, "num_epochs": 2},
     **{name: {} for name in ("actor-critic", "reinforce", "stream-ac")},
 }
 

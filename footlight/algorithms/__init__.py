@@ -29,6 +29,8 @@ ALGORITHMS = {
     "(Hiraoka et al. 2022)",
     "flashsac": "SAC with residual networks, batch normalization and categorical critics; "
     "continuous actions (arXiv:2604.04539)",
+    "impala": "Actor-critic that corrects for older policies by V-trace; continuous and discrete "
+    "actions (Espeholt et al. 2018)",
     "ppo": "Proximal policy optimization with a clipped objective; continuous and discrete "
     "actions (Schulman et al. 2017)",
     "redq": "SAC with 20 updates per step and ten critics; continuous actions (Chen et al. 2021)",
@@ -55,7 +57,7 @@ ALGORITHMS = {
 
 _CLASSES = {
     "a2c": "A2C", "actor-critic": "ActorCritic", "crossq": "SAC", "ddpg": "DDPG", "droq": "SAC",
-    "flashsac": "SAC", "ppo": "PPO", "redq": "SAC", "reinforce": "REINFORCE",
+    "flashsac": "SAC", "impala": "IMPALA", "ppo": "PPO", "redq": "SAC", "reinforce": "REINFORCE",
     "replay-actor-critic": "ReplayActorCritic", "sac": "SAC", "sac-discrete": "SACDiscrete",
     "simba": "SAC", "stream-ac": "StreamAC", "td3": "TD3", "td7": "TD7", "tqc": "SAC",
     "xqc": "SAC",

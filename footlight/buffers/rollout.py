@@ -59,7 +59,7 @@ class Rollout:
             rows=np.zeros(minibatch_size or 0, np.int64),
         )
         self.num_steps = 0  # environment steps taken
-        self._filled = 0  # steps [of T] that are filled
+        self.num_filled = 0  # steps [of T] that are filled
 
     @property
     def updates_per_rollout(self) -> int:
@@ -73,7 +73,7 @@ class Rollout:
 
     def add(self, transition: Transition, decision: Decision) -> None:
         """Store one step of each environment."""
-        batch, row, valid = self.batch, self._filled, transition.valid
+        batch, row, valid = self.batch, self.num_filled, transition.valid
         batch.observation[row] = transition.observation
         batch.action[row] = decision.action
         batch.reward[row] = transition.reward
@@ -85,7 +85,7 @@ class Rollout:
         if valid is not None and row:  # no row continues into one that is not a transition
             batch.continues[row - 1] *= valid
         self.num_steps += self.num_envs if valid is None else int(valid.sum())
-        self._filled += 1
+        self.num_filled += 1
 
     def due(
         self, stream: np.random.Generator, final: bool = False
@@ -95,12 +95,12 @@ class Rollout:
         It is in `batch`, whose memory is reused by the next rollout. `final`, at the end of a run,
         also accepts an incomplete one.
         """
-        if self._filled < self.n_steps and not (final and self._filled):
+        if self.num_filled < self.n_steps and not (final and self.num_filled):
             return
-        self.batch.weight[self._filled :] = 0
-        if self._filled < self.n_steps:
-            self.batch.continues[self._filled - 1] = 0
-        self._filled = 0
+        self.batch.weight[self.num_filled :] = 0
+        if self.num_filled < self.n_steps:
+            self.batch.continues[self.num_filled - 1] = 0
+        self.num_filled = 0
         if not self.batch.weight.any():
             return
         size = len(self.batch.rows)
@@ -131,8 +131,8 @@ class Rollout:
 
         Sums over several steps stop there.
         """
-        if self._filled:
-            self.batch.continues[self._filled - 1, envs_E] = 0
+        if self.num_filled:
+            self.batch.continues[self.num_filled - 1, envs_E] = 0
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint."""
@@ -140,11 +140,11 @@ class Rollout:
 
     def counters(self) -> dict[str, int]:
         """Integers for a checkpoint."""
-        return {"num_steps": self.num_steps, "filled": self._filled}
+        return {"num_steps": self.num_steps, "filled": self.num_filled}
 
     def restore(self, arrays: dict[str, Array], counters: dict[str, Any]) -> None:
         """Continue from `arrays()` and `counters()`."""
-        self.num_steps, self._filled = int(counters["num_steps"]), int(counters["filled"])
+        self.num_steps, self.num_filled = int(counters["num_steps"]), int(counters["filled"])
         for name, array in self.batch._asdict().items():
             fill(array, arrays[name])
 

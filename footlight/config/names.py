@@ -7,11 +7,12 @@ from footlight.errors import UserError
 
 CONFIGS = {
     "a2c": "A2CConfig", "actor-critic": "ActorCriticConfig", "crossq": "CrossQConfig",
-    "ddpg": "DDPGConfig", "droq": "DroQConfig", "flashsac": "FlashSACConfig", "ppo": "PPOConfig",
-    "redq": "REDQConfig", "reinforce": "ReinforceConfig", "sac": "SACConfig",
-    "replay-actor-critic": "ReplayActorCriticConfig", "sac-discrete": "SACDiscreteConfig",
-    "simba": "SimBaConfig", "stream-ac": "StreamACConfig", "td3": "TD3Config", "tqc": "TQCConfig",
-    "td7": "TD7Config", "xqc": "XQCConfig",
+    "ddpg": "DDPGConfig", "droq": "DroQConfig", "flashsac": "FlashSACConfig",
+    "impala": "IMPALAConfig", "ppo": "PPOConfig", "redq": "REDQConfig",
+    "reinforce": "ReinforceConfig", "replay-actor-critic": "ReplayActorCriticConfig",
+    "sac": "SACConfig", "sac-discrete": "SACDiscreteConfig", "simba": "SimBaConfig",
+    "stream-ac": "StreamACConfig", "td3": "TD3Config", "tqc": "TQCConfig", "td7": "TD7Config",
+    "xqc": "XQCConfig",
 }  # fmt: skip
 """By algorithm; `footlight.SACConfig` is `footlight.algorithms.sac.Config`."""
 

@@ -109,6 +109,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "num_minibatches", "nminibatches", "num_mini_batch", "mini_batch_size", "minibatches",
         "batch_size",
     ),
+    "rho_clip": ("rho_bar", "clip_rho_threshold", "vtrace_clip_rho_threshold"),
+    "c_clip": ("c_bar", "clip_c_threshold", "vtrace_clip_c_threshold"),
     "gae_lambda": ("lam", "gae", "lambda_", "lmbda"),
     "trace_lambda": ("lambda_trace", "trace_decay", "lam"),
     "clip_range": (
@@ -147,6 +149,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "episodic_life", "terminal_on_life_loss", "episode_life", "terminate_on_life_loss",
     ),
     "a2c": ("a3c", "advantage_actor_critic"),
+    "impala": ("vtrace", "v_trace"),
     "reinforce": ("vpg", "pg", "policy_gradient"),
     "noop_max": ("noops", "no_op_max", "max_noops"),
 }  # fmt: skip

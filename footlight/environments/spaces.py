@@ -14,8 +14,9 @@ from footlight.types import BoxAction, DiscreteAction, Spaces
 
 _FITTING = {
     "box": "any algorithm but replay-actor-critic and sac-discrete",
-    "discrete": "actor-critic, a2c, ppo, reinforce, replay-actor-critic, sac-discrete or stream-ac",
-    "several": "actor-critic, a2c, ppo, reinforce or stream-ac",
+    "discrete": "actor-critic, a2c, impala, ppo, reinforce, replay-actor-critic, sac-discrete or "
+    "stream-ac",
+    "several": "actor-critic, a2c, impala, ppo, reinforce or stream-ac",
 }
 _CLIPPING = gymnasium.wrappers.ClipAction, gymnasium.wrappers.vector.ClipAction
 _CHANGING = gymnasium.ActionWrapper, VectorActionWrapper

@@ -16,7 +16,8 @@ from footlight.types import Spaces
 SACS = {"sac", *VARIANTS}
 OPTIONAL: dict[type, set[str]] = {
     protocol.Choosing: {
-        "a2c", "ppo", "reinforce", "replay-actor-critic", "sac-discrete", "td3", "td7", *SACS,
+        "a2c", "impala", "ppo", "reinforce", "replay-actor-critic", "sac-discrete", "td3", "td7",
+        *SACS,
     },
     protocol.Exploring: {"ddpg", "replay-actor-critic", "sac-discrete", "td3", "td7", *SACS},
     protocol.Remembering: {"ddpg", "td3", "td7", *SACS},

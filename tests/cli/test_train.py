@@ -77,7 +77,7 @@ NeedsSomething_mujoco = NeedsSomething
         ("train sac Pendulum-v1 --device cuda", ["cuda"]),
         ("train sac Pendulum-v1 --config missing.toml", ["missing.toml"]),
         ("train td3 CartPole-v1", ["td3", "continuous", "Discrete(2)"]),
-        ("train sac CartPole-v1", ["sac", "continuous", "use actor-critic, a2c, ppo"]),
+        ("train sac CartPole-v1", ["sac", "continuous", "use actor-critic, a2c, impala, ppo"]),
         (
             "train ppo Pendulum-v1 --n-steps 100 --minibatch-size 64",
             ["minibatch_size 64", "100", "try 50"],

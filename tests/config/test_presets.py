@@ -67,6 +67,24 @@ def test_values_set_by_the_user_are_kept(
     assert fit_rollout(DEFAULTS, tuned, typed, num_envs) == fitted
 
 
+@pytest.mark.parametrize(
+    ("num_envs", "typed", "fitted"),
+    [
+        (8, {}, {}),
+        (6, {}, {"num_minibatches": 3}),
+        (1, {}, {"num_minibatches": 1}),
+        (6, {"num_minibatches": 4}, {}),  # which is refused later
+    ],
+)
+def test_number_of_minibatches_divides_the_environments(
+    num_envs: int, typed: dict[str, Any], fitted: dict[str, int]
+) -> None:
+    defaults = {"n_steps": 20, "num_minibatches": 1}
+    tuned = {"num_envs": 8, "num_minibatches": 4}
+    assert fit_rollout(defaults, tuned, typed, num_envs) == fitted
+    assert fit_rollout(defaults, {}, {}, num_envs) == {}
+
+
 def test_algorithms_without_minibatches_are_left_alone() -> None:
     assert fit_rollout({"n_steps": 5}, {"num_envs": 8}, {}, 3) == {}
 

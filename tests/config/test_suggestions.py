@@ -37,6 +37,8 @@ def known(algorithm: str) -> list[str]:
         ("ppo", "update_epochs", "num_epochs"),
         ("ppo", "num_minibatches", "minibatch_size"),
         ("ppo", "batch_size", "minibatch_size"),
+        ("impala", "rho_bar", "rho_clip"),
+        ("impala", "clip_c_threshold", "c_clip"),
         ("sac", "net_arch", "hidden_sizes"),
         ("sac", "GAMMA", "gamma"),
         ("sac", "gama", "gamma"),
@@ -65,6 +67,7 @@ def test_dissimilar_names_are_not_suggested(typed: str) -> None:
         ("actor_critic", "actor-critic"),
         ("a3c", "a2c"),
         ("PG", "reinforce"),
+        ("V-trace", "impala"),
     ],
 )
 def test_algorithms_are_found_in_other_letters(typed: str, meant: str) -> None:

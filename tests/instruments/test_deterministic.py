@@ -29,7 +29,7 @@ HEADS = ("gaussian", "state-dependent-gaussian", "squashed-gaussian")
 ACTIVATIONS = ("relu", "tanh", "elu", "gelu", "silu", "leaky-relu")
 OFF_POLICY, ON_POLICY = (
     ("sac", "td3", "ddpg"),
-    ("actor-critic", "a2c", "ppo", "reinforce", "stream-ac"),
+    ("actor-critic", "a2c", "impala", "ppo", "reinforce", "stream-ac"),
 )
 
 

@@ -45,6 +45,7 @@ from footlight.instruments.export import export
         ("actor-critic", SWITCHES, NUMBERS, {"activation": "gelu"}),
         ("a2c", CHOICE, NUMBERS, {"network": Parts}),
         ("a2c", CHOICE, IMAGES, {"torso": "small", "shared_torso": True, "layer_norm": True}),
+        ("impala", BOX, NUMBERS, {"normalize_observations": True}),
         ("ppo", BOX, NUMBERS, {"normalize_observations": True, "activation": "elu"}),
         ("a2c", CHOICES, NUMBERS, {"precision": "bf16"}),
         ("ppo", CHOICE, IMAGES, {"normalize_observations": True}),

@@ -37,6 +37,7 @@ SEEN, ACTED = (
     [
         ("sac", "Pendulum-v1", REPLAY),
         ("a2c", "CartPole-v1", {"optimizer": "rmsprop"}),
+        ("impala", "CartPole-v1", {"num_epochs": 2}),
         ("ppo", "CartPole-v1", {"n_steps": 32, "minibatch_size": 16, "target_kl": 1e-4}),
         ("replay-actor-critic", "CartPole-v1", REPLAY),
         ("sac-discrete", "CartPole-v1", REPLAY),

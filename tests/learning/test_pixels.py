@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
 }
 OF_METHOD: dict[str, dict[str, Any]] = {
     "a2c": {"learning_rate": 2e-3, "steps": 10_000},
+    "impala": {"learning_rate": 1e-3, "steps": 8_000, "num_epochs": 2, "num_minibatches": 2},
     "ppo": {
         "learning_rate": 1e-3,
         "steps": 8_000,

@@ -33,6 +33,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "actor-critic": ROLLOUT | {"learning_rate": 5e-3},
     "a2c": ROLLOUT | {"n_steps": 8},
+    "impala": ROLLOUT | {"n_steps": 16, "num_epochs": 2},
     "ppo": ROLLOUT | {"n_steps": 32, "minibatch_size": 32, "num_epochs": 4},
     "reinforce": ROLLOUT,
     "replay-actor-critic": DISCRETE_REPLAY | {"n_steps": 4, "critic_updates_per_actor": 4},
@@ -45,7 +46,13 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 CONTINUOUS = {"sac", "td3", "ddpg", "td7"}
-STEPS = {"a2c": 2_500, "ppo": 2_500, "sac-discrete": 700, "replay-actor-critic": 700}
+STEPS = {
+    "a2c": 2_500,
+    "impala": 2_500,
+    "ppo": 2_500,
+    "sac-discrete": 700,
+    "replay-actor-critic": 700,
+}
 STEPS["actor-critic"] = 1_500
 STEPS |= dict.fromkeys(CONTINUOUS, 1_000)
 MORE_STEPS = 1_000  # of those that learn from each step once

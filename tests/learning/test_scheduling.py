@@ -28,6 +28,10 @@ CASES: list[tuple[str, Any, dict[str, Any], dict[str, float]]] = [
         "ppo", CHOICES, {"hidden_sizes": (8,), "n_steps": 8, "minibatch_size": 4},
         {"clip_range": 0.05, "learning_rate": 2e-3},
     ),
+    (
+        "impala", CHOICE, {"hidden_sizes": (8,), "n_steps": 8, "num_epochs": 2},
+        {"learning_rate": 2e-3, "entropy_coef": 0.3},
+    ),
     ("actor-critic", CHOICE, {"hidden_sizes": (8,)}, {"entropy_coef": 0.3}),
     ("reinforce", CHOICE, {"hidden_sizes": (8,)}, {"learning_rate": 2e-2}),
     ("stream-ac", CHOICE, {"hidden_sizes": (8,)}, {"entropy_coef": 0.3}),

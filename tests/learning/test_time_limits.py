@@ -43,6 +43,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ddpg": REPLAY,
     "actor-critic": ROLLOUT,
     "a2c": ROLLOUT | {"n_steps": 5, "optimizer": "adam"},
+    "impala": ROLLOUT | {"n_steps": 8, "num_epochs": 2},
     "ppo": ROLLOUT | {"n_steps": 16, "minibatch_size": 16, "num_epochs": 4},
     "reinforce": ROLLOUT,
     "replay-actor-critic": {
@@ -77,6 +78,7 @@ UPDATES = {
     "ddpg": 350,
     "actor-critic": 450,
     "a2c": 180,
+    "impala": 180,
     "ppo": 180,
     "reinforce": 300,
     "replay-actor-critic": 400,
@@ -104,7 +106,7 @@ WORLDS: dict[type[probes._Positions], list[float]] = {
 
 # The rest have the worlds in which both kinds of ends occur
 MIXED = probes.TwoRooms, probes.Uneven
-EVERYWHERE = ("td3", "a2c", "stream-ac")
+EVERYWHERE = ("td3", "a2c", "impala", "stream-ac")
 KNOWN = [
     pytest.param(method, world, id=f"{method}-{world.__name__}")
     for method in FIELDS
@@ -201,7 +203,7 @@ def test_every_autoreset_mode(mode: AutoresetMode, world: type[probes._Positions
 
 
 @pytest.mark.parametrize(
-    "method", ["sac", "actor-critic", "ppo", "reinforce", "replay-actor-critic"]
+    "method", ["sac", "actor-critic", "impala", "ppo", "reinforce", "replay-actor-critic"]
 )
 def test_steps_that_only_reset_count_for_nothing(method: str) -> None:
     vector = SyncVectorEnv(

@@ -63,6 +63,7 @@ LEARNED = {
         "value_range",
     },
     "a2c": {"actor_critic"},
+    "impala": {"actor_critic"},
     "ppo": {"actor_critic"},
     "actor-critic": {"actor_critic"},
     "reinforce": {"actor_critic"},
@@ -79,7 +80,7 @@ def test_what_was_learned_is_taken_over_and_all_else_begins(algorithm: str, tmp_
     values = {"learning_starts": 4, "n_steps": 8} if has_one_choice else {}
     if algorithm == "sac-discrete":
         values["batch_size"] = 4
-    if algorithm in ("ppo", "a2c"):
+    if algorithm in ("ppo", "a2c", "impala"):
         values = {"n_steps": 8} | ({"minibatch_size": 4} if algorithm == "ppo" else {})
     old = agent_of(algorithm, 1, actions, **values)
     fresh, new = (agent_of(algorithm, 2, actions, **values) for _ in range(2))

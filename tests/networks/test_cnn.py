@@ -180,7 +180,8 @@ SEEN, CHOICES = gymnasium.spaces.Box(0, 255, (2, 40, 40), np.uint8), gymnasium.s
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic", "stream-ac"]
+    "algorithm",
+    ["actor-critic", "a2c", "impala", "ppo", "reinforce", "replay-actor-critic", "stream-ac"],
 )
 def test_every_on_policy_algorithm_learns_from_images(algorithm: str) -> None:
     rollout = {"n_steps": 8, "minibatch_size": 4} if algorithm == "ppo" else {}

@@ -158,7 +158,14 @@ class Parts(nn.Module):
     [
         *(
             (name, None)
-            for name in ("actor-critic", "a2c", "ppo", "reinforce", "replay-actor-critic")
+            for name in (
+                "actor-critic",
+                "a2c",
+                "impala",
+                "ppo",
+                "reinforce",
+                "replay-actor-critic",
+            )
         ),
         ("a2c", Residual),
         ("ppo", Parts),

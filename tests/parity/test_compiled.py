@@ -137,6 +137,9 @@ def test_compiled_equals_eager(algorithm: str, fields: dict[str, Any]) -> None:
         ("a2c", ACTIONS, {
             "num_envs": 2, "learning_rate_schedule": "linear", "actor_learning_rate": 1e-4,
             "layer_norm": True}),
+        ("impala", gymnasium.spaces.Discrete(3), {
+            "num_envs": 2, "n_steps": 8, "num_epochs": 2, "num_minibatches": 2,
+            "trace_lambda": 0.9, "optimizer": "rmsprop"}),
         # With clipped ratios and several choices: learning/test_scheduling.py
         ("ppo", ACTIONS, {
             "n_steps": 8, "minibatch_size": 4, "objective": "spo", "rpo_alpha": 0.5,
@@ -164,10 +167,13 @@ def test_compiled_equals_eager_on_policy(
     compiled.compile()
     for agent in (eager, compiled):
         world = np.random.default_rng(0)
-        # Both get the actions of one agent, since rounding must not lead them to different states
+        # Both get the actions of one agent, since rounding must not lead them to different states.
+        # What IMPALA learns from it has to have drawn: choices, which rounding does not change
         for step in range(30):
             observation, successor = world.uniform(-1, 1, (2, agent.num_envs, 3)).astype(np.float32)
             action = np.stack([draw(actions, world) for _ in range(agent.num_envs)])
+            if algorithm == "impala":
+                action = agent.act(observation, explore=True)
             ends = np.full(agent.num_envs, step % 7 == 6), np.full(agent.num_envs, step % 11 == 10)
             agent.observe(observation, action, observation.sum(-1), successor, *ends)
         agent.finish()

@@ -105,6 +105,10 @@ class Interrupting(gymnasium.Wrapper[Any, Any, Any, Any]):
         ("a2c", "Pendulum-v1", {
             "action_head": "squashed-gaussian", "entropy_coef": 0.01,
             "normalize_observations": True}),
+        ("impala", "CartPole-v1", {
+            "num_envs": 2, "n_steps": 16, "num_epochs": 2, "num_minibatches": 2,
+            "normalize_observations": True}),
+        ("impala", "Pendulum-v1", {"action_head": "squashed-gaussian", "entropy_coef": 0.01}),
         ("ppo", "CartPole-v1", {
             "num_envs": 2, "n_steps": 32, "minibatch_size": 16,
             "learning_rate_schedule": "linear"}),

@@ -10,6 +10,7 @@ from on_policy_history import History, Transition
 COMMON: dict[str, Any] = {"gamma": 15 / 16, "hidden_sizes": (8, 6), "initialization": "pytorch"}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "a2c": {"learning_rate": 2**-7},
+    "impala": {"learning_rate": 2**-6, "n_steps": 4, "num_epochs": 2},
     "ppo": {"learning_rate": 2**-6, "n_steps": 8, "minibatch_size": 8, "num_epochs": 2},
     "reinforce": {
         "gamma": 3 / 4, "learning_rate": 2**-7, "num_steps": 36, "episodes_per_update": 4,
@@ -155,6 +156,31 @@ CASES = [
     case(
         "ppo", "box", {"rpo_alpha": -0.25},
         rpo_alpha=0.25, objective="spo", action_head="state-dependent-gaussian",
+    ),
+    # IMPALA
+    case("impala", "box", bootstrap_at_terminations, num_minibatches=2),
+    case("impala", "discrete", cut_at_truncations, num_envs=3, num_minibatches=3),
+    case("impala", "multi-discrete", ignore_truncations, trace_lambda=0.75),
+    case("impala", "box", bootstrap_from_present, linked=True, n_steps=3, num_minibatches=2),
+    case(
+        "impala", "discrete", {"gamma": 1.0},
+        num_envs=4, num_minibatches=2, reset_steps=True, finish=True, num_steps=22,
+    ),
+    case("impala", "box", {"rho_clip": 1.0}, rho_clip=1.0625, c_clip=0.5),
+    case("impala", "discrete", {"c_clip": 1.0}, c_clip=0.875, n_steps=8),
+    case("impala", "box", {"trace_lambda": 1.0}, trace_lambda=0.0),
+    case("impala", "box", {"value_coef": 1.0}, normalize_advantage=True, shared_torso=True),
+    case("impala", "box", {"normalize_advantage": False}, normalize_advantage=True),
+    case(
+        "impala", "box", {"entropy_coef": 0.0},
+        entropy_coef=0.1, action_head="squashed-gaussian", num_minibatches=2,
+    ),
+    case(
+        "impala", "box", {"learning_rate_schedule": "constant"},
+        learning_rate_schedule="linear", entropy_coef=0.5, final_entropy_coef=0.0,
+    ),
+    case(
+        "impala", "box", {"normalize_rewards": False}, normalize_rewards=True, optimizer="rmsprop",
     ),
     # REINFORCE
     case("reinforce", "box", cut_at_truncations),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from footlight import ambient
-from footlight.algorithms import a2c
+from footlight.algorithms import a2c, impala
 from footlight.learning.agent import Agent
 from footlight.networks.flat import Network
 from footlight.trees import tree_items, tree_rebuilt
@@ -42,8 +42,8 @@ ACTION_SPACES: dict[str, gymnasium.Space[Any]] = {
 OBSERVATION_SIZE = 3
 
 _NAMES = {
-    "linked_rollout": "linked", "accumulate": "chunk", "accumulate_and_step": "last_chunk",
-    "rollout": "update", "step": "update",
+    "linked_rollout": "linked", "linked_sequences": "linked", "accumulate": "chunk",
+    "accumulate_and_step": "last_chunk", "rollout": "update", "step": "update",
 }  # fmt: skip
 
 
@@ -137,13 +137,16 @@ def record(
     environments; by default those of this run. double: compute in float64 instead of float32.
     finish: end with the update from what the buffer still holds. parameter_scale: multiplies the
     initial parameters of all networks, so that outputs leave the middle of their range. linked:
-    have A2C take the values of successors from the next row where it can, as it does for images.
+    have A2C and IMPALA take values of successors from the next row where they can, as for images.
     prepare: changes a running statistic of a network, given its name, before the first step.
     fields: of the config.
     """
     total_steps = num_steps * num_envs if total_steps is None else total_steps
     space = gymnasium.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
-    with mock.patch.object(a2c, "sees_pixels", return_value=linked):
+    with (
+        mock.patch.object(a2c, "sees_pixels", return_value=linked),
+        mock.patch.object(impala, "sees_pixels", return_value=linked),
+    ):
         agent = Agent(
             algorithm, space, ACTION_SPACES[actions], seed=seed, num_envs=num_envs, compile="off",
             total_steps=total_steps, network=network, **fields,

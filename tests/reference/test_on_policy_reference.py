@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from impala import IMPALA
 from on_policy import A2C, PPO, OneStepActorCritic, Reference, Reinforce
 from on_policy_cases import CASES, COMMON, DEFAULTS, Case
 from on_policy_history import History, history_of
@@ -24,6 +25,7 @@ from tolerance import rounding_error
 
 REFERENCES: dict[str, type[Reference]] = {
     "a2c": A2C,
+    "impala": IMPALA,
     "ppo": PPO,
     "reinforce": Reinforce,
     "actor-critic": OneStepActorCritic,

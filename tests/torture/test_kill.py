@@ -26,6 +26,11 @@ WORKERS = Case(
     "logs"),
     options=SMALL | {"num_envs": 2, "vectorization": "async", "normalize_observations": True},
 )  # fmt: skip
+BEHAVIOR = Case(
+    algorithm="impala", environment="CartPole-v1", steps=800, checkpoints=6,
+    controls=("streams",), options=SMALL | {"num_envs": 2, "vectorization": "sync",
+    "num_epochs": 2, "num_minibatches": 2},
+)  # fmt: skip
 TUPLE = Case(
     algorithm="a2c", environment="Blackjack-v1", steps=1200, checkpoints=8,
     controls=("streams",), options=SMALL | {"num_envs": 2, "vectorization": "sync"},
@@ -43,7 +48,7 @@ def name(case: Case) -> str:
     return str(case).replace(f"{REACH.parent}/", "")
 
 
-@pytest.fixture(scope="module", params=[REPLAY, WORKERS, TUPLE, GOALS], ids=name)
+@pytest.fixture(scope="module", params=[REPLAY, WORKERS, BEHAVIOR, TUPLE, GOALS], ids=name)
 def examined(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Examination, Measure]:

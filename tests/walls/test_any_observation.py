@@ -158,7 +158,9 @@ def test_goals_are_reached(tmp_path: Path) -> None:
     assert run.evaluate(episodes=10).mean_return > -1  # a random policy: about -9
 
 
-@pytest.mark.parametrize("algorithm", ["a2c", "actor-critic", "replay-actor-critic", "stream-ac"])
+@pytest.mark.parametrize(
+    "algorithm", ["a2c", "actor-critic", "impala", "replay-actor-critic", "stream-ac"]
+)
 @pytest.mark.parametrize("env", ["Blackjack-v1", "CliffWalking-v1"])
 def test_toy_text_trains(algorithm: str, env: str, tmp_path: Path) -> None:
     fields = {"learning_starts": 20} if algorithm == "replay-actor-critic" else {}

@@ -12,6 +12,7 @@ from footlight.cli.main import main
 VOTES = {
     "ppo": "--n-steps 8 --num-envs 2 --minibatch-size 8 --vectorization async",
     "a2c": "--num-envs 2",
+    "impala": "--num-envs 2 --num-minibatches 2 --num-epochs 2",
     "sac": "--learning-starts 10 --batch-size 8",
 }
 

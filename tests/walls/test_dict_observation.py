@@ -173,6 +173,7 @@ ALGORITHMS: dict[str, tuple[Any, dict[str, Any]]] = {
         },
     ),
     "a2c": ("a2c", {"hidden_sizes": (8,), "normalize_observations": True}),
+    "impala": ("impala", {"n_steps": 4, "num_epochs": 2, "hidden_sizes": (8,)}),
     "reinforce": ("reinforce", {"hidden_sizes": (8,)}),
     "replay-actor-critic": (
         "replay-actor-critic",

@@ -15,11 +15,12 @@ from footlight.errors import UserError
 TAXI = next(name for name in gymnasium.registry if name.startswith("Taxi-"))
 OPTIONS = {
     "ppo": "--n-steps 16 --num-envs 2 --minibatch-size 8 --num-epochs 2",
+    "impala": "--num-envs 2 --num-minibatches 2 --num-epochs 2",
     "a2c": "--num-envs 2 --normalize-observations true",
 }
-# A2C in the one whose observations have parts
+# A2C and IMPALA in the one whose observations have parts
 CASES = [("ppo", name) for name in ("FrozenLake-v1", TAXI, "CliffWalking-v1", "Blackjack-v1")]
-CASES += [("a2c", "Blackjack-v1")]
+CASES += [("a2c", "Blackjack-v1"), ("impala", "Blackjack-v1")]
 
 
 @pytest.mark.parametrize(("algorithm", "environment"), CASES)

@@ -58,9 +58,13 @@ def fit_rollout(
 
     A rollout keeps about as many steps as in the preset, and its minibatches keep their size, or
     else their number, or else about their size. {} if nothing has to change, or if the algorithm
-    has no minibatches.
+    has no minibatches. With num_minibatches, that of environments, it is adapted alone.
     typed: converted values that the user has set.
     """
+    if "num_minibatches" in defaults and "num_minibatches" not in typed:
+        number = {**defaults, **tuned}["num_minibatches"]
+        fits = num_envs % number == 0
+        return {} if fits else {"num_minibatches": closest_divisor(num_envs, number)}
     if "n_steps" not in defaults or "minibatch_size" not in defaults:
         return {}
     before = {**defaults, **tuned}
