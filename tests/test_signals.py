@@ -58,13 +58,15 @@ def test_signal_before_the_loop(
         [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
     )
 
-    def interrupted(agent: Agent) -> None:
+    def interrupted(agent: Agent, ahead: bool = False) -> None:
         signal.raise_signal(number)
-        compile_it(agent)
+        compile_it(agent, ahead)
 
     settings = {**DDPG, "compile": "on"}
+    module = "footlight.learning.compiled_updates"
+    monkeypatch.setattr(f"{module}.can_compile_ahead", lambda: False)
     monkeypatch.setattr(
-        "footlight.learning.learner.compile_in_place",
+        f"{module}.compile_in_place",
         lambda function, tensors, announce: lambda: function(*tensors),
     )
     with monkeypatch.context() as patch:

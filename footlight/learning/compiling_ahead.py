@@ -17,10 +17,15 @@ from footlight.machine import end_with_parent
 MAX_SECONDS = 600  # after which something must be wrong
 
 
+def has_forks() -> bool:
+    """Whether this system starts processes as forks, which share the tensors of the update."""
+    return sys.platform.startswith("linux")
+
+
 def can_compile_ahead() -> bool:
-    """Whether this process can fork: on Linux, and without other threads of Python's, one of which
-    might hold a lock that the fork would wait for."""
-    return sys.platform.startswith("linux") and threading.active_count() == 1
+    """Whether this process can fork: also without other threads of Python's, one of which might
+    hold a lock that the fork would wait for."""
+    return has_forks() and threading.active_count() == 1
 
 
 class CompilingProcess:

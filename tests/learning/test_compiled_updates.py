@@ -14,10 +14,16 @@ from footlight.learning import compiled_updates
 from footlight.learning.announcing import COMPILING
 from footlight.learning.compilation import AtHand, CompilerMissing
 from footlight.learning.compiled_updates import CompiledUpdates
-from footlight.learning.compiling_ahead import can_compile_ahead
+from footlight.learning.compiling_ahead import has_forks
 
-forks = pytest.mark.skipif(not can_compile_ahead(), reason="this system has no forks")
+forks = pytest.mark.skipif(not has_forks(), reason="this system has no forks")
 THIS = os.getpid()
+
+
+@pytest.fixture(autouse=True)
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runner has a thread of its own, beside which nothing is compiled ahead."""
+    monkeypatch.setattr(compiled_updates, "can_compile_ahead", has_forks)
 
 
 def plain(function: Any, tensors: Any, announce: Any = None) -> Callable[[], None]:

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from footlight.learning.compiling_ahead import CompilingProcess, can_compile_ahead
+from footlight.learning.compiler_cache import CompilerMissing
+from footlight.learning.compiling_ahead import CompilingProcess, can_compile_ahead, has_forks
 
-pytestmark = pytest.mark.skipif(not can_compile_ahead(), reason="this system has no forks")
+pytestmark = pytest.mark.skipif(not has_forks(), reason="this system has no forks")
 KILLED = """
 import os, signal, sys, time
 from footlight.learning.compiling_ahead import CompilingProcess
@@ -36,12 +38,24 @@ def test_call_is_made_elsewhere_and_prints_nothing(
         print("a line")
         os.system("echo another")
         (tmp_path / "pid").write_text(f"{os.getpid()}")
-        raise RuntimeError("a failure")
+        raise CompilerMissing("a failure")
 
     process = CompilingProcess(call)
-    process.wait()
+    with pytest.raises(CompilerMissing, match="a failure"):
+        process.wait()
     assert int((tmp_path / "pid").read_text()) != os.getpid()
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_compiled_ahead_beside_a_thread() -> None:
+    """Which might hold a lock that the fork would wait for."""
+    before, over = threading.active_count(), threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    assert not can_compile_ahead()
+    over.set()
+    thread.join()
+    assert can_compile_ahead() == (before == 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch._inductor.config as config
 
 import footlight
 
@@ -12,16 +13,16 @@ SETTING = "enable_floating_point_contract_flag"  # followed by all others in `ma
 def test_sac_swings_the_pendulum_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Thousands of compiled updates, which -O0 would make three times slower
     monkeypatch.setenv(f"TORCHINDUCTOR_CPP_{SETTING.upper()}", "off -O1")
-    monkeypatch.setattr(f"torch._inductor.config.cpp.{SETTING}", "off -O1")
-    run = footlight.train(
-        "sac",
-        "Pendulum-v1",
-        steps=7_000,
-        seed=1,
-        eval_every=0,
-        run_dir=tmp_path / "run",
-        quiet=True,
-    )
+    with config.patch({f"cpp.{SETTING}": "off -O1"}):
+        run = footlight.train(
+            "sac",
+            "Pendulum-v1",
+            steps=7_000,
+            seed=1,
+            eval_every=0,
+            run_dir=tmp_path / "run",
+            quiet=True,
+        )
     assert run.result is not None
     assert run.result["status"] == "finished"
     assert run.result["final_evaluation"]["mean_return"] >= -250
