@@ -121,8 +121,12 @@ class SeveralRuns(Display):
         super().notify(text)
 
     def refresh(self) -> None:
-        """Redraw the display if it is time to. Call it now and then."""
-        self._refresh(time.monotonic())
+        """Redraw the display if it is time to. Call it now and then.
+
+        Lines are printed only once there is something new, which may take as long as compiling.
+        """
+        if self._live is not None or self._stale:
+            self._refresh(time.monotonic())
 
     def _replace(self, seed: int, **values: Any) -> None:
         row = dataclasses.replace(self._rows[seed], **values)

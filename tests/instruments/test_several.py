@@ -69,6 +69,16 @@ def test_lines_have_sums_of_steps_and_means_of_returns(clock: Clock) -> None:
     assert lines[-1].endswith("running 1  ended 1")
 
 
+def test_line_is_not_printed_again_without_news(clock: Clock) -> None:
+    plain = console(force_terminal=False)
+    with SeveralRuns([3], 1_000, console=plain) as display:
+        display.update_run(3, progress_of(400))
+        for _ in range(10):
+            clock.now += 100
+            display.refresh()
+    assert len(printed(plain).splitlines()) == 2  # with the header
+
+
 def test_lines_that_all_runs_print_appear_once(clock: Clock) -> None:
     plain = console(force_terminal=False)
     display = SeveralRuns([3, 4], 1_000, console=plain)
