@@ -131,7 +131,7 @@ def write_preset(folder: SweepFolder, path: Path, named: Path, known_as: Path) -
     """
     trial = best(folder.trials())
     if trial is None:
-        raise UserError(f"no trial of {known_as} has finished - there are no best values to write")
+        raise UserError(f"no trial of {known_as} has finished - there is nothing to write")
     arguments = folder.spec.arguments(trial.chosen)
     algorithm, preset = arguments.pop("algorithm"), arguments.pop("preset")
     del arguments["environment"]

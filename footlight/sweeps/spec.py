@@ -29,10 +29,10 @@ Method = Literal["tpe", "random", "grid"]
 Objective = Literal["mean", "median"]
 Chosen = dict[str, Any]
 """The values of one trial that the search has chosen; "algorithm" is one of them."""
-USUAL_TRIALS = 20
+DEFAULT_TRIALS = 20
 MAX_TRIALS = 100_000
 _OF_SWEEP = {"seed", "algorithm", "environment", "preset"}  # which have a place of their own
-_TABLES = {"env_kwargs", "eval_env_kwargs"}  # arguments of `train` that are no fields
+_TABLES = {"env_kwargs", "eval_env_kwargs"}  # arguments of `train` that are not fields
 
 
 class SweepFile(TypedDict):
@@ -205,7 +205,9 @@ def with_trials(spec: Spec, trials: int | None, where: str) -> Spec:
     if spec.prune and spec.method != "tpe":
         raise UserError(f'{where}: prune needs method = "tpe" - it is {spec.method!r}')
     if spec.method != "grid":
-        number = USUAL_TRIALS if trials is None else integer("trials", trials, Range(1, MAX_TRIALS))
+        number = (
+            DEFAULT_TRIALS if trials is None else integer("trials", trials, Range(1, MAX_TRIALS))
+        )
         return dataclasses.replace(spec, trials=number)
     for each in spec.dimensions:
         if not isinstance(each, Choices) and each.count is None:
@@ -245,7 +247,7 @@ def _environment(given: str | None, where: str) -> str:
         raise UserError(f"{where} names no environment - add environment = ...")
     if ":" in given:
         raise UserError(
-            f"{where} names the environment {given!r} - a sweep's file starts no code - "
+            f"{where} names the environment {given!r} - a sweep file cannot name code - "
             "name it as an argument: --environment, or environment= in Python"
         )
     return given

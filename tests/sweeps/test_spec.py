@@ -48,7 +48,7 @@ def test_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         ({"algorithm": ["ddpg", "ddpg"]}, "name each algorithm once"),
         ({"algorithm": "sac-discrete"}, "needs one discrete choice"),
         ({"environment": "Pendulum-v9"}, "unknown environment"),
-        ({"environment": "own.py:Env"}, "a sweep's file starts no code"),
+        ({"environment": "own.py:Env"}, "a sweep file cannot name code"),
         ({"environment": None}, "names no environment"),
         ({"method": "gird"}, "did you mean 'grid'"),
         ({"prune": True}, 'prune needs method = "tpe"'),
