@@ -78,9 +78,13 @@ class Rollout:
         batch.action[row] = decision.action
         batch.reward[row] = transition.reward
         batch.next_observation[row] = transition.next_observation
-        # 0 after a termination only, so that targets bootstrap at a time limit
-        batch.discount[row] = self.gamma * ~transition.terminated
-        batch.continues[row] = ~(transition.terminated | transition.truncated)
+        ended = transition.terminated | transition.truncated
+        if np.count_nonzero(ended):
+            # 0 after a termination only, so that targets bootstrap at a time limit
+            batch.discount[row] = self.gamma * ~transition.terminated
+            batch.continues[row] = ~ended
+        else:  # mostly, and in half of the time
+            batch.discount[row], batch.continues[row] = self.gamma, 1
         batch.weight[row] = 1 if valid is None else valid
         if valid is not None and row:  # no row continues into one that is not a transition
             batch.continues[row - 1] *= valid

@@ -45,10 +45,11 @@ class ActionHistory:
 
     def append(self, action: Array) -> None:
         """Add one action to each environment."""
-        rows = np.ascontiguousarray(action)
-        self._row = rows[0]
-        for taken, row in zip(self._bytes, rows, strict=True):
-            taken += row.tobytes()
+        rows = np.asarray(action)
+        self._row, added = rows[0], rows.tobytes()
+        size = len(added) // len(rows)
+        for env, taken in enumerate(self._bytes):
+            taken += added[env * size : (env + 1) * size]
 
     def append_one(self, env: int, action: Array) -> None:
         """Add one action to environment `env`."""

@@ -269,11 +269,7 @@ class Network:
         Small batches on a CPU go through NumPy on views of the parameters where all layers are
         known, which takes a quarter of the time that modules take.
         """
-        if (
-            parameters_P.device.type == "cpu"
-            and len(observation) <= MAX_NUMPY_ROWS
-            and self._precision == "fp32"
-        ):
+        if parameters_P.is_cpu and len(observation) <= MAX_NUMPY_ROWS and self._precision == "fp32":
             address = parameters_P.data_ptr()
             if self._numpy is None or self._numpy[0] != address:
                 views = self.named_state(parameters_P, statistics_Q)

@@ -125,8 +125,10 @@ class Categorical:
 
         argmax(logit - log E) with E standard exponential has the softmax's probabilities.
         """
-        exponential_EH = stream.standard_exponential(output_EH.shape, dtype=np.float32)
-        return self._best(output_EH - np.log(np.maximum(exponential_EH, _SMALLEST)))
+        noise_EH = stream.standard_exponential(output_EH.shape, dtype=np.float32)
+        np.maximum(noise_EH, _SMALLEST, out=noise_EH)
+        np.log(noise_EH, out=noise_EH)
+        return self._best(output_EH - noise_EH)
 
     def _best(self, score_EH: Array) -> Array:
         if len(self.sizes) == 1:
