@@ -30,7 +30,7 @@ train = footlight.train
 
 def train_briefly(algorithm, environment, **settings):
     if algorithm in ("sac", "td3", "ddpg"):
-        settings = {"updates_per_step": 0.25, **settings}
+        settings = {"updates_per_step": 0.05, **settings}
     if environment == "ALE/Breakout-v5":
         settings["num_envs"] = min(settings["num_envs"], 2)
         settings["steps"] //= 3

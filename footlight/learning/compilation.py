@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,7 +220,10 @@ def _inductor(
         )
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    with tracing(TracingContext(fake_mode)), torch.no_grad(), _settings(settings), own_wrapper():
+    with (
+        tracing(TracingContext(fake_mode)), torch.no_grad(), _settings(settings), own_wrapper(),
+        _indices_expanded(),
+    ):  # fmt: skip
         compiled: graph_cache.Graph = compile_fx_inner(graph, fakes, cpp_wrapper=True)
     return compiled
 
@@ -245,3 +248,32 @@ def _settings(further: dict[str, Any]) -> AbstractContextManager[None]:
     all_of_them = {**chosen, **further, "cpp.simdlen": width}
     settings: AbstractContextManager[None] = config.patch(all_of_them)
     return settings
+
+
+class _Expanding:
+    """The module sympy, with another `simplify`."""
+
+    def __init__(self, sympy: Any) -> None:
+        self._sympy = sympy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sympy, "expand" if name == "simplify" else name)
+
+
+@contextlib.contextmanager
+def _indices_expanded() -> Iterator[None]:
+    """Have Inductor expand indices where it would simplify them.
+
+    It subtracts two indices to see whether their difference is a number. `sympy.simplify`, which
+    also tries fractions and powers, finds the same sums of products in a hundred times the time: a
+    third of Inductor's own, for an update of networks with unit weights or residual blocks.
+    """
+    from torch._inductor import sizevars
+
+    names = vars(sizevars)
+    before = names["sympy"]
+    names["sympy"] = _Expanding(before)
+    try:
+        yield
+    finally:
+        names["sympy"] = before

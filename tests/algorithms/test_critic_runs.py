@@ -28,7 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "norm": "layer"}),
     "categorical": ("sac", {
         "critic": "categorical", "norm": "batch", "unit_weights": "all", "target_network": False,
-        "num_bins": 11}),
+        "num_bins": 11, "hidden_sizes": (16,)}),
     "blocks": ("td3", {
         "body": "residual-post-norm", "norm": "batch-renorm", "unit_weights": "all-and-norms",
         "hidden_sizes": (16,), "policy_delay": 1, "num_critics": 3, "activation": "tanh",

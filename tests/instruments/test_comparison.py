@@ -13,6 +13,8 @@ from footlight.instruments.comparison import BATCHES
 from footlight.instruments.export import export
 from footlight.types import Decision
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 class Branches(Parts):
     """A network whose way depends on the numbers, which no graph holds."""

@@ -33,6 +33,8 @@ from footlight.cli.main import main
 from footlight.errors import StorageFault, UserError
 from footlight.instruments.export import export
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 @pytest.mark.parametrize(
     ("algorithm", "action", "seen", "fields"),
@@ -134,7 +136,7 @@ def test_checker_and_quantizers_accept_the_file(
 
 
 def test_file_holds_the_actor_and_nothing_else(tmp_path: Path) -> None:
-    agent = learner("ppo", BOX, hidden_sizes=(1024, 1024))
+    agent = learner("ppo", BOX, hidden_sizes=(256, 256))
     agent.save(tmp_path / "agent")
     export(tmp_path / "agent", tmp_path / "policy.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agent", "policy.onnx"]

@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import sympy
 import torch
 
+from footlight.learning import compilation
 from footlight.learning.agent import Agent
 from footlight.learning.compilation import CompilerMissing, compile_checked
 from footlight.learning.first_call import first_call
@@ -173,3 +175,36 @@ def test_code_that_was_generated_for_other_vectors_is_not_used(
         tensors = [torch.linspace(-1, 1, 320).reshape(5, 64).clone() for _ in range(2)]
         compile_checked(update, tensors)()  # raises if it fails, or computes other numbers
     assert len([*tmp_path.glob("footlight/*.so")]) == 2
+
+
+def test_strides_are_those_that_simplifying_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import sizevars
+    from torch.utils._sympy.functions import FloorDiv, ModularIndexing
+
+    row, column = sympy.symbols("row column", integer=True, nonnegative=True)
+    indices = [
+        3 * (row + 7) + 5 * column,
+        17 * row + FloorDiv(column + 24, 40),
+        64 * ModularIndexing(column, 1, 16) + row * (row + 3),
+        FloorDiv(column, 8) + 2 * ModularIndexing(column + 8 * row, 8, 32),
+    ]
+
+    def strides() -> list[Any]:
+        cached = sizevars.simplify_index_in_vec_range, sizevars.stride_at_vec_range
+        for function in (*cached, sizevars.stride_at):
+            function.cache_clear()
+        return [
+            sizevars.stride_at_vec_range(index, name, 8)
+            for index in indices
+            for name in (row, column)
+        ]
+
+    wanted = strides()
+    with compilation._indices_expanded(), monkeypatch.context() as patch:
+        patch.delattr(sympy, "simplify")
+        found = strides()
+    assert [sympy.simplify(one - other) for one, other in zip(found, wanted, strict=True)] == [
+        0
+    ] * 8
+    assert found[:2] == [3, 5]
+    assert sizevars.sympy is sympy
