@@ -35,6 +35,7 @@ from footlight.training.parts import (
     run_environments,
     vectorized,
 )
+from footlight.training.ray_cluster import connected
 from footlight.training.request import Request
 from footlight.training.resuming import changes_since
 from footlight.training.run_config import changed, describe
@@ -178,6 +179,7 @@ def train_seeds(
     seeds: int | str | Sequence[int],
     *,
     run_dir: str | Path | None = None,
+    ray: str | None = None,
     quiet: bool = False,
     **arguments: Any,
 ) -> list[Run]:
@@ -186,36 +188,44 @@ def train_seeds(
     seeds: a number of seeds, counted from `seed` (default 0), or a sequence of them.
     run_dir: a new folder for the runs `seed-0`, `seed-1`, ..., or one of the same configuration,
         to which they are added; by default `runs/ENVIRONMENT/ALGORITHM/NNN`.
+    ray: train them on a Ray cluster: "local", or HOST:PORT (docs/scale.md); None: here.
     arguments: those of `train`. Each run has the numbers that it has by itself, or says what
         differs. On Linux it has a process of its own: what your objects become stays there.
 
     Raises what `train` raises, once all runs have ended.
     """
-    start = Path.cwd()
-    request = Request.from_arguments(algorithm, environment, arguments)
+    start, request = Path.cwd(), Request.from_arguments(algorithm, environment, arguments)
     numbers = parse_seeds(seeds, request.given_seed)
     request.require_many()
     names = request.source.name(), request.name
     is_new = run_dir is None or not is_seeds_folder(Path(start, user_path(run_dir)))
-    folder = make_seeds_folder(run_dir, names, start, numbers, request.record())
+    options, target = request.options, Path(start, user_path(run_dir or "runs"))
 
     def one(seed: int) -> Run:
-        own = {**arguments, "seed": seed, "run_dir": folder.run(seed)}
+        path = folder.run(seed)
+        if folder.has_begun(seed):  # on a node that was lost
+            again = resuming.code_again(algorithm, environment, arguments)
+            return Run(path) if folder.has_ended(seed) else resume(path, quiet=quiet, **again)
+        own = {**arguments, "seed": seed, "run_dir": path}
         return train(algorithm, environment, quiet=quiet, **own)
 
-    known_as = shown(folder.path, start, run_dir)
-    train_together(folder, numbers, one, request.options, known_as, quiet, is_new)
-    objects = request.objects
-    given = request.source, objects.network, objects.own_algorithm
+    sent = {"algorithm": algorithm, "environment": environment, **arguments}
+    with connected(ray, target, options.threads, options.device, sent) as cluster:
+        folder = make_seeds_folder(run_dir, names, start, numbers, request.record())
+        known_as = shown(folder.path, start, run_dir)
+        train_together(folder, numbers, one, options, known_as, quiet, is_new, cluster)
+    given = request.source, request.objects.network, request.objects.own_algorithm
     return [Run(folder.run(seed), *given) for seed in numbers if folder.has_begun(seed)]
 
 
 def resume_seeds(
-    run_dir: str | Path, *, steps: int | None = None, quiet: bool = False, **changes: Any
-) -> list[Run]:
+    run_dir: str | Path, *, steps: int | None = None, ray: str | None = None, quiet: bool = False,
+    **changes: Any,
+) -> list[Run]:  # fmt: skip
     """Continue the runs of `train_seeds` that have not ended, and begin those that never began.
 
-    steps, changes: as for `resume`. Raises what `resume` raises, once all runs have ended.
+    steps, changes: as for `resume`. ray: as for `train_seeds`.
+    Raises what `resume` raises, once all runs have ended.
     """
     known_as = user_path(run_dir)
     folder = read_seeds(known_as.absolute())
@@ -224,11 +234,14 @@ def resume_seeds(
 
     def one(seed: int) -> Run:
         path = folder.run(seed)
+        if folder.has_ended(seed, steps and options.steps):  # on a node that was lost
+            return Run(path)
         if folder.has_begun(seed):
             return resume(path, quiet=quiet, **changes)
         return train(run_dir=path, seed=seed, quiet=quiet, **resuming.arguments(folder, changes))
 
-    train_together(folder, numbers, one, options, known_as, quiet)
+    with connected(ray, folder.path, options.threads, options.device, changes) as cluster:
+        train_together(folder, numbers, one, options, known_as, quiet, cluster=cluster)
     return [Run(folder.run(seed)) for seed in folder.seeds if folder.has_begun(seed)]
 
 

@@ -181,7 +181,9 @@ def options_of_commands() -> dict[str, set[str]]:
 SYNOPSIS = ROOT / "docs" / "command-line.md"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # TensorBoard's; those of pip and uv; an example of a misspelled one
-NOT_OURS = {"--logdir", "--index-url", "--torch-backend", "--gama"}
+NOT_OURS = {"--logdir", "--index-url", "--torch-backend", "--gama"} | {
+    "--address", "--generate", "--head", "--include-dashboard", "--port",  # of `ray`
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)

@@ -127,6 +127,10 @@ def _add_resume(add_command: AddCommand) -> None:
     resume.add_argument(
         "--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off"
     )
+    ray = (
+        "of several seeds: train on a Ray cluster, HOST:PORT of its head, or local (docs/scale.md)"
+    )
+    resume.add_argument("--ray", metavar="ADDRESS", help=ray)
     quiet = "print only errors and, at the end, the run folder"
     resume.add_argument("--quiet", action="store_true", help=quiet)
     resume.add_argument("--allow-env-import", metavar="MODULE", help=_MODULE)

@@ -22,6 +22,11 @@ def add_sweep(parser: argparse.ArgumentParser, path: Any, at_least_one: Any) -> 
     parser.add_argument("--jobs", type=at_least_one, metavar="N", help=jobs)
     trials = "number of trials in all (default: the file's, or 20; of a grid: all)"
     parser.add_argument("--trials", type=at_least_one, metavar="N", help=trials)
+    ray = (
+        "train on a Ray cluster, HOST:PORT of its head, or local, which starts one on this machine "
+        "(docs/scale.md)"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help=ray)
     preset = "new file for the values of the best trial, for `footlight train --config`"
     parser.add_argument("--write-preset", metavar="FILE.toml", type=path, help=preset)
     quiet = "print only errors and, at the end, the folder"
@@ -38,7 +43,8 @@ def sweep(options: argparse.Namespace) -> int:
     start = Path.cwd()  # an environment may change the working directory
     found = search(
         options.file, environment=options.environment, run_dir=options.run_dir, jobs=options.jobs,
-        trials=options.trials, write_preset=options.write_preset, quiet=options.quiet,
+        trials=options.trials, ray=options.ray, write_preset=options.write_preset,
+        quiet=options.quiet,
     )  # fmt: skip
     if options.quiet:
         print(shown(found.path, start, options.run_dir))

@@ -38,6 +38,11 @@ _OPTIONS = {
         "seeds, counted from --seed, or each seed S, as in --seeds 3 4 7; --run-dir is then the "
         "folder of their runs seed-S, and can be that of earlier seeds of the same configuration",
     ),
+    "ray": (
+        "ADDRESS",
+        "with --seeds: train them on a Ray cluster, HOST:PORT of its head, or local, which starts "
+        "one on this machine (docs/scale.md)",
+    ),
     "init_from": (
         "RUN_DIR",
         "begin with the parameters of another run: its folder, one of its checkpoints, such as "
@@ -115,6 +120,8 @@ def _run(options: dict[str, Any]) -> int:
     preset = options.pop("preset", True)
     start = Path.cwd()  # an environment may change the working directory
     options["preset"] = False if options.pop("no_preset") else preset
+    if "ray" in options and "seeds" not in options:
+        raise UserError("--ray spreads runs over machines, and this is one run - give --seeds, too")
     if (seeds := options.pop("seeds", None)) is not None:
         folder = api.train_seeds(seeds=" ".join(seeds), **options)[0].folder.parent
     else:

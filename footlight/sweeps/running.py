@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,15 +22,22 @@ from footlight.sweeps.spec import Spec
 from footlight.sweeps.study import Study
 from footlight.sweeps.trials import SweepFolder, Trial
 from footlight.training.children import Ended, can_fork, outcome, run_together
+from footlight.training.on_ray import run_on_ray
+from footlight.training.ray_cluster import Cluster
+from footlight.training.resuming import code_again
 from footlight.training.stopping import judged_by
-from footlight.user_code.reference import is_reference
 
-MAX_JOBS = 256
+MAX_JOBS, WAIT_SECONDS = 256, 1.0
 PRUNED = "pruned: "
 
 
-def num_jobs(given: int | None, spec: Spec) -> int:
-    """How many trials are trained at the same time. Raises `UserError`."""
+def num_jobs(given: int | None, spec: Spec, on_cluster: bool = False) -> int:
+    """How many trials are trained at the same time. Raises `UserError`.
+
+    on_cluster: where its CPUs decide that, so that there may be as many as trials.
+    """
+    if on_cluster:
+        return min(integer("jobs", given or MAX_JOBS, Range(1, MAX_JOBS)), spec.trials)
     threads = spec.values.get("threads") or 1
     usual = max(1, all_cores() // threads) if can_fork() else 1
     jobs = usual if given is None else integer("jobs", given, Range(1, MAX_JOBS))
@@ -42,14 +50,18 @@ def num_jobs(given: int | None, spec: Spec) -> int:
 
 
 class Worker:
-    """Trains one trial after the other, for as long as there are any."""
+    """Trains one trial after the other, for as long as there are any.
 
-    def __init__(self, folder: SweepFolder) -> None:
-        self._folder, self._start = folder, Path.cwd()
+    is_last: it also waits for the trials of others, and takes what they leave if they are killed.
+    """
+
+    def __init__(self, folder: SweepFolder, is_last: bool = False) -> None:
+        self._folder, self._is_last = folder, is_last
 
     def __call__(self) -> str:
         """Work; returns the status "finished". Raises what a training raises that has to stop."""
         folder, spec = self._folder, self._folder.spec
+        self._start = Path.cwd()
         study = Study(folder) if spec.method == "tpe" else None
         grid = [*spec.grid()] if spec.method == "grid" else []
 
@@ -57,12 +69,16 @@ class Worker:
             return number, grid[number] if grid else spec.drawn(number)
 
         suggest = listed if study is None else study.suggest
-        while (held := folder.claim(suggest)) is not None:
-            with held as trial:
-                ended = self._trained(trial, study if spec.prune else None)
-                with folder.claiming():
-                    ended.write()
-        return "finished"
+        while True:
+            if (held := folder.claim(suggest)) is not None:
+                with held as trial:
+                    ended = self._trained(trial, study if spec.prune else None)
+                    with folder.claiming():
+                        ended.write()
+            elif self._is_last and not folder.have_ended():
+                time.sleep(WAIT_SECONDS)
+            else:
+                return "finished"
 
     def _trained(self, trial: Trial, judge: Study | None) -> Trial:
         """The trial with its outcome. Faults of its runs are one; other errors are raised."""
@@ -104,12 +120,8 @@ class Worker:
         if runs.has_ended(seed):
             return
         if runs.has_begun(seed):
-            given: dict[str, Any] = {}
-            if not isinstance(environment, str):
-                given = {"environment": environment}
-            elif ":" in environment and not is_reference(environment):
-                given = {"allow_env_import": environment.partition(":")[0]}
-            resume(runs.run(seed), quiet=True, **given)
+            again = code_again(trial.chosen["algorithm"], environment, {})
+            resume(runs.run(seed), quiet=True, **again)
         else:
             arguments = self._folder.spec.arguments(trial.chosen)
             train(run_dir=runs.run(seed), seed=seed, quiet=True, **arguments)
@@ -178,25 +190,32 @@ def how(trial: Trial) -> str:
 
 
 def work_together(
-    worker: Worker, jobs: int, progress: Progress, interruption: Interruption
-) -> list[Ended]:
-    """Let so many workers train until no trial is left, or until a signal."""
-    if not can_fork():
+    folder: SweepFolder, jobs: int, progress: Progress, interruption: Interruption,
+    cluster: Cluster | None = None,
+) -> list[Ended]:  # fmt: skip
+    """Let so many workers train until no trial is left, or until a signal.
+
+    cluster: where they do; None: here.
+    """
+    worker = Worker(folder, is_last=cluster is not None)
+    if cluster is None and not can_fork():
         with progress, interruption.installed(progress.notify):
             return [outcome(worker)]
     calls = dict.fromkeys(range(jobs), worker)
     display: Any = progress
+    if cluster is not None:
+        made = run_on_ray(cluster, calls, jobs, display, interruption, are_alike=True)
+        return [*made.values()]
     return [*run_together(calls, jobs, display, interruption).values()]
 
 
-def plan(folder: SweepFolder, jobs: int) -> str:
+def plan(folder: SweepFolder, jobs: int, cluster: Cluster | None = None) -> str:
     """The line about what is to be done."""
     spec = folder.spec
     ended = sum(trial.state != "running" for trial in folder.trials())
     seeds = f" of {counted(len(spec.seeds), 'seed')} each" if len(spec.seeds) > 1 else ""
     so_far = f", {ended} of which have ended" if ended else ""
-    cores = counted(all_cores(), "core")
-    return (
-        f"sweep by {spec.method}: {counted(spec.trials, 'trial')}{seeds}{so_far}, {jobs} at a time "
-        f"on {cores}"
-    )
+    where = f"{jobs} at a time on {counted(all_cores(), 'core')}"
+    if cluster is not None:
+        where = f"at most {jobs} at a time on a Ray cluster of {cluster}"
+    return f"sweep by {spec.method}: {counted(spec.trials, 'trial')}{seeds}{so_far}, {where}"

@@ -13,7 +13,6 @@ from footlight.storage.files import user_path
 from footlight.sweeps import results
 from footlight.sweeps.running import (
     Progress,
-    Worker,
     best,
     num_jobs,
     plan,
@@ -22,6 +21,7 @@ from footlight.sweeps.running import (
 from footlight.sweeps.spec import Spec, read_file, read_spec, with_trials
 from footlight.sweeps.study import require_optuna
 from footlight.sweeps.trials import SweepFolder, Trial, sweep_path
+from footlight.training.ray_cluster import connected
 from footlight.training.seeds import require_no_error
 
 
@@ -51,6 +51,7 @@ def sweep(
     run_dir: str | Path | None = None,
     jobs: int | None = None,
     trials: int | None = None,
+    ray: str | None = None,
     write_preset: str | Path | None = None,
     quiet: bool = False,
 ) -> Sweep:
@@ -61,6 +62,7 @@ def sweep(
     run_dir: the folder of the sweep, new or of this very sweep, which is then continued; by default
         `runs/sweeps/NAME` with the file's name. jobs: trials at a time; None: one for each core.
     trials: how many in all; None: as the file says. write_preset: a new file for the best values.
+    ray: train on a Ray cluster: "local", or HOST:PORT (docs/scale.md), where `jobs` only limits.
 
     Each trial is a folder of ordinary runs with the numbers that they have by themselves. A run
     that diverges or whose environment fails is a result; other errors of `train` are raised.
@@ -70,14 +72,18 @@ def sweep(
     preset_file = None if write_preset is None else Path(start, user_path(write_preset))
     if preset_file is not None:
         results.require_new_preset(preset_file)
-    jobs = num_jobs(jobs, found)
+    jobs = num_jobs(jobs, found, ray is not None)
     name = "sweep" if isinstance(spec, Mapping) else user_path(spec).stem
     folder = SweepFolder(sweep_path(run_dir, name, start), found)
-    folder.open()
     known_as = shown(folder.path, start, run_dir)
     display, interruption = Display(0, quiet=quiet), Interruption()
-    display.notify(plan(folder, jobs))
-    ended = work_together(Worker(folder), jobs, Progress(folder, display.notify), interruption)
+    threads, device = (found.values.get(name) for name in ("threads", "device"))
+    sent = {"environment": found.environment}
+    with connected(ray, folder.path, threads, device or "cpu", sent) as cluster:
+        folder.open()
+        display.notify(plan(folder, jobs, cluster))
+        progress = Progress(folder, display.notify)
+        ended = work_together(folder, jobs, progress, interruption, cluster)
     _conclude(folder, known_as, display.notify)
     if (number := interruption.signal) is not None:
         raise interruption.exit_exception(number, "stopped - the same command continues")

@@ -162,6 +162,10 @@ class SweepFolder:
                     return held
         return None
 
+    def have_ended(self) -> bool:
+        """Whether all trials that have begun had ended when `claim` looked for one."""
+        return all(number in self._ended for number in self.numbers())
+
     def _take(self, number: int) -> "Held | None":
         """Hold a trial that has not ended, unless another process holds it."""
         if number in self._ended:

@@ -65,9 +65,14 @@ class Objects:
             object.__setattr__(self, name, value)
 
     @classmethod
+    def names(cls) -> set[str]:
+        """The keywords that it takes."""
+        return {field.name for field in fields(cls) if field.init}
+
+    @classmethod
     def split(cls, values: Mapping[str, Any]) -> tuple["Objects", dict[str, Any]]:
         """The objects among `values`, and the other values."""
-        names = {field.name for field in fields(cls) if field.init}
+        names = cls.names()
         rest = {name: value for name, value in values.items() if name not in names}
         return cls(**{name: values[name] for name in names & values.keys()}), rest
 

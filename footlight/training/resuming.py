@@ -21,6 +21,7 @@ from footlight.runs.trackers.track import require_trackers
 from footlight.storage import checkpoint, schemas
 from footlight.training.objects import Objects
 from footlight.training.run_config import options_of, repair
+from footlight.user_code.reference import is_reference
 
 
 def require_run_folder(path: Path) -> None:
@@ -189,6 +190,21 @@ def left_of(
         return left, build(Options, {k: v for k, v in values.items() if k in fields(Options)})
     saved = checkpoint.find(folder.run(begun))
     return left, options_of(saved, checkpoint.read_manifest(saved), options)
+
+
+def code_again(algorithm: Any, environment: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of `resume` for a run that was just given these arguments of `train`.
+
+    They are what a file of the run may not decide: the user's objects, files and modules.
+    """
+    given = {name: arguments[name] for name in Objects.names() if name in arguments}
+    if not isinstance(algorithm, str) or is_reference(algorithm):
+        given["algorithm"] = algorithm
+    if not isinstance(environment, str) or is_reference(environment):
+        given["environment"] = environment
+    elif ":" in environment:
+        given["allow_env_import"] = environment.partition(":")[0]
+    return given
 
 
 def arguments(folder: SeedsFolder, changes: Mapping[str, Any]) -> dict[str, Any]:

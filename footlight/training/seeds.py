@@ -29,6 +29,8 @@ from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.signals import Interruption
 from footlight.streams import MAX_SEED
 from footlight.training.children import Call, Ended, can_fork, outcome, run_together
+from footlight.training.on_ray import run_on_ray
+from footlight.training.ray_cluster import Cluster
 
 
 class HasResult(Protocol):
@@ -107,26 +109,27 @@ def train_together(
     known_as: Path,
     quiet: bool,
     is_new: bool = False,
+    cluster: Cluster | None = None,
 ) -> None:
     """Train the runs of these seeds, plot them, and print how they ended.
 
     train_one: trains or resumes the run of a seed. known_as: the folder as messages name it.
-    is_new: the folder was made for these runs, and is removed if none begins.
+    is_new: the folder was made for these runs, and is removed if none begins. cluster: where they
+    train; None: here.
     Raises the error of the first run that has failed, or a signal's exception.
     """
-    if options.device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        if is_new:
-            folder.remove()
-        raise UserError(
-            "this process has used the GPU, which its forks then cannot - train the seeds from a "
-            "program that has not, such as the command line"
-        )
+    if cluster is None and options.device == "cuda":
+        _require_unused_gpu(folder, is_new)
     display = SeveralRuns(seeds, options.steps, quiet)
     interruption = Interruption(options.max_time)
     together = num_together(len(seeds), options.threads)
-    display.notify(how_together(together, len(seeds)))
+    if cluster is None:
+        display.notify(how_together(together, len(seeds)))
     calls = {seed: partial(_status, train_one, seed) for seed in seeds}
-    if can_fork():
+    if cluster is not None:
+        display.notify(f"{counted(len(seeds), 'run')} on a Ray cluster of {cluster}")
+        ended = run_on_ray(cluster, calls, len(seeds), display, interruption)
+    elif can_fork():
         ended = run_together(calls, together, display, interruption)
     else:
         ended = _run_one_by_one(calls, interruption)
@@ -138,6 +141,16 @@ def train_together(
     if (number := interruption.signal) is not None:
         raise interruption.exit_exception(number, f"stopped - footlight resume {quoted(known_as)}")
     require_none_failed(ended)
+
+
+def _require_unused_gpu(folder: SeedsFolder, is_new: bool) -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if is_new:
+            folder.remove()
+        raise UserError(
+            "this process has used the GPU, which its forks then cannot - train the seeds from a "
+            "program that has not, such as the command line"
+        )
 
 
 def _run_one_by_one(calls: Mapping[int, Call], interruption: Interruption) -> dict[int, Ended]:
