@@ -75,15 +75,15 @@ def train(
     after the last intact state is saved; `KeyboardInterrupt` after Ctrl-C, once all is saved.
     """
     start, request = Path.cwd(), Request.of(algorithm, environment, values, config, options, preset)
-    source, objects, found, options = (
-        request.source, request.objects, request.found, request.options,
-    )  # fmt: skip
+    source, objects = request.source, request.objects
+    found, options = request.found, request.options
     display, interruption = display_of(options.steps, quiet), Interruption(options.max_time)
     notices = [*found.notes, *request.hooks.notices]  # printed once nothing can prevent the run
-    options, num_envs = vectorized(options, found.options, source, notices)
+    options, count = vectorized(options, found.options, source, notices)
     with process_restored(), contextlib.ExitStack() as stack:
         stack.enter_context(interruption.installed(display.notify))
-        environments = stack.enter_context(run_environments(source, options, num_envs, display))
+        where = run_environments(source, options, count, display, objects.ray)
+        environments = stack.enter_context(where)
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = make_agent(request, environments, options, display)
         origin = request.given.tuning.begin(agent, notices)
@@ -93,9 +93,9 @@ def train(
         evaluation_env = stack.enter_context(instances.evaluation_env(reason))
         recorder = instances.recorder(agent)
         environments.reset()
-        env_name = source.name(environments)
-        names = env_name, request.name
-        folder = RunFolder(stack.enter_context(new_run_folder(run_dir, *names, start)))
+        env_name = source.name(instances.environments)
+        new_folder = new_run_folder(run_dir, env_name, request.name, start)
+        folder = RunFolder(stack.enter_context(new_folder))
         run_config = describe(agent, source, env_name, found.preset, options, reason or "exact")
         run_config |= instances.record | origin | objects.record(source, evaluated_in)
         folder.write_json("config.json", run_config)
@@ -140,12 +140,13 @@ def resume(
         stack.enter_context(locked(path))
         saved, manifest, options = resuming.read_run(path, run_dir, changes, display.notify)
         recorded, at = manifest["run"], manifest["step"]
-        objects = objects.completed(recorded, path)
+        objects, folder = objects.completed(recorded, path), RunFolder(path)
         network, algorithm, hooks = objects.network, objects.algorithm, UserHooks(objects.hooks)
         run = Run(path, environment, network, algorithm, allow_env_import, objects.wrapper)
         display = display_of(options.steps, quiet, start_step=at)
-        source, num_envs = run.source, options.num_envs
-        environments = stack.enter_context(run_environments(source, options, num_envs, display))
+        source, count = run.source, options.num_envs
+        where = run_environments(source, options, count, display, objects.ray)
+        environments = stack.enter_context(where)
         notices = hooks.notices
         evaluated_in = resuming.evaluation_source(objects, source, recorded, path, allow_env_import)
         instances = make_instances(source, environments, options, display, notices, evaluated_in)
@@ -157,7 +158,6 @@ def resume(
             total_steps=options.steps, notice=display.notify,
         )  # fmt: skip
         interruption.stop_after(options.max_time)
-        folder = RunFolder(path)
         files = objects.record(source, evaluated_in, "code" in recorded)
         run_config = changed(recorded, options, changes) | instances.record | files
         session = Session(agent, environments, options, folder, display, interruption, run_config)

@@ -53,6 +53,19 @@ def serve_parent(seconds: float | None) -> None:
     _deadline = None if seconds is None else time.monotonic() + seconds
 
 
+def ignore_signals() -> None:
+    """Let this process, which others serve, not be ended by signals to a whole job.
+
+    Not with SIG_IGN, which programs that are started here would inherit.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, *(() if _SAVE is None else (_SAVE,))):
+        signal.signal(number, _ignore)
+
+
+def _ignore(number: int, frame: Any) -> None:
+    """A handler that does nothing."""
+
+
 def is_interruption(error: BaseException) -> bool:
     """Return whether `error` was raised by a signal handler, not by the code that was running.
 
@@ -66,7 +79,7 @@ def is_interruption(error: BaseException) -> bool:
         return False
     number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
     handler = signal.getsignal(number)
-    return callable(handler) and handler is not _handlers.get(number)
+    return callable(handler) and handler not in (_handlers.get(number), _ignore)
 
 
 class Interruption:

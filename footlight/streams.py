@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from footlight.types import Array
+
+_WORD = 2**64
 STREAMS = ("exploration", "minibatch", "update")
 MAX_SEED = 2**63 - 1
 
@@ -21,6 +24,30 @@ def derived_seed(seed: int, name: str, *indices: int) -> int:
     """
     key = (zlib.crc32(name.encode()), *indices)
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]) & (2**31 - 1)
+
+
+def stream_words(stream: np.random.Generator) -> Array:
+    """The position of a PCG64 generator as an array [6] of uint64."""
+    position: Any = stream.bit_generator.state
+    words = [word for name in ("state", "inc") for word in divmod(position["state"][name], _WORD)]
+    return np.array([*words, position["has_uint32"], position["uinteger"]], np.uint64)
+
+
+def take_words(stream: np.random.Generator, words: Array) -> None:
+    """Continue from `stream_words`. Raises `ValueError` for anything else."""
+    wrong = ValueError("the words are not the state of a PCG64")
+    if words.shape != (6,) or words.dtype != np.uint64:
+        raise wrong
+    high, low, increment_high, increment_low, has_uint32, uinteger = words.tolist()
+    increment = increment_high * _WORD + increment_low
+    if increment % 2 == 0 or has_uint32 > 1 or uinteger >= 2**32:
+        raise wrong
+    stream.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high * _WORD + low, "inc": increment},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
 
 
 class Streams:

@@ -16,7 +16,7 @@ def main() -> None:
     folder = tempfile.mkdtemp(prefix="ray-")
     head = {**small, "include_dashboard": False, "temp_dir": folder}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    nodes = [cluster.head_node, *(cluster.add_node(wait=False, **small) for _ in range(2))]
+    nodes = [cluster.head_node, *(cluster.add_node(wait=False, **small) for _ in range(3))]
     cluster.wait_for_nodes(timeout=120)
     raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
     print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)

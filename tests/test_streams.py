@@ -2,11 +2,19 @@
 
 import json
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
-from footlight.streams import MAX_SEED, STREAMS, Streams, derived_seed
+from footlight.streams import (
+    MAX_SEED,
+    STREAMS,
+    Streams,
+    derived_seed,
+    stream_words,
+    take_words,
+)
 
 
 def test_derived_seeds_are_pinned() -> None:
@@ -69,3 +77,17 @@ def test_position_is_a_copy() -> None:
     first = streams.update.random()
     streams.restore(position)
     assert streams.update.random() == first
+
+
+def test_a_generator_continues_from_words() -> None:
+    stream, other = np.random.default_rng(1), np.random.default_rng(2)
+    stream.integers(10, dtype=np.uint32)  # which leaves half of a draw behind
+    take_words(other, stream_words(stream))
+    assert other.bit_generator.state == stream.bit_generator.state
+    assert other.random() == stream.random()
+
+
+@pytest.mark.parametrize("words", [np.zeros(6, np.uint64), np.ones(5, np.uint64), np.ones(6)])
+def test_other_words_are_refused(words: Any) -> None:
+    with pytest.raises(ValueError, match="not the state of a PCG64"):
+        take_words(np.random.default_rng(0), words)

@@ -1,5 +1,5 @@
 """IMPALA: an actor-critic that learns from an older policy's steps, corrected by V-trace (Espeholt
-et al. 2018, arXiv:1802.01561), here in one process.
+et al. 2018, arXiv:1802.01561), in one process, or with actors in others (`--collectors`).
 
 Each step is stored with the outputs of the network that its action was drawn from. An update
 compares their probability of the action, mu, with that of the present parameters, pi; it never
@@ -7,8 +7,9 @@ assumes that they are the same. So a rollout can be learned from in several mini
 each of which changes pi. At a time limit the value of the true last state stands in for what would
 have followed, and the trace ends there.
 
-Departures from the paper: no actors in other processes, so that mu is as old as the minibatches and
-epochs of one rollout make it; losses are means over the minibatch, not sums; no recurrent network.
+Departures from the paper: rollouts are learned from in a fixed order, those of all actors together;
+in one process mu is as old as the minibatches and epochs of one rollout make it; losses are means
+over the minibatch, not sums; no recurrent network.
 
 Shape letters: T steps, E environments, M of them in a minibatch, B = T * M rows, H outputs of the
 policy, P parameters.

@@ -25,6 +25,7 @@ from footlight.buffers.frame_store import (
 from footlight.buffers.inheritance import take_over_frames
 from footlight.buffers.memory import fill, map_disk, require_bytes
 from footlight.buffers.replay import (
+    CHUNK_STEPS,
     Replay,
     ReplaySettings,
     draw_rows,
@@ -58,6 +59,8 @@ class FrameReplay:
 
     buffer_dir: folder of a memory-mapped file that holds the frames; None: they are in memory.
     """
+
+    chunk_steps, max_lag = CHUNK_STEPS, 1
 
     unit = "frames"  # what `capacity` counts
     take_over = take_over_frames

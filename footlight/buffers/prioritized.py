@@ -8,7 +8,7 @@ import numpy as np
 
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.memory import fill, require_bytes
-from footlight.buffers.replay import Replay, ReplaySettings, due_draws, expected_draws
+from footlight.buffers.replay import CHUNK_STEPS, Replay, ReplaySettings, due_draws, expected_draws
 from footlight.buffers.sum_tree import SumTree, tree_bytes
 from footlight.errors import UserError
 from footlight.types import Array, Decision, Minibatch, Observations, Rewards, Transition
@@ -36,6 +36,8 @@ class PrioritizedReplay:
 
     gives_probabilities: `batch` has a field for them, a `PrioritizedBatch`.
     """
+
+    chunk_steps, max_lag = CHUNK_STEPS, 1
 
     def __init__(self, replay: Replay | FrameReplay, gives_probabilities: bool) -> None:
         settings = replay.settings

@@ -16,6 +16,10 @@ from footlight.buffers.memory import fill, require_bytes
 from footlight.errors import UserError
 from footlight.types import Array, Batch, Decision, Minibatch, Spaces, Transition
 
+CHUNK_STEPS = 32
+"""Steps of each environment that a collector takes with the same parameters: a task and its answer
+cost about as much as a few steps of a cheap environment. See `collection.chunks.Chunked`."""
+
 
 class ReplaySettings(Protocol):
     """The fields of an algorithm's config that concern replay."""
@@ -65,6 +69,8 @@ class Drawing(Protocol):
 
 class Replay:
     """Replay buffer of the last `buffer_size` transitions of any number of environments."""
+
+    chunk_steps, max_lag = CHUNK_STEPS, 1
 
     def __init__(self, spaces: Spaces, num_envs: int, settings: ReplaySettings) -> None:
         require_batch(settings)

@@ -29,6 +29,8 @@ class Rollout:
     Raises `UserError` if `minibatch_size` does not divide the rollout.
     """
 
+    max_lag = 0
+
     def __init__(
         self, spaces: Spaces, num_envs: int, gamma: float, n_steps: int, num_epochs: int = 1,
         minibatch_size: int | None = None, tell_linked: bool = False,
@@ -66,6 +68,11 @@ class Rollout:
         """Number of updates on one full rollout."""
         rows = len(self.batch.rows)
         return self.num_epochs * (self.capacity // rows) if rows else 1
+
+    @property
+    def chunk_steps(self) -> int:
+        """Up to the next update: see `collection.chunks.Chunked`."""
+        return self.n_steps - self.num_filled
 
     def expected_updates(self, steps: int) -> int:
         """Number of updates in `steps` environment steps."""

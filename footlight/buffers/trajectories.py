@@ -48,6 +48,8 @@ class Trajectories:
     Raises `UserError` if `num_minibatches` does not divide the environments.
     """
 
+    max_lag = 1  # the behavior is stored with each step
+
     def __init__(
         self, spaces: Spaces, num_envs: int, gamma: float, n_steps: int, num_outputs: int,
         num_epochs: int = 1, num_minibatches: int = 1, tell_linked: bool = False,
@@ -73,6 +75,11 @@ class Trajectories:
     def num_steps(self) -> int:
         """Environment steps taken."""
         return self._rollout.num_steps
+
+    @property
+    def chunk_steps(self) -> int:
+        """A rollout: see `collection.chunks.Chunked`."""
+        return self._rollout.n_steps
 
     def expected_updates(self, steps: int) -> int:
         """Number of updates in `steps` environment steps."""

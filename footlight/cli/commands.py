@@ -25,10 +25,7 @@ def resume(options: argparse.Namespace) -> int:
         {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
     )
     run_dir = given.pop("run_dir")
-    is_several = is_seeds_folder(run_dir)
-    if "ray" in given and not is_several:
-        raise UserError(f"--ray is for the runs of several seeds, and {run_dir} is one run")
-    (api.resume_seeds if is_several else api.resume)(run_dir, **given)
+    (api.resume_seeds if is_seeds_folder(run_dir) else api.resume)(run_dir, **given)
     if options.quiet:
         print(options.run_dir)
     return 0

@@ -128,7 +128,8 @@ def _add_resume(add_command: AddCommand) -> None:
         "--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off"
     )
     ray = (
-        "of several seeds: train on a Ray cluster, HOST:PORT of its head, or local (docs/scale.md)"
+        "of several seeds, or of collectors: a Ray cluster, HOST:PORT of its head, or local "
+        "(docs/scale.md)"
     )
     resume.add_argument("--ray", metavar="ADDRESS", help=ray)
     quiet = "print only errors and, at the end, the run folder"

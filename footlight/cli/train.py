@@ -40,8 +40,8 @@ _OPTIONS = {
     ),
     "ray": (
         "ADDRESS",
-        "with --seeds: train them on a Ray cluster, HOST:PORT of its head, or local, which starts "
-        "one on this machine (docs/scale.md)",
+        "with --seeds or --collectors: where these run, a Ray cluster, HOST:PORT of its head, or "
+        "local, which starts one on this machine (docs/scale.md)",
     ),
     "init_from": (
         "RUN_DIR",
@@ -120,8 +120,6 @@ def _run(options: dict[str, Any]) -> int:
     preset = options.pop("preset", True)
     start = Path.cwd()  # an environment may change the working directory
     options["preset"] = False if options.pop("no_preset") else preset
-    if "ray" in options and "seeds" not in options:
-        raise UserError("--ray spreads runs over machines, and this is one run - give --seeds, too")
     if (seeds := options.pop("seeds", None)) is not None:
         folder = api.train_seeds(seeds=" ".join(seeds), **options)[0].folder.parent
     else:

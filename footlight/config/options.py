@@ -53,6 +53,10 @@ class Options(KnownFields):
     """Seed of all randomness in the run."""
     num_envs: Annotated[int, Range(1, 1_000_000)] = 1
     """Number of environments stepped together."""
+    collectors: Annotated[int | None, Range(1, 1024)] = None
+    """Processes that step the environments and act in them, equally many in each, while this one
+    learns; none: off, it does all by itself. Numbers depend on how many there are, not on when or
+    where they run. For algorithms with rollouts or replay."""
     vectorization: Literal["auto", "sync", "async", "native"] = "auto"
     """How environments are stepped: sync, one after the other; async, each in its own process; or
     native, by the vector version of Gymnasium, EnvPool or ale-py. auto: native for Atari games and

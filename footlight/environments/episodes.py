@@ -69,6 +69,8 @@ class EpisodeTracker:
 
     def __init__(self, num_envs: int, seed: int, stream: str) -> None:
         self.seed, self.stream = seed, stream
+        self.first = 0
+        """The number that environment 0 has in the run, where others step further environments."""
         self.index = np.zeros(num_envs, np.int64)
         self.total = np.zeros(num_envs, np.float64)
         self.length = np.zeros(num_envs, np.int64)
@@ -81,11 +83,12 @@ class EpisodeTracker:
 
     def episode_seed(self, env: int) -> int:
         """The seed of the current episode of environment `env`."""
-        return derived_seed(self.seed, self.stream, env, int(self.index[env]))
+        return derived_seed(self.seed, self.stream, self.first + env, int(self.index[env]))
 
     def common_seed(self) -> int:
         """One seed for all environments, for those that take only one; new after each episode."""
-        return derived_seed(self.seed, self.stream, int(self.index.sum()))
+        further = (self.first,) if self.first else ()
+        return derived_seed(self.seed, self.stream, int(self.index.sum()), *further)
 
     @property
     def snapshot(self) -> tuple[Array, Array, Array]:
@@ -162,7 +165,8 @@ class EpisodeTracker:
             which = f"the episode with seed {episode.seed}"
             if episode.seed is None:
                 which = f"its episode {episode.index}"
-            where = f"environment {episode.env} {verb} at step {episode.step} of {which}"
+            number = self.first + episode.env
+            where = f"environment {number} {verb} at step {episode.step} of {which}"
         during = "" if self.stream == "episode" else f"{self.stream}: "
         action = "" if episode.action is None else f", action {shown(episode.action)}"
         return during + where + action

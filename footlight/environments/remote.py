@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import multiprocessing.util
 import os
-import signal
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from footlight.environments.wrappers import (
     write_statistics,
 )
 from footlight.errors import RemoteError, UserError, describe_error
+from footlight.signals import ignore_signals
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
 
@@ -221,9 +221,7 @@ def _serve(make: Make, connection: Connection, parent: int) -> None:
     """Body of a worker: make the environment, then step and reset it until the pipe is closed."""
     multiprocessing.current_process().daemon = False  # so that the environment may start processes
     processes.begin_with_one_thread()
-    # These may reach all processes of a job
-    for name in {"SIGINT", "SIGTERM", "SIGUSR1"} & set(signal.Signals.__members__):
-        signal.signal(signal.Signals[name], signal.SIG_IGN)
+    ignore_signals()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     for inherited in list(_WORKERS):  # a fork would keep these pipes open
         inherited.leave()

@@ -69,7 +69,7 @@ def save_on_fault(run_dir: Path, config: Mapping[str, Any], known_as: Path) -> I
             failed = _environment_of(fault.episode, config)
             command = _reproduce_command(known_as / "crash" / folder.name, failed)
             fault.args = (f"{fault}\nreproduce it: {command}",)
-        if config.get("on_env_fault") != "new-episode":
+        if config.get("on_env_fault") != "new-episode" and fault.episode is not None:
             fault.args = (f"{fault}\ncontinue without this episode: {_resume(known_as, config)}",)
         raise
 

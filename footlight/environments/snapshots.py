@@ -13,11 +13,11 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from footlight.environments.foreign import OfTensors
+from footlight.streams import stream_words, take_words
 from footlight.types import Array
 
 PREFIX = "native."
 _OWN = f"{PREFIX}state."
-_WORD = 2**64
 
 
 class Layout(NamedTuple):
@@ -72,9 +72,7 @@ def read_state(env: VectorEnv[Any, Any, Any]) -> dict[str, Array]:
     if isinstance(env, OfTensors):
         return {_OWN + name: array for name, array in env.own_state().items()}
     arrays = {name: np.array(getattr(env, name)) for name in _layout(env).changing}
-    random = env.np_random.bit_generator.state
-    words = [word for name in ("state", "inc") for word in divmod(random["state"][name], _WORD)]
-    arrays["np_random"] = np.array([*words, random["has_uint32"], random["uinteger"]], np.uint64)
+    arrays["np_random"] = stream_words(env.np_random)
     return {PREFIX + name: array for name, array in arrays.items()}
 
 
@@ -92,17 +90,10 @@ def write_state(env: VectorEnv[Any, Any, Any], arrays: dict[str, Array]) -> Arra
     saved = {name: arrays[PREFIX + name] for name in (*_layout(env).changing, "np_random")}
     for name in _layout(env).changing:
         _require_like(PREFIX + name, saved[name], getattr(env, name))
-    _require_like(PREFIX + "np_random", saved["np_random"], np.empty(6, np.uint64))
-    high, low, increment_high, increment_low, has_uint32, uinteger = saved["np_random"].tolist()
-    increment = increment_high * _WORD + increment_low
-    if increment % 2 == 0 or has_uint32 > 1 or uinteger >= 2**32:
-        raise ValueError(f"{PREFIX}np_random is not the state of a PCG64")
-    env.np_random.bit_generator.state = {
-        "bit_generator": "PCG64",
-        "state": {"state": high * _WORD + low, "inc": increment},
-        "has_uint32": has_uint32,
-        "uinteger": uinteger,
-    }
+    try:
+        take_words(env.np_random, saved["np_random"])
+    except ValueError as error:
+        raise ValueError(f"{PREFIX}np_random: {error}") from error
     for name in _layout(env).changing:
         setattr(env, name, saved[name].copy())
     return _layout(env).observe(env)

@@ -51,6 +51,8 @@ class Member:
         """The configuration that distinguishes experiments."""
         config = self.run.config
         settings = {key: value for key, value in config.items() if key not in _IRRELEVANT}
+        if config.get("collectors") is None:  # as in runs from before there were any
+            settings.pop("collectors", None)
         fields = config.get("config")
         fields = fields if isinstance(fields, Mapping) else {}
         ends = {key: fields[key] for key in fields if key.startswith("final_")}

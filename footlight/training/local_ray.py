@@ -32,8 +32,8 @@ def _token() -> str:
 
 
 @contextlib.contextmanager
-def prepared() -> Iterator[dict[str, Any]]:
-    """What `ray.init` needs, and an environment that its processes inherit.
+def prepared(together: int) -> Iterator[dict[str, Any]]:
+    """What `ray.init` needs for so many calls together, and an environment for its processes.
 
     Enter it before Ray is imported, and leave it when Ray has shut down.
     """
@@ -51,7 +51,7 @@ def prepared() -> Iterator[dict[str, Any]]:
         ):
             yield {
                 "include_dashboard": False,
-                "num_cpus": all_cores(),
+                "num_cpus": max(together, all_cores()),
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
                 "_temp_dir": folder,

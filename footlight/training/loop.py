@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from footlight.algorithms.protocol import Dropping
+from footlight.collection.collection import Collection
 from footlight.environments.episodes import Episode
 from footlight.environments.make import Environments
 from footlight.errors import UserError
@@ -48,7 +49,7 @@ class PendingAction:
 
 def steps(
     agent: Agent,
-    environments: Environments,
+    environments: Environments | Collection,
     total_steps: int | None = None,
     *,
     should_stop: Callable[[], bool] = lambda: False,
@@ -57,7 +58,8 @@ def steps(
 ) -> Iterator[Step]:
     """Train `agent` in `environments` and yield after every step.
 
-    environments: from `footlight.make_environments`, or any `Environments` that have been reset.
+    environments: from `footlight.make_environments`, any `Environments` that have been reset, or
+        a `Collection` that has begun.
     total_steps: environment steps of the agent at which to stop; the last update of an on-policy
         algorithm follows. None: train for as long as the caller iterates.
     should_stop: called before each step; the loop ends as soon as it returns True.
@@ -79,19 +81,23 @@ def steps(
         previous = agent.num_steps
         # Not in the step of the update: a reset can fail, and that step has to be logged first.
         if dropping is not None and dropping.is_dropped.any():
+            assert not isinstance(environments, Collection)  # they cannot abandon episodes
             dropped = np.flatnonzero(dropping.is_dropped).tolist()
             environments.abandon(dropped)
             agent.forget_episodes(dropped)
-        if pending.action is None:
-            pending.action = agent.act(environments.observation, explore=True)
-        transition = environments.step(pending.action)
-        pending.action = None
+        taken: tuple[Transition, Decision | None] | None
+        if isinstance(environments, Collection):
+            taken = environments.step(agent, total_steps, should_stop)
+        else:
+            taken = _stepped(agent, environments, pending)
+        if taken is None:
+            return
+        transition, decision = taken
         if environments.failed:
             agent.forget_episodes(environments.failed)
         if total_steps is not None and total_steps - previous < environments.num_envs:
             transition = _shortened(agent, environments, transition, total_steps - previous)
-        decided = agent.pending  # its action was taken as it is: no need to compare
-        metrics = learn(transition, decided.decision if decided else None)
+        metrics = learn(transition, decision)
         is_last = total_steps is not None and agent.num_steps >= total_steps
         episodes = environments.finished
         yield Step(agent.num_steps, previous, is_last, transition, episodes, metrics)
@@ -99,8 +105,20 @@ def steps(
         agent.finish()
 
 
+def _stepped(
+    agent: Agent, environments: Environments, pending: PendingAction
+) -> tuple[Transition, Decision | None]:
+    """One step of all environments in this process."""
+    if pending.action is None:
+        pending.action = agent.act(environments.observation, explore=True)
+    transition = environments.step(pending.action)
+    pending.action = None
+    decided = agent.pending  # its action was taken as it is: no need to compare
+    return transition, decided.decision if decided else None
+
+
 def _shortened(
-    agent: Agent, environments: Environments, transition: Transition, left: int
+    agent: Agent, environments: Environments | Collection, transition: Transition, left: int
 ) -> Transition:
     """Mask all but the first `left` environments, so that a run has exactly its `total_steps`."""
     counted = np.arange(environments.num_envs) < left

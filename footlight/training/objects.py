@@ -43,6 +43,9 @@ class Objects:
     `on_episode` or `on_evaluation`."""
     allow_code: str | Path | Sequence[str | Path] = ()
     """Files that the run names and that may be loaded; for `resume`."""
+    ray: str | None = None
+    """Where the run's `collectors` are: "local", or HOST:PORT of a Ray cluster; none: in processes
+    here. Not recorded, as no number depends on it."""
     code: Sequence[Reference] = field(default=(), init=False)
     """The files that algorithm, network and hooks are from."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from footlight.collection.collection import Collection
 from footlight.config.tuning import tuning
 from footlight.errors import counted
 from footlight.instruments.profile import Profile
@@ -24,11 +25,13 @@ class RunProfile:
         self, session: Session, evaluator: Evaluator, saver: Saver, videos: Videos
     ) -> None:
         self._session, self._profile, agent = session, Profile(), session.agent
+        waits = isinstance(session.environments, Collection)
+        stepping = "collecting" if waits else "stepping"
         measured: list[tuple[Any, str, str]] = [
             (agent, "compile", "compiling"),
             (agent.learner.compilation, "make", "compiling"),
             (agent, "act", "acting"),
-            (session.environments, "step", "stepping"),
+            (session.environments, "step", stepping),
             (agent, "learn_from", "storing"),
             (agent.learner, "update", "updating"),
             (agent, "finish", "updating"),

@@ -60,12 +60,14 @@ def require_ray() -> Any:
 
 @contextlib.contextmanager
 def connected(
-    address: str | None, folder: Path, threads: int | None, device: str, sent: Mapping[str, Any]
-) -> Iterator[Cluster | None]:
-    """The cluster at an address, HOST:PORT or "local", for runs in `folder`; None for None.
+    address: str | None, folder: Path | None, threads: int | None, device: str,
+    sent: Mapping[str, Any], together: int = 1,
+) -> Iterator[Cluster | None]:  # fmt: skip
+    """The cluster at an address, HOST:PORT or "local", for calls on its nodes; None for None.
 
-    folder: absolute; it need not exist. threads, device: of each run. sent: what the calls hold,
-    which other nodes get. Raises `UserError`.
+    folder: of runs, absolute; it need not exist; None: nodes need not see any. threads, device: of
+    each call. sent: what the calls hold, which other nodes get. together: how many there have to
+    be at the same time. Raises `UserError`.
     """
     if address is None:
         yield None
@@ -74,7 +76,7 @@ def connected(
     with contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if address == LOCAL:
-            settings |= stack.enter_context(local_ray.prepared())
+            settings |= stack.enter_context(local_ray.prepared(together))
         else:
             _require_address(address)
             settings["address"] = address
@@ -95,7 +97,7 @@ def connected(
                 else f"cannot start Ray ({summarize_error(error):.150})"
             ) from error
         cluster = Cluster(ray, threads or 1, int(device == "cuda"))
-        _require_resources(cluster)
+        _require_resources(cluster, together)
         _require_nodes(ray, folder)
         yield cluster
 
@@ -190,8 +192,9 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _require_resources(cluster: Cluster) -> None:
-    """Raise `UserError` if no node is large enough for one call, which would wait forever."""
+def _require_resources(cluster: Cluster, together: int) -> None:
+    """Raise `UserError` if no node is large enough for one call, or all nodes are too few for those
+    that have to run at the same time: they would wait forever."""
     nodes = [node["Resources"] for node in cluster.ray.nodes() if node["Alive"]]
     wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}
     if not any(all(node.get(name, 0) >= wanted[name] for name in wanted) for node in nodes):
@@ -201,10 +204,33 @@ def _require_resources(cluster: Cluster) -> None:
             f"no node has {counted(cluster.cpus, 'CPU')}{gpu}, which a run takes - the largest has "
             f"{largest} - give fewer --threads{' or --device cpu' * cluster.gpus}"
         )
+    if (cpus := int(sum(node.get("CPU", 0) for node in nodes))) < together * cluster.cpus:
+        raise UserError(
+            f"the cluster has {counted(cpus, 'CPU')}, and {together} collectors take one each - "
+            "give fewer --collectors, or add nodes"
+        )
 
 
-def _require_nodes(ray: Any, folder: Path) -> None:
+def _require_nodes(ray: Any, folder: Path | None) -> None:
     """Raise `UserError` unless every node has these versions and can write where `folder` is."""
+    with _marked(folder) as mark:
+        refs: dict[Any, str] = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                where = on_node(node["NodeID"])
+                probe = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=where)(_probe)
+                refs[probe.remote(mark)] = node["NodeManagerAddress"]
+        ready, late = ray.wait([*refs], num_returns=len(refs), timeout=PROBE_SECONDS)
+        for ref in (*late, *ready):
+            _require_fit(refs[ref], mark, _found(ray, ref) if ref in ready else "does not answer")
+
+
+@contextlib.contextmanager
+def _marked(folder: Path | None) -> Iterator[str | None]:
+    """A file where `folder` is or will be, for the nodes to see. Raises `UserError`."""
+    if folder is None:
+        yield None
+        return
     there = next(path for path in (folder, *folder.parents) if path.exists())
     mark = there / f".footlight-{secrets.token_hex(8)}"
     try:
@@ -214,15 +240,7 @@ def _require_nodes(ray: Any, folder: Path) -> None:
             f"cannot write in {there} - {error.strerror} - choose another --run-dir"
         ) from error
     try:
-        refs: dict[Any, str] = {}
-        for node in ray.nodes():
-            if node["Alive"]:
-                where = on_node(node["NodeID"])
-                probe = ray.remote(num_cpus=0, max_calls=1, scheduling_strategy=where)(_probe)
-                refs[probe.remote(str(mark))] = node["NodeManagerAddress"]
-        ready, late = ray.wait([*refs], num_returns=len(refs), timeout=PROBE_SECONDS)
-        for ref in (*late, *ready):
-            _require_fit(refs[ref], there, _found(ray, ref) if ref in ready else "does not answer")
+        yield str(mark)
     finally:
         mark.unlink(missing_ok=True)
 
@@ -241,9 +259,11 @@ def _found(ray: Any, ref: Any) -> Mapping[str, Any] | str:
         return f"cannot run footlight ({summarize_error(error):.150})"
 
 
-def _probe(mark: str) -> dict[str, Any]:
+def _probe(mark: str | None) -> dict[str, Any]:
     """Runs on a node: its versions, and whether it can write where the file `mark` is."""
-    is_shared = os.path.exists(mark) and os.access(os.path.dirname(mark), os.W_OK | os.X_OK)
+    is_shared = mark is None or (
+        os.path.exists(mark) and os.access(os.path.dirname(mark), os.W_OK | os.X_OK)
+    )
     return {"versions": _versions(), "is_shared": is_shared}
 
 
@@ -254,7 +274,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _require_fit(node: str, there: Path, found: Mapping[str, Any] | str) -> None:
+def _require_fit(node: str, mark: str | None, found: Mapping[str, Any] | str) -> None:
     if isinstance(found, str):
         raise UserError(f"the node {node} {found} - install the same there, or remove the node")
     for name, here in _versions().items():
@@ -264,6 +284,7 @@ def _require_fit(node: str, there: Path, found: Mapping[str, Any] | str) -> None
                 "depend on the node - install the same version on both"
             )
     if not found["is_shared"]:
+        there = os.path.dirname(mark or "")
         raise UserError(
             f"{there} is not on the node {node}, or cannot be written there - a run continues on "
             "another node from its folder - give --run-dir on a shared file system"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from footlight.algorithms.protocol import Ringed
+from footlight.collection.collection import Collection
 from footlight.errors import Diverged, StorageFault, UserError
 from footlight.instruments.progress import MEAN_OF
 from footlight.learning import saved_agent
@@ -138,6 +139,8 @@ class Saver:
                 f"{error}\n{where}; rolling back has not helped {MAX_ROLLBACKS} times"
             ) from error
         saved_agent.restore(session.agent, good)
+        if isinstance(session.environments, Collection):
+            session.environments.rollbacks = number
         self.restore(good)
         self._rollbacks = number
         session.agent.streams = Streams(derived_seed(session.options.seed, "rollback", number))
@@ -180,12 +183,12 @@ class Saver:
             self._rollbacks = manifest["rollbacks"]
             digests, self._saved_config = manifest["logs"], manifest["run"]
         self.checkpoints.resume_from(folder)
-        self._restore_environments(folder, int(manifest["step"]))
+        self._restore_environments(folder)
         for loss in session.folder.truncate(digests):
             session.display.notify(loss)
         session.display.show_returns(last_returns(session.folder.path, MEAN_OF))
 
-    def _restore_environments(self, folder: Path, step: int) -> None:
+    def _restore_environments(self, folder: Path) -> None:
         session, agent = self.session, self.session.agent
         arrays = checkpoint.read_arrays(folder, "environments")
         action = session.pending.action = arrays.get(_PENDING)
@@ -200,14 +203,7 @@ class Saver:
         if not_restored:
             session.pending.action = None  # It was chosen for observations that no longer exist.
             agent.forget_episodes(not_restored)
-            names = ", ".join(map(str, not_restored))
-            session.display.notify(
-                f"environment {names} cannot be restored to its state - a new episode begins "
-                "there, and the run will differ from an uninterrupted one"
-            )
-            session.mark_not_reproducible(
-                f"an environment could not be restored to its state at step {step:,}"
-            )
+            session.report_not_restored(not_restored)
 
     def _pending_arrays(self) -> dict[str, Array]:
         action = self.session.pending.action

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from footlight.collection.collection import Collection
 from footlight.config.options import Options
 from footlight.environments.make import Environments
 from footlight.environments.reproduce import SurvivedFaults
@@ -20,7 +21,7 @@ class Session:
     def __init__(
         self,
         agent: Agent,
-        environments: Environments,
+        environments: Environments | Collection,
         options: Options,
         folder: RunFolder,
         display: Display,
@@ -41,6 +42,9 @@ class Session:
         self.faults = SurvivedFaults(folder.path, run_config, display.notify)
         if options.on_env_fault == "new-episode":
             environments.on_fault = self.faults
+        if isinstance(environments, Collection):
+            environments.on_not_restored = self.report_not_restored
+            environments.begin(agent)
 
     def compile(self) -> None:
         """Compile the updates if that is configured. A new run begins meanwhile."""
@@ -55,6 +59,18 @@ class Session:
                 self.display.notify(f"compiled in {compilation.seconds:.1f} s")
         elif not is_new:  # Eager numbers are rounded differently.
             self.mark_not_reproducible("resumed without the compiler that it began with")
+
+    def report_not_restored(self, envs: list[int]) -> None:
+        """Print and record that new episodes begin in environments whose state is lost."""
+        names = ", ".join(map(str, envs))
+        self.display.notify(
+            f"environment {names} cannot be restored to its state - a new episode begins "
+            "there, and the run will differ from an uninterrupted one"
+        )
+        step = self.agent.num_steps
+        self.mark_not_reproducible(
+            f"an environment could not be restored to its state at step {step:,}"
+        )
 
     def mark_not_reproducible(self, reason: str) -> None:
         """Record and print a reason why the run is no longer reproducible."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from footlight.algorithms.completion import AlgorithmFailed
+from footlight.collection.collection import Collection
 from footlight.contexts import reporting_exit
 from footlight.environments.source import Environments
 from footlight.environments.watchdog import warn_if_hanging
@@ -85,10 +86,12 @@ class Training:
             self.saver.save_run_config()
             self._began_compiled = agent.compiled
             self._write_machine()
-            both = [session.environments, self.evaluator.environments]
+            watched: list[Environments | None] = [self.evaluator.environments]
+            if not isinstance(session.environments, Collection):  # whose processes watch their own
+                watched.append(session.environments)
             tracking = run_trackers(folder.path, options.track, notify)
             with (
-                warn_if_hanging(both, options.env_timeout),
+                warn_if_hanging(watched, options.env_timeout),
                 watching_hooks(session.interruption, options.env_timeout)
                 if self.user_hooks is not None
                 else contextlib.nullcontext(),

@@ -35,8 +35,10 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "instruments": {
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
+    "collection": {"algorithms", "environments", "learning"},
     "training": {
-        "algorithms", "environments", "instruments", "learning", "runs", "storage", "user_code",
+        "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
+        "user_code",
     },
     "run": {
         "environments", "instruments", "learning", "runs", "storage", "training", "user_code",

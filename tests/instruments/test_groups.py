@@ -12,6 +12,7 @@ from footlight.instruments.groups import Member, group
 from footlight.runs.read import RunData
 
 MATTERS = {
+    "collectors",
     "network",
     "num_envs",
     "eval_stochastic",

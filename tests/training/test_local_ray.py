@@ -59,7 +59,7 @@ def test_nothing_remains_of_a_killed_process(tmp_path: Path) -> None:
 def test_environment_and_folder_are_there_only_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     before = dict(os.environ)
-    with local_ray.prepared() as settings:
+    with local_ray.prepared(1) as settings:
         folder = settings["_temp_dir"]
         assert os.environ["RAY_AUTH_MODE"] == "token"
         with (Path(folder) / "log").open("w") as log:

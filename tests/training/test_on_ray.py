@@ -66,7 +66,7 @@ class Nodes(NamedTuple):
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    """A head and two nodes of one CPU each."""
+    """A head and three nodes of one CPU each."""
     process = subprocess.Popen(
         [sys.executable, str(NODES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env={**os.environ, **TOKEN}, start_new_session=True, text=True,
@@ -174,6 +174,19 @@ def test_calls_end_as_in_processes_of_this_machine(nodes: Nodes, folder: Path) -
     )  # a call that has not begun never does
     assert "seed 2: lost (WorkerCrashedError); continuing from its checkpoint" in done.stderr
     assert "seed 3: waiting for the signal" in done.stderr
+
+
+def test_collectors_have_the_bits_of_processes_though_a_node_is_killed(
+    nodes: Nodes, folder: Path
+) -> None:
+    given = ["ddpg", "lossy.py:make", *OPTIONS, "--steps=240", "--num-envs=2", "--collectors=2"]
+    done = command("train", *given, "--run-dir", "ray", "--ray", nodes.address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "its process or node was lost" in done.stdout
+    assert not (folder / "kill").exists()
+    changes = {"steps": 240, "num_envs": 2, "collectors": 2}
+    here = footlight.train("ddpg", "lossy.py:make", run_dir="here", **{**RUN, **changes})
+    assert content(folder / "ray") == content(here.folder)
 
 
 def test_seeds_have_the_bits_of_single_runs_though_a_node_is_killed(
