@@ -87,6 +87,7 @@ class Collection:
         self._next = 0  # the number of the next task
         self._step = 0  # steps of the oldest round that are learned from
         self._rows: tuple[Transition, Decision] | None = None  # of the oldest round [T, E, ...]
+        self._not_restored: list[int] = []  # environments whose next step does not follow
 
     def begin(self, agent: Agent) -> None:
         """Know whom collectors work for. They start when they are first asked."""
@@ -122,9 +123,9 @@ class Collection:
         chunks, step = [each.chunks[0] for each in self._collectors], self._step
         self.finished = [episode for chunk in chunks for episode in chunk.episodes[step]]
         self.failed = [env for chunk in chunks for env in chunk.failed[step]]
-        if step == 0 and (cut := self._numbered(chunk.not_restored for chunk in chunks)):
-            self.on_not_restored(cut)
-            self.failed += cut
+        if self._not_restored:
+            self.on_not_restored(self._not_restored)
+            self.failed, self._not_restored = [*self.failed, *self._not_restored], []
         row = at_step(*self._rows, step)
         self._step += 1
         if self._step == self._tasks[0].steps:
@@ -148,6 +149,7 @@ class Collection:
         if self._step == 0 and self.on_fault is not None:
             for fault in (fault for chunk in chunks for fault in chunk.faults):
                 self.on_fault(fault)
+        self._not_restored = self._numbered(chunk.not_restored for chunk in chunks)
         pairs = ((chunk.transition, chunk.decision) for chunk in chunks)
         self._rows = stacked(pairs, along=1)
         return True
