@@ -5,7 +5,7 @@
 One environment in each collector, which waits for a step without using a core, as a simulator on
 another machine does; beside it Stable-Baselines3 with one environment in each process of its
 SubprocVecEnv, and the model of docs/scale.md, whose constants are measured first. `--ray` measures
-collectors on a Ray of this machine, too. About 20 minutes.
+collectors on a Ray of this machine, too. About 40 minutes, most of them for steps of 100 ms.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def environments_for(job: dict[str, Any], source: Any) -> Any:
 
     import footlight
     from footlight.collection.collection import Collection
-    from footlight.collection.processes import ProcessChannel
+    from footlight.collection.process_channel import ProcessChannel
     from footlight.environments.source import Wanted
 
     if job["how"] == "none":
@@ -164,7 +164,7 @@ def measure_constants(method: str) -> Constants:
     from footlight.collection.chunks import Task
     from footlight.collection.collection import Collection, policy_arrays
     from footlight.collection.collector import Collector
-    from footlight.collection.processes import ProcessChannel
+    from footlight.collection.process_channel import ProcessChannel
     from footlight.environments.source import Wanted
 
     collection = Collection(wanted_source(0.0), Wanted(0, 1), 1, ProcessChannel, print)
@@ -234,6 +234,10 @@ def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_peer_python(parser)
     parser.add_argument("--methods", nargs="+", default=["ppo", "sac"], choices=["ppo", "sac"])
+    parser.add_argument(
+        "--milliseconds", nargs="+", type=float, default=MILLISECONDS, metavar="MS",
+        help="how long a step takes",
+    )  # fmt: skip
     parser.add_argument("--ray", action="store_true", help="measure collectors on Ray, too")
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -252,7 +256,7 @@ def main() -> int:
         lines += ["", f"{method}: the model's constants: {shown}", ""]
         ways = ["collectors", *(["ray"] if arguments.ray else [])]
         rows = [["step, processes", *ways, "model", "SB3", "ratio", "one process"]]
-        for ms in MILLISECONDS:
+        for ms in arguments.milliseconds:
             for num in COUNTS:
                 progress(f"{method}, {ms:g} ms, {num}")
                 speeds = [

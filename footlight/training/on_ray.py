@@ -121,6 +121,8 @@ class _Tasks:
         except errors.TaskCancelledError:
             return None
         except errors.RayTaskError as error:
+            if key in self._cancelled:  # before it could handle that
+                return None
             return Ended("failed", describe_error(error.cause), UserError.exit_code)
         except errors.RayError as error:
             is_of_node = isinstance(error, errors.NodeDiedError | errors.LocalRayletDiedError)

@@ -10,7 +10,7 @@ import torch
 
 from footlight.collection.actors import ActorCollectors
 from footlight.collection.collection import Collection, require_chunked
-from footlight.collection.processes import ProcessChannel
+from footlight.collection.process_channel import ProcessChannel
 from footlight.config.options import Options
 from footlight.contexts import closing
 from footlight.environments.make import make

@@ -83,8 +83,8 @@ def test_ray_is_for_several_runs(
     finished_run: Path, empty_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "ddpg", "Pendulum-v1", "--ray", "local"]) == 2
-    assert "give --seeds, too" in capsys.readouterr().err
-    assert main(["resume", str(finished_run), "--ray", "local"]) == 2
+    assert "--ray is for collectors or several seeds" in capsys.readouterr().err
+    assert main(["resume", str(finished_run), "--steps", "40", "--ray", "local"]) == 2
     assert "is one run" in capsys.readouterr().err
     assert not [*empty_folder.iterdir()]
 
@@ -133,12 +133,15 @@ class Nodes:
 
 def test_run_has_to_fit_on_a_node() -> None:
     nodes = Nodes({"CPU": 2.0}, {"CPU": 4.0}, {"GPU": 1.0})
-    ray_cluster._require_resources(Cluster(nodes, 4))
+    ray_cluster._require_resources(Cluster(nodes, 4), 1)
     assert str(Cluster(nodes, 4)) == "3 nodes with 6 CPUs"
     with pytest.raises(UserError, match=r"no node has 5 CPUs, .* the largest has 4 - give fewer"):
-        ray_cluster._require_resources(Cluster(nodes, 5))
+        ray_cluster._require_resources(Cluster(nodes, 5), 1)
     with pytest.raises(UserError, match="no node has 1 CPU and a GPU"):
-        ray_cluster._require_resources(Cluster(nodes, 1, gpus=1))
+        ray_cluster._require_resources(Cluster(nodes, 1, gpus=1), 1)
+    ray_cluster._require_resources(Cluster(nodes, 1), 6)
+    with pytest.raises(UserError, match="the cluster has 6 CPUs, and 7 collectors take one each"):
+        ray_cluster._require_resources(Cluster(nodes, 1), 7)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_run_has_to_fit_on_a_node() -> None:
 )
 def test_unfit_nodes_are_refused(found: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        ray_cluster._require_fit("far", Path("/folder"), found)
+        ray_cluster._require_fit("far", "/folder/mark", found)
 
 
 def test_probe_sees_shared_folders_only(empty_folder: Path) -> None:
