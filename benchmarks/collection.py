@@ -171,9 +171,9 @@ def measure_constants(method: str) -> Constants:
     agent = agent_for(method, collection, 100_000)
     collection.begin(agent)
     agent.compile()
-    plan, channel = collection._plan, collection._collectors[0].channel
+    plan = collection._plan
     assert plan is not None
-    assert channel is not None
+    channel = ProcessChannel(plan, 0)
     collector, policy = Collector(plan, 0), policy_arrays(agent)
     size = CHUNK[method]
     tasks = [Task(0, steps, 10**6, policy, {}) for steps in (size, 1)]
@@ -203,6 +203,8 @@ def measure_constants(method: str) -> Constants:
         for step in range(size):
             agent.learn_from(*at_step(chunk.transition, chunk.decision, step))
     learning = time.perf_counter() - began
+    channel.close()
+    channel.join()
     collection.close()
     each = rounds * size
     return Constants(
