@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 from report import (
@@ -48,6 +49,9 @@ CHUNK: dict[str, int] = {
     "sac": 32,
 }  # the latter is buffers.replay.CHUNK_STEPS
 SECONDS = 6.0  # of a measurement at least, about
+
+
+HEAD = "Environment steps per second; the peer is SB3 with SubprocVecEnv."
 
 
 class Constants(NamedTuple):
@@ -227,8 +231,26 @@ def many(method: str, constants: Constants) -> list[list[str]]:
     rows = [["collectors", *(f"{ms:g} ms" for ms in MILLISECONDS)]]
     for num in (1, 4, 10, 30, 100, 300, 1000):
         speeds = [model(method, ms / 1e3, num, constants) for ms in MILLISECONDS]
-        rows.append([f"{num:,}", *(f"{speed:,.0f}" for speed in speeds)])
+        rows.append([f"{num:,}", *map(speed_text, speeds)])
     return rows
+
+
+def part(method: str, constants: Constants, rows: list[list[str]]) -> list[str]:
+    """The lines of the report about one method."""
+    shown = ", ".join(f"{name} {1e6 * x:.0f} us" for name, x in constants._asdict().items())
+    lines = ["", f"{method}: the model's constants: {shown}", "", *table(rows)]
+    return [
+        *lines,
+        "",
+        f"{method}: the model for many collectors",
+        "",
+        *table(many(method, constants)),
+    ]
+
+
+def speed_text(speed: float) -> str:
+    """Steps per second in three digits or more."""
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.1f}"
 
 
 def read_arguments() -> argparse.Namespace:
@@ -251,32 +273,29 @@ def main() -> int:
     if arguments.job is not None:
         print(json.dumps(train(arguments.job)))
         return 0
-    lines = ["Environment steps per second; the peer is SB3 with SubprocVecEnv."]
-    for method in arguments.methods:
-        constants = measure_constants(method)
-        shown = ", ".join(f"{name} {1e6 * x:.0f} us" for name, x in constants._asdict().items())
-        lines += ["", f"{method}: the model's constants: {shown}", ""]
-        ways = ["collectors", *(["ray"] if arguments.ray else [])]
-        rows = [["step, processes", *ways, "model", "SB3", "ratio", "one process"]]
-        for ms in arguments.milliseconds:
-            for num in COUNTS:
-                progress(f"{method}, {ms:g} ms, {num}")
-                speeds = [
-                    ours(method, ms / 1e3, num, "processes" if way == "collectors" else "ray")
-                    for way in ways
-                ]
-                peer = theirs(method, ms / 1e3, num, arguments.peer_python)
-                alone = ours(method, ms / 1e3, num, "none")
-                expected = model(method, ms / 1e3, num, constants)
-                rows.append([
-                    f"{ms:g} ms, {num}", *(f"{speed:,.0f}" for speed in speeds),
-                    f"{expected:,.0f}", f"{peer:,.0f}", f"{speeds[0] / peer:.2f}", f"{alone:,.0f}",
-                ])  # fmt: skip
-        lines += [*table(rows), "", f"{method}: the model for many collectors", ""]
-        lines += table(many(method, constants))
+    methods = arguments.methods
+    constants = {method: measure_constants(method) for method in methods}
     versions = {"footlight": run_json([sys.executable, HERE / "ours.py", "versions"])}
     versions |= run_json([arguments.peer_python, HERE / "peers.py", "versions"])
-    publish([*lines, "", *provenance(versions)], arguments.output)
+    ways = {"collectors": "processes"} | ({"ray": "ray"} if arguments.ray else {})
+    head = ["step, processes", *ways, "model", "SB3", "ratio", "one process"]
+    rows = {method: [head] for method in methods}
+    # Short steps first: these measurements need an idle machine
+    for ms, method, num in product(arguments.milliseconds, methods, COUNTS):
+        progress(f"{method}, {ms:g} ms, {num}")
+        speeds = [ours(method, ms / 1e3, num, how) for how in ways.values()]
+        peer = theirs(method, ms / 1e3, num, arguments.peer_python)
+        alone = ours(method, ms / 1e3, num, "none")
+        expected = model(method, ms / 1e3, num, constants[method])
+        rows[method].append([
+            f"{ms:g} ms, {num}", *map(speed_text, speeds), speed_text(expected), speed_text(peer),
+            f"{speeds[0] / peer:.2f}", speed_text(alone),
+        ])  # fmt: skip
+        parts = [part(method, constants[method], rows[method]) for method in methods]
+        lines = [HEAD, *chain(*parts), "", *provenance(versions)]
+        if arguments.output is not None:  # what there is so far
+            arguments.output.write_text("\n".join(lines) + "\n")
+    publish(lines, arguments.output)
     return 0
 
 
