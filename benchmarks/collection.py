@@ -57,7 +57,7 @@ HEAD = "Environment steps per second; the peer is SB3 with SubprocVecEnv."
 class Constants(NamedTuple):
     """What the model is made of, in seconds."""
 
-    policy: float  # a decision for one environment, and what is stored with it
+    policy: float  # a decision for one environment and what is stored with it, after a wait
     message: float  # a task and its answer, per collector
     learner: float  # taking in one step
     update: float  # what is learned after one step, on average
@@ -164,14 +164,16 @@ def agent_for(method: str, environments: Any, steps: int) -> Any:
 
 
 def measure_constants(method: str) -> Constants:
-    """The model's constants, from a run in which a step takes no time."""
+    """The model's constants. A decision after a wait takes longer than one after another: the
+    process has to wake up, and its caches are cold."""
     from footlight.collection.chunks import Task
     from footlight.collection.collection import Collection, policy_arrays
     from footlight.collection.collector import Collector
     from footlight.collection.process_channel import ProcessChannel
     from footlight.environments.source import Wanted
 
-    collection = Collection(wanted_source(0.0), Wanted(0, 1), 1, ProcessChannel, print)
+    wait = 1e-3
+    collection = Collection(wanted_source(wait), Wanted(0, 1), 1, ProcessChannel, print)
     agent = agent_for(method, collection, 100_000)
     collection.begin(agent)
     agent.compile()
@@ -212,7 +214,10 @@ def measure_constants(method: str) -> Constants:
     collection.close()
     each = rounds * size
     return Constants(
-        (long - short) / (size - 1), max(0.0, message), (learning - updates) / each, updates / each
+        (long - short) / (size - 1) - wait,
+        max(0.0, message),
+        (learning - updates) / each,
+        updates / each,
     )
 
 
