@@ -5,9 +5,11 @@ Runs under the peers' interpreter and never imports footlight:
     python benchmarks/peers.py versions
     python benchmarks/peers.py speed sb3 '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
     python benchmarks/peers.py learn sbx '{"algorithm": "td3", "environment": "Pendulum-v1", ...}'
+    python benchmarks/peers.py reach sbx '{"algorithm": "sac", "environment": "Pendulum-v1", ...}'
 
-The JSON document is a job: the parameters of `speed` and `learn`. Its `fields` are footlight's
-hyperparameters, which `hyperparameters.py` and `off_policy_hyperparameters.py` translate.
+The JSON document is a job: the parameters of `speed`, `learn` and `reach`. Its `fields` are
+footlight's hyperparameters, which `hyperparameters.py` and `off_policy_hyperparameters.py`
+translate.
 """
 
 import importlib
@@ -144,6 +146,30 @@ def learn(library: str, steps: int, points: list[int], episodes: int, **job: Any
     return {"evaluations": evaluations, "left_out": left_out, "steps": model.num_timesteps}
 
 
+def reach(library: str, wanted: float, every: int, episodes: int, limit: int, **job: Any) -> Fields:
+    """Train until an evaluation, `every` so many steps, has the wanted mean; the step of it."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Until(BaseCallback):
+        """Ends the training there."""
+
+        reached: int | None = None
+
+        def _on_step(self) -> bool:
+            if self.num_timesteps % every == 0:
+                returns = evaluate(model, job["environment"], job["seed"], episodes)
+                if sum(returns) / episodes >= wanted:
+                    self.reached = self.num_timesteps
+            return self.reached is None
+
+    model, left_out = make_model(library, **job)
+    if left_out:
+        sys.exit(f"error: {library} has no word for {left_out}")
+    until = Until()
+    model.learn(limit, callback=until, log_interval=None)
+    return {"steps": until.reached}
+
+
 def evaluate(model: Any, environment: str, seed: int, episodes: int) -> list[float]:
     """Raw returns of the deterministic policy in another environment, always the same episodes."""
     import gymnasium
@@ -168,11 +194,12 @@ def main() -> None:
     match sys.argv[1:]:
         case ["versions"]:
             answer: Fields = versions()
-        case [("speed" | "learn") as command, ("sb3" | "sbx") as library, job]:
-            measured: Callable[..., Fields] = speed if command == "speed" else learn
-            answer = measured(library, **json.loads(job))
+        case [("speed" | "learn" | "reach") as command, ("sb3" | "sbx") as library, job]:
+            commands: dict[str, Callable[..., Fields]]
+            commands = {"speed": speed, "learn": learn, "reach": reach}
+            answer = commands[command](library, **json.loads(job))
         case _:
-            sys.exit("usage: peers.py versions | (speed | learn) (sb3 | sbx) JOB")
+            sys.exit("usage: peers.py versions | (speed | learn | reach) (sb3 | sbx) JOB")
     print(json.dumps(answer))
 
 

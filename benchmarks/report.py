@@ -43,10 +43,14 @@ def add_peer_python(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(command: Sequence[str | Path]) -> str:
-    """Run a command and return its output. Raises `Failure` with the last line of its errors."""
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    """Run a command and return its output. Raises `Failure` with the last line of its errors.
+
+    environment: its variables; None: those of this process.
+    """
+    words = [str(word) for word in command]
     try:
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
     except OSError as error:
         raise Failure(f"{command[0]} does not start: {error.strerror}") from None
     if done.returncode != 0:
@@ -55,9 +59,11 @@ def run(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
-def run_json(command: Sequence[str | Path]) -> dict[str, Any]:
+def run_json(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run a command whose last line is one JSON object."""
-    lines = run(command).splitlines()
+    lines = run(command, environment).splitlines()
     try:
         answer: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, json.JSONDecodeError):

@@ -12,6 +12,7 @@ from typing import Any
 
 import checkpoints
 import collapse
+import collection
 import gpu
 import kill
 import learning
@@ -19,6 +20,7 @@ import ours
 import own_loop
 import pytest
 import several_seeds
+import time_to_return
 
 import footlight
 from footlight.algorithms import config_class, find
@@ -28,9 +30,8 @@ from footlight.config.fields import build
 from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
-    "ablations", "checkpoints", "collapse", "frame_memory", "gpu", "growth", "kill",
-    "learning",
-    "mujoco_suite", "own_loop", "several_seeds", "speed", "tricks",
+    "ablations", "checkpoints", "collapse", "collection", "frame_memory", "gpu", "growth", "kill",
+    "learning", "mujoco_suite", "own_loop", "several_seeds", "speed", "time_to_return", "tricks",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 
@@ -184,6 +185,35 @@ def test_several_seeds_are_compared_within_rounds(monkeypatch: pytest.MonkeyPatc
     ]  # fmt: skip
     assert [command[-3:] for command in commands if "--seeds" in command] == [["1", "2", "3"]] * 2
     assert len(commands) == 1 + 2 * (1 + 3)
+
+
+def test_model_of_collection() -> None:
+    constants = collection.Constants(policy=0.001, message=0.002, learner=0.0003, update=0.0007)
+    # A round of 2 x 128 steps: 128 x 11 ms, then 2 x 2 ms and 256 x 1 ms
+    assert collection.model("ppo", 0.01, 2, constants) == pytest.approx(256 / 1.668)
+    # Of 2 x 32 steps: what takes longer of 32 x 11 ms and 2 x 2 + 64 x 1 ms
+    assert collection.model("sac", 0.01, 2, constants) == pytest.approx(64 / 0.352)
+    assert collection.model("sac", 0.0, 2, constants) == pytest.approx(64 / 0.068)
+
+
+def test_time_to_return(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"RETURN": -1e9, "EVERY": 20, "EPISODES": 1, "LIMIT": 60}.items():
+        monkeypatch.setattr(time_to_return, name, value)
+    command_line([*time_to_return.command_of_ours(3, "run")[3:], "--compile", "off"])
+    assert time_to_return.reached_by(Path("run")) == 20
+    monkeypatch.setattr(
+        time_to_return, "measure",
+        lambda library, seed, *given: time_to_return.Reached(2.0 * seed + len(library), 500),
+    )  # fmt: skip
+    monkeypatch.setattr(time_to_return, "run_json", lambda command: {})
+    words = ("footlight", "sb3", "--seeds=1", "--new-machines=0")
+    assert call("time_to_return", monkeypatch, *words) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split() for row in rows if row.startswith("sb3")] == [
+        ["sb3", "5.0", "0.5", "5.0", "(500)"]
+    ]
 
 
 def test_gpu_report_without_a_gpu(

@@ -140,6 +140,7 @@ def test_words_of_rltools() -> None:
     ours = config.gamma, config.initial_alpha, config.learning_rate, config.optimizer_epsilon
     names = "GAMMA", "ALPHA", "OPTIMIZER_ALPHA", "OPTIMIZER_EPSILON"
     assert ours == tuple(found[name] for name in names)
+    assert rltools_peer.arguments_of(fields | {"learning_rate": 1e-3})["OPTIMIZER_ALPHA"] == 1e-3
     for change in ({"policy_delay": 2}, {"updates_per_step": 2}, {"hidden_sizes": (64, 32)}):
         with pytest.raises(SystemExit, match="rltools has no word for"):
             rltools_peer.arguments_of(fields | change)

@@ -38,8 +38,8 @@ def num_jobs(given: int | None, spec: Spec, on_cluster: bool = False) -> int:
     """
     if on_cluster:
         return min(integer("jobs", given or MAX_JOBS, Range(1, MAX_JOBS)), spec.trials)
-    threads = spec.values.get("threads") or 1
-    usual = max(1, all_cores() // threads) if can_fork() else 1
+    cores = (spec.values.get("threads") or 1) + (spec.values.get("collectors") or 0)
+    usual = max(1, all_cores() // cores) if can_fork() else 1
     jobs = usual if given is None else integer("jobs", given, Range(1, MAX_JOBS))
     if jobs > 1 and not can_fork():
         raise UserError(

@@ -74,18 +74,18 @@ def parse_seeds(given: int | str | Sequence[int], first: int | None) -> tuple[in
     return seeds
 
 
-def num_together(seeds: int, threads: int | None) -> int:
+def num_together(seeds: int, cores: int) -> int:
     """How many of the runs train at the same time: about one for each core.
 
-    threads: of each run; None: automatic, a share of the cores. With more threads there are fewer.
-    With one thread each, up to three share two cores, if fewer cores are idle in the end: three
-    runs on two cores take as long as one and a half, and not as long as two.
+    cores: that each run uses. With more there are fewer runs. With one each, up to three share two
+    cores, if fewer cores are idle in the end: three runs on two cores take as long as one and a
+    half, and not as long as two.
     """
     if not can_fork():
         return 1
-    at_once = max(1, all_cores() // (threads or 1))
+    at_once = max(1, all_cores() // cores)
     shared = math.ceil(seeds / max(1, seeds // at_once))
-    is_crowded = (threads or 1) > 1 or shared > math.ceil(1.5 * at_once)
+    is_crowded = cores > 1 or shared > math.ceil(1.5 * at_once)
     return min(seeds, at_once if is_crowded else shared)
 
 
@@ -122,7 +122,7 @@ def train_together(
         _require_unused_gpu(folder, is_new)
     display = SeveralRuns(seeds, options.steps, quiet)
     interruption = Interruption(options.max_time)
-    together = num_together(len(seeds), options.threads)
+    together = num_together(len(seeds), (options.threads or 1) + (options.collectors or 0))
     if cluster is None:
         display.notify(how_together(together, len(seeds)))
     calls = {seed: partial(_status, train_one, seed) for seed in seeds}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,14 @@ def test_number_of_jobs() -> None:
     assert num_jobs(7, spec) == spec.trials == 2
     with pytest.raises(UserError, match="jobs is 0"):
         num_jobs(0, spec)
+
+
+def test_collectors_count_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "all_cores", lambda: 8)
+    spec = replace(read_spec(GRID, "FILE"), trials=9)
+    assert num_jobs(None, spec) == 8
+    with_collectors = replace(spec, values={**spec.values, "collectors": 3})
+    assert num_jobs(None, with_collectors) == 2
 
 
 def test_progress_has_a_line_for_each_trial(tmp_path: Path) -> None:

@@ -73,11 +73,20 @@ def test_other_seeds_are_refused(given: Any, first: int | None, words: str) -> N
 @NEEDS_FORKS
 def test_one_run_trains_on_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "all_cores", lambda: 8)
-    assert [num_together(*each) for each in ((5, None), (16, 1), (20, 4), (2, 16))] == [5, 8, 2, 1]
+    assert [num_together(*each) for each in ((5, 1), (16, 1), (20, 4), (2, 16))] == [5, 8, 2, 1]
     # 9 runs on 8 cores: better all than 8 and then 1; 20 in two rounds, not three
-    assert [num_together(*each) for each in ((9, None), (20, None), (15, None))] == [9, 10, 8]
+    assert [num_together(*each) for each in ((9, 1), (20, 1), (15, 1))] == [9, 10, 8]
     monkeypatch.setattr(seeds, "all_cores", lambda: 2)
-    assert [num_together(number, None) for number in (1, 2, 3, 4, 5, 7)] == [1, 2, 3, 2, 3, 3]
+    assert [num_together(number, 1) for number in (1, 2, 3, 4, 5, 7)] == [1, 2, 3, 2, 3, 3]
+
+
+def test_collectors_of_a_run_count_as_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(number: int, cores: int) -> int:
+        raise UserError(f"{number} runs of {cores} cores")
+
+    monkeypatch.setattr(seeds, "num_together", refuse)
+    with pytest.raises(UserError, match="2 runs of 4 cores"):
+        footlight.train_seeds("ppo", "CartPole-v1", seeds=2, num_envs=3, collectors=3)
 
 
 def content(run: Path) -> list[Any]:
