@@ -48,6 +48,14 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 
 @pytest.fixture
+def replayed_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents with `compile="on"` repeat recorded operations in place of compiled updates."""
+    from replayed import use_replayed_updates
+
+    use_replayed_updates(monkeypatch)
+
+
+@pytest.fixture
 def tiny_spaces() -> Spaces:
     """Two numbers seen, one action in [-2, 2]."""
     action = BoxAction(low=np.array([-2], np.float32), high=np.array([2], np.float32))
