@@ -52,6 +52,6 @@ def test_recording_changes_nothing_and_depends_on_no_number() -> None:
     assert numbers.tolist() == [1, 2 * 8, 3 * 8]
     with pytest.raises(AssertionError, match="depends on numbers"):
         record(lambda x, y: x.mul_(float(y.sum())), [numbers, factors])
+    held = numbers.clone()
     with pytest.raises(AssertionError, match="a constant"):
-        held = numbers.clone()
         record(lambda x: x.add_(held), [factors])

@@ -129,8 +129,10 @@ def _compiled(
     function: Callable[..., None], tensors: Sequence[Tensor], libraries: Path, key: str | None
 ) -> graph_cache.Graph:
     """`function` compiled now, and kept under this name."""
+    from footlight.learning.wrapper_code import has_precompiled_headers
+
     # Precompiling headers takes longer than the first update of a new machine does without them
-    is_new = key is not None and graph_cache.size(libraries) < 3
+    is_new = key is not None and graph_cache.size(libraries) < 3 and not has_precompiled_headers()
     graph = _inductor(function, tensors, {"cpp_cache_precompile_headers": False} if is_new else {})
     graph_cache.keep(libraries, key, _library_of(graph))
     return graph
