@@ -71,12 +71,6 @@ def _headers(device: str) -> str:
     return wrapper if kernels is None else f"{wrapper}>\n#include <{kernels}"
 
 
-def has_precompiled_headers() -> bool:
-    """Whether this machine has some already, which most likely are the right ones."""
-    is_known = torch.__version__.startswith(VERSION)
-    return is_known and any(Path(codecache._HEADER_DIR).glob("*.gch"))
-
-
 class Wrapper(_InductorWrapper):  # type: ignore[misc]
     """Inductor's wrapper, which keeps memory."""
 
