@@ -1,5 +1,6 @@
 """What all tests share: one thread for torch, tiny spaces, and an environment that counts."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,17 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         patch.setenv("XDG_CONFIG_HOME", str(folder))
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files are written without waiting until they are on the disk, which takes 2 ms for each.
+
+    Only a power failure could show the difference. A descriptor that is not open still fails.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
 
 
 @pytest.fixture
