@@ -9,7 +9,8 @@ import torch
 from learned_agents import ACTED, FIELDS, SEEN
 from replayed import record
 
-from footlight.algorithms import ALGORITHMS
+from footlight.algorithms import ALGORITHMS, config_class
+from footlight.config.fields import fields as fields_of
 from footlight.learning.agent import Agent
 from footlight.trees import tree_items
 
@@ -18,6 +19,8 @@ def learned(name: str, compile: Any) -> Agent:
     chooses = name in ("replay-actor-critic", "sac-discrete")
     space = gymnasium.spaces.Discrete(3) if chooses else ACTED
     fields = {"hidden_sizes": (8, 8), "normalize_rewards": True} | FIELDS[name]
+    if "updates_per_step" in fields_of(config_class(name)):
+        fields |= {"updates_per_step": 0.25}
     agent = Agent(name, SEEN, space, seed=1, compile=compile, notice=pytest.fail, **fields)
     stream = np.random.default_rng(0)
     for step in range(40):
