@@ -1,5 +1,6 @@
 """What all tests share: one thread for torch, tiny spaces, and an environment that counts."""
 
+import functools
 import os
 import signal
 import sys
@@ -49,6 +50,27 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_onnx_operations() -> Iterator[None]:
+    """`torch.onnx.export` makes the same table anew in each call, in half of its time; here once.
+
+    What makes it is imported by the first export, if there is one.
+    """
+    export, patch = torch.onnx.export, pytest.MonkeyPatch()
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        once = functools.cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
+        patch.setattr(torch.onnx, "export", export)
+        return export(*arguments, **options)
+
+    patch.setattr(torch.onnx, "export", call)
+    yield
+    patch.undo()
 
 
 @pytest.fixture
