@@ -22,6 +22,15 @@ sys.path += [
 ]  # where `tolerance` and `faulty` live
 
 
+# Files whose tests take longest, or wait for other processes
+FIRST = {"test_on_ray.py", "test_local_ray.py", "test_lessons.py", "test_pendulum.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first: begun last, one of them would run alone."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """One thread and a fixed seed for each test: tests run in parallel, and in any order."""
