@@ -1,5 +1,7 @@
 """What all tests share: one thread for torch, tiny spaces, and an environment that counts."""
 
+import functools
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,15 @@ sys.path += [
     str(Path(__file__).parent),
     str(Path(__file__).parent / "torture"),
 ]  # where `tolerance` and `faulty` live
+
+
+# Files whose tests take longest, or wait for other processes
+FIRST = {"test_on_ray.py", "test_local_ray.py", "test_lessons.py", "test_pendulum.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first: begun last, one of them would run alone."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +50,52 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files are written without waiting until they are on the disk, which takes 2 ms for each.
+
+    Only a power failure could show the difference. A descriptor that is not open still fails.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_onnx_operations() -> Iterator[None]:
+    """`torch.onnx.export` makes the same table anew in each call, in half of its time; here once.
+
+    What makes it is imported by the first export, if there is one.
+    """
+    export, patch = torch.onnx.export, pytest.MonkeyPatch()
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        once = functools.cache(ONNXRegistry.from_torchlib)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(once))
+        patch.setattr(torch.onnx, "export", export)
+        return export(*arguments, **options)
+
+    patch.setattr(torch.onnx, "export", call)
+    yield
+    patch.undo()
+
+
 @pytest.fixture
 def ctrl_c_interrupts() -> Iterator[None]:
     """Python's own handler of SIGINT, which shells let background processes ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def replayed_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents with `compile="on"` repeat recorded operations in place of compiled updates."""
+    from replayed import use_replayed_updates
+
+    use_replayed_updates(monkeypatch)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ FAST = [
 
 # An update takes as long as fifty steps: a few of them show what these runs are to show
 DDPG: dict[str, Any] = {
-    "preset": False, "learning_starts": 20, "steps": 300, "updates_per_step": 0.25, **SMALL
+    "preset": False, "learning_starts": 20, "steps": 300, "updates_per_step": 0.1, **SMALL
 }  # fmt: skip
 
 

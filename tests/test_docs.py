@@ -72,7 +72,8 @@ class Unchanged(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def with_stand_ins(monkeypatch: pytest.MonkeyPatch, block: Block) -> None:
-    """What a block needs that only some machines have."""
+    """What a block needs that only some machines have, and short episodes, in videos, too."""
+    monkeypatch.setattr(gymnasium.spec("Pendulum-v1"), "max_episode_steps", 40)
     if "CarRacing" in block.text:
         gymnasium.register("CarRacing-v3", lambda continuous: Race())
         monkeypatch.setattr("gymnasium.wrappers.ResizeObservation", Unchanged)

@@ -66,7 +66,7 @@ def imported_by(folder: Path, *lines: str) -> list[tuple[int, set[str]]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a short run in it."""
+    """A folder with a short run in it, whose episodes are short in a video, too."""
     folder = tmp_path_factory.mktemp("imports")
     settings = {"learning_starts": 10, "batch_size": 8, "hidden_sizes": (8, 8), "eval_episodes": 1}
     footlight.train(
@@ -76,6 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compile="off",
         quiet=True,
         run_dir=folder / "run",
+        env_kwargs={"max_episode_steps": 20},
         **settings,
     )
     return folder

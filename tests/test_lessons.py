@@ -18,13 +18,16 @@ from documentation.lessons import (
 )
 
 MAX_BYTES = 2_000_000
-# Executes a lesson with fewer updates and steps (one episode of Pendulum-v1 ends), with fewer games
-# at once, which take long to create, and where the lesson has no evaluation, without one
+# Executes a lesson with fewer updates and steps, with short episodes of Pendulum-v1 (three of them
+# end), with fewer games at once, which take long to create, and where the lesson has no evaluation,
+# without one
 BRIEFLY = """
 import runpy, sys
 
 import footlight
+import gymnasium
 
+gymnasium.spec("Pendulum-v1").max_episode_steps = 40
 train = footlight.train
 
 
@@ -33,11 +36,11 @@ def train_briefly(algorithm, environment, **settings):
         settings = {"updates_per_step": 0.05, **settings}
     if environment == "ALE/Breakout-v5":
         settings["num_envs"] = min(settings["num_envs"], 2)
-        settings["steps"] //= 3
+        settings["steps"] //= 4
         if settings.get("eval_every") == 0:
             settings["eval_episodes"] = 0
     else:
-        settings["steps"] = min(settings["steps"], 220)
+        settings["steps"] = min(settings["steps"], 130)
     return train(algorithm, environment, **settings)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch._inductor import ir
+from torch._inductor import codecache, ir
 from torch._inductor.codegen import common
 from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch._inductor.utils import IndentedBuffer
@@ -51,10 +51,24 @@ def own_wrapper() -> Iterator[None]:
     common.init_backend_registration()
     cpu = common.device_codegens["cpu"]
     before, cpu.cpp_wrapper_codegen = cpu.cpp_wrapper_codegen, Wrapper
+    cache: Any = codecache.CppWrapperCodeCache
+    headers_before, cache._get_uncompiled_header = vars(cache)["_get_uncompiled_header"], _headers
     try:
         yield
     finally:
         cpu.cpp_wrapper_codegen = before
+        cache._get_uncompiled_header = headers_before
+
+
+def _headers(device: str) -> str:
+    """What Inductor writes between `#include <` and `>` of the header that it precompiles.
+
+    By itself it precompiles the wrapper's. The kernels, in the same file, include another one, and
+    reading that takes longer than all the rest of compiling a small update.
+    """
+    wrapper = codecache._get_cpp_wrapper_header(device)
+    kernels = codecache._get_cpp_prefix_header(device)
+    return wrapper if kernels is None else f"{wrapper}>\n#include <{kernels}"
 
 
 class Wrapper(_InductorWrapper):  # type: ignore[misc]

@@ -123,7 +123,7 @@ def test_signal_saves_the_run_and_it_can_be_resumed(
     words = ["train", "ddpg", "Pendulum-v1", "--steps", "1000000", "--run-dir", "run"]
     command = [sys.executable, "-m", "footlight", *words]
     process = subprocess.Popen(
-        [*command, *FAST[:-1], "--eval-every", "0"],
+        [*command, *FAST[:-1], "--eval-every", "0", "--updates-per-step", "0.25"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

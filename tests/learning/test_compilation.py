@@ -165,7 +165,7 @@ def test_acting_that_differs_when_compiled_stays_eager(monkeypatch: pytest.Monke
 def test_code_that_was_generated_for_other_vectors_is_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # new: no headers precompiled
 
     def update(numbers: torch.Tensor, factors: torch.Tensor) -> None:
         numbers.add_((numbers * factors).tanh().sum(0) * factors)
@@ -208,3 +208,15 @@ def test_strides_are_those_that_simplifying_finds(monkeypatch: pytest.MonkeyPatc
     ] * 8
     assert found[:2] == [3, 5]
     assert sizevars.sympy is sympy
+
+
+def test_table_of_types_is_made_once_and_then_as_before() -> None:
+    from torch._inductor.dtype_propagation import DtypePropagationOpsHandler as Table
+
+    made = Table.__init__
+    with compilation._types_known():
+        rule = Table().add  # type: ignore[attr-defined]
+        assert Table().add is rule  # type: ignore[attr-defined]
+    assert Table.__init__ is made
+    assert Table().add is not rule  # type: ignore[attr-defined]
+    assert Table().add.keywords == rule.keywords  # type: ignore[attr-defined]

@@ -10,6 +10,8 @@ from footlight.environments import probes
 from footlight.environments.serial import SerialEnvironments
 from footlight.learning.agent import Agent
 
+pytestmark = pytest.mark.usefixtures("replayed_updates")
+
 FAST: dict[str, Any] = {
     "gamma": 0.9,
     "learning_rate": 2e-3,
@@ -41,7 +43,7 @@ def trained(algorithm: str, world: type[probes._Probe], steps: int, **fields: An
     if algorithm == "td7":
         del settings["tau"]
     spaces = environments.observation_space, environments.action_space
-    agent = Agent(algorithm, *spaces, seed=1, compile="off", **settings)
+    agent = Agent(algorithm, *spaces, seed=1, compile="on", **settings)
     environments.reset()
     for _ in range(steps):
         agent.observe(*environments.step(agent.act(environments.observation, explore=True)))

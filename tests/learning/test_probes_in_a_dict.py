@@ -9,6 +9,8 @@ from footlight.environments import dict_probes
 from footlight.environments.serial import SerialEnvironments
 from footlight.learning.agent import Agent
 
+pytestmark = pytest.mark.usefixtures("replayed_updates")
+
 REPLAY: dict[str, Any] = {
     "learning_rate": 1e-3,
     "hidden_sizes": (32, 32),
@@ -65,7 +67,7 @@ def trained(algorithm: str) -> Agent:
         [dict_probes.follow_observation(algorithm not in CONTINUOUS)], 1, "episode"
     )
     spaces = environments.observation_space, environments.action_space
-    agent = Agent(algorithm, *spaces, seed=1, compile="off", gamma=0.9, **FIELDS[algorithm])
+    agent = Agent(algorithm, *spaces, seed=1, compile="on", gamma=0.9, **FIELDS[algorithm])
     environments.reset()
     for _ in range(STEPS.get(algorithm, MORE_STEPS)):
         action = agent.act(environments.observation, explore=True)

@@ -19,6 +19,8 @@ from footlight.environments.make import Environments, EnvironmentSource, make
 from footlight.learning.agent import Agent
 from footlight.types import DiscreteAction, Transition
 
+pytestmark = pytest.mark.usefixtures("replayed_updates")
+
 TOLERANCE = 0.03  # of the value
 
 # Learning rates are large, since all targets are exact: at the known values updates have no noise.
@@ -131,7 +133,7 @@ def trained(
     fields = FIELDS[method] | several | fields
     spaces = environments.observation_space, environments.action_space
     agent = Agent(
-        method, *spaces, seed=1, num_envs=environments.num_envs, compile="off", gamma=0.9, **fields
+        method, *spaces, seed=1, num_envs=environments.num_envs, compile="on", gamma=0.9, **fields
     )
     environments.reset()
     while agent.num_updates < (updates or UPDATES[method]):

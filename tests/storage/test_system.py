@@ -78,7 +78,7 @@ def test_training_needs_nothing_that_windows_lacks(tmp_path: Path) -> None:
 from footlight.cli.main import main
 
 run = "--seed 3 --checkpoint-every 100 --eval-episodes 1 --track tensorboard --threads 1 "
-more = "--updates-per-step 0.25"
+more = "--updates-per-step 0.25 --env-kwargs max_episode_steps=20"
 train = "train sac Pendulum-v1 --steps 300 --config mine.toml --learning-starts 50 " + run + more
 for line in (
     train + " --batch-size 8 --compile off --run-dir run --video-every 200",

@@ -13,7 +13,7 @@ from footlight.storage.manifest import checksum
 TRAINED: dict[str, Any] = {
     "hidden_sizes": (8,), "learning_starts": 20, "steps": 200, "eval_every": 100,
     "eval_episodes": 1, "checkpoint_every": 100, "updates_per_step": 0.25,
-    "preset": False, "compile": "off", "quiet": True,
+    "preset": False, "compile": "off", "quiet": True, "env_kwargs": {"max_episode_steps": 40},
 }  # fmt: skip
 COMMANDS: list[list[str]] = [
     ["resume", "run", "--quiet"], ["evaluate", "run", "--episodes", "1"], ["inspect", "run"],

@@ -26,7 +26,9 @@ from footlight.training.children import Ended
 from footlight.training.request import Request
 from footlight.training.seeds import num_together, parse_seeds, require_none_failed
 
-SHORT: dict[str, Any] = {**SMALL, "preset": False, "learning_starts": 20, "steps": 60}
+SHORT: dict[str, Any] = {
+    **SMALL, "preset": False, "learning_starts": 20, "steps": 60, "updates_per_step": 0.25
+}  # fmt: skip
 NEEDS_FORKS = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs forks")
 
 
@@ -104,6 +106,7 @@ def test_numbers_of_each_seed_are_those_of_its_single_run(
 ) -> None:
     common = "sac Pendulum-v1 --steps 300 --hidden-sizes 8 8 --batch-size 8 --learning-starts 20"
     words = [*common.split(), "--eval-episodes=1", "--compile=off", "--no-preset"]
+    words += ["--updates-per-step=0.25"]
     assert main(["train", *words, "--seeds", "3", "4", "7"]) == 0
     printed = capfd.readouterr().out
     together = Path("runs/Pendulum-v1/sac/001")
