@@ -244,13 +244,8 @@ def part(method: str, constants: Constants, rows: list[list[str]]) -> list[str]:
     """The lines of the report about one method."""
     shown = ", ".join(f"{name} {1e6 * x:.0f} us" for name, x in constants._asdict().items())
     lines = ["", f"{method}: the model's constants: {shown}", "", *table(rows)]
-    return [
-        *lines,
-        "",
-        f"{method}: the model for many collectors",
-        "",
-        *table(many(method, constants)),
-    ]
+    lines += ["", f"{method}: the model for many collectors", ""]
+    return [*lines, *table(many(method, constants))]
 
 
 def speed_text(speed: float) -> str:

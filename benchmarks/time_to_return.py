@@ -75,15 +75,8 @@ def command_of_ours(seed: int, folder: str) -> list[str]:
         words += [f"--{name.replace('_', '-')}", *map(str, values)]
     words += ["--steps", str(LIMIT), "--seed", str(seed), "--run-dir", folder, "--threads", "1"]
     words += ["--eval-every", str(EVERY), "--eval-episodes", str(EPISODES), "--quiet"]
-    return [
-        *words,
-        "--stop-at-return",
-        str(RETURN),
-        "--stop-on",
-        "evaluation",
-        "--stop-window",
-        "1",
-    ]
+    words += ["--stop-at-return", str(RETURN), "--stop-on", "evaluation", "--stop-window", "1"]
+    return words
 
 
 def reached_by(folder: Path) -> int | None:
@@ -96,13 +89,8 @@ def reached_by(folder: Path) -> int | None:
 def command_of(library: str, seed: int, peer_python: str) -> list[str]:
     """The command that trains a peer."""
     job = {"algorithm": "sac", "environment": ENVIRONMENT, "seed": seed, "threads": 1}
-    job |= {
-        "fields": FIELDS,
-        "wanted": RETURN,
-        "every": EVERY,
-        "episodes": EPISODES,
-        "limit": LIMIT,
-    }
+    job |= {"fields": FIELDS, "wanted": RETURN, "every": EVERY, "episodes": EPISODES}
+    job["limit"] = LIMIT
     if library == "rltools":
         return [peer_python, str(HERE / "rltools_peer.py"), json.dumps(job)]
     return [peer_python, str(HERE / "peers.py"), "reach", library, json.dumps(job)]
@@ -144,28 +132,27 @@ def note(
 ) -> None:  # fmt: skip
     """Measure, and add the result to those of this name; say where there is none."""
     try:
-        found.setdefault(name, []).append(measure(library, seed, arguments.peer_python, caches))
+        reached = measure(library, seed, arguments.peer_python, caches)
     except Failure as failure:
         progress(f"{name}, seed {seed}: {failure}")
+    else:
+        found.setdefault(name, []).append(reached)
 
 
 def report(found: Mapping[str, Sequence[Reached]]) -> list[str]:
     """A row for each library: the median, and every seed."""
-    ours = median(each.seconds for each in found["footlight"])
+    ours = [each.seconds for each in found.get("footlight", ())]
     rows = [["whole processes", "median s", "/ footlight", "each: seconds (steps)"]]
     for name, each in found.items():
         middle = median(one.seconds for one in each)
         cells = ", ".join(f"{one.seconds:.1f} ({one.steps or 'never'})" for one in each)
-        rows.append([name, f"{middle:.1f}", f"{middle / ours:.1f}", cells])
-    head = (
-        f"SAC on {ENVIRONMENT} until the mean of {EPISODES} deterministic episodes, every {EVERY}"
+        ratio = f"{middle / median(ours):.1f}" if ours else "-"
+        rows.append([name, f"{middle:.1f}", ratio, cells])
+    goal = (
+        f"until the mean of {EPISODES} deterministic episodes, every {EVERY} steps, is {RETURN:g}"
     )
-    return [
-        f"{head} steps, is {RETURN:g}.",
-        f"The same values: {json.dumps(FIELDS)}",
-        "",
-        *table(rows),
-    ]
+    fields = f"The same values: {json.dumps(FIELDS)}"
+    return [f"SAC on {ENVIRONMENT} {goal}.", fields, "", *table(rows)]
 
 
 def read_arguments() -> argparse.Namespace:

@@ -19,6 +19,7 @@ import learning
 import ours
 import own_loop
 import pytest
+import report
 import several_seeds
 import time_to_return
 
@@ -214,6 +215,23 @@ def test_time_to_return(
     assert [row.split() for row in rows if row.startswith("sb3")] == [
         ["sb3", "5.0", "0.5", "5.0", "(500)"]
     ]
+
+
+def test_time_to_return_without_a_library_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(library: str, seed: int, *given: Any) -> time_to_return.Reached:
+        if library == "footlight":
+            raise report.Failure("no figure")
+        return time_to_return.Reached(3.0, None)
+
+    monkeypatch.setattr(time_to_return, "measure", measure)
+    monkeypatch.setattr(time_to_return, "run_json", lambda command: {})
+    words = ("footlight", "sb3", "--seeds=1", "--new-machines=0")
+    assert call("time_to_return", monkeypatch, *words) == 0
+    printed = capsys.readouterr()
+    assert "footlight, seed 1: no figure" in printed.err
+    assert "sb3                   3.0            -            3.0 (never)" in printed.out
 
 
 def test_gpu_report_without_a_gpu(
