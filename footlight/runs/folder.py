@@ -19,7 +19,7 @@ from footlight.storage.system import flush_folder, open_file, without_waiting
 FORMAT_VERSION = 1
 MAX_NAME = 100  # characters of an environment's name that a folder is named after
 _ROW = json.JSONEncoder(allow_nan=False)  # `json.dumps` would make one for each row
-LOGS = ("metrics", "episodes", "evaluations", "histograms")
+LOGS = ("metrics", "episodes", "evaluations", "diagnostics", "histograms")
 
 
 def new_folder(

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from footlight.storage.migration import upgrade_run_config
 MAX_LOG_BYTES = 1 << 33
 _LOOP_LOGS = ("episodes.jsonl", "evaluations.jsonl")  # which a loop may write before an agent
 
-Log = Literal["metrics", "episodes", "evaluations"]
+Log = Literal["metrics", "episodes", "evaluations", "diagnostics"]
 _SCHEMAS: dict[Log, Any] = {
     "metrics": schemas.MetricsRow,
     "episodes": schemas.EpisodeRow,
     "evaluations": schemas.EvaluationRow,
+    "diagnostics": schemas.DiagnosticsRow,
 }
 
 
@@ -36,6 +37,7 @@ class RunData:
     episodes: list[dict[str, Any]]
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
+    diagnostics: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_run(folder: Path) -> RunData:
@@ -54,6 +56,7 @@ def read_run(folder: Path) -> RunData:
         episodes=_read_table(folder, "episodes"),
         metrics=_read_table(folder, "metrics"),
         result=read_json(result_path) if result_path.exists() else None,
+        diagnostics=_read_table(folder, "diagnostics"),
     )
 
 

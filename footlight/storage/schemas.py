@@ -258,6 +258,12 @@ class MetricsRow(TypedDict):
     step: CountOrZero
 
 
+class DiagnosticsRow(TypedDict):
+    """What every row of `diagnostics.jsonl` has."""
+
+    step: CountOrZero
+
+
 EpisodeRow = TypedDict("EpisodeRow", {"step": CountOrZero, "return": float | None})
 """What every row of `episodes.jsonl` has. None: the return was not finite."""
 

@@ -36,6 +36,8 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
     "collection": {"algorithms", "environments", "learning"},
+    "doctor": {"runs", "storage"},
+    "report": {"doctor", "instruments", "runs", "storage"},
     "training": {
         "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
         "user_code",

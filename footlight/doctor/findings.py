@@ -1,0 +1,80 @@
+"""Findings of a checkup: what is wrong with a run, since when, and what to change."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from footlight.errors import counted
+
+Severity = Literal["critical", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")  # from the most severe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with a run, or may be."""
+
+    check: str
+    """Identifier of the check, such as "critic-overestimates"; stable across versions."""
+    severity: Severity
+    title: str
+    """What is wrong, as a sentence without its period."""
+    evidence: str
+    """The number that was measured beside the level that it crossed."""
+    step: int | None
+    """Environment step at which it began; None if it holds for the whole run."""
+    meaning: str
+    """What it means for the training, in one sentence."""
+    remedy: str
+    """What to do, in one line, with the config field to change."""
+    source: str
+    """Where check and level come from: a paper, a library, or "calibrated on healthy runs"."""
+    confidence: float
+    """Orders findings of one severity: how surely this is a cause and no consequence, in [0, 1]."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as strict JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What the doctor says of a run."""
+
+    findings: tuple[Finding, ...]
+    """Ranked: the most probable cause first."""
+    not_judged: tuple[str, ...]
+    """One sentence for each group of checks that lacked what it needs."""
+    num_checks: int
+    """How many checks could be made."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing was found that has to be changed; notes do not count."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """One line: healthy, or the first finding and how many more there are."""
+        serious = [finding for finding in self.findings if finding.severity != "note"]
+        if not serious:
+            return f"healthy: {counted(self.num_checks, 'check')}, no findings"
+        more = f", and {counted(len(serious) - 1, 'more finding')}" if len(serious) > 1 else ""
+        return f"{serious[0].severity}: {serious[0].title}{more}"
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, and the verdict, as strict JSON."""
+        return {
+            "healthy": self.is_healthy,
+            "verdict": self.verdict,
+            "findings": [finding.to_json() for finding in self.findings],
+            "not_judged": list(self.not_judged),
+            "checks": self.num_checks,
+        }
+
+
+def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The most severe first, and of equal ones the one that is most surely a cause."""
+    return tuple(
+        sorted(findings, key=lambda found: (SEVERITIES.index(found.severity), -found.confidence))
+    )
