@@ -49,7 +49,8 @@ QUANTITIES: dict[str, Quantity] = {
     "reward_mean": Quantity("data", "mean reward", "of the transitions that are learned from, as "
         "the critic sees them"),
     "reward_std": Quantity("data", "standard deviation of the reward", "of these transitions"),
-    "reward_max": Quantity("data", "largest reward", "largest absolute reward of these transitions"),
+    "reward_max": Quantity("data", "largest reward", "largest absolute reward of "
+        "these transitions"),
     "reward_mode_share": Quantity("data", "most frequent reward", "share of these transitions that "
         "have the most frequent reward"),
     "observation_max": Quantity("data", "largest observation", "99th percentile of |x| over the "
@@ -63,7 +64,7 @@ QUANTITIES: dict[str, Quantity] = {
     "sample_age": Quantity("data", "age of the samples", "mean number of environment steps since "
         "these transitions were collected"),
 }  # fmt: skip
-"""By name. Those of a network begin with the name of its parameters and a dot: see `PER_NETWORK`."""
+"""By name. Those of a network are in `PER_NETWORK`."""
 
 PER_NETWORK: dict[str, Quantity] = {
     "update_size": Quantity("optimization", "update size", "norm of one update as a share of the "

@@ -42,7 +42,8 @@ class Tracker(Protocol):
     """Receives the content of a run folder in order: rows of the logs, and finally the result."""
 
     def write(self, log: str, row: Row) -> None:
-        """Take one row: of one of the logs `LOGS`, or a row of `videos` (path) or `result`. Its `step` is the environment step."""
+        """Take one row: of one of the logs `LOGS`, or a row of `videos` (path) or `result`.
+        Its `step` is the environment step."""
 
     def flush(self) -> None:
         """Make the rows so far visible."""
