@@ -1,9 +1,10 @@
 """The policy at states of an evaluation, and the actions that were taken there."""
 
+from collections import Counter
+
 import numpy as np
 
-from footlight.diagnostics.recording import Steps
-from footlight.types import BoxAction, Diagnosis, Spaces
+from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
 NEAR_BOUND = 0.99
 
@@ -28,11 +29,9 @@ def policy_quantities(at: Diagnosis, spaces: Spaces) -> dict[str, float]:
     return found
 
 
-def action_quantities(steps: Steps, spaces: Spaces) -> dict[str, float]:
-    """How the actions of an evaluation [T, E, ...] vary, and how far they reach."""
-    action_N = steps.action[steps.valid]
-    if not len(action_N):
-        return {}
+def action_quantities(action_N: Array, spaces: Spaces) -> dict[str, float]:
+    """How the actions of an evaluation, in the environment's units, vary, and how far they
+    reach."""
     space = spaces.action
     if isinstance(space, BoxAction):
         unit_NA = space.from_environment(action_N)
@@ -41,5 +40,5 @@ def action_quantities(steps: Steps, spaces: Spaces) -> dict[str, float]:
             "action_reach": float(np.percentile(np.abs(unit_NA), 95)),
         }
     choice_NA = space.from_environment(action_N)
-    most = [np.bincount(column).max() / len(column) for column in choice_NA.T]
-    return {"action_variation": 1 - float(np.mean(most))}
+    most = [Counter(column).most_common(1)[0][1] for column in choice_NA.T.tolist()]
+    return {"action_variation": 1 - float(np.mean(most)) / len(choice_NA)}

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from footlight.algorithms.protocol import Diagnosable, Discounting
 from footlight.ambient import computes
 from footlight.diagnostics.actions import action_quantities, policy_quantities
 from footlight.diagnostics.parameters import network_parts, parameter_sizes
-from footlight.diagnostics.recording import Recording, Steps
+from footlight.diagnostics.recording import Place, Recording
 from footlight.diagnostics.samples import data_quantities, holds_newest, is_rollout, sampled
 from footlight.diagnostics.units import Activation, hidden_units, recorded
 from footlight.diagnostics.values import compare, followed
@@ -47,10 +48,9 @@ class Diagnoser:
         newest: the newest step of the training.
         """
         agent = self._agent
-        steps = recording.stacked()
-        found = action_quantities(steps, agent.spaces)
-        found |= _starts(recording)
-        found |= self._values(steps)
+        places = _spread(recording.valid_TE)
+        found = action_quantities(recording.actions(places), agent.spaces)
+        found |= _starts(recording) | self._of_networks(recording, places)
         stream = np.random.Generator(
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
@@ -63,50 +63,17 @@ class Diagnoser:
             found |= parameter_sizes(agent, self._initial)
         return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
 
-    def _values(self, steps: Steps) -> dict[str, float]:
+    def _of_networks(self, recording: Recording, places: Sequence[Place]) -> dict[str, float]:
         """Of the critic, the policy and their hidden units, at states of the evaluation."""
-        probe = self._probe
-        place_N = np.argwhere(steps.valid)
-        if len(place_N) > NUM_STATES:
-            place_N = place_N[np.linspace(0, len(place_N) - 1, NUM_STATES).astype(int)]
-        states = steps.observation[place_N[:, 0], place_N[:, 1]]
+        states, probe = recording.observations(places), self._probe
         if probe is None:
             return self._units(states, [], None)
         with recorded(self._modules_of_diagnosis()) as activations:
             at = probe.many(states)
         found = policy_quantities(at, self._agent.spaces) | self._units(states, activations, at)
-        if at.value is None or not self._compares:
-            return found
-        bonus = 0.0 if at.bonus is None else float(at.bonus.mean())
-        reward_TE = probe.scaled(steps.reward.astype(np.float64))
-        ends = steps.terminated, steps.truncated
-        after = followed(reward_TE, *ends, probe.gamma, bonus)
-        index = place_N[:, 0], place_N[:, 1]
-        discount_N, last_N = after.discount_TE[index], after.last_TE[index]
-        end_value_N = self._end_values(steps, np.stack([last_N, index[1]], 1), discount_N > 0)
-        usable = ~np.isnan(end_value_N)
-        compared = (at.value, after.return_TE[index], discount_N, end_value_N)
-        found |= compare(*(numbers[usable] for numbers in compared))
-        largest = float(np.abs(reward_TE).max()) + abs(bonus)
-        if probe.gamma < 1 and largest > 0:
-            bound = largest / (1 - probe.gamma)
-            found["value_bound_ratio"] = float(np.percentile(np.abs(at.value), 95)) / bound
+        if at.value is not None and self._compares:
+            found |= _of_values(recording, places, at, probe)
         return found
-
-    def _end_values(self, steps: Steps, end_N2: Array, needed_N: Array) -> Array:
-        """The critic's values of the states after the ends [N, (step, env)]; 0 where not needed,
-        NaN of all but `NUM_ENDS` different ones."""
-        value_N = np.zeros(len(end_N2))
-        if not needed_N.any():
-            return value_N
-        different, which = np.unique(end_N2[needed_N], axis=0, return_inverse=True)
-        chosen = different[:NUM_ENDS]
-        assert self._probe is not None
-        states = steps.next_observation[chosen[:, 0], chosen[:, 1]]
-        known = self._probe.many(states).value.astype(np.float64)
-        padded = np.concatenate([known, np.full(len(different) - len(chosen), np.nan)])
-        value_N[needed_N] = padded[which.reshape(-1)]
-        return value_N
 
     def _modules_of_diagnosis(self) -> list[torch.nn.Module]:
         """The modules whose units are judged while the algorithm diagnoses the states."""
@@ -122,23 +89,23 @@ class Diagnoser:
     ) -> dict[str, float]:
         """The hidden units of each network."""
         agent = self._agent
-        found: dict[str, float] = {}
         if isinstance(agent.networks, LiveNetworks):
             return {f"networks.{name}": x for name, x in hidden_units(activations).items()}
-        seen = states if agent.normalizer is None else agent.normalizer.observation(states)
+        found: dict[str, float] = {}
         for name, network, parameters_P in network_parts(agent):
             inside = set(network.module.modules())
             own = [activation for activation in activations if activation.layer in inside]
             if not own and network.num_copies is not None and at is not None:
-                own = self._of_member(name, parameters_P, seen, at)
+                own = self._of_member(name, parameters_P, states, at)
             found |= {f"{name}.{key}": x for key, x in hidden_units(own).items()}
         return found
 
     def _of_member(
-        self, name: str, parameters_P: torch.Tensor, seen: Array, at: Diagnosis
+        self, name: str, parameters_P: torch.Tensor, states: Array, at: Diagnosis
     ) -> list[Activation]:
         """The activations of the first of several critics, of states and the policy's actions."""
         agent, device = self._agent, parameters_P.device
+        seen = states if agent.normalizer is None else agent.normalizer.observation(states)
         network = vars(agent.networks)[name]
         inputs: list[Any] = [as_tensors(seen, device)]
         if at.mean is not None:
@@ -149,10 +116,58 @@ class Diagnoser:
         return activations
 
 
+def _spread(valid_TE: Array) -> list[Place]:
+    """At most `NUM_STATES` places of valid steps, spread evenly."""
+    place_N2 = np.argwhere(valid_TE)
+    if len(place_N2) > NUM_STATES:
+        place_N2 = place_N2[np.linspace(0, len(place_N2) - 1, NUM_STATES).astype(int)]
+    return [(step, env) for step, env in place_N2.tolist()]
+
+
+def _of_values(
+    recording: Recording, places: Sequence[Place], at: Diagnosis, probe: CriticProbe
+) -> dict[str, float]:
+    """The critic's values beside the returns that followed, and beside their bound."""
+    bonus = 0.0 if at.bonus is None else float(at.bonus.mean())
+    reward_TE = probe.scaled(recording.reward_TE)
+    ends = recording.terminated_TE, recording.truncated_TE
+    after = followed(reward_TE, *ends, probe.gamma, bonus)
+    index = tuple(np.array(places).T)
+    discount_N, last_N = after.discount_TE[index], after.last_TE[index].tolist()
+    end_N = [(last, env) for last, (_, env) in zip(last_N, places, strict=True)]
+    end_value_N = _end_values(recording, end_N, discount_N > 0, probe)
+    known = ~np.isnan(end_value_N)
+    compared = at.value, after.return_TE[index], discount_N, end_value_N
+    found = compare(*(numbers_N[known] for numbers_N in compared))
+    largest = float(np.abs(reward_TE).max()) + abs(bonus)
+    if probe.gamma < 1 and largest > 0:
+        bound = largest / (1 - probe.gamma)
+        found["value_bound_ratio"] = float(np.percentile(np.abs(at.value), 95)) / bound
+    return found
+
+
+def _end_values(
+    recording: Recording, end_N: Sequence[Place], needed_N: Array, probe: CriticProbe
+) -> Array:
+    """The critic's values of the states after these steps; 0 where not needed, NaN of all but
+    `NUM_ENDS` different ones."""
+    value_N = np.zeros(len(end_N))
+    needed = [end for end, is_needed in zip(end_N, needed_N, strict=True) if is_needed]
+    if needed:
+        chosen = list(dict.fromkeys(needed))[:NUM_ENDS]
+        values = probe.many(recording.successors(chosen)).value.tolist()
+        by_end = dict(zip(chosen, values, strict=True))
+        value_N[needed_N] = [by_end.get(end, math.nan) for end in needed]
+    return value_N
+
+
 def _starts(recording: Recording) -> dict[str, float]:
     """The share of the recorded episodes that begin in the same state as another one."""
-    starts = Counter(start.tobytes() for start in recording.starts())
-    if starts.total() < 2:
+    begins_TE = np.ones(recording.valid_TE.shape, bool)
+    begins_TE[1:] = (recording.terminated_TE | recording.truncated_TE)[:-1]
+    places = [(step, env) for step, env in np.argwhere(begins_TE).tolist()]
+    if len(places) < 2:
         return {}
+    starts = Counter(start.tobytes() for start in recording.observations(places))
     equal = sum(count for count in starts.values() if count > 1)
-    return {"equal_starts": equal / starts.total()}
+    return {"equal_starts": equal / len(places)}

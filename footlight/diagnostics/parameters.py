@@ -52,8 +52,9 @@ def _update_norm(agent: Agent, name: str, network: Network, parameters_P: Tensor
     config: Any = agent.config
     if not isinstance(config, OptimizerSettings):
         return None
-    changed: dict[str, Any] = dict(agent.scheduled)
-    config = replace(config, **changed)
+    if agent.scheduled:
+        changed: dict[str, Any] = dict(agent.scheduled)
+        config = replace(config, **changed)
     matching = {
         field: memory
         for field, memory in memories(agent.state)

@@ -1,25 +1,16 @@
 """The first steps of an evaluation, kept for a diagnosis."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 
 from footlight.types import Array, Transition
 
-MAX_STEPS = 1_000  # of each environment
+MAX_STEPS = 1_000  # of all environments together
 MAX_BYTES = 1 << 25  # of all observations together: a few hundred steps of images
 
-
-class Steps(NamedTuple):
-    """T steps of each of E environments."""
-
-    observation: Array  # [T, E, ...]
-    action: Array  # [T, E, ...], in the environment's units
-    reward: Array  # [T, E], raw
-    next_observation: Array
-    terminated: Array  # [T, E] bool
-    truncated: Array
-    valid: Array  # [T, E] bool
+Place = tuple[int, int]
+"""A step, and an environment."""
 
 
 class Recording:
@@ -37,27 +28,46 @@ class Recording:
         if self._room:
             if not self._transitions:
                 step_bytes = 2 * max(transition.observation.nbytes, 1)
-                self._room = min(MAX_STEPS, max(1, MAX_BYTES // step_bytes))
+                most = min(MAX_STEPS // len(transition.reward), MAX_BYTES // step_bytes)
+                self._room = max(1, most)
             self._transitions.append(transition)
             self._room -= 1
 
     def __len__(self) -> int:
         return len(self._transitions)
 
-    def stacked(self) -> Steps:
-        """The transitions as arrays."""
-        steps = self._transitions
-        all_valid = np.ones(len(steps[0].reward), bool)
-        valid = [all_valid if step.valid is None else step.valid for step in steps]
-        columns: list[Any] = list(zip(*(step[:6] for step in steps), strict=True))
-        return Steps._make(np.stack(column) for column in [*columns, valid])
+    @property
+    def reward_TE(self) -> Array:
+        """Raw rewards."""
+        return np.array([step.reward for step in self._transitions], np.float64)
 
-    def starts(self) -> list[Array]:
-        """The first observations of all episodes that began in the recorded steps."""
-        found, begins = [], None
-        for step in self._transitions:
-            num_envs = len(step.reward)
-            begins = np.ones(num_envs, bool) if begins is None else begins
-            found += [step.observation[env] for env in np.flatnonzero(begins)]
-            begins = step.terminated | step.truncated
-        return found
+    @property
+    def terminated_TE(self) -> Array:
+        """Whether the task ended with a step."""
+        return np.array([step.terminated for step in self._transitions])
+
+    @property
+    def truncated_TE(self) -> Array:
+        """Whether the episode was cut off after a step."""
+        return np.array([step.truncated for step in self._transitions])
+
+    @property
+    def valid_TE(self) -> Array:
+        """False for the resets of vector environments."""
+        steps = self._transitions
+        if all(step.valid is None for step in steps):
+            return np.ones((len(steps), len(steps[0].reward)), bool)
+        all_valid = np.ones(len(steps[0].reward), bool)
+        return np.array([all_valid if step.valid is None else step.valid for step in steps])
+
+    def actions(self, places: Iterable[Place]) -> Array:
+        """The actions taken there, in the environment's units, [n, ...]."""
+        return np.array([self._transitions[step].action[env] for step, env in places])
+
+    def observations(self, places: Iterable[Place]) -> Array:
+        """The observations there, [n, ...]."""
+        return np.array([self._transitions[step].observation[env] for step, env in places])
+
+    def successors(self, places: Iterable[Place]) -> Array:
+        """The observations after these steps, [n, ...]."""
+        return np.array([self._transitions[step].next_observation[env] for step, env in places])

@@ -1,5 +1,6 @@
 """What an agent learns from: a sample of its replay buffer, or its rollout."""
 
+from collections import Counter
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -73,12 +74,12 @@ def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
     rows, normalizer = found_in.batch, agent.normalizer
     rewards = rows.reward.astype(np.float64)
     scale = 1.0 if normalizer is None else float(normalizer.reward_scale[0])
-    _, counts = np.unique(rewards, return_counts=True)
+    most_frequent = Counter(rewards.tolist()).most_common(1)[0][1]
     found = {
         "reward_mean": float(rewards.mean()) * scale,
         "reward_std": float(rewards.std()) * scale,
         "reward_max": float(np.abs(rewards).max()) * scale,
-        "reward_mode_share": float(counts.max()) / len(rewards),
+        "reward_mode_share": most_frequent / len(rewards),
         "terminal_share": float((rows.discount == 0).mean()),
     }
     observation = rows.observation
