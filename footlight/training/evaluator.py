@@ -55,6 +55,7 @@ class Evaluator:
         """Evaluate at this step."""
         self._newest = step.transition
         self.evaluate_and_log(step.number)
+        self._newest = None
 
     def evaluate_and_log(
         self, step: int, *, is_requested: bool = False, is_final: bool = False
@@ -175,7 +176,6 @@ class Evaluator:
     def _diagnose(self, recording: Recording) -> dict[str, float]:
         """The diagnosis of the agent; {} if it fails, which must not end a training."""
         session, newest = self._session, self._newest
-        self._newest = None  # large, and of no use later
         try:
             if self._diagnoser is None:
                 atari = session.run_config.get("atari") or {}
