@@ -15,6 +15,7 @@ DIAGNOSTICS: dict[str, float] = {
     "action_reach": 0.95, "reward_mean": -0.5, "reward_std": 1.0, "reward_max": 2.0,
     "reward_mode_share": 0.01, "terminal_share": 0.0, "observation_max": 3.0,
     "constant_observations": 0.0, "equal_starts": 0.0, "rollout_is_current": 1.0,
+    "action_range": 1.0,
     "critic.update_size": 1e-3, "critic.weight_growth": 2.0, "critic.target_distance": 0.05,
     "critic.dormant": 0.1, "critic.saturated": 0.1, "actor.update_size": 1e-3,
     "actor.weight_growth": 1.5, "actor.dormant": 0.1,

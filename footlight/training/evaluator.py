@@ -6,6 +6,8 @@ from typing import Any
 from footlight.diagnostics.diagnose import Diagnoser
 from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
+from footlight.environments.reach import action_range
+from footlight.environments.serial import SerialEnvironments
 from footlight.environments.wrappers import share_statistics
 from footlight.errors import EnvironmentFault, summarize_error
 from footlight.instruments.histograms import histograms
@@ -180,7 +182,11 @@ class Evaluator:
             if self._diagnoser is None:
                 atari = session.run_config.get("atari") or {}
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
-            return self._diagnoser(recording, newest)
+            found = self._diagnoser(recording, newest)
+            if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
+                share = action_range(self.environments.envs[0])
+                found |= {} if share is None else {"action_range": share}
+            return found
         except Exception as error:
             if not self._diagnosis_failed:
                 session.display.notify(f"no diagnostics: {summarize_error(error)}")

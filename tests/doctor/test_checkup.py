@@ -78,7 +78,10 @@ FAULTS: dict[str, list[Callable[[], RunData]]] = {
     "entropy-too-high": [lambda: run(FLAT, relative_entropy=0.99)],
     "policy-saturated": [lambda: run(FLAT, action_saturation=0.97)],
     "policy-constant": [lambda: run(FLAT, action_variation=0.001)],
-    "actions-not-rescaled": [lambda: run(action_saturation=0.4, action_reach=0.5)],
+    "actions-not-rescaled": [
+        lambda: run(action_saturation=0.4, action_reach=0.5),
+        lambda: run(action_range=0.5),
+    ],
     "units-dead": [lambda: run(FLAT, **{"actor.dormant": 0.97})],
     "units-saturated": [lambda: run(FLAT, **{"critic.saturated": 0.9})],
     "weights-grow": [lambda: run(FLAT, **{"critic.weight_growth": 30.0})],
