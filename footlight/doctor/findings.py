@@ -83,6 +83,6 @@ class Checkup:
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What is most surely a cause first; consequences are often the more severe ones. Notes last."""
+    """What is most surely a cause comes first, and notes come last."""
     weight = {"critical": CRITICAL_COUNTS, "warning": 0.0, "note": -1.0}
     return tuple(sorted(findings, key=lambda found: -found.confidence - weight[found.severity]))
