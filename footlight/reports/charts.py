@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from footlight.doctor import Finding
-from footlight.errors import counted
+from footlight.errors import printable
 from footlight.reports.aggregates import Band
 from footlight.reports.decimation import Points, aligned
 from footlight.reports.markup import Html, element
@@ -38,7 +37,6 @@ class Mark:
     step: int
     text: str
     severity: str
-    color: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Charts:
         x, rows, intervals = aligned(curves, size)
         series, columns = [], iter(rows)
         for line in chart.lines:
-            entry = {"label": line.label[:80], "color": line.color, "style": line.style,
+            entry = {"label": printable(line.label)[:80], "color": line.color, "style": line.style,
                      "y": next(columns)}  # fmt: skip
             if line.band is not None:
                 entry |= {"low": next(columns), "high": next(columns)}
@@ -86,39 +84,35 @@ class Charts:
                 "series": series,
                 "xlabel": chart.x,
                 "large": chart.is_large,
-                "marks": [vars(mark) for mark in chart.marks],
+                "marks": [
+                    {**vars(mark), "text": printable(mark.text)[:120]} for mark in chart.marks
+                ],
             }
         )
-        notes = [chart.note, _about(curves, intervals)]
+        notes = [chart.note, _about(intervals)]
         return element(
             "figure",
             element("figcaption", element("h3", chart.title), _paragraph(chart.meaning)),
             element("div", class_="plot", data_chart=number, role="img", aria_label=chart.title),
             _paragraph(" ".join(filter(None, notes)), "note"),
-            element("p", "Again: ", element("code", chart.how), class_="how")
+            element("p", "Draw it again: ", element("code", chart.how), class_="how")
             if chart.how
             else None,
             class_="large" if chart.is_large else None,
         )
 
 
-def _about(curves: Sequence[Points], intervals: int) -> str:
+def _about(intervals: int) -> str:
     """How a chart was thinned out, as a sentence; empty if it has every point."""
     if not intervals:
         return ""
-    return (f"Drawn as the lowest and the highest value of each of {intervals:,} intervals, of up "
-            f"to {counted(max(len(curve.x) for curve in curves), 'point')} a curve.")  # fmt: skip
+    return (
+        f"Each curve is drawn as its lowest and highest value in each of {intervals:,} intervals."
+    )
 
 
 def _paragraph(text: str, class_: str | None = None) -> Html | None:
     return element("p", text, class_=class_) if text else None
-
-
-def mark(finding: Finding, color: int) -> Mark | None:
-    """The mark of a finding; None for one that holds for the whole run."""
-    if finding.step is None:
-        return None
-    return Mark(finding.step, finding.title[:120], finding.severity, color)
 
 
 def band_line(label: str, color: int, band: Band) -> Line:

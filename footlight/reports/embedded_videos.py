@@ -41,8 +41,8 @@ def videos(runs: Sequence[ReportRun], page_bytes: int, link: Link | None = None)
         links.append(element("li", element("a", name, href=address) if address else name))
     parts: list[Html | None] = [element("div", *shown, class_="charts") if shown else None]
     if links:
-        text = f"The page has at most {MAX_EMBEDDED} videos and {MAX_PAGE // 10**6} MB. These are " \
-            "not in it, but beside it, in the folders of the runs:"  # fmt: skip
+        limits = f"{MAX_EMBEDDED} videos and {MAX_PAGE // 10**6} MB"
+        text = f"The page has at most {limits}. These are not in it, but in the folders of runs:"
         parts += [element("p", text, class_="note"), element("ul", *links)]
     if len(every) > MAX_LISTED:
         parts.append(element("p", f"{len(every) - MAX_LISTED} more videos are not listed."))

@@ -24,10 +24,10 @@ LOGS = ("evaluations", "episodes", "metrics", "diagnostics")
 MAX_RUNS = 200
 MAX_JSON = 4 << 20
 MAX_PROFILE = 16 << 20
-MAX_EXAMINED = 128 << 20  # bytes of logs that the doctor reads, which needs them all in memory
+MAX_EXAMINED = 64 << 20  # bytes of logs that the doctor reads, which needs them all in memory
 MAX_POINTS = 2_000  # of a curve in memory
 _MAX_CACHED = 24_000_000  # numbers in memory between two renderings
-_MAX_WINDOW = 100  # episodes of a running mean
+_MAX_WINDOW = 100  # episodes of a running mean, unless there are very many
 _SUFFIXES = (".mp4", ".gif")
 
 
@@ -197,9 +197,9 @@ def _json(
 
 
 def _episode_curves(run: ReportRun, log: Log) -> dict[str, Points]:
-    steps, returns = log.column("return")
+    returns = log.column("return")[1]
     run.episodes = len(returns)
-    run.window = window = min(max(len(returns) // 20, 1), _MAX_WINDOW)
+    run.window = window = max(min(len(returns) // 20, _MAX_WINDOW), len(returns) // 500, 1)
     curves: dict[str, Points] = {}
     for name, label in (("return", "mean_return"), ("length", "mean_length")):
         points = ordered(*log.column(name))

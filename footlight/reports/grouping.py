@@ -1,7 +1,7 @@
 """Runs of a page in groups that differ in their seed only, each with a color of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,10 @@ def make_groups(runs: Sequence[ReportRun]) -> list[Group]:
         groups.append(Group(label, environment, own, color, style))
         for run in own:
             run.label, run.color = label, color
+    if len(groups) == 1 and 1 < len(runs) < NUM_COLORS:  # then colors can tell the runs apart
+        for place, run in enumerate(groups[0].runs):
+            run.color = place
+        return [replace(groups[0], color=NUM_COLORS - 1)]
     return groups
 
 
@@ -81,7 +85,7 @@ def lines_of(groups: Sequence[Group], log: str, name: str, with_environment: boo
         curves = [(run, curve) for run in each.runs if (curve := run.curve(log, name)) is not None]
         if are_single or len(curves) == 1:
             lines += [
-                Line(run_label(label, each, run), each.color, curve, each.style)
+                Line(run_label(label, each, run), run.color, curve, each.style)
                 for run, curve in curves
             ]
         elif curves and (band := range_curve([curve for _, curve in curves])) is not None:

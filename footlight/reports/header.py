@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from footlight.doctor import Finding
 from footlight.doctor.findings import SEVERITIES
 from footlight.errors import counted
-from footlight.reports.charts import Mark, mark
+from footlight.reports.charts import Mark
 from footlight.reports.folders import ReportRun
 from footlight.reports.markup import Html, element, join, number, table
 
@@ -156,9 +156,19 @@ def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str, Mark]]:
     """The findings that charts mark, each with the identifier of its check; none of many runs."""
     if len(runs) > MAX_MARKED:
         return []
+    found: dict[tuple[str, int], tuple[Finding, list[str]]] = {}
+    for run in runs:
+        for finding in run.checkup.findings if run.checkup is not None else ():
+            if finding.step is not None:
+                place = finding.check, finding.step
+                found.setdefault(place, (finding, []))[1].append(run.name)
     return [
-        (finding.check, found)
-        for run in runs
-        for finding in (run.checkup.findings if run.checkup is not None else ())
-        if (found := mark(finding, run.color)) is not None
+        (check, Mark(step, _marked(finding, names, len(runs)), finding.severity))
+        for (check, step), (finding, names) in found.items()
     ]
+
+
+def _marked(finding: Finding, names: Sequence[str], num_runs: int) -> str:
+    if len(names) == num_runs:
+        return finding.title
+    return f"{', '.join(names)}: {finding.title}"

@@ -74,7 +74,7 @@ def _learning_lines(groups: Sequence[Group], log: str) -> tuple[list[Line], str]
             if count <= MAX_SINGLE:
                 is_single = True
                 lines += [
-                    Line(run_label(each.label, each, run), each.color, curve, "thin")
+                    Line(run_label(each.label, each, run), run.color, curve, "thin")
                     for run, curve in own
                 ]
             label = f"{each.label}, interquartile mean of {len(own)} runs"
@@ -83,7 +83,7 @@ def _learning_lines(groups: Sequence[Group], log: str) -> tuple[list[Line], str]
             return _single(own[0][0], own[0][1], log)
         else:
             lines += [
-                Line(run_label(each.label, each, run), each.color, curve, each.style)
+                Line(run_label(each.label, each, run), run.color, curve, each.style)
                 for run, curve in own
             ]
     about = "Thick: interquartile mean over runs, with the 95 % interval of a stratified " \

@@ -122,6 +122,9 @@ class Log:
         found = [f"{name} was skipped: {self._fault}."] if self._fault else []
         if self._invalid:
             found.append(f"{name}: {counted(self._invalid, 'invalid row')} skipped.")
+        for name_, column in sorted(self.columns.items()):
+            if count := sum(map(math.isnan, column.values)):
+                found.append(f"{name}: {counted(count, 'value')} of {name_} not finite.")
         if self._long:
             found.append(f"{name}: {counted(self._long, 'line')} of more than 1 MiB skipped.")
         if self._left_out:

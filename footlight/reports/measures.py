@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from footlight.errors import quoted
 from footlight.reports.charts import Chart, Charts, Line, Mark
 from footlight.reports.grouping import Group, lines_of
 from footlight.reports.markup import Html, element, join
@@ -85,7 +86,7 @@ def _figures(
             title,
             lines_of(groups, log, name, several),
             meaning="" if known is None else f"{known.meaning}.",
-            how=f"footlight plot {given} --metric {name}",
+            how=f"footlight plot {given} --metric {quoted(name)}",
             marks=marks,
         )
         figures.append(charts.figure(chart))

@@ -61,7 +61,7 @@ def _lines(groups: Sequence[Group]) -> list[Line]:
         curves = [(run, speed) for run in each.runs if (speed := _speed(run)) is not None]
         if are_single or len(curves) == 1:
             lines += [
-                Line(run_label(label, each, run), each.color, curve, each.style)
+                Line(run_label(label, each, run), run.color, curve, each.style)
                 for run, curve in curves
             ]
         elif curves and (band := range_curve([curve for _, curve in curves])) is not None:

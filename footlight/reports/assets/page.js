@@ -2,6 +2,7 @@
 (function () {
   const charts = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
+  const edge = "\u200b";  // label of a band's edges, which the legend leaves out
   const large = 340, small = 200, printed = 330, printedLarge = 680;
   let drawn = [];
 
@@ -91,10 +92,9 @@
       data.push(line.y);
       if (!line.low) return;
       const at = series.length;
-      for (const edge of [line.low, line.high]) {
-        // Without a label of their own: the legend leaves them out, see `hideEdges`.
-        series.push({label: "", spanGaps: true, width: 0, points: {show: false}, stroke: "transparent"});
-        data.push(edge);
+      for (const values of [line.low, line.high]) {
+        series.push({label: edge, spanGaps: true, width: 0, points: {show: false}, stroke: "transparent"});
+        data.push(values);
       }
       bands.push({series: [at + 1, at], fill: faint(stroke, 0.2)});
     });
@@ -104,14 +104,14 @@
   // The edges of a band are series, too: they follow their curve, and have no entry in the legend.
   function hideEdges(plot) {
     plot.root.querySelectorAll(".u-series").forEach((row, index) => {
-      if (index && plot.series[index].label === "") row.style.display = "none";
+      if (index && plot.series[index].label === edge) row.style.display = "none";
     });
   }
 
   function followCurve(plot, index, options) {
     if (index === null || options.show === undefined) return;
-    for (let edge = index + 1; edge < plot.series.length && plot.series[edge].label === ""; edge++) {
-      plot.setSeries(edge, {show: options.show}, false);
+    for (let at = index + 1; at < plot.series.length && plot.series[at].label === edge; at++) {
+      plot.setSeries(at, {show: options.show}, false);
     }
   }
 
