@@ -59,6 +59,8 @@ class Chart:
 class Charts:
     """The charts of a page, in order; the script finds the numbers of each by its place."""
 
+    max_numbers: int = MAX_NUMBERS
+    """Of one chart."""
     data: list[dict[str, Any]] = field(default_factory=list)
 
     def figure(self, chart: Chart) -> Html:
@@ -68,7 +70,7 @@ class Charts:
             curves.append(line.points)
             if line.band is not None:
                 curves += [Points(line.band.x, line.band.low), Points(line.band.x, line.band.high)]
-        size = max(min(MAX_POINTS, MAX_NUMBERS // max(len(curves), 1)), 40)
+        size = max(min(MAX_POINTS, self.max_numbers // max(len(curves), 1)), 40)
         x, rows, intervals = aligned(curves, size)
         series, columns = [], iter(rows)
         for line in chart.lines:
@@ -92,7 +94,11 @@ class Charts:
         notes = [chart.note, _about(intervals)]
         return element(
             "figure",
-            element("figcaption", element("h3", chart.title), _paragraph(chart.meaning)),
+            element(
+                "figcaption",
+                element("h3", _sentence(chart.title)),
+                _paragraph(_sentence(chart.meaning)),
+            ),
             element("div", class_="plot", data_chart=number, role="img", aria_label=chart.title),
             _paragraph(" ".join(filter(None, notes)), "note"),
             element("p", "Draw it again: ", element("code", chart.how), class_="how")
@@ -109,6 +115,10 @@ def _about(intervals: int) -> str:
     return (
         f"Each curve is drawn as its lowest and highest value in each of {intervals:,} intervals."
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _paragraph(text: str, class_: str | None = None) -> Html | None:

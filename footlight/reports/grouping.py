@@ -1,6 +1,6 @@
 """Runs of a page in groups that differ in their seed only, each with a color of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from footlight.reports.json_values import mapping
 from footlight.runs.read import RunData
 
 NUM_COLORS = 7
+CurveOf = Callable[[ReportRun], Points | None]
 MAX_SINGLE = 12  # runs of a chart that are drawn one by one; of more, only their groups
 
 
@@ -76,13 +77,14 @@ def _member(run: ReportRun) -> Member:
     return Member(RunData(run.folder, config, [], [], [], None))
 
 
-def lines_of(groups: Sequence[Group], log: str, name: str, with_environment: bool) -> list[Line]:
-    """The lines of a column: one for each run, or for each group if there are many runs."""
+def lines_of(groups: Sequence[Group], curve_of: CurveOf) -> list[Line]:
+    """The lines of a quantity: one for each run, or for each group if there are many runs."""
     lines: list[Line] = []
     are_single = sum(len(each.runs) for each in groups) <= MAX_SINGLE
+    several = len({each.environment for each in groups}) > 1
     for each in groups:
-        label = f"{each.label}, {each.environment}" if with_environment else each.label
-        curves = [(run, curve) for run in each.runs if (curve := run.curve(log, name)) is not None]
+        label = f"{each.label}, {each.environment}" if several else each.label
+        curves = [(run, curve) for run in each.runs if (curve := curve_of(run)) is not None]
         if are_single or len(curves) == 1:
             lines += [
                 Line(run_label(label, each, run), run.color, curve, each.style)
@@ -91,6 +93,11 @@ def lines_of(groups: Sequence[Group], log: str, name: str, with_environment: boo
         elif curves and (band := range_curve([curve for _, curve in curves])) is not None:
             lines.append(grouped_line(f"{label}, mean of {len(curves)} runs", each, band))
     return sorted(lines, key=lambda line: line.color >= 0)  # gray ones lie below
+
+
+def column(log: str, name: str) -> CurveOf:
+    """The function from a run to a column of one of its logs."""
+    return lambda run: run.curve(log, name)
 
 
 def grouped_line(label: str, group: Group, band: Band) -> Line:

@@ -8,7 +8,7 @@ from footlight.reports.aggregates import Band, interquartile_curve
 from footlight.reports.charts import COLORED, Chart, Charts, Line, Mark, band_line
 from footlight.reports.decimation import Points
 from footlight.reports.folders import ReportRun
-from footlight.reports.grouping import MAX_SINGLE, Group, grouped_line, lines_of, run_label
+from footlight.reports.grouping import MAX_SINGLE, Group, column, grouped_line, lines_of, run_label
 from footlight.reports.markup import Html, element, join, number, table
 
 _AXES = {
@@ -114,11 +114,10 @@ def episodes(
     runs = [run for each in groups for run in each.runs]
     if not any(run.episodes for run in runs):
         return element("p", "No training episode has ended yet.")
-    several = len({each.environment for each in groups}) > 1
     figures: list[Html] = []
     for name, (title, meaning) in _AXES.items():
-        column = name if name == "time_limit" else f"mean_{name}"
-        lines = lines_of(groups, "episodes", column, several)
+        smooth = name if name == "time_limit" else f"mean_{name}"
+        lines = lines_of(groups, column("episodes", smooth))
         if not lines:
             continue
         if len(runs) == 1 and (raw := runs[0].curve("episodes", name)) and name != "time_limit":

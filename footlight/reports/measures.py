@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from footlight.errors import quoted
 from footlight.reports.charts import Chart, Charts, Line, Mark
-from footlight.reports.grouping import Group, lines_of
+from footlight.reports.grouping import Group, column, lines_of
 from footlight.reports.markup import Html, element, join
 from footlight.runs.quantities import describe
 
@@ -75,7 +75,6 @@ def _figures(
     groups: Sequence[Group], charts: Charts, log: str, names: Sequence[str],
     marks: Sequence[Mark], given: str,
 ) -> list[Html]:  # fmt: skip
-    several = len({each.environment for each in groups}) > 1
     figures = []
     for name in names[:MAX_CHARTS]:
         known = describe(name) if log == "diagnostics" else None
@@ -84,7 +83,7 @@ def _figures(
             title = f"{name.partition('.')[0]}: {title}"
         chart = Chart(
             title,
-            lines_of(groups, log, name, several),
+            lines_of(groups, column(log, name)),
             meaning="" if known is None else f"{known.meaning}.",
             how=f"footlight plot {given} --metric {quoted(name)}",
             marks=marks,
@@ -96,9 +95,8 @@ def _figures(
 
 
 def _value_and_return(groups: Sequence[Group], marks: Sequence[Mark], given: str) -> Chart:
-    several = len({each.environment for each in groups}) > 1
-    value = lines_of(groups, "diagnostics", "critic_value", several)
-    followed = lines_of(groups, "diagnostics", "critic_return", several)
+    value = lines_of(groups, column("diagnostics", "critic_value"))
+    followed = lines_of(groups, column("diagnostics", "critic_return"))
     lines = [Line(f"{line.label}: value", line.color, line.points, "line") for line in value]
     lines += [Line(f"{line.label}: return", line.color, line.points, "dashed") for line in followed]
     return Chart(

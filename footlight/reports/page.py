@@ -1,6 +1,6 @@
 """The page of a report: everything in one string, and nothing from anywhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,7 @@ from footlight.reports.comparing import comparison
 from footlight.reports.configuration import configuration
 from footlight.reports.embedded_videos import Link, videos
 from footlight.reports.folders import Cache, ReportRun, find_runs, read_runs
-from footlight.reports.grouping import make_groups
+from footlight.reports.grouping import Group, make_groups
 from footlight.reports.header import findings, header, marks_of, title
 from footlight.reports.learning_curves import episodes, learning_curves
 from footlight.reports.markup import Html, content_hash, element, embedded_json, join
@@ -21,6 +21,7 @@ from footlight.reports.timing import timing
 
 MAX_GIVEN = 6  # folders in the commands below charts
 MAX_NOTES = 100
+MAX_ENVIRONMENTS = 4  # whose episodes and metrics are drawn
 
 Section = tuple[str, str, Html | None]  # anchor, title and content
 
@@ -62,20 +63,43 @@ def _sections(
     groups = make_groups(runs)
     marks = marks_of(runs)
     every = [each for _, each in marks]
-    folder = _python_text(runs[0].folder)
+    folder = repr(str(runs[0].folder))
     notes = [*notes, *(f"{run.name}: {note}" for run in runs for note in run.notes)]
+    charts.max_numbers //= len(_environments(groups)[:MAX_ENVIRONMENTS])
+
+    def by_environment(section: Callable[[Sequence[Group]], Html]) -> Html:
+        """A section for the runs of each environment, as numbers of several ones do not mix."""
+        names = _environments(groups)
+        if len(names) == 1:
+            return section(groups)
+        parts = []
+        for name in names[:MAX_ENVIRONMENTS]:
+            own = [each for each in groups if each.environment == name]
+            parts += [element("h3", name, class_="environment"), section(own)]
+        if len(names) > MAX_ENVIRONMENTS:
+            text = f"{len(names) - MAX_ENVIRONMENTS} more environments: make a page of each."
+            parts.append(element("p", text))
+        return join(*parts)
+
     return [
         ("findings", "Findings", findings(runs)),
         ("returns", "Returns", learning_curves(groups, charts, every, given)),
         ("comparison", "Comparison", comparison(groups, charts)),
-        ("episodes", "Episodes", episodes(groups, charts, every, given, folder)),
-        ("diagnostics", "Diagnostics", diagnostics(groups, charts, marks, given)),
-        ("metrics", "Losses and metrics", metrics(groups, charts, marks, given)),
+        ("episodes", "Episodes",
+         by_environment(lambda own: episodes(own, charts, every, given, folder))),
+        ("diagnostics", "Diagnostics",
+         by_environment(lambda own: diagnostics(own, charts, marks, given))),
+        ("metrics", "Losses and metrics",
+         by_environment(lambda own: metrics(own, charts, marks, given))),
         ("timing", "Timing", timing(groups, charts, folder)),
         ("configuration", "Configuration", configuration(groups)),
         ("reproduction", "Reproduction", reproduction(runs)),
         ("notes", "What this page leaves out", _notes(notes)),
-    ]
+    ]  # fmt: skip
+
+
+def _environments(groups: Sequence[Group]) -> list[str]:
+    return [*dict.fromkeys(each.environment for each in groups)]
 
 
 def _notes(notes: Sequence[str]) -> Html | None:
@@ -147,7 +171,3 @@ def _given(folders: Sequence[Path]) -> str:
     """The folders as in a command."""
     more = " ..." if len(folders) > MAX_GIVEN else ""
     return " ".join(map(quoted, folders[:MAX_GIVEN])) + more
-
-
-def _python_text(path: Path) -> str:
-    return repr(str(path))

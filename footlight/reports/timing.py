@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from footlight.reports.aggregates import range_curve
-from footlight.reports.charts import Chart, Charts, Line
+from footlight.reports.charts import Chart, Charts
 from footlight.reports.decimation import Points
 from footlight.reports.folders import ReportRun
-from footlight.reports.grouping import MAX_SINGLE, Group, grouped_line, run_label
+from footlight.reports.grouping import Group, lines_of
 from footlight.reports.json_values import as_number, mapping
 from footlight.reports.markup import Html, element, join, number, table
 
@@ -21,7 +20,7 @@ def timing(groups: Sequence[Group], charts: Charts, folder: str) -> Html:
     head = ["run", "seconds", "compiling, s", "steps/s", "updates", "updates/s", "device",
             "threads"]  # fmt: skip
     table_of_runs = table(list(head), [_totals(run) for run in runs])
-    lines = _lines(groups)
+    lines = lines_of(groups, _speed)
     figure = None
     if lines:
         chart = Chart(
@@ -50,23 +49,6 @@ def _totals(run: ReportRun) -> list[object]:
         number(updates), number(rate), run.machine.get("device", "–"),
         run.machine.get("threads", "–"),
     ]  # fmt: skip
-
-
-def _lines(groups: Sequence[Group]) -> list[Line]:
-    are_single = sum(len(each.runs) for each in groups) <= MAX_SINGLE
-    several = len({each.environment for each in groups}) > 1
-    lines = []
-    for each in groups:
-        label = f"{each.label}, {each.environment}" if several else each.label
-        curves = [(run, speed) for run in each.runs if (speed := _speed(run)) is not None]
-        if are_single or len(curves) == 1:
-            lines += [
-                Line(run_label(label, each, run), run.color, curve, each.style)
-                for run, curve in curves
-            ]
-        elif curves and (band := range_curve([curve for _, curve in curves])) is not None:
-            lines.append(grouped_line(f"{label}, mean of {len(curves)} runs", each, band))
-    return lines
 
 
 def _speed(run: ReportRun) -> Points | None:

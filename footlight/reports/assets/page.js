@@ -85,7 +85,7 @@
       const stroke = color("c" + (line.color < 0 ? "gray" : line.color));
       series.push({
         label: line.label, spanGaps: true, value: (plot, value) => brief(value),
-        stroke: line.style === "thin" ? faint(stroke, line.color < 0 ? 1 : 0.45) : stroke,
+        stroke: line.style === "thin" ? faint(stroke, line.color < 0 ? 1 : 0.65) : stroke,
         width: line.style === "thin" ? 1 : 1.8, dash: line.style === "dashed" ? [7, 4] : undefined,
         points: {show: isLone(line.y), size: 7},
       });
@@ -161,6 +161,7 @@
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
     root.dataset.theme = "light";
+    document.querySelectorAll("details").forEach((each) => { each.open = true; });
     drawAll(true);
   });
   addEventListener("afterprint", () => {
