@@ -150,6 +150,7 @@ def test_the_library_of_the_charts_is_shipped_with_its_license(
     apply_configuration(wheel, "pyproject.toml")
     build = wheel.get_command_obj("build_py")
     build.ensure_finalized()
+    build.manifest_files = {}  # of version control, which setuptools does not ask here
     packaged = {Path(name).name for name in build.find_data_files("footlight", "footlight")}
     assert {path.name for path in assets.iterdir()} <= packaged
     assert "The MIT License" in render.__globals__["_assets"]()[1]
