@@ -131,7 +131,7 @@
     const plot = new uPlot({
       width, height: chart.large ? (narrow ? 250 : large) : small,
       scales: {x: {time: false}}, series, bands, legend: {live: chart.series.length <= 16},
-      cursor: {sync: {key: chart.xlabel}, focus: {prox: 16}}, focus: {alpha: 0.35},
+      cursor: {sync: {key: chart.xlabel, scales: ["x", null]}, focus: {prox: 16}}, focus: {alpha: 0.35},
       axes: [axis({label: chart.xlabel, labelSize: 16, size: 28, space: 60}), axis({size: widest})],
       hooks: {draw: [drawMarks(chart.marks)], ready: [arrangeLegend(chart)], setSeries: [followCurve]},
     }, data, place);
