@@ -36,15 +36,16 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
     "collection": {"algorithms", "environments", "learning"},
+    "diagnostics": {"algorithms", "equations", "instruments", "learning", "networks"},
     "doctor": {"runs", "storage"},
     "reports": {"doctor", "instruments", "runs", "storage"},
     "training": {
-        "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
-        "user_code",
+        "algorithms", "collection", "diagnostics", "doctor", "environments", "instruments",
+        "learning", "runs", "storage", "user_code",
     },
     "run": {
-        "environments", "instruments", "learning", "reports", "runs", "storage", "training",
-        "user_code",
+        "doctor", "environments", "instruments", "learning", "reports", "runs", "storage",
+        "training", "user_code",
     },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
@@ -55,8 +56,8 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "environments", "instruments", "reports", "run", "runs", "storage",
-        "sweeps", "user_code",
+        "algorithms", "api", "doctor", "environments", "instruments", "reports", "run", "runs",
+        "storage", "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
