@@ -75,4 +75,4 @@ def _relative(video: Path, page: Path) -> str | None:
         found = os.path.relpath(video.absolute(), page.absolute().parent)
     except ValueError:
         return None
-    return quote(Path(found).as_posix())
+    return quote(os.fsencode(Path(found).as_posix()))  # a name need not be text
