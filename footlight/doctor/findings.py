@@ -7,6 +7,7 @@ from typing import Any, Literal
 from footlight.errors import counted
 
 Severity = Literal["critical", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")  # from the most severe
 CRITICAL_COUNTS = 0.1
 """How much more surely a critical finding is a cause than a warning of the same check."""
 
