@@ -117,7 +117,7 @@ def findings(runs: Sequence[ReportRun]) -> Html:
     )
     if not cards:
         are_examined = any(run.checkup is not None for run in runs)
-        cards = [element("p", "No findings." if are_examined else "Not examined.")]
+        cards = [element("p", "No findings." if are_examined else "Not examined: see the end.")]
     if not_judged:
         items = (element("li", sentence) for sentence in not_judged)
         summary = element("summary", f"{counted(len(not_judged), 'group')} of checks not judged")
