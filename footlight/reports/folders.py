@@ -24,7 +24,6 @@ LOGS = ("evaluations", "episodes", "metrics", "diagnostics")
 MAX_RUNS = 200
 MAX_JSON = 4 << 20
 MAX_PROFILE = 16 << 20
-MAX_EXAMINED = 32 << 20  # bytes of logs that the doctor reads, which needs them all in memory
 MAX_POINTS = 2_000  # of a curve in memory
 _MAX_TOTAL = 512 << 20  # bytes of all runs' logs of one kind, for up to 32 runs
 _MAX_CACHED = 24_000_000  # numbers in memory between two renderings
@@ -247,9 +246,7 @@ def _set_checkup(run: ReportRun, cache: Cache | None) -> None:
         run.notes += notes
         return
     notes = []
-    if sum(sizes.values()) > MAX_EXAMINED:
-        notes.append("The doctor was not asked, as the logs are too large for it.")
-    elif run.config:
+    if run.config:
         try:
             run.checkup = examine(run.folder)
         except FootlightError as error:
