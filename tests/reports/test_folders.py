@@ -160,8 +160,6 @@ def test_what_the_doctor_says_or_why_it_does_not(
     run = read(folder)
     assert run.checkup is None
     assert run.notes == ["The doctor could not examine the run: ZeroDivisionError."]
-    monkeypatch.setattr(folders, "MAX_EXAMINED", 10)
-    assert "too large" in read(folder).notes[0]
 
 
 def test_with_a_cache_the_doctor_is_asked_again_after_an_evaluation_only(
