@@ -40,10 +40,10 @@ __all__ = [
     "FootlightError", "IMPALAConfig", "Options", "PPOConfig", "Policy", "REDQConfig",
     "ReinforceConfig", "Removable", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "RunInfo",
     "SACConfig", "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig",
-    "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean",
-    "evaluate", "every", "list_runs", "load", "make_environments", "on_episode",
-    "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds", "scores",
-    "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
+    "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "check_env",
+    "choose_device", "clean", "evaluate", "every", "list_runs", "load", "make_environments",
+    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds",
+    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
@@ -94,6 +94,7 @@ _HOMES = {
     "on_episode": "footlight.training.user_hooks",
     "on_evaluation": "footlight.training.user_hooks",
     "ReplayBuffer": "footlight.buffers.simple_replay",
+    "check_env": "footlight.examination.examine",
     "choose_device": "footlight.learning.device",
     "plot_returns": "footlight.instruments.returns_plot",
     "seeded": "footlight.environments.seeding",
@@ -146,6 +147,7 @@ if TYPE_CHECKING:
         StorageFault,
         UserError,
     )
+    from footlight.examination.examine import check_env
     from footlight.instruments.returns_plot import plot_returns
     from footlight.instruments.scores import scores
     from footlight.instruments.simulation import simulate

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from footlight.cli.check_env import check_env
 from footlight.cli.own_code import for_run, own_code
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
@@ -220,6 +221,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "watch": watch,
     "simulate": simulate,
+    "check-env": check_env,
     "plot": plot,
     "reproduce": reproduce,
     "track": track,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.cli.check_env import add_check_env
 from footlight.cli.own_code import RESUME, add_own_code
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
@@ -72,6 +73,7 @@ def build_parser() -> Parser:
     _add_evaluate(add_command)
     _add_watch(add_command)
     _add_simulate(add_command)
+    add_check_env(add_command)
     _add_plot(add_command)
     _add_reproduce(add_command)
     _add_track(add_command)

@@ -37,6 +37,7 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     },
     "collection": {"algorithms", "environments", "learning"},
     "doctor": {"runs", "storage"},
+    "examination": {"algorithms", "doctor", "environments", "learning"},
     "report": {"doctor", "instruments", "runs", "storage"},
     "training": {
         "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
@@ -54,13 +55,13 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "sweeps",
-        "user_code",
+        "algorithms", "api", "doctor", "environments", "examination", "instruments", "report",
+        "run", "runs", "storage", "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
-        "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
-        "run", "runs", "sweeps", "training",
+        "algorithms", "api", "buffers", "environments", "examination", "instruments", "learning",
+        "networks", "run", "runs", "sweeps", "training",
     },
 }  # fmt: skip
 
