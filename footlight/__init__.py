@@ -42,8 +42,9 @@ __all__ = [
     "SACConfig", "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig",
     "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "check_env",
     "choose_device", "clean", "evaluate", "every", "list_runs", "load", "make_environments",
-    "on_episode", "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds",
-    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
+    "on_episode", "on_evaluation", "plot", "plot_returns", "report", "reproduce", "resume",
+    "resume_seeds", "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train",
+    "train_seeds", "watch_runs",
 ]  # fmt: skip
 
 _HOMES = {
@@ -86,6 +87,7 @@ _HOMES = {
     "list_runs": "footlight.runs.listing",
     "make_environments": "footlight.api",
     "plot": "footlight.api",
+    "report": "footlight.reports.report",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
     "resume_seeds": "footlight.api",
@@ -104,6 +106,7 @@ _HOMES = {
     "sweep": "footlight.sweeps.sweep",
     "train": "footlight.api",
     "train_seeds": "footlight.api",
+    "watch_runs": "footlight.reports.serving",
 }
 
 if TYPE_CHECKING:
@@ -156,6 +159,8 @@ if TYPE_CHECKING:
     from footlight.learning.evaluation import Evaluation
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
+    from footlight.reports.report import report
+    from footlight.reports.serving import watch_runs
     from footlight.run import Run
     from footlight.runs.cleaning import Removable, clean
     from footlight.runs.listing import RunInfo, list_runs

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from footlight.cli.check_env import check_env
 from footlight.cli.own_code import for_run, own_code
+from footlight.cli.report import report
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
 from footlight.errors import UserError, counted, printable, warn
@@ -223,6 +224,7 @@ COMMANDS = {
     "simulate": simulate,
     "check-env": check_env,
     "plot": plot,
+    "report": report,
     "reproduce": reproduce,
     "track": track,
     "inspect": inspect,

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from footlight import __version__
 from footlight.cli.check_env import add_check_env
 from footlight.cli.own_code import RESUME, add_own_code
+from footlight.cli.report import add_report
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
 from footlight.config.suggestions import closest
@@ -75,6 +76,7 @@ def build_parser() -> Parser:
     _add_simulate(add_command)
     add_check_env(add_command)
     _add_plot(add_command)
+    add_report(add_command("report", "write what happened in runs to one page of HTML"), _path)
     _add_reproduce(add_command)
     _add_track(add_command)
     _add_file_commands(add_command)

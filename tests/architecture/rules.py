@@ -38,13 +38,14 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "collection": {"algorithms", "environments", "learning"},
     "doctor": {"runs", "storage"},
     "examination": {"algorithms", "doctor", "environments", "learning"},
-    "report": {"doctor", "instruments", "runs", "storage"},
+    "reports": {"doctor", "instruments", "runs", "storage"},
     "training": {
         "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
         "user_code",
     },
     "run": {
-        "environments", "instruments", "learning", "runs", "storage", "training", "user_code",
+        "environments", "instruments", "learning", "reports", "runs", "storage", "training",
+        "user_code",
     },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
@@ -55,13 +56,13 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "doctor", "environments", "examination", "instruments", "report",
+        "algorithms", "api", "doctor", "environments", "examination", "instruments", "reports",
         "run", "runs", "storage", "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
         "algorithms", "api", "buffers", "environments", "examination", "instruments", "learning",
-        "networks", "run", "runs", "sweeps", "training",
+        "networks", "reports", "run", "runs", "sweeps", "training",
     },
 }  # fmt: skip
 
