@@ -13,6 +13,7 @@ from footlight.cli.own_code import for_run, own_code
 from footlight.cli.report import report
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
+from footlight.cli.watch_runs import watch_runs
 from footlight.errors import UserError, counted, printable, warn
 
 PROGRESS_SECONDS = 10.0
@@ -232,6 +233,7 @@ COMMANDS = {
     "export": export,
     "runs": runs,
     "clean": clean,
+    "watch-runs": watch_runs,
     "list": list_all,
     "sweep": sweep,
     "tune-machine": tune_machine,

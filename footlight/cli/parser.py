@@ -11,6 +11,7 @@ from footlight.cli.own_code import RESUME, add_own_code
 from footlight.cli.report import add_report
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
+from footlight.cli.watch_runs import add_watch_runs
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 from footlight.storage.files import user_path
@@ -82,6 +83,7 @@ def build_parser() -> Parser:
     _add_file_commands(add_command)
     add_runs(add_command)
     add_clean(add_command)
+    add_watch_runs(add_command)
     listing = add_command("list", "list algorithms, environments and presets")
     kinds = ("algorithms", "environments", "presets")
     listing.add_argument(
