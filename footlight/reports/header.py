@@ -118,7 +118,8 @@ def findings(runs: Sequence[ReportRun]) -> Html:
         sentence for run in runs if run.checkup is not None for sentence in run.checkup.not_judged
     )
     if not cards:
-        cards = [element("p", "No findings.")]
+        are_examined = any(run.checkup is not None for run in runs)
+        cards = [element("p", "No findings." if are_examined else "Not examined.")]
     if not_judged:
         items = (element("li", sentence) for sentence in not_judged)
         summary = element("summary", f"{counted(len(not_judged), 'group')} of checks not judged")

@@ -124,13 +124,14 @@ def episodes(
             lines = [Line("episodes", -1, raw, "thin"), *lines]
         windows = sorted({run.window for run in runs if run.episodes})
         over = " to ".join(f"{each:,}" for each in dict.fromkeys((windows[0], windows[-1])))
+        smoothed = f"; mean over {over} episodes" if windows[-1] > 1 else ""
         ends = f'[row.get("truncated", False) for row in footlight.Run({folder}).episodes()]'
         figures.append(
             charts.figure(
                 Chart(
                     title,
                     lines,
-                    meaning=f"{meaning}; mean over {over} episodes.".capitalize(),
+                    meaning=f"{meaning}{smoothed}.",
                     how=ends if name == "time_limit" else f"footlight plot {given} --metric {name}",
                     y=name,
                     marks=marks if name == "return" else (),

@@ -123,7 +123,7 @@ class Log:
         if self._invalid:
             found.append(f"{name}: {counted(self._invalid, 'invalid row')} skipped.")
         for name_, column in sorted(self.columns.items()):
-            if count := sum(map(math.isnan, column.values)):
+            if count := int((~np.isfinite(column.points()[1])).sum()):
                 found.append(f"{name}: {counted(count, 'value')} of {name_} not finite.")
         if self._long:
             found.append(f"{name}: {counted(self._long, 'line')} of more than 1 MiB skipped.")
@@ -181,8 +181,7 @@ class Log:
         lines = [line for line in lines if line and not line.isspace()]
         rows = _parse(b"[" + b",".join(lines) + b"]")
         if rows is None or len(rows) != len(lines) or not all(map(_is_row, rows)):
-            parsed = [(_parse(line) or [None])[0] for line in (b"[%b]" % each for each in lines)]
-            rows = [row for row in parsed if _is_row(row)]
+            rows = [row for row in map(_parse, lines) if _is_row(row)]
             self._invalid += len(lines) - len(rows)
         self.rows += len(rows)
         for name, having in _by_name(rows):

@@ -102,10 +102,16 @@
   }
 
   // The edges of a band are series, too: they follow their curve, and have no entry in the legend.
-  function hideEdges(plot) {
-    plot.root.querySelectorAll(".u-series").forEach((row, index) => {
-      if (index && plot.series[index].label === edge) row.style.display = "none";
-    });
+  // Gray curves are drawn first, below the others, but are named last.
+  function arrangeLegend(chart) {
+    return (plot) => {
+      let place = 0;
+      plot.root.querySelectorAll(".u-series").forEach((row, index) => {
+        if (index === 0) return;
+        if (plot.series[index].label === edge) row.style.display = "none";
+        else if (chart.series[place++].color < 0) row.parentNode.append(row);
+      });
+    };
   }
 
   function followCurve(plot, index, options) {
@@ -125,9 +131,9 @@
     const plot = new uPlot({
       width, height: chart.large ? (narrow ? 250 : large) : small,
       scales: {x: {time: false}}, series, bands, legend: {live: chart.series.length <= 16},
-      cursor: {sync: {key: chart.xlabel}, focus: {prox: 16}}, focus: {alpha: 0.35},
+      cursor: {sync: {key: chart.xlabel, scales: ["x", null]}, focus: {prox: 16}}, focus: {alpha: 0.35},
       axes: [axis({label: chart.xlabel, labelSize: 16, size: 28, space: 60}), axis({size: widest})],
-      hooks: {draw: [drawMarks(chart.marks)], ready: [hideEdges], setSeries: [followCurve]},
+      hooks: {draw: [drawMarks(chart.marks)], ready: [arrangeLegend(chart)], setSeries: [followCurve]},
     }, data, place);
     drawn.push({plot, place, width});
   }
