@@ -2,15 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from footlight.doctor.text import describe_finding
-from footlight.errors import counted, printable, warn
-from footlight.instruments.progress_text import number_text
-
-if TYPE_CHECKING:
-    from footlight.examination.examine import EnvironmentCheckup
+from footlight.errors import printable, warn
 
 AddCommand = Callable[[str, str], argparse.ArgumentParser]
 FINDINGS = 6
@@ -65,44 +60,5 @@ def check_env(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(checkup.to_json(), allow_nan=False))
     else:
-        for line in _lines(checkup):
-            print(printable(line))
+        print(printable(str(checkup)))
     return 0 if checkup.is_healthy else FINDINGS
-
-
-def _lines(checkup: "EnvironmentCheckup") -> Iterator[str]:
-    yield from (f"{name:13s} {text}" for name, text in _measured(checkup.measured))
-    for finding in checkup.findings:
-        yield ""
-        yield describe_finding(finding)
-    yield ""
-    yield from (f"not judged: {reason}" for reason in checkup.not_judged)
-    yield f"{checkup.environment}: {checkup.verdict}"
-
-
-def _measured(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    played = f"{counted(found['episodes'], 'episode')} in {counted(found['steps'], 'step')}"
-    if found["episodes"]:
-        mean, std = (number_text(found[f"{name}_return"]) for name in ("mean", "std"))
-        solved = found.get("reward_threshold")
-        goal = "" if solved is None else f"; solved at {number_text(solved)}"
-        yield "random play", f"mean return {mean} ± {std} over {played}{goal}"
-        shares = (f"{found[f'{name}_share']:.0%} {name}" for name in ("terminated", "truncated"))
-        yield (
-            "ends",
-            f"{', '.join(shares)}, after {found['shortest']:,} to {found['longest']:,} steps",
-        )
-    else:
-        yield "random play", played
-    for name, each in found.get("observations", {}).items():
-        low, high = (number_text(each[f"{end}est"]) for end in ("small", "larg"))
-        of = f" of {name}" if name else ""
-        yield "observations", f"{counted(each['size'], 'number')}{of}, {low} to {high}"
-    if "step_seconds" in found:
-        yield "rewards", f"mean size {number_text(found['mean_reward_size'])}"
-        second, share = found["step_seconds"], found["share_of_sac"]
-        rate = f"{number_text(1 / second)} steps/s" if second else ""
-        text = f"{second * 1e6:,.0f} µs, {rate}: about {share:.0%} of a training with SAC"
-        yield "a step", text
-    for name, text in found.get("probes", {}).items():
-        yield "probe", f"{name}: {text}"

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -10,11 +9,12 @@ import numpy as np
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
-from footlight.doctor.findings import Checkup, Finding, ranked
+from footlight.doctor.findings import Finding, ranked
 from footlight.environments.budget import global_randomness
 from footlight.environments.source import Arguments, EnvironmentLike, EnvironmentSource
 from footlight.examination.action_bounds import bound_findings
 from footlight.examination.contract import BrokenContractError, Contract
+from footlight.examination.environment_checkup import EnvironmentCheckup
 from footlight.examination.episode_ends import end_findings, return_findings
 from footlight.examination.equal_seeds import other_seeds, same_seed
 from footlight.examination.probe_suite import SUITE, probe_finding, run_suite
@@ -28,23 +28,6 @@ NUM_CHECKS = 19
 SAC_STEP = 3e-3
 """Seconds of a step of SAC with 2 x 256 units, one update each (docs/speed.md)."""
 SLOW_STEP = 0.02
-
-
-@dataclass(frozen=True)
-class EnvironmentCheckup(Checkup):
-    """What an examination says of an environment."""
-
-    environment: str = ""
-    measured: dict[str, Any] = field(default_factory=dict)
-    """Numbers from random play: returns, lengths, ends, observations, rewards, speed."""
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields, and the verdict, as strict JSON."""
-        return {
-            "environment": self.environment,
-            **super().to_json(),
-            "measured": self.measured,
-        }
 
 
 def check_env(
@@ -70,7 +53,7 @@ def check_env(
     `EnvironmentFault` if it raises an exception.
 
         checkup = footlight.check_env("CartPole-v1")
-        print(checkup.verdict, [finding.title for finding in checkup.findings])
+        print(checkup)
     """
     seed = integer("seed", seed, Range(0, MAX_SEED))
     source = EnvironmentSource.of(environment).configured(kwargs=env_kwargs)
