@@ -119,6 +119,28 @@ class ConstantObservation(Healthy):
         return np.full(3, 0.5, np.float32)
 
 
+class FrozenObservation(Healthy):
+    """The first observation of an episode, again and again."""
+
+    def observation(self) -> Any:
+        if self.time == 0:
+            self.first = super().observation()
+        return self.first.copy()
+
+
+class ReusedArray(Healthy):
+    """Healthy: it returns the same array each time, with other numbers in it."""
+
+    array = np.zeros(3, np.float32)
+
+    def observation(self) -> Any:
+        self.array[:] = super().observation()
+        return self.array
+
+    def reward(self) -> Any:
+        return -1.0 if self.time % 2 else 1.0
+
+
 class ConstantComponent(Healthy):
     def observation(self) -> Any:
         found = super().observation()
@@ -183,6 +205,7 @@ FAULTS: dict[type[Healthy], str] = {
     LargeReward: "reward-scale",
     ShiftedReward: "reward-shifted",
     ConstantObservation: "observation-constant",
+    FrozenObservation: "observation-frozen",
     LargeScale: "observation-scale",
     SmallScale: "observation-scale",
     Unbounded: "action-unbounded",

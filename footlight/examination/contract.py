@@ -153,7 +153,7 @@ class Contract:
         """One leaf as an array; None if a number in it is not finite."""
         what = f"the observation's part {name!r}" if name else "the observation"
         try:
-            array = np.asarray(value)
+            array = np.array(value)  # a copy: the environment may reuse its own
         except ValueError as error:
             self._misfit(f"{what} is not an array: {describe_error(error)}")
         if array.shape != (space.shape or ()):

@@ -1,11 +1,15 @@
 """How the episodes of random play end, and what they return."""
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
+from gymnasium.wrappers import TimeLimit
 
 from footlight.doctor.findings import Finding
+from footlight.environments.wrappers import chain
 from footlight.errors import counted
+from footlight.examination.contract import Contract
 from footlight.examination.random_play import STEPS, Play
 
 MIN_EPISODES = 4
@@ -19,19 +23,7 @@ def end_findings(play: Play, limit: int | None) -> Iterator[Finding]:
     limit: the steps after which the environment's spec truncates an episode; None: none is known.
     """
     if (text := _hidden_limit(play)) is not None:
-        yield Finding(
-            check="time-limit-terminates",
-            severity="warning",
-            title="a time limit is reported as a termination",
-            evidence=text,
-            step=None,
-            meaning="The critic learns that nothing follows the last step, at a step that it "
-            "cannot see coming: values of all states are too low.",
-            remedy="return truncated=True there, and terminated=False (docs/time-limits.md); or "
-            "show the remaining time in the observation",
-            source=PARDO,
-            confidence=0.85,
-        )
+        yield _hidden_limit_finding(text)
     if not play.episodes and play.is_complete and play.num_steps >= STEPS:
         is_known = limit is not None and limit > STEPS
         yield Finding(
@@ -51,6 +43,31 @@ def end_findings(play: Play, limit: int | None) -> Iterator[Finding]:
         )
 
 
+def wrapped_limit(contract: Contract, seed: int) -> Finding | None:
+    """Whether the truncation of a `TimeLimit` inside is lost on its way out.
+
+    Its clock is set to the last step, which random play may never reach. Raises `EnvironmentFault`
+    and `BrokenContractError`.
+    """
+    limits = [layer for layer in chain(contract.env) if isinstance(layer, TimeLimit)]
+    space = copy.deepcopy(contract.action_space)
+    space.seed(seed)
+    for layer in limits:
+        if "_elapsed_steps" not in vars(layer):  # in a later Gymnasium
+            continue
+        contract.reset(seed)
+        limit = vars(layer)["_max_episode_steps"]
+        vars(layer)["_elapsed_steps"] = limit - 1
+        answer = contract.step(space.sample())
+        if not answer.truncated:
+            end = "terminated" if answer.terminated else "neither terminated nor truncated"
+            return _hidden_limit_finding(
+                f"TimeLimit truncated an episode after {counted(limit, 'step')}, but around it "
+                f"step returned {end}"
+            )
+    return None
+
+
 def return_findings(play: Play, threshold: float | None) -> Iterator[Finding]:
     """Whether random play is good enough already."""
     if threshold is None or len(play.episodes) < MIN_EPISODES:
@@ -68,6 +85,22 @@ def return_findings(play: Play, threshold: float | None) -> Iterator[Finding]:
             source="RLExplorer (arXiv 2410.04322)",
             confidence=0.6,
         )
+
+
+def _hidden_limit_finding(evidence: str) -> Finding:
+    return Finding(
+        check="time-limit-terminates",
+        severity="warning",
+        title="a time limit is reported as a termination",
+        evidence=evidence,
+        step=None,
+        meaning="The critic learns that nothing follows the last step, at a step that it cannot "
+        "see coming: values of all states are too low.",
+        remedy="return truncated=True there, and terminated=False (docs/time-limits.md); or show "
+        "the remaining time in the observation",
+        source=PARDO,
+        confidence=0.85,
+    )
 
 
 def _hidden_limit(play: Play) -> str | None:

@@ -15,7 +15,7 @@ from footlight.environments.source import Arguments, EnvironmentLike, Environmen
 from footlight.examination.action_bounds import bound_findings
 from footlight.examination.contract import BrokenContractError, Contract
 from footlight.examination.environment_checkup import EnvironmentCheckup
-from footlight.examination.episode_ends import end_findings, return_findings
+from footlight.examination.episode_ends import end_findings, return_findings, wrapped_limit
 from footlight.examination.equal_seeds import other_seeds, same_seed
 from footlight.examination.probe_suite import SUITE, probe_finding, run_suite
 from footlight.examination.random_play import EPISODES, STEPS, Play, play
@@ -23,7 +23,7 @@ from footlight.examination.scales import observation_findings, reward_findings
 from footlight.streams import MAX_SEED
 from footlight.types import DiscreteAction
 
-NUM_CHECKS = 19
+NUM_CHECKS = 20
 """Of an environment whose every answer is as it should be, with the probe suite."""
 SAC_STEP = 3e-3
 """Seconds of a step of SAC with 2 x 256 units, one update each (docs/speed.md)."""
@@ -74,15 +74,19 @@ def _examined(
         contract = Contract(env)
         notify(f"random play: up to {EPISODES} episodes or {STEPS:,} steps")
         played = play(contract, seed)
+        lost_limit = None
         if played.is_complete:
             notify("seeds: the same and different ones")
             with contextlib.suppress(BrokenContractError):
                 findings += filter(None, [other_seeds(contract, seed)])
+                lost_limit = wrapped_limit(contract, seed)
         findings += contract.findings()
         findings += bound_findings(contract.action_space)
         spec = env.spec
     if played.is_complete:
         findings += _of_play(played, contract, spec)
+        if not any(each.check == "time-limit-terminates" for each in findings):
+            findings += filter(None, [lost_limit])
         found, reason = same_seed(source, seed)
         findings += filter(None, [found])
         not_judged += filter(None, [reason])

@@ -87,6 +87,10 @@ class Play:
     """In steps of the environment alone."""
     shows_time: bool = True
     """Whether a part of the observation tells the step of the episode."""
+    inner_steps: int = 0
+    """Steps that did not end an episode."""
+    changes: int = 0
+    """How many of these changed the observation."""
     is_complete: bool = True
     """False if a violation of the contract ended it."""
 
@@ -133,7 +137,7 @@ def _play_one(
     shown = [_remember(answer, found)]
     while found.num_steps < STEPS and clock() < until:
         action = space.sample()
-        before = clock()
+        before, last = clock(), answer.observation
         answer = contract.step(action)
         found.seconds += clock() - before
         found.rewards.append(answer.reward)
@@ -145,7 +149,16 @@ def _play_one(
             ends = answer.terminated, answer.truncated, answer.says_time_limit
             found.episodes.append(Ended(total, discounted, length, *ends))
             break
+        found.inner_steps += 1
+        found.changes += not same_leaves(last, answer.observation)
     return shown
+
+
+def same_leaves(one: dict[str, Array], other: dict[str, Array]) -> bool:
+    """Whether two observations are equal."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(leaf, other[name]) for name, leaf in one.items()
+    )
 
 
 def _remember(answer: Answer, found: Play) -> Array:

@@ -18,7 +18,7 @@ from footlight.types import Array
 
 NOTED, LARGE, USUALLY_LARGE = 10.0, 1_000.0, 10.0
 LARGE_REWARD, SMALL_REWARD = 100.0, 1e-3
-SHIFTED = 50.0
+SHIFTED = 15.0
 TINY = 1e-3
 MODE_SHARE, RARE_SHARE, SAME_RETURNS = 0.99, 0.1, 0.1
 RLEXPLORER = "RLExplorer (arXiv 2410.04322)"
@@ -38,6 +38,14 @@ def observation_findings(play: Play, leaves: dict[str, Leaf]) -> Iterator[Findin
             confidence=0.9,
         )  # fmt: skip
         return
+    if play.inner_steps and not play.changes and play.is_complete:
+        yield _finding(
+            "observation-frozen", "critical", "the observation never changes within an episode",
+            f"in {counted(play.inner_steps, 'step')} that did not end an episode",
+            "A policy cannot see what its actions do.",
+            "return the new state from step, and not the first one again",
+            confidence=0.9,
+        )  # fmt: skip
     for name, leaf in leaves.items():
         if name in ranges and leaf.is_quantity:
             yield from _of_leaf(f"part {name!r} of the observation" if name else "the observation",

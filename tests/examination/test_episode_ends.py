@@ -1,8 +1,13 @@
 """Ends of episodes that are not what they are said to be."""
 
 from dataclasses import replace
+from typing import Any
 
-from footlight.examination.episode_ends import STEPS, end_findings, return_findings
+import gymnasium
+from broken_environments import Healthy
+
+from footlight.examination.contract import Contract
+from footlight.examination.episode_ends import STEPS, end_findings, return_findings, wrapped_limit
 from footlight.examination.random_play import Ended, Play
 
 TERMINATED = Ended(1.0, 1.0, 200, True, False, False)
@@ -38,6 +43,23 @@ def test_an_info_of_gym_tells_as_well() -> None:
     early = replace(TERMINATED, length=7)
     said = replace(TERMINATED, says_time_limit=True)
     assert checks(played(early, said)) == ["warning time-limit-terminates"]
+
+
+class Drops(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Turns every end into a termination."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward, terminated or truncated, False, info
+
+
+def test_a_truncation_that_a_wrapper_drops_is_found_without_playing_that_long() -> None:
+    env = gymnasium.make("CartPole-v1")  # whose limit random play never reaches
+    assert wrapped_limit(Contract(env), seed=1) is None
+    found = wrapped_limit(Contract(Drops(env)), seed=1)
+    assert found is not None
+    assert "after 500 steps, but around it step returned terminated" in found.evidence
+    assert wrapped_limit(Contract(Healthy()), seed=1) is None
 
 
 def test_episodes_that_do_not_end() -> None:

@@ -25,7 +25,14 @@ def test_a_fault_is_the_first_finding(fault: type[broken.Healthy]) -> None:
 
 @pytest.mark.parametrize(
     "environment",
-    ["CartPole-v1", "Pendulum-v1", "Blackjack-v1", broken.Healthy, broken.ShowsTime],
+    [
+        "CartPole-v1",
+        "Pendulum-v1",
+        "Blackjack-v1",
+        broken.Healthy,
+        broken.ShowsTime,
+        broken.ReusedArray,
+    ],
 )
 def test_healthy_environments_have_at_most_notes(environment: str) -> None:
     checkup = check_env(environment, probes=False)
