@@ -22,7 +22,7 @@ SHIFTED = 15.0
 TINY = 1e-3
 MODE_SHARE, RARE_SHARE, SAME_RETURNS = 0.99, 0.1, 0.1
 RLEXPLORER = "RLExplorer (arXiv 2410.04322)"
-CALIBRATED = "calibrated on random play in 21 standard environments"
+CALIBRATED = "calibrated on random play in 25 standard environments"
 SOURCE = f"{RLEXPLORER}; level {CALIBRATED}"
 
 
