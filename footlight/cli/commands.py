@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from footlight.cli.check_env import check_env
+from footlight.cli.doctor import doctor
 from footlight.cli.own_code import for_run, own_code
 from footlight.cli.report import report
 from footlight.cli.run_folders import clean, runs
@@ -231,6 +232,7 @@ COMMANDS = {
     "inspect": inspect,
     "verify": verify,
     "export": export,
+    "doctor": doctor,
     "runs": runs,
     "clean": clean,
     "watch-runs": watch_runs,

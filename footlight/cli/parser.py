@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from footlight import __version__
 from footlight.cli.check_env import add_check_env
+from footlight.cli.doctor import add_doctor
 from footlight.cli.own_code import RESUME, add_own_code
 from footlight.cli.report import add_report
 from footlight.cli.run_folders import add_clean, add_runs
@@ -81,6 +82,7 @@ def build_parser() -> Parser:
     _add_reproduce(add_command)
     _add_track(add_command)
     _add_file_commands(add_command)
+    add_doctor(add_command)
     add_runs(add_command)
     add_clean(add_command)
     add_watch_runs(add_command)

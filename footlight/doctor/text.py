@@ -2,7 +2,7 @@
 
 import textwrap
 
-from footlight.doctor.findings import Finding
+from footlight.doctor.findings import Checkup, Finding
 
 WIDTH = 96
 
@@ -26,3 +26,16 @@ def _wrapped(text: str, indent: str) -> str:
     return textwrap.fill(
         text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
     )
+
+
+def describe_checkup(checkup: Checkup) -> str:
+    """All findings, what could not be judged, and the verdict."""
+    parts = [describe_finding(found) for found in checkup.findings]
+    by_reason: dict[str, list[str]] = {}
+    for line in checkup.not_judged:
+        check, _, reason = line.partition(": ")
+        by_reason.setdefault(reason, []).append(check)
+    if by_reason:
+        lines = [f"{', '.join(checks)}: {reason}" for reason, checks in by_reason.items()]
+        parts.append("\n".join(["not judged:", *(_wrapped(line, "  ") for line in lines)]))
+    return "\n\n".join([*parts, checkup.verdict])

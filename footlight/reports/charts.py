@@ -9,7 +9,7 @@ import numpy as np
 from footlight.errors import printable
 from footlight.reports.aggregates import Band
 from footlight.reports.decimation import Points, aligned
-from footlight.reports.markup import Html, element
+from footlight.reports.markup import Html, capitalized, element
 
 MAX_NUMBERS = 6_000  # of one chart
 MAX_POINTS = 1_200  # of one curve
@@ -96,8 +96,8 @@ class Charts:
             "figure",
             element(
                 "figcaption",
-                element("h3", _sentence(chart.title)),
-                _paragraph(_sentence(chart.meaning)),
+                element("h3", capitalized(chart.title)),
+                _paragraph(capitalized(chart.meaning)),
             ),
             element("div", class_="plot", data_chart=number, role="img", aria_label=chart.title),
             _paragraph(" ".join(filter(None, notes)), "note"),
@@ -115,10 +115,6 @@ def _about(intervals: int) -> str:
     return (
         f"Each curve is drawn as its lowest and highest value in each of {intervals:,} intervals."
     )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _paragraph(text: str, class_: str | None = None) -> Html | None:

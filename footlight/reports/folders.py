@@ -102,7 +102,7 @@ class ReportRun:
 def find_runs(folders: Iterable[Any]) -> tuple[list[Path], list[str]]:
     """The run folders among and below some folders, each once, and sentences on what is left out.
 
-    Raises `UserError` for a folder that neither is a run nor contains one.
+    Raises `UserError` without any, and for a folder that neither is a run nor contains one.
     """
     found: dict[Path, Path] = {}
     for folder in folders:
@@ -116,6 +116,10 @@ def find_runs(folders: Iterable[Any]) -> tuple[list[Path], list[str]]:
             )
         for each in inside:
             found.setdefault(each.resolve(), each)
+    if not found:
+        raise UserError(
+            "there is nothing to report - no run was given - give at least one run folder"
+        )
     notes = []
     if len(found) > MAX_RUNS:
         notes.append(f"Only the first {MAX_RUNS} of {len(found)} runs are shown.")

@@ -7,7 +7,7 @@ from footlight.doctor.findings import SEVERITIES
 from footlight.errors import counted
 from footlight.reports.charts import Mark
 from footlight.reports.folders import ReportRun
-from footlight.reports.markup import Html, element, join, number, table
+from footlight.reports.markup import Html, capitalized, element, join, number, table
 
 MAX_FINDINGS = 40
 MAX_MARKED = 3  # runs whose findings are marked in charts; with more, lines would hide the curves
@@ -143,9 +143,11 @@ def _card(own: Sequence[tuple[ReportRun, Finding]], num_runs: int) -> Html:
     evidence = finding.evidence if len(own) == 1 else f"{run.name}: {finding.evidence}"
     return element(
         "article",
-        element("h3", element("span", finding.severity, class_="badge"), " ", finding.title),
+        element(
+            "h3", element("span", finding.severity, class_="badge"), " ", capitalized(finding.title)
+        ),
         element("p", evidence, f" ({since})" if since else None),
-        element("p", finding.meaning),
+        element("p", capitalized(finding.meaning)),
         element("p", element("b", "What to do: "), finding.remedy),
         where,
         element("p", f"Source: {finding.source}. Check: {finding.check}.", class_="note"),

@@ -97,7 +97,8 @@ def _single(run: ReportRun, curve: Points, log: str) -> tuple[list[Line], str]:
     lines: list[Line] = []
     training = run.curve("episodes", "mean_return")
     if log == "evaluations" and training is not None:
-        label = f"training episodes, mean of {run.window}"
+        over = f", mean of {run.window:,}" if run.window > 1 else ""
+        label = f"training episodes{over}"
         lines.append(Line(label, -1, training))
     std = run.curve(log, "std_return")
     if std is not None and np.array_equal(std.x, curve.x):
@@ -120,7 +121,8 @@ def episodes(
         lines = lines_of(groups, column("episodes", smooth))
         if not lines:
             continue
-        if len(runs) == 1 and (raw := runs[0].curve("episodes", name)) and name != "time_limit":
+        raw = runs[0].curve("episodes", name)
+        if len(runs) == 1 and raw is not None and name != smooth and runs[0].window > 1:
             lines = [Line("episodes", -1, raw, "thin"), *lines]
         windows = sorted({run.window for run in runs if run.episodes})
         over = " to ".join(f"{each:,}" for each in dict.fromkeys((windows[0], windows[-1])))

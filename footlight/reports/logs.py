@@ -23,8 +23,8 @@ from footlight.storage.files import opened
 Floats = npt.NDArray[np.float64]
 
 MAX_LINE = 1 << 20
-MAX_BYTES = 256 << 20  # of a log that are read; of a larger one, parts of it from end to end
-PARTS = 256
+MAX_BYTES = 128 << 20  # of a log that are read; of a larger one, parts of it from end to end
+PARTS = 128
 MAX_COLUMNS, MAX_NAME, MANY_NAMES = 400, 100, 60
 MAX_NUMBERS = 12_000_000  # of a log in memory, each with its step
 _CHUNK = 1 << 20

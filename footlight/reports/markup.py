@@ -72,6 +72,11 @@ def content_hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
+def capitalized(text: str) -> str:
+    """A text with a capital letter at its beginning; the rest of it stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: float | None) -> str:
     """A number in four digits, as in tables; a dash for None and what is not finite."""
     if value is None or value != value or value in (float("inf"), float("-inf")):

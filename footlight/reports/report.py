@@ -27,8 +27,6 @@ def report(runs: Any, output: str | Path | None = None) -> Path:
         footlight.report("runs/CartPole-v1", "cartpole.html")
     """
     folders = [*map(_folder, [runs] if isinstance(runs, str | os.PathLike | HasFolder) else runs)]
-    if not folders:
-        raise UserError("there is nothing to report - no run was given - give at least one folder")
     is_run = len(folders) == 1 and (folders[0] / "config.json").exists()
     path = (folders[0] if is_run else Path()) / "report.html" if output is None else (
         user_path(output))  # fmt: skip
@@ -75,4 +73,4 @@ def _relative(video: Path, page: Path) -> str | None:
         found = os.path.relpath(video.absolute(), page.absolute().parent)
     except ValueError:
         return None
-    return quote(Path(found).as_posix())
+    return quote(os.fsencode(Path(found).as_posix()))  # a name need not be text

@@ -121,7 +121,12 @@ def _require_config(folder: Path) -> Path:
 def _read_table(folder: Path, log: Log) -> list[dict[str, Any]]:
     path = folder / f"{log}.jsonl"
     rows = read_lines(path)
+    names = [name for name in _SCHEMAS[log].__annotations__ if name != "step"]
     for number, row in enumerate(rows, start=1):
+        step = row.get("step")
+        # Of the rows that footlight writes: the validator takes twenty times as long.
+        if type(step) is int and step >= 0 and all(type(row.get(name)) is float for name in names):
+            continue
         schemas.require_keys(row, _SCHEMAS[log], f"{path}, row {number},")
     return rows
 

@@ -3,15 +3,21 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from footlight.diagnostics.diagnose import Diagnoser
+from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
+from footlight.environments.reach import action_range
+from footlight.environments.serial import SerialEnvironments
 from footlight.environments.wrappers import share_statistics
-from footlight.errors import EnvironmentFault
+from footlight.errors import EnvironmentFault, summarize_error
 from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed
 from footlight.training.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
 from footlight.training.hooks import EpisodeRows
+from footlight.training.live_checkup import LiveCheckup
 from footlight.training.loop import Step
 from footlight.training.session import Session
+from footlight.types import Transition
 
 MAX_ATTEMPTS = 3  # at an evaluation in which the environment fails
 
@@ -41,10 +47,17 @@ class Evaluator:
         self._latest_step = -1
         self._steps = 0  # of all evaluations so far
         self._is_requested = self._is_final = False
+        self._diagnoser: Diagnoser | None = None
+        self._diagnosis: dict[str, float] = {}
+        self._diagnosis_failed = False
+        self._check_up = LiveCheckup(session)
+        self._newest: Transition | None = None
 
     def __call__(self, step: Step) -> None:
         """Evaluate at this step."""
+        self._newest = step.transition
         self.evaluate_and_log(step.number)
+        self._newest = None
 
     def evaluate_and_log(
         self, step: int, *, is_requested: bool = False, is_final: bool = False
@@ -68,12 +81,16 @@ class Evaluator:
             return
         if evaluation is not None:
             session.folder.append("evaluations", {"step": step, **evaluation.to_json()})
+            if self._diagnosis:
+                counts = {"step": step, "update": session.agent.num_updates}
+                session.folder.append("diagnostics", {**counts, **self._diagnosis})
             session.flush_logs()
             session.display.update(
                 step,
                 updates=session.agent.num_updates,
                 evaluation_return=evaluation.mean_return,
             )
+            self._check_up(step)
         self._last_step = step
         if session.options.track_histograms and not was_made:
             counts = histograms(session.agent.networks, session.agent.state)
@@ -138,22 +155,43 @@ class Evaluator:
         self.due = not was_due  # After an environment fault it is retried once, on resume.
         is_deterministic = not options.eval_stochastic
         should_stop = self._session.interruption.should_stop
+        recording = Recording()
         try:
             with display.activity("evaluating", plan.episodes, should_stop) as progress:
                 evaluation = evaluate(
                     policy, self.environments, plan.episodes, is_deterministic,
                     limit=plan.limit, max_steps=plan.max_steps, progress=progress,
+                    watch=recording,
                 )  # fmt: skip
         except Abandoned:
             self.due = True
             return None
         self.due, self._latest, self._latest_step = False, evaluation, step
         self._steps += sum(evaluation.lengths)
+        self._diagnosis = self._diagnose(recording)
         if remark := evaluation.remark(plan.episodes):
             display.notify(f"evaluation at step {step:,}: {remark}")
         if self.best is None or evaluation.mean_return > self.best["mean_return"]:
             self.best = {"step": step, "mean_return": evaluation.mean_return}
         return evaluation
+
+    def _diagnose(self, recording: Recording) -> dict[str, float]:
+        """The diagnosis of the agent; {} if it fails, which must not end a training."""
+        session, newest = self._session, self._newest
+        try:
+            if self._diagnoser is None:
+                atari = session.run_config.get("atari") or {}
+                self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
+            found = self._diagnoser(recording, newest)
+            if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
+                share = action_range(self.environments.envs[0])
+                found |= {} if share is None else {"action_range": share}
+            return found
+        except Exception as error:
+            if not self._diagnosis_failed:
+                session.display.notify(f"no diagnostics: {summarize_error(error)}")
+            self._diagnosis_failed = True
+            return {}
 
     def at(self, step: int) -> Evaluation | None:
         """Return the evaluation that was made at this step."""

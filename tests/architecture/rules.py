@@ -36,16 +36,17 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
     "collection": {"algorithms", "environments", "learning"},
+    "diagnostics": {"algorithms", "equations", "instruments", "learning", "networks"},
     "doctor": {"runs", "storage"},
     "examination": {"algorithms", "doctor", "environments", "learning"},
     "reports": {"doctor", "instruments", "runs", "storage"},
     "training": {
-        "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
-        "user_code",
+        "algorithms", "collection", "diagnostics", "doctor", "environments", "instruments",
+        "learning", "runs", "storage", "user_code",
     },
     "run": {
-        "environments", "instruments", "learning", "reports", "runs", "storage", "training",
-        "user_code",
+        "doctor", "environments", "instruments", "learning", "reports", "runs", "storage",
+        "training", "user_code",
     },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",

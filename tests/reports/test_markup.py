@@ -9,6 +9,7 @@ from reported_runs import HOSTILE, Page
 from footlight.reports.markup import (
     MAX_TEXT,
     Html,
+    capitalized,
     content_hash,
     element,
     embedded_json,
@@ -59,6 +60,11 @@ def test_content_hash_is_that_of_the_standard() -> None:
 )  # fmt: skip
 def test_numbers_have_few_digits(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_capital_letter_changes_nothing_else() -> None:
+    assert capitalized("the KL of Adam") == "The KL of Adam"
+    assert capitalized("") == ""
 
 
 def test_tables_escape_their_cells() -> None:

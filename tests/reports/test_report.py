@@ -1,5 +1,6 @@
 """`footlight.report`, and `footlight report`."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +60,13 @@ def test_large_videos_are_linked_from_where_the_page_is(tmp_path: Path) -> None:
     page = report(run, tmp_path / "pages" / "page.html")
     assert 'href="../a%20run/videos/step%201.mp4"' in page.read_text("utf-8")
     assert 'href="videos/step%201.mp4"' in report(run).read_text("utf-8")
+
+
+def test_names_that_are_not_text_are_no_fault(tmp_path: Path) -> None:
+    run = write_run(tmp_path / os.fsdecode(b"run-\xff\n"))
+    (run / "videos").mkdir()
+    (run / "videos" / os.fsdecode(b"step-\xff.mp4")).write_bytes(b"v" * 4_000_000)
+    assert 'href="videos/step-%FF.mp4"' in report(run).read_text("utf-8")
 
 
 def test_the_command_names_the_file_and_its_size(
