@@ -5,11 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from footlight.cli.doctor import FINDINGS
 from footlight.errors import printable, warn
 
 AddCommand = Callable[[str, str], argparse.ArgumentParser]
-FINDINGS = 6
-"""Exit code if a finding is critical or a warning."""
 
 
 def add_check_env(add_command: AddCommand) -> None:
