@@ -6,16 +6,27 @@ import torch
 from footlight.examination import probe_suite
 
 
-@pytest.mark.parametrize("discrete", [False, True])
-def test_the_suite_is_learned(discrete: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("discrete", "number", "evidence"),
+    [(False, 2, "V(0) = 0.9"), (True, 3, "p(best action at 0) = 1.00")],
+)
+def test_the_suite_is_learned(
+    discrete: bool, number: int, evidence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One probe of the critic and one of the actor: all five take seconds
-    suite = probe_suite.SUITE[2], probe_suite.SUITE[3]
-    monkeypatch.setattr(probe_suite, "SUITE", suite)
+    monkeypatch.setattr(probe_suite, "SUITE", probe_suite.SUITE[number : number + 1])
     threads = torch.get_num_threads()
-    learned = list(probe_suite.run_suite(discrete, seed=0))
-    assert [each.is_learned for each in learned] == [True, True]
-    assert "V(0) = 0.9" in learned[0].evidence
+    (learned,) = probe_suite.run_suite(discrete, seed=0)
+    assert learned.is_learned
+    assert evidence in learned.evidence
     assert torch.get_num_threads() == threads
+
+
+def test_nothing_is_learned_without_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_suite, "STEPS", 8)  # no update
+    learned = [*probe_suite.run_suite(discrete=False, seed=0)]
+    assert len(learned) == 5
+    assert not any(each.is_learned for each in learned)
 
 
 def test_what_was_not_learned_is_a_finding() -> None:
