@@ -5,6 +5,7 @@ Each is made at most once in a while, by one thread at a time, and kept: however
 for, the work is bounded, and so is the memory.
 """
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -20,6 +21,7 @@ from footlight.reports.folders import LOGS, Cache
 from footlight.reports.overview import overview
 from footlight.reports.page import render
 from footlight.runs.listing import list_runs
+from footlight.runs.lock import is_running
 
 PAUSE = 2.0  # seconds between two looks at the files of a page
 SHARE = 10  # a page is made again after so many times the seconds that it took
@@ -165,9 +167,12 @@ def _below(top: Path, path: Path) -> list[Path]:
 
 
 def _version(folders: Sequence[Path]) -> str:
-    """A digest of the sizes and times of all files of runs that a page is made from."""
-    state = []
+    """A digest of the sizes and times of all files of runs that a page is made from, and of whether
+    they are running: a run that is killed changes no file."""
+    state: list[object] = []
     for folder in folders:
+        with contextlib.suppress(OSError):
+            state.append(is_running(folder))
         for name in _FILES:
             try:
                 status = (folder / name).lstat()

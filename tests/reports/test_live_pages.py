@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folders import evaluation, write_run
+from run_folders import evaluation, held_elsewhere, write_run
 
 from footlight.errors import UserError
 from footlight.reports import live_pages
@@ -53,6 +53,20 @@ def test_a_page_follows_its_files_and_no_others(top: Path) -> None:
     assert new is not None
     assert new.version != one.version
     assert pages.get(Key((1,))) is other
+
+
+def test_a_page_follows_a_run_that_is_killed(top: Path) -> None:
+    clock = Clock()
+    pages = Pages(top, clock)
+    (top / "a" / "result.json").unlink()
+    with held_elsewhere(top / "a"):
+        page = pages.get(Key((0,)))
+        assert page is not None
+        running = page.version
+    clock.now += 100
+    page = pages.get(Key((0,)))
+    assert page is not None
+    assert page.version != running
 
 
 def test_a_page_is_made_once_in_a_while(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
