@@ -49,9 +49,9 @@ CATALOG: dict[str, Entry] = {
         "normalize_rewards true, or divide the rewards in the environment",
         "RLExplorer, arXiv:2410.04322: |r| at most 10", 0.88),
     "reward-shifted": Entry(
-        "rewards are mostly a constant",
-        "the critic has to learn a large offset before it sees the differences between actions",
-        "subtract the constant in the environment, or normalize_rewards true",
+        "rewards are shifted by a constant",
+        "the critic learns an offset first, and what ends an episode early may pay",
+        "remove the constant in the environment; a reward for each step that succeeds is positive",
         HEALTHY, 0.9),
     "observation-scale": Entry(
         "observations are very large",
@@ -76,7 +76,7 @@ CATALOG: dict[str, Entry] = {
     "batch-too-small": Entry(
         "minibatches are very small",
         "gradients are mostly noise",
-        "raise batch_size (replay) or minibatch_size to 64 or more",
+        "raise batch_size (replay) or minibatch_size to 64 or more, or num_envs to 8",
         HEALTHY, 0.88),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
@@ -122,17 +122,17 @@ CATALOG: dict[str, Entry] = {
         "the critic promises more than follows",
         "the policy is drawn to actions that only look good",
         "more critics with their minimum, norm layer, or fewer updates_per_step",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.5),
+        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.6),
     "critic-underestimates": Entry(
         "the critic promises less than follows",
         "the policy avoids actions that are better than they look",
         "actor_rule mean, fewer critics, or a wider network",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.45),
+        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.55),
     "critic-explains-nothing": Entry(
         "the critic's values have nothing to do with the returns",
         "advantages are noise, so the policy follows noise",
         "raise critic_learning_rate, normalize_rewards true, or a larger rollout",
-        "explained variance: 1 at best, 0 for a constant", 0.5),
+        "explained variance: 1 at best, 0 for a constant", 0.62),
     "value-impossible": Entry(
         "values are larger than any possible return",
         "the critic has diverged from its rewards",
@@ -152,7 +152,7 @@ CATALOG: dict[str, Entry] = {
         "the policy does not explore",
         "it always takes nearly the same action, so nothing better can be found",
         "raise entropy_coef or initial_log_std (SAC: learn_alpha true, initial_alpha 1)",
-        "RLExplorer, arXiv:2410.04322: at least 0.3 at the start", 0.85),
+        "RLExplorer, arXiv:2410.04322: at least 0.3 at the start", 0.76),
     "entropy-too-high": Entry(
         "the policy stays random",
         "the entropy bonus outweighs the reward",
@@ -198,6 +198,11 @@ CATALOG: dict[str, Entry] = {
         "updates go in the wrong direction, or destroy what was there",
         "check the sign of the policy's loss; lower learning_rate",
         HEALTHY, 0.65),
+    "policy-against-critic": Entry(
+        "the critic rates random actions above the policy's",
+        "the policy goes where the critic says it should not",
+        "check the sign of the policy's loss; lower actor_learning_rate",
+        HEALTHY, 0.9),
     "does-not-learn": Entry(
         "returns do not rise",
         "nothing was learned in these steps",

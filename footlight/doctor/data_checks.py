@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from statistics import pstdev
+from statistics import fmean, pstdev
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
 from footlight.doctor.findings import Finding, Severity
 
 LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
-SHIFTED = 10.0  # mean of a reward in its standard deviations
+SHORTENED = 0.7  # length of episodes at the end, as a share of that at the beginning
+SHIFTED = 15.0  # mean of a reward in its standard deviations
 LARGE_OBSERVATION, HUGE_OBSERVATION = 200.0, 2_000.0
 
 
@@ -30,6 +31,23 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
     if is_endless and std.median > 0 and abs(mean.median) > SHIFTED * std.median:
         text = f"mean {mean.median:.3g}, standard deviation {std.median:.3g}"
         yield finding("reward-shifted", "warning", text, first)
+
+
+def costly_steps(evidence: Evidence) -> Iterator[Finding]:
+    """Rewards that are never positive, in a task whose episodes the policy can end early."""
+    rows = evidence.episodes
+    if len(rows) < MIN_EPISODES or evidence.diagnostic("positive_rewards").values[-1] > 0:
+        return
+    part = max(len(rows) // 10, 3)
+    early, late = rows[:part], rows[-part:]
+    # Where a goal ends the episode, random play rarely reaches it before the time limit
+    ends_early = all(row.get("terminated") is True for row in early)
+    lengths = [fmean(row["length"] for row in each) for each in (early, late)]
+    if ends_early and lengths[1] < SHORTENED * lengths[0]:
+        text = (
+            f"no reward is positive, and episodes got shorter: {lengths[0]:.0f}, {lengths[1]:.0f}"
+        )
+        yield finding("reward-shifted", "warning", text)
 
 
 def constant_returns(evidence: Evidence) -> Iterator[Finding]:
@@ -61,10 +79,11 @@ def observations(evidence: Evidence) -> Iterator[Finding]:
 def rollouts(evidence: Evidence) -> Iterator[Finding]:
     """Whether updates see the newest steps."""
     current = evidence.diagnostic("rollout_is_current")
-    if current.median < 0.5:
+    # Between two updates, a rollout that is being filled has the newest step in any case
+    if min(current.values) < 0.5:
         missing = sum(value < 0.5 for value in current.values)
         text = f"the newest step was missing from the rollout {missing} of {len(current)} times"
         yield finding("rollouts-stale", "critical", text, current.first(lambda value: value < 0.5))
 
 
-CHECKS = rewards, constant_returns, observations, rollouts
+CHECKS = rewards, costly_steps, constant_returns, observations, rollouts

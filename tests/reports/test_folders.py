@@ -61,6 +61,20 @@ def test_the_columns_of_a_run(tmp_path: Path) -> None:
     assert run.notes == []
 
 
+def test_of_too_many_episodes_a_part_is_read_and_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path / "run")
+    rows = [{"step": n, "return": 1.0, "length": 1} for n in range(20_000)]
+    write_log(folder, "episodes", rows)
+    assert not read(folder).is_partial
+    monkeypatch.setattr(folders, "MAX_BYTES", 10_000)
+    run = read(folder)
+    assert run.is_partial
+    assert 0 < run.episodes < 20_000
+    assert "were not read" in run.notes[0]
+
+
 def test_ends_of_episodes(tmp_path: Path) -> None:
     rows = [{"step": n, "return": 1, "length": 1, "truncated" if n % 4 == 0 else "terminated": True}
             for n in range(400)]  # fmt: skip
