@@ -137,8 +137,7 @@ class Diagnosis(NamedTuple):
 
     As torch tensors within the algorithms, as arrays outside of them. `value` is the state value
     under the policy and `bonus` an intrinsic reward for reaching the state, such as an entropy
-    bonus; both are in units of the reward that the critic learns from. Bonuses are part of values:
-    r + gamma * (bonus' + value').
+    bonus, both in units of the critic's reward; values contain them: r + gamma * (bonus' + value').
     """
 
     value: Any = None  # [E]
@@ -147,6 +146,8 @@ class Diagnosis(NamedTuple):
     mean: Any = None  # [E, A] in [-1, 1], continuous actions
     std: Any = None  # [E, A], in half action ranges; half the width of mean ± std if squashed
     bonus: Any = None  # [E]
+    values: Any = None  # [E, N], of each critic
+    edge_mass: Any = None  # [E], probability in the outermost bins of categorical critics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -251,6 +251,21 @@ class Critics:
         )  # fmt: skip
         return self.prediction.value(output)
 
+    def diagnose(
+        self, state: CriticState, observation: Observed, action: Tensor
+    ) -> dict[str, Tensor]:
+        """`value`, `values` and `edge_mass` of a `Diagnosis` of these actions."""
+        output, _ = self.network.with_statistics(
+            state.critic, state.critic_statistics, observation, action
+        )
+        value_NE = self.prediction.value(output)
+        found = {"value": value_NE.amin(0), "values": value_NE.T}
+        if isinstance(self.prediction, Categorical):
+            probability_NEM = output.softmax(-1)
+            edges_NE = probability_NEM[..., 0] + probability_NEM[..., -1]
+            found["edge_mass"] = edges_NE.mean(0)
+        return found
+
     def first_q(self, state: CriticState, observation: Observed, action: Tensor) -> Tensor:
         """Q(s, a) of the first critic, [B]."""
         output = self.network.member(

@@ -153,5 +153,5 @@ def diagnose_deterministic(
     """min_N Q(s, mu(s)), and the action mu(s)."""
     actor = algorithm.networks.actor
     action_EA, _ = actor.with_statistics(state.actor, state.actor_statistics, observation)
-    value_E = critics_of(algorithm).q(state, observation, action_EA).amin(0)
-    return Diagnosis(value=value_E, mean=action_EA)
+    judged = critics_of(algorithm).diagnose(state, observation, action_EA)
+    return Diagnosis(mean=action_EA, **judged)

@@ -194,8 +194,9 @@ class SAC:
         )
         log_std_EA = bounded_log_std(raw_log_std_EA, self.config.log_std)
         diagnosis = squashed_diagnosis(mean_EA, log_std_EA)
-        value_E = self.critics.q(state, observation, diagnosis.mean).amin(0)
-        return diagnosis._replace(value=value_E, bonus=state.log_alpha.exp() * diagnosis.entropy)
+        judged = self.critics.diagnose(state, observation, diagnosis.mean)
+        bonus_E = state.log_alpha.exp() * diagnosis.entropy
+        return diagnosis._replace(bonus=bonus_E, **judged)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """Noise of the next actions, for the target, and of the actions in the actor's loss."""

@@ -168,9 +168,11 @@ class SACDiscrete:
         follow: alpha H is the bonus of this one."""
         networks = self.networks
         diagnosis = networks.head.diagnose(networks.actor(state.actor, observation))
-        q_EA = networks.critic(state.critic, observation).amin(0)
-        value_E = (diagnosis.probabilities * q_EA).sum(-1)
-        return diagnosis._replace(value=value_E, bonus=state.log_alpha.exp() * diagnosis.entropy)
+        q_NEA = networks.critic(state.critic, observation)
+        value_E = (diagnosis.probabilities * q_NEA.amin(0)).sum(-1)
+        values_EN = (diagnosis.probabilities * q_NEA).sum(-1).T
+        bonus_E = state.log_alpha.exp() * diagnosis.entropy
+        return diagnosis._replace(value=value_E, values=values_EN, bonus=bonus_E)
 
     updates = property(delayed_updates)  # update_critic_and_actor, and with a delay update_critic
     update_for = delayed_update_for

@@ -181,7 +181,7 @@ class TD7:
         z_s_EZ = networks.state_encoder(networks.encoder_of(state.actor), observation)
         z_sa_EZ = networks.action_encoder(state.fixed_action_encoder, z_s_EZ, action_EA)
         q_NE = networks.critic(state.critic, observation, action_EA, z_s_EZ, z_sa_EZ)
-        return Diagnosis(value=q_NE.amin(0), mean=action_EA)
+        return Diagnosis(value=q_NE.amin(0), mean=action_EA, values=q_NE.T)
 
     def draws(self, batch: Batch) -> Mapping[str, Draw]:
         """Noise of target policy smoothing."""

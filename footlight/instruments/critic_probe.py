@@ -50,15 +50,24 @@ class CriticProbe:
         config = algorithm.config
         self._clip = config.clip_reward if isinstance(config, Normalization) else None
 
-    @computes
     def __call__(self, observation: Any) -> Diagnosis:
         """Return the diagnosis of one observation, as arrays without the axis E."""
-        batch = as_batch(observation, self.spaces)
+        found = self.many(as_batch(observation, self.spaces))
+        return Diagnosis(*(None if part is None else part[0] for part in found))
+
+    @computes
+    def many(self, batch: Array) -> Diagnosis:
+        """Return the diagnosis of observations [E, ...] in the stored dtype, as arrays."""
         if self._normalizer is not None:
             batch = self._normalizer.observation(batch)
         with torch.no_grad():
             found = self._diagnose(self._state, as_tensors(batch, self._device))
-        return Diagnosis(*(None if part is None else part[0].cpu().numpy() for part in found))
+        return Diagnosis(*(None if part is None else part.cpu().numpy() for part in found))
+
+    def scaled(self, reward: Array) -> Array:
+        """Raw rewards in the units of the critic's: clipped and scaled as in training."""
+        clipped = reward if self._clip is None else reward.clip(-self._clip, self._clip)
+        return clipped * self._reward_scale
 
     @property
     def units(self) -> str:

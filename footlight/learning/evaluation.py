@@ -19,6 +19,7 @@ from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import UserError, counted
 from footlight.learning.policy import Policy
 from footlight.streams import MAX_SEED
+from footlight.types import Transition
 
 if TYPE_CHECKING:
     from footlight.learning.agent import Agent
@@ -103,13 +104,14 @@ def evaluate(
     limit: int | None = None,
     max_steps: int | None = None,
     progress: Callable[[int], bool] = lambda count: True,
+    watch: Callable[[Transition], object] | None = None,
 ) -> Evaluation:
     """Run complete episodes, equally many in each environment: short ones get no advantage.
 
     limit: steps after which an episode is cut off and counted as unfinished; None: 50,000.
     max_steps: after so many steps, the current episodes are completed and no further one begins.
     progress: called at every step with the number of completed episodes; `Abandoned` is raised when
-        it returns False.
+        it returns False. watch: called with each step.
     """
     limit, num_envs = MAX_EPISODE_STEPS if limit is None else limit, environments.num_envs
     share = [len(range(env, episodes, num_envs)) for env in range(num_envs)]
@@ -121,7 +123,9 @@ def evaluate(
     while any(len(got) < want for got, want in zip(returns, share, strict=True)):
         if not progress(sum(map(len, returns))):
             raise Abandoned
-        environments.step(policy.act(observation, deterministic))
+        transition = environments.step(policy.act(observation, deterministic))
+        if watch is not None:
+            watch(transition)
         observation = environments.observation
         steps += num_envs
         ended = list(environments.finished)

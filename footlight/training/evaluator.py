@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from footlight.diagnostics.diagnose import Diagnoser
+from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
 from footlight.environments.wrappers import share_statistics
-from footlight.errors import EnvironmentFault
+from footlight.errors import EnvironmentFault, summarize_error
 from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed
 from footlight.training.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
 from footlight.training.hooks import EpisodeRows
 from footlight.training.loop import Step
 from footlight.training.session import Session
+from footlight.types import Transition
 
 MAX_ATTEMPTS = 3  # at an evaluation in which the environment fails
 
@@ -41,9 +44,14 @@ class Evaluator:
         self._latest_step = -1
         self._steps = 0  # of all evaluations so far
         self._is_requested = self._is_final = False
+        self._diagnoser: Diagnoser | None = None
+        self._diagnosis: dict[str, float] = {}
+        self._diagnosis_failed = False
+        self._newest: Transition | None = None
 
     def __call__(self, step: Step) -> None:
         """Evaluate at this step."""
+        self._newest = step.transition
         self.evaluate_and_log(step.number)
 
     def evaluate_and_log(
@@ -68,6 +76,9 @@ class Evaluator:
             return
         if evaluation is not None:
             session.folder.append("evaluations", {"step": step, **evaluation.to_json()})
+            if self._diagnosis:
+                counts = {"step": step, "update": session.agent.num_updates}
+                session.folder.append("diagnostics", {**counts, **self._diagnosis})
             session.flush_logs()
             session.display.update(
                 step,
@@ -138,22 +149,40 @@ class Evaluator:
         self.due = not was_due  # After an environment fault it is retried once, on resume.
         is_deterministic = not options.eval_stochastic
         should_stop = self._session.interruption.should_stop
+        recording = Recording()
         try:
             with display.activity("evaluating", plan.episodes, should_stop) as progress:
                 evaluation = evaluate(
                     policy, self.environments, plan.episodes, is_deterministic,
                     limit=plan.limit, max_steps=plan.max_steps, progress=progress,
+                    watch=recording,
                 )  # fmt: skip
         except Abandoned:
             self.due = True
             return None
         self.due, self._latest, self._latest_step = False, evaluation, step
         self._steps += sum(evaluation.lengths)
+        self._diagnosis = self._diagnose(recording)
         if remark := evaluation.remark(plan.episodes):
             display.notify(f"evaluation at step {step:,}: {remark}")
         if self.best is None or evaluation.mean_return > self.best["mean_return"]:
             self.best = {"step": step, "mean_return": evaluation.mean_return}
         return evaluation
+
+    def _diagnose(self, recording: Recording) -> dict[str, float]:
+        """The diagnosis of the agent; {} if it fails, which must not end a training."""
+        session, newest = self._session, self._newest
+        self._newest = None  # large, and of no use later
+        try:
+            if self._diagnoser is None:
+                atari = session.run_config.get("atari") or {}
+                self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
+            return self._diagnoser(recording, newest)
+        except Exception as error:
+            if not self._diagnosis_failed:
+                session.display.notify(f"no diagnostics: {summarize_error(error)}")
+            self._diagnosis_failed = True
+            return {}
 
     def at(self, step: int) -> Evaluation | None:
         """Return the evaluation that was made at this step."""

@@ -36,11 +36,12 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "algorithms", "environments", "equations", "learning", "networks", "runs", "storage",
     },
     "collection": {"algorithms", "environments", "learning"},
+    "diagnostics": {"algorithms", "equations", "instruments", "learning", "networks"},
     "doctor": {"runs", "storage"},
     "report": {"doctor", "instruments", "runs", "storage"},
     "training": {
-        "algorithms", "collection", "environments", "instruments", "learning", "runs", "storage",
-        "user_code",
+        "algorithms", "collection", "diagnostics", "environments", "instruments", "learning",
+        "runs", "storage", "user_code",
     },
     "run": {
         "environments", "instruments", "learning", "runs", "storage", "training", "user_code",

@@ -1,0 +1,173 @@
+"""The diagnosis of an agent after an evaluation: one row of `diagnostics.jsonl`."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from footlight.algorithms.ordinary_parts import LiveNetworks, StateHolder
+from footlight.algorithms.protocol import Diagnosable, Discounting
+from footlight.ambient import computes
+from footlight.diagnostics.actions import action_quantities, policy_quantities
+from footlight.diagnostics.parameters import network_parts, parameter_sizes
+from footlight.diagnostics.recording import Place, Recording
+from footlight.diagnostics.samples import data_quantities, holds_newest, is_rollout, sampled
+from footlight.diagnostics.units import Activation, hidden_units, recorded
+from footlight.diagnostics.values import compare, followed
+from footlight.instruments.critic_probe import CriticProbe
+from footlight.learning.agent import Agent
+from footlight.networks.flat import as_tensors
+from footlight.streams import derived_seed
+from footlight.types import Array, Diagnosis, Transition
+
+NUM_STATES = 256  # of the evaluation, on which networks are called
+NUM_ENDS = 64  # states at which the record of an episode ends
+DIGITS = 6
+
+
+class Diagnoser:
+    """Diagnoses one agent. `compares_returns`: whether evaluation episodes end where training
+    episodes do, so that what followed a state can be compared with its value."""
+
+    def __init__(self, agent: Agent, compares_returns: bool = True) -> None:
+        self._agent, self._compares = agent, compares_returns
+        self._probe: CriticProbe | None = None
+        algorithm = agent.algorithm
+        if isinstance(algorithm, Diagnosable) and isinstance(algorithm.config, Discounting):
+            self._probe = CriticProbe(algorithm, agent.spaces, agent.state, agent.normalizer)
+        own = isinstance(algorithm, StateHolder)
+        self._initial = None if own else algorithm.init(agent.num_envs)
+
+    @computes
+    def __call__(self, recording: Recording, newest: Transition | None) -> dict[str, float]:
+        """Quantities by name, see `runs.quantities`; those that cannot be determined are missing.
+
+        newest: the newest step of the training.
+        """
+        agent = self._agent
+        places = _spread(recording.valid_TE)
+        found = action_quantities(recording.actions(places), agent.spaces)
+        found |= _starts(recording) | self._of_networks(recording, places)
+        stream = np.random.Generator(
+            np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
+        )
+        rows = sampled(agent, stream)
+        if rows is not None:
+            found |= data_quantities(agent, rows)
+        if is_rollout(agent.buffer.batch) and newest is not None and newest.valid is None:
+            found["rollout_is_current"] = float(holds_newest(agent.buffer.batch, newest))
+        if self._initial is not None:
+            found |= parameter_sizes(agent, self._initial)
+        return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
+
+    def _of_networks(self, recording: Recording, places: Sequence[Place]) -> dict[str, float]:
+        """Of the critic, the policy and their hidden units, at states of the evaluation."""
+        states, probe = recording.observations(places), self._probe
+        if probe is None:
+            return self._units(states, [], None)
+        with recorded(self._modules_of_diagnosis()) as activations:
+            at = probe.many(states)
+        found = policy_quantities(at, self._agent.spaces) | self._units(states, activations, at)
+        if at.value is not None and self._compares:
+            found |= _of_values(recording, places, at, probe)
+        return found
+
+    def _modules_of_diagnosis(self) -> list[torch.nn.Module]:
+        """The modules whose units are judged while the algorithm diagnoses the states."""
+        networks = self._agent.networks
+        if isinstance(networks, LiveNetworks):
+            return list(networks.modules.values())
+        # An ensemble is called under vmap, where no output can be kept
+        singles = [net for _, net, _ in network_parts(self._agent) if net.num_copies is None]
+        return [network.module for network in singles]
+
+    def _units(
+        self, states: Array, activations: list[Activation], at: Diagnosis | None
+    ) -> dict[str, float]:
+        """The hidden units of each network."""
+        agent = self._agent
+        if isinstance(agent.networks, LiveNetworks):
+            return {f"networks.{name}": x for name, x in hidden_units(activations).items()}
+        found: dict[str, float] = {}
+        for name, network, parameters_P in network_parts(agent):
+            inside = set(network.module.modules())
+            own = [activation for activation in activations if activation.layer in inside]
+            if not own and network.num_copies is not None and at is not None:
+                own = self._of_member(name, parameters_P, states, at)
+            found |= {f"{name}.{key}": x for key, x in hidden_units(own).items()}
+        return found
+
+    def _of_member(
+        self, name: str, parameters_P: torch.Tensor, states: Array, at: Diagnosis
+    ) -> list[Activation]:
+        """The activations of the first of several critics, of states and the policy's actions."""
+        agent, device = self._agent, parameters_P.device
+        seen = states if agent.normalizer is None else agent.normalizer.observation(states)
+        network = vars(agent.networks)[name]
+        inputs: list[Any] = [as_tensors(seen, device)]
+        if at.mean is not None:
+            inputs.append(torch.from_numpy(at.mean).to(device))
+        statistics_Q = vars(agent.state).get(f"{name}_statistics")
+        with torch.no_grad(), recorded([network.module]) as activations:
+            network.member(0, parameters_P, *inputs, statistics_Q=statistics_Q)
+        return activations
+
+
+def _spread(valid_TE: Array) -> list[Place]:
+    """At most `NUM_STATES` places of valid steps, spread evenly."""
+    place_N2 = np.argwhere(valid_TE)
+    if len(place_N2) > NUM_STATES:
+        place_N2 = place_N2[np.linspace(0, len(place_N2) - 1, NUM_STATES).astype(int)]
+    return [(step, env) for step, env in place_N2.tolist()]
+
+
+def _of_values(
+    recording: Recording, places: Sequence[Place], at: Diagnosis, probe: CriticProbe
+) -> dict[str, float]:
+    """The critic's values beside the returns that followed, and beside their bound."""
+    bonus = 0.0 if at.bonus is None else float(at.bonus.mean())
+    reward_TE = probe.scaled(recording.reward_TE)
+    ends = recording.terminated_TE, recording.truncated_TE
+    after = followed(reward_TE, *ends, probe.gamma, bonus)
+    index = tuple(np.array(places).T)
+    discount_N, last_N = after.discount_TE[index], after.last_TE[index].tolist()
+    end_N = [(last, env) for last, (_, env) in zip(last_N, places, strict=True)]
+    end_value_N = _end_values(recording, end_N, discount_N > 0, probe)
+    known = ~np.isnan(end_value_N)
+    compared = at.value, after.return_TE[index], discount_N, end_value_N
+    found = compare(*(numbers_N[known] for numbers_N in compared))
+    largest = float(np.abs(reward_TE).max()) + abs(bonus)
+    if probe.gamma < 1 and largest > 0:
+        bound = largest / (1 - probe.gamma)
+        found["value_bound_ratio"] = float(np.percentile(np.abs(at.value), 95)) / bound
+    return found
+
+
+def _end_values(
+    recording: Recording, end_N: Sequence[Place], needed_N: Array, probe: CriticProbe
+) -> Array:
+    """The critic's values of the states after these steps; 0 where not needed, NaN of all but
+    `NUM_ENDS` different ones."""
+    value_N = np.zeros(len(end_N))
+    needed = [end for end, is_needed in zip(end_N, needed_N, strict=True) if is_needed]
+    if needed:
+        chosen = list(dict.fromkeys(needed))[:NUM_ENDS]
+        values = probe.many(recording.successors(chosen)).value.tolist()
+        by_end = dict(zip(chosen, values, strict=True))
+        value_N[needed_N] = [by_end.get(end, math.nan) for end in needed]
+    return value_N
+
+
+def _starts(recording: Recording) -> dict[str, float]:
+    """The share of the recorded episodes that begin in the same state as another one."""
+    begins_TE = np.ones(recording.valid_TE.shape, bool)
+    begins_TE[1:] = (recording.terminated_TE | recording.truncated_TE)[:-1]
+    places = [(step, env) for step, env in np.argwhere(begins_TE).tolist()]
+    if len(places) < 2:
+        return {}
+    starts = Counter(start.tobytes() for start in recording.observations(places))
+    equal = sum(count for count in starts.values() if count > 1)
+    return {"equal_starts": equal / len(places)}

@@ -1,0 +1,99 @@
+"""What an agent learns from: a sample of its replay buffer, or its rollout."""
+
+from collections import Counter
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from footlight.learning.agent import Agent
+from footlight.trees import leaves_of
+from footlight.types import Array, Batch, RolloutBatch, Transition
+
+NUM_ROWS = 256
+
+
+@runtime_checkable
+class Peekable(Protocol):
+    """A buffer that shows experience without an update learning from it."""
+
+    def peek(self, stream: np.random.Generator, count: int) -> tuple[Batch, Array]:
+        """Copies of `count` random rows, and the age of each in environment steps."""
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """A buffer around one of replay."""
+
+    @property
+    def replay(self) -> Any:
+        """The inner buffer."""
+
+
+class Rows(NamedTuple):
+    """What an agent learns from, row by row."""
+
+    batch: Batch
+    ages: Array | None
+    """Environment steps since each row was collected; None of rollouts."""
+
+
+def sampled(agent: Agent, stream: np.random.Generator) -> Rows | None:
+    """Rows that the agent learns from; None if there are none, or the buffer shows none."""
+    buffer: Any = agent.buffer
+    while isinstance(buffer, Wrapping):
+        buffer = buffer.replay
+    if isinstance(buffer, Peekable):
+        batch, ages = buffer.peek(stream, NUM_ROWS)
+        return Rows(batch, ages) if len(ages) else None
+    if not is_rollout(buffer.batch):
+        return None
+    batch = buffer.batch
+    rows = np.flatnonzero(batch.weight.reshape(-1) > 0)
+    if not len(rows):
+        return None
+    if len(rows) > NUM_ROWS:
+        rows = rows[np.linspace(0, len(rows) - 1, NUM_ROWS).astype(int)]
+    flat = (field.reshape(-1, *field.shape[2:])[rows] for field in batch[: len(Batch._fields)])
+    return Rows(Batch(*flat), None)
+
+
+def is_rollout(batch: Any) -> bool:
+    """Whether a batch has the steps of a rollout in its first fields, [T, E, ...] each."""
+    return batch._fields[:7] == RolloutBatch._fields[:7]
+
+
+def holds_newest(batch: Any, newest: Transition) -> bool:
+    """Whether a rollout contains the newest step of each environment."""
+    stored, observed = batch.next_observation, newest.next_observation
+    equal = (stored == observed).reshape(*stored.shape[:2], -1).all(-1)
+    return bool(equal.any(0).all())
+
+
+def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
+    """Rewards and observations as the networks see them, and how old the rows are."""
+    rows, normalizer = found_in.batch, agent.normalizer
+    rewards = rows.reward.astype(np.float64)
+    scale = 1.0 if normalizer is None else float(normalizer.reward_scale[0])
+    most_frequent = Counter(rewards.tolist()).most_common(1)[0][1]
+    found = {
+        "reward_mean": float(rewards.mean()) * scale,
+        "reward_std": float(rewards.std()) * scale,
+        "reward_max": float(np.abs(rewards).max()) * scale,
+        "reward_mode_share": most_frequent / len(rewards),
+        "terminal_share": float((rows.discount == 0).mean()),
+    }
+    observation = rows.observation
+    if normalizer is not None:
+        observation = normalizer.observation(observation)
+    numbers_BO = np.concatenate([_as_floats(leaf) for leaf in leaves_of(observation).values()], 1)
+    if numbers_BO.shape[1]:
+        found["observation_max"] = float(np.percentile(np.abs(numbers_BO), 99))
+        found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
+    if found_in.ages is not None:
+        found["sample_age"] = float(found_in.ages.mean())
+    return found
+
+
+def _as_floats(leaf: Array) -> Array:
+    flat = leaf.reshape(len(leaf), -1)
+    return flat.astype(np.float32) / 255 if flat.dtype == np.uint8 else flat.astype(np.float64)
