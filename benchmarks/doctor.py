@@ -91,11 +91,11 @@ def report(arguments: argparse.Namespace, failures: Iterable[str]) -> tuple[list
     seeds = range(1, arguments.seeds + 1)
 
     def look(names: Iterable[str]) -> dict[str, list[Examined]]:
-        folders = {name: [folder_of(arguments.work, name, seed) for seed in seeds] for name in names}
-        return {
-            name: [examined(each) for each in found if is_trained(each)]
-            for name, found in folders.items()
-        }
+        def trained(name: str) -> list[Path]:
+            folders = [folder_of(arguments.work, name, seed) for seed in seeds]
+            return [folder for folder in folders if is_trained(folder)]
+
+        return {name: [*map(examined, trained(name))] for name in names}
 
     faulty, healthy = look(arguments.faults), look(arguments.healthy)
     bases = {**look(HEALTHY), **healthy}

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
 from torch.func import grad_and_value
 
 from footlight.algorithms.a2c import A2C
@@ -278,7 +277,7 @@ class ReplayNotebook:
     def update(self, batch: Any) -> dict[str, Tensor]:
         """One step on a rollout, with the critic's loss where there are enough transitions."""
         logits, value = self.policy(batch.observation)
-        log_prob = Categorical(logits=logits).log_prob(batch.action.squeeze(-1))
+        log_prob = logits.log_softmax(-1).gather(-1, batch.action).squeeze(-1)
         loss = -(log_prob * value.detach() * batch.weight).mean()
         if batch.reward.numel() >= self.config.batch_size:
             after = self.policy(batch.next_observation)[1].detach()
@@ -306,11 +305,13 @@ class OneStepNotebook:
     def update(self, batch: Any) -> dict[str, Tensor]:
         """One step on one transition."""
         logits, value = self.policy(batch.observation)
-        policy = Categorical(logits=logits)
+        log_probs = logits.log_softmax(-1)
+        log_prob = log_probs.gather(-1, batch.action).squeeze(-1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
         after = self.policy(batch.next_observation)[1].detach()
         error = batch.reward + (batch.discount > 0) * after - value
-        actor_loss = -(policy.log_prob(batch.action.squeeze(-1)) * error.detach()).mean()
-        loss = actor_loss + 0.5 * error.square().mean() - 2e-3 * policy.entropy().mean()
+        actor_loss = -(log_prob * error.detach()).mean()
+        loss = actor_loss + 0.5 * error.square().mean() - 2e-3 * entropy.mean()
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.policy.parameters(), 0.5)

@@ -67,25 +67,20 @@ def measured(name: str, way: str, folder: Path) -> dict[str, float]:
 def train(name: str, way: str, folder: Path) -> dict[str, float]:
     """Train once, with or without diagnostics."""
     import footlight
-    from footlight.training import evaluator
+    from footlight.diagnostics.diagnose import Diagnoser
 
-    spent = 0.0
-    diagnoser = evaluator.Diagnoser
+    spent, diagnose = 0.0, Diagnoser.__call__
 
-    class Timed(diagnoser):
-        def __call__(self, *given: Any) -> dict[str, float]:
-            nonlocal spent
-            start = time.process_time()
-            try:
-                return super().__call__(*given)
-            finally:
-                spent += time.process_time() - start
+    def timed(*given: Any) -> dict[str, float]:
+        nonlocal spent
+        start = time.process_time()
+        try:
+            return diagnose(*given)
+        finally:
+            spent += time.process_time() - start
 
-    class Nothing(diagnoser):
-        def __call__(self, *given: Any) -> dict[str, float]:
-            return {}
-
-    evaluator.Diagnoser = Timed if way == "with" else Nothing  # type: ignore[misc]
+    made = timed if way == "with" else lambda *given: {}
+    Diagnoser.__call__ = made  # type: ignore[method-assign, assignment]
     start = time.process_time()
     arguments = HEALTHY[name].arguments()
     footlight.train(**arguments, seed=1, run_dir=folder, quiet=True, threads=1)

@@ -116,9 +116,9 @@ class DeadUnits(nn.Module):
         inputs = observation_space.shape[0]
         self.actor = perceptron(inputs, int(action_space.n), nn.ReLU)
         self.critic = perceptron(inputs, 1, nn.ReLU)
-        with torch.no_grad():
-            for part in self.actor, self.critic:
-                part[0].bias.fill_(-20.0)
+        for part in self.actor, self.critic:
+            _, first_bias, *_ = part.parameters()
+            nn.init.constant_(first_bias, -20.0)
 
 
 class SaturatedUnits(nn.Module):
@@ -130,9 +130,9 @@ class SaturatedUnits(nn.Module):
         self.actor, self.critic = perceptron(inputs, int(action_space.n)), perceptron(inputs, 1)
         with torch.no_grad():
             for part in self.actor, self.critic:
-                for layer in part[0], part[2]:
-                    layer.weight.mul_(100.0)
-                    layer.bias.mul_(100.0)
+                *hidden, _ = part.children()
+                for parameter in nn.Sequential(*hidden).parameters():
+                    parameter.mul_(100.0)
 
 
 class CertainPolicy(nn.Module):
@@ -143,7 +143,8 @@ class CertainPolicy(nn.Module):
         inputs = observation_space.shape[0]
         self.actor, self.critic = perceptron(inputs, int(action_space.n)), perceptron(inputs, 1)
         with torch.no_grad():
-            self.actor[4].bias.copy_(torch.linspace(0, 50, int(action_space.n)))
+            *_, last = self.actor.parameters()  # the bias of the last layer
+            last.copy_(torch.linspace(0, 50, int(action_space.n)))
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, choices], values [B]."""
