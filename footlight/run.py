@@ -10,6 +10,8 @@ import gymnasium
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
+from footlight.doctor.checkup import examine
+from footlight.doctor.findings import Checkup
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.user_files import (
@@ -110,6 +112,17 @@ class Run:
     def evaluations(self) -> Rows:
         """The rows of `evaluations.jsonl`, like `metrics`: step, mean_return, std_return, ..."""
         return rows_of(self.folder, "evaluations")
+
+    def diagnostics(self) -> Rows:
+        """The rows of `diagnostics.jsonl`, like `metrics`: step, update, critic_bias, ..."""
+        return rows_of(self.folder, "diagnostics")
+
+    def doctor(self) -> Checkup:
+        """What is wrong with the run, the most probable cause first: `print(run.doctor())`.
+
+        Only its text files are read. Raises `UserError`.
+        """
+        return examine(self.folder)
 
     @property
     def policy(self) -> Policy:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from footlight.cli.doctor import doctor
 from footlight.cli.own_code import for_run, own_code
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
@@ -226,6 +227,7 @@ COMMANDS = {
     "inspect": inspect,
     "verify": verify,
     "export": export,
+    "doctor": doctor,
     "runs": runs,
     "clean": clean,
     "list": list_all,

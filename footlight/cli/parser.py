@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.cli.doctor import add_doctor
 from footlight.cli.own_code import RESUME, add_own_code
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
@@ -76,6 +77,7 @@ def build_parser() -> Parser:
     _add_reproduce(add_command)
     _add_track(add_command)
     _add_file_commands(add_command)
+    add_doctor(add_command)
     add_runs(add_command)
     add_clean(add_command)
     listing = add_command("list", "list algorithms, environments and presets")

@@ -17,6 +17,10 @@ def policy_quantities(at: Diagnosis, spaces: Spaces) -> dict[str, float]:
         if not isinstance(spaces.action, BoxAction):
             largest = float(np.log(spaces.action.sizes).sum())
             found["relative_entropy"] = found["entropy"] / largest if largest else 1.0
+        elif spaces.action.size:
+            # The width of a uniform distribution with this entropy, as a share of the range
+            width = np.exp(min(found["entropy"] / spaces.action.size, 30.0)) / 2
+            found["relative_entropy"] = float(width)
     if at.std is not None:
         found["policy_std"] = float(at.std.mean())
     if at.mean is not None:

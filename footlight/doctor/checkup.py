@@ -1,9 +1,32 @@
 """The checkup of a run folder: all checks on what its files say."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from footlight.doctor.findings import Checkup
-from footlight.runs.read import read_run
+from footlight.doctor import (
+    data_checks,
+    episode_checks,
+    network_checks,
+    outcome_checks,
+    policy_checks,
+    setting_checks,
+    value_checks,
+)
+from footlight.doctor.evidence import Evidence, NotJudged
+from footlight.doctor.findings import Checkup, Finding, ranked
+from footlight.runs.read import RunData, read_run
+
+Check = Callable[[Evidence], Iterator[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    *setting_checks.CHECKS,
+    *episode_checks.CHECKS,
+    *data_checks.CHECKS,
+    *value_checks.CHECKS,
+    *policy_checks.CHECKS,
+    *network_checks.CHECKS,
+    *outcome_checks.CHECKS,
+)
 
 
 def examine(folder: Path) -> Checkup:
@@ -11,5 +34,19 @@ def examine(folder: Path) -> Checkup:
 
     Raises `UserError` if `folder` is not a run folder, or if one of its files is invalid.
     """
-    read_run(folder)
-    return Checkup((), (), 0)
+    return examine_data(read_run(folder))
+
+
+def examine_data(run: RunData) -> Checkup:
+    """Examine what the files of a run say."""
+    evidence = Evidence(run)
+    found: list[Finding] = []
+    not_judged: list[str] = []
+    count = 0
+    for check in CHECKS:
+        try:
+            found += check(evidence)
+            count += 1
+        except NotJudged as reason:
+            not_judged.append(f"{check.__name__.replace('_', ' ')}: {reason}")
+    return Checkup(ranked(found), tuple(not_judged), count)

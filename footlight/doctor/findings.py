@@ -37,7 +37,7 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkup:
     """What the doctor says of a run."""
 
@@ -47,6 +47,14 @@ class Checkup:
     """One sentence for each group of checks that lacked what it needs."""
     num_checks: int
     """How many checks could be made."""
+
+    def __repr__(self) -> str:
+        return f"<Checkup: {self.verdict}>"
+
+    def __str__(self) -> str:
+        from footlight.doctor.text import describe_checkup
+
+        return describe_checkup(self)
 
     @property
     def is_healthy(self) -> bool:

@@ -12,6 +12,7 @@ from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed
 from footlight.training.evaluation import Abandoned, Evaluation, evaluate, plan_evaluation
 from footlight.training.hooks import EpisodeRows
+from footlight.training.live_checkup import LiveCheckup
 from footlight.training.loop import Step
 from footlight.training.session import Session
 from footlight.types import Transition
@@ -47,6 +48,7 @@ class Evaluator:
         self._diagnoser: Diagnoser | None = None
         self._diagnosis: dict[str, float] = {}
         self._diagnosis_failed = False
+        self._check_up = LiveCheckup(session)
         self._newest: Transition | None = None
 
     def __call__(self, step: Step) -> None:
@@ -85,6 +87,7 @@ class Evaluator:
                 updates=session.agent.num_updates,
                 evaluation_return=evaluation.mean_return,
             )
+            self._check_up(step)
         self._last_step = step
         if session.options.track_histograms and not was_made:
             counts = histograms(session.agent.networks, session.agent.state)

@@ -40,11 +40,12 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "doctor": {"runs", "storage"},
     "report": {"doctor", "instruments", "runs", "storage"},
     "training": {
-        "algorithms", "collection", "diagnostics", "environments", "instruments", "learning",
-        "runs", "storage", "user_code",
+        "algorithms", "collection", "diagnostics", "doctor", "environments", "instruments",
+        "learning", "runs", "storage", "user_code",
     },
     "run": {
-        "environments", "instruments", "learning", "runs", "storage", "training", "user_code",
+        "doctor", "environments", "instruments", "learning", "runs", "storage", "training",
+        "user_code",
     },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
@@ -55,8 +56,8 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "environments", "instruments", "run", "runs", "storage", "sweeps",
-        "user_code",
+        "algorithms", "api", "doctor", "environments", "instruments", "run", "runs", "storage",
+        "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {

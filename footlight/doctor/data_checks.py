@@ -1,0 +1,70 @@
+"""Checks of the rewards and observations that are learned from."""
+
+import math
+from collections.abc import Iterator
+from statistics import pstdev
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
+from footlight.doctor.findings import Finding, Severity
+
+LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
+SHIFTED = 10.0  # mean of a reward in its standard deviations
+LARGE_OBSERVATION, HUGE_OBSERVATION = 200.0, 2_000.0
+
+
+def rewards(evidence: Evidence) -> Iterator[Finding]:
+    """Scale and offset of the rewards, as the critic sees them."""
+    mean, std = evidence.diagnostic("reward_mean"), evidence.diagnostic("reward_std")
+    size = math.hypot(mean.median, std.median)
+    first = mean.steps[0]
+    if size > LARGE_REWARD:
+        text = f"root mean square {size:.3g}; at most {LARGE_REWARD:g}"
+        severity: Severity = "critical" if size > HUGE_REWARD else "warning"
+        yield finding("reward-scale", severity, text, first)
+    elif 0 < size < TINY_REWARD and evidence.diagnostic("reward_mode_share").median < 0.9:
+        text = f"root mean square {size:.3g}; at least {TINY_REWARD:g}"
+        yield finding("reward-scale", "warning", text, first)
+    # Where episodes terminate, a constant reward may be what surviving is worth
+    is_endless = not any(row.get("terminated") is True for row in evidence.run.episodes)
+    if is_endless and std.median > 0 and abs(mean.median) > SHIFTED * std.median:
+        text = f"mean {mean.median:.3g}, standard deviation {std.median:.3g}"
+        yield finding("reward-shifted", "warning", text, first)
+
+
+def constant_returns(evidence: Evidence) -> Iterator[Finding]:
+    """Rewards and lengths that are always the same."""
+    values = [row["return"] for row in evidence.run.episodes if row["return"] is not None]
+    if len(values) < MIN_EPISODES:
+        raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
+    same = evidence.diagnostic("reward_mode_share").median == 1
+    if same and pstdev(values) == 0:
+        text = f"all {len(values):,} training episodes have a return of {values[0]:g}"
+        yield finding("reward-constant", "critical", text)
+
+
+def observations(evidence: Evidence) -> Iterator[Finding]:
+    """Scale and variety of observations, as the networks see them."""
+    constant = evidence.diagnostic("constant_observations")
+    if constant.median == 1:
+        text = "all numbers of the observations are the same in every transition"
+        yield finding("observation-constant", "critical", text, constant.steps[0])
+        return
+    largest = evidence.diagnostic("observation_max")
+    if (size := largest.median) > LARGE_OBSERVATION:
+        text = f"99th percentile of |x| {size:.3g}; at most {LARGE_OBSERVATION:g}"
+        step = largest.first(lambda value: value > LARGE_OBSERVATION)
+        severity: Severity = "critical" if size > HUGE_OBSERVATION else "warning"
+        yield finding("observation-scale", severity, text, step)
+
+
+def rollouts(evidence: Evidence) -> Iterator[Finding]:
+    """Whether updates see the newest steps."""
+    current = evidence.diagnostic("rollout_is_current")
+    if current.median < 0.5:
+        missing = sum(value < 0.5 for value in current.values)
+        text = f"the newest step was missing from the rollout {missing} of {len(current)} times"
+        yield finding("rollouts-stale", "critical", text, current.first(lambda value: value < 0.5))
+
+
+CHECKS = rewards, constant_returns, observations, rollouts

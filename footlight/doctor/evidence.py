@@ -1,0 +1,172 @@
+"""What the files of a run say, as the checks read it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, median, pstdev
+from typing import Any
+
+from footlight.runs.read import RunData
+
+MIN_EPISODES = 6
+"""Training episodes below which nothing is said about returns."""
+_EDGE = 0.1  # share of the run that counts as its beginning, and as its end
+
+
+class NotJudged(Exception):
+    """A check lacks what it needs: the message says what."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one quantity over environment steps."""
+
+    steps: list[int]
+    values: list[float]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def since(self, share: float, total: int) -> "Series":
+        """The part after that share of `total` steps."""
+        kept = [(s, v) for s, v in zip(self.steps, self.values, strict=True) if s > share * total]
+        return Series([step for step, _ in kept], [value for _, value in kept])
+
+    @property
+    def median(self) -> float:
+        """The median."""
+        return median(self.values)
+
+    def first(self, is_bad: Callable[[float], bool]) -> int | None:
+        """The step from which on all values are bad; the first bad one if the last is not."""
+        bad = [is_bad(value) for value in self.values]
+        if not any(bad):
+            return None
+        index = bad.index(True)
+        if bad[-1]:
+            good = [number for number, each in enumerate(bad) if not each]
+            index = good[-1] + 1 if good else 0
+        return self.steps[index]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Training returns at the beginning and at the end of a run."""
+
+    early: float
+    late: float
+    spread: float
+    """Standard deviation over the episodes of the beginning."""
+    noise: float
+    """Standard error of the difference."""
+
+    @property
+    def gain(self) -> float:
+        """The difference in standard deviations of the beginning."""
+        return (self.late - self.early) / max(self.spread, 1e-3 * abs(self.early), 1e-9)
+
+    @property
+    def is_improved(self) -> bool:
+        """Whether returns have risen by more than chance explains."""
+        return self.gain > 1 and self.late - self.early > 3 * self.noise
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether they have fallen by more than chance explains."""
+        return self.gain < -0.8 and self.early - self.late > 4 * self.noise
+
+
+class Evidence:
+    """The files of a run, and what several checks derive from them."""
+
+    def __init__(self, run: RunData) -> None:
+        self.run = run
+        config = run.config.get("config")
+        self.fields: dict[str, Any] = config if isinstance(config, dict) else {}
+
+    def field(self, name: str) -> Any:
+        """A config field. Raises `NotJudged` if this run has none of that name, or a null."""
+        if (value := self.fields.get(name)) is None:
+            raise NotJudged(f"the config has no {name}")
+        return value
+
+    @cached_property
+    def num_envs(self) -> int:
+        """How many environments collected experience."""
+        value = self.run.config.get("num_envs")
+        return value if type(value) is int else 1
+
+    @cached_property
+    def steps(self) -> int:
+        """Environment steps so far."""
+        logs = self.run.metrics, self.run.evaluations, self.run.episodes
+        last = max((rows[-1]["step"] for rows in logs if rows), default=0)
+        return max(last, int((self.run.result or {}).get("steps", 0)))
+
+    def metric(self, name: str) -> Series:
+        """A column of `metrics.jsonl`. Raises `NotJudged` if there is none."""
+        return self._series(self.run.metrics, name, "metric")
+
+    @property
+    def evaluations(self) -> Series:
+        """Mean returns of the evaluations. Raises `NotJudged` if there are none."""
+        return self._series(self.run.evaluations, "mean_return", "evaluation")
+
+    def diagnostic(self, name: str) -> Series:
+        """A column of `diagnostics.jsonl`. Raises `NotJudged` if there is none."""
+        if not self.run.diagnostics:
+            raise NotJudged("the run has no diagnostics, which evaluations write")
+        return self._series(self.run.diagnostics, name, "diagnostic")
+
+    def of_networks(self, name: str) -> dict[str, Series]:
+        """The columns `NETWORK.name` of `diagnostics.jsonl`, by network. Raises `NotJudged`."""
+        found = sorted({
+            key for row in self.run.diagnostics for key in row if key.endswith(f".{name}")
+        })  # fmt: skip
+        if not found:
+            raise NotJudged(f"the diagnostics have no {name} of networks")
+        return {key.removesuffix(f".{name}"): self.diagnostic(key) for key in found}
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Lengths of the training episodes."""
+        return [row["length"] for row in self.run.episodes if type(row.get("length")) is int]
+
+    @property
+    def typical_length(self) -> float:
+        """The median length. Raises `NotJudged` without a finished episode."""
+        if not self.lengths:
+            raise NotJudged("no training episode has finished")
+        return median(self.lengths)
+
+    @cached_property
+    def progress(self) -> Progress | None:
+        """How training returns have developed; None with too few episodes."""
+        episodes = self.run.episodes
+        rows = [(row["step"], row["return"]) for row in episodes if _is_number(row["return"])]
+        if len(rows) < MIN_EPISODES:
+            return None
+        total = self.steps
+        early = [value for step, value in rows if step <= _EDGE * total]
+        late = [value for step, value in rows if step > (1 - _EDGE) * total]
+        early = early if len(early) >= 3 else [value for _, value in rows[: len(rows) // 3]]
+        late = late if len(late) >= 3 else [value for _, value in rows[-(len(rows) // 3) :]]
+        spread, late_spread = pstdev(early), pstdev(late)
+        noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
+        return Progress(fmean(early), fmean(late), spread, noise)
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether returns have risen by more than chance explains."""
+        return self.progress is not None and self.progress.is_improved
+
+    def _series(self, rows: list[dict[str, Any]], name: str, kind: str) -> Series:
+        pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
+        if not pairs:
+            raise NotJudged(f"the run has no {kind} {name}")
+        return Series([step for step, _ in pairs], [float(value) for _, value in pairs])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,100 @@
+"""Checks of networks, their updates and their targets."""
+
+from collections.abc import Callable, Iterator
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.evidence import Evidence, NotJudged, Series
+from footlight.doctor.findings import Finding, Severity
+
+LARGE_UPDATE, HUGE_UPDATE, SMALL_UPDATE = 0.02, 0.1, 2e-5  # share of the weights' norm
+DEAD, ALL_DEAD = 0.6, 0.9
+SATURATED = 0.5
+GROWN = 10.0
+FAR = 0.9
+MIN_TIME_CONSTANTS = 10  # of the target, before it has to follow
+
+
+def updates(evidence: Evidence) -> Iterator[Finding]:
+    """The size of an update beside that of the weights."""
+    sizes = evidence.of_networks("update_size")
+    name, largest = max(sizes.items(), key=lambda item: item[1].median)
+    if largest.median > LARGE_UPDATE:
+        severity: Severity = "critical" if largest.median > HUGE_UPDATE else "warning"
+        text = f"an update of {name} is {largest.median:.2g} of its weights' norm"
+        step = largest.first(lambda value: value > LARGE_UPDATE)
+        yield finding("learning-rate-too-high", severity, text, step)
+    # Schedules end at 0, so the first half of the run tells
+    first = {key: _first_half(series) for key, series in sizes.items()}
+    name, largest = max(first.items(), key=lambda item: item[1].median)
+    if largest.median < SMALL_UPDATE and not evidence.is_learning:
+        text = f"an update of {name} is {largest.median:.2g} of its weights' norm"
+        yield finding("learning-rate-too-low", "warning", text, largest.steps[0])
+
+
+def units(evidence: Evidence) -> Iterator[Finding]:
+    """Hidden units without output, or always at a bound."""
+    yield from _worst(evidence, "dormant", "units-dead", DEAD, ALL_DEAD, "of the units are dormant")
+    try:
+        yield from _worst(
+            evidence, "saturated", "units-saturated", SATURATED, 0.8, "of the units are saturated"
+        )
+    except NotJudged:
+        return  # there are no bounded units
+
+
+def growth(evidence: Evidence) -> Iterator[Finding]:
+    """Weights beside the initial ones."""
+    found = evidence.of_networks("weight_growth")
+    name, series = max(found.items(), key=lambda item: item[1].values[-1])
+    if series.values[-1] > GROWN and not evidence.is_learning:
+        text = f"the weights of {name} have {series.values[-1]:.1f} times their initial norm"
+        step = series.first(lambda value: value > GROWN)
+        yield finding("weights-grow", "warning", text, step)
+
+
+def targets(evidence: Evidence) -> Iterator[Finding]:
+    """Target networks that equal the online network, or their own start."""
+    config = evidence.fields
+    if config.get("copy_interval"):
+        raise NotJudged("targets are copies at intervals")
+    uses_batches = str(config.get("norm", "")).startswith("batch")
+    if config.get("target_network") is False and not uses_batches:
+        yield finding("target-missing", "warning", "target_network false")
+        return
+    if config.get("tau") == 1:
+        yield finding("target-missing", "warning", "tau 1")
+        return
+    for name, series in evidence.of_networks("target_distance").items():
+        if len(series) < 2:
+            raise NotJudged("too few evaluations")
+        if max(series.values) == 0:
+            text = f"the target of {name} equals it at every evaluation"
+            yield finding("target-missing", "warning", text, series.steps[0])
+            return
+        updates = max((row.get("update", 0) for row in evidence.run.diagnostics), default=0)
+        tau = float(config.get("tau") or 0)
+        if series.values[-1] > FAR and updates * max(tau, 1e-3) > MIN_TIME_CONSTANTS:
+            text = f"after {updates:,} updates the target of {name} is still where it began"
+            yield finding("target-frozen", "critical", text, series.steps[0])
+            return
+
+
+def _worst(
+    evidence: Evidence, quantity: str, check: str, level: float, severe: float, what: str
+) -> Iterator[Finding]:
+    """A finding where the worst network is above a level."""
+    found = evidence.of_networks(quantity)
+    name, series = max(found.items(), key=lambda item: item[1].median)
+    is_bad: Callable[[float], bool] = lambda value: value > level  # noqa: E731
+    if series.median > level and not evidence.is_learning:
+        severity: Severity = "critical" if series.median > severe else "warning"
+        text = f"{series.median:.0%} {what} in {name}"
+        yield finding(check, severity, text, series.first(is_bad))
+
+
+def _first_half(series: Series) -> Series:
+    half = max(1, (len(series) + 1) // 2)
+    return Series(series.steps[:half], series.values[:half])
+
+
+CHECKS = updates, units, growth, targets

@@ -1,0 +1,44 @@
+"""Checks of what a run has reached."""
+
+from collections.abc import Iterator
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.evidence import Evidence, NotJudged
+from footlight.doctor.findings import Finding
+
+MIN_EVALUATIONS = 5
+FORGOTTEN = 0.5  # of the range of evaluations
+
+
+def divergence(evidence: Evidence) -> Iterator[Finding]:
+    """A run that has ended with numbers that are not finite."""
+    if (evidence.run.result or {}).get("status") == "diverged":
+        yield finding("diverged", "critical", "status diverged", evidence.steps)
+
+
+def returns(evidence: Evidence) -> Iterator[Finding]:
+    """Training returns at the end beside those at the beginning."""
+    progress = evidence.progress
+    if progress is None:
+        raise NotJudged("too few training episodes have finished")
+    text = f"training returns were {progress.early:.4g} at first and are {progress.late:.4g}"
+    if progress.is_worse:
+        yield finding("policy-gets-worse", "critical", text)
+    elif not progress.is_improved:
+        yield finding("does-not-learn", "warning", text)
+
+
+def forgetting(evidence: Evidence) -> Iterator[Finding]:
+    """The last evaluation beside the best one."""
+    values = evidence.evaluations
+    if len(values) < MIN_EVALUATIONS:
+        raise NotJudged(f"there are fewer than {MIN_EVALUATIONS} evaluations")
+    best, last, worst = max(values.values), values.values[-1], min(values.values)
+    lost = (best - last) / max(best - worst, 1e-12)
+    if lost > FORGOTTEN:
+        step = values.steps[values.values.index(best)]
+        text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
+        yield finding("forgets", "warning", text, step)
+
+
+CHECKS = divergence, returns, forgetting

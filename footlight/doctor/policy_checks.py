@@ -1,0 +1,89 @@
+"""Checks of the policy and of the actions that it takes."""
+
+from collections.abc import Iterator
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.evidence import Evidence, NotJudged, Series
+from footlight.doctor.findings import Finding, Severity
+
+COLLAPSED_START, COLLAPSED = 0.3, 0.05  # relative entropy
+NARROW_START, NARROW = 0.05, 0.02  # the same of continuous actions: width as a share of the range
+RANDOM = 0.95
+SATURATED = 0.9
+CONSTANT = 0.01
+REACH = 0.9
+KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
+
+
+def entropy(evidence: Evidence) -> Iterator[Finding]:
+    """The policy's entropy as a share of its largest, at the start and at the end."""
+    share = evidence.diagnostic("relative_entropy")
+    is_discrete = not any("policy_std" in row for row in evidence.run.diagnostics)
+    at_start, at_end = (COLLAPSED_START, COLLAPSED) if is_discrete else (NARROW_START, NARROW)
+    is_early = share.steps[0] <= 0.2 * evidence.steps
+    if is_early and share.values[0] < at_start and not evidence.is_learning:
+        text = f"relative entropy {share.values[0]:.2g} at the first evaluation"
+        yield finding("entropy-collapsed", "critical", text, share.steps[0])
+    elif share.values[-1] < at_end and not evidence.is_learning:
+        text = f"relative entropy {share.values[-1]:.2g}"
+        step = share.first(lambda value: value < at_end)
+        yield finding("entropy-collapsed", "warning", text, step)
+    if _stays_random(share, is_discrete) and not evidence.is_learning:
+        text = f"relative entropy {share.values[-1]:.3g} at the end"
+        yield finding("entropy-too-high", "warning", text, share.first(lambda x: x > RANDOM))
+
+
+def _stays_random(share: Series, is_discrete: bool) -> bool:
+    if len(share) < 3:
+        return False
+    if is_discrete or max(share.values) <= 1:
+        return min(share.values[len(share) // 2 :]) > RANDOM
+    # A Gaussian is not bounded: it begins wider than its range, and has to become narrower
+    return share.values[-1] > 1.5 * share.values[0]
+
+
+def saturation(evidence: Evidence) -> Iterator[Finding]:
+    """Actions at their bounds."""
+    share = evidence.diagnostic("action_saturation")
+    if share.median > SATURATED and not evidence.is_learning:
+        text = f"{share.median:.0%} of the actions are within 1 % of a bound"
+        step = share.first(lambda value: value > SATURATED)
+        yield finding("policy-saturated", "warning", text, step)
+
+
+def variation(evidence: Evidence) -> Iterator[Finding]:
+    """Actions that are the same in all states."""
+    varied = evidence.diagnostic("action_variation").since(0.3, evidence.steps)
+    if len(varied) < 3:
+        raise NotJudged("too few evaluations")
+    if varied.median < CONSTANT and not evidence.is_learning:
+        text = f"actions vary by {varied.median:.2g} over the states of an evaluation"
+        step = varied.first(lambda value: value < CONSTANT)
+        yield finding("policy-constant", "warning", text, step)
+
+
+def reach(evidence: Evidence) -> Iterator[Finding]:
+    """How much of the action range is used, where the policy wants all of it."""
+    wanted, taken = evidence.diagnostic("action_saturation"), evidence.diagnostic("action_reach")
+    pairs = [
+        (step, value)
+        for step, share, value in zip(taken.steps, wanted.values, taken.values, strict=False)
+        if share > 0.1
+    ]
+    if len(pairs) >= 2 and max(value for _, value in pairs) < REACH:
+        largest = max(value for _, value in pairs)
+        text = f"actions reach {largest:.0%} of the range, where the policy's reach all of it"
+        yield finding("actions-not-rescaled", "critical", text, pairs[0][0])
+
+
+def change(evidence: Evidence) -> Iterator[Finding]:
+    """How far a policy moves from the one that collected its rollout."""
+    kl, clipped = evidence.metric("approx_kl"), evidence.metric("clip_fraction")
+    if kl.median > KL or clipped.median > CLIPPED:
+        severity: Severity = "critical" if kl.median > MUCH_KL else "warning"
+        text = f"KL {kl.median:.3g}, clip fraction {clipped.median:.2f}"
+        step = kl.first(lambda value: value > KL) or clipped.first(lambda value: value > CLIPPED)
+        yield finding("policy-moves-too-far", severity, text, step)
+
+
+CHECKS = entropy, saturation, variation, reach, change

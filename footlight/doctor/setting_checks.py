@@ -1,0 +1,63 @@
+"""Checks of the values that a run was started with."""
+
+from collections.abc import Iterator
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.evidence import Evidence, NotJudged
+from footlight.doctor.findings import Finding
+
+SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
+EPISODES_LONGER = 4.0  # than the horizon, for it to be short
+SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
+SMALL_BATCH, MANY_EPOCHS = 8, 30
+
+
+def horizon(evidence: Evidence) -> Iterator[Finding]:
+    """1 / (1 - gamma) beside the length of the episodes."""
+    gamma, length = float(evidence.field("gamma")), evidence.typical_length
+    steps = 1 / max(1 - gamma, 1e-12)
+    if steps <= SHORT_HORIZON and length > EPISODES_LONGER * steps:
+        text = f"gamma {gamma:g} looks {steps:.3g} steps ahead; episodes take {length:,.0f}"
+        yield finding("horizon-too-short", "critical", text)
+    ends = [row for row in evidence.run.episodes if row.get("truncated") is True]
+    if steps > LONG_HORIZON and ends:
+        share = len(ends) / len(evidence.run.episodes)
+        text = f"gamma {gamma:g}, where {share:.0%} of the episodes end by a time limit"
+        yield finding("horizon-too-long", "warning", text)
+
+
+def buffer_size(evidence: Evidence) -> Iterator[Finding]:
+    """The replay buffer beside its minibatches and the episodes."""
+    size, batch = int(evidence.field("buffer_size")), int(evidence.field("batch_size"))
+    needed = max(BUFFER_IN_BATCHES * batch, SMALL_BUFFER)
+    if size < min(needed, evidence.steps):
+        text = f"buffer_size {size:,}, minibatches of {batch:,}; at least {needed:,}"
+        yield finding("buffer-too-small", "critical" if size < needed / 2 else "warning", text)
+
+
+def batch_size(evidence: Evidence) -> Iterator[Finding]:
+    """Rows of a minibatch."""
+    names = [name for name in ("batch_size", "minibatch_size") if evidence.fields.get(name)]
+    if not names:
+        raise NotJudged("the config has no size of minibatches")
+    for name in names:
+        if (size := int(evidence.fields[name])) < SMALL_BATCH:
+            text = f"{name} {size}; at least {SMALL_BATCH}"
+            yield finding("batch-too-small", "warning", text)
+
+
+def epochs(evidence: Evidence) -> Iterator[Finding]:
+    """How often a rollout is used."""
+    if (count := int(evidence.field("num_epochs"))) > MANY_EPOCHS:
+        yield finding("too-many-epochs", "warning", f"num_epochs {count}; at most {MANY_EPOCHS}")
+
+
+def temperature(evidence: Evidence) -> Iterator[Finding]:
+    """A temperature of SAC that is fixed at nothing."""
+    learns, alpha = evidence.field("learn_alpha"), float(evidence.field("initial_alpha"))
+    if not learns and alpha < 1e-3:
+        text = f"learn_alpha false with initial_alpha {alpha:g}"
+        yield finding("entropy-collapsed", "warning", text)
+
+
+CHECKS = horizon, buffer_size, batch_size, epochs, temperature

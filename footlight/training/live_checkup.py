@@ -1,0 +1,32 @@
+"""The doctor during a training: what is critical is said while it can still be changed."""
+
+from footlight.doctor.checkup import examine
+from footlight.errors import FootlightError, quoted
+from footlight.training.session import Session
+
+PARTS = 4  # examinations of a run: after each of its quarters
+
+
+class LiveCheckup:
+    """Examines the files of a run in progress a few times, and reports critical findings once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._reported: set[str] = set()
+        self._previous: int | None = None
+
+    def __call__(self, step: int) -> None:
+        """Examine the run if a quarter of it has passed since the last call."""
+        session, part = self._session, max(1, self._session.options.steps // PARTS)
+        previous, self._previous = self._previous, step
+        if previous is None or previous // part == step // part:
+            return
+        try:
+            checkup = examine(session.folder.path)
+        except FootlightError:
+            return  # a file that cannot be read now
+        for found in checkup.findings:
+            if found.severity == "critical" and found.check not in self._reported:
+                self._reported.add(found.check)
+                more = f"footlight doctor {quoted(session.folder.path)}"
+                session.display.notify(f"{found.title}: {found.evidence} - {more}")
