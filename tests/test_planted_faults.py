@@ -7,6 +7,7 @@ from typing import Any
 
 import doctor_algorithms as algorithms
 import doctor_environments as environments
+import doctor_notebooks as notebooks
 import gymnasium
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from footlight.algorithms.td3 import TD3
 from footlight.buffers.rollout import Rollout
 from footlight.config.fields import build
 from footlight.config.options import Options
+from footlight.doctor.catalog import CATALOG
 from footlight.environments.spaces import describe, spaces_of
 from footlight.types import Batch, Decision, RolloutBatch, Transition
 
@@ -169,7 +171,7 @@ def rollout_of_ones(discount: float, steps: int = 1) -> RolloutBatch:
 
 def test_notebook_whose_critic_never_learns() -> None:
     spaces = of_cartpole()
-    agent = algorithms.ReplayNotebook(algorithms.NotebookConfig(), spaces)
+    agent = notebooks.ReplayNotebook(notebooks.NotebookConfig(), spaces)
     head = agent.policy.values.weight.clone(), agent.policy.logits.weight.clone()
     agent.update(rollout_of_ones(0.99, steps=16))
     assert torch.equal(head[0], agent.policy.values.weight)
@@ -180,8 +182,8 @@ def test_notebook_without_gamma() -> None:
     losses = []
     for discount in (0.99, 0.1):
         torch.manual_seed(0)
-        agent = algorithms.OneStepNotebook(algorithms.NotebookConfig(), of_cartpole())
-        losses.append(float(agent.update(rollout_of_ones(discount))["critic_loss"]))
+        agent = notebooks.OneStepNotebook(notebooks.NotebookConfig(), of_cartpole())
+        losses.append(float(agent.update(rollout_of_ones(discount))["critic_loss"].detach()))
     assert losses[0] == losses[1]
 
 
@@ -263,7 +265,7 @@ def test_fields_of_trainings_are_valid(name: str) -> None:
         build(config_class(training.algorithm), {key: training.fields[key] for key in fields})
     if name in FAULTS:
         assert training != BASES[FAULTS[name].base]
-        assert FAULTS[name].causes
+        assert FAULTS[name].causes <= CATALOG.keys()
 
 
 def test_report(
