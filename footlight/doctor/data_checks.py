@@ -26,7 +26,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
         text = f"root mean square {size:.3g}; at least {TINY_REWARD:g}"
         yield finding("reward-scale", "warning", text, first)
     # Where episodes terminate, a constant reward may be what surviving is worth
-    is_endless = not any(row.get("terminated") is True for row in evidence.run.episodes)
+    is_endless = not any(row.get("terminated") is True for row in evidence.episodes)
     if is_endless and std.median > 0 and abs(mean.median) > SHIFTED * std.median:
         text = f"mean {mean.median:.3g}, standard deviation {std.median:.3g}"
         yield finding("reward-shifted", "warning", text, first)
@@ -34,7 +34,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
 
 def constant_returns(evidence: Evidence) -> Iterator[Finding]:
     """Rewards and lengths that are always the same."""
-    values = [row["return"] for row in evidence.run.episodes if row["return"] is not None]
+    values = [row["return"] for row in evidence.episodes]
     if len(values) < MIN_EPISODES:
         raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
     same = evidence.diagnostic("reward_mode_share").median == 1

@@ -18,7 +18,7 @@ EQUAL_STARTS = 0.99
 
 def time_limit(evidence: Evidence) -> Iterator[Finding]:
     """Episodes that are said to terminate, all after the same number of steps."""
-    rows = [row for row in evidence.run.episodes if type(row.get("length")) is int]
+    rows = evidence.episodes
     if len(rows) < MIN_EPISODES:
         raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
     if any(row.get("truncated") is True for row in rows):
@@ -35,7 +35,7 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
 
 def ends_in_batches(evidence: Evidence) -> Iterator[Finding]:
     """Terminal transitions in what is learned from, beside the episodes that terminated."""
-    shares, rows = evidence.diagnostic("terminal_share"), evidence.run.episodes
+    shares, rows = evidence.diagnostic("terminal_share"), evidence.episodes
     if len(rows) < MIN_EPISODES:
         raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
     count = sum(row.get("terminated") is True for row in rows)
@@ -56,9 +56,9 @@ def environments(evidence: Evidence) -> Iterator[Finding]:
     if count < 2:
         raise NotJudged("there is one environment only")
     by_env: dict[int, list[tuple[float, float]]] = {env: [] for env in range(count)}
-    for row in evidence.run.episodes:
-        if row.get("env") in by_env and row["return"] is not None:
-            by_env[row["env"]].append((float(row["return"]), float(row.get("length", 0))))
+    for row in evidence.episodes:
+        if row.get("env") in by_env:
+            by_env[row["env"]].append((row["return"], row["length"]))
     sizes = {env: len(found) for env, found in by_env.items()}
     typical = median(sizes.values())
     if typical < MIN_PER_ENV:
@@ -102,9 +102,9 @@ def twins(evidence: Evidence) -> Iterator[Finding]:
     """Episodes of several environments that are equal, step by step."""
     if evidence.num_envs < 2:
         raise NotJudged("there is one environment only")
-    rows = evidence.run.episodes
+    rows = evidence.episodes
     # Whole numbers are often equal by chance, as in CartPole
-    returns = [(row["step"], row["return"]) for row in rows if row["return"] is not None]
+    returns = [(row["step"], row["return"]) for row in rows]
     keys = [(step, value) for step, value in returns if value != round(value)]
     if len(keys) < MIN_EPISODES:
         raise NotJudged("too few episodes with returns that could be told apart")

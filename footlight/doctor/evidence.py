@@ -84,6 +84,12 @@ class Evidence:
         self.run = run
         config = run.config.get("config")
         self.fields: dict[str, Any] = config if isinstance(config, dict) else {}
+        self.episodes = [
+            row
+            for row in run.episodes
+            if _is_number(row["return"]) and type(row.get("length")) is int
+        ]
+        """Finished training episodes whose return and length are numbers."""
 
     def field(self, name: str) -> Any:
         """A config field. Raises `NotJudged` if this run has none of that name, or a null."""
@@ -131,7 +137,7 @@ class Evidence:
     @cached_property
     def lengths(self) -> list[int]:
         """Lengths of the training episodes."""
-        return [row["length"] for row in self.run.episodes if type(row.get("length")) is int]
+        return [row["length"] for row in self.episodes]
 
     @property
     def typical_length(self) -> float:
@@ -143,8 +149,7 @@ class Evidence:
     @cached_property
     def progress(self) -> Progress | None:
         """How training returns have developed; None with too few episodes."""
-        episodes = self.run.episodes
-        rows = [(row["step"], row["return"]) for row in episodes if _is_number(row["return"])]
+        rows = [(row["step"], row["return"]) for row in self.episodes]
         if len(rows) < MIN_EPISODES:
             return None
         total = self.steps

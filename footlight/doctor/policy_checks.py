@@ -12,6 +12,7 @@ RANDOM = 0.95
 SATURATED = 0.9
 CONSTANT = 0.01
 REACH = 0.9
+NARROWED = 0.95
 KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
 
 
@@ -62,6 +63,14 @@ def variation(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-constant", "warning", text, step)
 
 
+def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
+    """Wrappers with narrower bounds than the environment inside."""
+    share = evidence.diagnostic("action_range")
+    if share.median < NARROWED:
+        text = f"the outermost wrapper's bounds reach {share.median:.0%} of the inner action range"
+        yield finding("actions-not-rescaled", "critical", text)
+
+
 def reach(evidence: Evidence) -> Iterator[Finding]:
     """How much of the action range is used, where the policy wants all of it."""
     wanted, taken = evidence.diagnostic("action_saturation"), evidence.diagnostic("action_reach")
@@ -86,4 +95,4 @@ def change(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-moves-too-far", severity, text, step)
 
 
-CHECKS = entropy, saturation, variation, reach, change
+CHECKS = entropy, saturation, variation, wrapped_range, reach, change

@@ -19,9 +19,9 @@ def horizon(evidence: Evidence) -> Iterator[Finding]:
     if steps <= SHORT_HORIZON and length > EPISODES_LONGER * steps:
         text = f"gamma {gamma:g} looks {steps:.3g} steps ahead; episodes take {length:,.0f}"
         yield finding("horizon-too-short", "critical", text)
-    ends = [row for row in evidence.run.episodes if row.get("truncated") is True]
+    ends = [row for row in evidence.episodes if row.get("truncated") is True]
     if steps > LONG_HORIZON and ends:
-        share = len(ends) / len(evidence.run.episodes)
+        share = len(ends) / len(evidence.episodes)
         text = f"gamma {gamma:g}, where {share:.0%} of the episodes end by a time limit"
         yield finding("horizon-too-long", "warning", text)
 

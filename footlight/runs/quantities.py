@@ -46,6 +46,12 @@ QUANTITIES: dict[str, Quantity] = {
         "the most frequent action"),
     "action_reach": Quantity("policy", "reach of actions", "largest action that was taken, in half "
         "action ranges from the middle"),
+    "action_range": Quantity("policy", "range of actions", "share of the innermost environment's "
+        "action range that the bounds of its outermost wrapper reach"),
+    "equal_starts": Quantity("data", "equal starts", "share of the evaluation's episodes whose "
+        "first observation another one has, too"),
+    "rollout_is_current": Quantity("data", "rollout is current", "1 if what updates learn from has "
+        "the newest step, 0 if not"),
     "reward_mean": Quantity("data", "mean reward", "of the transitions that are learned from, as "
         "the critic sees them"),
     "reward_std": Quantity("data", "standard deviation of the reward", "of these transitions"),
@@ -59,8 +65,6 @@ QUANTITIES: dict[str, Quantity] = {
         "numbers that are the same in all of these transitions"),
     "terminal_share": Quantity("data", "terminal transitions", "share of these transitions after "
         "which the critic expects nothing more"),
-    "duplicate_share": Quantity("data", "duplicates", "share of these transitions that another one "
-        "of them equals"),
     "sample_age": Quantity("data", "age of the samples", "mean number of environment steps since "
         "these transitions were collected"),
 }  # fmt: skip

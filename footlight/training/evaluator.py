@@ -6,6 +6,8 @@ from typing import Any
 from footlight.diagnostics.diagnose import Diagnoser
 from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
+from footlight.environments.reach import action_range
+from footlight.environments.serial import SerialEnvironments
 from footlight.environments.wrappers import share_statistics
 from footlight.errors import EnvironmentFault, summarize_error
 from footlight.instruments.histograms import histograms
@@ -55,6 +57,7 @@ class Evaluator:
         """Evaluate at this step."""
         self._newest = step.transition
         self.evaluate_and_log(step.number)
+        self._newest = None
 
     def evaluate_and_log(
         self, step: int, *, is_requested: bool = False, is_final: bool = False
@@ -175,12 +178,15 @@ class Evaluator:
     def _diagnose(self, recording: Recording) -> dict[str, float]:
         """The diagnosis of the agent; {} if it fails, which must not end a training."""
         session, newest = self._session, self._newest
-        self._newest = None  # large, and of no use later
         try:
             if self._diagnoser is None:
                 atari = session.run_config.get("atari") or {}
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
-            return self._diagnoser(recording, newest)
+            found = self._diagnoser(recording, newest)
+            if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
+                share = action_range(self.environments.envs[0])
+                found |= {} if share is None else {"action_range": share}
+            return found
         except Exception as error:
             if not self._diagnosis_failed:
                 session.display.notify(f"no diagnostics: {summarize_error(error)}")

@@ -1,0 +1,110 @@
+"""What is learned from: rows of replay buffers and rollouts, seen as the networks see them."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, sampled
+from footlight.learning.agent import Agent
+from footlight.types import Batch, Transition
+
+SEEN, CHOICE = gymnasium.spaces.Box(-9, 9, (2,), np.float32), gymnasium.spaces.Discrete(2)
+ACT = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+
+def agent_of(algorithm: str, **fields: Any) -> Agent:
+    action = ACT if algorithm == "td3" else CHOICE
+    if algorithm == "td3":
+        fields = {"buffer_size": 40, "batch_size": 4, "learning_starts": 10**6, **fields}
+    return Agent(algorithm, SEEN, action, compile="off", hidden_sizes=(8, 8), **fields)
+
+
+def feed(agent: Agent, count: int, reward: float = 2.0) -> None:
+    for step in range(count):
+        state = np.array([step, 1.0], np.float32)
+        action = agent.act(state, explore=True)
+        agent.observe(state, action, reward, state + 1, step % 10 == 9, False)
+
+
+def test_ages_of_replay_rows_are_environment_steps() -> None:
+    agent = agent_of("td3")
+    feed(agent, 60)
+    rows = sampled(agent, np.random.default_rng(0))
+    assert rows is not None
+    assert rows.ages is not None
+    # The first number of an observation is the step at which it was made
+    assert np.array_equal(59 - rows.batch.observation[:, 0], rows.ages)
+    assert rows.ages.max() < 40
+
+
+def test_sampling_leaves_the_batch_and_the_streams_alone() -> None:
+    agent = agent_of("td3", learning_starts=5)
+    feed(agent, 20)
+    before = [field.copy() for field in agent.buffer.batch]
+    state = agent.streams.minibatch.bit_generator.state
+    sampled(agent, np.random.default_rng(0))
+    assert all(map(np.array_equal, before, agent.buffer.batch))
+    assert agent.streams.minibatch.bit_generator.state == state
+
+
+def test_empty_buffers_have_no_rows() -> None:
+    for algorithm in ("td3", "a2c"):
+        assert sampled(agent_of(algorithm), np.random.default_rng(0)) is None
+
+
+def test_rows_of_a_rollout_are_its_steps() -> None:
+    agent = agent_of("a2c", n_steps=8)
+    feed(agent, 3)
+    rows = sampled(agent, np.random.default_rng(0))
+    assert rows is not None
+    assert rows.ages is None
+    assert rows.batch.observation[:, 0].tolist() == [0, 1, 2]
+
+
+def test_rollout_holds_the_newest_step() -> None:
+    agent = agent_of("a2c", n_steps=8)
+    feed(agent, 11)
+    empty = np.zeros(1)
+
+    def step(number: int) -> Transition:
+        successor = np.array([[number + 1, 2.0]], np.float32)
+        return Transition(empty, empty, empty, successor, empty, empty)
+
+    assert holds_newest(agent.buffer.batch, step(10))
+    assert not holds_newest(agent.buffer.batch, step(1))
+
+
+def quantities(agent: Agent, **changes: Any) -> dict[str, float]:
+    rows = Batch(
+        observation=np.array([[1, 5], [2, 5], [3, 5], [4, 5]], np.float32),
+        action=np.zeros((4, 1)), reward=np.array([1, 1, 1, -3], np.float32),
+        next_observation=np.zeros((4, 2)), discount=np.array([0.9, 0, 0.9, 0.9]),
+    )  # fmt: skip
+    return data_quantities(agent, Rows(rows._replace(**changes), None))
+
+
+def test_quantities_of_known_rows() -> None:
+    found = quantities(agent_of("a2c"))
+    assert found["reward_mean"] == 0
+    assert found["reward_std"] == np.sqrt(3)
+    assert found["reward_max"] == 3
+    assert found["reward_mode_share"] == 0.75
+    assert found["terminal_share"] == 0.25
+    assert found["constant_observations"] == 0.5
+    assert found["observation_max"] == 5
+
+
+def test_bytes_are_seen_as_the_networks_see_them() -> None:
+    images = np.full((4, 1, 2, 2), 51, np.uint8)
+    found = quantities(agent_of("a2c"), observation=images)
+    assert found["observation_max"] == pytest.approx(0.2)
+    assert found["constant_observations"] == 1
+
+
+def test_rewards_are_scaled_as_in_training() -> None:
+    agent = agent_of("a2c", normalize_rewards=True)
+    assert agent.normalizer is not None
+    agent.normalizer.reward_scale[:] = 0.5
+    assert quantities(agent)["reward_max"] == 1.5
