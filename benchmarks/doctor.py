@@ -41,6 +41,7 @@ def read_arguments() -> argparse.Namespace:
     add("--processes", type=int, default=cores, metavar="N", help="trainings at a time (default: "
         "one for each core)")  # fmt: skip
     add("--work", type=Path, default=Path("runs/doctor"), metavar="DIR", help="folder of the runs")
+    add("--examine-only", action="store_true", help="train nothing, examine what there is")
     add("--cost", action="store_true", help="measure what diagnostics cost, and nothing else")
     add("--rounds", type=int, default=5, metavar="N", help="rounds of --cost (default: 5)")
     arguments = parser.parse_args()
@@ -113,7 +114,9 @@ def main() -> int:
         names = [*arguments.healthy, *arguments.faults]
         jobs = [(name, seed) for seed in range(1, arguments.seeds + 1) for name in names]
         try:
-            failures = train_all(jobs, arguments.work, arguments.processes)
+            failures = [] if arguments.examine_only else (
+                train_all(jobs, arguments.work, arguments.processes)
+            )  # fmt: skip
         except KeyboardInterrupt:
             progress("interrupted - the same command continues")
             return 130

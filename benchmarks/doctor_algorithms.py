@@ -208,7 +208,7 @@ class OwnA2C:
         _, value = network(state.actor_critic, batch.observation)
         _, after = network(state.actor_critic, batch.next_observation)
         rollout = batch.reward, batch.discount, batch.continues, value, after
-        target = value + generalized_advantage(*rollout, config.gamma * 0.95)
+        target = value + generalized_advantage(*rollout, config.gamma * 0.9)
 
         def loss(vector: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             output, new_value = network(vector, batch.observation)

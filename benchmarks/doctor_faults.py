@@ -70,8 +70,8 @@ _OFF_POLICY = {
     "batch_size": 64, "learning_starts": 500,
 }  # fmt: skip
 _A2C = {
-    "steps": 40_000, "num_envs": 8, "n_steps": 16, "learning_rate": 2e-3,
-    "learning_rate_schedule": "linear", "compile": "off",  # 312 updates
+    "steps": 40_000, "num_envs": 8, "n_steps": 8, "learning_rate": 2e-3, "optimizer": "adam",
+    "learning_rate_schedule": "linear", "compile": "off",  # 625 updates
 }  # fmt: skip
 _PPO = {
     "steps": 30_000, "num_envs": 8, "n_steps": 32, "minibatch_size": 64, "num_epochs": 10,
@@ -80,7 +80,7 @@ _PPO = {
 BASES: dict[str, Training] = {
     "sac": Training("sac", "Pendulum-v1", _OFF_POLICY),
     "td3": Training("td3", "Pendulum-v1", _OFF_POLICY),
-    "a2c": Training("a2c", "CartPole-v1", {**_A2C, "gae_lambda": 0.95}),
+    "a2c": Training("a2c", "CartPole-v1", {**_A2C, "gae_lambda": 0.9}),
     "ppo": Training("ppo", "CartPole-v1", _PPO),
     "own": Training(algorithms.OwnA2C, "CartPole-v1", _A2C),
 }
@@ -205,7 +205,7 @@ FAULTS: dict[str, Fault] = {
     "100 epochs: PPO": _fault("ppo", "too-many-epochs", num_epochs=100),
     "notebook with a replay that is emptied (001)": _fault(
         "own", f"{_CRITIC} buffer-too-small policy-gets-worse",
-        algorithm=notebooks.ReplayNotebook, num_envs=1, learning_rate=5e-4, steps=30_000,
+        algorithm=notebooks.ReplayNotebook, num_envs=1, n_steps=16, learning_rate=5e-4, steps=30_000,
     ),
     "notebook of single steps without gamma (004)": _fault(
         "own", f"{_CRITIC} horizon-too-long batch-too-small",

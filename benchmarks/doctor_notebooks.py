@@ -15,7 +15,8 @@ class NotebookConfig:
     n_steps: int = 16
     learning_rate: float = 5e-4
     batch_size: int = 64
-    learning_rate_schedule: str = "constant"
+    learning_rate_schedule: str = "constant"  # these two: the base's, without effect here
+    optimizer: str = "adam"
 
 
 class SharedNet(nn.Module):
