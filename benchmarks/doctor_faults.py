@@ -205,7 +205,8 @@ FAULTS: dict[str, Fault] = {
     "100 epochs: PPO": _fault("ppo", "too-many-epochs", num_epochs=100),
     "notebook with a replay that is emptied (001)": _fault(
         "own", f"{_CRITIC} buffer-too-small policy-gets-worse",
-        algorithm=notebooks.ReplayNotebook, num_envs=1, n_steps=16, learning_rate=5e-4, steps=30_000,
+        algorithm=notebooks.ReplayNotebook, num_envs=1, n_steps=16, learning_rate=5e-4,
+        steps=30_000,
     ),
     "notebook of single steps without gamma (004)": _fault(
         "own", f"{_CRITIC} horizon-too-long batch-too-small",
