@@ -22,8 +22,8 @@ from pathlib import Path
 from doctor_cost import cost_lines
 from doctor_faults import FAULTS
 from doctor_healthy import HEALTHY, LONG
-from doctor_runs import folder_of, is_trained, make_run
 from doctor_tables import Examined, alarm_lines, examined, fault_lines, is_good
+from doctor_training import folder_of, is_trained, make_run
 from report import HERE, make_parser, progress, provenance, publish, run_json
 
 from footlight.errors import describe_error

@@ -151,12 +151,18 @@ A2CLate = changed(A2C, "MyA2C", buffer=late_rollout)
 
 
 class Net(nn.Module):
-    """Policy and values, each with two layers of 64 units."""
+    """Policy and values, each with two layers of 64 units, and orthogonal weights."""
 
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         super().__init__()
         inputs = observation_space.shape[0]
         self.actor, self.critic = perceptron(inputs, action_space.n), perceptron(inputs, 1)
+        for parameter in self.parameters():
+            if parameter.dim() == 2:
+                nn.init.orthogonal_(parameter, 2**0.5)
+            else:
+                nn.init.zeros_(parameter)
+        nn.init.orthogonal_([*self.actor.parameters()][-2], 0.01)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, choices], values [B]."""

@@ -82,7 +82,9 @@ BASES: dict[str, Training] = {
     "td3": Training("td3", "Pendulum-v1", _OFF_POLICY),
     "a2c": Training("a2c", "CartPole-v1", {**_A2C, "gae_lambda": 0.9}),
     "ppo": Training("ppo", "CartPole-v1", _PPO),
-    "own": Training(algorithms.OwnA2C, "CartPole-v1", _A2C),
+    "own": Training(
+        algorithms.OwnA2C, "CartPole-v1", {**_A2C, "n_steps": 16, "learning_rate": 1e-3}
+    ),
 }
 """The trainings without a mistake."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from doctor_faults import FAULTS
-from doctor_runs import outcome_of
+from doctor_training import outcome_of
 from report import table
 
 from footlight.doctor import Finding, examine

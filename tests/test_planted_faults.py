@@ -14,7 +14,7 @@ import pytest
 import torch
 from doctor_faults import BASES, FAULTS, CertainActor, changed
 from doctor_healthy import HEALTHY, LONG
-from doctor_runs import MARK, folder_of, outcome_of, train
+from doctor_training import MARK, folder_of, outcome_of, train
 
 import footlight
 from footlight.algorithms import config_class
