@@ -20,6 +20,14 @@ The source of a function or method, with its docstring:
 
     <!-- source footlight/algorithms/sac.py:SAC.update_critic -->
     <!-- end of source -->
+
+The checks of the doctor, and the columns of `diagnostics.jsonl`:
+
+    <!-- checks -->
+    <!-- end of checks -->
+
+    <!-- diagnostics -->
+    <!-- end of diagnostics -->
 """
 
 import ast
@@ -36,13 +44,16 @@ from gymnasium import spaces as gym
 from footlight.algorithms import ALGORITHMS, find
 from footlight.algorithms import config_class as algorithm_config
 from footlight.config.fields import describe_value, fields
+from footlight.doctor.catalog import CATALOG
 from footlight.environments.make import config_class
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
+from footlight.runs.quantities import PER_NETWORK, QUANTITIES
 
 FOLDER = Path(__file__).parent
 MARKER = re.compile(
-    r"^<!-- (?P<kind>fields|schedulable fields|spaces|source)(?P<argument>[^>]*?) -->\n"
+    r"^<!-- (?P<kind>fields|schedulable fields|spaces|source|checks|diagnostics)"
+    r"(?P<argument>[^>]*?) -->\n"
     r"(?P<body>.*?)^<!-- end of (?P=kind) -->$",
     re.DOTALL | re.MULTILINE,
 )
@@ -166,11 +177,32 @@ def field_rows(argument: str) -> Iterator[str]:
     return rows(source, names)
 
 
+def check_rows() -> Iterator[str]:
+    """The rows of the table of the doctor's checks."""
+    yield "| check | what is wrong | what it means | what to do | source |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, entry in CATALOG.items():
+        remedy = NAME.sub(r"`\g<0>`", entry.remedy)
+        yield f"| `{name}` | {entry.title} | {entry.meaning} | {remedy} | {entry.source} |"
+
+
+def diagnostic_rows() -> Iterator[str]:
+    """The rows of the table of diagnostics."""
+    yield "| column | meaning |"
+    yield "| --- | --- |"
+    for name, quantity in QUANTITIES.items():
+        yield f"| `{name}` | {quantity.meaning.replace('|', '&#124;')} |"
+    for name, quantity in PER_NETWORK.items():
+        yield f"| `NETWORK.{name}` | {quantity.meaning} |"
+
+
 MAKERS: dict[str, Callable[[str], Iterator[str]]] = {
     "fields": field_rows,
     "schedulable fields": lambda argument: schedulable_rows(),
     "spaces": space_rows,
     "source": source_rows,
+    "checks": lambda argument: check_rows(),
+    "diagnostics": lambda argument: diagnostic_rows(),
 }
 
 

@@ -1,8 +1,10 @@
 """Runs for the doctor, made of rows: healthy ones, which tests damage."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from footlight.doctor.checkup import examine_data
 from footlight.doctor.evidence import Evidence
 from footlight.runs.read import RunData
 
@@ -12,7 +14,8 @@ DIAGNOSTICS: dict[str, float] = {
     "critic_value": 10.0, "critic_return": 10.0, "critic_bias": 0.02, "critic_spread": 0.1,
     "critic_explained_variance": 0.9, "value_bound_ratio": 0.4, "edge_mass": 0.0,
     "relative_entropy": 0.6, "action_saturation": 0.1, "action_variation": 0.4,
-    "action_reach": 0.95, "reward_mean": -0.5, "reward_std": 1.0, "reward_max": 2.0,
+    "action_reach": 0.95, "action_scale": 1.0, "positive_rewards": 0.3,
+    "reward_mean": -0.5, "reward_std": 1.0, "reward_max": 2.0,
     "reward_mode_share": 0.01, "terminal_share": 0.0, "observation_max": 3.0,
     "constant_observations": 0.0, "equal_starts": 0.0, "rollout_is_current": 1.0,
     "action_range": 1.0,
@@ -92,3 +95,18 @@ def run(
 def evidence(*given: Any, **changes: Any) -> Evidence:
     """The evidence of `run`."""
     return Evidence(run(*given, **changes))
+
+
+Fault = Callable[[], RunData]
+
+
+def cases(faults: dict[str, list[Fault]]) -> list[tuple[str, Fault]]:
+    """Each check with each of its faults."""
+    return [(check, fault) for check, found in faults.items() for fault in found]
+
+
+def named(damaged: RunData) -> list[str]:
+    """The checks of the first two findings."""
+    checkup = examine_data(damaged)
+    assert not checkup.is_healthy
+    return [found.check for found in checkup.findings[:2]]

@@ -45,10 +45,18 @@ def diagnose(self: "Ordinary", state: NoState, observation: Tensor) -> Diagnosis
     assert isinstance(self.user, Valuing)
     with torch.no_grad(), self._seeded(0), evaluating(self.networks.modules.values()):
         value_E = self.user.value(observation)
-        if isinstance(self.user, Acting):  # which decides in a way of its own
-            return Diagnosis(value=value_E.reshape(-1))
-        found = self.networks.head.diagnose(_first(self.user.policy(observation)).float())
-    return found._replace(value=value_E.reshape(-1))
+    return distribution(self, observation)._replace(value=value_E.reshape(-1))
+
+
+def distribution(algorithm: "Ordinary", observation: Tensor) -> Diagnosis:
+    """The distribution that the output of the author's policy describes; nothing of one that
+    decides in a way of its own."""
+    if isinstance(algorithm.user, Acting):
+        return Diagnosis()
+    modules = algorithm.networks.modules.values()
+    with torch.no_grad(), algorithm._seeded(0), evaluating(modules):
+        output_EH = _first(algorithm.user.policy(observation)).float()
+    return algorithm.networks.head.diagnose(output_EH)
 
 
 class Ordinary:

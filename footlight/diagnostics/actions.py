@@ -33,6 +33,17 @@ def policy_quantities(at: Diagnosis, spaces: Spaces) -> dict[str, float]:
     return found
 
 
+def action_scale(action_N: Array, at: Diagnosis, spaces: Spaces) -> dict[str, float]:
+    """The actions that were taken, relative to the modes of the policy at the same states."""
+    space = spaces.action
+    if at.mean is None or not isinstance(space, BoxAction):
+        return {}
+    mean_NA = np.clip(at.mean, -1, 1).astype(np.float64)
+    if (size := float((mean_NA**2).sum())) < 1e-6 * mean_NA.size:
+        return {}
+    return {"action_scale": float((space.from_environment(action_N) * mean_NA).sum()) / size}
+
+
 def action_quantities(action_N: Array, spaces: Spaces) -> dict[str, float]:
     """How the actions of an evaluation, in the environment's units, vary, and how far they
     reach."""

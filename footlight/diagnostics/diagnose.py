@@ -1,5 +1,6 @@
 """The diagnosis of an agent after an evaluation: one row of `diagnostics.jsonl`."""
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from footlight.algorithms.ordinary import Ordinary, distribution
 from footlight.algorithms.ordinary_parts import LiveNetworks, StateHolder
 from footlight.algorithms.protocol import Diagnosable, Discounting
 from footlight.ambient import computes
-from footlight.diagnostics.actions import action_quantities, policy_quantities
+from footlight.diagnostics.actions import action_quantities, action_scale, policy_quantities
 from footlight.diagnostics.parameters import network_parts, parameter_sizes
 from footlight.diagnostics.recording import Place, Recording
 from footlight.diagnostics.samples import data_quantities, holds_newest, is_rollout, sampled
@@ -49,8 +51,9 @@ class Diagnoser:
         """
         agent = self._agent
         places = _spread(recording.valid_TE)
-        found = action_quantities(recording.actions(places), agent.spaces)
-        found |= _starts(recording) | self._of_networks(recording, places)
+        actions = recording.actions(places)
+        found = action_quantities(actions, agent.spaces)
+        found |= _starts(recording) | self._of_networks(recording, places, actions)
         stream = np.random.Generator(
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
@@ -63,17 +66,33 @@ class Diagnoser:
             found |= parameter_sizes(agent, self._initial)
         return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
 
-    def _of_networks(self, recording: Recording, places: Sequence[Place]) -> dict[str, float]:
+    def _of_networks(
+        self, recording: Recording, places: Sequence[Place], actions: Array
+    ) -> dict[str, float]:
         """Of the critic, the policy and their hidden units, at states of the evaluation."""
         states, probe = recording.observations(places), self._probe
-        if probe is None:
-            return self._units(states, [], None)
         with recorded(self._modules_of_diagnosis()) as activations:
-            at = probe.many(states)
-        found = policy_quantities(at, self._agent.spaces) | self._units(states, activations, at)
-        if at.value is not None and self._compares:
+            at = self._policy_alone(states) if probe is None else probe.many(states)
+        spaces = self._agent.spaces
+        found = policy_quantities(at, spaces) | self._units(states, activations, at)
+        found |= action_scale(actions, at, spaces)
+        if probe is not None and at.value is not None and self._compares:
             found |= _of_values(recording, places, at, probe)
         return found
+
+    def _policy_alone(self, states: Array) -> Diagnosis:
+        """The policy of an algorithm without values."""
+        algorithm: Any = self._agent.algorithm
+        if not isinstance(algorithm, Ordinary):
+            return Diagnosis()
+        observed = as_tensors(self._seen(states), self._agent.device)
+        found = distribution(algorithm, observed)
+        return Diagnosis(*(None if part is None else part.cpu().numpy() for part in found))
+
+    def _seen(self, states: Array) -> Array:
+        """Observations as the networks see them."""
+        normalizer = self._agent.normalizer
+        return states if normalizer is None else normalizer.observation(states)
 
     def _modules_of_diagnosis(self) -> list[torch.nn.Module]:
         """The modules whose units are judged while the algorithm diagnoses the states."""
@@ -85,7 +104,7 @@ class Diagnoser:
         return [network.module for network in singles]
 
     def _units(
-        self, states: Array, activations: list[Activation], at: Diagnosis | None
+        self, states: Array, activations: list[Activation], at: Diagnosis
     ) -> dict[str, float]:
         """The hidden units of each network."""
         agent = self._agent
@@ -95,7 +114,7 @@ class Diagnoser:
         for name, network, parameters_P in network_parts(agent):
             inside = set(network.module.modules())
             own = [activation for activation in activations if activation.layer in inside]
-            if not own and network.num_copies is not None and at is not None:
+            if not own and network.num_copies is not None:
                 own = self._of_member(name, parameters_P, states, at)
             found |= {f"{name}.{key}": x for key, x in hidden_units(own).items()}
         return found
@@ -105,13 +124,14 @@ class Diagnoser:
     ) -> list[Activation]:
         """The activations of the first of several critics, of states and the policy's actions."""
         agent, device = self._agent, parameters_P.device
-        seen = states if agent.normalizer is None else agent.normalizer.observation(states)
         network = vars(agent.networks)[name]
-        inputs: list[Any] = [as_tensors(seen, device)]
+        inputs: list[Any] = [as_tensors(self._seen(states), device)]
         if at.mean is not None:
             inputs.append(torch.from_numpy(at.mean).to(device))
         statistics_Q = vars(agent.state).get(f"{name}_statistics")
-        with torch.no_grad(), recorded([network.module]) as activations:
+        # A critic that takes more than states and actions, as TD7's, is not judged
+        unknown = contextlib.suppress(TypeError)
+        with torch.no_grad(), recorded([network.module]) as activations, unknown:
             network.member(0, parameters_P, *inputs, statistics_Q=statistics_Q)
         return activations
 

@@ -80,6 +80,7 @@ def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
         "reward_std": float(rewards.std()) * scale,
         "reward_max": float(np.abs(rewards).max()) * scale,
         "reward_mode_share": most_frequent / len(rewards),
+        "positive_rewards": float((rewards > 0).mean()),
         "terminal_share": float((rows.discount == 0).mean()),
     }
     observation = rows.observation

@@ -49,9 +49,9 @@ CATALOG: dict[str, Entry] = {
         "normalize_rewards true, or divide the rewards in the environment",
         "RLExplorer, arXiv:2410.04322: |r| at most 10", 0.88),
     "reward-shifted": Entry(
-        "rewards are mostly a constant",
-        "the critic has to learn a large offset before it sees the differences between actions",
-        "subtract the constant in the environment, or normalize_rewards true",
+        "rewards are shifted by a constant",
+        "the critic learns an offset first, and what ends an episode early may pay",
+        "remove the constant in the environment; a reward for each step that succeeds is positive",
         HEALTHY, 0.9),
     "observation-scale": Entry(
         "observations are very large",

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from statistics import pstdev
+from statistics import fmean, pstdev
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
 from footlight.doctor.findings import Finding, Severity
 
 LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
+SHORTENED = 0.7  # length of episodes at the end, as a share of that at the beginning
 SHIFTED = 10.0  # mean of a reward in its standard deviations
 LARGE_OBSERVATION, HUGE_OBSERVATION = 200.0, 2_000.0
 
@@ -25,11 +26,29 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
     elif 0 < size < TINY_REWARD and evidence.diagnostic("reward_mode_share").median < 0.9:
         text = f"root mean square {size:.3g}; at least {TINY_REWARD:g}"
         yield finding("reward-scale", "warning", text, first)
+    yield from _costly_life(evidence)
     # Where episodes terminate, a constant reward may be what surviving is worth
     is_endless = not any(row.get("terminated") is True for row in evidence.episodes)
     if is_endless and std.median > 0 and abs(mean.median) > SHIFTED * std.median:
         text = f"mean {mean.median:.3g}, standard deviation {std.median:.3g}"
         yield finding("reward-shifted", "warning", text, first)
+
+
+def _costly_life(evidence: Evidence) -> Iterator[Finding]:
+    """Rewards that are never positive, in a task whose episodes the policy can end early."""
+    rows = evidence.episodes
+    if len(rows) < MIN_EPISODES or evidence.diagnostic("positive_rewards").values[-1] > 0:
+        return
+    part = max(len(rows) // 10, 3)
+    early, late = rows[:part], rows[-part:]
+    # Where a goal ends the episode, random play rarely reaches it before the time limit
+    ends_early = all(row.get("terminated") is True for row in early)
+    lengths = [fmean(row["length"] for row in each) for each in (early, late)]
+    if ends_early and lengths[1] < SHORTENED * lengths[0]:
+        text = (
+            f"no reward is positive, and episodes got shorter: {lengths[0]:.0f}, {lengths[1]:.0f}"
+        )
+        yield finding("reward-shifted", "warning", text)
 
 
 def constant_returns(evidence: Evidence) -> Iterator[Finding]:

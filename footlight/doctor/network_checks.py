@@ -6,7 +6,8 @@ from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged, Series
 from footlight.doctor.findings import Finding, Severity
 
-LARGE_UPDATE, HUGE_UPDATE, SMALL_UPDATE = 0.02, 0.1, 2e-5  # share of the weights' norm
+LARGE_UPDATE, HUGE_UPDATE = 0.02, 0.1  # share of the weights' norm
+SMALL_UPDATE, TINY_UPDATE = 1.2e-4, 6e-5
 DEAD, ALL_DEAD = 0.6, 0.9
 SATURATED = 0.5
 GROWN = 10.0
@@ -26,7 +27,8 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
     # Schedules end at 0, so the first half of the run tells
     first = {key: _first_half(series) for key, series in sizes.items()}
     name, largest = max(first.items(), key=lambda item: item[1].median)
-    if largest.median < SMALL_UPDATE and not evidence.is_learning:
+    level = TINY_UPDATE if evidence.is_learning else SMALL_UPDATE
+    if largest.median < level:
         text = f"an update of {name} is {largest.median:.2g} of its weights' norm"
         yield finding("learning-rate-too-low", "warning", text, largest.steps[0])
 

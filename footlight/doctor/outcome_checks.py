@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged
-from footlight.doctor.findings import Finding
+from footlight.doctor.findings import Finding, Severity
 
 MIN_EVALUATIONS = 5
 FORGOTTEN = 0.5  # of the range of evaluations
@@ -38,7 +38,9 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
     if lost > FORGOTTEN:
         step = values.steps[values.values.index(best)]
         text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
-        yield finding("forgets", "warning", text, step)
+        # A single evaluation of a policy that learns may be an unlucky one
+        severity: Severity = "note" if evidence.is_learning else "warning"
+        yield finding("forgets", severity, text, step)
 
 
 CHECKS = divergence, returns, forgetting

@@ -11,7 +11,6 @@ NARROW_START, NARROW = 0.05, 0.02  # the same of continuous actions: width as a 
 RANDOM = 0.95
 SATURATED = 0.9
 CONSTANT = 0.01
-REACH = 0.9
 NARROWED = 0.95
 KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
 
@@ -71,18 +70,14 @@ def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
         yield finding("actions-not-rescaled", "critical", text)
 
 
-def reach(evidence: Evidence) -> Iterator[Finding]:
-    """How much of the action range is used, where the policy wants all of it."""
-    wanted, taken = evidence.diagnostic("action_saturation"), evidence.diagnostic("action_reach")
-    pairs = [
-        (step, value)
-        for step, share, value in zip(taken.steps, wanted.values, taken.values, strict=False)
-        if share > 0.1
-    ]
-    if len(pairs) >= 2 and max(value for _, value in pairs) < REACH:
-        largest = max(value for _, value in pairs)
-        text = f"actions reach {largest:.0%} of the range, where the policy's reach all of it"
-        yield finding("actions-not-rescaled", "critical", text, pairs[0][0])
+def scale(evidence: Evidence) -> Iterator[Finding]:
+    """The actions that were taken beside the policy's."""
+    if evidence.run.config.get("eval_stochastic"):
+        raise NotJudged("evaluations are stochastic")
+    ratio = evidence.diagnostic("action_scale")
+    if abs(ratio.median - 1) > 1 - NARROWED:
+        text = f"actions that were taken are {ratio.median:.2f} times those of the policy"
+        yield finding("actions-not-rescaled", "critical", text, ratio.steps[0])
 
 
 def change(evidence: Evidence) -> Iterator[Finding]:
@@ -95,4 +90,4 @@ def change(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-moves-too-far", severity, text, step)
 
 
-CHECKS = entropy, saturation, variation, wrapped_range, reach, change
+CHECKS = entropy, saturation, variation, wrapped_range, scale, change

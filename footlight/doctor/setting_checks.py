@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged
-from footlight.doctor.findings import Finding
+from footlight.doctor.findings import Finding, Severity
 
 SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
 EPISODES_LONGER = 4.0  # than the horizon, for it to be short
 SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
 SMALL_BATCH, MANY_EPOCHS = 8, 30
+LARGE_RATE, HUGE_RATE = 0.01, 0.03
 
 
 def horizon(evidence: Evidence) -> Iterator[Finding]:
@@ -52,6 +53,22 @@ def epochs(evidence: Evidence) -> Iterator[Finding]:
         yield finding("too-many-epochs", "warning", f"num_epochs {count}; at most {MANY_EPOCHS}")
 
 
+def learning_rate(evidence: Evidence) -> Iterator[Finding]:
+    """Learning rates of Adam and RMSprop, whose updates do not depend on the gradients' size."""
+    if evidence.fields.get("optimizer") == "sgd":
+        raise NotJudged("with sgd, a learning rate says nothing by itself")
+    names = "learning_rate", "actor_learning_rate", "critic_learning_rate"
+    rates = {name: evidence.fields.get(name) for name in names}
+    known = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
+    if not known:
+        raise NotJudged("the config has no learning_rate")
+    name, rate = max(known.items(), key=lambda item: item[1])
+    if rate > LARGE_RATE:
+        severity: Severity = "critical" if rate > HUGE_RATE else "warning"
+        text = f"{name} {rate:g}; at most {LARGE_RATE:g}"
+        yield finding("learning-rate-too-high", severity, text)
+
+
 def temperature(evidence: Evidence) -> Iterator[Finding]:
     """A temperature of SAC that is fixed at nothing."""
     learns, alpha = evidence.field("learn_alpha"), float(evidence.field("initial_alpha"))
@@ -60,4 +77,4 @@ def temperature(evidence: Evidence) -> Iterator[Finding]:
         yield finding("entropy-collapsed", "warning", text)
 
 
-CHECKS = horizon, buffer_size, batch_size, epochs, temperature
+CHECKS = horizon, buffer_size, batch_size, epochs, learning_rate, temperature

@@ -46,6 +46,8 @@ QUANTITIES: dict[str, Quantity] = {
         "the most frequent action"),
     "action_reach": Quantity("policy", "reach of actions", "largest action that was taken, in half "
         "action ranges from the middle"),
+    "action_scale": Quantity("policy", "scale of actions", "the actions that were taken, relative "
+        "to the modes of the policy at the same states: 1 in a deterministic evaluation"),
     "action_range": Quantity("policy", "range of actions", "share of the innermost environment's "
         "action range that the bounds of its outermost wrapper reach"),
     "equal_starts": Quantity("data", "equal starts", "share of the evaluation's episodes whose "
@@ -57,6 +59,8 @@ QUANTITIES: dict[str, Quantity] = {
     "reward_std": Quantity("data", "standard deviation of the reward", "of these transitions"),
     "reward_max": Quantity("data", "largest reward", "largest absolute reward of "
         "these transitions"),
+    "positive_rewards": Quantity("data", "positive rewards", "share of these transitions whose "
+        "reward is positive"),
     "reward_mode_share": Quantity("data", "most frequent reward", "share of these transitions that "
         "have the most frequent reward"),
     "observation_max": Quantity("data", "largest observation", "99th percentile of |x| over the "

@@ -19,7 +19,7 @@ _SCHEMAS: dict[Log, Any] = {
     "metrics": schemas.MetricsRow,
     "episodes": schemas.EpisodeRow,
     "evaluations": schemas.EvaluationRow,
-    "diagnostics": schemas.DiagnosticsRow,
+    "diagnostics": schemas.MetricsRow,
 }
 
 

@@ -253,13 +253,7 @@ class Experiment(TypedDict):
 
 
 class MetricsRow(TypedDict):
-    """What every row of `metrics.jsonl` has."""
-
-    step: CountOrZero
-
-
-class DiagnosticsRow(TypedDict):
-    """What every row of `diagnostics.jsonl` has."""
+    """What every row of `metrics.jsonl` and `diagnostics.jsonl` has."""
 
     step: CountOrZero
 

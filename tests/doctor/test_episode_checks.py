@@ -1,0 +1,63 @@
+"""Checks of training episodes: each fault is among the first two findings."""
+
+import numpy as np
+import pytest
+from doctor_runs import FLAT, RISING, Fault, episodes_of, named, run
+
+from footlight.doctor.checkup import examine_data
+
+FAULTS: dict[str, list[Fault]] = {
+    "time-limit-as-termination": [
+        lambda: run(episodes=episodes_of(FLAT, how="terminated")),
+        lambda: run(terminal_share=0.01),
+    ],
+    "termination-ignored": [
+        lambda: run(episodes=episodes_of(FLAT, length=17, how="terminated") * 2),
+    ],
+    "environment-differs": [
+        lambda: run(episodes=episodes_of(
+            [0.0 if index % 4 == 3 else value for index, value in enumerate(FLAT)], num_envs=4,
+        ), num_envs=4),
+    ],
+    "environments-equal": [
+        lambda: run(equal_starts=1.0, num_envs=4),
+        lambda: run(num_envs=2, episodes=[
+            {**row, "env": env, "return": row["return"] + 0.5}
+            for row in episodes_of(FLAT) for env in range(2)
+        ]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"), [(c, f) for c, faults in FAULTS.items() for f in faults]
+)
+def test_cause_is_named(check: str, fault: Fault) -> None:
+    assert check in named(fault())
+
+
+def test_environments_that_differ_by_chance_are_not_reported() -> None:
+    stream = np.random.default_rng(0)
+    for _ in range(20):
+        returns = (np.linspace(20, 200, 400) * stream.exponential(1, 400)).tolist()
+        found = examine_data(run(episodes=episodes_of(returns, num_envs=8), num_envs=8))
+        assert found.is_healthy, found
+
+
+def test_truncated_episodes_of_equal_length_are_healthy() -> None:
+    assert examine_data(run(RISING)).is_healthy
+
+
+def test_terminated_episodes_of_different_lengths_are_healthy() -> None:
+    episodes = episodes_of(RISING, how="terminated")
+    for index, row in enumerate(episodes):
+        row["length"] = 20 + index * 7
+    assert examine_data(run(episodes=episodes, terminal_share=0.01)).is_healthy
+
+
+def test_one_environment_that_begins_alike_is_a_note() -> None:
+    checkup = examine_data(run(equal_starts=1.0))
+    assert [(found.check, found.severity) for found in checkup.findings] == [
+        ("environments-equal", "note")
+    ]
+    assert checkup.is_healthy

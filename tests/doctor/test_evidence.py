@@ -1,0 +1,54 @@
+"""Evidence: series, when something began, and how returns have developed."""
+
+import pytest
+from doctor_runs import FLAT, RISING, evidence
+
+from footlight.doctor.evidence import NotJudged, Series
+
+
+def high(value: float) -> bool:
+    return value > 5
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [
+        ([1, 9, 9, 9], 2),
+        ([9, 1, 9, 9], 3),  # since when it has been so to the end
+        ([1, 9, 1, 1], 2),
+        ([1, 1, 1, 1], None),
+        ([9, 9, 9, 9], 1),
+    ],
+)
+def test_beginning_of_what_is_bad(values: list[float], step: int | None) -> None:
+    assert Series([1, 2, 3, 4], values).first(high) == step
+
+
+def test_later_part_of_a_series() -> None:
+    part = Series([10, 20, 30], [1, 2, 3]).since(0.5, 30)
+    assert (part.steps, part.values) == ([20, 30], [2, 3])
+
+
+def test_progress_of_returns() -> None:
+    rising, falling, flat = (evidence(each).progress for each in (RISING, RISING[::-1], FLAT))
+    assert rising is not None
+    assert falling is not None
+    assert flat is not None
+    assert (rising.is_improved, rising.is_worse) == (True, False)
+    assert (falling.is_improved, falling.is_worse) == (False, True)
+    assert (flat.is_improved, flat.is_worse) == (False, False)
+    assert evidence(FLAT[:5]).progress is None
+
+
+def test_what_is_missing_is_named() -> None:
+    found = evidence(critic_bias=None)
+    with pytest.raises(NotJudged, match="no diagnostic critic_bias"):
+        found.diagnostic("critic_bias")
+    with pytest.raises(NotJudged, match="no metric nothing"):
+        found.metric("nothing")
+    with pytest.raises(NotJudged, match="no n_steps"):
+        found.field("n_steps")
+
+
+def test_columns_of_networks() -> None:
+    assert {*evidence().of_networks("dormant")} == {"actor", "critic"}

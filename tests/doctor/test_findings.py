@@ -1,0 +1,35 @@
+"""Findings: their order, the verdict, and JSON."""
+
+import json
+
+from footlight.doctor.catalog import finding
+from footlight.doctor.findings import Checkup, ranked
+
+CAUSE = finding("reward-scale", "warning", "a")
+SYMPTOM = finding("does-not-learn", "warning", "b")
+SEVERE = finding("critic-overestimates", "critical", "c", 7)
+NOTE = finding("environments-equal", "note", "d")
+
+
+def test_severe_findings_come_first_and_causes_before_symptoms() -> None:
+    assert ranked([NOTE, SYMPTOM, CAUSE, SEVERE]) == (SEVERE, CAUSE, SYMPTOM, NOTE)
+
+
+def test_verdict_names_the_first_finding() -> None:
+    checkup = Checkup((SEVERE, CAUSE, NOTE), (), 9)
+    assert checkup.verdict == f"critical: {SEVERE.title}, and 1 more finding"
+    assert repr(checkup) == f"<Checkup: {checkup.verdict}>"
+    assert not checkup.is_healthy
+
+
+def test_notes_are_healthy() -> None:
+    checkup = Checkup((NOTE,), (), 9)
+    assert checkup.is_healthy
+    assert checkup.verdict == "healthy: 9 checks, no findings"
+
+
+def test_json_has_everything() -> None:
+    content = json.loads(json.dumps(Checkup((SEVERE,), ("x: y",), 9).to_json()))
+    assert content["findings"][0]["check"] == "critic-overestimates"
+    assert content["findings"][0]["step"] == 7
+    assert (content["healthy"], content["not_judged"], content["checks"]) == (False, ["x: y"], 9)

@@ -1,0 +1,41 @@
+"""Checks of networks and updates: each fault is among the first two findings."""
+
+import pytest
+from doctor_runs import FLAT, Fault, named, run
+
+from footlight.doctor.checkup import examine_data
+
+FAULTS: dict[str, list[Fault]] = {
+    "learning-rate-too-high": [lambda: run(**{"critic.update_size": 0.2})],
+    "learning-rate-too-low": [
+        lambda: run(FLAT, **{"critic.update_size": 1e-6, "actor.update_size": 1e-6}),
+    ],
+    "units-dead": [lambda: run(FLAT, **{"actor.dormant": 0.97})],
+    "units-saturated": [lambda: run(FLAT, **{"critic.saturated": 0.9})],
+    "weights-grow": [lambda: run(FLAT, **{"critic.weight_growth": 30.0})],
+    "target-missing": [
+        lambda: run(config={"tau": 1}),
+        lambda: run(config={"target_network": False}),
+        lambda: run(**{"critic.target_distance": 0.0}),
+    ],
+    "target-frozen": [lambda: run(**{"critic.target_distance": 1.0})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "fault"), [(c, f) for c, faults in FAULTS.items() for f in faults]
+)
+def test_cause_is_named(check: str, fault: Fault) -> None:
+    assert check in named(fault())
+
+
+def test_schedule_that_ends_at_zero_is_healthy() -> None:
+    falling = [1e-3 * (1 - index / 9) for index in range(10)]
+    changes = {"critic.update_size": falling, "actor.update_size": falling}
+    assert examine_data(run(FLAT, **changes)).findings[0].check == "does-not-learn"
+
+
+def test_targets_that_are_copied_at_intervals_are_not_judged() -> None:
+    checkup = examine_data(run(config={"copy_interval": 250}, **{"critic.target_distance": 0.0}))
+    assert checkup.is_healthy
+    assert any("copies at intervals" in line for line in checkup.not_judged)

@@ -1,0 +1,26 @@
+"""The columns of `diagnostics.jsonl`: those that trainings write are described."""
+
+from pathlib import Path
+
+import pytest
+from small_runs import SMALL
+
+import footlight
+from footlight.runs.quantities import PER_NETWORK, QUANTITIES, describe
+
+
+def test_columns_are_described() -> None:
+    assert describe("critic_bias") is QUANTITIES["critic_bias"]
+    assert describe("actor.dormant") is PER_NETWORK["dormant"]
+    assert describe("nothing") is None
+    assert describe("actor.nothing") is None
+
+
+@pytest.mark.parametrize(("algorithm", "env"), [("sac", "Pendulum-v1"), ("a2c", "CartPole-v1")])
+def test_all_columns_of_a_run_are_described(tmp_path: Path, algorithm: str, env: str) -> None:
+    given = {**SMALL, "eval_every": 150}
+    run = footlight.train(algorithm, env, steps=300, run_dir=tmp_path / "run", **given)
+    rows = run.diagnostics()
+    assert len(rows) == 2
+    for name in {name for row in rows for name in row} - {"step", "update"}:
+        assert describe(name) is not None, name
