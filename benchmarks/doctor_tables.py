@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from doctor_faults import FAULTS
+from doctor_faults import BASES, FAULTS, RANDOM
 from doctor_training import outcome_of
 from report import table
 
@@ -14,6 +14,7 @@ from footlight.doctor import Finding, examine
 
 FIRST = 2  # findings among which the cause should be
 GOAL, ALARMS = 0.90, 0.02
+HARM = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def fault_lines(faulty: Runs, healthy: Runs) -> list[str]:
         rows.append([name, shown, mean_return(runs), mean_return(base), first_two(runs)])
     width = max(len(row[-1]) for row in rows)
     share, count = share_of_first(faulty), sum(map(len, faulty.values()))
-    notes = [f"{name}: {FAULTS[name].harmless}" for name in faulty if FAULTS[name].harmless]
+    harmless = [name for name, runs in faulty.items() if is_harmless(name, runs, healthy)]
     return [
         "rank: place of the first finding that names the mistake, by seed; -: none does.",
         "return: of the task itself, in 10 episodes, mean over seeds; without: the same training",
@@ -67,9 +68,22 @@ def fault_lines(faulty: Runs, healthy: Runs) -> list[str]:
         "",
         f"the mistake is among the first {FIRST} findings: {share:.1%} of {count} runs "
         f"(goal: {GOAL:.0%})",
-        *(["", "mistakes that do little harm here:", *notes] if notes else []),
+        f"mistakes that cost less than {HARM:.0%} of what is learned without them, at this size: "
+        + ("; ".join(harmless) or "none"),
         "",
     ]
+
+
+def is_harmless(name: str, runs: Sequence[Examined], healthy: Runs) -> bool:
+    """Whether nearly as much is learned as without the mistake, in the mean over seeds."""
+    base = FAULTS[name].base
+    without = [run.reached for run in healthy.get(f"{base} without a mistake", [])]
+    reached = [run.reached for run in runs]
+    known = [[each for each in column if each is not None] for column in (reached, without)]
+    if not all(known):
+        return False
+    mean, best = map(fmean, known)
+    return best - mean < HARM * (best - RANDOM[BASES[base].environment])
 
 
 def mean_return(runs: Sequence[Examined]) -> str:
