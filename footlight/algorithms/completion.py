@@ -31,7 +31,7 @@ from footlight.errors import FootlightError, UserError, describe_error
 from footlight.machine import device_fault
 from footlight.networks.flat import Network
 from footlight.networks.heads import head_for
-from footlight.types import Decision, Spaces
+from footlight.types import Decision, Diagnosis, Spaces
 
 
 class AlgorithmFailed(UserError):
@@ -60,6 +60,14 @@ def parameters_of_policy(algorithm: Any, state: Any) -> PolicyState:
             f"network are in the field of its name - add `{name}: Tensor`"
         )
     return PolicyState(fields[name])
+
+
+def diagnose_network(algorithm: Any, state: Any, observation: Any) -> Diagnosis:
+    """The values and the distribution of the network of `create_from_network`."""
+    networks = algorithm.networks
+    output_EH, value_E = networks.actor_critic(algorithm.policy(state).parameters, observation)
+    found: Diagnosis = networks.head.diagnose(output_EH)
+    return found._replace(value=value_E)
 
 
 def only_update(algorithm: Any) -> dict[str, Any]:
@@ -101,6 +109,8 @@ def _completed(algorithm: Any) -> Any:
     names = declared(algorithm)
     bases = (Ordinary,) if is_ordinary(algorithm) else (algorithm,)
     parts = {name: part for name, part in DEFAULTS.items() if name not in names}
+    if not {"create", "diagnose"} & names:
+        parts["diagnose"] = diagnose_network
     if is_ordinary(algorithm):
         parts = {n: getattr(algorithm, n) for n in ("ACTIONS", "METRICS") if n in names}
         parts["own"] = algorithm

@@ -4,11 +4,12 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from footlight.algorithms.critics import Critics
 from footlight.algorithms.ordinary import Ordinary, distribution
 from footlight.algorithms.ordinary_parts import LiveNetworks, StateHolder
 from footlight.algorithms.protocol import Diagnosable, Discounting
@@ -16,7 +17,7 @@ from footlight.ambient import computes
 from footlight.diagnostics.actions import action_quantities, action_scale, policy_quantities
 from footlight.diagnostics.parameters import network_parts, parameter_sizes
 from footlight.diagnostics.recording import Place, Recording
-from footlight.diagnostics.samples import data_quantities, holds_newest, is_rollout, sampled
+from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, is_rollout, sampled
 from footlight.diagnostics.units import Activation, hidden_units, recorded
 from footlight.diagnostics.values import compare, followed
 from footlight.instruments.critic_probe import CriticProbe
@@ -28,6 +29,15 @@ from footlight.types import Array, Diagnosis, Transition
 NUM_STATES = 256  # of the evaluation, on which networks are called
 NUM_ENDS = 64  # states at which the record of an episode ends
 DIGITS = 6
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """An algorithm whose critics can be asked for the value of any action."""
+
+    @property
+    def critics(self) -> Critics:
+        """Its critics."""
 
 
 class Diagnoser:
@@ -57,9 +67,11 @@ class Diagnoser:
         stream = np.random.Generator(
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
+        found |= self._against_random(recording.observations(places), stream)
         rows = sampled(agent, stream)
-        if rows is not None:
-            found |= data_quantities(agent, rows)
+        if rows is None:  # as of an algorithm that learns from a few steps at a time
+            rows = Rows(recording.observations(places), recording.reward_TE[recording.valid_TE])
+        found |= data_quantities(agent, rows)
         if is_rollout(agent.buffer.batch) and newest is not None and newest.valid is None:
             found["rollout_is_current"] = float(holds_newest(agent.buffer.batch, newest))
         if self._initial is not None:
@@ -79,6 +91,20 @@ class Diagnoser:
         if probe is not None and at.value is not None and self._compares:
             found |= _of_values(recording, places, at, probe)
         return found
+
+    def _against_random(self, states: Array, stream: np.random.Generator) -> dict[str, float]:
+        """The share of states in which the critics rate the policy's action above a random one."""
+        algorithm: Any = self._agent.algorithm
+        if self._probe is None or not isinstance(algorithm, Judging):
+            return {}
+        at = self._probe.many(states)
+        observed = as_tensors(self._seen(states), self._agent.device)
+        random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
+        with torch.no_grad():
+            other_NE = algorithm.critics.q(
+                self._agent.state, observed, torch.from_numpy(random_NA).to(self._agent.device)
+            )
+        return {"policy_preferred": float((at.value > other_NE.amin(0).cpu().numpy()).mean())}
 
     def _policy_alone(self, states: Array) -> Diagnosis:
         """The policy of an algorithm without values."""

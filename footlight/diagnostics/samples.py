@@ -5,11 +5,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from footlight.algorithms.settings import Normalization
 from footlight.learning.agent import Agent
 from footlight.trees import leaves_of
 from footlight.types import Array, Batch, RolloutBatch, Transition
 
-NUM_ROWS = 256
+NUM_ROWS, MIN_ROWS = 256, 16  # fewer say nothing about what varies
 
 
 @runtime_checkable
@@ -18,6 +19,9 @@ class Peekable(Protocol):
 
     def peek(self, stream: np.random.Generator, count: int) -> tuple[Batch, Array]:
         """Copies of `count` random rows, and the age of each in environment steps."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
 
 
 @runtime_checkable
@@ -32,29 +36,32 @@ class Wrapping(Protocol):
 class Rows(NamedTuple):
     """What an agent learns from, row by row."""
 
-    batch: Batch
-    ages: Array | None
-    """Environment steps since each row was collected; None of rollouts."""
+    observation: Array  # [B, ...]
+    reward: Array  # [B]
+    discount: Array | None = None  # [B]
+    ages: Array | None = None  # [B], environment steps since each row was collected
 
 
 def sampled(agent: Agent, stream: np.random.Generator) -> Rows | None:
-    """Rows that the agent learns from; None if there are none, or the buffer shows none."""
+    """Rows that the agent learns from; None if there are few, or the buffer shows none."""
     buffer: Any = agent.buffer
     while isinstance(buffer, Wrapping):
         buffer = buffer.replay
     if isinstance(buffer, Peekable):
+        if len(buffer) < MIN_ROWS:
+            return None
         batch, ages = buffer.peek(stream, NUM_ROWS)
-        return Rows(batch, ages) if len(ages) else None
+        return Rows(batch.observation, batch.reward, batch.discount, ages)
     if not is_rollout(buffer.batch):
         return None
     batch = buffer.batch
     rows = np.flatnonzero(batch.weight.reshape(-1) > 0)
-    if not len(rows):
+    if len(rows) < MIN_ROWS:
         return None
     if len(rows) > NUM_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, NUM_ROWS).astype(int)]
-    flat = (field.reshape(-1, *field.shape[2:])[rows] for field in batch[: len(Batch._fields)])
-    return Rows(Batch(*flat), None)
+    fields = batch.observation, batch.reward, batch.discount
+    return Rows(*(field.reshape(-1, *field.shape[2:])[rows] for field in fields))
 
 
 def is_rollout(batch: Any) -> bool:
@@ -69,10 +76,12 @@ def holds_newest(batch: Any, newest: Transition) -> bool:
     return bool(equal.any(0).all())
 
 
-def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
+def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     """Rewards and observations as the networks see them, and how old the rows are."""
-    rows, normalizer = found_in.batch, agent.normalizer
+    normalizer, config = agent.normalizer, agent.config
     rewards = rows.reward.astype(np.float64)
+    if isinstance(config, Normalization) and config.clip_reward is not None:
+        rewards = rewards.clip(-config.clip_reward, config.clip_reward)
     scale = 1.0 if normalizer is None else float(normalizer.reward_scale[0])
     most_frequent = Counter(rewards.tolist()).most_common(1)[0][1]
     found = {
@@ -81,8 +90,9 @@ def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
         "reward_max": float(np.abs(rewards).max()) * scale,
         "reward_mode_share": most_frequent / len(rewards),
         "positive_rewards": float((rewards > 0).mean()),
-        "terminal_share": float((rows.discount == 0).mean()),
     }
+    if rows.discount is not None:
+        found["terminal_share"] = float((rows.discount == 0).mean())
     observation = rows.observation
     if normalizer is not None:
         observation = normalizer.observation(observation)
@@ -90,8 +100,8 @@ def data_quantities(agent: Agent, found_in: Rows) -> dict[str, float]:
     if numbers_BO.shape[1]:
         found["observation_max"] = float(np.percentile(np.abs(numbers_BO), 99))
         found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
-    if found_in.ages is not None:
-        found["sample_age"] = float(found_in.ages.mean())
+    if rows.ages is not None:
+        found["sample_age"] = float(rows.ages.mean())
     return found
 
 

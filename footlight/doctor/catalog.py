@@ -76,7 +76,7 @@ CATALOG: dict[str, Entry] = {
     "batch-too-small": Entry(
         "minibatches are very small",
         "gradients are mostly noise",
-        "raise batch_size (replay) or minibatch_size to 64 or more",
+        "raise batch_size (replay) or minibatch_size to 64 or more, or num_envs to 8",
         HEALTHY, 0.88),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
@@ -198,6 +198,11 @@ CATALOG: dict[str, Entry] = {
         "updates go in the wrong direction, or destroy what was there",
         "check the sign of the policy's loss; lower learning_rate",
         HEALTHY, 0.65),
+    "policy-against-critic": Entry(
+        "the critic rates random actions above the policy's",
+        "the policy goes where the critic says it should not",
+        "check the sign of the policy's loss; lower actor_learning_rate",
+        HEALTHY, 0.9),
     "does-not-learn": Entry(
         "returns do not rise",
         "nothing was learned in these steps",

@@ -1,9 +1,10 @@
 """Checks of how training episodes end, begin, and differ between environments."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from statistics import fmean, median, pstdev
+from statistics import fmean, median
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
@@ -12,7 +13,7 @@ from footlight.doctor.findings import Finding, Severity
 MIN_LIMIT = 20  # steps below which a common length is no time limit
 COMMON_LENGTH = 0.3  # share of the later episodes that have the greatest length
 MIN_PER_ENV, RECENT_PER_ENV = 5, 100
-FAR, SURE = 1.5, 8.0  # standard deviations between two environments, and standard errors
+UNLIKE, SURE = 0.25, 5.0  # difference of a probability from 1/2, and in standard errors
 EQUAL_STARTS = 0.99
 
 
@@ -83,10 +84,16 @@ def environments(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _differ(own: list[float], others: list[float]) -> bool:
-    difference, spread = abs(fmean(own) - fmean(others)), pstdev(others)
-    error = math.sqrt(pstdev(own) ** 2 / len(own) + spread**2 / len(others))
-    scale = max(spread, 1e-6 * abs(fmean(others)), 1e-12)
-    return difference > FAR * scale and difference > SURE * error
+    """Whether the numbers of one environment are mostly larger or mostly smaller than others.
+
+    The probability that one of `own` exceeds one of `others` (Mann & Whitney 1947), and its
+    distance from 1/2 in standard errors.
+    """
+    ordered = sorted(others)
+    below = sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in own) / 2
+    probability = below / (len(own) * len(others))
+    error = math.sqrt((len(own) + len(others) + 1) / (12 * len(own) * len(others)))
+    return abs(probability - 0.5) > max(UNLIKE, SURE * error)
 
 
 def starts(evidence: Evidence) -> Iterator[Finding]:

@@ -11,6 +11,8 @@ from footlight.runs.read import RunData
 
 MIN_EPISODES = 6
 """Training episodes below which nothing is said about returns."""
+MIN_UNTRAINED = 10
+"""Training episodes that count as those of the untrained policy, if there are so many."""
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -153,7 +155,9 @@ class Evidence:
         if len(rows) < MIN_EPISODES:
             return None
         total = self.steps
-        early = [value for step, value in rows if step <= _EDGE * total]
+        # Not all of the first steps: a policy can be ruined within a few hundred of them
+        untrained = rows[: max(MIN_UNTRAINED, 2 * self.num_envs)]
+        early = [value for step, value in untrained if step <= _EDGE * total]
         late = [value for step, value in rows if step > (1 - _EDGE) * total]
         early = early if len(early) >= 3 else [value for _, value in rows[: len(rows) // 3]]
         late = late if len(late) >= 3 else [value for _, value in rows[-(len(rows) // 3) :]]

@@ -1,6 +1,6 @@
 """Checks of networks, their updates and their targets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged, Series
@@ -33,15 +33,23 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
         yield finding("learning-rate-too-low", "warning", text, largest.steps[0])
 
 
-def units(evidence: Evidence) -> Iterator[Finding]:
-    """Hidden units without output, or always at a bound."""
-    yield from _worst(evidence, "dormant", "units-dead", DEAD, ALL_DEAD, "of the units are dormant")
-    try:
-        yield from _worst(
-            evidence, "saturated", "units-saturated", SATURATED, 0.8, "of the units are saturated"
-        )
-    except NotJudged:
-        return  # there are no bounded units
+def dead_units(evidence: Evidence) -> Iterator[Finding]:
+    """Hidden units without output."""
+    name, series = _worst(evidence, "dormant")
+    if series.median > DEAD and not evidence.is_learning:
+        severity: Severity = "critical" if series.median > ALL_DEAD else "warning"
+        text = f"{series.median:.0%} of the units of {name} are dormant"
+        yield finding("units-dead", severity, text, series.first(lambda value: value > DEAD))
+
+
+def saturated_units(evidence: Evidence) -> Iterator[Finding]:
+    """Hidden units that are always at a bound."""
+    name, series = _worst(evidence, "saturated")
+    if series.median > SATURATED:
+        severity: Severity = "critical" if series.median > 0.8 else "warning"
+        text = f"{series.median:.0%} of the units of {name} are saturated"
+        step = series.first(lambda value: value > SATURATED)
+        yield finding("units-saturated", severity, text, step)
 
 
 def growth(evidence: Evidence) -> Iterator[Finding]:
@@ -81,17 +89,9 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
             return
 
 
-def _worst(
-    evidence: Evidence, quantity: str, check: str, level: float, severe: float, what: str
-) -> Iterator[Finding]:
-    """A finding where the worst network is above a level."""
-    found = evidence.of_networks(quantity)
-    name, series = max(found.items(), key=lambda item: item[1].median)
-    is_bad: Callable[[float], bool] = lambda value: value > level  # noqa: E731
-    if series.median > level and not evidence.is_learning:
-        severity: Severity = "critical" if series.median > severe else "warning"
-        text = f"{series.median:.0%} {what} in {name}"
-        yield finding(check, severity, text, series.first(is_bad))
+def _worst(evidence: Evidence, quantity: str) -> tuple[str, Series]:
+    """The network with the largest median of a quantity. Raises `NotJudged`."""
+    return max(evidence.of_networks(quantity).items(), key=lambda item: item[1].median)
 
 
 def _first_half(series: Series) -> Series:
@@ -99,4 +99,4 @@ def _first_half(series: Series) -> Series:
     return Series(series.steps[:half], series.values[:half])
 
 
-CHECKS = updates, units, growth, targets
+CHECKS = updates, dead_units, saturated_units, growth, targets

@@ -12,6 +12,7 @@ RANDOM = 0.95
 SATURATED = 0.9
 CONSTANT = 0.01
 NARROWED = 0.95
+PREFERRED = 0.35
 KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
 
 
@@ -62,6 +63,15 @@ def variation(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-constant", "warning", text, step)
 
 
+def preference(evidence: Evidence) -> Iterator[Finding]:
+    """The policy's actions beside random ones, as the critic sees them."""
+    share = evidence.diagnostic("policy_preferred").since(0.3, evidence.steps)
+    if len(share) and share.median < PREFERRED:
+        text = f"the critic prefers the policy's action in {share.median:.0%} of the states"
+        step = share.first(lambda value: value < PREFERRED)
+        yield finding("policy-against-critic", "critical", text, step)
+
+
 def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
     """Wrappers with narrower bounds than the environment inside."""
     share = evidence.diagnostic("action_range")
@@ -90,4 +100,4 @@ def change(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-moves-too-far", severity, text, step)
 
 
-CHECKS = entropy, saturation, variation, wrapped_range, scale, change
+CHECKS = entropy, saturation, variation, preference, wrapped_range, scale, change

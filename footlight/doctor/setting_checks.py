@@ -9,7 +9,7 @@ from footlight.doctor.findings import Finding, Severity
 SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
 EPISODES_LONGER = 4.0  # than the horizon, for it to be short
 SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
-SMALL_BATCH, MANY_EPOCHS = 8, 30
+SMALL_BATCH, SMALL_ROLLOUT, MANY_EPOCHS = 8, 4, 30
 LARGE_RATE, HUGE_RATE = 0.01, 0.03
 
 
@@ -40,7 +40,10 @@ def batch_size(evidence: Evidence) -> Iterator[Finding]:
     """Rows of a minibatch."""
     names = [name for name in ("batch_size", "minibatch_size") if evidence.fields.get(name)]
     if not names:
-        raise NotJudged("the config has no size of minibatches")
+        rows = int(evidence.field("n_steps")) * evidence.num_envs
+        if rows < SMALL_ROLLOUT:
+            text = f"n_steps x num_envs is {rows}; at least {SMALL_ROLLOUT}"
+            yield finding("batch-too-small", "warning", text)
     for name in names:
         if (size := int(evidence.fields[name])) < SMALL_BATCH:
             text = f"{name} {size}; at least {SMALL_BATCH}"

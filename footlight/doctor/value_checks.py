@@ -12,7 +12,7 @@ MIN_ROWS = 3
 BIASED, VERY_BIASED = 0.6, 2.0
 IMPOSSIBLE, VERY_IMPOSSIBLE = 1.5, 5.0
 EDGE_MASS = 0.2
-LOSS_GROWTH = 100.0
+LOSS_GROWTH = 50.0
 
 
 def bias(evidence: Evidence) -> Iterator[Finding]:

@@ -30,6 +30,8 @@ QUANTITIES: dict[str, Quantity] = {
         "variance that the critic explains: 1 at best, 0 for a constant"),
     "value_bound_ratio": Quantity("value", "value beside its bound", "95th percentile of |value| "
         "over the largest discounted return that the rewards allow"),
+    "policy_preferred": Quantity("value", "policy preferred", "share of states in which the critic "
+        "rates the policy's action above a random one"),
     "twin_gap": Quantity("value", "gap between critics", "mean difference between the largest and "
         "the smallest critic, in standard deviations of the value over states"),
     "edge_mass": Quantity("value", "mass at the edges", "probability in the outermost bins of a "

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from own_examples import TorchA2C
+from own_examples import PureA2C, TorchA2C
 from small_runs import SMALL
 from variants import VARIANTS, small
 
@@ -155,3 +155,33 @@ def test_failure_ends_diagnostics_and_not_the_training(
     assert run.result is not None
     assert run.result["status"] == "finished"
     assert capsys.readouterr().out.count("no diagnostics: ZeroDivisionError: not a number") == 1
+
+
+def test_policy_is_preferred_to_random_actions_if_the_critic_says_so() -> None:
+    agent = agent_of("td3")
+    recording = episode(agent, 60, learns=True)
+    # A critic whose value is the first action itself, and an actor that always puts out its bound
+    critic = agent.networks.critic.unflatten(agent.state.critic)
+    for name, tensor in critic.items():
+        tensor.zero_()
+        if name.endswith("0.weight"):  # the first hidden unit is the first action, shifted
+            tensor[:, 0, 3], critic[name.replace("weight", "bias")][:, 0] = 1.0, 0.0
+    for sign, share in (1.0, 1.0), (-1.0, 0.0):
+        for name, tensor in critic.items():
+            if name.endswith("2.weight") or name.endswith("4.weight"):
+                tensor.zero_()
+                tensor[:, 0, 0] = sign if name.endswith("4.weight") else 1.0
+            if name.endswith("0.bias"):
+                tensor[:, 0] = 2.0
+        actor = agent.networks.actor.unflatten(agent.state.actor)
+        for name, tensor in actor.items():
+            tensor.zero_()
+            if name.endswith("4.bias"):
+                tensor.fill_(9.0)
+        assert Diagnoser(agent)(recording, None)["policy_preferred"] == share
+
+
+def test_pure_algorithm_of_a_user_is_diagnosed() -> None:
+    agent = agent_of(PureA2C)
+    found = Diagnoser(agent)(episode(agent, 60, learns=True), None)
+    assert {"critic_bias", "relative_entropy", "actor_critic.weight_growth"} <= found.keys()

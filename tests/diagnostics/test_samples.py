@@ -8,7 +8,7 @@ import pytest
 
 from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, sampled
 from footlight.learning.agent import Agent
-from footlight.types import Batch, Transition
+from footlight.types import Transition
 
 SEEN, CHOICE = gymnasium.spaces.Box(-9, 9, (2,), np.float32), gymnasium.spaces.Discrete(2)
 ACT = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -35,7 +35,7 @@ def test_ages_of_replay_rows_are_environment_steps() -> None:
     assert rows is not None
     assert rows.ages is not None
     # The first number of an observation is the step at which it was made
-    assert np.array_equal(59 - rows.batch.observation[:, 0], rows.ages)
+    assert np.array_equal(59 - rows.observation[:, 0], rows.ages)
     assert rows.ages.max() < 40
 
 
@@ -55,12 +55,18 @@ def test_empty_buffers_have_no_rows() -> None:
 
 
 def test_rows_of_a_rollout_are_its_steps() -> None:
-    agent = agent_of("a2c", n_steps=8)
-    feed(agent, 3)
+    agent = agent_of("a2c", n_steps=30)
+    feed(agent, 20)
     rows = sampled(agent, np.random.default_rng(0))
     assert rows is not None
     assert rows.ages is None
-    assert rows.batch.observation[:, 0].tolist() == [0, 1, 2]
+    assert rows.observation[:, 0].tolist() == [*range(20)]
+
+
+def test_few_rows_say_nothing() -> None:
+    agent = agent_of("a2c", n_steps=8)
+    feed(agent, 20)
+    assert sampled(agent, np.random.default_rng(0)) is None
 
 
 def test_rollout_holds_the_newest_step() -> None:
@@ -77,12 +83,12 @@ def test_rollout_holds_the_newest_step() -> None:
 
 
 def quantities(agent: Agent, **changes: Any) -> dict[str, float]:
-    rows = Batch(
+    rows = Rows(
         observation=np.array([[1, 5], [2, 5], [3, 5], [4, 5]], np.float32),
-        action=np.zeros((4, 1)), reward=np.array([1, 1, 1, -3], np.float32),
-        next_observation=np.zeros((4, 2)), discount=np.array([0.9, 0, 0.9, 0.9]),
-    )  # fmt: skip
-    return data_quantities(agent, Rows(rows._replace(**changes), None))
+        reward=np.array([1, 1, 1, -3], np.float32),
+        discount=np.array([0.9, 0, 0.9, 0.9]),
+    )
+    return data_quantities(agent, rows._replace(**changes))
 
 
 def test_quantities_of_known_rows() -> None:
@@ -108,3 +114,11 @@ def test_rewards_are_scaled_as_in_training() -> None:
     assert agent.normalizer is not None
     agent.normalizer.reward_scale[:] = 0.5
     assert quantities(agent)["reward_max"] == 1.5
+
+
+def test_rewards_are_clipped_as_in_training() -> None:
+    assert quantities(agent_of("a2c", clip_reward=1.0))["reward_max"] == 1
+
+
+def test_terminal_transitions_of_other_rows_are_unknown() -> None:
+    assert "terminal_share" not in quantities(agent_of("a2c"), discount=None)
