@@ -88,7 +88,7 @@ def train_all(jobs: Sequence[tuple[str, int]], work: Path, processes: int) -> li
 
 
 def report(arguments: argparse.Namespace, failures: Iterable[str]) -> tuple[list[str], bool]:
-    """The report, and whether the goals are reached."""
+    """The report on what has been trained, and whether the goals are reached."""
     seeds = range(1, arguments.seeds + 1)
 
     def look(names: Iterable[str]) -> dict[str, list[Examined]]:
@@ -96,7 +96,7 @@ def report(arguments: argparse.Namespace, failures: Iterable[str]) -> tuple[list
             folders = [folder_of(arguments.work, name, seed) for seed in seeds]
             return [folder for folder in folders if is_trained(folder)]
 
-        return {name: [*map(examined, trained(name))] for name in names}
+        return {name: [*map(examined, found)] for name in names if (found := trained(name))}
 
     faulty, healthy = look(arguments.faults), look(arguments.healthy)
     bases = {**look(HEALTHY), **healthy}
