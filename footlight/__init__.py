@@ -42,8 +42,8 @@ __all__ = [
     "SACConfig", "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig",
     "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean",
     "evaluate", "every", "list_runs", "load", "make_environments", "on_episode",
-    "on_evaluation", "plot", "plot_returns", "reproduce", "resume", "resume_seeds", "scores",
-    "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
+    "on_evaluation", "plot", "plot_returns", "report", "reproduce", "resume", "resume_seeds",
+    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
 ]  # fmt: skip
 
 _HOMES = {
@@ -86,6 +86,7 @@ _HOMES = {
     "list_runs": "footlight.runs.listing",
     "make_environments": "footlight.api",
     "plot": "footlight.api",
+    "report": "footlight.reports.report",
     "reproduce": "footlight.environments.reproduce",
     "resume": "footlight.api",
     "resume_seeds": "footlight.api",
@@ -154,6 +155,7 @@ if TYPE_CHECKING:
     from footlight.learning.evaluation import Evaluation
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
+    from footlight.reports.report import report
     from footlight.run import Run
     from footlight.runs.cleaning import Removable, clean
     from footlight.runs.listing import RunInfo, list_runs

@@ -31,6 +31,7 @@ from footlight.learning.evaluation import Evaluation, episode_limit
 from footlight.learning.evaluation import evaluate as run_episodes
 from footlight.learning.policy import Policy, load
 from footlight.learning.saved_environment import given_config
+from footlight.reports.report import report
 from footlight.runs import description
 from footlight.runs.rows import Rows, rows_of
 from footlight.runs.trackers.track import track
@@ -212,6 +213,13 @@ class Run:
         return plot_runs(
             self, user_path(output) if output else self.folder / "curve.png", metric=metric, x=x
         )
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write what happened in the run to a page of HTML, and return its path.
+
+        output: by default `report.html` in the run's folder. See `footlight.report`.
+        """
+        return report(self, output)
 
     def export(self, output: str | Path) -> Export:
         """Write the policy of the newest checkpoint to an ONNX file.

@@ -92,6 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"safetensors"}, ["inspect run", "inspect run --json", "verify run"]),
         ({"safetensors"}, ["runs .", "runs . --json", "clean .", "clean . --delete videos"]),
         ({"matplotlib"}, ["plot run"]),
+        (set(), ["report --help", "report run"]),
     ],
 )
 def test_commands_without_torch_import_only_what_they_need(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from footlight.cli.doctor import doctor
 from footlight.cli.own_code import for_run, own_code
+from footlight.cli.report import report
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
 from footlight.errors import UserError, counted, printable, warn
@@ -222,6 +223,7 @@ COMMANDS = {
     "watch": watch,
     "simulate": simulate,
     "plot": plot,
+    "report": report,
     "reproduce": reproduce,
     "track": track,
     "inspect": inspect,

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from footlight import __version__
 from footlight.cli.doctor import add_doctor
 from footlight.cli.own_code import RESUME, add_own_code
+from footlight.cli.report import add_report
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
 from footlight.config.suggestions import closest
@@ -74,6 +75,7 @@ def build_parser() -> Parser:
     _add_watch(add_command)
     _add_simulate(add_command)
     _add_plot(add_command)
+    add_report(add_command("report", "write what happened in runs to one page of HTML"), _path)
     _add_reproduce(add_command)
     _add_track(add_command)
     _add_file_commands(add_command)

@@ -122,17 +122,17 @@ CATALOG: dict[str, Entry] = {
         "the critic promises more than follows",
         "the policy is drawn to actions that only look good",
         "more critics with their minimum, norm layer, or fewer updates_per_step",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.5),
+        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.6),
     "critic-underestimates": Entry(
         "the critic promises less than follows",
         "the policy avoids actions that are better than they look",
         "actor_rule mean, fewer critics, or a wider network",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.45),
+        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.55),
     "critic-explains-nothing": Entry(
         "the critic's values have nothing to do with the returns",
         "advantages are noise, so the policy follows noise",
         "raise critic_learning_rate, normalize_rewards true, or a larger rollout",
-        "explained variance: 1 at best, 0 for a constant", 0.5),
+        "explained variance: 1 at best, 0 for a constant", 0.62),
     "value-impossible": Entry(
         "values are larger than any possible return",
         "the critic has diverged from its rewards",
@@ -152,7 +152,7 @@ CATALOG: dict[str, Entry] = {
         "the policy does not explore",
         "it always takes nearly the same action, so nothing better can be found",
         "raise entropy_coef or initial_log_std (SAC: learn_alpha true, initial_alpha 1)",
-        "RLExplorer, arXiv:2410.04322: at least 0.3 at the start", 0.85),
+        "RLExplorer, arXiv:2410.04322: at least 0.3 at the start", 0.76),
     "entropy-too-high": Entry(
         "the policy stays random",
         "the entropy bonus outweighs the reward",

@@ -16,6 +16,9 @@ from footlight.doctor.evidence import Evidence, NotJudged
 from footlight.doctor.findings import Checkup, Finding, ranked
 from footlight.runs.read import RunData, read_run
 
+MAX_LOG_BYTES = 1 << 24
+"""Of a log that is larger, such as that of a hundred thousand episodes, only both ends are read."""
+
 Check = Callable[[Evidence], Iterator[Finding]]
 
 CHECKS: tuple[Check, ...] = (
@@ -34,7 +37,7 @@ def examine(folder: Path) -> Checkup:
 
     Raises `UserError` if `folder` is not a run folder, or if one of its files is invalid.
     """
-    return examine_data(read_run(folder))
+    return examine_data(read_run(folder, MAX_LOG_BYTES))
 
 
 def examine_data(run: RunData) -> Checkup:

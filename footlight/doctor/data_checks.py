@@ -10,7 +10,7 @@ from footlight.doctor.findings import Finding, Severity
 
 LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
 SHORTENED = 0.7  # length of episodes at the end, as a share of that at the beginning
-SHIFTED = 10.0  # mean of a reward in its standard deviations
+SHIFTED = 15.0  # mean of a reward in its standard deviations
 LARGE_OBSERVATION, HUGE_OBSERVATION = 200.0, 2_000.0
 
 

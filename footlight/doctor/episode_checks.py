@@ -40,7 +40,7 @@ def ends_in_batches(evidence: Evidence) -> Iterator[Finding]:
     if len(rows) < MIN_EPISODES:
         raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
     count = sum(row.get("terminated") is True for row in rows)
-    expected = count / max(evidence.steps, 1)
+    expected = count / max(sum(evidence.lengths), 1)
     measured = fmean(shares.values)
     if not count and measured > 0:
         text = f"{measured:.1%} of the transitions are terminal; no episode has terminated"

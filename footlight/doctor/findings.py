@@ -8,6 +8,8 @@ from footlight.errors import counted
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")  # from the most severe
+CRITICAL_COUNTS = 0.1
+"""How much more surely a critical finding is a cause than a warning of the same check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Finding:
     source: str
     """Where check and level come from: a paper, a library, or "calibrated on healthy runs"."""
     confidence: float
-    """Orders findings of one severity: how surely this is a cause and no consequence, in [0, 1]."""
+    """How surely this is a cause and no consequence, in [0, 1]; orders findings."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields as strict JSON."""
@@ -82,7 +84,6 @@ class Checkup:
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The most severe first, and of equal ones the one that is most surely a cause."""
-    return tuple(
-        sorted(findings, key=lambda found: (SEVERITIES.index(found.severity), -found.confidence))
-    )
+    """What is most surely a cause comes first, and notes come last."""
+    weight = {"critical": CRITICAL_COUNTS, "warning": 0.0, "note": -1.0}
+    return tuple(sorted(findings, key=lambda found: -found.confidence - weight[found.severity]))

@@ -18,11 +18,12 @@ LOSS_GROWTH = 50.0
 def bias(evidence: Evidence) -> Iterator[Finding]:
     """The critic's values beside the returns that followed."""
     later = _later(evidence, "critic_bias")
+    level = VERY_BIASED if evidence.is_learning else BIASED
     for check, sign in ("critic-overestimates", 1), ("critic-underestimates", -1):
-        if sign * later.median > BIASED and sign * later.values[-1] > BIASED:
+        if sign * later.median > level and sign * later.values[-1] > level:
             is_severe = sign * later.median > VERY_BIASED and not evidence.is_learning
             text = f"value minus return is {later.median:+.2f} times the returns' size"
-            step = later.first(lambda value, sign=sign: sign * value > BIASED)  # type: ignore[misc]
+            step = later.first(lambda value, sign=sign: sign * value > level)  # type: ignore[misc]
             yield finding(check, "critical" if is_severe else "warning", text, step)
 
 

@@ -83,17 +83,18 @@ def _rows(run: RunData, log: str) -> list[dict[str, Any]]:
         "metrics": run.metrics,
         "episodes": run.episodes,
         "evaluations": run.evaluations,
+        "diagnostics": run.diagnostics,
     }
     return logs[log]
 
 
 def find_log(runs: Sequence[RunData], metric: str) -> str:
-    """The log that has `metric`: "evaluations", "episodes" or "metrics".
+    """The log that has `metric`: "evaluations", "episodes", "metrics" or "diagnostics".
 
     Raises `UserError` naming the known metrics.
     """
     known: dict[str, str] = {}
-    for log in ("metrics", "episodes", "evaluations"):
+    for log in ("diagnostics", "metrics", "episodes", "evaluations"):
         for run in runs:
             for row in _rows(run, log):
                 known |= {

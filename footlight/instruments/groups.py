@@ -118,7 +118,7 @@ def _runs_of(item: Any, index: int, notify: Callable[[str], None]) -> Iterator[t
         if not folder.is_dir() or is_run:
             yield folder.resolve(), read_run(folder)
             return
-        found = list(_run_folders(folder))
+        found = list(run_folders(folder))
         if not found:
             raise UserError(
                 f"{folder} is not a run folder and contains none - no config.json in it or below - "
@@ -166,7 +166,7 @@ def _is_returns(item: Any) -> bool:
     )
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
+def run_folders(folder: Path) -> Iterator[Path]:
     """Run folders below `folder`, by number and name. Symbolic links are not followed."""
     for path, names, files in os.walk(folder):
         if "config.json" in files:

@@ -49,7 +49,7 @@ class Scores(dict[str, Floats]):
         environments have to be normalized to be averaged. Raises `UserError` for a single run.
         """
         return {
-            name: _interval(name, array, repetitions, np.random.default_rng(seed))
+            name: bootstrap_interval(name, array, repetitions, np.random.default_rng(seed))
             for name, array in self.items()
         }
 
@@ -206,9 +206,13 @@ def _require_bounds(
             )
 
 
-def _interval(
+def bootstrap_interval(
     name: str, scores_RTC: Floats, repetitions: int, stream: np.random.Generator
 ) -> Interval:
+    """The interquartile mean over runs and tasks, with its 95 % stratified bootstrap interval.
+
+    name: of the algorithm, for the error. Raises `UserError` for a single run.
+    """
     num_runs, num_tasks = scores_RTC.shape[:2]
     if num_runs < 2:
         raise UserError(

@@ -38,14 +38,14 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "collection": {"algorithms", "environments", "learning"},
     "diagnostics": {"algorithms", "equations", "instruments", "learning", "networks"},
     "doctor": {"runs", "storage"},
-    "report": {"doctor", "instruments", "runs", "storage"},
+    "reports": {"doctor", "instruments", "runs", "storage"},
     "training": {
         "algorithms", "collection", "diagnostics", "doctor", "environments", "instruments",
         "learning", "runs", "storage", "user_code",
     },
     "run": {
-        "doctor", "environments", "instruments", "learning", "runs", "storage", "training",
-        "user_code",
+        "doctor", "environments", "instruments", "learning", "reports", "runs", "storage",
+        "training", "user_code",
     },
     "api": {
         "algorithms", "buffers", "environments", "instruments", "learning", "run", "runs",
@@ -56,13 +56,13 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "doctor", "environments", "instruments", "run", "runs", "storage",
-        "sweeps", "user_code",
+        "algorithms", "api", "doctor", "environments", "instruments", "reports", "run", "runs",
+        "storage", "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
         "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
-        "run", "runs", "sweeps", "training",
+        "reports", "run", "runs", "sweeps", "training",
     },
 }  # fmt: skip
 

@@ -11,8 +11,13 @@ SEVERE = finding("critic-overestimates", "critical", "c", 7)
 NOTE = finding("environments-equal", "note", "d")
 
 
-def test_severe_findings_come_first_and_causes_before_symptoms() -> None:
-    assert ranked([NOTE, SYMPTOM, CAUSE, SEVERE]) == (SEVERE, CAUSE, SYMPTOM, NOTE)
+def test_causes_come_before_their_consequences_and_notes_last() -> None:
+    assert ranked([NOTE, SYMPTOM, SEVERE, CAUSE]) == (CAUSE, SEVERE, SYMPTOM, NOTE)
+
+
+def test_of_similar_findings_the_critical_one_comes_first() -> None:
+    rate = finding("learning-rate-too-high", "critical", "e")
+    assert ranked([CAUSE, rate]) == (rate, CAUSE)
 
 
 def test_verdict_names_the_first_finding() -> None:

@@ -8,7 +8,14 @@ import pytest
 from plotted_runs import write_run
 
 from footlight.instruments import curves
-from footlight.instruments.curves import Curve, common_grid, curve_of, mean_interval, t_quantile
+from footlight.instruments.curves import (
+    Curve,
+    common_grid,
+    curve_of,
+    find_log,
+    mean_interval,
+    t_quantile,
+)
 from footlight.instruments.plot import plot_runs
 from footlight.runs.read import read_run
 
@@ -97,3 +104,16 @@ def test_horizontal_axes(tmp_path: Path, x: str, at: list[float]) -> None:
     assert curve.x.tolist() == at
     figure = plot_runs(run, x=x)
     assert figure.axes[0].get_xlabel() == curves.AXES[x]
+
+
+def test_columns_of_diagnostics_are_metrics(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [(10, 1.0)], metrics=[{"step": 10, "entropy": 0.5}])
+    (folder / "diagnostics.jsonl").write_text(
+        '{"step": 10, "critic_bias": 0.25, "entropy": 9}\n{"step": 20, "critic_bias": 0.5}\n'
+    )
+    run = read_run(folder)
+    assert find_log([run], "critic_bias") == "diagnostics"
+    assert find_log([run], "entropy") == "metrics"  # the log of more rows comes first
+    curve = curve_of(run, "diagnostics", "critic_bias", "steps")
+    assert curve is not None
+    assert (curve.x.tolist(), curve.y.tolist()) == ([10, 20], [0.25, 0.5])

@@ -136,3 +136,13 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
     (folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match="algorithm is missing"):
         read_run(folder)
+
+
+def test_of_a_large_log_both_ends_are_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    lines = [json.dumps({"step": step, "return": 1.0}) + "\n" for step in range(1000, 2000)]
+    (folder / "episodes.jsonl").write_text("".join(lines))
+    room = 10 * len(lines[0])
+    steps = [row["step"] for row in read_run(folder, room).episodes]
+    assert steps == [*range(1000, 1005), *range(1996, 2000)]  # the fifth last one is cut in two
+    assert len(read_run(folder).episodes) == 1000

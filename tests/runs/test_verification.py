@@ -79,7 +79,7 @@ def test_verify_of_an_intact_run(run: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["verify", str(run)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == {"intact"}
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert main(["verify", str(run / "checkpoints" / "LATEST")]) == 0
     assert capsys.readouterr().out == f"intact    {run / 'checkpoints' / 'step-000000250'}\n"
     assert faults(run / "checkpoints" / "step-000000200") == {}

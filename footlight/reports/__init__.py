@@ -1,0 +1,1 @@
+"""Reports: what happened in runs, on one self-contained page of HTML."""
