@@ -177,7 +177,7 @@ FAULTS: dict[str, Fault] = {
         "own", "policy-gets-worse", algorithm=algorithms.A2CReversedPolicy
     ),
     "sign of the policy's loss: SAC": _fault(
-        "sac", "policy-gets-worse", algorithm=algorithms.SACReversedActor
+        "sac", "policy-gets-worse policy-against-critic", algorithm=algorithms.SACReversedActor
     ),
     "sign of the critic's loss: own A2C": _fault(
         "own", _CRITIC, algorithm=algorithms.A2CReversedCritic

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from footlight.algorithms.authoring import Spaces, rollout_buffer
+from footlight.types import DiscreteAction
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class ReplayNotebook:
 
     def __init__(self, config: NotebookConfig, spaces: Spaces) -> None:
         self.config = config
-        self.policy = SharedNet(spaces.observation_shape[0], spaces.action.sizes[0], 128)  # type: ignore[union-attr]
+        num_inputs, action = spaces.observation_shape[0], spaces.action
+        assert isinstance(action, DiscreteAction)
+        self.policy = SharedNet(num_inputs, action.sizes[0], 128)
         self.optimizer = torch.optim.Adam(self.policy.parameters(), config.learning_rate)
 
     def value(self, observation: Tensor) -> Tensor:
@@ -74,7 +77,9 @@ class OneStepNotebook:
     buffer = rollout_buffer
 
     def __init__(self, config: NotebookConfig, spaces: Spaces) -> None:
-        self.policy = SharedNet(spaces.observation_shape[0], spaces.action.sizes[0], 64)  # type: ignore[union-attr]
+        num_inputs, action = spaces.observation_shape[0], spaces.action
+        assert isinstance(action, DiscreteAction)
+        self.policy = SharedNet(num_inputs, action.sizes[0], 64)
         self.optimizer = torch.optim.Adam(self.policy.parameters(), config.learning_rate)
 
     value = ReplayNotebook.value
