@@ -31,8 +31,9 @@ from footlight.config.fields import build
 from footlight.storage.manager import CheckpointManager
 
 PROGRAMS = [
-    "ablations", "checkpoints", "collapse", "collection", "frame_memory", "gpu", "growth", "kill",
-    "learning", "mujoco_suite", "own_loop", "several_seeds", "speed", "time_to_return", "tricks",
+    "ablations", "checkpoints", "collapse", "collection", "doctor", "frame_memory", "gpu",
+    "growth", "kill", "learning", "mujoco_suite", "own_loop", "several_seeds", "speed",
+    "time_to_return", "tricks",
 ]  # fmt: skip
 JOB: dict[str, Any] = {"algorithm": "a2c", "environment": "CartPole-v1", "seed": 0, "threads": 1}
 
