@@ -183,7 +183,8 @@ def check_rows() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for name, entry in CATALOG.items():
         remedy = NAME.sub(r"`\g<0>`", entry.remedy)
-        yield f"| `{name}` | {entry.title} | {entry.meaning} | {remedy} | {entry.source} |"
+        source = entry.source.replace("|", "&#124;")
+        yield f"| `{name}` | {entry.title} | {entry.meaning} | {remedy} | {source} |"
 
 
 def diagnostic_rows() -> Iterator[str]:

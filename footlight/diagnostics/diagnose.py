@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,11 +24,19 @@ from footlight.instruments.critic_probe import CriticProbe
 from footlight.learning.agent import Agent
 from footlight.networks.flat import as_tensors
 from footlight.streams import derived_seed
-from footlight.types import Array, Diagnosis, Transition
+from footlight.types import Array, Diagnosis
 
 NUM_STATES = 256  # of the evaluation, on which networks are called
 NUM_ENDS = 64  # states at which the record of an episode ends
 DIGITS = 6
+
+
+class Current(NamedTuple):
+    """Where the environments of a training are."""
+
+    observation: Array  # [E, ...]
+    running_E: Array
+    """Whether each one's episode has begun; if not, the observation is its first one."""
 
 
 @runtime_checkable
@@ -63,10 +71,10 @@ class Diagnoser:
         self._initial = None if own else algorithm.init(agent.num_envs)
 
     @computes
-    def __call__(self, recording: Recording, newest: Transition | None) -> dict[str, float]:
+    def __call__(self, recording: Recording, current: Current | None = None) -> dict[str, float]:
         """Quantities by name, see `runs.quantities`; those that cannot be determined are missing.
 
-        newest: the newest step of the training.
+        current: where the environments of the training are.
         """
         agent = self._agent
         places = _spread(recording.valid_TE)
@@ -81,8 +89,9 @@ class Diagnoser:
         if rows is None:  # as of an algorithm that learns from a few steps at a time
             rows = Rows(recording.observations(places), recording.reward_TE[recording.valid_TE])
         found |= data_quantities(agent, rows)
-        if is_rollout(agent.buffer.batch) and newest is not None and newest.valid is None:
-            found["rollout_is_current"] = float(holds_newest(agent.buffer.batch, newest))
+        batch: Any = agent.buffer.batch
+        if is_rollout(batch) and current is not None and current.running_E.any():
+            found["rollout_is_current"] = float(holds_newest(batch, *current))
         if self._initial is not None:
             found |= parameter_sizes(agent, self._initial)
         return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}

@@ -8,7 +8,7 @@ import numpy as np
 from footlight.algorithms.settings import Normalization
 from footlight.learning.agent import Agent
 from footlight.trees import leaves_of
-from footlight.types import Array, Batch, RolloutBatch, Transition
+from footlight.types import Array, Batch, RolloutBatch
 
 NUM_ROWS, MIN_ROWS = 256, 16  # fewer say nothing about what varies
 
@@ -69,10 +69,13 @@ def is_rollout(batch: Any) -> bool:
     return batch._fields[:7] == RolloutBatch._fields[:7]
 
 
-def holds_newest(batch: Any, newest: Transition) -> bool:
-    """Whether a rollout contains the newest step of each environment."""
-    stored, observed = batch.next_observation, newest.next_observation
-    equal = (stored == observed).reshape(*stored.shape[:2], -1).all(-1)
+def holds_newest(batch: Any, observed: Array, running_E: Array) -> bool:
+    """Whether a rollout has a step that ends with the current observation of each environment.
+
+    running_E: the environments whose episode has begun; of others, the observation is a first one.
+    """
+    stored = batch.next_observation[:, running_E]
+    equal = (stored == observed[running_E]).reshape(*stored.shape[:2], -1).all(-1)
     return bool(equal.any(0).all())
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from footlight.diagnostics.diagnose import Diagnoser
+from footlight.collection.collection import Collection
+from footlight.diagnostics.diagnose import Current, Diagnoser
 from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
 from footlight.environments.reach import action_range
@@ -17,7 +18,6 @@ from footlight.training.hooks import EpisodeRows
 from footlight.training.live_checkup import LiveCheckup
 from footlight.training.loop import Step
 from footlight.training.session import Session
-from footlight.types import Transition
 
 MAX_ATTEMPTS = 3  # at an evaluation in which the environment fails
 
@@ -51,13 +51,10 @@ class Evaluator:
         self._diagnosis: dict[str, float] = {}
         self._diagnosis_failed = False
         self._check_up = LiveCheckup(session)
-        self._newest: Transition | None = None
 
     def __call__(self, step: Step) -> None:
         """Evaluate at this step."""
-        self._newest = step.transition
         self.evaluate_and_log(step.number)
-        self._newest = None
 
     def evaluate_and_log(
         self, step: int, *, is_requested: bool = False, is_final: bool = False
@@ -177,12 +174,15 @@ class Evaluator:
 
     def _diagnose(self, recording: Recording) -> dict[str, float]:
         """The diagnosis of the agent; {} if it fails, which must not end a training."""
-        session, newest = self._session, self._newest
+        session, environments = self._session, self._session.environments
+        current = None
+        if not isinstance(environments, Collection):
+            current = Current(environments.observation, environments.tracker.length > 0)
         try:
             if self._diagnoser is None:
                 atari = session.run_config.get("atari") or {}
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
-            found = self._diagnoser(recording, newest)
+            found = self._diagnoser(recording, current)
             if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
                 share = action_range(self.environments.envs[0])
                 found |= {} if share is None else {"action_range": share}

@@ -55,7 +55,7 @@ def episode(agent: Agent, steps: int = 30, learns: bool = False) -> Recording:
 def test_every_algorithm_is_diagnosed(algorithm: str) -> None:
     agent = agent_of(algorithm)
     newest = episode(agent, 60, learns=True)
-    found = Diagnoser(agent)(newest, None)
+    found = Diagnoser(agent)(newest)
     assert {"critic_bias", "critic_value", "action_variation"} <= found.keys()
     assert any(name.endswith(".dormant") for name in found)
     assert any(name.endswith(".weight_growth") for name in found)
@@ -64,7 +64,7 @@ def test_every_algorithm_is_diagnosed(algorithm: str) -> None:
 
 def test_ordinary_algorithm_is_diagnosed() -> None:
     agent = agent_of(TorchA2C)
-    found = Diagnoser(agent)(episode(agent, 40, learns=True), None)
+    found = Diagnoser(agent)(episode(agent, 40, learns=True))
     assert {"relative_entropy", "networks.dormant", "terminal_share"} <= found.keys()
     assert "critic_bias" not in found  # its values are not known
 
@@ -75,7 +75,7 @@ def test_values_of_an_ordinary_algorithm_are_compared() -> None:
             return self.critic(observation)
 
     agent = agent_of(Valued)
-    assert "critic_bias" in Diagnoser(agent)(episode(agent, 40, learns=True), None)
+    assert "critic_bias" in Diagnoser(agent)(episode(agent, 40, learns=True))
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "crossq", "droq", "ppo", "stream-ac"])
@@ -85,8 +85,8 @@ def test_diagnosis_changes_nothing_and_repeats_itself(algorithm: str) -> None:
     leaves = {name: leaf.clone() for name, leaf in tree_items(agent.state).items()}
     streams = [vars(agent.streams)[name].bit_generator.state for name in vars(agent.streams)]
     diagnoser = Diagnoser(agent)
-    first = diagnoser(recording, None)
-    assert first == diagnoser(recording, None) == Diagnoser(agent)(recording, None)
+    first = diagnoser(recording)
+    assert first == diagnoser(recording) == Diagnoser(agent)(recording)
     assert [vars(agent.streams)[n].bit_generator.state for n in vars(agent.streams)] == streams
     for name, leaf in tree_items(agent.state).items():
         assert leaf.equal(leaves[name]), name
@@ -98,14 +98,14 @@ def test_values_are_compared_with_returns_in_the_critics_units() -> None:
     agent.normalizer.reward_scale[:] = 0.1
     recording = episode(agent, 3)
     r = recording.reward_TE[:, 0] * np.float32(0.1)
-    found = Diagnoser(agent)(recording, None)
+    found = Diagnoser(agent)(recording)
     returns = [r[0] + r[1] / 2 + r[2] / 4, r[1] + r[2] / 2, r[2]]
     assert found["critic_return"] == pytest.approx(np.mean(returns), rel=1e-4)
 
 
 def test_episodes_that_end_elsewhere_are_not_compared() -> None:
     agent = agent_of("a2c")
-    assert "critic_bias" not in Diagnoser(agent, compares_returns=False)(episode(agent), None)
+    assert "critic_bias" not in Diagnoser(agent, compares_returns=False)(episode(agent))
 
 
 def test_equal_starts_are_counted() -> None:
@@ -115,7 +115,7 @@ def test_equal_starts_are_counted() -> None:
         state = np.full((1, 3), number, np.float32)
         end = np.array([True])
         recording(Transition(state, np.array([0]), state[:, 0], state, end, ~end))
-    assert Diagnoser(agent)(recording, None)["equal_starts"] == 0.75
+    assert Diagnoser(agent)(recording)["equal_starts"] == 0.75
 
 
 def digests(folder: Path) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_run_with_diagnostics_equals_one_without(
 def test_failure_ends_diagnostics_and_not_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(self: Diagnoser, recording: Recording, newest: Transition | None) -> dict[str, float]:
+    def fail(self: Diagnoser, recording: Recording, current: Any) -> dict[str, float]:
         raise ZeroDivisionError("not a number")
 
     monkeypatch.setattr(Diagnoser, "__call__", fail)
@@ -178,10 +178,10 @@ def test_policy_is_preferred_to_random_actions_if_the_critic_says_so() -> None:
             tensor.zero_()
             if name.endswith("4.bias"):
                 tensor.fill_(9.0)
-        assert Diagnoser(agent)(recording, None)["policy_preferred"] == share
+        assert Diagnoser(agent)(recording)["policy_preferred"] == share
 
 
 def test_pure_algorithm_of_a_user_is_diagnosed() -> None:
     agent = agent_of(PureA2C)
-    found = Diagnoser(agent)(episode(agent, 60, learns=True), None)
+    found = Diagnoser(agent)(episode(agent, 60, learns=True))
     assert {"critic_bias", "relative_entropy", "actor_critic.weight_growth"} <= found.keys()

@@ -8,7 +8,6 @@ import pytest
 
 from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, sampled
 from footlight.learning.agent import Agent
-from footlight.types import Transition
 
 SEEN, CHOICE = gymnasium.spaces.Box(-9, 9, (2,), np.float32), gymnasium.spaces.Discrete(2)
 ACT = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -72,14 +71,13 @@ def test_few_rows_say_nothing() -> None:
 def test_rollout_holds_the_newest_step() -> None:
     agent = agent_of("a2c", n_steps=8)
     feed(agent, 11)
-    empty = np.zeros(1)
+    rollout = agent.buffer.batch
 
-    def step(number: int) -> Transition:
-        successor = np.array([[number + 1, 2.0]], np.float32)
-        return Transition(empty, empty, empty, successor, empty, empty)
+    def is_held(observation: list[float], *running: bool) -> bool:
+        return holds_newest(rollout, np.array([observation], np.float32), np.array(running))
 
-    assert holds_newest(agent.buffer.batch, step(10))
-    assert not holds_newest(agent.buffer.batch, step(1))
+    assert is_held([11, 2], True)
+    assert not is_held([2, 2], True)  # overwritten
 
 
 def quantities(agent: Agent, **changes: Any) -> dict[str, float]:

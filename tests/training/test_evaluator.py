@@ -71,9 +71,9 @@ def test_ctrl_c_abandons_an_evaluation_which_resume_repeats(
     footlight.resume("run", quiet=True, hooks=hooks("run"))
     assert seen["run"] == seen["straight"] == [30, 60, 90]
     assert json.loads(Path("run/result.json").read_text())["status"] == "finished"
-    assert (
-        Path("run/evaluations.jsonl").read_text() == Path("straight/evaluations.jsonl").read_text()
-    )
+    for log in ("evaluations.jsonl", "diagnostics.jsonl"):
+        assert Path("run", log).read_text() == Path("straight", log).read_text()
+    assert "rollout_is_current" in Path("run/diagnostics.jsonl").read_text()
 
 
 class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
