@@ -40,10 +40,11 @@ __all__ = [
     "FootlightError", "IMPALAConfig", "Options", "PPOConfig", "Policy", "REDQConfig",
     "ReinforceConfig", "Removable", "ReplayActorCriticConfig", "ReplayBuffer", "Run", "RunInfo",
     "SACConfig", "SACDiscreteConfig", "SimBaConfig", "StorageFault", "StreamACConfig",
-    "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "choose_device", "clean",
-    "evaluate", "every", "list_runs", "load", "make_environments", "on_episode",
-    "on_evaluation", "plot", "plot_returns", "report", "reproduce", "resume", "resume_seeds",
-    "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train", "train_seeds",
+    "TD3Config", "TD7Config", "TQCConfig", "UserError", "XQCConfig", "check_env",
+    "choose_device", "clean", "evaluate", "every", "list_runs", "load", "make_environments",
+    "on_episode", "on_evaluation", "plot", "plot_returns", "report", "reproduce", "resume",
+    "resume_seeds", "scores", "seeded", "simulate", "soft_update", "steps", "sweep", "train",
+    "train_seeds", "watch_runs",
 ]  # fmt: skip
 
 _HOMES = {
@@ -95,6 +96,7 @@ _HOMES = {
     "on_episode": "footlight.training.user_hooks",
     "on_evaluation": "footlight.training.user_hooks",
     "ReplayBuffer": "footlight.buffers.simple_replay",
+    "check_env": "footlight.examination.examine",
     "choose_device": "footlight.learning.device",
     "plot_returns": "footlight.instruments.returns_plot",
     "seeded": "footlight.environments.seeding",
@@ -104,6 +106,7 @@ _HOMES = {
     "sweep": "footlight.sweeps.sweep",
     "train": "footlight.api",
     "train_seeds": "footlight.api",
+    "watch_runs": "footlight.reports.serving",
 }
 
 if TYPE_CHECKING:
@@ -147,6 +150,7 @@ if TYPE_CHECKING:
         StorageFault,
         UserError,
     )
+    from footlight.examination.examine import check_env
     from footlight.instruments.returns_plot import plot_returns
     from footlight.instruments.scores import scores
     from footlight.instruments.simulation import simulate
@@ -156,6 +160,7 @@ if TYPE_CHECKING:
     from footlight.learning.policy import Policy, load
     from footlight.networks.target_average import soft_update
     from footlight.reports.report import report
+    from footlight.reports.serving import watch_runs
     from footlight.run import Run
     from footlight.runs.cleaning import Removable, clean
     from footlight.runs.listing import RunInfo, list_runs

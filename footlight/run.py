@@ -31,6 +31,7 @@ from footlight.learning.evaluation import Evaluation, episode_limit
 from footlight.learning.evaluation import evaluate as run_episodes
 from footlight.learning.policy import Policy, load
 from footlight.learning.saved_environment import given_config
+from footlight.reports.notebook_view import notebook_view
 from footlight.reports.report import report
 from footlight.runs import description
 from footlight.runs.rows import Rows, rows_of
@@ -73,7 +74,7 @@ class Run:
         return f"<Run {str(self.folder)!r}: {description.line(self.folder) or 'not a run folder'}>"
 
     def _repr_html_(self) -> str:
-        return description.table(self.folder)
+        return notebook_view(self.folder)
 
     def __fspath__(self) -> str:
         """The run folder, so that functions which take one also take a run."""

@@ -12,7 +12,7 @@ STEPS, NUM_ROWS = 10_000, 10
 
 DIAGNOSTICS: dict[str, float] = {
     "critic_value": 10.0, "critic_return": 10.0, "critic_bias": 0.02, "critic_spread": 0.1,
-    "policy_preferred": 0.95,
+    "policy_preferred": 0.95, "entropy_gap": 0.1,
     "critic_explained_variance": 0.9, "value_bound_ratio": 0.4, "edge_mass": 0.0,
     "relative_entropy": 0.6, "action_saturation": 0.1, "action_variation": 0.4,
     "action_reach": 0.95, "action_scale": 1.0, "positive_rewards": 0.3,

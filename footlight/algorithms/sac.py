@@ -272,13 +272,17 @@ class SAC:
         metrics |= {"entropy": -log_prob_B.mean(), "alpha": alpha.squeeze()}
         return Outcome(metrics, of_critic.priorities)
 
+    @property
+    def target_entropy(self) -> float:
+        """The target of the policy's entropy, in nats."""
+        own, per_action = self.config.target_entropy, self.config.target_entropy_per_action
+        return per_action * self.networks.num_actions if own is None else own
+
     def update_alpha(self, state: State, log_prob_B: Tensor) -> None:
         """Temperature, eq. 18, in log alpha so that alpha stays positive: rises while the entropy
         is below its target."""
-        config, target = self.config, self.config.target_entropy
-        if target is None:
-            target = config.target_entropy_per_action * self.networks.num_actions
-        gradient = -(log_prob_B + target).mean().reshape(1)
+        config = self.config
+        gradient = -(log_prob_B + self.target_entropy).mean().reshape(1)
         optimizer = replace(config.make_optimizer(), weight_decay=0.0, max_grad_norm=None)
         optimizer.step(
             state.log_alpha, gradient, state.alpha_optimizer,

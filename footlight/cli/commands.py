@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from footlight.cli.check_env import check_env
 from footlight.cli.doctor import doctor
 from footlight.cli.own_code import for_run, own_code
 from footlight.cli.report import report
 from footlight.cli.run_folders import clean, runs
 from footlight.cli.sweep import sweep
+from footlight.cli.watch_runs import watch_runs
 from footlight.errors import UserError, counted, printable, warn
 
 PROGRESS_SECONDS = 10.0
@@ -222,6 +224,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "watch": watch,
     "simulate": simulate,
+    "check-env": check_env,
     "plot": plot,
     "report": report,
     "reproduce": reproduce,
@@ -232,6 +235,7 @@ COMMANDS = {
     "doctor": doctor,
     "runs": runs,
     "clean": clean,
+    "watch-runs": watch_runs,
     "list": list_all,
     "sweep": sweep,
     "tune-machine": tune_machine,

@@ -114,7 +114,7 @@ def _dispatch(arguments: list[str]) -> int:
     if not command.startswith("-") and command not in names:
         hint = closest(command, names)
         raise UserError(f"unknown command {command!r}{hint} - commands are {', '.join(names)}")
-    if command == "simulate":  # whose ENVIRONMENT may follow a list of arguments
+    if command in ("simulate", "check-env"):  # whose ENVIRONMENT may follow a list of arguments
         arguments = join_values(arguments)
     options = parser.parse_args(arguments)
     if vars(options).get("allow_env_import") or vars(options).get("environment"):

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from footlight import __version__
+from footlight.cli.check_env import add_check_env
 from footlight.cli.doctor import add_doctor
 from footlight.cli.own_code import RESUME, add_own_code
 from footlight.cli.report import add_report
 from footlight.cli.run_folders import add_clean, add_runs
 from footlight.cli.sweep import add_sweep
+from footlight.cli.watch_runs import add_watch_runs
 from footlight.config.suggestions import closest
 from footlight.errors import UserError
 from footlight.storage.files import user_path
@@ -74,6 +76,7 @@ def build_parser() -> Parser:
     _add_evaluate(add_command)
     _add_watch(add_command)
     _add_simulate(add_command)
+    add_check_env(add_command)
     _add_plot(add_command)
     add_report(add_command("report", "write what happened in runs to one page of HTML"), _path)
     _add_reproduce(add_command)
@@ -82,6 +85,7 @@ def build_parser() -> Parser:
     add_doctor(add_command)
     add_runs(add_command)
     add_clean(add_command)
+    add_watch_runs(add_command)
     listing = add_command("list", "list algorithms, environments and presets")
     kinds = ("algorithms", "environments", "presets")
     listing.add_argument(

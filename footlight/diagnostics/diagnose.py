@@ -40,6 +40,15 @@ class Judging(Protocol):
         """Its critics."""
 
 
+@runtime_checkable
+class Tempered(Protocol):
+    """An algorithm whose temperature holds the policy's entropy near a target."""
+
+    @property
+    def target_entropy(self) -> float:
+        """The target, in nats."""
+
+
 class Diagnoser:
     """Diagnoses one agent. `compares_returns`: whether evaluation episodes end where training
     episodes do, so that what followed a state can be compared with its value."""
@@ -88,6 +97,11 @@ class Diagnoser:
         spaces = self._agent.spaces
         found = policy_quantities(at, spaces) | self._units(states, activations, at)
         found |= action_scale(actions, at, spaces)
+        algorithm: object = self._agent.algorithm
+        if isinstance(algorithm, Tempered) and "entropy" in found:
+            found["entropy_gap"] = (
+                found["entropy"] - algorithm.target_entropy
+            ) / spaces.action.size
         if probe is not None and at.value is not None and self._compares:
             found |= _of_values(recording, places, at, probe)
         return found

@@ -158,6 +158,11 @@ CATALOG: dict[str, Entry] = {
         "the entropy bonus outweighs the reward",
         "lower entropy_coef (SAC: learn_alpha true, or a smaller initial_alpha)",
         "Jones 2021, Debugging RL, without the nonsense", 0.8),
+    "entropy-off-target": Entry(
+        "the temperature does not hold the policy's entropy near its target",
+        "exploration is not what the config asks for",
+        "a larger alpha_learning_rate, or a target_entropy that can be reached",
+        "Haarnoja et al. 2018, arXiv:1812.05905, eq. 18; level " + HEALTHY, 0.58),
     "policy-saturated": Entry(
         "nearly all actions are at their bounds",
         "where tanh is flat the actor's gradient vanishes",

@@ -38,8 +38,7 @@ def costly_steps(evidence: Evidence) -> Iterator[Finding]:
     rows = evidence.episodes
     if len(rows) < MIN_EPISODES or evidence.diagnostic("positive_rewards").values[-1] > 0:
         return
-    part = max(len(rows) // 10, 3)
-    early, late = rows[:part], rows[-part:]
+    early, late = rows[: evidence.num_untrained], rows[-max(len(rows) // 10, 3) :]
     # Where a goal ends the episode, random play rarely reaches it before the time limit
     ends_early = all(row.get("terminated") is True for row in early)
     lengths = [fmean(row["length"] for row in each) for each in (early, late)]

@@ -12,7 +12,7 @@ from footlight.runs.read import RunData
 MIN_EPISODES = 6
 """Training episodes below which nothing is said about returns."""
 MIN_UNTRAINED = 10
-"""Training episodes that count as those of the untrained policy, if there are so many."""
+"""Training episodes of the untrained policy: few, as it can be ruined within hundreds of steps."""
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -148,6 +148,11 @@ class Evidence:
             raise NotJudged("no training episode has finished")
         return median(self.lengths)
 
+    @property
+    def num_untrained(self) -> int:
+        """How many of the first training episodes count as those of the untrained policy."""
+        return max(MIN_UNTRAINED, 2 * self.num_envs)
+
     @cached_property
     def progress(self) -> Progress | None:
         """How training returns have developed; None with too few episodes."""
@@ -155,8 +160,7 @@ class Evidence:
         if len(rows) < MIN_EPISODES:
             return None
         total = self.steps
-        # Not all of the first steps: a policy can be ruined within a few hundred of them
-        untrained = rows[: max(MIN_UNTRAINED, 2 * self.num_envs)]
+        untrained = rows[: self.num_untrained]
         early = [value for step, value in untrained if step <= _EDGE * total]
         late = [value for step, value in rows if step > (1 - _EDGE) * total]
         early = early if len(early) >= 3 else [value for _, value in rows[: len(rows) // 3]]

@@ -68,7 +68,9 @@ class Checkup:
         """One line: healthy, or the first finding and how many more there are."""
         serious = [finding for finding in self.findings if finding.severity != "note"]
         if not serious:
-            return f"healthy: {counted(self.num_checks, 'check')}, no findings"
+            notes = len(self.findings)
+            found = counted(notes, "note") if notes else "no findings"
+            return f"healthy: {counted(self.num_checks, 'check')}, {found}"
         more = f", and {counted(len(serious) - 1, 'more finding')}" if len(serious) > 1 else ""
         return f"{serious[0].severity}: {serious[0].title}{more}"
 

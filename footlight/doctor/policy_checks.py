@@ -13,6 +13,7 @@ SATURATED = 0.9
 CONSTANT = 0.01
 NARROWED = 0.95
 PREFERRED = 0.35
+FAR_FROM_TARGET = 1.5
 KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
 
 
@@ -41,6 +42,17 @@ def _stays_random(share: Series, is_discrete: bool) -> bool:
         return min(share.values[len(share) // 2 :]) > RANDOM
     # A Gaussian is not bounded: it begins wider than its range, and has to become narrower
     return share.values[-1] > 1.5 * share.values[0]
+
+
+def temperature(evidence: Evidence) -> Iterator[Finding]:
+    """The policy's entropy beside the target that the temperature holds it near."""
+    if not evidence.field("learn_alpha"):
+        raise NotJudged("the temperature is constant")
+    gap = evidence.diagnostic("entropy_gap").since(0.3, evidence.steps)
+    if len(gap) >= 3 and abs(gap.median) > FAR_FROM_TARGET and not evidence.is_learning:
+        text = f"entropy is {gap.median:+.2f} nats per action from its target"
+        step = gap.first(lambda value: abs(value) > FAR_FROM_TARGET)
+        yield finding("entropy-off-target", "warning", text, step)
 
 
 def saturation(evidence: Evidence) -> Iterator[Finding]:
@@ -100,4 +112,4 @@ def change(evidence: Evidence) -> Iterator[Finding]:
         yield finding("policy-moves-too-far", severity, text, step)
 
 
-CHECKS = entropy, saturation, variation, preference, wrapped_range, scale, change
+CHECKS = entropy, temperature, saturation, variation, preference, wrapped_range, scale, change

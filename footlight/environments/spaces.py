@@ -69,7 +69,7 @@ def _leaves(space: gymnasium.Space[Any]) -> dict[str, Leaf]:
     them into one-hot vectors; a network of your own may embed them. Texts beside other leaves are
     left out, see `text_notices`.
     """
-    found, texts = _named_spaces(space), set(_texts(space))
+    found, texts = named_spaces(space), set(_texts(space))
     is_tree = isinstance(space, _TREES)
     num_leaves = _num_leaves(space) - len(texts)
     if texts != found.keys():
@@ -105,7 +105,7 @@ def _texts(space: gymnasium.Space[Any]) -> list[str]:
     MiniGrid's."""
     if not isinstance(space, _TREES):
         return []
-    parts = _named_spaces(space).items()
+    parts = named_spaces(space).items()
     return [name for name, part in parts if part.dtype == np.dtype(str)]
 
 
@@ -125,12 +125,13 @@ def _parts(space: gymnasium.Space[Any]) -> list[tuple[Any, gymnasium.Space[Any]]
     return list(enumerate(space.spaces)) if isinstance(space, gymnasium.spaces.Tuple) else []
 
 
-def _named_spaces(space: gymnasium.Space[Any], prefix: str = "") -> dict[str, gymnasium.Space[Any]]:
+def named_spaces(space: gymnasium.Space[Any], prefix: str = "") -> dict[str, gymnasium.Space[Any]]:
+    """The leaves of a Dict or Tuple space by dotted name; any other space is the one leaf ""."""
     if not isinstance(space, _TREES):
         return {prefix.removesuffix("."): space}
     found: dict[str, gymnasium.Space[Any]] = {}
     for name, part in _parts(space):
-        found |= _named_spaces(part, f"{prefix}{name}.")
+        found |= named_spaces(part, f"{prefix}{name}.")
     return found
 
 
@@ -245,7 +246,7 @@ def _remedy(space: Any) -> str:
         kept = [
             name
             for name, part in space.items()
-            if all(isinstance(each, _SUPPORTED) for each in _named_spaces(part).values())
+            if all(isinstance(each, _SUPPORTED) for each in named_spaces(part).values())
         ]
         if kept:
             left_out = ", ".join(repr(name) for name in space if name not in kept)

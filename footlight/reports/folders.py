@@ -24,8 +24,8 @@ LOGS = ("evaluations", "episodes", "metrics", "diagnostics")
 MAX_RUNS = 200
 MAX_JSON = 4 << 20
 MAX_PROFILE = 16 << 20
-MAX_EXAMINED = 32 << 20  # bytes of logs that the doctor reads, which needs them all in memory
 MAX_POINTS = 2_000  # of a curve in memory
+_MAX_TOTAL = 512 << 20  # bytes of all runs' logs of one kind, for up to 32 runs
 _MAX_CACHED = 24_000_000  # numbers in memory between two renderings
 _MAX_WINDOW = 100  # episodes of a running mean, unless there are very many
 _SUFFIXES = (".mp4", ".gif")
@@ -68,6 +68,8 @@ class ReportRun:
     """Columns by log. Of episodes: also `mean_return`, `mean_length` and `time_limit`, means over
     `window` episodes."""
     episodes: int = 0
+    is_partial: bool = False
+    """Whether some of the episodes were not read, as there are too many."""
     window: int = 1
     checkup: Checkup | None = None
     videos: list[Path] = field(default_factory=list)
@@ -137,7 +139,7 @@ def _is_run(folder: Path) -> bool:
 def read_runs(folders: Sequence[Path], cache: Cache | None = None) -> list[ReportRun]:
     """Read run folders. What is invalid or missing in one becomes a sentence in its `notes`."""
     names = _names(folders)
-    limit = max(MAX_BYTES // len(folders), 16 << 20) if folders else MAX_BYTES
+    limit = min(MAX_BYTES, max(_MAX_TOTAL // max(len(folders), 1), 16 << 20))
     runs = [_read(folder, limit, cache) for folder in folders]
     for run, name in zip(runs, names, strict=True):
         run.name = name
@@ -202,7 +204,7 @@ def _json(
 
 def _episode_curves(run: ReportRun, log: Log) -> dict[str, Points]:
     returns = log.column("return")[1]
-    run.episodes = len(returns)
+    run.episodes, run.is_partial = len(returns), log.is_partial
     run.window = window = max(min(len(returns) // 20, _MAX_WINDOW), len(returns) // 500, 1)
     curves: dict[str, Points] = {}
     for name, label in (("return", "mean_return"), ("length", "mean_length")):
@@ -244,9 +246,7 @@ def _set_checkup(run: ReportRun, cache: Cache | None) -> None:
         run.notes += notes
         return
     notes = []
-    if sum(sizes.values()) > MAX_EXAMINED:
-        notes.append("The doctor was not asked, as the logs are too large for it.")
-    elif run.config:
+    if run.config:
         try:
             run.checkup = examine(run.folder)
         except FootlightError as error:

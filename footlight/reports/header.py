@@ -1,9 +1,10 @@
 """The top of a report: which runs these are, how they ended, and what the doctor found."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from footlight.doctor import Finding
-from footlight.doctor.findings import SEVERITIES
+from footlight.doctor.findings import Severity
 from footlight.errors import counted
 from footlight.reports.charts import Mark
 from footlight.reports.folders import ReportRun
@@ -51,7 +52,7 @@ def _verdict(runs: Sequence[ReportRun]) -> Html:
 
 def _worst(findings: Sequence[Finding]) -> str:
     found = {finding.severity for finding in findings} - {"note"}
-    return next((severity for severity in SEVERITIES if severity in found), "healthy")
+    return next((severity for severity in get_args(Severity) if severity in found), "healthy")
 
 
 def swatch(color: int) -> Html:
@@ -101,25 +102,22 @@ def _steps(run: ReportRun) -> str:
 def findings(runs: Sequence[ReportRun]) -> Html:
     """The doctor's findings, ranked; those of several runs together by check."""
     by_check: dict[str, list[tuple[ReportRun, Finding]]] = {}
+    best: dict[
+        str, tuple[bool, int]
+    ] = {}  # in any run: the doctor's rank, notes of several runs last
     for run in runs:
-        for finding in run.checkup.findings if run.checkup is not None else ():
+        for rank, finding in enumerate(run.checkup.findings if run.checkup is not None else ()):
             by_check.setdefault(finding.check, []).append((run, finding))
-    order = sorted(
-        by_check.values(),
-        key=lambda own: (
-            min(SEVERITIES.index(finding.severity) for _, finding in own), -len(own),
-            -max(finding.confidence for _, finding in own),
-        ),
-    )  # fmt: skip
-    if len(runs) == 1:  # which the doctor has ranked
-        order = [*by_check.values()]
-    cards = [_card(own, len(runs)) for own in order[:MAX_FINDINGS]]
+            place = len(runs) > 1 and finding.severity == "note", rank
+            best[finding.check] = min(best.get(finding.check, place), place)
+    order = sorted(by_check, key=lambda check: (*best[check], -len(by_check[check])))
+    cards = [_card(by_check[check], len(runs)) for check in order[:MAX_FINDINGS]]
     not_judged = dict.fromkeys(
         sentence for run in runs if run.checkup is not None for sentence in run.checkup.not_judged
     )
     if not cards:
         are_examined = any(run.checkup is not None for run in runs)
-        cards = [element("p", "No findings." if are_examined else "Not examined.")]
+        cards = [element("p", "No findings." if are_examined else "Not examined: see the end.")]
     if not_judged:
         items = (element("li", sentence) for sentence in not_judged)
         summary = element("summary", f"{counted(len(not_judged), 'group')} of checks not judged")

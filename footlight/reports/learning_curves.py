@@ -155,6 +155,7 @@ def _episode_table(runs: Sequence[ReportRun]) -> Html:
         ]
         low, high = (returns.y.min(), returns.y.max()) if returns else (None, None)
         share = "–" if ends[2] is None else f"{ends[2]:.0%}"
-        rows.append([run.name, f"{run.episodes:,}", number(low), number(high), number(ends[0]),
+        read = f"{run.episodes:,} read" if run.is_partial else f"{run.episodes:,}"
+        rows.append([run.name, read, number(low), number(high), number(ends[0]),
                      number(ends[1]), share])  # fmt: skip
     return table(list(head), rows)

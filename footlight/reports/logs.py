@@ -107,6 +107,11 @@ class Log:
         return self.columns.get(name, Column()).points()
 
     @property
+    def is_partial(self) -> bool:
+        """Whether a part of the numbers was left out."""
+        return bool(self._left_out or self._is_thinned)
+
+    @property
     def size(self) -> int:
         """How many numbers are in memory."""
         return self._numbers

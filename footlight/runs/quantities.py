@@ -39,6 +39,8 @@ QUANTITIES: dict[str, Quantity] = {
     "entropy": Quantity("policy", "entropy", "mean entropy of the policy, in nats"),
     "relative_entropy": Quantity("policy", "relative entropy", "entropy of discrete actions as a "
         "share of its maximum"),
+    "entropy_gap": Quantity("policy", "entropy above its target", "entropy minus the target that "
+        "the temperature holds it near, in nats per action dimension"),
     "policy_std": Quantity("policy", "policy's standard deviation", "mean standard deviation of "
         "continuous actions, in half action ranges"),
     "action_saturation": Quantity("policy", "saturated actions", "share of continuous actions "

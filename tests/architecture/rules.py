@@ -38,6 +38,7 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
     "collection": {"algorithms", "environments", "learning"},
     "diagnostics": {"algorithms", "equations", "instruments", "learning", "networks"},
     "doctor": {"runs", "storage"},
+    "examination": {"algorithms", "doctor", "environments", "learning"},
     "reports": {"doctor", "instruments", "runs", "storage"},
     "training": {
         "algorithms", "collection", "diagnostics", "doctor", "environments", "instruments",
@@ -56,13 +57,13 @@ ARROWS = {  # room: the rooms that it may import besides itself and the leaves
         "training", "user_code",
     },
     "cli": {
-        "algorithms", "api", "doctor", "environments", "instruments", "reports", "run", "runs",
-        "storage", "sweeps", "user_code",
+        "algorithms", "api", "doctor", "environments", "examination", "instruments", "reports",
+        "run", "runs", "storage", "sweeps", "user_code",
     },
     "__main__": {"cli"},
     "__init__": {
-        "algorithms", "api", "buffers", "environments", "instruments", "learning", "networks",
-        "reports", "run", "runs", "sweeps", "training",
+        "algorithms", "api", "buffers", "environments", "examination", "instruments", "learning",
+        "networks", "reports", "run", "runs", "sweeps", "training",
     },
 }  # fmt: skip
 

@@ -1,7 +1,9 @@
 """Checks of rewards and observations: each fault is among the first two findings."""
 
 import pytest
-from doctor_runs import FLAT, Fault, named, run
+from doctor_runs import FLAT, RISING, Fault, episodes_of, named, run
+
+from footlight.doctor.checkup import examine_data
 
 FAULTS: dict[str, list[Fault]] = {
     "reward-constant": [lambda: run([5.0] * 100, reward_mode_share=1.0, reward_std=0.0)],
@@ -18,3 +20,16 @@ FAULTS: dict[str, list[Fault]] = {
 )
 def test_cause_is_named(check: str, fault: Fault) -> None:
     assert check in named(fault())
+
+
+def test_steps_that_cost_make_the_policy_end_episodes() -> None:
+    episodes = episodes_of(RISING, length=22, how="terminated")
+    for index, row in enumerate(episodes):
+        row["length"] = 22 + index % 3 if index < 10 else 9
+    costly = run(episodes=episodes, positive_rewards=0.0, terminal_share=0.1)
+    assert named(costly)[0] == "reward-shifted"
+    # A task with a goal: the first episodes end by the time limit
+    for row in episodes[:10]:
+        del row["terminated"]
+        row["truncated"] = True
+    assert examine_data(run(episodes=episodes, positive_rewards=0.0, terminal_share=0.1)).is_healthy

@@ -30,7 +30,7 @@ def test_verdict_names_the_first_finding() -> None:
 def test_notes_are_healthy() -> None:
     checkup = Checkup((NOTE,), (), 9)
     assert checkup.is_healthy
-    assert checkup.verdict == "healthy: 9 checks, no findings"
+    assert checkup.verdict == "healthy: 9 checks, 1 note"
 
 
 def test_json_has_everything() -> None:

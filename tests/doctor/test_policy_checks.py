@@ -12,6 +12,7 @@ FAULTS: dict[str, list[Fault]] = {
     "entropy-too-high": [lambda: run(FLAT, relative_entropy=0.99)],
     "policy-saturated": [lambda: run(FLAT, action_saturation=0.97)],
     "policy-against-critic": [lambda: run(policy_preferred=0.1)],
+    "entropy-off-target": [lambda: run(FLAT, entropy_gap=-3.0)],
     "policy-constant": [lambda: run(FLAT, action_variation=0.001)],
     "actions-not-rescaled": [
         lambda: run(action_scale=0.5),

@@ -61,6 +61,20 @@ def test_the_columns_of_a_run(tmp_path: Path) -> None:
     assert run.notes == []
 
 
+def test_of_too_many_episodes_a_part_is_read_and_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path / "run")
+    rows = [{"step": n, "return": 1.0, "length": 1} for n in range(20_000)]
+    write_log(folder, "episodes", rows)
+    assert not read(folder).is_partial
+    monkeypatch.setattr(folders, "MAX_BYTES", 10_000)
+    run = read(folder)
+    assert run.is_partial
+    assert 0 < run.episodes < 20_000
+    assert "were not read" in run.notes[0]
+
+
 def test_ends_of_episodes(tmp_path: Path) -> None:
     rows = [{"step": n, "return": 1, "length": 1, "truncated" if n % 4 == 0 else "terminated": True}
             for n in range(400)]  # fmt: skip
@@ -146,8 +160,6 @@ def test_what_the_doctor_says_or_why_it_does_not(
     run = read(folder)
     assert run.checkup is None
     assert run.notes == ["The doctor could not examine the run: ZeroDivisionError."]
-    monkeypatch.setattr(folders, "MAX_EXAMINED", 10)
-    assert "too large" in read(folder).notes[0]
 
 
 def test_with_a_cache_the_doctor_is_asked_again_after_an_evaluation_only(

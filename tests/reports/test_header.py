@@ -51,7 +51,7 @@ def test_findings_of_several_runs_are_joined_by_check() -> None:
 
 def test_without_a_checkup_nothing_is_called_healthy() -> None:
     run = reported("run")
-    assert "Not examined" in Page(findings([run])).text
+    assert "Not examined: see the end" in Page(findings([run])).text
     assert "healthy" not in header([run], "title")
 
 

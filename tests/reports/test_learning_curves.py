@@ -83,6 +83,13 @@ def test_episodes_have_returns_lengths_and_ends(window: int) -> None:
     assert ("mean over 25 episodes" in page.text) == (window == 25)
 
 
+def test_episodes_that_were_read_in_part_are_called_so() -> None:
+    run = reported("run")
+    run.episodes, run.is_partial = 500, True
+    run.curves["episodes"] = {"return": points([1.0])}
+    assert "500 read" in episodes(make_groups([run]), Charts(), [], "runs", "'run'")
+
+
 def test_runs_without_episodes_say_so() -> None:
     groups = make_groups([reported("run")])
     assert "No training episode" in episodes(groups, Charts(), [], "runs", "'run'")
