@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from footlight.diagnostics.values import quantile
 from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
 NEAR_BOUND = 0.99
@@ -52,7 +53,7 @@ def action_quantities(action_N: Array, spaces: Spaces) -> dict[str, float]:
         unit_NA = space.from_environment(action_N)
         return {
             "action_variation": float(unit_NA.std(0).mean()),
-            "action_reach": float(np.percentile(np.abs(unit_NA), 95)),
+            "action_reach": quantile(np.abs(unit_NA), 0.95),
         }
     choice_NA = space.from_environment(action_N)
     most = [Counter(column).most_common(1)[0][1] for column in choice_NA.T.tolist()]

@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from footlight.diagnostics.parameters import network_parts, parameter_sizes
 from footlight.diagnostics.recording import Place, Recording
 from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, is_rollout, sampled
 from footlight.diagnostics.units import Activation, hidden_units, recorded
-from footlight.diagnostics.values import compare, followed
+from footlight.diagnostics.values import compare, followed, quantile
 from footlight.instruments.critic_probe import CriticProbe
 from footlight.learning.agent import Agent
 from footlight.networks.flat import as_tensors
@@ -80,11 +80,14 @@ class Diagnoser:
         places = _spread(recording.valid_TE)
         actions = recording.actions(places)
         found = action_quantities(actions, agent.spaces)
-        found |= _starts(recording) | self._of_networks(recording, places, actions)
         stream = np.random.Generator(
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
-        found |= self._against_random(recording.observations(places), stream)
+        states = recording.observations(places)
+        at, activations = self._diagnosed(states)
+        found |= _starts(recording) | self._of_policy(actions, at)
+        found |= self._units(states, activations, at)
+        found |= self._of_critic(recording, places, states, at, stream)
         rows = sampled(agent, stream)
         if rows is None:  # as of an algorithm that learns from a few steps at a time
             rows = Rows(recording.observations(places), recording.reward_TE[recording.valid_TE])
@@ -96,38 +99,41 @@ class Diagnoser:
             found |= parameter_sizes(agent, self._initial)
         return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
 
-    def _of_networks(
-        self, recording: Recording, places: Sequence[Place], actions: Array
-    ) -> dict[str, float]:
-        """Of the critic, the policy and their hidden units, at states of the evaluation."""
-        states, probe = recording.observations(places), self._probe
+    def _diagnosed(self, states: Array) -> tuple[Diagnosis, list[Activation]]:
+        """What the algorithm says of these states, and what its hidden units put out meanwhile."""
         with recorded(self._modules_of_diagnosis()) as activations:
+            probe = self._probe
             at = self._policy_alone(states) if probe is None else probe.many(states)
-        spaces = self._agent.spaces
-        found = policy_quantities(at, spaces) | self._units(states, activations, at)
-        found |= action_scale(actions, at, spaces)
-        algorithm: object = self._agent.algorithm
+        return at, activations
+
+    def _of_policy(self, actions: Array, at: Diagnosis) -> dict[str, float]:
+        """The policy's distribution, beside the actions taken and its target."""
+        spaces, algorithm = self._agent.spaces, cast(object, self._agent.algorithm)
+        found = policy_quantities(at, spaces) | action_scale(actions, at, spaces)
         if isinstance(algorithm, Tempered) and "entropy" in found:
-            found["entropy_gap"] = (
-                found["entropy"] - algorithm.target_entropy
-            ) / spaces.action.size
-        if probe is not None and at.value is not None and self._compares:
-            found |= _of_values(recording, places, at, probe)
+            gap = found["entropy"] - algorithm.target_entropy
+            found["entropy_gap"] = gap / spaces.action.size
         return found
 
-    def _against_random(self, states: Array, stream: np.random.Generator) -> dict[str, float]:
-        """The share of states in which the critics rate the policy's action above a random one."""
-        algorithm: Any = self._agent.algorithm
-        if self._probe is None or not isinstance(algorithm, Judging):
-            return {}
-        at = self._probe.many(states)
-        observed = as_tensors(self._seen(states), self._agent.device)
-        random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
-        with torch.no_grad():
-            other_NE = algorithm.critics.q(
-                self._agent.state, observed, torch.from_numpy(random_NA).to(self._agent.device)
-            )
-        return {"policy_preferred": float((at.value > other_NE.amin(0).cpu().numpy()).mean())}
+    def _of_critic(
+        self, recording: Recording, places: Sequence[Place], states: Array, at: Diagnosis,
+        stream: np.random.Generator,
+    ) -> dict[str, float]:  # fmt: skip
+        """The critic's values beside returns, and beside those of random actions."""
+        agent, probe, found = self._agent, self._probe, dict[str, float]()
+        if probe is None or at.value is None:
+            return found
+        if self._compares:
+            found |= _of_values(recording, places, at, probe)
+        algorithm: Any = agent.algorithm
+        if isinstance(algorithm, Judging):
+            random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
+            given = as_tensors(self._seen(states), agent.device), torch.from_numpy(random_NA)
+            with torch.no_grad():
+                q_EN = algorithm.critics.q(agent.state, given[0], given[1].to(agent.device))
+            preferred = at.value > q_EN.amin(0).cpu().numpy()
+            found["policy_preferred"] = float(preferred.mean())
+        return found
 
     def _policy_alone(self, states: Array) -> Diagnosis:
         """The policy of an algorithm without values."""
@@ -211,7 +217,7 @@ def _of_values(
     largest = float(np.abs(reward_TE).max()) + abs(bonus)
     if probe.gamma < 1 and largest > 0:
         bound = largest / (1 - probe.gamma)
-        found["value_bound_ratio"] = float(np.percentile(np.abs(at.value), 95)) / bound
+        found["value_bound_ratio"] = quantile(np.abs(at.value), 0.95) / bound
     return found
 
 

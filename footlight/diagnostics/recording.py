@@ -1,6 +1,7 @@
 """The first steps of an evaluation, kept for a diagnosis."""
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
 
@@ -36,22 +37,22 @@ class Recording:
     def __len__(self) -> int:
         return len(self._transitions)
 
-    @property
+    @cached_property
     def reward_TE(self) -> Array:
         """Raw rewards."""
         return np.array([step.reward for step in self._transitions], np.float64)
 
-    @property
+    @cached_property
     def terminated_TE(self) -> Array:
         """Whether the task ended with a step."""
         return np.array([step.terminated for step in self._transitions])
 
-    @property
+    @cached_property
     def truncated_TE(self) -> Array:
         """Whether the episode was cut off after a step."""
         return np.array([step.truncated for step in self._transitions])
 
-    @property
+    @cached_property
     def valid_TE(self) -> Array:
         """False for the resets of vector environments."""
         steps = self._transitions

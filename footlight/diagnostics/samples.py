@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from footlight.algorithms.settings import Normalization
+from footlight.diagnostics.values import quantile
 from footlight.learning.agent import Agent
 from footlight.trees import leaves_of
 from footlight.types import Array, Batch, RolloutBatch
@@ -101,7 +102,7 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
         observation = normalizer.observation(observation)
     numbers_BO = np.concatenate([_as_floats(leaf) for leaf in leaves_of(observation).values()], 1)
     if numbers_BO.shape[1]:
-        found["observation_max"] = float(np.percentile(np.abs(numbers_BO), 99))
+        found["observation_max"] = quantile(np.abs(numbers_BO), 0.99)
         found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
     if rows.ages is not None:
         found["sample_age"] = float(rows.ages.mean())

@@ -12,6 +12,7 @@ DORMANT = 0.025
 arXiv:2302.12902, with the level of Xu et al. 2024, arXiv:2310.19668."""
 SATURATED, MOSTLY = 0.99, 0.95
 """A bounded unit is saturated if its absolute value is above the first in that share of states."""
+RANK_ROWS = 128  # the time of eigenvalues grows with the cube
 _BOUNDED = nn.Tanh, nn.Softsign
 _UNBOUNDED = nn.ReLU, nn.ELU, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Mish, nn.Softplus
 
@@ -60,7 +61,7 @@ def hidden_units(activations: Sequence[Activation]) -> dict[str, float]:
     if bounded:
         full = [(output.abs() > SATURATED).float().mean(0) >= MOSTLY for output in bounded]
         found["saturated"] = float(torch.cat(full).float().mean())
-    found["rank"] = effective_rank(units[-1][1])
+    found["rank"] = effective_rank(units[-1][1][:: max(1, len(units[-1][1]) // RANK_ROWS)])
     return found
 
 

@@ -17,6 +17,13 @@ MIN_SHARE = 0.5
 _TINY = 1e-12
 
 
+def quantile(numbers: Array, share: float) -> float:
+    """The number that this share of them does not exceed; `np.quantile` imports 50 ms of NumPy."""
+    flat = numbers.reshape(-1)
+    place = int(share * (flat.size - 1))
+    return float(np.partition(flat, place)[place])
+
+
 class Followed(NamedTuple):
     """What followed each of T steps in E environments, before the critic's value at the end."""
 

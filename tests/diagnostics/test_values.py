@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from footlight.diagnostics.values import compare, followed
+from footlight.diagnostics.values import compare, followed, quantile
 from tolerance import assert_close
 
 
@@ -85,3 +85,8 @@ def test_equal_returns_have_no_variance_to_explain() -> None:
     found = compare(np.array([1.0, 2.0]), np.array([50.0, 50.0]), np.zeros(2), np.zeros(2))
     assert "critic_explained_variance" not in found
     assert_close(found["critic_bias"], -48.5 / 50, terms=8)
+
+
+def test_quantile_is_one_of_the_numbers() -> None:
+    numbers = np.arange(101.0)[::-1].reshape(1, -1)
+    assert [quantile(numbers, share) for share in (0.0, 0.5, 0.95, 1.0)] == [0, 50, 95, 100]
