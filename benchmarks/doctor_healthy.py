@@ -21,7 +21,7 @@ _PRESETS = {
     "sac/MountainCarContinuous-v0": 50_000,
     "td3/MountainCarContinuous-v0": 50_000,
     "ddpg/MountainCarContinuous-v0": 50_000,
-    "a2c/CartPole-v1": 200_000,
+    "a2c/CartPole-v1": 500_000,
     "a2c/Acrobot-v1": 200_000,
     "a2c/Pendulum-v1": 500_000,
     "ppo/CartPole-v1": 100_000,
