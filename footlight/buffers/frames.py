@@ -36,7 +36,7 @@ from footlight.buffers.replay import (
     zero_rows,
 )
 from footlight.errors import UserError
-from footlight.types import Array, Batch, Decision, Minibatch, Spaces, Transition
+from footlight.types import Array, Decision, Minibatch, Spaces, Transition
 
 
 class Rows(NamedTuple):
@@ -193,18 +193,19 @@ class FrameReplay:
         for name in ("observation", "next_observation"):
             self._store.rebuild(envs, getattr(self._rows, name)[row], getattr(self.batch, name))
 
-    def peek(self, stream: np.random.Generator, count: int) -> tuple[Batch, Array]:
+    def peek(self, stream: np.random.Generator, count: int) -> tuple[Array, ...]:
         """Like `Replay.peek`, of at most as many rows as a minibatch has."""
         before = [array.copy() for array in self.batch]
-        rows = stream.integers(max(1, len(self)), size=len(before[0]) if len(self) else 0)
+        rows = stream.integers(len(self), size=len(before[0]))
         ends = (self._complete - self._oldest).cumsum()
         ages = (ends[ends.searchsorted(rows, side="right")] - 1 - rows) * self.num_envs
-        if len(rows):
-            self.take(rows)
-        found = Batch(*(array[: len(rows)].copy() for array in self.batch))
-        for array, old in zip(self.batch, before, strict=True):
+        self.take(rows)
+        batch = self.batch
+        fields = batch.observation, batch.reward, batch.discount, ages
+        found = tuple(array[:count].copy() for array in fields)
+        for array, old in zip(batch, before, strict=True):
             array[...] = old
-        return found, ages
+        return found
 
     def drawable(self) -> tuple[Array, Array]:
         """By environment [E], the numbers of the oldest row that can be drawn and of the first one

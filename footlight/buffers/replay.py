@@ -139,11 +139,12 @@ class Replay:
         for stored, out in zip(self._rows, self.batch, strict=True):
             stored.take(places_B, axis=0, out=out, mode="clip")  # a third of np.take's time
 
-    def peek(self, stream: np.random.Generator, count: int) -> tuple[Batch, Array]:
-        """Copies of `count` random rows, and the age of each in environment steps."""
-        places = stream.integers(max(1, len(self)), size=min(count, count * len(self)))
-        ages = (self.num_rows - 1 - places) % self.capacity
-        return Batch(*(stored[places] for stored in self._rows)), ages
+    def peek(self, stream: np.random.Generator, count: int) -> tuple[Array, ...]:
+        """Observations, rewards and discounts of `count` random rows, and the age of each in
+        environment steps. The buffer must not be empty."""
+        places = stream.integers(len(self), size=count)
+        rows, ages = self._rows, (self.num_rows - 1 - places) % self.capacity
+        return rows.observation[places], rows.reward[places], rows.discount[places], ages
 
     def drawable(self) -> tuple[Array, Array]:
         """By ring [1], the numbers of the oldest row and of the next one to be written.

@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -14,17 +14,22 @@ from footlight.algorithms.ordinary import Ordinary, distribution
 from footlight.algorithms.ordinary_parts import LiveNetworks, StateHolder
 from footlight.algorithms.protocol import Diagnosable, Discounting
 from footlight.ambient import computes
-from footlight.diagnostics.actions import action_quantities, action_scale, policy_quantities
-from footlight.diagnostics.parameters import network_parts, parameter_sizes
+from footlight.diagnostics.parameters import (
+    fields_of,
+    initial_parameters,
+    network_parts,
+    parameter_sizes,
+)
 from footlight.diagnostics.recording import Place, Recording
 from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, is_rollout, sampled
+from footlight.diagnostics.taken_actions import action_quantities, action_scale, policy_quantities
 from footlight.diagnostics.units import Activation, hidden_units, recorded
-from footlight.diagnostics.values import compare, followed, quantile
+from footlight.diagnostics.value_errors import compare, followed, quantile
 from footlight.instruments.critic_probe import CriticProbe
 from footlight.learning.agent import Agent
 from footlight.networks.flat import as_tensors
 from footlight.streams import derived_seed
-from footlight.types import Array, Diagnosis
+from footlight.types import Array, Diagnosis, Spaces
 
 NUM_STATES = 256  # of the evaluation, on which networks are called
 NUM_ENDS = 64  # states at which the record of an episode ends
@@ -63,12 +68,14 @@ class Diagnoser:
 
     def __init__(self, agent: Agent, compares_returns: bool = True) -> None:
         self._agent, self._compares = agent, compares_returns
+        self.failure: Exception | None = None
+        """The first exception of a part, whose quantities are then missing."""
         self._probe: CriticProbe | None = None
         algorithm = agent.algorithm
         if isinstance(algorithm, Diagnosable) and isinstance(algorithm.config, Discounting):
             self._probe = CriticProbe(algorithm, agent.spaces, agent.state, agent.normalizer)
         own = isinstance(algorithm, StateHolder)
-        self._initial = None if own else algorithm.init(agent.num_envs)
+        self._initial = None if own else initial_parameters(agent)
 
     @computes
     def __call__(self, recording: Recording, current: Current | None = None) -> dict[str, float]:
@@ -78,26 +85,41 @@ class Diagnoser:
         """
         agent = self._agent
         places = _spread(recording.valid_TE)
-        actions = recording.actions(places)
-        found = action_quantities(actions, agent.spaces)
         stream = np.random.Generator(
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
-        states = recording.observations(places)
+        states, actions = recording.observations(places), recording.actions(places)
         at, activations = self._diagnosed(states)
-        found |= _starts(recording) | self._of_policy(actions, at)
-        found |= self._units(states, activations, at)
-        found |= self._of_critic(recording, places, states, at, stream)
+        parts: list[Callable[[], dict[str, float]]] = [
+            lambda: action_quantities(actions, agent.spaces),
+            lambda: _starts(recording, agent.spaces),
+            lambda: self._of_policy(actions, at),
+            lambda: self._units(states, activations, at),
+            lambda: self._of_critic(recording, places, states, at, stream),
+            lambda: self._of_data(recording, states, current, stream),
+            lambda: {} if self._initial is None else parameter_sizes(agent, self._initial),
+        ]
+        found: dict[str, float] = {}
+        for part in parts:
+            try:
+                found |= part()
+            except Exception as error:  # of a user's own parts: the others are still measured
+                self.failure = self.failure or error
+        return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
+
+    def _of_data(
+        self, recording: Recording, states: Array, current: Current | None,
+        stream: np.random.Generator,
+    ) -> dict[str, float]:  # fmt: skip
+        """What is learned from, and whether it is current."""
+        agent = self._agent
         rows = sampled(agent, stream)
         if rows is None:  # as of an algorithm that learns from a few steps at a time
-            rows = Rows(recording.observations(places), recording.reward_TE[recording.valid_TE])
-        found |= data_quantities(agent, rows)
-        batch: Any = agent.buffer.batch
+            rows = Rows(states, recording.reward_TE[recording.valid_TE])
+        found, batch = data_quantities(agent, rows), cast(Any, agent.buffer.batch)
         if is_rollout(batch) and current is not None and current.running_E.any():
             found["rollout_is_current"] = float(holds_newest(batch, *current))
-        if self._initial is not None:
-            found |= parameter_sizes(agent, self._initial)
-        return {name: float(f"{x:.{DIGITS}g}") for name, x in found.items() if math.isfinite(x)}
+        return found
 
     def _diagnosed(self, states: Array) -> tuple[Diagnosis, list[Activation]]:
         """What the algorithm says of these states, and what its hidden units put out meanwhile."""
@@ -126,7 +148,7 @@ class Diagnoser:
         if self._compares:
             found |= _of_values(recording, places, at, probe)
         algorithm: Any = agent.algorithm
-        if isinstance(algorithm, Judging):
+        if isinstance(algorithm, Judging) and isinstance(algorithm.critics, Critics):
             random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
             given = as_tensors(self._seen(states), agent.device), torch.from_numpy(random_NA)
             with torch.no_grad():
@@ -183,7 +205,7 @@ class Diagnoser:
         inputs: list[Any] = [as_tensors(self._seen(states), device)]
         if at.mean is not None:
             inputs.append(torch.from_numpy(at.mean).to(device))
-        statistics_Q = vars(agent.state).get(f"{name}_statistics")
+        statistics_Q = fields_of(agent.state).get(f"{name}_statistics")
         # A critic that takes more than states and actions, as TD7's, is not judged
         unknown = contextlib.suppress(TypeError)
         with torch.no_grad(), recorded([network.module]) as activations, unknown:
@@ -214,10 +236,12 @@ def _of_values(
     known = ~np.isnan(end_value_N)
     compared = at.value, after.return_TE[index], discount_N, end_value_N
     found = compare(*(numbers_N[known] for numbers_N in compared))
+    size, unit = quantile(np.abs(at.value), 0.95), float(probe.scaled(np.ones(1))[0])
+    found["value_size"] = size / unit
     largest = float(np.abs(reward_TE).max()) + abs(bonus)
     if probe.gamma < 1 and largest > 0:
         bound = largest / (1 - probe.gamma)
-        found["value_bound_ratio"] = quantile(np.abs(at.value), 0.95) / bound
+        found["value_bound_ratio"] = size / bound
     return found
 
 
@@ -236,11 +260,20 @@ def _end_values(
     return value_N
 
 
-def _starts(recording: Recording) -> dict[str, float]:
-    """The share of the recorded episodes that begin in the same state as another one."""
-    begins_TE = np.ones(recording.valid_TE.shape, bool)
-    begins_TE[1:] = (recording.terminated_TE | recording.truncated_TE)[:-1]
-    places = [(step, env) for step, env in np.argwhere(begins_TE).tolist()]
+def _starts(recording: Recording, spaces: Spaces) -> dict[str, float]:
+    """The share of the recorded episodes that begin in the same state as another one.
+
+    Not of images and choices, where tasks with one beginning are usual.
+    """
+    if any(leaf.choices or leaf.dtype != "float32" for leaf in spaces.observation.values()):
+        return {}
+    ended_TE = recording.terminated_TE | recording.truncated_TE
+    begins, places = np.ones(ended_TE.shape[1], bool), []
+    for step, (ended_E, valid_E) in enumerate(zip(ended_TE, recording.valid_TE, strict=True)):
+        if begins.any():  # also after steps that were resets
+            places += [(step, int(env)) for env in np.flatnonzero(begins & valid_E)]
+            begins &= ~valid_E
+        begins |= ended_E
     if len(places) < 2:
         return {}
     starts = Counter(start.tobytes() for start in recording.observations(places))

@@ -1,6 +1,6 @@
 """Parameters of an agent's networks: their growth, the size of an update, and their targets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,24 +15,36 @@ from footlight.learning.agent import Agent
 from footlight.networks.flat import Network
 
 
+def fields_of(state: Any) -> Mapping[str, Any]:
+    """The fields of an algorithm's state, a dataclass or a mapping."""
+    return state if isinstance(state, Mapping) else vars(state)
+
+
 def network_parts(agent: Agent) -> Iterator[tuple[str, Network, Tensor]]:
     """The networks of an agent whose parameters are in its state: name, network, parameters."""
+    state = fields_of(agent.state)
     for name, network in vars(agent.networks).items():
-        if isinstance(network, Network):
-            yield name, network, vars(agent.state)[name]
+        if isinstance(network, Network) and isinstance(state.get(name), Tensor):
+            yield name, network, state[name]
+
+
+def initial_parameters(agent: Agent) -> dict[str, Tensor]:
+    """The parameters of each network before the first step."""
+    kind = vars(agent.config).get("unit_weights", "none")
+    parts = network_parts(agent)
+    return {name: network.start(kind)[0].to(agent.device) for name, network, _ in parts}
 
 
 @torch.no_grad()
-def parameter_sizes(agent: Agent, initial: Any) -> dict[str, float]:
+def parameter_sizes(agent: Agent, initial: Mapping[str, Tensor]) -> dict[str, float]:
     """`weight_growth`, `update_size` and `target_distance` of each network.
 
-    initial: the algorithm's state before the first step.
+    initial: `initial_parameters`.
     """
     found: dict[str, float] = {}
-    state, first = vars(agent.state), vars(initial)
+    state = fields_of(agent.state)
     for name, network, parameters_P in network_parts(agent):
-        start_P = first[name].to(parameters_P)
-        size = float(parameters_P.norm())
+        start_P, size = initial[name], float(parameters_P.norm())
         found[f"{name}.weight_growth"] = size / max(float(start_P.norm()), 1e-12)
         if (update := _update_norm(agent, name, network, parameters_P)) is not None:
             found[f"{name}.update_size"] = update / max(size, 1e-12)
@@ -50,7 +62,7 @@ def _update_norm(agent: Agent, name: str, network: Network, parameters_P: Tensor
     parameter moves by about its learning rate. None for other optimizers, and before an update.
     """
     config: Any = agent.config
-    if not isinstance(config, OptimizerSettings):
+    if not isinstance(config, OptimizerSettings) or isinstance(agent.state, Mapping):
         return None
     if agent.scheduled:
         changed: dict[str, Any] = dict(agent.scheduled)

@@ -6,20 +6,24 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from footlight.algorithms.settings import Normalization
-from footlight.diagnostics.values import quantile
+from footlight.diagnostics.value_errors import quantile
+from footlight.instruments.critic_probe import as_learned
 from footlight.learning.agent import Agent
 from footlight.trees import leaves_of
-from footlight.types import Array, Batch, RolloutBatch
+from footlight.types import Array, RolloutBatch
 
 NUM_ROWS, MIN_ROWS = 256, 16  # fewer say nothing about what varies
+MAX_BYTES = 1 << 21  # of the observations
 
 
 @runtime_checkable
 class Peekable(Protocol):
     """A buffer that shows experience without an update learning from it."""
 
-    def peek(self, stream: np.random.Generator, count: int) -> tuple[Batch, Array]:
-        """Copies of `count` random rows, and the age of each in environment steps."""
+    batch: Any
+
+    def peek(self, stream: np.random.Generator, count: int) -> tuple[Array, ...]:
+        """The fields of `Rows` of `count` random rows."""
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -51,18 +55,22 @@ def sampled(agent: Agent, stream: np.random.Generator) -> Rows | None:
     if isinstance(buffer, Peekable):
         if len(buffer) < MIN_ROWS:
             return None
-        batch, ages = buffer.peek(stream, NUM_ROWS)
-        return Rows(batch.observation, batch.reward, batch.discount, ages)
+        return Rows(*buffer.peek(stream, _room(buffer.batch.observation[0].nbytes)))
     if not is_rollout(buffer.batch):
         return None
     batch = buffer.batch
     rows = np.flatnonzero(batch.weight.reshape(-1) > 0)
     if len(rows) < MIN_ROWS:
         return None
-    if len(rows) > NUM_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, NUM_ROWS).astype(int)]
+    if len(rows) > (room := _room(batch.observation[0, 0].nbytes)):
+        rows = rows[np.linspace(0, len(rows) - 1, room).astype(int)]
     fields = batch.observation, batch.reward, batch.discount
     return Rows(*(field.reshape(-1, *field.shape[2:])[rows] for field in fields))
+
+
+def _room(row_bytes: int) -> int:
+    """How many rows are looked at: fewer of large ones."""
+    return max(MIN_ROWS, min(NUM_ROWS, MAX_BYTES // max(row_bytes, 1)))
 
 
 def is_rollout(batch: Any) -> bool:
@@ -83,15 +91,14 @@ def holds_newest(batch: Any, observed: Array, running_E: Array) -> bool:
 def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     """Rewards and observations as the networks see them, and how old the rows are."""
     normalizer, config = agent.normalizer, agent.config
-    rewards = rows.reward.astype(np.float64)
-    if isinstance(config, Normalization) and config.clip_reward is not None:
-        rewards = rewards.clip(-config.clip_reward, config.clip_reward)
-    scale = 1.0 if normalizer is None else float(normalizer.reward_scale[0])
+    clip = config.clip_reward if isinstance(config, Normalization) else None
+    rewards = as_learned(rows.reward.astype(np.float64), clip, normalizer)
     most_frequent = Counter(rewards.tolist()).most_common(1)[0][1]
     found = {
-        "reward_mean": float(rewards.mean()) * scale,
-        "reward_std": float(rewards.std()) * scale,
-        "reward_max": float(np.abs(rewards).max()) * scale,
+        "sample_rows": float(len(rewards)),
+        "reward_mean": float(rewards.mean()),
+        "reward_std": float(rewards.std()),
+        "reward_max": float(np.abs(rewards).max()),
         "reward_mode_share": most_frequent / len(rewards),
         "positive_rewards": float((rewards > 0).mean()),
     }

@@ -43,6 +43,8 @@ CATALOG: dict[str, Entry] = {
         "there is nothing to learn from: all rewards and all lengths are the same",
         "check the environment's reward; `footlight simulate` shows what random actions get",
         "RLExplorer, arXiv:2410.04322", 0.95),
+    "no-reward-yet": Entry("no goal was reached", "x", "x", HEALTHY, 0.5),
+    "buffer-ends-at-limits": Entry("truncated steps are stored as terminal", "x", "x", HEALTHY, 0.97),
     "reward-scale": Entry(
         "rewards have an unusual scale",
         "losses and gradients have the scale of the rewards, which learning rates are not made for",

@@ -12,7 +12,7 @@ from footlight.doctor import (
     setting_checks,
     value_checks,
 )
-from footlight.doctor.evidence import Evidence, NotJudged
+from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged
 from footlight.doctor.findings import Checkup, Finding, ranked
 from footlight.runs.read import RunData, read_run
 
@@ -50,6 +50,11 @@ def examine_data(run: RunData) -> Checkup:
         try:
             found += check(evidence)
             count += 1
+        except NotApplicable:
+            continue
         except NotJudged as reason:
             not_judged.append(f"{check.__name__.replace('_', ' ')}: {reason}")
+        except Exception as error:  # of values that no check expects: the others are still made
+            what = f"it failed with {type(error).__name__}: {error!s:.100}"
+            not_judged.append(f"{check.__name__.replace('_', ' ')}: {what}")
     return Checkup(ranked(found), tuple(not_judged), count)

@@ -10,6 +10,7 @@ from footlight.doctor.findings import Finding, Severity
 
 LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
 SHORTENED = 0.7  # length of episodes at the end, as a share of that at the beginning
+LARGE_OFFSET = 10.0  # a smaller mean needs no remedy
 SHIFTED = 15.0  # mean of a reward in its standard deviations
 LARGE_OBSERVATION, HUGE_OBSERVATION = 200.0, 2_000.0
 
@@ -19,7 +20,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
     mean, std = evidence.diagnostic("reward_mean"), evidence.diagnostic("reward_std")
     size = math.hypot(mean.median, std.median)
     first = mean.steps[0]
-    if size > LARGE_REWARD:
+    if size > (HUGE_REWARD if evidence.is_learning else LARGE_REWARD):
         text = f"root mean square {size:.3g}; at most {LARGE_REWARD:g}"
         severity: Severity = "critical" if size > HUGE_REWARD else "warning"
         yield finding("reward-scale", severity, text, first)
@@ -28,15 +29,18 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
         yield finding("reward-scale", "warning", text, first)
     # Where episodes terminate, a constant reward may be what surviving is worth
     is_endless = not any(row.get("terminated") is True for row in evidence.episodes)
-    if is_endless and std.median > 0 and abs(mean.median) > SHIFTED * std.median:
-        text = f"mean {mean.median:.3g}, standard deviation {std.median:.3g}"
+    is_large = abs(mean.median) > max(SHIFTED * std.median, LARGE_OFFSET)
+    if is_endless and std.median > 0 and is_large:
+        text = (
+            f"mean {mean.median:.3g}; at most {SHIFTED:g} standard deviations of {std.median:.3g}"
+        )
         yield finding("reward-shifted", "warning", text, first)
 
 
 def costly_steps(evidence: Evidence) -> Iterator[Finding]:
     """Rewards that are never positive, in a task whose episodes the policy can end early."""
     rows = evidence.episodes
-    if len(rows) < MIN_EPISODES or evidence.diagnostic("positive_rewards").values[-1] > 0:
+    if len(rows) < MIN_EPISODES or max(evidence.diagnostic("positive_rewards").values) > 0:
         return
     early, late = rows[: evidence.num_untrained], rows[-max(len(rows) // 10, 3) :]
     # Where a goal ends the episode, random play rarely reaches it before the time limit
@@ -46,7 +50,8 @@ def costly_steps(evidence: Evidence) -> Iterator[Finding]:
         text = (
             f"no reward is positive, and episodes got shorter: {lengths[0]:.0f}, {lengths[1]:.0f}"
         )
-        yield finding("reward-shifted", "warning", text)
+        # Where ending early is the goal, this is success: only the user knows
+        yield finding("reward-shifted", "note", text)
 
 
 def constant_returns(evidence: Evidence) -> Iterator[Finding]:
@@ -57,7 +62,12 @@ def constant_returns(evidence: Evidence) -> Iterator[Finding]:
     same = evidence.diagnostic("reward_mode_share").median == 1
     if same and pstdev(values) == 0:
         text = f"all {len(values):,} training episodes have a return of {values[0]:g}"
-        yield finding("reward-constant", "critical", text)
+        # Nothing, or a cost for each step up to a limit: the same as where a goal is far away
+        earns = values[0] > 0 and pstdev(evidence.lengths) == 0
+        if earns:
+            yield finding("reward-constant", "critical", text)
+        else:
+            yield finding("no-reward-yet", "warning", text)
 
 
 def observations(evidence: Evidence) -> Iterator[Finding]:

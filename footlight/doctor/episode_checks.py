@@ -3,16 +3,17 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
 from footlight.doctor.catalog import finding
-from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
+from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotApplicable, NotJudged
 from footlight.doctor.findings import Finding, Severity
 
 MIN_LIMIT = 20  # steps below which a common length is no time limit
 COMMON_LENGTH = 0.3  # share of the later episodes that have the greatest length
 MIN_PER_ENV, RECENT_PER_ENV = 5, 100
+MIN_EXPECTED = 7.0  # terminal transitions: without any by chance once in a thousand
 UNLIKE, SURE = 0.25, 5.0  # difference of a probability from 1/2, and in standard errors
 EQUAL_STARTS = 0.99
 
@@ -39,68 +40,81 @@ def ends_in_batches(evidence: Evidence) -> Iterator[Finding]:
     shares, rows = evidence.diagnostic("terminal_share"), evidence.episodes
     if len(rows) < MIN_EPISODES:
         raise NotJudged(f"fewer than {MIN_EPISODES} training episodes have finished")
+    if evidence.fields.get("gamma") == 0:
+        raise NotApplicable("gamma is 0: nothing that follows counts")
     count = sum(row.get("terminated") is True for row in rows)
-    expected = count / max(sum(evidence.lengths), 1)
-    measured = fmean(shares.values)
-    if not count and measured > 0:
-        text = f"{measured:.1%} of the transitions are terminal; no episode has terminated"
+    if not count and fmean(shares.values) > 0:
+        text = f"{fmean(shares.values):.1%} of the transitions are terminal; no episode terminated"
         step = shares.first(lambda share: share > 0)
-        yield finding("time-limit-as-termination", "critical", text, step)
-    elif expected > 0.01 and len(shares) >= 3 and max(shares.values) == 0:
-        text = f"no terminal transition; {expected:.1%} of the steps terminated an episode"
+        yield finding("buffer-ends-at-limits", "critical", text, step)
+        return
+    share = count / max(sum(evidence.lengths), 1)
+    expected = share * sum(evidence.diagnostic("sample_rows").values)
+    if expected > MIN_EXPECTED and max(shares.values) == 0:
+        text = f"no terminal transition in the samples, where {expected:.0f} were to be expected"
         yield finding("termination-ignored", "warning", text)
 
 
 def environments(evidence: Evidence) -> Iterator[Finding]:
     """Returns and lengths of each environment beside those of the others."""
-    count = evidence.num_envs
-    if count < 2:
-        raise NotJudged("there is one environment only")
-    by_env: dict[int, list[tuple[float, float]]] = {env: [] for env in range(count)}
+    if evidence.num_envs < 2:
+        raise NotApplicable("there is one environment only")
+    by_env: dict[int, list[tuple[float, float]]] = {}
     for row in evidence.episodes:
-        if row.get("env") in by_env:
-            by_env[row["env"]].append((row["return"], row["length"]))
-    sizes = {env: len(found) for env, found in by_env.items()}
-    typical = median(sizes.values())
-    if typical < MIN_PER_ENV:
-        raise NotJudged(f"fewer than {MIN_PER_ENV} episodes of each environment have finished")
-    for env, found in by_env.items():
-        rest = [pair for other, each in by_env.items() if other != env
-                for pair in each[-RECENT_PER_ENV:]]  # fmt: skip
-        if sizes[env] < typical / 10 or sizes[env] > 10 * typical:
-            text = f"environment {env} has finished {sizes[env]} episodes, others {typical:.0f}"
+        if type(row.get("env")) is int:
+            by_env.setdefault(row["env"], []).append((row["return"], row["length"]))
+    sizes = sorted(map(len, by_env.values()))
+    if len(sizes) < 2 or median(sizes) < MIN_PER_ENV:
+        if len(sizes) == 1 and sizes[0] >= 2 * MIN_PER_ENV:
+            text = f"one has finished {sizes[0]} episodes, the others none"
             yield finding("environment-differs", "critical", text)
-            continue
-        for index, what in enumerate(("return", "length")):
-            own = [pair[index] for pair in found[-RECENT_PER_ENV:]]
-            others = [pair[index] for pair in rest]
-            if _differ(own, others):
-                text = (
-                    f"environment {env} has a mean {what} of {fmean(own):.4g}, "
-                    f"the others {fmean(others):.4g}"
-                )
-                yield finding("environment-differs", "critical", text)
-                break
+            return
+        raise NotJudged(f"fewer than {MIN_PER_ENV} episodes of each environment have finished")
+    typical = median(sizes)
+    missing = evidence.num_envs - len(by_env)
+    if 0 < missing <= len(by_env) and typical >= 2 * MIN_PER_ENV:
+        text = f"{missing} of {evidence.num_envs} have finished no episode, others {typical:.0f}"
+        yield finding("environment-differs", "critical", text)
+        return
+    for env, found in by_env.items():
+        if len(found) < typical / 10 or len(found) > 10 * typical:
+            text = f"environment {env} has finished {len(found)} episodes, others {typical:.0f}"
+            yield finding("environment-differs", "critical", text)
+            return
+    for index, what in enumerate(("return", "length")):
+        recent = {e: [pair[index] for pair in r[-RECENT_PER_ENV:]] for e, r in by_env.items()}
+        if (odd := _odd_one(recent)) is not None:
+            own = fmean(recent[odd])
+            others = fmean(x for e, numbers in recent.items() if e != odd for x in numbers)
+            text = f"environment {odd} has a mean {what} of {own:.4g}, the others {others:.4g}"
+            yield finding("environment-differs", "critical", text)
+            return
 
 
-def _differ(own: list[float], others: list[float]) -> bool:
-    """Whether the numbers of one environment are mostly larger or mostly smaller than others.
+def _odd_one(by_env: Mapping[int, Sequence[float]]) -> int | None:
+    """The environment whose numbers are most surely larger or smaller than those of the others.
 
-    The probability that one of `own` exceeds one of `others` (Mann & Whitney 1947), and its
-    distance from 1/2 in standard errors.
+    By the probability that one of its numbers exceeds one of the others' (Mann & Whitney 1947), and
+    that probability's distance from 1/2 in standard errors. None if no one's is far from it.
     """
-    ordered = sorted(others)
-    below = sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in own) / 2
-    probability = below / (len(own) * len(others))
-    error = math.sqrt((len(own) + len(others) + 1) / (12 * len(own) * len(others)))
-    return abs(probability - 0.5) > max(UNLIKE, SURE * error)
+    pooled = sorted(x for numbers in by_env.values() for x in numbers)
+    worst, found = 1.0, None
+    for env, numbers in by_env.items():
+        own, rest = len(numbers), len(pooled) - len(numbers)
+        ranks = sum(bisect_left(pooled, x) + bisect_right(pooled, x) for x in numbers) / 2
+        probability = (ranks - own * own / 2) / (own * rest)
+        error = math.sqrt((own + rest + 1) / (12 * own * rest))
+        distance = abs(probability - 0.5) / max(UNLIKE, SURE * error)
+        if distance > worst:
+            worst, found = distance, env
+    return found
 
 
 def starts(evidence: Evidence) -> Iterator[Finding]:
     """Episodes that begin in the same state."""
     shares = evidence.diagnostic("equal_starts")
     if shares.median >= EQUAL_STARTS:
-        text = f"{shares.median:.0%} of the evaluation episodes begin like another one"
+        text = f"{shares.median:.0%} of the evaluation episodes begin like another one; at most 99%"
         severity: Severity = "warning" if evidence.num_envs > 1 else "note"
         yield finding("environments-equal", severity, text, shares.steps[0])
 
@@ -108,7 +122,7 @@ def starts(evidence: Evidence) -> Iterator[Finding]:
 def twins(evidence: Evidence) -> Iterator[Finding]:
     """Episodes of several environments that are equal, step by step."""
     if evidence.num_envs < 2:
-        raise NotJudged("there is one environment only")
+        raise NotApplicable("there is one environment only")
     rows = evidence.episodes
     # Whole numbers are often equal by chance, as in CartPole
     returns = [(row["step"], row["return"]) for row in rows]
@@ -116,7 +130,9 @@ def twins(evidence: Evidence) -> Iterator[Finding]:
     if len(keys) < MIN_EPISODES:
         raise NotJudged("too few episodes with returns that could be told apart")
     equal = sum(count for count in Counter(keys).values() if count > 1)
-    if equal > 0.5 * len(keys):
+    # A task that is not solved yet may have one return only
+    varies = len({value for _, value in keys}) > len(keys) / (2 * evidence.num_envs)
+    if varies and equal > 0.5 * len(keys):
         text = f"{equal / len(keys):.0%} of the episodes equal one of another environment"
         yield finding("environments-equal", "critical", text)
 

@@ -20,6 +20,10 @@ class NotJudged(Exception):
     """A check lacks what it needs: the message says what."""
 
 
+class NotApplicable(NotJudged):
+    """A check is of other runs, such as those with a replay buffer."""
+
+
 @dataclass(frozen=True)
 class Series:
     """Values of one quantity over environment steps."""
@@ -93,11 +97,12 @@ class Evidence:
         ]
         """Finished training episodes whose return and length are numbers."""
 
-    def field(self, name: str) -> Any:
-        """A config field. Raises `NotJudged` if this run has none of that name, or a null."""
-        if (value := self.fields.get(name)) is None:
-            raise NotJudged(f"the config has no {name}")
-        return value
+    def number(self, name: str) -> float:
+        """A config field. Raises `NotApplicable` if this run has no number of that name."""
+        value: Any = self.fields.get(name)
+        if not _is_number(value):
+            raise NotApplicable(f"the config has no number {name}")
+        return float(value)
 
     @cached_property
     def num_envs(self) -> int:
@@ -110,10 +115,13 @@ class Evidence:
         """Environment steps so far."""
         logs = self.run.metrics, self.run.evaluations, self.run.episodes
         last = max((rows[-1]["step"] for rows in logs if rows), default=0)
-        return max(last, int((self.run.result or {}).get("steps", 0)))
+        steps = (self.run.result or {}).get("steps")
+        return max(last, steps if type(steps) is int else 0)
 
     def metric(self, name: str) -> Series:
-        """A column of `metrics.jsonl`. Raises `NotJudged` if there is none."""
+        """A column of `metrics.jsonl`. Raises `NotApplicable` if there is none."""
+        if self.run.metrics and not any(name in row for row in self.run.metrics):
+            raise NotApplicable(f"this algorithm does not report {name}")
         return self._series(self.run.metrics, name, "metric")
 
     @property

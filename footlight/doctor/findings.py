@@ -1,7 +1,7 @@
 """Findings of a checkup: what is wrong with a run, since when, and what to change."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from footlight.errors import counted
@@ -86,6 +86,13 @@ class Checkup:
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """What is most surely a cause comes first, and notes come last."""
+    """What is most surely a cause comes first, and notes come last; one finding of each check."""
     weight = {"critical": CRITICAL_COUNTS, "warning": 0.0, "note": -1.0}
-    return tuple(sorted(findings, key=lambda found: -found.confidence - weight[found.severity]))
+    order = sorted(findings, key=lambda found: -found.confidence - weight[found.severity])
+    by_check: dict[str, Finding] = {}
+    for found in order:
+        known = by_check.setdefault(found.check, found)
+        if known is not found:
+            evidence = f"{known.evidence}; {found.evidence}"
+            by_check[found.check] = replace(known, evidence=evidence)
+    return tuple(by_check.values())

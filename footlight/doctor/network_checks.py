@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
-from footlight.doctor.evidence import Evidence, NotJudged, Series
+from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged, Series
 from footlight.doctor.findings import Finding, Severity
 
 LARGE_UPDATE, HUGE_UPDATE = 0.02, 0.1  # share of the weights' norm
@@ -21,7 +21,7 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
     name, largest = max(sizes.items(), key=lambda item: item[1].median)
     if largest.median > LARGE_UPDATE:
         severity: Severity = "critical" if largest.median > HUGE_UPDATE else "warning"
-        text = f"an update of {name} is {largest.median:.2g} of its weights' norm"
+        text = f"updates of {name} are {largest.median:.2g} of its norm; at most {LARGE_UPDATE:g}"
         step = largest.first(lambda value: value > LARGE_UPDATE)
         yield finding("learning-rate-too-high", severity, text, step)
     # Schedules end at 0, so the first half of the run tells
@@ -29,7 +29,9 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
     name, largest = max(first.items(), key=lambda item: item[1].median)
     level = TINY_UPDATE if evidence.is_learning else SMALL_UPDATE
     if largest.median < level:
-        text = f"an update of {name} is {largest.median:.2g} of its weights' norm"
+        text = (
+            f"an update of {name} is {largest.median:.2g} of its weights' norm; at least {level:g}"
+        )
         yield finding("learning-rate-too-low", "warning", text, largest.steps[0])
 
 
@@ -38,7 +40,7 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
     name, series = _worst(evidence, "dormant")
     if series.median > DEAD and not evidence.is_learning:
         severity: Severity = "critical" if series.median > ALL_DEAD else "warning"
-        text = f"{series.median:.0%} of the units of {name} are dormant"
+        text = f"{series.median:.0%} of the units of {name} are dormant; at most {DEAD:.0%}"
         yield finding("units-dead", severity, text, series.first(lambda value: value > DEAD))
 
 
@@ -47,7 +49,7 @@ def saturated_units(evidence: Evidence) -> Iterator[Finding]:
     name, series = _worst(evidence, "saturated")
     if series.median > SATURATED:
         severity: Severity = "critical" if series.median > 0.8 else "warning"
-        text = f"{series.median:.0%} of the units of {name} are saturated"
+        text = f"{series.median:.0%} of the units of {name} are saturated; at most {SATURATED:.0%}"
         step = series.first(lambda value: value > SATURATED)
         yield finding("units-saturated", severity, text, step)
 
@@ -57,7 +59,7 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
     found = evidence.of_networks("weight_growth")
     name, series = max(found.items(), key=lambda item: item[1].values[-1])
     if series.values[-1] > GROWN and not evidence.is_learning:
-        text = f"the weights of {name} have {series.values[-1]:.1f} times their initial norm"
+        text = f"{name} has {series.values[-1]:.1f} times its initial norm; at most {GROWN:g}"
         step = series.first(lambda value: value > GROWN)
         yield finding("weights-grow", "warning", text, step)
 
@@ -66,7 +68,7 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
     """Target networks that equal the online network, or their own start."""
     config = evidence.fields
     if config.get("copy_interval"):
-        raise NotJudged("targets are copies at intervals")
+        raise NotApplicable("targets are copies at intervals")
     uses_batches = str(config.get("norm", "")).startswith("batch")
     if config.get("target_network") is False and not uses_batches:
         yield finding("target-missing", "warning", "target_network false")
@@ -82,8 +84,8 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
             yield finding("target-missing", "warning", text, series.steps[0])
             return
         updates = max((row.get("update", 0) for row in evidence.run.diagnostics), default=0)
-        tau = float(config.get("tau") or 0)
-        if series.values[-1] > FAR and updates * max(tau, 1e-3) > MIN_TIME_CONSTANTS:
+        tau = config.get("tau") if isinstance(config.get("tau"), float) else 0.0
+        if series.values[-1] > FAR and updates * max(tau or 0.0, 1e-3) > MIN_TIME_CONSTANTS:
             text = f"after {updates:,} updates the target of {name} is still where it began"
             yield finding("target-frozen", "critical", text, series.steps[0])
             return

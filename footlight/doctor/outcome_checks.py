@@ -18,6 +18,8 @@ def divergence(evidence: Evidence) -> Iterator[Finding]:
 
 def returns(evidence: Evidence) -> Iterator[Finding]:
     """Training returns at the end beside those at the beginning."""
+    if evidence.run.config.get("init_from") is not None:
+        raise NotJudged("the run began with what another one had learned")
     progress = evidence.progress
     if progress is None:
         raise NotJudged("too few training episodes have finished")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
-from footlight.doctor.evidence import Evidence, NotJudged, Series
+from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged, Series
 from footlight.doctor.findings import Finding, Severity
 
 COLLAPSED_START, COLLAPSED = 0.3, 0.05  # relative entropy
@@ -24,14 +24,17 @@ def entropy(evidence: Evidence) -> Iterator[Finding]:
     at_start, at_end = (COLLAPSED_START, COLLAPSED) if is_discrete else (NARROW_START, NARROW)
     is_early = share.steps[0] <= 0.2 * evidence.steps
     if is_early and share.values[0] < at_start and not evidence.is_learning:
-        text = f"relative entropy {share.values[0]:.2g} at the first evaluation"
+        text = f"relative entropy {share.values[0]:.2g} at first; at least {at_start:g}"
         yield finding("entropy-collapsed", "critical", text, share.steps[0])
     elif share.values[-1] < at_end and not evidence.is_learning:
-        text = f"relative entropy {share.values[-1]:.2g}"
+        text = f"relative entropy {share.values[-1]:.2g}; at least {at_end:g}"
         step = share.first(lambda value: value < at_end)
         yield finding("entropy-collapsed", "warning", text, step)
-    if _stays_random(share, is_discrete) and not evidence.is_learning:
-        text = f"relative entropy {share.values[-1]:.3g} at the end"
+    # Without a bonus, or with one that adapts itself, randomness is a consequence
+    config = evidence.fields
+    has_bonus = config.get("entropy_coef") != 0 and config.get("learn_alpha") is not True
+    if has_bonus and _stays_random(share, is_discrete) and not evidence.is_learning:
+        text = f"relative entropy {share.values[-1]:.3g} at the end; at most {RANDOM:g}"
         yield finding("entropy-too-high", "warning", text, share.first(lambda x: x > RANDOM))
 
 
@@ -46,11 +49,12 @@ def _stays_random(share: Series, is_discrete: bool) -> bool:
 
 def temperature(evidence: Evidence) -> Iterator[Finding]:
     """The policy's entropy beside the target that the temperature holds it near."""
-    if not evidence.field("learn_alpha"):
-        raise NotJudged("the temperature is constant")
+    if evidence.fields.get("learn_alpha") is not True:
+        raise NotApplicable("no temperature is learned")
     gap = evidence.diagnostic("entropy_gap").since(0.3, evidence.steps)
     if len(gap) >= 3 and abs(gap.median) > FAR_FROM_TARGET and not evidence.is_learning:
-        text = f"entropy is {gap.median:+.2f} nats per action from its target"
+        most = f"at most {FAR_FROM_TARGET:g}"
+        text = f"{gap.median:+.2f} nats per action dimension from the target; {most}"
         step = gap.first(lambda value: abs(value) > FAR_FROM_TARGET)
         yield finding("entropy-off-target", "warning", text, step)
 
@@ -59,7 +63,9 @@ def saturation(evidence: Evidence) -> Iterator[Finding]:
     """Actions at their bounds."""
     share = evidence.diagnostic("action_saturation")
     if share.median > SATURATED and not evidence.is_learning:
-        text = f"{share.median:.0%} of the actions are within 1 % of a bound"
+        text = (
+            f"{share.median:.0%} of the actions are within 1 % of a bound; at most {SATURATED:.0%}"
+        )
         step = share.first(lambda value: value > SATURATED)
         yield finding("policy-saturated", "warning", text, step)
 
@@ -70,7 +76,7 @@ def variation(evidence: Evidence) -> Iterator[Finding]:
     if len(varied) < 3:
         raise NotJudged("too few evaluations")
     if varied.median < CONSTANT and not evidence.is_learning:
-        text = f"actions vary by {varied.median:.2g} over the states of an evaluation"
+        text = f"actions vary by {varied.median:.2g} over states; at least {CONSTANT:g}"
         step = varied.first(lambda value: value < CONSTANT)
         yield finding("policy-constant", "warning", text, step)
 
@@ -79,7 +85,9 @@ def preference(evidence: Evidence) -> Iterator[Finding]:
     """The policy's actions beside random ones, as the critic sees them."""
     share = evidence.diagnostic("policy_preferred").since(0.3, evidence.steps)
     if len(share) and share.median < PREFERRED:
-        text = f"the critic prefers the policy's action in {share.median:.0%} of the states"
+        text = (
+            f"it prefers the policy's in {share.median:.0%} of the states; at least {PREFERRED:.0%}"
+        )
         step = share.first(lambda value: value < PREFERRED)
         yield finding("policy-against-critic", "critical", text, step)
 
@@ -88,8 +96,8 @@ def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
     """Wrappers with narrower bounds than the environment inside."""
     share = evidence.diagnostic("action_range")
     if share.median < NARROWED:
-        text = f"the outermost wrapper's bounds reach {share.median:.0%} of the inner action range"
-        yield finding("actions-not-rescaled", "critical", text)
+        text = f"wrappers reach {share.median:.0%} of the inner range; at least {NARROWED:.0%}"
+        yield finding("actions-not-rescaled", "warning", text)
 
 
 def scale(evidence: Evidence) -> Iterator[Finding]:
@@ -98,7 +106,9 @@ def scale(evidence: Evidence) -> Iterator[Finding]:
         raise NotJudged("evaluations are stochastic")
     ratio = evidence.diagnostic("action_scale")
     if abs(ratio.median - 1) > 1 - NARROWED:
-        text = f"actions that were taken are {ratio.median:.2f} times those of the policy"
+        text = (
+            f"actions that were taken are {ratio.median:.2f} times those of the policy; exactly 1"
+        )
         yield finding("actions-not-rescaled", "critical", text, ratio.steps[0])
 
 
@@ -107,8 +117,11 @@ def change(evidence: Evidence) -> Iterator[Finding]:
     kl, clipped = evidence.metric("approx_kl"), evidence.metric("clip_fraction")
     if kl.median > KL or clipped.median > CLIPPED:
         severity: Severity = "critical" if kl.median > MUCH_KL else "warning"
-        text = f"KL {kl.median:.3g}, clip fraction {clipped.median:.2f}"
-        step = kl.first(lambda value: value > KL) or clipped.first(lambda value: value > CLIPPED)
+        text = f"KL {kl.median:.3g}; at most {KL:g}"
+        step = kl.first(lambda value: value > KL)
+        if kl.median <= KL:
+            text = f"clip fraction {clipped.median:.2f}; at most {CLIPPED:g}"
+            step = clipped.first(lambda value: value > CLIPPED)
         yield finding("policy-moves-too-far", severity, text, step)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from footlight.doctor.catalog import finding
-from footlight.doctor.evidence import Evidence, NotJudged
+from footlight.doctor.evidence import Evidence, NotApplicable
 from footlight.doctor.findings import Finding, Severity
 
 SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
@@ -11,11 +11,12 @@ EPISODES_LONGER = 4.0  # than the horizon, for it to be short
 SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
 SMALL_BATCH, SMALL_ROLLOUT, MANY_EPOCHS = 8, 4, 30
 LARGE_RATE, HUGE_RATE = 0.01, 0.03
+SMALL_ALPHA = 1e-3
 
 
 def horizon(evidence: Evidence) -> Iterator[Finding]:
     """1 / (1 - gamma) beside the length of the episodes."""
-    gamma, length = float(evidence.field("gamma")), evidence.typical_length
+    gamma, length = evidence.number("gamma"), evidence.typical_length
     steps = 1 / max(1 - gamma, 1e-12)
     if steps <= SHORT_HORIZON and length > EPISODES_LONGER * steps:
         text = f"gamma {gamma:g} looks {steps:.3g} steps ahead; episodes take {length:,.0f}"
@@ -29,7 +30,7 @@ def horizon(evidence: Evidence) -> Iterator[Finding]:
 
 def buffer_size(evidence: Evidence) -> Iterator[Finding]:
     """The replay buffer beside its minibatches and the episodes."""
-    size, batch = int(evidence.field("buffer_size")), int(evidence.field("batch_size"))
+    size, batch = (int(evidence.number(name)) for name in ("buffer_size", "batch_size"))
     needed = max(BUFFER_IN_BATCHES * batch, SMALL_BUFFER)
     if size < min(needed, evidence.steps):
         text = f"buffer_size {size:,}, minibatches of {batch:,}; at least {needed:,}"
@@ -38,9 +39,10 @@ def buffer_size(evidence: Evidence) -> Iterator[Finding]:
 
 def batch_size(evidence: Evidence) -> Iterator[Finding]:
     """Rows of a minibatch."""
-    names = [name for name in ("batch_size", "minibatch_size") if evidence.fields.get(name)]
+    known = "batch_size", "minibatch_size"
+    names = [name for name in known if type(evidence.fields.get(name)) is int]
     if not names:
-        rows = int(evidence.field("n_steps")) * evidence.num_envs
+        rows = int(evidence.number("n_steps")) * evidence.num_envs
         if rows < SMALL_ROLLOUT:
             text = f"n_steps x num_envs is {rows}; at least {SMALL_ROLLOUT}"
             yield finding("batch-too-small", "warning", text)
@@ -52,19 +54,19 @@ def batch_size(evidence: Evidence) -> Iterator[Finding]:
 
 def epochs(evidence: Evidence) -> Iterator[Finding]:
     """How often a rollout is used."""
-    if (count := int(evidence.field("num_epochs"))) > MANY_EPOCHS:
+    if (count := int(evidence.number("num_epochs"))) > MANY_EPOCHS:
         yield finding("too-many-epochs", "warning", f"num_epochs {count}; at most {MANY_EPOCHS}")
 
 
 def learning_rate(evidence: Evidence) -> Iterator[Finding]:
     """Learning rates of Adam and RMSprop, whose updates do not depend on the gradients' size."""
     if evidence.fields.get("optimizer") == "sgd":
-        raise NotJudged("with sgd, a learning rate says nothing by itself")
+        raise NotApplicable("with sgd, a learning rate says nothing by itself")
     names = "learning_rate", "actor_learning_rate", "critic_learning_rate"
     rates = {name: evidence.fields.get(name) for name in names}
     known = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
     if not known:
-        raise NotJudged("the config has no learning_rate")
+        raise NotApplicable("the config has no learning_rate")
     name, rate = max(known.items(), key=lambda item: item[1])
     if rate > LARGE_RATE:
         severity: Severity = "critical" if rate > HUGE_RATE else "warning"
@@ -72,12 +74,12 @@ def learning_rate(evidence: Evidence) -> Iterator[Finding]:
         yield finding("learning-rate-too-high", severity, text)
 
 
-def temperature(evidence: Evidence) -> Iterator[Finding]:
+def fixed_temperature(evidence: Evidence) -> Iterator[Finding]:
     """A temperature of SAC that is fixed at nothing."""
-    learns, alpha = evidence.field("learn_alpha"), float(evidence.field("initial_alpha"))
-    if not learns and alpha < 1e-3:
-        text = f"learn_alpha false with initial_alpha {alpha:g}"
+    alpha = evidence.number("initial_alpha")
+    if evidence.fields.get("learn_alpha") is False and alpha < SMALL_ALPHA:
+        text = f"learn_alpha false with initial_alpha {alpha:g}; at least {SMALL_ALPHA:g}"
         yield finding("entropy-collapsed", "warning", text)
 
 
-CHECKS = horizon, buffer_size, batch_size, epochs, learning_rate, temperature
+CHECKS = horizon, buffer_size, batch_size, epochs, learning_rate, fixed_temperature

@@ -22,7 +22,9 @@ def bias(evidence: Evidence) -> Iterator[Finding]:
     for check, sign in ("critic-overestimates", 1), ("critic-underestimates", -1):
         if sign * later.median > level and sign * later.values[-1] > level:
             is_severe = sign * later.median > VERY_BIASED and not evidence.is_learning
-            text = f"value minus return is {later.median:+.2f} times the returns' size"
+            text = (
+                f"value minus return is {later.median:+.2f} of the returns' size; at most {level:g}"
+            )
             step = later.first(lambda value, sign=sign: sign * value > level)  # type: ignore[misc]
             yield finding(check, "critical" if is_severe else "warning", text, step)
 
@@ -38,16 +40,19 @@ def explained_variance(evidence: Evidence) -> Iterator[Finding]:
     if later.median <= 0 and not evidence.is_learning:
         severity: Severity = "critical" if later.median < -1 else "warning"
         step = later.first(lambda value: value <= 0)
-        text = f"explained variance {later.median:.2f}"
+        text = f"explained variance {later.median:.2f}; above 0"
         yield finding("critic-explains-nothing", severity, text, step)
 
 
 def bound(evidence: Evidence) -> Iterator[Finding]:
-    """Values beside the largest return that the rewards allow."""
-    ratio = evidence.diagnostic("value_bound_ratio")
-    if max(ratio.values[-2:]) > IMPOSSIBLE:
-        severity: Severity = "critical" if ratio.values[-1] > VERY_IMPOSSIBLE else "warning"
-        text = f"|value| is {ratio.values[-1]:.3g} times its bound"
+    """Values beside the largest return that the rewards allow, and beside all training returns."""
+    ratio, size = evidence.diagnostic("value_bound_ratio"), evidence.diagnostic("value_size")
+    # The evaluation may not have met the largest reward, which training has
+    largest = max((abs(row["return"]) for row in evidence.episodes), default=0.0)
+    current = min(ratio.values[-2:])
+    if current > IMPOSSIBLE and size.values[-1] > IMPOSSIBLE * largest and not evidence.is_learning:
+        severity: Severity = "critical" if current > VERY_IMPOSSIBLE else "warning"
+        text = f"|value| is {current:.3g} times its bound; at most {IMPOSSIBLE:g}"
         step = ratio.first(lambda value: value > IMPOSSIBLE)
         yield finding("value-impossible", severity, text, step)
 
@@ -56,7 +61,7 @@ def edges(evidence: Evidence) -> Iterator[Finding]:
     """Probability in the outermost bins of a categorical critic."""
     mass = evidence.diagnostic("edge_mass").since(WARM_UP, evidence.steps)
     if len(mass) and mass.median > EDGE_MASS:
-        text = f"{mass.median:.0%} of the probability is in the outermost bins"
+        text = f"{mass.median:.0%} is in the outermost bins; at most {EDGE_MASS:.0%}"
         step = mass.first(lambda value: value > EDGE_MASS)
         yield finding("value-out-of-bins", "warning", text, step)
 
@@ -75,7 +80,8 @@ def loss(evidence: Evidence) -> Iterator[Finding]:
         return  # a categorical critic's, or a user's
     growth = median(late) / max(median(early), 1e-12)
     if growth > LOSS_GROWTH and not evidence.is_learning:
-        text = f"{name} has grown from {median(early):.3g} to {median(late):.3g}"
+        change = f"{median(early):.3g} to {median(late):.3g}"
+        text = f"{name} has grown from {change}; at most {LOSS_GROWTH:g} times"
         level = LOSS_GROWTH * median(early)
         severity: Severity = "critical" if growth > LOSS_GROWTH**2 else "warning"
         yield finding("critic-loss-rises", severity, text, losses.first(lambda x: x > level))

@@ -12,7 +12,7 @@ from footlight.contexts import closing
 from footlight.doctor.findings import Finding, ranked
 from footlight.environments.budget import global_randomness
 from footlight.environments.source import Arguments, EnvironmentLike, EnvironmentSource
-from footlight.examination.action_bounds import bound_findings
+from footlight.examination.action_spaces import bound_findings
 from footlight.examination.contract import BrokenContractError, Contract
 from footlight.examination.environment_checkup import EnvironmentCheckup
 from footlight.examination.episode_ends import end_findings, return_findings, wrapped_limit

@@ -66,8 +66,7 @@ class CriticProbe:
 
     def scaled(self, reward: Array) -> Array:
         """Raw rewards in the units of the critic's: clipped and scaled as in training."""
-        clipped = reward if self._clip is None else reward.clip(-self._clip, self._clip)
-        return clipped * self._reward_scale
+        return as_learned(reward, self._clip, self._normalizer)
 
     @property
     def units(self) -> str:
@@ -110,6 +109,15 @@ class CriticProbe:
             )
             bonus = _number(diagnosis.bonus)
         return returns[::-1]
+
+
+def as_learned(reward: Array, clip: float | None, normalizer: Normalizer | None) -> Array:
+    """Raw rewards as an update sees them: clipped, normalized, and clipped again."""
+    clipped = reward if clip is None else reward.clip(-clip, clip)
+    if normalizer is None or not normalizer.rewards:
+        return clipped
+    scaled, bound = clipped * float(normalizer.reward_scale[0]), normalizer.reward_bound
+    return scaled if bound is None else scaled.clip(-bound, bound)
 
 
 @computes

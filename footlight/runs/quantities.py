@@ -30,6 +30,8 @@ QUANTITIES: dict[str, Quantity] = {
         "variance that the critic explains: 1 at best, 0 for a constant"),
     "value_bound_ratio": Quantity("value", "value beside its bound", "95th percentile of |value| "
         "over the largest discounted return that the rewards allow"),
+    "value_size": Quantity("value", "size of the values", "95th percentile of |value|, in units of "
+        "raw rewards"),
     "policy_preferred": Quantity("value", "policy preferred", "share of states in which the critic "
         "rates the policy's action above a random one"),
     "twin_gap": Quantity("value", "gap between critics", "mean difference between the largest and "
@@ -73,6 +75,8 @@ QUANTITIES: dict[str, Quantity] = {
         "numbers that are the same in all of these transitions"),
     "terminal_share": Quantity("data", "terminal transitions", "share of these transitions after "
         "which the critic expects nothing more"),
+    "sample_rows": Quantity("data", "rows of the sample", "how many of these transitions were "
+        "looked at"),
     "sample_age": Quantity("data", "age of the samples", "mean number of environment steps since "
         "these transitions were collected"),
 }  # fmt: skip

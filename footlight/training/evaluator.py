@@ -173,9 +173,9 @@ class Evaluator:
         return evaluation
 
     def _diagnose(self, recording: Recording) -> dict[str, float]:
-        """The diagnosis of the agent; {} if it fails, which must not end a training."""
+        """The diagnosis of the agent; what fails is missing, and must not end a training."""
         session, environments = self._session, self._session.environments
-        current = None
+        current, failure, found = None, None, dict[str, float]()
         if not isinstance(environments, Collection):
             current = Current(environments.observation, environments.tracker.length > 0)
         try:
@@ -183,15 +183,16 @@ class Evaluator:
                 atari = session.run_config.get("atari") or {}
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
             found = self._diagnoser(recording, current)
+            failure = self._diagnoser.failure
             if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
                 share = action_range(self.environments.envs[0])
                 found |= {} if share is None else {"action_range": share}
-            return found
         except Exception as error:
-            if not self._diagnosis_failed:
-                session.display.notify(f"no diagnostics: {summarize_error(error)}")
+            failure = error
+        if failure is not None and not self._diagnosis_failed:
+            session.display.notify(f"diagnostics are incomplete: {summarize_error(failure)}")
             self._diagnosis_failed = True
-            return {}
+        return found
 
     def at(self, step: int) -> Evaluation | None:
         """Return the evaluation that was made at this step."""

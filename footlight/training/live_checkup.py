@@ -1,7 +1,7 @@
 """The doctor during a training: what is critical is said while it can still be changed."""
 
 from footlight.doctor.checkup import examine
-from footlight.errors import FootlightError, quoted
+from footlight.errors import quoted
 from footlight.training.session import Session
 
 PARTS = 4  # examinations of a run: after each of its quarters
@@ -13,18 +13,18 @@ class LiveCheckup:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._reported: set[str] = set()
-        self._previous: int | None = None
+        self._previous = session.agent.num_steps
 
     def __call__(self, step: int) -> None:
         """Examine the run if a quarter of it has passed since the last call."""
         session, part = self._session, max(1, self._session.options.steps // PARTS)
         previous, self._previous = self._previous, step
-        if previous is None or previous // part == step // part:
+        if previous // part == step // part:
             return
         try:
             checkup = examine(session.folder.path)
-        except FootlightError:
-            return  # a file that cannot be read now
+        except Exception:
+            return  # such as a file that cannot be read now: it must not end a training
         for found in checkup.findings:
             if found.severity == "critical" and found.check not in self._reported:
                 self._reported.add(found.check)

@@ -154,7 +154,10 @@ def test_failure_ends_diagnostics_and_not_the_training(
     run = footlight.train("a2c", "CartPole-v1", steps=300, run_dir=tmp_path / "run", **given)
     assert run.result is not None
     assert run.result["status"] == "finished"
-    assert capsys.readouterr().out.count("no diagnostics: ZeroDivisionError: not a number") == 1
+    assert (
+        capsys.readouterr().out.count("diagnostics are incomplete: ZeroDivisionError: not a number")
+        == 1
+    )
 
 
 def test_policy_is_preferred_to_random_actions_if_the_critic_says_so() -> None:

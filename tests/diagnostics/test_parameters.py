@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from footlight.diagnostics.parameters import parameter_sizes
+from footlight.diagnostics.parameters import initial_parameters, parameter_sizes
 from footlight.equations.optimizers import Optimizer
 from footlight.learning.agent import Agent
 from tolerance import assert_close
@@ -31,7 +31,7 @@ def trained(algorithm: str, steps: int, **fields: Any) -> Agent:
 
 def test_growth_and_distance_of_copies() -> None:
     agent = trained("td3", 0)
-    first = agent.algorithm.init(1)
+    first = initial_parameters(agent)
     agent.state.critic.mul_(3)
     found = parameter_sizes(agent, first)
     assert_close(found["critic.weight_growth"], 3.0, terms=16, dtype=np.float32)
@@ -46,7 +46,7 @@ def test_growth_and_distance_of_copies() -> None:
 def test_update_size_is_that_of_the_last_step_with_adam() -> None:
     agent = trained("td3", 40)
     state, before = agent.state, agent.state.critic.clone()
-    found = parameter_sizes(agent, agent.algorithm.init(1))
+    found = parameter_sizes(agent, initial_parameters(agent))
     # A gradient that leaves both moments unchanged repeats the step they describe
     optimizer, memory = agent.config.make_optimizer(), state.critic_optimizer
     first = memory.first_moment / (1 - memory.first_bias)
@@ -63,7 +63,7 @@ def test_update_size_is_that_of_the_last_step_with_adam() -> None:
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_update_size_with_rmsprop_follows_the_schedule(schedule: str) -> None:
     agent = trained("a2c", 60, n_steps=5, learning_rate_schedule=schedule, learning_rate=0.01)
-    found = parameter_sizes(agent, agent.algorithm.init(1))["actor_critic.update_size"]
+    found = parameter_sizes(agent, initial_parameters(agent))["actor_critic.update_size"]
     parameters = agent.state.actor_critic
     left = 1 - float(agent.state.progress) if schedule == "linear" else 1
     count = int((agent.state.optimizer.second_moment > 1e-6).sum())
@@ -73,7 +73,7 @@ def test_update_size_with_rmsprop_follows_the_schedule(schedule: str) -> None:
 
 def test_scheduled_learning_rates_count() -> None:
     agent = trained("td3", 40)
-    first = agent.algorithm.init(1)
+    first = initial_parameters(agent)
     before = parameter_sizes(agent, first)["critic.update_size"]
     agent.set(learning_rate=2 * agent.config.learning_rate)
     assert_close(
@@ -83,6 +83,6 @@ def test_scheduled_learning_rates_count() -> None:
 
 def test_nothing_is_said_of_updates_before_the_first() -> None:
     agent = trained("td3", 0)
-    found = parameter_sizes(agent, agent.algorithm.init(1))
+    found = parameter_sizes(agent, initial_parameters(agent))
     assert "critic.update_size" not in found
     assert Optimizer().init(torch.zeros(2)).first_bias == 1

@@ -8,7 +8,7 @@ import pytest
 from doctor_runs import FLAT, RISING, STEPS, run
 
 from footlight.doctor import Checkup, examine
-from footlight.doctor.checkup import examine_data
+from footlight.doctor.checkup import CHECKS, examine_data
 from footlight.errors import UserError
 from footlight.runs.read import RunData
 
@@ -23,9 +23,11 @@ def test_healthy_run_has_no_findings() -> None:
 
 
 def test_findings_say_since_when() -> None:
-    ratio = [0.1] * 6 + [9.0] * 4
-    checkup = examine_data(run(value_bound_ratio=ratio))
-    assert [(found.check, found.step) for found in checkup.findings] == [("value-impossible", 7000)]
+    mass = [0.1] * 6 + [0.9] * 4
+    checkup = examine_data(run(edge_mass=mass))
+    assert [(found.check, found.step) for found in checkup.findings] == [
+        ("value-out-of-bins", 7000)
+    ]
 
 
 def test_learning_run_is_not_blamed_for_what_it_learns_with() -> None:
@@ -71,3 +73,31 @@ def test_folder_is_read(tmp_path: Path) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in vars(healthy)[log])
         (tmp_path / f"{log}.jsonl").write_text(lines)
     assert examine(tmp_path).is_healthy
+
+
+@pytest.mark.parametrize("value", ["auto", [1], None, True, {}])
+def test_fields_of_other_types_are_not_judged(value: Any) -> None:
+    names = "gamma", "buffer_size", "batch_size", "num_epochs", "tau", "initial_alpha", "n_steps"
+    odd = run(config=dict.fromkeys(names, value))
+    assert not any("failed" in line for line in examine_data(odd).not_judged)
+
+
+def test_check_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlucky(evidence: Any) -> Any:
+        raise ZeroDivisionError("0")
+
+    monkeypatch.setattr("footlight.doctor.checkup.CHECKS", (unlucky, *CHECKS))
+    checkup = examine_data(run(reward_std=4e3))
+    assert [found.check for found in checkup.findings] == ["reward-scale"]
+    assert "unlucky: it failed with ZeroDivisionError: 0" in checkup.not_judged
+
+
+def test_huge_number_of_environments_costs_nothing() -> None:
+    found = examine_data(run(num_envs=10**9)).findings
+    assert [each.check for each in found] == ["environment-differs"]
+
+
+def test_fine_tuned_run_may_begin_at_its_best() -> None:
+    tuned = run(FLAT)
+    tuned.config["init_from"] = {"path": "other"}
+    assert examine_data(tuned).is_healthy

@@ -7,6 +7,10 @@ from footlight.doctor.checkup import examine_data
 
 FAULTS: dict[str, list[Fault]] = {
     "reward-constant": [lambda: run([5.0] * 100, reward_mode_share=1.0, reward_std=0.0)],
+    "no-reward-yet": [
+        lambda: run([0.0] * 100, reward_mode_share=1.0, reward_std=0.0),
+        lambda: run([-200.0] * 100, reward_mode_share=1.0, reward_std=0.0),
+    ],
     "reward-scale": [lambda: run(reward_std=4e3), lambda: run(reward_std=1e-5, reward_mean=0.0)],
     "reward-shifted": [lambda: run(reward_mean=40.0, reward_std=0.5)],
     "observation-scale": [lambda: run(observation_max=2e4)],
@@ -27,7 +31,9 @@ def test_steps_that_cost_make_the_policy_end_episodes() -> None:
     for index, row in enumerate(episodes):
         row["length"] = 22 + index % 3 if index < 10 else 9
     costly = run(episodes=episodes, positive_rewards=0.0, terminal_share=0.1)
-    assert named(costly)[0] == "reward-shifted"
+    assert [(found.check, found.severity) for found in examine_data(costly).findings] == [
+        ("reward-shifted", "note")  # for where it is the goal, this is success
+    ]
     # A task with a goal: the first episodes end by the time limit
     for row in episodes[:10]:
         del row["terminated"]

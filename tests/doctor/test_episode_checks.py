@@ -9,8 +9,8 @@ from footlight.doctor.checkup import examine_data
 FAULTS: dict[str, list[Fault]] = {
     "time-limit-as-termination": [
         lambda: run(episodes=episodes_of(FLAT, how="terminated")),
-        lambda: run(terminal_share=0.01),
     ],
+    "buffer-ends-at-limits": [lambda: run(terminal_share=0.01)],
     "termination-ignored": [
         lambda: run(episodes=episodes_of(FLAT, length=17, how="terminated") * 2),
     ],
@@ -22,8 +22,8 @@ FAULTS: dict[str, list[Fault]] = {
     "environments-equal": [
         lambda: run(equal_starts=1.0, num_envs=4),
         lambda: run(num_envs=2, episodes=[
-            {**row, "env": env, "return": row["return"] + 0.5}
-            for row in episodes_of(FLAT) for env in range(2)
+            {**row, "env": env, "return": row["return"] + 0.5 + index / 999}
+            for index, row in enumerate(episodes_of(FLAT)) for env in range(2)
         ]),
     ],
 }  # fmt: skip
@@ -61,3 +61,27 @@ def test_one_environment_that_begins_alike_is_a_note() -> None:
         ("environments-equal", "note")
     ]
     assert checkup.is_healthy
+
+
+def test_environment_without_an_episode_differs_from_the_other() -> None:
+    episodes = [{**row, "env": 0} for row in episodes_of(RISING)]
+    assert named(run(episodes=episodes, num_envs=2)) == ["environment-differs"]
+
+
+def test_two_environments_differ_once() -> None:
+    returns = [value if index % 2 else 0.0 for index, value in enumerate(RISING)]
+    checkup = examine_data(run(episodes=episodes_of(returns, num_envs=2), num_envs=2))
+    assert [found.check for found in checkup.findings].count("environment-differs") == 1
+
+
+def test_equal_returns_of_an_unsolved_task_are_no_twins() -> None:
+    episodes = [
+        {**row, "env": env, "return": -12.5} for row in episodes_of(FLAT) for env in range(2)
+    ]
+    assert "environments-equal" not in named(run(episodes=episodes, num_envs=2))
+
+
+def test_small_samples_may_miss_terminal_transitions() -> None:
+    episodes = episodes_of(RISING, length=37, how="terminated")
+    assert examine_data(run(episodes=episodes, sample_rows=20.0)).is_healthy
+    assert named(run(episodes=episodes, sample_rows=256.0)) == ["termination-ignored"]

@@ -44,10 +44,10 @@ def test_what_is_missing_is_named() -> None:
     found = evidence(critic_bias=None)
     with pytest.raises(NotJudged, match="no diagnostic critic_bias"):
         found.diagnostic("critic_bias")
-    with pytest.raises(NotJudged, match="no metric nothing"):
+    with pytest.raises(NotJudged, match="does not report nothing"):
         found.metric("nothing")
-    with pytest.raises(NotJudged, match="no n_steps"):
-        found.field("n_steps")
+    with pytest.raises(NotJudged, match="no number n_steps"):
+        found.number("n_steps")
 
 
 def test_columns_of_networks() -> None:

@@ -38,3 +38,9 @@ def test_json_has_everything() -> None:
     assert content["findings"][0]["check"] == "critic-overestimates"
     assert content["findings"][0]["step"] == 7
     assert (content["healthy"], content["not_judged"], content["checks"]) == (False, ["x: y"], 9)
+
+
+def test_findings_of_one_check_are_one() -> None:
+    again = finding("reward-scale", "critical", "z")
+    (merged,) = ranked([CAUSE, again])
+    assert (merged.severity, merged.evidence) == ("critical", "z; a")

@@ -9,7 +9,7 @@ FAULTS: dict[str, list[Fault]] = {
         lambda: run(FLAT, relative_entropy=[0.9 - 0.1 * i for i in range(NUM_ROWS)]),
         lambda: run(config={"learn_alpha": False, "initial_alpha": 1e-6}),
     ],
-    "entropy-too-high": [lambda: run(FLAT, relative_entropy=0.99)],
+    "entropy-too-high": [lambda: run(FLAT, {"learn_alpha": False}, relative_entropy=0.99)],
     "policy-saturated": [lambda: run(FLAT, action_saturation=0.97)],
     "policy-against-critic": [lambda: run(policy_preferred=0.1)],
     "entropy-off-target": [lambda: run(FLAT, entropy_gap=-3.0)],
@@ -29,3 +29,8 @@ FAULTS: dict[str, list[Fault]] = {
 )
 def test_cause_is_named(check: str, fault: Fault) -> None:
     assert check in named(fault())
+
+
+@pytest.mark.parametrize("config", [{"learn_alpha": True}, {"entropy_coef": 0.0}])
+def test_randomness_without_a_bonus_is_no_cause(config: dict[str, object]) -> None:
+    assert named(run(FLAT, config, relative_entropy=0.99)) == ["does-not-learn"]

@@ -7,7 +7,7 @@ FAULTS: dict[str, list[Fault]] = {
     "critic-overestimates": [lambda: run(FLAT, critic_bias=3.0)],
     "critic-underestimates": [lambda: run(FLAT, critic_bias=-0.9)],
     "critic-explains-nothing": [lambda: run(FLAT, critic_explained_variance=-2.0)],
-    "value-impossible": [lambda: run(value_bound_ratio=8.0)],
+    "value-impossible": [lambda: run(FLAT, value_bound_ratio=8.0, value_size=1e4)],
     "value-out-of-bins": [lambda: run(edge_mass=0.5)],
     "critic-loss-rises": [
         lambda: run(FLAT, metrics=rows_of(

@@ -40,8 +40,19 @@ def pendulum() -> Any:
         (lambda: gymnasium.wrappers.TimeLimit(Narrow(pendulum()), 9), 0.5),
         (lambda: gymnasium.wrappers.TransformReward(pendulum(), lambda r: 2 * r), 1.0),
         (lambda: Halved(pendulum()), None),
+        (lambda: gymnasium.wrappers.TransformAction(pendulum(), lambda a: a / 9, None), 1.0),
         (lambda: gymnasium.make("CartPole-v1"), None),
     ],
 )
 def test_range_after_all_wrappers(make: Any, share: float | None) -> None:
     assert action_range(make()) == share
+
+
+def test_generators_of_the_process_stay_where_they_are() -> None:
+    class Noisy(gymnasium.ActionWrapper[Any, Any, Any]):
+        def action(self, action: Any) -> Any:
+            return action + np.random.normal()
+
+    before = np.random.get_state()[1].tolist()
+    assert action_range(Noisy(pendulum())) == 1.0
+    assert np.random.get_state()[1].tolist() == before

@@ -27,7 +27,7 @@ def test_all_of_it_is_text() -> None:
         "not judged: ends: too slow",
     ):
         assert line in text.splitlines()
-    assert text.splitlines()[-1] == "Pendulum-v1: healthy: 3 checks, no findings"
+    assert text.splitlines()[-1] == "Pendulum-v1: healthy: 3 checks, 1 note"
 
 
 def test_an_environment_that_could_not_be_played() -> None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from footlight.diagnostics.actions import action_quantities, policy_quantities
+from footlight.diagnostics.taken_actions import action_quantities, policy_quantities
 from footlight.types import BoxAction, Diagnosis, DiscreteAction, Spaces
 from tolerance import assert_close
 

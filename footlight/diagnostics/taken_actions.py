@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from footlight.diagnostics.values import quantile
+from footlight.diagnostics.value_errors import quantile
 from footlight.types import Array, BoxAction, Diagnosis, Spaces
 
 NEAR_BOUND = 0.99

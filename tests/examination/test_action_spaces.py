@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from footlight.examination.action_bounds import bound_findings
+from footlight.examination.action_spaces import bound_findings
 
 
 @pytest.mark.parametrize(

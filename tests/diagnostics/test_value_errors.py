@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from footlight.diagnostics.values import compare, followed, quantile
+from footlight.diagnostics.value_errors import compare, followed, quantile
 from tolerance import assert_close
 
 
