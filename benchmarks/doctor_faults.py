@@ -129,7 +129,7 @@ FAULTS: dict[str, Fault] = {
         "sac", "time-limit-as-termination", wrapper=environments.EndsAreTerminal
     ),
     "time limit as termination: buffer, TD3": _fault(
-        "td3", "time-limit-as-termination", algorithm=algorithms.TD3Ends
+        "td3", "buffer-ends-at-limits", algorithm=algorithms.TD3Ends
     ),
     "no target network: TD3": _fault("td3", "target-missing", target_network=False),
     "no target network: SAC, tau 1": _fault("sac", "target-missing", tau=1.0),
