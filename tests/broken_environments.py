@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 
 
@@ -146,6 +147,19 @@ class ConstantComponent(Healthy):
         found = super().observation()
         found[2] = 0.5
         return found
+
+
+class HugeNumbers(Healthy):
+    """Finite observations whose squares overflow, and a return that nothing reaches."""
+
+    spec = EnvSpec("HugeNumbers-v0", reward_threshold=float("inf"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = Box(-np.inf, np.inf, (3,), np.float64)
+
+    def observation(self) -> Any:
+        return 1e300 * self.position
 
 
 class LargeScale(Healthy):

@@ -1,8 +1,11 @@
 """The result of an examination, as text and as JSON."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from footlight.doctor.findings import Checkup
 from footlight.doctor.text import describe_finding
@@ -18,8 +21,9 @@ class EnvironmentCheckup(Checkup):
     """Numbers from random play: returns, lengths, ends, observations, rewards, speed."""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, and the verdict, as strict JSON."""
-        return {"environment": self.environment, **super().to_json(), "measured": self.measured}
+        """All fields, and the verdict, as strict JSON: null stands for what is not finite."""
+        measured = _strict(self.measured)
+        return {"environment": self.environment, **super().to_json(), "measured": measured}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.environment!r}: {self.verdict}>"
@@ -29,6 +33,14 @@ class EnvironmentCheckup(Checkup):
         lines += [f"\n{describe_finding(finding)}" for finding in self.findings]
         lines += ["", *(f"not judged: {reason}" for reason in self.not_judged)]
         return "\n".join([*lines, f"{self.environment}: {self.verdict}"])
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _strict(each) for name, each in value.items()}
+    if isinstance(value, np.generic):  # a threshold may be one
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _measured(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -57,4 +69,4 @@ def _measured(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"

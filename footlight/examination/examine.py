@@ -18,7 +18,7 @@ from footlight.examination.environment_checkup import EnvironmentCheckup
 from footlight.examination.episode_ends import end_findings, return_findings, wrapped_limit
 from footlight.examination.equal_seeds import other_seeds, same_seed
 from footlight.examination.probe_suite import SUITE, probe_finding, run_suite
-from footlight.examination.random_play import EPISODES, STEPS, Play, play
+from footlight.examination.random_play import EPISODES, STEPS, Play, overflowing, play
 from footlight.examination.scales import observation_findings, reward_findings
 from footlight.streams import MAX_SEED
 from footlight.types import DiscreteAction
@@ -84,7 +84,8 @@ def _examined(
         findings += bound_findings(contract.action_space)
         spec = env.spec
     if played.is_complete:
-        findings += _of_play(played, contract, spec)
+        with overflowing():
+            findings += _of_play(played, contract, spec)
         if not any(each.check == "time-limit-terminates" for each in findings):
             findings += filter(None, [lost_limit])
         found, reason = same_seed(source, seed)
@@ -140,6 +141,7 @@ def _of_play(played: Play, contract: Contract, spec: Any) -> Iterator[Finding]:
         )
 
 
+@overflowing()
 def _measured(played: Play, spec: Any) -> dict[str, Any]:
     episodes, steps = played.episodes, played.num_steps
     found: dict[str, Any] = {"steps": steps, "episodes": len(episodes)}

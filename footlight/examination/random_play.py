@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,16 @@ GAMMA = 0.99  # of the discounted returns, whatever a training will have
 MAX_CLOCK_SIZE = 1_000  # numbers of an observation among which a clock is looked for
 
 
+# Of numbers that are finite, but so large that their sums or squares are not
+overflowing = partial(np.errstate, over="ignore", invalid="ignore")
+
+
 @dataclass
 class Range:
-    """Mean, spread and extremes of each component of a leaf, over all observations."""
+    """Mean, spread and extremes of each component of a leaf, over all observations.
+
+    The spread is infinite where it overflows, and the mean may be NaN there.
+    """
 
     count: int = 0
     low: Array = field(default_factory=lambda: np.zeros(0))
@@ -30,6 +38,7 @@ class Range:
     _sum: Array = field(default_factory=lambda: np.zeros(0))
     _squares: Array = field(default_factory=lambda: np.zeros(0))
 
+    @overflowing()
     def add(self, leaf: Array) -> None:
         """Add one observation."""
         numbers = leaf.astype(np.float64)
@@ -43,20 +52,23 @@ class Range:
         self.count += 1
 
     @property
+    @overflowing()
     def mean(self) -> Array:
         """Of each component."""
         return np.asarray(self._first + self._sum / max(1, self.count))
 
     @property
+    @overflowing()
     def std(self) -> Array:
         """Of each component."""
         mean = self._sum / max(1, self.count)
-        return np.asarray(np.sqrt(np.maximum(0, self._squares / max(1, self.count) - mean * mean)))
+        variance = self._squares / max(1, self.count) - mean * mean
+        return np.sqrt(np.where(np.isnan(variance), np.inf, np.maximum(0, variance)))
 
     @property
     def rms(self) -> Array:
         """Root of the mean square of each component."""
-        return np.asarray(np.sqrt(self.mean**2 + self.std**2))
+        return np.asarray(np.hypot(self.mean, self.std))
 
     @property
     def varies(self) -> Array:

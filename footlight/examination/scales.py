@@ -1,7 +1,7 @@
 """Scale and variety of observations and rewards in random play.
 
 Levels that RLExplorer publishes (|x| > 10, |r| > 10) are crossed by many environments in which
-algorithms learn, so that they are notes here; warnings begin where none of the 21 standard
+algorithms learn, so that they are notes here; warnings begin where none of the 25 standard
 environments is that `docs/check-env.md` lists.
 """
 

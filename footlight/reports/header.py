@@ -10,7 +10,9 @@ from footlight.reports.charts import Mark
 from footlight.reports.folders import ReportRun
 from footlight.reports.markup import Html, capitalized, element, join, number, table
 
-MAX_FINDINGS = 40
+MAX_FINDINGS = 40  # checks with findings
+MAX_EVIDENCE = 10  # findings of one check in the run that is shown
+MAX_NAMED = 20  # runs with a finding
 MAX_MARKED = 3  # runs whose findings are marked in charts; with more, lines would hide the curves
 
 
@@ -110,7 +112,7 @@ def findings(runs: Sequence[ReportRun]) -> Html:
             by_check.setdefault(finding.check, []).append((run, finding))
             place = len(runs) > 1 and finding.severity == "note", rank
             best[finding.check] = min(best.get(finding.check, place), place)
-    order = sorted(by_check, key=lambda check: (*best[check], -len(by_check[check])))
+    order = sorted(by_check, key=lambda check: (*best[check], -len(_distinct(by_check[check]))))
     cards = [_card(by_check[check], len(runs)) for check in order[:MAX_FINDINGS]]
     not_judged = dict.fromkeys(
         sentence for run in runs if run.checkup is not None for sentence in run.checkup.not_judged
@@ -126,45 +128,62 @@ def findings(runs: Sequence[ReportRun]) -> Html:
 
 
 def _card(own: Sequence[tuple[ReportRun, Finding]], num_runs: int) -> Html:
+    """The findings of one check: what it means, and the numbers of the first run that has it."""
     run, finding = own[0]
-    begun = sorted(each.step for _, each in own if each.step is not None)
-    since = ""
-    if begun:
-        last = f" to {begun[-1]:,}" if begun[-1] > begun[0] else ""
-        since = f"since step {begun[0]:,}{last}"
-    names = [join(swatch(each.color), " ", each.name, " ") for each, _ in own[:20]]
-    where = None
-    if num_runs > 1:
-        more = f"and {len(own) - 20} more" if len(own) > 20 else None
-        text = join(f"In {len(own)} of {num_runs} runs: ", *names, more)
-        where = element("p", text, class_="note")
-    evidence = finding.evidence if len(own) == 1 else f"{run.name}: {finding.evidence}"
+    runs = _distinct(own)
+    shown = [each for other, each in own if other is run]
+    about = f"{run.name}: " if len(runs) > 1 else ""
+    evidence = [
+        element("p", f"{about}{each.evidence}", f" (since step {each.step:,})"
+                if each.step is not None else None)
+        for each in shown[:MAX_EVIDENCE]
+    ]  # fmt: skip
+    if len(shown) > MAX_EVIDENCE:
+        evidence.append(element("p", f"and {len(shown) - MAX_EVIDENCE} more"))
     return element(
         "article",
         element(
             "h3", element("span", finding.severity, class_="badge"), " ", capitalized(finding.title)
         ),
-        element("p", evidence, f" ({since})" if since else None),
+        *evidence,
         element("p", capitalized(finding.meaning)),
         element("p", element("b", "What to do: "), finding.remedy),
-        where,
+        _having(runs, [each for _, each in own], num_runs) if num_runs > 1 else None,
         element("p", f"Source: {finding.source}. Check: {finding.check}.", class_="note"),
         class_=f"finding {finding.severity}",
     )
+
+
+def _distinct(own: Sequence[tuple[ReportRun, Finding]]) -> list[ReportRun]:
+    """The runs of findings, each once: a check may have several findings in a run."""
+    return [*{id(run): run for run, _ in own}.values()]
+
+
+def _having(runs: Sequence[ReportRun], found: Sequence[Finding], num_runs: int) -> Html:
+    """Which of several runs have a finding, and since when."""
+    begun = sorted(each.step for each in found if each.step is not None)
+    since = ""
+    if begun and len(runs) > 1:
+        last = f" to {begun[-1]:,}" if begun[-1] > begun[0] else ""
+        since = f", since step {begun[0]:,}{last}"
+    names = [join(swatch(each.color), " ", each.name, " ") for each in runs[:MAX_NAMED]]
+    more = f"and {len(runs) - MAX_NAMED} more" if len(runs) > MAX_NAMED else None
+    text = join(f"In {len(runs)} of {num_runs} runs{since}: ", *names, more)
+    return element("p", text, class_="note")
 
 
 def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str, Mark]]:
     """The findings that charts mark, each with the identifier of its check; none of many runs."""
     if len(runs) > MAX_MARKED:
         return []
-    found: dict[tuple[str, int], tuple[Finding, list[str]]] = {}
+    found: dict[tuple[str, int], tuple[Finding, dict[str, None]]] = {}
     for run in runs:
         for finding in run.checkup.findings if run.checkup is not None else ():
             if finding.step is not None:
                 place = finding.check, finding.step
-                found.setdefault(place, (finding, []))[1].append(run.name)
+                found.setdefault(place, (finding, {}))[1][run.name] = None
     return [
-        (check, Mark(step, _marked(finding, names, len(runs)), finding.severity))
+        (check, Mark(step, _marked(finding, [*names], len(runs)), finding.severity))
         for (check, step), (finding, names) in found.items()
     ]
 

@@ -153,14 +153,19 @@ class Handler(BaseHTTPRequestHandler):
         self.server.allow(self.connection, ANSWER_SECONDS)
         self.connection.settimeout(ANSWER_SECONDS)
         try:
-            self._answer(*words)
-        except OSError:  # the browser has gone
-            raise
+            found = self._found(*words)
         except Busy:
             self._say(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "2"})
-        except Exception as error:
+        except Exception as error:  # among them that a folder has been removed meanwhile
             warn(f"a page could not be made: {summarize_error(error)}")
             self._say(HTTPStatus.INTERNAL_SERVER_ERROR)
+        else:  # outside of the `try`: here an OSError means that the browser has gone
+            if found is None:
+                self._say(HTTPStatus.NOT_FOUND)
+            elif isinstance(found, Page):
+                self._page(found)
+            else:
+                self._video(found)
 
     do_HEAD = do_GET
 
@@ -182,11 +187,11 @@ class Handler(BaseHTTPRequestHandler):
             return None
         return rest, query
 
-    def _answer(self, name: str, query: str) -> None:
+    def _found(self, name: str, query: str) -> Page | Path | None:
+        """The page or the video that is asked for. Raises `Busy`."""
         numbered = _NUMBERED.fullmatch(name)
         if numbered and numbered[1] == "video":
-            self._video(int(numbered[2]))
-            return
+            return self.server.pages.video(int(numbered[2]))
         key: Key | None = None
         if numbered:
             key = Key((int(numbered[2]),))
@@ -194,11 +199,7 @@ class Handler(BaseHTTPRequestHandler):
             key = _compared(query)
         elif name in ("", "all"):
             key = Key(() if name else None)
-        page = None if key is None else self.server.pages.get(key)
-        if page is None:
-            self._say(HTTPStatus.NOT_FOUND)
-        else:
-            self._page(page)
+        return None if key is None else self.server.pages.get(key)
 
     def _page(self, page: Page) -> None:
         headers = {"Content-Type": "text/html; charset=utf-8", "ETag": f'"{page.version}"'}
@@ -206,11 +207,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(page.html)
 
-    def _video(self, number: int) -> None:
-        path = self.server.pages.video(number)
+    def _video(self, path: Path) -> None:
         try:
-            if path is None:
-                raise UserError("it is not on a page")
             with opened(path) as file:
                 size = file.seek(0, 2)
                 start, stop = self._range(size)

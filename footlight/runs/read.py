@@ -92,14 +92,25 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_ends(path: Path, max_bytes: int) -> list[dict[str, Any]]:
-    """The rows in the first and in the last half of so many bytes of a log."""
+def _read_ends(path: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows in the first and in the last half of so many bytes of a log, and how many of them
+    are in the first one."""
     with opened(path) as file:
         beginning = file.read(max_bytes // 2)
         file.seek(-(max_bytes // 2), os.SEEK_END)
         end = file.read()
-    whole = [*beginning.split(b"\n")[:-1], *end.split(b"\n")[1:-1]]
-    return [parse_line(line, path, number) for number, line in enumerate(whole, start=1)]
+    first, last = beginning.split(b"\n")[:-1], end.split(b"\n")[1:-1]
+    lines = [*first, *last]
+    rows = [
+        parse_line(line, path, _place(index, len(first), len(lines)))
+        for index, line in enumerate(lines)
+    ]
+    return rows, len(first)
+
+
+def _place(index: int, num_first: int, count: int) -> str:
+    """The number of a line; of one behind the gap, counted from the end."""
+    return f"{index + 1}" if index < num_first else f"{count - index} from the end"
 
 
 def last_returns(folder: Path, count: int) -> list[float]:
@@ -134,19 +145,27 @@ def _require_config(folder: Path) -> Path:
 def _read_table(folder: Path, log: Log, max_bytes: int = MAX_LOG_BYTES) -> list[dict[str, Any]]:
     path = folder / f"{log}.jsonl"
     is_large = path.exists() and path.stat().st_size > max_bytes
-    rows = _read_ends(path, max_bytes) if is_large else read_lines(path)
+    if is_large:
+        rows, num_first = _read_ends(path, max_bytes)
+    else:
+        rows = read_lines(path)
+        num_first = len(rows)
     names = [name for name in _SCHEMAS[log].__annotations__ if name != "step"]
-    for number, row in enumerate(rows, start=1):
+    for index, row in enumerate(rows):
         step = row.get("step")
         # Of the rows that footlight writes: the validator takes twenty times as long.
         if type(step) is int and step >= 0 and all(type(row.get(name)) is float for name in names):
             continue
-        schemas.require_keys(row, _SCHEMAS[log], f"{path}, row {number},")
+        place = _place(index, num_first, len(rows))
+        schemas.require_keys(row, _SCHEMAS[log], f"{path}, row {place},")
     return rows
 
 
-def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    """Parse the object in a line of a JSON-lines file. Raises `UserError` naming file and line."""
+def parse_line(line: bytes, path: Path, place: int | str) -> dict[str, Any]:
+    """Parse the object in a line of a JSON-lines file. Raises `UserError` naming file and line.
+
+    place: the number of the line, or words that follow "line".
+    """
     try:
         value = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
@@ -155,4 +174,4 @@ def parse_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         reason = "it is not a JSON object"
-    raise UserError(f"{path}, line {number}, is invalid: {reason} - fix or remove that line")
+    raise UserError(f"{path}, line {place}, is invalid: {reason} - fix or remove that line")

@@ -40,6 +40,15 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["measured"]["terminated_share"] > 0.9
 
 
+def test_json_of_what_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-env", f"{BROKEN}:HugeNumbers", "--no-probes", "--json"]) == 6
+    found = json.loads(capsys.readouterr().out)
+    assert [each["check"] for each in found["findings"]] == ["observation-scale"]
+    assert found["measured"]["reward_threshold"] is None
+    assert found["measured"]["observations"][""]["largest_std"] is None
+    assert found["measured"]["observations"][""]["largest"] > 1e200
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -1,4 +1,8 @@
-"""The result of an examination as text."""
+"""The result of an examination as text and as JSON."""
+
+import json
+
+import numpy as np
 
 from footlight.doctor.findings import Finding
 from footlight.examination.environment_checkup import EnvironmentCheckup
@@ -34,3 +38,23 @@ def test_an_environment_that_could_not_be_played() -> None:
     checkup = EnvironmentCheckup((), (), 1, "Mine", {"episodes": 0, "steps": 0})
     assert str(checkup).splitlines()[0] == "random play   0 episodes in 0 steps"
     assert repr(checkup) == "<EnvironmentCheckup of 'Mine': healthy: 1 check, no findings>"
+
+
+def test_what_is_not_finite_is_null_in_json() -> None:
+    large = MEASURED | {
+        "reward_threshold": np.float32(np.inf),
+        "observations": {"": {"smallest": -1e200, "largest": 1e200, "largest_std": np.inf}},
+    }
+    checkup = EnvironmentCheckup((), (), 1, "Mine", large)
+    measured = json.loads(json.dumps(checkup.to_json(), allow_nan=False))["measured"]
+    assert measured["reward_threshold"] is None
+    assert measured["observations"][""] == {
+        "smallest": -1e200, "largest": 1e200, "largest_std": None,
+    }  # fmt: skip
+    assert measured["mean_return"] == MEASURED["mean_return"]
+
+
+def test_large_numbers_are_short() -> None:
+    shown = {"": {"smallest": -1e200, "largest": np.inf, "size": 3}}
+    text = str(EnvironmentCheckup((), (), 1, "Mine", MEASURED | {"observations": shown}))
+    assert "observations  3 numbers, -1e+200 to inf" in text.splitlines()

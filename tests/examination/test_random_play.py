@@ -20,6 +20,17 @@ def test_ranges_are_those_of_numpy() -> None:
     assert found.varies.tolist() == [True, False, True]
 
 
+def test_numbers_whose_squares_overflow_have_an_infinite_spread() -> None:
+    found = Range()
+    for row in ([1e200, 1e308, 1.0], [-1e200, -1e308, 1.0], [1e200, 1e308, 1.0]):
+        found.add(np.array(row))
+    assert found.std.tolist() == [np.inf, np.inf, 0]
+    assert found.rms.tolist() == [np.inf, np.inf, 1]
+    same = Range()
+    same.add(np.array([1e200]))
+    assert same.rms.tolist() == [1e200]
+
+
 def test_returns_and_ends() -> None:
     played = play(Contract(probes.TimeLimit()), seed=1)
     assert {(each.total, each.length) for each in played.episodes} == {(5.0, 5)}

@@ -2,7 +2,7 @@
 
 from reported_runs import HOSTILE, Page, checkup, finding, reported
 
-from footlight.reports.header import MAX_MARKED, findings, header, marks_of, title
+from footlight.reports.header import MAX_EVIDENCE, MAX_MARKED, findings, header, marks_of, title
 
 
 def test_a_run_is_named_with_its_verdict() -> None:
@@ -47,6 +47,38 @@ def test_findings_of_several_runs_are_joined_by_check() -> None:
     assert page.text.count("Often") == 1
     assert "In 2 of 3 runs" in page.text
     assert "since step 100 to 900" in page.text
+
+
+def test_all_numbers_of_a_check_that_has_several_findings_in_a_run_are_shown() -> None:
+    run = reported("run")
+    run.checkup = checkup(finding(evidence="actor 0.9"), finding(step=700, evidence="critic 0.8"))
+    text = Page(findings([run])).text
+    assert text.count("The critic is wrong") == 1
+    assert "actor 0.9 (since step 500)" in text
+    assert "critic 0.8 (since step 700)" in text
+    run.checkup = checkup(*(finding(evidence=f"no. {n}") for n in range(MAX_EVIDENCE + 2)))
+    text = Page(findings([run])).text
+    assert text.count("no. ") == MAX_EVIDENCE
+    assert "and 2 more" in text
+
+
+def test_runs_are_counted_and_not_findings() -> None:
+    runs = [reported("a"), reported("b"), reported("c")]
+    runs[0].checkup = checkup(finding(step=900, evidence="2nd"), finding(evidence="3rd"))
+    assert "In 1 of 3 runs: a" in Page(findings(runs)).text
+    runs[1].checkup = runs[0].checkup
+    text = Page(findings(runs)).text
+    assert "In 2 of 3 runs, since step 500 to 900: a b" in text
+    assert text.count("a: 2nd (since step 900)") == text.count("a: 3rd (since step 500)") == 1
+    assert "b: 2nd" not in text
+
+
+def test_a_run_with_two_findings_does_not_stand_for_two() -> None:
+    runs = [reported("a"), reported("b")]
+    runs[0].checkup = checkup(finding(evidence="actor"), finding(evidence="critic"))
+    runs[1].checkup = checkup()
+    ((_, mark),) = marks_of(runs)
+    assert mark.text == "a: The critic is wrong"
 
 
 def test_without_a_checkup_nothing_is_called_healthy() -> None:

@@ -121,6 +121,25 @@ def test_videos_are_served_in_parts(server: Server, monkeypatch: pytest.MonkeyPa
         assert ask(server, f"{base}video-0", Range=wrong)[0] == 416
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ZeroDivisionError("zero")])
+def test_a_page_that_cannot_be_made_is_an_answer_and_a_warning(
+    server: Server,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def failing(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(server.pages, "_looked_at", failing)
+    monkeypatch.setattr(server.pages, "_pages", {})
+    monkeypatch.setattr(server.pages, "video", failing)
+    for name in ("all", "run-0", "", "video-0"):
+        status, content, _ = ask(server, f"/{server.token}/{name}")
+        assert (status, content) == (500, b"Internal Server Error\n")
+        assert f"a page could not be made: {type(error).__name__}: " in capsys.readouterr().err
+
+
 def test_nonsense_is_answered_in_a_word(server: Server) -> None:
     for sent in (b"nonsense\r\n\r\n", b"GET " + b"/" * 70_000 + b" HTTP/1.1\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", server.server_port), 20) as connection:

@@ -146,3 +146,23 @@ def test_of_a_large_log_both_ends_are_read(tmp_path: Path) -> None:
     steps = [row["step"] for row in read_run(folder, room).episodes]
     assert steps == [*range(1000, 1005), *range(1996, 2000)]  # the fifth last one is cut in two
     assert len(read_run(folder).episodes) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("broken", r"line {}, is invalid: .* - fix or remove that line"),
+        ('{"step": 1}', r"row {}, is invalid: return is missing"),
+    ],
+)
+def test_places_behind_the_gap_of_a_large_log_are_counted_from_the_end(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    folder = write_run(tmp_path / "run")
+    line = json.dumps({"step": 1000, "return": 1.0})
+    for index, place in ((2, "3"), (-3, "3 from the end")):
+        lines = [line] * 1000
+        lines[index] = text.ljust(len(line))
+        (folder / "episodes.jsonl").write_text("".join(f"{each}\n" for each in lines))
+        with pytest.raises(UserError, match=rf"episodes\.jsonl, {words.format(place)}"):
+            read_run(folder, 20 * len(line))
