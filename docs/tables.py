@@ -45,6 +45,7 @@ from footlight.algorithms import ALGORITHMS, find
 from footlight.algorithms import config_class as algorithm_config
 from footlight.config.fields import describe_value, fields
 from footlight.doctor.catalog import CATALOG
+from footlight.doctor.remedies import shown
 from footlight.environments.make import config_class
 from footlight.environments.spaces import describe, require_actions
 from footlight.errors import UserError
@@ -182,7 +183,7 @@ def check_rows() -> Iterator[str]:
     yield "| check | what is wrong | what it means | what to do | source |"
     yield "| --- | --- | --- | --- | --- |"
     for name, entry in CATALOG.items():
-        remedy = NAME.sub(r"`\g<0>`", entry.remedy)
+        remedy = "; ".join(shown(option, "`") for option in entry.remedy)
         source = entry.source.replace("|", "&#124;")
         yield f"| `{name}` | {entry.title} | {entry.meaning} | {remedy} | {source} |"
 
@@ -191,10 +192,14 @@ def diagnostic_rows() -> Iterator[str]:
     """The rows of the table of diagnostics."""
     yield "| column | meaning |"
     yield "| --- | --- |"
-    for name, quantity in QUANTITIES.items():
-        yield f"| `{name}` | {quantity.meaning.replace('|', '&#124;')} |"
-    for name, quantity in PER_NETWORK.items():
-        yield f"| `NETWORK.{name}` | {quantity.meaning} |"
+    checks = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (FOLDER.parent / "footlight" / "doctor").glob("*_checks.py")
+    )
+    for prefix, quantities in ("", QUANTITIES), ("NETWORK.", PER_NETWORK):
+        for name, quantity in quantities.items():
+            unread = "" if f'"{name}"' in checks else " (no check reads it)"
+            yield f"| `{prefix}{name}` | {quantity.meaning.replace('|', '&#124;')}{unread} |"
 
 
 MAKERS: dict[str, Callable[[str], Iterator[str]]] = {

@@ -1,10 +1,25 @@
 """What each check of the doctor means: its title, consequence, remedy and source."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.remedies import (
+    LOWER_ACTOR_RATE,
+    LOWER_RATE,
+    NORMALIZE_LAYERS,
+    NORMALIZE_OBSERVATIONS,
+    NORMALIZE_REWARDS,
+    RESCALE_OBSERVATIONS,
+    RESCALE_REWARDS,
+    describe_options,
+)
 
-HEALTHY = "calibrated on healthy runs of this library"
+HEALTHY = "level calibrated on healthy runs of this library"
+PARDO = "Pardo et al. 2018, arXiv:1712.00378"
+RLEXPLORER = "RLExplorer, arXiv:2410.04322"
+KARPATHY = f"Karpathy's rule of 1e-3 of the weights' norm per update; {HEALTHY}"
+REDQ = f"Chen et al. 2021 (REDQ), arXiv:2101.05982; {HEALTHY}"
 
 
 class Entry(NamedTuple):
@@ -12,223 +27,267 @@ class Entry(NamedTuple):
 
     title: str
     meaning: str
-    remedy: str
+    remedy: tuple[str, ...]
+    """Things to do, the best one first, with config fields in braces; one at least has none."""
     source: str
     confidence: float
 
 
 CATALOG: dict[str, Entry] = {
     "time-limit-as-termination": Entry(
-        "a time limit is treated as the end of the task",
-        "the critic learns that nothing follows the limit, so values near it are too small",
-        "report time limits as truncated, not terminated (gymnasium.wrappers.TimeLimit does)",
-        "Pardo et al. 2018, arXiv:1712.00378", 0.97),
+        "a time limit is treated as termination",
+        "the critic learns that no reward follows the limit: values near it are biased towards 0",
+        ("report time limits as truncated, not terminated (gymnasium.wrappers.TimeLimit does)",),
+        f"{PARDO}; {HEALTHY}", 0.97),
+    "buffer-ends-at-limits": Entry(
+        "truncated steps are treated as terminal",
+        "the agent adds no value after a time limit, so values near it are biased towards 0",
+        ("multiply the next value by 1 - terminated, not by 1 - done, in the buffer or update",),
+        PARDO, 0.97),
     "termination-ignored": Entry(
-        "the end of an episode is not seen by the critic",
-        "values continue beyond states after which nothing follows",
-        "store terminated with each step and multiply the next value by 1 - terminated",
+        "terminations are ignored by the critic",
+        "values extend beyond terminal states, after which no reward follows",
+        ("store terminated with each step, and multiply the next value by 1 - terminated",),
         HEALTHY, 0.6),
     "environment-differs": Entry(
-        "one environment of several behaves differently",
+        "one of the environments behaves differently",
         "a part of the experience comes from another task, or from a broken simulator",
-        "run that environment alone with `footlight check-env`, or leave it out of num_envs",
+        ("compare its arguments and wrappers with those of the others", "restart its simulator"),
         HEALTHY, 0.96),
     "environments-equal": Entry(
-        "all episodes begin in the same state",
-        "the environments repeat each other, so the policy sees one beginning only",
-        "pass the seed of reset() on to the environment instead of a constant one",
+        "episodes begin in the same state",
+        "the policy sees a single initial state, and several environments would repeat each other",
+        ("draw initial states from the generator that reset(seed=...) seeds (self.np_random)",),
         HEALTHY, 0.9),
+    "no-reward-yet": Entry(
+        "all rewards so far are the same",
+        "if there is a goal, it was never reached, so there is nothing to learn from yet",
+        ("train for longer", "reward progress towards the goal, or make it easier to reach",
+         "raise {exploration_noise}", "raise {entropy_coef}"),
+        RLEXPLORER, 0.5),
     "reward-constant": Entry(
         "the return does not depend on what the policy does",
-        "there is nothing to learn from: all rewards and all lengths are the same",
-        "check the environment's reward; `footlight simulate` shows what random actions get",
-        "RLExplorer, arXiv:2410.04322", 0.95),
-    "no-reward-yet": Entry("no goal was reached", "x", "x", HEALTHY, 0.5),
-    "buffer-ends-at-limits": Entry("truncated steps are stored as terminal", "x", "x", HEALTHY, 0.97),
+        "all rewards and all returns are the same, so there is nothing to learn from",
+        ("check the environment's reward; `footlight simulate` shows what random actions earn",),
+        RLEXPLORER, 0.95),
     "reward-scale": Entry(
         "rewards have an unusual scale",
-        "losses and gradients have the scale of the rewards, which learning rates are not made for",
-        "normalize_rewards true, or divide the rewards in the environment",
-        "RLExplorer, arXiv:2410.04322: |r| at most 10", 0.88),
+        "losses and gradients scale with the rewards, and usual learning rates do not suit them",
+        (NORMALIZE_REWARDS, RESCALE_REWARDS),
+        f"{RLEXPLORER}: |r| at most 10; {HEALTHY}", 0.88),
     "reward-shifted": Entry(
-        "rewards are shifted by a constant",
-        "the critic learns an offset first, and what ends an episode early may pay",
-        "remove the constant in the environment; a reward for each step that succeeds is positive",
+        "rewards have a constant offset",
+        "the critic has to learn the offset first, and ending an episode early may pay off",
+        ("remove the constant in the environment",
+         "where episodes can end early, reward each step that succeeds"),
         HEALTHY, 0.9),
     "observation-scale": Entry(
         "observations are very large",
-        "activations saturate or explode, and small numbers beside them are not seen",
-        "normalize_observations true",
-        "RLExplorer, arXiv:2410.04322: |x| at most 10; level " + HEALTHY, 0.93),
+        "activations saturate or explode, and smaller components have no influence",
+        (NORMALIZE_OBSERVATIONS, RESCALE_OBSERVATIONS),
+        f"{RLEXPLORER}: |x| at most 10; {HEALTHY}", 0.93),
     "observation-constant": Entry(
         "observations do not change",
         "the policy cannot tell one state from another",
-        "check what the environment returns; `footlight check-env` shows each number's range",
-        "RLExplorer, arXiv:2410.04322", 0.98),
+        ("check what the environment returns; `footlight check-env` prints ranges",),
+        RLEXPLORER, 0.98),
     "rollouts-stale": Entry(
-        "updates use rollouts that are older than the newest steps",
-        "the policy gradient is that of a former policy",
-        "learn from each rollout once, right after it was collected",
+        "updates learn from outdated rollouts",
+        "the policy gradient is that of an earlier policy",
+        ("learn from each rollout as soon as it is complete, then discard it",),
         HEALTHY, 0.95),
     "buffer-too-small": Entry(
         "the replay buffer holds too little experience",
-        "minibatches repeat a few recent steps, and the critic forgets all others",
-        "raise buffer_size to 100,000 or more, or to the number of steps",
-        "Fedus et al. 2020, arXiv:2007.06700; level " + HEALTHY, 0.92),
+        "minibatches repeat a few recent steps, and the critic forgets everything else",
+        ("raise {buffer_size} to 100,000, or to the number of steps",
+         "if memory is short, use smaller observations, such as uint8 images"),
+        f"Fedus et al. 2020, arXiv:2007.06700; {HEALTHY}", 0.92),
     "batch-too-small": Entry(
-        "minibatches are very small",
+        "batches are very small",
         "gradients are mostly noise",
-        "raise batch_size (replay) or minibatch_size to 64 or more, or num_envs to 8",
+        ("raise {batch_size} to 64 or more", "raise {minibatch_size} to 64 or more",
+         "if updates use rollouts: more steps in each, or more environments (--num-envs 8)"),
         HEALTHY, 0.88),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
         "the policy moves far from the one that collected the rollout",
-        "lower num_epochs to 4 to 10, or set target_kl to 0.02",
-        "Andrychowicz et al. 2021, arXiv:2006.05990; level " + HEALTHY, 0.9),
+        ("lower {num_epochs} to 4 to 10", "set {target_kl} to 0.02",
+         "to reuse experience more, choose an algorithm with a replay buffer"),
+        f"Andrychowicz et al. 2021, arXiv:2006.05990; {HEALTHY}", 0.9),
     "horizon-too-short": Entry(
         "gamma is too small for the length of the episodes",
-        "the policy is indifferent to what happens more than a few steps later",
-        "raise gamma to 0.98 or 0.99",
+        "the policy is indifferent to what happens more than a few steps ahead",
+        ("raise {gamma} to 0.98 or 0.99", "give rewards soon after the actions that earn them"),
         HEALTHY, 0.9),
     "horizon-too-long": Entry(
-        "gamma is 1, or almost",
-        "values of episodes without an end have no bound, and noise accumulates over all steps",
-        "lower gamma to 0.99 or 0.999",
+        "gamma is 1, or nearly 1",
+        "values of endless episodes have no bound, and noise accumulates over all steps",
+        ("lower {gamma} to 0.99 or 0.999", "where the task itself ends at the time limit, report "
+         "it as terminated and add the remaining time to the observation"),
         HEALTHY, 0.88),
     "target-missing": Entry(
-        "critics learn from themselves, without a target network",
-        "each error of a value raises its own target",
-        "set tau to 0.005 and target_network to true, or use crossq",
-        "Fujimoto et al. 2018, arXiv:1802.09477; RLExplorer", 0.93),
+        "the critic is trained on its own predictions, without a target network",
+        "an error of a value raises its own target",
+        ("set {target_network false>true}", "set {tau} to 0.005",
+         "choose an algorithm that needs no target network, such as crossq"),
+        "Fujimoto et al. 2018, arXiv:1802.09477; RLExplorer, arXiv:2410.04322", 0.93),
     "target-frozen": Entry(
         "the target network does not follow",
-        "values never look further ahead than one step beyond the initial network's",
-        "raise tau to 0.005, or update the targets after every step",
-        "RLExplorer, arXiv:2410.04322", 0.95),
+        "targets stay those of the initial network",
+        ("raise {tau} to 0.005", "update the targets after each update of the critic"),
+        f"{RLEXPLORER}; {HEALTHY}", 0.95),
     "learning-rate-too-high": Entry(
         "updates are very large",
-        "each step overwrites what was learned before",
-        "divide learning_rate by 10",
-        "Karpathy's rule of 1e-3 of the weights' norm per update; level " + HEALTHY, 0.86),
+        "each update overwrites what was learned before",
+        ("divide {learning_rate} by 10",
+         "also divide {actor_learning_rate} and {critic_learning_rate}, if they are set",
+         "divide {actor_step_size} and {critic_step_size} by 10",
+         "compare with the learning rates of a preset"),
+        KARPATHY, 0.86),
     "learning-rate-too-low": Entry(
         "updates hardly change the networks",
-        "the run ends before anything is learned",
-        "multiply learning_rate by 10, or train for longer",
-        "Karpathy's rule of 1e-3 of the weights' norm per update; level " + HEALTHY, 0.85),
+        "the run ends before much is learned",
+        ("multiply {learning_rate} by 10",
+         "also multiply {actor_learning_rate} and {critic_learning_rate}, if they are set",
+         "multiply {actor_step_size} and {critic_step_size} by 10",
+         "train for longer"),
+        KARPATHY, 0.85),
     "policy-moves-too-far": Entry(
         "the policy changes too much in one iteration",
-        "the rollout says little about the policy that its updates end with",
-        "divide learning_rate by 3, lower num_epochs, or set target_kl to 0.02",
-        "Spinning Up: KL at most 0.015; RLExplorer: 0.1", 0.75),
+        "by the last updates, the rollout no longer represents the policy",
+        ("divide {learning_rate} by 3", "lower {num_epochs}", "set {target_kl} to 0.02",
+         "collect more steps per iteration"),
+        f"Spinning Up: KL at most 0.015; RLExplorer: 0.1; {HEALTHY}", 0.75),
     "critic-overestimates": Entry(
-        "the critic promises more than follows",
+        "the critic overestimates returns",
         "the policy is drawn to actions that only look good",
-        "more critics with their minimum, norm layer, or fewer updates_per_step",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.6),
+        ("raise {num_critics}", *NORMALIZE_LAYERS, "lower {updates_per_step}",
+         "set a smaller {critic_learning_rate}", "lower {critic_step_size}",
+         "check that values end where episodes terminate"),
+        REDQ, 0.6),
     "critic-underestimates": Entry(
-        "the critic promises less than follows",
+        "the critic underestimates returns",
         "the policy avoids actions that are better than they look",
-        "actor_rule mean, fewer critics, or a wider network",
-        "Chen et al. 2021 (REDQ), arXiv:2101.05982; level " + HEALTHY, 0.55),
+        ("set {actor_rule minimum>mean}", "with several critics, set {target_rule minimum>mean}",
+         "use a larger network", "set a larger {critic_learning_rate}", "raise {critic_step_size}"),
+        REDQ, 0.55),
     "critic-explains-nothing": Entry(
-        "the critic's values have nothing to do with the returns",
+        "the critic explains none of the returns' variance",
         "advantages are noise, so the policy follows noise",
-        "raise critic_learning_rate, normalize_rewards true, or a larger rollout",
-        "explained variance: 1 at best, 0 for a constant", 0.62),
+        (NORMALIZE_REWARDS, "set a larger {critic_learning_rate}", "raise {critic_step_size}",
+         "use more experience per update, or a larger network"),
+        "explained variance is 1 at best, and 0 for a constant", 0.62),
     "value-impossible": Entry(
-        "values are larger than any possible return",
-        "the critic has diverged from its rewards",
-        "lower tau or learning_rate, norm layer, or another algorithm than ddpg",
-        "bound of discounted returns, r_max / (1 - gamma)", 0.7),
+        "values are beyond any possible return",
+        "the critic has diverged",
+        ("set {num_critics 1>2}", *NORMALIZE_LAYERS, *LOWER_RATE,
+         "lower {tau}, if there are target networks",
+         "check that values end where episodes terminate"),
+        f"bound of discounted returns, r_max / (1 - gamma); {HEALTHY}", 0.7),
     "value-out-of-bins": Entry(
-        "returns lie outside of the categorical critic's bins",
-        "values beyond the outermost bins cannot be represented",
-        "raise bin_bound, or normalize_rewards true with max_normalized_return",
-        "Bellemare et al. 2017, arXiv:1707.06887", 0.7),
+        "values reach the outermost bins of the categorical critic",
+        "values beyond these bins cannot be represented",
+        ("raise {bin_bound}", NORMALIZE_REWARDS, "set {max_normalized_return none>5}",
+         RESCALE_REWARDS),
+        f"Bellemare et al. 2017, arXiv:1707.06887; {HEALTHY}", 0.7),
     "critic-loss-rises": Entry(
         "the critic's loss grows by orders of magnitude",
         "the critic moves away from its targets instead of towards them",
-        "check the sign of the loss; lower learning_rate, norm layer",
-        "RLExplorer, arXiv:2410.04322; level " + HEALTHY, 0.72),
+        ("check the sign of the critic's loss", *LOWER_RATE, *NORMALIZE_LAYERS),
+        f"{RLEXPLORER}; {HEALTHY}", 0.72),
     "entropy-collapsed": Entry(
-        "the policy does not explore",
-        "it always takes nearly the same action, so nothing better can be found",
-        "raise entropy_coef or initial_log_std (SAC: learn_alpha true, initial_alpha 1)",
-        "RLExplorer, arXiv:2410.04322: at least 0.3 at the start", 0.76),
+        "the policy hardly explores",
+        "it takes nearly the same action each time, so nothing better can be found",
+        ("raise {entropy_coef}", "raise {initial_log_std} (continuous actions)",
+         "set {learn_alpha false>true}", "raise {initial_alpha}", "raise {target_entropy_share}",
+         "check the sign of the entropy bonus"),
+        f"{RLEXPLORER}: discrete actions at least 0.3 at the start; otherwise {HEALTHY}", 0.76),
     "entropy-too-high": Entry(
         "the policy stays random",
         "the entropy bonus outweighs the reward",
-        "lower entropy_coef (SAC: learn_alpha true, or a smaller initial_alpha)",
-        "Jones 2021, Debugging RL, without the nonsense", 0.8),
+        ("lower {entropy_coef}", "set {learn_alpha false>true}", "lower {initial_alpha}",
+         "lower {target_entropy_share}", "rescale rewards, if they are small"),
+        f"Jones 2021, Debugging RL, without the nonsense; {HEALTHY}", 0.8),
     "entropy-off-target": Entry(
         "the temperature does not hold the policy's entropy near its target",
-        "exploration is not what the config asks for",
-        "a larger alpha_learning_rate, or a target_entropy that can be reached",
-        "Haarnoja et al. 2018, arXiv:1812.05905, eq. 18; level " + HEALTHY, 0.58),
+        "the policy explores more or less than the config asks for",
+        ("set a larger {alpha_learning_rate}", "set a {target_entropy} that can be reached",
+         "set a {target_entropy_share} that can be reached",
+         "train for longer, so that the temperature can adapt"),
+        f"Haarnoja et al. 2018, arXiv:1812.05905, eq. 18; {HEALTHY}", 0.58),
     "policy-saturated": Entry(
         "nearly all actions are at their bounds",
-        "where tanh is flat the actor's gradient vanishes",
-        "normalize_observations true, a smaller actor_learning_rate, or another initialization",
-        "levels " + HEALTHY, 0.55),
+        "the actor's gradient vanishes where tanh is flat or actions are clipped",
+        (NORMALIZE_OBSERVATIONS, *LOWER_ACTOR_RATE, "set {initialization pytorch>orthogonal}",
+         RESCALE_OBSERVATIONS),
+        HEALTHY, 0.55),
     "policy-constant": Entry(
-        "the policy does the same in all states",
-        "it does not use what it observes",
-        "check that observations differ and have a scale near 1; lower learning_rate",
-        "RLExplorer, arXiv:2410.04322", 0.5),
+        "the policy takes the same action in all states",
+        "it ignores what it observes",
+        ("check that observations differ, with a magnitude near 1", NORMALIZE_OBSERVATIONS,
+         *LOWER_RATE),
+        f"{RLEXPLORER}; {HEALTHY}", 0.5),
     "actions-not-rescaled": Entry(
-        "the environment gets smaller actions than the policy takes",
-        "a part of the action range is never used",
-        "rescale actions from [-1, 1] to the bounds of the action space",
+        "the policy's actions do not match the environment's action range",
+        "a part of the range is never used, or actions are clipped at its bounds",
+        ("map [-1, 1] to the bounds of the action space exactly once "
+         "(gymnasium.wrappers.RescaleAction does)",),
         HEALTHY, 0.96),
     "units-dead": Entry(
-        "hidden units are dead",
-        "they put out nothing for any state and get no gradient",
-        "norm layer, activation silu or leaky-relu, or a smaller learning_rate",
-        "Sokar et al. 2023, arXiv:2302.12902", 0.87),
+        "most hidden units are dead",
+        "they output zero in every state, or nearly so, and get no gradient",
+        (*NORMALIZE_LAYERS, "set {activation relu>silu}", *LOWER_RATE, RESCALE_OBSERVATIONS),
+        f"Sokar et al. 2023, arXiv:2302.12902; {HEALTHY}", 0.87),
     "units-saturated": Entry(
-        "hidden units are saturated",
+        "most hidden units are saturated",
         "tanh is flat there, so their gradient vanishes",
-        "normalize_observations true, initialization orthogonal, or activation relu",
-        "RLExplorer, arXiv:2410.04322", 0.89),
+        (NORMALIZE_OBSERVATIONS, "set {activation tanh>relu}",
+         "set {initialization pytorch>orthogonal}", RESCALE_OBSERVATIONS),
+        f"{RLEXPLORER}: at most half of the units", 0.89),
     "weights-grow": Entry(
         "weights have grown a lot",
-        "the same learning rate changes large weights less and less",
-        "weight_decay, norm layer, or a lower learning_rate",
-        "Lee et al. 2025 (SimbaV2), arXiv:2502.15280; level " + HEALTHY, 0.3),
+        "the larger the weights, the less an update changes them",
+        ("raise {weight_decay}", *NORMALIZE_LAYERS, *LOWER_RATE, RESCALE_REWARDS),
+        f"Lee et al. 2025 (SimbaV2), arXiv:2502.15280; {HEALTHY}", 0.3),
     "diverged": Entry(
         "the run has diverged",
-        "numbers were not finite any more",
-        "see the other findings; a smaller learning_rate, max_grad_norm 0.5",
+        "a loss, gradient or parameter is no longer finite",
+        ("see the other findings", *LOWER_RATE, "set {max_grad_norm none>0.5}"),
         "exit code 4", 0.35),
     "policy-gets-worse": Entry(
         "the policy gets worse than it was at the start",
-        "updates go in the wrong direction, or destroy what was there",
-        "check the sign of the policy's loss; lower learning_rate",
+        "updates go in the wrong direction, or destroy what was learned",
+        ("check the sign of the policy's loss", *LOWER_RATE),
         HEALTHY, 0.65),
     "policy-against-critic": Entry(
         "the critic rates random actions above the policy's",
-        "the policy goes where the critic says it should not",
-        "check the sign of the policy's loss; lower actor_learning_rate",
+        "updates move the policy away from what the critic considers good",
+        ("check the sign of the policy's loss", *LOWER_ACTOR_RATE),
         HEALTHY, 0.9),
     "does-not-learn": Entry(
-        "returns do not rise",
-        "nothing was learned in these steps",
-        "more steps, a preset, or the checklist in docs/when-it-does-not-learn.md",
+        "returns do not improve",
+        "the policy is no better than at the start, as far as can be measured",
+        ("train for longer", "use a preset", "see docs/when-it-does-not-learn.md"),
         HEALTHY, 0.1),
     "forgets": Entry(
-        "the policy was better before",
-        "the last policy is not the best one that this run has had",
-        "use the checkpoint BEST; learning_rate_schedule linear",
-        "Fujimoto et al. 2023 (TD7), arXiv:2306.02451; level " + HEALTHY, 0.2),
+        "an earlier policy was better",
+        "the last policy is not the best one of this run",
+        ("use the checkpoint BEST", "set {learning_rate_schedule constant>linear}"),
+        f"Fujimoto et al. 2023 (TD7), arXiv:2306.02451; {HEALTHY}", 0.2),
 }  # fmt: skip
 """By the identifier of the check."""
 
 
 def finding(check: str, severity: Severity, evidence: str, step: int | None = None) -> Finding:
-    """The finding of a check with what was measured."""
+    """The finding of a check with what was measured. Its remedy names no config field."""
     entry = CATALOG[check]
     return Finding(
         check=check, severity=severity, title=entry.title, evidence=evidence, step=step,
-        meaning=entry.meaning, remedy=entry.remedy, source=entry.source,
+        meaning=entry.meaning, remedy=remedy_for(check, {}), source=entry.source,
         confidence=entry.confidence,
     )  # fmt: skip
+
+
+def remedy_for(check: str, fields: Mapping[str, Any]) -> str:
+    """What to do about a finding of a run whose config has these fields and values."""
+    return describe_options(CATALOG[check].remedy, fields)

@@ -1,5 +1,6 @@
 """The checkup of a run folder: all checks on what its files say."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from footlight.doctor import (
     setting_checks,
     value_checks,
 )
+from footlight.doctor.catalog import remedy_for
 from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged
 from footlight.doctor.findings import Checkup, Finding, ranked
 from footlight.runs.read import RunData, read_run
@@ -57,4 +59,7 @@ def examine_data(run: RunData) -> Checkup:
         except Exception as error:  # of values that no check expects: the others are still made
             what = f"it failed with {type(error).__name__}: {error!s:.100}"
             not_judged.append(f"{check.__name__.replace('_', ' ')}: {what}")
+    for index, each in enumerate(found):
+        remedy = remedy_for(each.check, evidence.fields)
+        found[index] = dataclasses.replace(each, remedy=remedy)
     return Checkup(ranked(found), tuple(not_judged), count)

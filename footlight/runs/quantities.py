@@ -35,12 +35,14 @@ QUANTITIES: dict[str, Quantity] = {
     "policy_preferred": Quantity("value", "policy preferred", "share of states in which the critic "
         "rates the policy's action above a random one"),
     "twin_gap": Quantity("value", "gap between critics", "mean difference between the largest and "
-        "the smallest critic, in standard deviations of the value over states"),
+        "the smallest critic's value, in standard deviations of the value over states"),
     "edge_mass": Quantity("value", "mass at the edges", "probability in the outermost bins of a "
         "categorical critic"),
-    "entropy": Quantity("policy", "entropy", "mean entropy of the policy, in nats"),
-    "relative_entropy": Quantity("policy", "relative entropy", "entropy of discrete actions as a "
-        "share of its maximum"),
+    "entropy": Quantity("policy", "entropy", "mean entropy of the policy, over all action "
+        "dimensions together, in nats"),
+    "relative_entropy": Quantity("policy", "relative entropy", "entropy H of discrete actions as a "
+        "share of its maximum; of A continuous ones, exp(H / A) / 2: the width of a uniform "
+        "distribution with this entropy, as a share of the action range"),
     "entropy_gap": Quantity("policy", "entropy above its target", "entropy minus the target that "
         "the temperature holds it near, in nats per action dimension"),
     "policy_std": Quantity("policy", "policy's standard deviation", "mean standard deviation of "
@@ -50,31 +52,30 @@ QUANTITIES: dict[str, Quantity] = {
     "action_variation": Quantity("policy", "variation of actions", "standard deviation of actions "
         "over states, in half action ranges; of discrete ones, the share of states that do not get "
         "the most frequent action"),
-    "action_reach": Quantity("policy", "reach of actions", "largest action that was taken, in half "
-        "action ranges from the middle"),
+    "action_reach": Quantity("policy", "reach of actions", "95th percentile of the distance of the "
+        "actions that were taken from the middle of their range, in half action ranges"),
     "action_scale": Quantity("policy", "scale of actions", "the actions that were taken, relative "
         "to the modes of the policy at the same states: 1 in a deterministic evaluation"),
     "action_range": Quantity("policy", "range of actions", "share of the innermost environment's "
         "action range that the bounds of its outermost wrapper reach"),
     "equal_starts": Quantity("data", "equal starts", "share of the evaluation's episodes whose "
         "first observation another one has, too"),
-    "rollout_is_current": Quantity("data", "rollout is current", "1 if what updates learn from has "
-        "the newest step, 0 if not"),
-    "reward_mean": Quantity("data", "mean reward", "of the transitions that are learned from, as "
-        "the critic sees them"),
-    "reward_std": Quantity("data", "standard deviation of the reward", "of these transitions"),
-    "reward_max": Quantity("data", "largest reward", "largest absolute reward of "
-        "these transitions"),
-    "positive_rewards": Quantity("data", "positive rewards", "share of these transitions whose "
-        "reward is positive"),
-    "reward_mode_share": Quantity("data", "most frequent reward", "share of these transitions that "
-        "have the most frequent reward"),
+    "rollout_is_current": Quantity("data", "rollout is current", "1 if the rollout contains the "
+        "newest step, 0 if not"),
+    "reward_mean": Quantity("data", "mean reward", "mean reward of the transitions that are "
+        "learned from, as the critic sees them: of n-step returns, the sum of n rewards"),
+    "reward_std": Quantity("data", "standard deviation of the reward", "of these rewards"),
+    "reward_max": Quantity("data", "largest reward", "largest absolute value of these rewards"),
+    "positive_rewards": Quantity("data", "positive rewards", "share of these rewards that are "
+        "positive"),
+    "reward_mode_share": Quantity("data", "most frequent reward", "share of these rewards that are "
+        "equal to the most frequent one"),
     "observation_max": Quantity("data", "largest observation", "99th percentile of |x| over the "
-        "numbers of these observations, as the networks see them"),
+        "components of these observations, as the networks see them"),
     "constant_observations": Quantity("data", "constant observations", "share of an observation's "
-        "numbers that are the same in all of these transitions"),
+        "components that are the same in all of these transitions"),
     "terminal_share": Quantity("data", "terminal transitions", "share of these transitions after "
-        "which the critic expects nothing more"),
+        "which no value is added, since nothing follows"),
     "sample_rows": Quantity("data", "rows of the sample", "how many of these transitions were "
         "looked at"),
     "sample_age": Quantity("data", "age of the samples", "mean number of environment steps since "
@@ -94,7 +95,7 @@ PER_NETWORK: dict[str, Quantity] = {
     "saturated": Quantity("optimization", "saturated units", "share of hidden tanh units that are "
         "within 1 % of a bound at almost all states"),
     "rank": Quantity("optimization", "effective rank", "effective rank of the last hidden layer's "
-        "features as a share of its width"),
+        "features as a share of the largest possible one, min(128, width)"),
 }  # fmt: skip
 """By the part of the name after the dot."""
 
