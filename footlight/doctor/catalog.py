@@ -111,7 +111,7 @@ CATALOG: dict[str, Entry] = {
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
         "the policy moves far from the one that collected the rollout",
-        ("lower {num_epochs} to 4 to 10", "set {target_kl} to 0.02",
+        ("lower {num_epochs} to at most 10", "set {target_kl} to 0.02",
          "to reuse experience more, choose an algorithm with a replay buffer"),
         f"Andrychowicz et al. 2021, arXiv:2006.05990; {HEALTHY}", 0.9),
     "horizon-too-short": Entry(
@@ -128,13 +128,14 @@ CATALOG: dict[str, Entry] = {
     "target-missing": Entry(
         "the critic is trained on its own predictions, without a target network",
         "an error of a value raises its own target",
-        ("set {target_network false>true}", "set {tau} to 0.005",
+        ("set {target_network false>true}", "set {tau 1.0>0.005}",
+         "check that targets are computed with a slowly moving copy of the critic",
          "choose an algorithm that needs no target network, such as crossq"),
         "Fujimoto et al. 2018, arXiv:1802.09477; RLExplorer, arXiv:2410.04322", 0.93),
     "target-frozen": Entry(
         "the target network does not follow",
         "targets stay those of the initial network",
-        ("raise {tau} to 0.005", "update the targets after each update of the critic"),
+        ("raise {tau} (0.005 is usual)", "update the targets after each update of the critic"),
         f"{RLEXPLORER}; {HEALTHY}", 0.95),
     "learning-rate-too-high": Entry(
         "updates are very large",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_OPTIONS = 3
-FIELD = re.compile(r"\{(\w+)(?: ([\w-]+)>([\w.-]+))?\}")
+FIELD = re.compile(r"\{(\w+)(?: ([\w.-]+)>([\w.-]+))?\}")
 """A config field in an option: `{name}`, or `{name old>new}` where its value has to be `old`."""
 
 LOWER_RATE = "lower {learning_rate}", "lower {actor_step_size} and {critic_step_size}"

@@ -15,6 +15,7 @@ def test_a_change_fits_where_the_field_has_the_old_value() -> None:
     assert fits("set {max_grad_norm none>0.5}", {"max_grad_norm": None})
     assert not fits("set {norm none>layer}", {"norm": "batch-renorm"})
     assert not fits("set {norm none>layer}", {})
+    assert fits("set {tau 1.0>0.005}", {"tau": 1.0})
 
 
 def test_an_option_is_shown_without_braces() -> None:
