@@ -104,8 +104,9 @@ def _read_ends(path: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:
     rows = [
         parse_line(line, path, _place(index, len(first), len(lines)))
         for index, line in enumerate(lines)
+        if line.strip()
     ]
-    return rows, len(first)
+    return rows, sum(bool(line.strip()) for line in first)
 
 
 def _place(index: int, num_first: int, count: int) -> str:

@@ -111,7 +111,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
             raise UserError(
                 f"{path} has {size:,} bytes - it may have at most {max_bytes:,} - restore it"
             )
-        return file.read(max_bytes)
+        return file.read(size)  # what is asked for is allocated, however little there is
 
 
 def read_start(path: Path, count: int) -> bytes:

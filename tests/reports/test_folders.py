@@ -153,13 +153,28 @@ def test_what_the_doctor_says_or_why_it_does_not(
     monkeypatch.setattr(folders, "examine", lambda _: said)
     assert read(folder).checkup is said
 
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("division by zero"), KeyError("return"), TypeError(), MemoryError(),
+        RecursionError(), OverflowError(), FileNotFoundError(2, "gone"), AssertionError(),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "invalid"), UserError("it is invalid - restore it"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_run_is_read_whatever_the_doctor_raises(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def failing(_: Path) -> None:
-        raise ZeroDivisionError
+        raise error
 
     monkeypatch.setattr(folders, "examine", failing)
-    run = read(folder)
+    run = read(write_run(tmp_path / "run"))
     assert run.checkup is None
-    assert run.notes == ["The doctor could not examine the run: ZeroDivisionError."]
+    assert run.last_return == 2.0
+    what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}."
+    assert run.notes == [f"The doctor could not examine the run: {what}"]
 
 
 def test_with_a_cache_the_doctor_is_asked_again_after_an_evaluation_only(

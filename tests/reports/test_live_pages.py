@@ -9,7 +9,7 @@ import pytest
 from run_folders import evaluation, held_elsewhere, write_run
 
 from footlight.errors import UserError
-from footlight.reports import live_pages
+from footlight.reports import folders, live_pages
 from footlight.reports.live_pages import Busy, Key, Pages
 
 
@@ -144,6 +144,18 @@ def test_a_run_that_disappears_leaves_a_message(top: Path) -> None:
     page = pages.get(Key((0,)))
     assert page is not None
     assert b"is not a run folder" in page.html
+
+
+def test_a_page_is_made_whatever_the_doctor_raises(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Path) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(folders, "examine", failing)
+    page = Pages(top, Clock()).get(Key((0,)))
+    assert page is not None
+    assert b"The doctor could not examine the run: ZeroDivisionError." in page.html
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_an_extra_script_is_allowed_by_its_hash(tmp_path: Path) -> None:
     html = render([write_run(tmp_path / "run")], script="let live = 1;")
     assert content_hash("let live = 1;").replace("'", "&#x27;") in html
     assert "connect-src &#x27;self&#x27;" in html
+
+
+def test_a_page_is_made_whatever_number_of_environments_a_file_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "examine", lambda _: checkup())  # which has tests of its own
+    several = [
+        write_run(tmp_path / name, num_envs=10**9, algorithm=name) for name in ("sac", "td3")
+    ]
+    tracemalloc.start()
+    try:
+        assert "1000000000" in Page(render(several)).text
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_hostile_folder_is_shown_as_text(tmp_path: Path) -> None:

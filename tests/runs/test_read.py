@@ -146,6 +146,10 @@ def test_of_a_large_log_both_ends_are_read(tmp_path: Path) -> None:
     steps = [row["step"] for row in read_run(folder, room).episodes]
     assert steps == [*range(1000, 1005), *range(1996, 2000)]  # the fifth last one is cut in two
     assert len(read_run(folder).episodes) == 1000
+    lines[1] = lines[-2] = "\n"  # lines without a row are skipped, as in a small log
+    (folder / "episodes.jsonl").write_text("".join(lines))
+    steps = [row["step"] for row in read_run(folder, room).episodes]
+    assert steps == [1000, *range(1002, 1005), *range(1995, 1998), 1999]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from footlight.errors import UserError
-from footlight.storage.files import hash_file, read_json, user_path
+from footlight.storage.files import hash_file, read_file, read_json, user_path
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,9 @@ def test_file_is_hashed_in_parts(tmp_path: Path) -> None:
     assert hash_file(tmp_path / "x") == (len(content), hashlib.sha256(content).hexdigest())
     with pytest.raises(UserError, match="a folder"):
         hash_file(tmp_path)
+
+
+def test_memory_is_that_of_the_file_and_not_of_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntwo")
+    assert read_file(path, 1 << 60) == b"one\ntwo"
