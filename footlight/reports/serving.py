@@ -121,7 +121,7 @@ class Server(ThreadingHTTPServer):
         self.allow(request, REQUEST_SECONDS)
         try:
             super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
+        except RuntimeError:  # no thread could be started; one that was has its own `finally`
             self._deadlines.pop(request, None)
             self._free.release()
             raise
