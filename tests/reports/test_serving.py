@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -207,3 +208,23 @@ def test_nothing_is_written(server: Server) -> None:
     for name in ("", "run-0", "all"):
         ask(server, f"/{server.token}/{name}")
     assert sorted((path, path.stat().st_mtime_ns) for path in top.rglob("*")) == before
+
+
+def test_ctrl_c_while_a_request_begins_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = socketserver.ThreadingMixIn.process_request
+
+    def interrupted(server: Any, request: Any, address: Any) -> None:
+        begin(server, request, address)  # the thread answers, and makes room by itself
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(socketserver.ThreadingMixIn, "process_request", interrupted)
+    with make_server(tmp_path) as server:
+        address, otherwise = server.server_address, threading.Timer(5, server.shutdown)
+        otherwise.start()
+        with socket.create_connection(address) as client, pytest.raises(KeyboardInterrupt):
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            server.serve_forever()
+        otherwise.cancel()
