@@ -17,7 +17,6 @@ _PRESETS = {
     "crossq/Pendulum-v1": 8_000,
     "simba/Pendulum-v1": 8_000,
     "xqc/Pendulum-v1": 8_000,
-    "flashsac/Pendulum-v1": 8_000,
     "sac/MountainCarContinuous-v0": 50_000,
     "td3/MountainCarContinuous-v0": 50_000,
     "ddpg/MountainCarContinuous-v0": 50_000,
