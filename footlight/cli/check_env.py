@@ -35,7 +35,7 @@ def add_check_env(add_command: AddCommand) -> None:
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.epilog = (
         "Exit codes: 0, healthy; 2, it is not an environment; 3, it raised an exception; 6, a "
-        "finding is critical or a warning. Notes are no faults."
+        "finding is critical or a warning. Notes are not faults."
     )
 
 

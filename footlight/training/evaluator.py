@@ -184,7 +184,7 @@ class Evaluator:
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
             found = self._diagnoser(recording, current)
             failure = self._diagnoser.failure
-            if isinstance(self.environments, SerialEnvironments):  # which begin anew next time
+            if isinstance(self.environments, SerialEnvironments):  # reset before the next evaluation
                 share = action_range(self.environments.envs[0])
                 found |= {} if share is None else {"action_range": share}
         except Exception as error:
