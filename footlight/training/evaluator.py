@@ -184,7 +184,8 @@ class Evaluator:
                 self._diagnoser = Diagnoser(session.agent, not atari.get("life_loss_ends"))
             found = self._diagnoser(recording, current)
             failure = self._diagnoser.failure
-            if isinstance(self.environments, SerialEnvironments):  # reset before the next evaluation
+            # They are reset before the next evaluation
+            if isinstance(self.environments, SerialEnvironments):
                 share = action_range(self.environments.envs[0])
                 found |= {} if share is None else {"action_range": share}
         except Exception as error:
