@@ -39,7 +39,7 @@ def learning_curves(
         if any(each.color < 0 for each in own):
             about += f" The {COLORED} configurations with the highest returns have colors."
         what = "Mean return of evaluations" if log == "evaluations" else (
-            "Return of training episodes, running mean, as there are no evaluations")  # fmt: skip
+            "Running mean of training returns; the runs have no evaluations")  # fmt: skip
         chart = Chart(
             environment if len(environments) > 1 else "Learning curve",
             lines,

@@ -43,7 +43,7 @@ def overview(
         element("title", f"Runs in {top}"),
         element("style", Html(style)),
     )
-    listed = _listed(top, runs) if runs else element("p", "There are no runs yet.")
+    listed = _listed(top, runs) if runs else element("p", "No runs yet.")
     body = element(
         "body",
         element("h1", "Runs in ", element("code", str(top))),

@@ -57,7 +57,7 @@ def test_evaluations_and_training_are_not_mixed() -> None:
     assert [line["y"] for line in charts.data[0]["series"]] == [[1]]
     assert "1 of 2 runs have none yet and are left out" in page.text
     page = drawn([with_none], charts)
-    assert "as there are no evaluations" in page.text
+    assert "the runs have no evaluations" in page.text
 
 
 def test_a_run_that_has_just_begun_has_no_chart() -> None:

@@ -23,7 +23,7 @@ def test_only_its_own_script_runs() -> None:
     page = overview(Path("/runs"), [], "look();")
     assert "default-src &#x27;none&#x27;" in page
     assert "sha256-" in page
-    assert "There are no runs yet" in page
+    assert "No runs yet" in page
 
 
 def test_runs_are_links_by_number() -> None:
