@@ -24,7 +24,7 @@ from footlight.diagnostics.recording import Place, Recording
 from footlight.diagnostics.samples import Rows, data_quantities, holds_newest, is_rollout, sampled
 from footlight.diagnostics.taken_actions import action_quantities, action_scale, policy_quantities
 from footlight.diagnostics.units import Activation, hidden_units, recorded
-from footlight.diagnostics.value_errors import compare, followed, quantile
+from footlight.diagnostics.value_errors import compare, followed, last_steps, quantile
 from footlight.instruments.critic_probe import CriticProbe
 from footlight.learning.agent import Agent
 from footlight.networks.flat import as_tensors
@@ -89,13 +89,15 @@ class Diagnoser:
             np.random.PCG64(derived_seed(agent.seed, "diagnosis", agent.num_steps))
         )
         states, actions = recording.observations(places), recording.actions(places)
-        at, activations = self._diagnosed(states)
+        ends = self._ends(recording, places)
+        at, after, activations = self._diagnosed(states, recording.successors(ends))
         parts: list[Callable[[], dict[str, float]]] = [
             lambda: action_quantities(actions, agent.spaces),
             lambda: _starts(recording, agent.spaces),
             lambda: self._of_policy(actions, at),
             lambda: self._units(states, activations, at),
-            lambda: self._of_critic(recording, places, states, at, stream),
+            lambda: self._of_returns(recording, places, at, ends, after),
+            lambda: self._beside_random_actions(states, at, stream),
             lambda: self._of_data(recording, states, current, stream),
             lambda: {} if self._initial is None else parameter_sizes(agent, self._initial),
         ]
@@ -121,12 +123,18 @@ class Diagnoser:
             found["rollout_is_current"] = float(holds_newest(batch, *current))
         return found
 
-    def _diagnosed(self, states: Array) -> tuple[Diagnosis, list[Activation]]:
-        """What the algorithm says of these states, and what its hidden units put out meanwhile."""
+    def _diagnosed(
+        self, states: Array, after: Array
+    ) -> tuple[Diagnosis, list[float], list[Activation]]:
+        """What the algorithm says of these states, its values of other states `after` them, and
+        what its hidden units put out meanwhile."""
+        both = np.concatenate([states, after]) if len(after) else states
         with recorded(self._modules_of_diagnosis()) as activations:
-            probe = self._probe
-            at = self._policy_alone(states) if probe is None else probe.many(states)
-        return at, activations
+            probe, num_states = self._probe, len(states)
+            found = self._policy_alone(both) if probe is None else probe.many(both)
+        at = Diagnosis(*(None if part is None else part[:num_states] for part in found))
+        values = [] if found.value is None else found.value[num_states:].tolist()
+        return at, values, activations
 
     def _of_policy(self, actions: Array, at: Diagnosis) -> dict[str, float]:
         """The policy's distribution, beside the actions taken and its target."""
@@ -137,25 +145,61 @@ class Diagnoser:
             found["entropy_gap"] = gap / spaces.action.size
         return found
 
-    def _of_critic(
-        self, recording: Recording, places: Sequence[Place], states: Array, at: Diagnosis,
-        stream: np.random.Generator,
+    def _ends(self, recording: Recording, places: Sequence[Place]) -> list[Place]:
+        """The last steps of the recorded parts of episodes that did not terminate: there the
+        critic's value continues the returns that followed. At most `NUM_ENDS`."""
+        if self._probe is None or not self._compares:
+            return []
+        last_TE = last_steps(recording.terminated_TE | recording.truncated_TE)
+        found = dict.fromkeys((int(last_TE[place]), place[1]) for place in places)
+        return [end for end in found if not recording.terminated_TE[end]][:NUM_ENDS]
+
+    def _of_returns(
+        self, recording: Recording, places: Sequence[Place], at: Diagnosis,
+        last: Sequence[Place], value_after: Sequence[float],
     ) -> dict[str, float]:  # fmt: skip
-        """The critic's values beside returns, and beside those of random actions."""
-        agent, probe, found = self._agent, self._probe, dict[str, float]()
-        if probe is None or at.value is None:
-            return found
-        if self._compares:
-            found |= _of_values(recording, places, at, probe)
-        algorithm: Any = agent.algorithm
-        if isinstance(algorithm, Judging) and isinstance(algorithm.critics, Critics):
-            random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
-            given = as_tensors(self._seen(states), agent.device), torch.from_numpy(random_NA)
-            with torch.no_grad():
-                q_EN = algorithm.critics.q(agent.state, given[0], given[1].to(agent.device))
-            preferred = at.value > q_EN.amin(0).cpu().numpy()
-            found["policy_preferred"] = float(preferred.mean())
+        """The critic's values beside the returns that followed, and beside their bound.
+
+        value_after: the critic's values after the `last` steps of episodes; states of an episode
+        that ends elsewhere are left out.
+        """
+        probe = self._probe
+        if probe is None or not self._compares or at.value is None:
+            return {}
+        bonus = 0.0 if at.bonus is None else float(at.bonus.mean())
+        reward_TE = probe.scaled(recording.reward_TE)
+        ends = recording.terminated_TE, recording.truncated_TE
+        after = followed(reward_TE, *ends, probe.gamma, bonus)
+        index = tuple(np.array(places).T)
+        discount_N = after.discount_TE[index]
+        value_of = dict(zip(last, value_after, strict=True))
+        last_N = zip(after.last_TE[index].tolist(), index[1].tolist(), strict=True)
+        end_value_N = np.array([value_of.get(end, math.nan) for end in last_N])
+        end_value_N[discount_N == 0] = 0.0
+        known = ~np.isnan(end_value_N)
+        compared = at.value, after.return_TE[index], discount_N, end_value_N
+        found = compare(*(numbers_N[known] for numbers_N in compared))
+        size, unit = quantile(np.abs(at.value), 0.95), float(probe.scaled(np.ones(1))[0])
+        found["value_size"] = size / unit
+        largest = float(np.abs(reward_TE).max()) + abs(bonus)
+        if probe.gamma < 1 and largest > 0:
+            bound = largest / (1 - probe.gamma)
+            found["value_bound_ratio"] = size / bound
         return found
+
+    def _beside_random_actions(
+        self, states: Array, at: Diagnosis, stream: np.random.Generator
+    ) -> dict[str, float]:
+        """The critic's values of the policy's actions, beside those of random ones."""
+        agent, algorithm = self._agent, cast(Any, self._agent.algorithm)
+        if not isinstance(algorithm, Judging) or not isinstance(algorithm.critics, Critics):
+            return {}
+        random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
+        given = as_tensors(self._seen(states), agent.device), torch.from_numpy(random_NA)
+        with torch.no_grad():
+            q_EN = algorithm.critics.q(agent.state, given[0], given[1].to(agent.device))
+        preferred = at.value > q_EN.amin(0).cpu().numpy()
+        return {"policy_preferred": float(preferred.mean())}
 
     def _policy_alone(self, states: Array) -> Diagnosis:
         """The policy of an algorithm without values."""
@@ -221,45 +265,6 @@ def _spread(valid_TE: Array) -> list[Place]:
     return [(step, env) for step, env in place_N2.tolist()]
 
 
-def _of_values(
-    recording: Recording, places: Sequence[Place], at: Diagnosis, probe: CriticProbe
-) -> dict[str, float]:
-    """The critic's values beside the returns that followed, and beside their bound."""
-    bonus = 0.0 if at.bonus is None else float(at.bonus.mean())
-    reward_TE = probe.scaled(recording.reward_TE)
-    ends = recording.terminated_TE, recording.truncated_TE
-    after = followed(reward_TE, *ends, probe.gamma, bonus)
-    index = tuple(np.array(places).T)
-    discount_N, last_N = after.discount_TE[index], after.last_TE[index].tolist()
-    end_N = [(last, env) for last, (_, env) in zip(last_N, places, strict=True)]
-    end_value_N = _end_values(recording, end_N, discount_N > 0, probe)
-    known = ~np.isnan(end_value_N)
-    compared = at.value, after.return_TE[index], discount_N, end_value_N
-    found = compare(*(numbers_N[known] for numbers_N in compared))
-    size, unit = quantile(np.abs(at.value), 0.95), float(probe.scaled(np.ones(1))[0])
-    found["value_size"] = size / unit
-    largest = float(np.abs(reward_TE).max()) + abs(bonus)
-    if probe.gamma < 1 and largest > 0:
-        bound = largest / (1 - probe.gamma)
-        found["value_bound_ratio"] = size / bound
-    return found
-
-
-def _end_values(
-    recording: Recording, end_N: Sequence[Place], needed_N: Array, probe: CriticProbe
-) -> Array:
-    """The critic's values of the states after these steps; 0 where not needed, NaN of all but
-    `NUM_ENDS` different ones."""
-    value_N = np.zeros(len(end_N))
-    needed = [end for end, is_needed in zip(end_N, needed_N, strict=True) if is_needed]
-    if needed:
-        chosen = list(dict.fromkeys(needed))[:NUM_ENDS]
-        values = probe.many(recording.successors(chosen)).value.tolist()
-        by_end = dict(zip(chosen, values, strict=True))
-        value_N[needed_N] = [by_end.get(end, math.nan) for end in needed]
-    return value_N
-
-
 def _starts(recording: Recording, spaces: Spaces) -> dict[str, float]:
     """The share of the recorded episodes that begin in the same state as another one.
 
@@ -267,13 +272,11 @@ def _starts(recording: Recording, spaces: Spaces) -> dict[str, float]:
     """
     if any(leaf.choices or leaf.dtype != "float32" for leaf in spaces.observation.values()):
         return {}
-    ended_TE = recording.terminated_TE | recording.truncated_TE
-    begins, places = np.ones(ended_TE.shape[1], bool), []
-    for step, (ended_E, valid_E) in enumerate(zip(ended_TE, recording.valid_TE, strict=True)):
-        if begins.any():  # also after steps that were resets
-            places += [(step, int(env)) for env in np.flatnonzero(begins & valid_E)]
-            begins &= ~valid_E
-        begins |= ended_E
+    ended_TE, places = recording.terminated_TE | recording.truncated_TE, list[Place]()
+    for env, valid_T in enumerate(recording.valid_TE.T):
+        steps = np.flatnonzero(valid_T)  # an episode may begin after steps that were resets
+        begins = np.concatenate([[True], ended_TE[steps[:-1], env]])
+        places += [(step, env) for step in steps[begins].tolist()]
     if len(places) < 2:
         return {}
     starts = Counter(start.tobytes() for start in recording.observations(places))
