@@ -31,7 +31,7 @@ from footlight.networks.flat import as_tensors
 from footlight.streams import derived_seed
 from footlight.types import Array, Diagnosis, Spaces
 
-NUM_STATES = 256  # of the evaluation, on which networks are called
+NUM_STATES = 128  # of the evaluation, on which networks are called
 NUM_ENDS = 64  # states at which the record of an episode ends
 DIGITS = 6
 

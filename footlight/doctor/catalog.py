@@ -279,13 +279,16 @@ CATALOG: dict[str, Entry] = {
 """By the identifier of the check."""
 
 
-def finding(check: str, severity: Severity, evidence: str, step: int | None = None) -> Finding:
+def finding(
+    check: str, severity: Severity, evidence: str, step: int | None = None,
+    quantity: str | None = None,
+) -> Finding:  # fmt: skip
     """The finding of a check with what was measured. Its remedy names no config field."""
     entry = CATALOG[check]
     return Finding(
         check=check, severity=severity, title=entry.title, evidence=evidence, step=step,
         meaning=entry.meaning, remedy=remedy_for(check, {}), source=entry.source,
-        confidence=entry.confidence,
+        quantity=quantity, confidence=entry.confidence,
     )  # fmt: skip
 
 

@@ -23,10 +23,10 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
     if size > (HUGE_REWARD if evidence.is_learning else LARGE_REWARD):
         text = f"root mean square {size:.3g}; at most {LARGE_REWARD:g}"
         severity: Severity = "critical" if size > HUGE_REWARD else "warning"
-        yield finding("reward-scale", severity, text, first)
+        yield finding("reward-scale", severity, text, first, std.name)
     elif 0 < size < TINY_REWARD and evidence.diagnostic("reward_mode_share").median < 0.9:
         text = f"root mean square {size:.3g}; at least {TINY_REWARD:g}"
-        yield finding("reward-scale", "warning", text, first)
+        yield finding("reward-scale", "warning", text, first, std.name)
     # Where episodes terminate, a constant reward may be what surviving is worth
     is_endless = not any(row.get("terminated") is True for row in evidence.episodes)
     is_large = abs(mean.median) > max(SHIFTED * std.median, LARGE_OFFSET)
@@ -34,7 +34,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
         text = (
             f"mean {mean.median:.3g}; at most {SHIFTED:g} standard deviations of {std.median:.3g}"
         )
-        yield finding("reward-shifted", "warning", text, first)
+        yield finding("reward-shifted", "warning", text, first, mean.name)
 
 
 def costly_steps(evidence: Evidence) -> Iterator[Finding]:
@@ -75,14 +75,14 @@ def observations(evidence: Evidence) -> Iterator[Finding]:
     constant = evidence.diagnostic("constant_observations")
     if constant.median == 1:
         text = "all numbers of the observations are the same in every transition"
-        yield finding("observation-constant", "critical", text, constant.steps[0])
+        yield finding("observation-constant", "critical", text, constant.steps[0], constant.name)
         return
     largest = evidence.diagnostic("observation_max")
     if (size := largest.median) > LARGE_OBSERVATION:
         text = f"99th percentile of |x| {size:.3g}; at most {LARGE_OBSERVATION:g}"
         step = largest.first(lambda value: value > LARGE_OBSERVATION)
         severity: Severity = "critical" if size > HUGE_OBSERVATION else "warning"
-        yield finding("observation-scale", severity, text, step)
+        yield finding("observation-scale", severity, text, step, largest.name)
 
 
 def rollouts(evidence: Evidence) -> Iterator[Finding]:
@@ -92,7 +92,8 @@ def rollouts(evidence: Evidence) -> Iterator[Finding]:
     if min(current.values) < 0.5:
         missing = sum(value < 0.5 for value in current.values)
         text = f"the newest step was missing from the rollout {missing} of {len(current)} times"
-        yield finding("rollouts-stale", "critical", text, current.first(lambda value: value < 0.5))
+        step = current.first(lambda value: value < 0.5)
+        yield finding("rollouts-stale", "critical", text, step, current.name)
 
 
 CHECKS = rewards, costly_steps, constant_returns, observations, rollouts

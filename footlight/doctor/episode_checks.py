@@ -46,7 +46,7 @@ def ends_in_batches(evidence: Evidence) -> Iterator[Finding]:
     if not count and fmean(shares.values) > 0:
         text = f"{fmean(shares.values):.1%} of the transitions are terminal; no episode terminated"
         step = shares.first(lambda share: share > 0)
-        yield finding("buffer-ends-at-limits", "critical", text, step)
+        yield finding("buffer-ends-at-limits", "critical", text, step, shares.name)
         return
     share = count / max(sum(evidence.lengths), 1)
     expected = share * sum(evidence.diagnostic("sample_rows").values)
@@ -116,7 +116,7 @@ def starts(evidence: Evidence) -> Iterator[Finding]:
     if shares.median >= EQUAL_STARTS:
         text = f"{shares.median:.0%} of the evaluation episodes begin like another one; at most 99%"
         severity: Severity = "warning" if evidence.num_envs > 1 else "note"
-        yield finding("environments-equal", severity, text, shares.steps[0])
+        yield finding("environments-equal", severity, text, shares.steps[0], shares.name)
 
 
 def twins(evidence: Evidence) -> Iterator[Finding]:

@@ -28,6 +28,8 @@ class NotApplicable(NotJudged):
 class Series:
     """Values of one quantity over environment steps."""
 
+    name: str
+    """Its column in the log."""
     steps: list[int]
     values: list[float]
 
@@ -37,7 +39,7 @@ class Series:
     def since(self, share: float, total: int) -> "Series":
         """The part after that share of `total` steps."""
         kept = [(s, v) for s, v in zip(self.steps, self.values, strict=True) if s > share * total]
-        return Series([step for step, _ in kept], [value for _, value in kept])
+        return Series(self.name, [step for step, _ in kept], [value for _, value in kept])
 
     @property
     def median(self) -> float:
@@ -186,7 +188,7 @@ class Evidence:
         pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
         if not pairs:
             raise NotJudged(f"the run has no {kind} {name}")
-        return Series([step for step, _ in pairs], [float(value) for _, value in pairs])
+        return Series(name, [step for step, _ in pairs], [float(value) for _, value in pairs])
 
 
 def _is_number(value: Any) -> bool:

@@ -31,6 +31,8 @@ class Finding:
     """What to do, in one line, with the config field to change."""
     source: str
     """Where check and level come from: a paper, a library, or "calibrated on healthy runs"."""
+    quantity: str | None = None
+    """The column of the run's logs that shows it, such as "critic_bias"; None if none does."""
     confidence: float
     """How surely this is a cause and no consequence, in [0, 1]; orders findings."""
 

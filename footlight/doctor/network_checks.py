@@ -23,7 +23,7 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
         severity: Severity = "critical" if largest.median > HUGE_UPDATE else "warning"
         text = f"updates of {name} are {largest.median:.2g} of its norm; at most {LARGE_UPDATE:g}"
         step = largest.first(lambda value: value > LARGE_UPDATE)
-        yield finding("learning-rate-too-high", severity, text, step)
+        yield finding("learning-rate-too-high", severity, text, step, largest.name)
     # Schedules end at 0, so the first half of the run tells
     first = {key: _first_half(series) for key, series in sizes.items()}
     name, largest = max(first.items(), key=lambda item: item[1].median)
@@ -32,7 +32,7 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
         text = (
             f"an update of {name} is {largest.median:.2g} of its weights' norm; at least {level:g}"
         )
-        yield finding("learning-rate-too-low", "warning", text, largest.steps[0])
+        yield finding("learning-rate-too-low", "warning", text, largest.steps[0], largest.name)
 
 
 def dead_units(evidence: Evidence) -> Iterator[Finding]:
@@ -41,7 +41,8 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
     if series.median > DEAD and not evidence.is_learning:
         severity: Severity = "critical" if series.median > ALL_DEAD else "warning"
         text = f"{series.median:.0%} of the units of {name} are dormant; at most {DEAD:.0%}"
-        yield finding("units-dead", severity, text, series.first(lambda value: value > DEAD))
+        step = series.first(lambda value: value > DEAD)
+        yield finding("units-dead", severity, text, step, series.name)
 
 
 def saturated_units(evidence: Evidence) -> Iterator[Finding]:
@@ -51,7 +52,7 @@ def saturated_units(evidence: Evidence) -> Iterator[Finding]:
         severity: Severity = "critical" if series.median > 0.8 else "warning"
         text = f"{series.median:.0%} of the units of {name} are saturated; at most {SATURATED:.0%}"
         step = series.first(lambda value: value > SATURATED)
-        yield finding("units-saturated", severity, text, step)
+        yield finding("units-saturated", severity, text, step, series.name)
 
 
 def growth(evidence: Evidence) -> Iterator[Finding]:
@@ -61,7 +62,7 @@ def growth(evidence: Evidence) -> Iterator[Finding]:
     if series.values[-1] > GROWN and not evidence.is_learning:
         text = f"{name} has {series.values[-1]:.1f} times its initial norm; at most {GROWN:g}"
         step = series.first(lambda value: value > GROWN)
-        yield finding("weights-grow", "warning", text, step)
+        yield finding("weights-grow", "warning", text, step, series.name)
 
 
 def targets(evidence: Evidence) -> Iterator[Finding]:
@@ -81,13 +82,13 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
             raise NotJudged("too few evaluations")
         if max(series.values) == 0:
             text = f"the target of {name} equals it at every evaluation"
-            yield finding("target-missing", "warning", text, series.steps[0])
+            yield finding("target-missing", "warning", text, series.steps[0], series.name)
             return
         updates = max((row.get("update", 0) for row in evidence.run.diagnostics), default=0)
         tau = config.get("tau") if isinstance(config.get("tau"), float) else 0.0
         if series.values[-1] > FAR and updates * max(tau or 0.0, 1e-3) > MIN_TIME_CONSTANTS:
             text = f"after {updates:,} updates the target of {name} is still where it began"
-            yield finding("target-frozen", "critical", text, series.steps[0])
+            yield finding("target-frozen", "critical", text, series.steps[0], series.name)
             return
 
 
@@ -98,7 +99,7 @@ def _worst(evidence: Evidence, quantity: str) -> tuple[str, Series]:
 
 def _first_half(series: Series) -> Series:
     half = max(1, (len(series) + 1) // 2)
-    return Series(series.steps[:half], series.values[:half])
+    return Series(series.name, series.steps[:half], series.values[:half])
 
 
 CHECKS = updates, dead_units, saturated_units, growth, targets

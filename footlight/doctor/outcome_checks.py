@@ -42,7 +42,7 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
         text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
         # A single evaluation of a policy that learns may be an unlucky one
         severity: Severity = "note" if evidence.is_learning else "warning"
-        yield finding("forgets", severity, text, step)
+        yield finding("forgets", severity, text, step, values.name)
 
 
 CHECKS = divergence, returns, forgetting

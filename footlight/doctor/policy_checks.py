@@ -25,17 +25,18 @@ def entropy(evidence: Evidence) -> Iterator[Finding]:
     is_early = share.steps[0] <= 0.2 * evidence.steps
     if is_early and share.values[0] < at_start and not evidence.is_learning:
         text = f"relative entropy {share.values[0]:.2g} at first; at least {at_start:g}"
-        yield finding("entropy-collapsed", "critical", text, share.steps[0])
+        yield finding("entropy-collapsed", "critical", text, share.steps[0], share.name)
     elif share.values[-1] < at_end and not evidence.is_learning:
         text = f"relative entropy {share.values[-1]:.2g}; at least {at_end:g}"
         step = share.first(lambda value: value < at_end)
-        yield finding("entropy-collapsed", "warning", text, step)
+        yield finding("entropy-collapsed", "warning", text, step, share.name)
     # Without a bonus, or with one that adapts itself, randomness is a consequence
     config = evidence.fields
     has_bonus = config.get("entropy_coef") != 0 and config.get("learn_alpha") is not True
     if has_bonus and _stays_random(share, is_discrete) and not evidence.is_learning:
         text = f"relative entropy {share.values[-1]:.3g} at the end; at most {RANDOM:g}"
-        yield finding("entropy-too-high", "warning", text, share.first(lambda x: x > RANDOM))
+        step = share.first(lambda value: value > RANDOM)
+        yield finding("entropy-too-high", "warning", text, step, share.name)
 
 
 def _stays_random(share: Series, is_discrete: bool) -> bool:
@@ -56,7 +57,7 @@ def temperature(evidence: Evidence) -> Iterator[Finding]:
         most = f"at most {FAR_FROM_TARGET:g}"
         text = f"{gap.median:+.2f} nats per action dimension from the target; {most}"
         step = gap.first(lambda value: abs(value) > FAR_FROM_TARGET)
-        yield finding("entropy-off-target", "warning", text, step)
+        yield finding("entropy-off-target", "warning", text, step, gap.name)
 
 
 def saturation(evidence: Evidence) -> Iterator[Finding]:
@@ -67,7 +68,7 @@ def saturation(evidence: Evidence) -> Iterator[Finding]:
             f"{share.median:.0%} of the actions are within 1 % of a bound; at most {SATURATED:.0%}"
         )
         step = share.first(lambda value: value > SATURATED)
-        yield finding("policy-saturated", "warning", text, step)
+        yield finding("policy-saturated", "warning", text, step, share.name)
 
 
 def variation(evidence: Evidence) -> Iterator[Finding]:
@@ -78,7 +79,7 @@ def variation(evidence: Evidence) -> Iterator[Finding]:
     if varied.median < CONSTANT and not evidence.is_learning:
         text = f"actions vary by {varied.median:.2g} over states; at least {CONSTANT:g}"
         step = varied.first(lambda value: value < CONSTANT)
-        yield finding("policy-constant", "warning", text, step)
+        yield finding("policy-constant", "warning", text, step, varied.name)
 
 
 def preference(evidence: Evidence) -> Iterator[Finding]:
@@ -89,7 +90,7 @@ def preference(evidence: Evidence) -> Iterator[Finding]:
             f"it prefers the policy's in {share.median:.0%} of the states; at least {PREFERRED:.0%}"
         )
         step = share.first(lambda value: value < PREFERRED)
-        yield finding("policy-against-critic", "critical", text, step)
+        yield finding("policy-against-critic", "critical", text, step, share.name)
 
 
 def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def wrapped_range(evidence: Evidence) -> Iterator[Finding]:
     share = evidence.diagnostic("action_range")
     if share.median < NARROWED:
         text = f"wrappers reach {share.median:.0%} of the inner range; at least {NARROWED:.0%}"
-        yield finding("actions-not-rescaled", "warning", text)
+        yield finding("actions-not-rescaled", "warning", text, None, share.name)
 
 
 def scale(evidence: Evidence) -> Iterator[Finding]:
@@ -109,7 +110,7 @@ def scale(evidence: Evidence) -> Iterator[Finding]:
         text = (
             f"actions that were taken are {ratio.median:.2f} times those of the policy; exactly 1"
         )
-        yield finding("actions-not-rescaled", "critical", text, ratio.steps[0])
+        yield finding("actions-not-rescaled", "critical", text, ratio.steps[0], ratio.name)
 
 
 def change(evidence: Evidence) -> Iterator[Finding]:
@@ -118,11 +119,11 @@ def change(evidence: Evidence) -> Iterator[Finding]:
     if kl.median > KL or clipped.median > CLIPPED:
         severity: Severity = "critical" if kl.median > MUCH_KL else "warning"
         text = f"KL {kl.median:.3g}; at most {KL:g}"
-        step = kl.first(lambda value: value > KL)
+        step, shown = kl.first(lambda value: value > KL), kl.name
         if kl.median <= KL:
             text = f"clip fraction {clipped.median:.2f}; at most {CLIPPED:g}"
-            step = clipped.first(lambda value: value > CLIPPED)
-        yield finding("policy-moves-too-far", severity, text, step)
+            step, shown = clipped.first(lambda value: value > CLIPPED), clipped.name
+        yield finding("policy-moves-too-far", severity, text, step, shown)
 
 
 CHECKS = entropy, temperature, saturation, variation, preference, wrapped_range, scale, change

@@ -26,7 +26,8 @@ def bias(evidence: Evidence) -> Iterator[Finding]:
                 f"value minus return is {later.median:+.2f} of the returns' size; at most {level:g}"
             )
             step = later.first(lambda value, sign=sign: sign * value > level)  # type: ignore[misc]
-            yield finding(check, "critical" if is_severe else "warning", text, step)
+            severity: Severity = "critical" if is_severe else "warning"
+            yield finding(check, severity, text, step, later.name)
 
 
 def explained_variance(evidence: Evidence) -> Iterator[Finding]:
@@ -41,7 +42,7 @@ def explained_variance(evidence: Evidence) -> Iterator[Finding]:
         severity: Severity = "critical" if later.median < -1 else "warning"
         step = later.first(lambda value: value <= 0)
         text = f"explained variance {later.median:.2f}; above 0"
-        yield finding("critic-explains-nothing", severity, text, step)
+        yield finding("critic-explains-nothing", severity, text, step, later.name)
 
 
 def bound(evidence: Evidence) -> Iterator[Finding]:
@@ -54,7 +55,7 @@ def bound(evidence: Evidence) -> Iterator[Finding]:
         severity: Severity = "critical" if current > VERY_IMPOSSIBLE else "warning"
         text = f"|value| is {current:.3g} times its bound; at most {IMPOSSIBLE:g}"
         step = ratio.first(lambda value: value > IMPOSSIBLE)
-        yield finding("value-impossible", severity, text, step)
+        yield finding("value-impossible", severity, text, step, ratio.name)
 
 
 def edges(evidence: Evidence) -> Iterator[Finding]:
@@ -63,7 +64,7 @@ def edges(evidence: Evidence) -> Iterator[Finding]:
     if len(mass) and mass.median > EDGE_MASS:
         text = f"{mass.median:.0%} is in the outermost bins; at most {EDGE_MASS:.0%}"
         step = mass.first(lambda value: value > EDGE_MASS)
-        yield finding("value-out-of-bins", "warning", text, step)
+        yield finding("value-out-of-bins", "warning", text, step, mass.name)
 
 
 def loss(evidence: Evidence) -> Iterator[Finding]:
@@ -84,7 +85,8 @@ def loss(evidence: Evidence) -> Iterator[Finding]:
         text = f"{name} has grown from {change}; at most {LOSS_GROWTH:g} times"
         level = LOSS_GROWTH * median(early)
         severity: Severity = "critical" if growth > LOSS_GROWTH**2 else "warning"
-        yield finding("critic-loss-rises", severity, text, losses.first(lambda x: x > level))
+        step = losses.first(lambda value: value > level)
+        yield finding("critic-loss-rises", severity, text, step, name)
 
 
 def _later(evidence: Evidence, name: str) -> Series:

@@ -172,8 +172,8 @@ def _having(runs: Sequence[ReportRun], found: Sequence[Finding], num_runs: int) 
     return element("p", text, class_="note")
 
 
-def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str, Mark]]:
-    """The findings that charts mark, each with the identifier of its check; none of many runs."""
+def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str | None, Mark]]:
+    """The findings that charts mark, each with the column that shows it; none of many runs."""
     if len(runs) > MAX_MARKED:
         return []
     found: dict[tuple[str, int], tuple[Finding, dict[str, None]]] = {}
@@ -183,8 +183,8 @@ def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str, Mark]]:
                 place = finding.check, finding.step
                 found.setdefault(place, (finding, {}))[1][run.name] = None
     return [
-        (check, Mark(step, _marked(finding, [*names], len(runs)), finding.severity))
-        for (check, step), (finding, names) in found.items()
+        (finding.quantity, Mark(step, _marked(finding, [*names], len(runs)), finding.severity))
+        for (_, step), (finding, names) in found.items()
     ]
 
 

@@ -16,19 +16,13 @@ _TITLES = {
     "data": "Data",
     "other": "Other diagnostics",
 }
-_WORDS = {  # of the identifiers of checks, by the group in whose charts they are marked
-    "value": ("critic", "value", "horizon", "time-limit", "target"),
-    "policy": ("entropy", "policy", "action", "saturat"),
-    "optimization": ("rate", "unit", "target", "gradient", "batch", "epoch", "rank", "weight"),
-    "data": ("reward", "observation", "buffer", "rollout", "environment", "sample", "terminal"),
-}
 _NOT_SHOWN = {"update", "time_s", "step"}
 
 
 def diagnostics(
-    groups: Sequence[Group], charts: Charts, marks: Sequence[tuple[str, Mark]], given: str
+    groups: Sequence[Group], charts: Charts, marks: Sequence[tuple[str | None, Mark]], given: str
 ) -> Html:  # fmt: skip
-    """Charts of `diagnostics.jsonl`, by group. marks: each with the identifier of its check."""
+    """Charts of `diagnostics.jsonl`, by group. marks: each with the column that shows it."""
     names = _columns(groups, "diagnostics")
     if not names:
         text = "These runs have no diagnostics.jsonl, which the training writes at each " \
@@ -42,27 +36,23 @@ def diagnostics(
     for group, own in by_group.items():
         if not own:
             continue
-        words = _WORDS.get(group, ())
-        here = [mark for check, mark in marks if any(word in check for word in words)]
         figures = []
         if {"critic_value", "critic_return"} <= {*own}:
-            figures.append(charts.figure(_value_and_return(groups, here, given)))
+            figures.append(charts.figure(_value_and_return(groups, marks, given)))
             own = [name for name in own if name not in ("critic_value", "critic_return")]
-        figures += _figures(groups, charts, "diagnostics", own, here, given)
+        figures += _figures(groups, charts, "diagnostics", own, marks, given)
         parts += [element("h3", _TITLES[group]), element("div", *figures, class_="charts")]
     return join(*parts)
 
 
 def metrics(
-    groups: Sequence[Group], charts: Charts, marks: Sequence[tuple[str, Mark]], given: str
+    groups: Sequence[Group], charts: Charts, marks: Sequence[tuple[str | None, Mark]], given: str
 ) -> Html:  # fmt: skip
     """Charts of `metrics.jsonl`: losses first."""
     names = sorted(_columns(groups, "metrics"), key=lambda name: ("loss" not in name, name))
     if not names:
         return element("p", "No metrics have been logged yet.")
-    optimization = _WORDS["optimization"]
-    here = [mark for check, mark in marks if any(word in check for word in optimization)]
-    figures = _figures(groups, charts, "metrics", names, here, given)
+    figures = _figures(groups, charts, "metrics", names, marks, given)
     return element("div", *figures, class_="charts")
 
 
@@ -73,7 +63,7 @@ def _columns(groups: Sequence[Group], log: str) -> list[str]:
 
 def _figures(
     groups: Sequence[Group], charts: Charts, log: str, names: Sequence[str],
-    marks: Sequence[Mark], given: str,
+    marks: Sequence[tuple[str | None, Mark]], given: str,
 ) -> list[Html]:  # fmt: skip
     figures = []
     for name in names[:MAX_CHARTS]:
@@ -86,7 +76,7 @@ def _figures(
             lines_of(groups, column(log, name)),
             meaning="" if known is None else f"{known.meaning}.",
             how=f"footlight plot {given} --metric {quoted(name)}",
-            marks=marks,
+            marks=[mark for shown, mark in marks if shown == name],
         )
         figures.append(charts.figure(chart))
     if len(names) > MAX_CHARTS:
@@ -94,7 +84,9 @@ def _figures(
     return figures
 
 
-def _value_and_return(groups: Sequence[Group], marks: Sequence[Mark], given: str) -> Chart:
+def _value_and_return(
+    groups: Sequence[Group], marks: Sequence[tuple[str | None, Mark]], given: str
+) -> Chart:
     value = lines_of(groups, column("diagnostics", "critic_value"))
     followed = lines_of(groups, column("diagnostics", "critic_return"))
     lines = [Line(f"{line.label}: value", line.color, line.points, "line") for line in value]
@@ -105,5 +97,5 @@ def _value_and_return(groups: Sequence[Group], marks: Sequence[Mark], given: str
         meaning="Mean over the states of evaluation episodes, in units of discounted return. Solid:"
         " what the critic predicts; dashed: what followed.",
         how=f"footlight plot {given} --metric critic_value",
-        marks=marks,
+        marks=[mark for shown, mark in marks if shown in ("critic_bias", "critic_value")],
     )

@@ -21,11 +21,11 @@ def high(value: float) -> bool:
     ],
 )
 def test_beginning_of_what_is_bad(values: list[float], step: int | None) -> None:
-    assert Series([1, 2, 3, 4], values).first(high) == step
+    assert Series("x", [1, 2, 3, 4], values).first(high) == step
 
 
 def test_later_part_of_a_series() -> None:
-    part = Series([10, 20, 30], [1, 2, 3]).since(0.5, 30)
+    part = Series("x", [10, 20, 30], [1, 2, 3]).since(0.5, 30)
     assert (part.steps, part.values) == ([20, 30], [2, 3])
 
 

@@ -71,7 +71,7 @@ def finding(check: str = "critic-wrong", step: int | None = 500, **values: Any) 
     given: dict[str, Any] = {
         "severity": "critical", "title": "The critic is wrong", "evidence": "0.9, level 0.5",
         "meaning": "It misleads the policy.", "remedy": "set tau = 0.005", "source": "a paper",
-        "confidence": 0.9,
+        "confidence": 0.9, "quantity": "critic_bias",
     }  # fmt: skip
     return Finding(check=check, step=step, **(given | values))
 

@@ -91,8 +91,8 @@ def test_findings_of_few_runs_are_marked_in_charts() -> None:
     runs = [reported(f"{n}") for n in range(MAX_MARKED)]
     for run in runs:
         run.checkup = checkup(finding(), finding("whole-run", None))
-    ((check, mark),) = marks_of(runs)
-    assert (check, mark.step, mark.text) == ("critic-wrong", 500, "The critic is wrong")
+    ((shown, mark),) = marks_of(runs)
+    assert (shown, mark.step, mark.text) == ("critic_bias", 500, "The critic is wrong")
     runs[0].checkup = checkup(finding(step=100))
     assert [each.text for _, each in marks_of(runs)] == [
         "0: The critic is wrong", "1, 2: The critic is wrong",

@@ -43,13 +43,22 @@ def test_value_and_return_are_in_one_chart() -> None:
     ]  # fmt: skip
 
 
-def test_findings_are_marked_where_they_belong() -> None:
-    run, charts = run_with("diagnostics", "critic_bias", "entropy"), Charts()
-    marks = [("critic-wrong", Mark(1, "critic", "note")), ("entropy-low", Mark(2, "e", "note"))]
-    diagnostics(make_groups([run]), charts, marks, "runs")
-    assert [[mark["text"] for mark in chart["marks"]] for chart in charts.data] == [
-        ["critic"], ["e"],
+def test_findings_are_marked_in_the_chart_that_shows_them() -> None:
+    run, charts = run_with("diagnostics", "critic.dormant", "critic.rank", "entropy"), Charts()
+    marks = [
+        ("critic.dormant", Mark(1, "dead", "note")), ("entropy", Mark(2, "low", "note")),
+        ("critic_loss", Mark(3, "elsewhere", "note")), (None, Mark(4, "nowhere", "note")),
     ]  # fmt: skip
+    diagnostics(make_groups([run]), charts, marks, "runs")
+    assert {chart["title"]: [mark["text"] for mark in chart["marks"]] for chart in charts.data} == {
+        "policy entropy": ["low"], "critic: dormant units": ["dead"], "critic: effective rank": [],
+    }  # fmt: skip
+
+
+def test_a_bias_is_marked_beside_the_returns_that_followed() -> None:
+    run, charts = run_with("diagnostics", "critic_value", "critic_return"), Charts()
+    diagnostics(make_groups([run]), charts, [("critic_bias", Mark(1, "high", "note"))], "runs")
+    assert [mark["text"] for mark in charts.data[0]["marks"]] == ["high"]
 
 
 def test_runs_without_any_say_so() -> None:
