@@ -121,6 +121,37 @@
     }
   }
 
+  // Two fingers stretch the steps between them, in all charts of the same axis. As after a zoom with
+  // the mouse, a double tap shows all steps again.
+  function stretch(chart) {
+    return (plot) => {
+      let held = null;
+      const touched = (event) => {
+        const left = plot.over.getBoundingClientRect().left;
+        return [...event.touches].map((touch) => touch.clientX - left).sort((a, b) => a - b);
+      };
+      const hold = (event) => {
+        held = event.touches.length === 2 ? touched(event).map((x) => plot.posToVal(x, "x")) : null;
+      };
+      plot.over.addEventListener("touchstart", hold, {passive: true});
+      plot.over.addEventListener("touchend", hold, {passive: true});
+      plot.over.addEventListener("touchmove", (event) => {
+        if (!held || event.touches.length !== 2) return;
+        event.preventDefault();
+        const [left, right] = touched(event), apart = right - left, steps = held[1] - held[0];
+        if (apart < 10 || !(steps > 0)) return;
+        const min = held[0] - left * steps / apart;
+        const max = min + plot.over.clientWidth * steps / apart;
+        for (const each of drawn) {
+          if (each.chart.xlabel !== chart.xlabel) continue;
+          const all = each.plot.data[0];
+          const [first, last] = [Math.max(min, all[0]), Math.min(max, all[all.length - 1])];
+          if (first < last) each.plot.setScale("x", {min: first, max: last});
+        }
+      }, {passive: false});
+    };
+  }
+
   function draw(place, widthInPrint) {
     const chart = charts[+place.dataset.chart];
     place.replaceChildren();
@@ -133,9 +164,9 @@
       scales: {x: {time: false}}, series, bands, legend: {live: chart.series.length <= 16},
       cursor: {sync: {key: chart.xlabel, scales: ["x", null]}, focus: {prox: 16}}, focus: {alpha: 0.35},
       axes: [axis({label: chart.xlabel, labelSize: 16, size: 28, space: 60}), axis({size: widest})],
-      hooks: {draw: [drawMarks(chart.marks)], ready: [arrangeLegend(chart)], setSeries: [followCurve]},
+      hooks: {draw: [drawMarks(chart.marks)], ready: [arrangeLegend(chart), stretch(chart)], setSeries: [followCurve]},
     }, data, place);
-    drawn.push({plot, place, width});
+    drawn.push({chart, plot, place, width});
   }
 
   function drawAll(inPrint) {
