@@ -70,7 +70,7 @@ def _figures(
         known = describe(name) if log == "diagnostics" else None
         title = name.replace("_", " ") if known is None else known.label
         if known is not None and "." in name:
-            title = f"{name.partition('.')[0]}: {title}"
+            title = f"{name.partition('.')[0].replace('_', ' ')}: {title}"
         chart = Chart(
             title,
             lines_of(groups, column(log, name)),

@@ -184,3 +184,27 @@ def test_printing_opens_what_is_folded_and_draws_for_paper(tmp_path: Path) -> No
     assert found["folded"][0] > found["folded"][1] == 0
     assert {*found["printed"]} <= {330, 680}
     assert found["after"] == found["before"]
+
+
+def test_a_single_level_is_shown_above_zero(tmp_path: Path) -> None:
+    rows = [{"step": step, "entropy": 1.0, "critic.dormant": 0.0} for step in (100, 200, 300)]
+    script = """
+    await settled();
+    seen.places = [...document.querySelectorAll("#diagnostics .plot")].map((place) => {
+      const canvas = place.querySelector("canvas"), {width, height} = canvas;
+      const data = canvas.getContext("2d").getImageData(0, 0, width, height).data, rows = [];
+      for (let at = 0; at < data.length; at += 4) {  // what has a color is the curve
+        const color = data.slice(at, at + 3);
+        if (data[at + 3] > 200 && Math.max(...color) - Math.min(...color) > 80) {
+          rows.push(Math.floor(at / 4 / width));
+        }
+      }
+      const over = place.querySelector(".u-over"), box = over.getBoundingClientRect();
+      const y = rows[Math.floor(rows.length / 2)] * box.height / over.clientHeight;
+      return (box.bottom - canvas.getBoundingClientRect().top - y) / box.height;
+    });
+    """
+    page = render([write_run(tmp_path / "run", diagnostics=rows)])
+    entropy, dormant = seen(page, script, tmp_path)["places"]
+    assert abs(entropy - 1 / 1.2) < 0.05  # of the chart's height
+    assert abs(dormant) < 0.05

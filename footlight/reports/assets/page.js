@@ -50,6 +50,13 @@
     return 16 + 6.2 * Math.max(2, ...(texts || []).map((text) => text.length));
   }
 
+  // A single level is shown above zero, or below; other values with a tenth of their range around.
+  function range(plot, min, max) {
+    if (min === null) return [0, 1];
+    if (min < max) return uPlot.rangeNum(min, max, 0.1, true);
+    return min === 0 ? [0, 1] : [Math.min(0, 1.2 * min), Math.max(0, 1.2 * min)];
+  }
+
   function drawMarks(marks) {
     return (plot) => {
       const context = plot.ctx, ratio = devicePixelRatio, box = plot.bbox;
@@ -161,7 +168,7 @@
     const narrow = width < 480;
     const plot = new uPlot({
       width, height: chart.large ? (narrow ? 250 : large) : small,
-      scales: {x: {time: false}}, series, bands, legend: {live: chart.series.length <= 16},
+      scales: {x: {time: false}, y: {range}}, series, bands, legend: {live: chart.series.length <= 16},
       cursor: {sync: {key: chart.xlabel, scales: ["x", null]}, focus: {prox: 16}}, focus: {alpha: 0.35},
       axes: [axis({label: chart.xlabel, labelSize: 16, size: 28, space: 60}), axis({size: widest})],
       hooks: {draw: [drawMarks(chart.marks)], ready: [arrangeLegend(chart), stretch(chart)], setSeries: [followCurve]},
