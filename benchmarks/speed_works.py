@@ -140,14 +140,16 @@ def off_policy(
 
 def large(algorithm: str, must: Targets, aim: Targets) -> Work:
     """Networks of 2x256, two threads."""
-    return off_policy(algorithm, (256, 256), 256, threads=2, window=6_000, must=must, aim=aim)
+    return off_policy(
+        algorithm, (256, 256), 256, threads=2, warmup=1_000, window=3_000, must=must, aim=aim
+    )
 
 
 def cheetah(algorithm: str, threads: int) -> Work:
     """HalfCheetah-v5 with networks of 2x256."""
     return off_policy(
         algorithm, (256, 256), 256, environment="HalfCheetah-v5", threads=threads, warmup=1_000,
-        window=3_000, must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0},
+        window=2_000, must={"sb3": 2.5, "sbx": 1.4}, aim={"sb3": 4.0, "sbx": 2.0},
     )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def small(algorithm: str, must: Targets, aim: Targets) -> Work:
     return off_policy(algorithm, (64, 64), 100, threads=1, window=10_000, must=must, aim=aim)
 
 
-def variant(algorithm: str, warmup: int = 2_000, window: int = 6_000) -> Work:
+def variant(algorithm: str, warmup: int = 1_000, window: int = 2_000) -> Work:
     """A variant of SAC with two critics and networks of 2x256, two threads."""
     changes = {"num_critics": 2, "actor_hidden_sizes": (256, 256), **VARIANTS[algorithm]}
     return off_policy(
@@ -221,7 +223,7 @@ def games(num_envs: int, must: Targets, aim: Targets, precision: str = "fp32") -
         "life_loss_ends": True,
         "precision": precision,
     }
-    times = {"warmup": 4_000, "window": 40_000, "rollout": 5 * num_envs}
+    times = {"warmup": 4_000, "window": 20_000, "rollout": 5 * num_envs}
     return Work(
         algorithm="a2c",
         environment="ALE/Breakout-v5",
@@ -247,7 +249,7 @@ WORKS = {
     },
     "tqc-256": variant("tqc"),
     "crossq-256": variant("crossq"),
-    "droq-256": variant("droq", warmup=500, window=600),
+    "droq-256": variant("droq", warmup=250, window=300),
     "a2c-1": a2c(1, 5_000, 40_000, must={"sb3": 6.0}, aim={"sb3": 15.0}),
     "a2c-8": a2c(8, 5_000, 200_000, must={"sb3": 3.0}, aim={"sb3": 6.0}),
     "a2c-64": a2c(64, 8_000, 1_000_000, must={"sb3": 4.0}, aim={"sb3": 8.0}),
