@@ -111,4 +111,7 @@ def named(damaged: RunData) -> list[str]:
     """The checks of the first two findings."""
     checkup = examine_data(damaged)
     assert not checkup.is_healthy
+    logs = damaged.diagnostics, damaged.metrics, damaged.evaluations
+    columns = {name for rows in logs for row in rows for name in row}
+    assert {found.quantity for found in checkup.findings} <= {None, *columns}
     return [found.check for found in checkup.findings[:2]]

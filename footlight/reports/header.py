@@ -176,15 +176,15 @@ def marks_of(runs: Sequence[ReportRun]) -> list[tuple[str | None, Mark]]:
     """The findings that charts mark, each with the column that shows it; none of many runs."""
     if len(runs) > MAX_MARKED:
         return []
-    found: dict[tuple[str, int], tuple[Finding, dict[str, None]]] = {}
+    found: dict[tuple[str, str | None, int], tuple[Finding, dict[str, None]]] = {}
     for run in runs:
         for finding in run.checkup.findings if run.checkup is not None else ():
             if finding.step is not None:
-                place = finding.check, finding.step
+                place = finding.check, finding.quantity, finding.step
                 found.setdefault(place, (finding, {}))[1][run.name] = None
     return [
         (finding.quantity, Mark(step, _marked(finding, [*names], len(runs)), finding.severity))
-        for (_, step), (finding, names) in found.items()
+        for (_, _, step), (finding, names) in found.items()
     ]
 
 

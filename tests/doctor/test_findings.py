@@ -2,7 +2,10 @@
 
 import json
 
+from doctor_runs import FLAT, run
+
 from footlight.doctor.catalog import finding
+from footlight.doctor.checkup import examine_data
 from footlight.doctor.findings import Checkup, ranked
 
 CAUSE = finding("reward-scale", "warning", "a")
@@ -44,3 +47,15 @@ def test_findings_of_one_check_are_one() -> None:
     again = finding("reward-scale", "critical", "z")
     (merged,) = ranked([CAUSE, again])
     assert (merged.severity, merged.evidence) == ("critical", "z; a")
+
+
+def test_a_finding_names_the_column_that_shows_it() -> None:
+    shown = {
+        found.check: found.quantity
+        for found in examine_data(
+            run(FLAT, config={"gamma": 0.5}, **{"actor.dormant": 0.97, "critic_bias": 3.0})
+        ).findings
+    }
+    assert shown["units-dead"] == "actor.dormant"
+    assert shown["critic-overestimates"] == "critic_bias"
+    assert shown["horizon-too-short"] is None  # a value of the configuration
