@@ -52,6 +52,14 @@ def test_cartpole_uses_gymnasiums_vector_class() -> None:
     assert environments.mode == AutoresetMode.NEXT_STEP
 
 
+def test_actions_are_not_checked_at_every_step() -> None:
+    env: Any = cartpoles(5).env
+    assert env.action_space == gymnasium.make_vec("CartPole-v1", 5).action_space
+    assert env.action_space.contains(np.full(5, 2))
+    assert env.single_action_space.contains(2) is False
+    assert env.action_space.sample().shape == (5,)
+
+
 def test_cartpole_equals_the_single_environment() -> None:
     single: Any = gymnasium.make("CartPole-v1").unwrapped
     single.reset()
