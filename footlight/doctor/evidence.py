@@ -13,6 +13,8 @@ MIN_EPISODES = 6
 """Training episodes below which nothing is said about returns."""
 MIN_UNTRAINED = 10
 """Training episodes of the untrained policy: few, as it can be ruined within hundreds of steps."""
+MIN_PART = 4
+"""Evaluations in each of two parts of which one is above the other: once in 70 times by chance."""
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -179,10 +181,21 @@ class Evidence:
         noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
         return Progress(fmean(early), fmean(late), spread, noise)
 
-    @property
+    @cached_property
     def is_learning(self) -> bool:
         """Whether returns have risen by more than chance explains."""
-        return self.progress is not None and self.progress.is_improved
+        if self.progress is not None and self.progress.is_improved:
+            return True
+        # Where exploring alone reaches the goal, only evaluations show what was learned: all of
+        # the last third are above all of the first, and by more than its episodes differ
+        rows = [row for row in self.run.evaluations if _is_number(row.get("mean_return"))]
+        part = len(rows) // 3
+        if part < MIN_PART:
+            return False
+        early, late = ([row["mean_return"] for row in each] for each in (rows[:part], rows[-part:]))
+        spreads = [row["std_return"] for row in rows[:part] if _is_number(row.get("std_return"))]
+        rise = fmean(late) - fmean(early)
+        return min(late) > max(early) and rise > 2 * median(spreads or [0.0])
 
     def _series(self, rows: list[dict[str, Any]], name: str, kind: str) -> Series:
         pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]

@@ -52,3 +52,22 @@ def test_what_is_missing_is_named() -> None:
 
 def test_columns_of_networks() -> None:
     assert {*evidence().of_networks("dormant")} == {"actor", "critic"}
+
+
+@pytest.mark.parametrize(
+    ("means", "std", "learns"),
+    [
+        ([-20, 80, -60, -50, 93, 92, 94, 94, 94, 94, 94, 94], 0.5, True),
+        ([-20, 80, -60, -50, 93, 92, 94, 94, 94, 94, 94, 79], 0.5, False),  # one is below
+        ([-20, 80, -60, -50, 93, 92, 94, 94, 94, 94, 94, 94], 90.0, False),  # episodes differ more
+        ([-20, 80, -60, 93, 92, 94, 94, 94, 94, 94, 94], 0.5, False),  # too few
+    ],
+)
+def test_evaluations_show_learning_where_exploring_reaches_the_goal(
+    means: list[float], std: float, learns: bool
+) -> None:
+    found = evidence(FLAT)
+    found.run.evaluations[:] = [
+        {"step": step, "mean_return": mean, "std_return": std} for step, mean in enumerate(means)
+    ]
+    assert found.is_learning is learns

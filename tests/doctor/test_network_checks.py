@@ -29,6 +29,16 @@ def test_cause_is_named(check: str, fault: Fault) -> None:
     assert check in named(fault())
 
 
+def test_many_small_updates_suffice_where_returns_rise() -> None:
+    small = {"critic.update_size": 2e-5, "actor.update_size": 2e-5}
+    few = run(**small)  # 9,000 updates
+    assert [found.check for found in examine_data(few).findings] == ["learning-rate-too-low"]
+    many = run(**small)
+    for row in many.diagnostics:
+        row["update"] *= 20
+    assert examine_data(many).is_healthy
+
+
 def test_schedule_that_ends_at_zero_is_healthy() -> None:
     falling = [1e-3 * (1 - index / 9) for index in range(10)]
     changes = {"critic.update_size": falling, "actor.update_size": falling}
