@@ -105,6 +105,8 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     if rows.discount is not None:
         found["terminal_share"] = float((rows.discount == 0).mean())
     observation = rows.observation
+    different = {row.tobytes() for row in observation}
+    found["distinct_observations"] = len(different) / len(observation)
     if normalizer is not None:
         observation = normalizer.observation(observation)
     numbers_BO = np.concatenate([_as_floats(leaf) for leaf in leaves_of(observation).values()], 1)

@@ -74,6 +74,8 @@ QUANTITIES: dict[str, Quantity] = {
         "components of these observations, as the networks see them"),
     "constant_observations": Quantity("data", "constant observations", "share of an observation's "
         "components that are the same in all of these transitions"),
+    "distinct_observations": Quantity("data", "distinct observations", "number of different "
+        "observations among them, as a share of all of them"),
     "terminal_share": Quantity("data", "terminal transitions", "share of these transitions after "
         "which no value is added, since nothing follows"),
     "sample_rows": Quantity("data", "rows of the sample", "how many of these transitions were "

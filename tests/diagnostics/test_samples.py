@@ -97,6 +97,7 @@ def test_quantities_of_known_rows() -> None:
     assert found["reward_mode_share"] == 0.75
     assert found["terminal_share"] == 0.25
     assert found["constant_observations"] == 0.5
+    assert found["distinct_observations"] == 1
     assert found["observation_max"] == 5
 
 
@@ -105,6 +106,7 @@ def test_bytes_are_seen_as_the_networks_see_them() -> None:
     found = quantities(agent_of("a2c"), observation=images)
     assert found["observation_max"] == pytest.approx(0.2)
     assert found["constant_observations"] == 1
+    assert found["distinct_observations"] == 0.25
 
 
 def test_rewards_are_scaled_as_in_training() -> None:
