@@ -16,7 +16,6 @@ _PRESETS = {
     "tqc/Pendulum-v1": 10_000,
     "crossq/Pendulum-v1": 8_000,
     "simba/Pendulum-v1": 8_000,
-    "xqc/Pendulum-v1": 8_000,
     "sac/MountainCarContinuous-v0": 50_000,
     "td3/MountainCarContinuous-v0": 50_000,
     "ddpg/MountainCarContinuous-v0": 50_000,
@@ -41,6 +40,8 @@ _SMALL = {"hidden_sizes": (64, 64), "gamma": 0.98, "batch_size": 64, "learning_r
 HEALTHY: dict[str, Training] = {
     **{f"{name} without a mistake": training for name, training in BASES.items()},
     **{name: _preset(name, steps) for name, steps in _PRESETS.items()},
+    # It begins to learn after 5,000 steps otherwise
+    "xqc/Pendulum-v1": _preset("xqc/Pendulum-v1", 8_000, learning_starts=500),
     # Twenty updates per step: with the networks of the trainings above
     "droq/Pendulum-v1, small": _preset("droq/Pendulum-v1", 3_000, **_SMALL, learning_starts=500),
     "redq/Pendulum-v1, small": _preset("redq/Pendulum-v1", 3_000, **_SMALL, learning_starts=500),

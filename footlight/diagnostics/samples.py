@@ -109,10 +109,14 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     found["distinct_observations"] = len(different) / len(observation)
     if normalizer is not None:
         observation = normalizer.observation(observation)
-    numbers_BO = np.concatenate([_as_floats(leaf) for leaf in leaves_of(observation).values()], 1)
+    leaves = {name: _as_floats(leaf) for name, leaf in leaves_of(observation).items()}
+    numbers_BO = np.concatenate([*leaves.values()], 1)
     if numbers_BO.shape[1]:
-        found["observation_max"] = quantile(np.abs(numbers_BO), 0.99)
         found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
+    # Networks see the number of a choice as a one-hot vector
+    sizes = [np.abs(leaf) for name, leaf in leaves.items() if name not in agent.spaces.choices]
+    if sizes and (sizes_BO := np.concatenate(sizes, 1)).size:
+        found["observation_max"] = quantile(sizes_BO, 0.99)
     if rows.ages is not None:
         found["sample_age"] = float(rows.ages.mean())
     return found

@@ -134,10 +134,14 @@ class Evidence:
         return self._series(self.run.evaluations, "mean_return", "evaluation")
 
     def diagnostic(self, name: str) -> Series:
-        """A column of `diagnostics.jsonl`. Raises `NotJudged` if there is none."""
+        """A column of `diagnostics.jsonl`, from the first update on if there are updates.
+
+        Raises `NotJudged` if there is none.
+        """
         if not self.run.diagnostics:
             raise NotJudged("the run has no diagnostics, which evaluations write")
-        return self._series(self.run.diagnostics, name, "diagnostic")
+        rows = [row for row in self.run.diagnostics if row.get("update") != 0]
+        return self._series(rows or self.run.diagnostics, name, "diagnostic")
 
     def of_networks(self, name: str) -> dict[str, Series]:
         """The columns `NETWORK.name` of `diagnostics.jsonl`, by network. Raises `NotJudged`."""

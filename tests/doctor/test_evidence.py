@@ -71,3 +71,13 @@ def test_evaluations_show_learning_where_exploring_reaches_the_goal(
         {"step": step, "mean_return": mean, "std_return": std} for step, mean in enumerate(means)
     ]
     assert found.is_learning is learns
+
+
+def test_networks_are_judged_from_the_first_update_on() -> None:
+    found = evidence(relative_entropy=[0.01] * 3 + [0.6] * 7)
+    for row in found.run.diagnostics[:3]:
+        row["update"] = 0
+    assert found.diagnostic("relative_entropy").values == [0.6] * 7
+    for row in found.run.diagnostics:
+        row["update"] = 0
+    assert len(found.diagnostic("relative_entropy")) == 10  # of a run without updates, all
