@@ -1,6 +1,7 @@
 """What an agent learns from: a sample of its replay buffer, or its rollout."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,13 +108,21 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     observation = rows.observation
     if normalizer is not None:
         observation = normalizer.observation(observation)
-    numbers_BO = np.concatenate([_as_floats(leaf) for leaf in leaves_of(observation).values()], 1)
-    if numbers_BO.shape[1]:
-        found["observation_max"] = quantile(np.abs(numbers_BO), 0.99)
+    leaves = {name: _as_floats(leaf) for name, leaf in leaves_of(observation).items()}
+    # Choices are one-hot or embedded, whatever their numbers are
+    sizes_BO = _joined(leaf for name, leaf in leaves.items() if name not in agent.spaces.choices)
+    if sizes_BO.size:
+        found["observation_max"] = quantile(np.abs(sizes_BO), 0.99)
+    if (numbers_BO := _joined(leaves.values())).size:
         found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
     if rows.ages is not None:
         found["sample_age"] = float(rows.ages.mean())
     return found
+
+
+def _joined(leaves: Iterable[Array]) -> Array:
+    """Leaves [B, ?] side by side; of none, an array without numbers."""
+    return np.hstack([*leaves] or [np.empty(0)])
 
 
 def _as_floats(leaf: Array) -> Array:

@@ -1,9 +1,9 @@
 """What each check of the doctor means: its title, consequence, remedy and source."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Entry, Finding, Severity
 from footlight.doctor.remedies import (
     LOWER_ACTOR_RATE,
     LOWER_RATE,
@@ -20,17 +20,6 @@ PARDO = "Pardo et al. 2018, arXiv:1712.00378"
 RLEXPLORER = "RLExplorer, arXiv:2410.04322"
 KARPATHY = f"Karpathy's rule of 1e-3 of the weights' norm per update; {HEALTHY}"
 REDQ = f"Chen et al. 2021 (REDQ), arXiv:2101.05982; {HEALTHY}"
-
-
-class Entry(NamedTuple):
-    """The text of a check, the same whatever is measured."""
-
-    title: str
-    meaning: str
-    remedy: tuple[str, ...]
-    """Things to do, the best one first, with config fields in braces; one at least has none."""
-    source: str
-    confidence: float
 
 
 CATALOG: dict[str, Entry] = {
@@ -108,6 +97,11 @@ CATALOG: dict[str, Entry] = {
         ("raise {batch_size} to 64 or more", "raise {minibatch_size} to 64 or more",
          "if updates use rollouts: more steps in each, or more environments (--num-envs 8)"),
         HEALTHY, 0.88),
+    "updates-too-few": Entry(
+        "there are hardly any updates",
+        "most of what is collected is never learned from",
+        ("raise {updates_per_step} (1 is usual)", "lower {learning_starts}", "train for longer"),
+        HEALTHY, 0.87),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
         "the policy moves far from the one that collected the rollout",
@@ -137,6 +131,12 @@ CATALOG: dict[str, Entry] = {
         "targets stay those of the initial network",
         ("raise {tau} (0.005 is usual)", "update the targets after each update of the critic"),
         f"{RLEXPLORER}; {HEALTHY}", 0.95),
+    "network-frozen": Entry(
+        "a network does not change",
+        "no gradient reaches its weights, or no update is applied to them",
+        ("check that its loss depends on its parameters, and that updates change these",
+         "raise {learning_rate}"),
+        HEALTHY, 0.95),
     "learning-rate-too-high": Entry(
         "updates are very large",
         "each update overwrites what was learned before",

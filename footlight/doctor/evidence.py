@@ -13,6 +13,7 @@ MIN_EPISODES = 6
 """Training episodes below which nothing is said about returns."""
 MIN_UNTRAINED = 10
 """Training episodes of the untrained policy: few, as it can be ruined within hundreds of steps."""
+MIN_EVALUATIONS = 12  # of which a quarter is the beginning, and another one the end
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -69,6 +70,13 @@ class Progress:
     noise: float
     """Standard error of the difference."""
 
+    @classmethod
+    def between(cls, early: list[float], late: list[float]) -> "Progress":
+        """From the returns at the beginning to those at the end."""
+        spread, late_spread = pstdev(early), pstdev(late)
+        noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
+        return cls(fmean(early), fmean(late), spread, noise)
+
     @property
     def gain(self) -> float:
         """The difference in standard deviations of the beginning."""
@@ -120,6 +128,12 @@ class Evidence:
         steps = (self.run.result or {}).get("steps")
         return max(last, steps if type(steps) is int else 0)
 
+    @property
+    def num_updates(self) -> int:
+        """Updates up to the last evaluation; 0 where that is unknown."""
+        updates = (row.get("update") for row in self.run.diagnostics)
+        return max((count for count in updates if type(count) is int), default=0)
+
     def metric(self, name: str) -> Series:
         """A column of `metrics.jsonl`. Raises `NotApplicable` if there is none."""
         if self.run.metrics and not any(name in row for row in self.run.metrics):
@@ -136,6 +150,14 @@ class Evidence:
         if not self.run.diagnostics:
             raise NotJudged("the run has no diagnostics, which evaluations write")
         return self._series(self.run.diagnostics, name, "diagnostic")
+
+    def trained(self, name: str) -> Series:
+        """A column of `diagnostics.jsonl` after the first update: before, networks say nothing of
+        the training. Raises `NotJudged`."""
+        rows = [row for row in self.run.diagnostics if row.get("update") != 0]
+        if self.run.diagnostics and not rows:
+            raise NotJudged("no evaluation followed an update")
+        return self.diagnostic(name) if not rows else self._series(rows, name, "diagnostic")
 
     def of_networks(self, name: str) -> dict[str, Series]:
         """The columns `NETWORK.name` of `diagnostics.jsonl`, by network. Raises `NotJudged`."""
@@ -175,14 +197,24 @@ class Evidence:
         late = [value for step, value in rows if step > (1 - _EDGE) * total]
         early = early if len(early) >= 3 else [value for _, value in rows[: len(rows) // 3]]
         late = late if len(late) >= 3 else [value for _, value in rows[-(len(rows) // 3) :]]
-        spread, late_spread = pstdev(early), pstdev(late)
-        noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
-        return Progress(fmean(early), fmean(late), spread, noise)
+        recent = Progress.between(early, late)
+        # A few noisy episodes may hide what more of them show
+        more = [value for _, value in rows[-min(MIN_UNTRAINED, len(rows) // 3) :]]
+        is_clear = recent.is_improved or recent.is_worse or len(more) <= len(late)
+        return recent if is_clear else Progress.between(early, more)
 
-    @property
+    @cached_property
     def is_learning(self) -> bool:
-        """Whether returns have risen by more than chance explains."""
-        return self.progress is not None and self.progress.is_improved
+        """Whether returns have risen by more than chance explains, in training or evaluations."""
+        if self.progress is not None and self.progress.is_improved:
+            return True
+        # Noisy exploration may have been good from the start, as where it reaches a goal by chance
+        values = [value for row in self.run.evaluations if _is_number(value := row["mean_return"])]
+        if len(values) < MIN_EVALUATIONS:
+            return False
+        early, late = values[: len(values) // 4], values[-(len(values) // 4) :]
+        risen = Progress.between(early, late)
+        return risen.is_improved and min(late) > max(early)
 
     def _series(self, rows: list[dict[str, Any]], name: str, kind: str) -> Series:
         pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from footlight.errors import counted
 
@@ -39,6 +39,17 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """All fields as strict JSON."""
         return asdict(self)
+
+
+class Entry(NamedTuple):
+    """The text of a check, the same whatever is measured."""
+
+    title: str
+    meaning: str
+    remedy: tuple[str, ...]
+    """Things to do, the best one first, with config fields in braces; one at least has none."""
+    source: str
+    confidence: float
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,6 +1,8 @@
 """Checks of what a run has reached."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged
@@ -8,6 +10,7 @@ from footlight.doctor.findings import Finding, Severity
 
 MIN_EVALUATIONS = 5
 FORGOTTEN = 0.5  # of the range of evaluations
+SURE = 3.0  # standard errors of a difference
 
 
 def divergence(evidence: Evidence) -> Iterator[Finding]:
@@ -26,7 +29,7 @@ def returns(evidence: Evidence) -> Iterator[Finding]:
     text = f"training returns were {progress.early:.4g} at first and are {progress.late:.4g}"
     if progress.is_worse:
         yield finding("policy-gets-worse", "critical", text)
-    elif not progress.is_improved:
+    elif not evidence.is_learning:
         yield finding("does-not-learn", "warning", text)
 
 
@@ -37,12 +40,24 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
         raise NotJudged(f"there are fewer than {MIN_EVALUATIONS} evaluations")
     best, last, worst = max(values.values), values.values[-1], min(values.values)
     lost = (best - last) / max(best - worst, 1e-12)
-    if lost > FORGOTTEN:
+    rows = evidence.run.evaluations
+    noise = math.hypot(*(_error(row) for row in (rows[-1], max(rows, key=_mean))))
+    if lost > FORGOTTEN and best - last > SURE * noise:
         step = values.steps[values.values.index(best)]
         text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
         # A single evaluation of a policy that learns may be an unlucky one
         severity: Severity = "note" if evidence.is_learning else "warning"
         yield finding("forgets", severity, text, step, values.name)
+
+
+def _mean(row: dict[str, Any]) -> float:
+    value = row["mean_return"]
+    return value if math.isfinite(value) else -math.inf
+
+
+def _error(row: dict[str, Any]) -> float:
+    """Standard error of an evaluation's mean return."""
+    return float(row["std_return"]) / math.sqrt(max(len(row["returns"]), 1))
 
 
 CHECKS = divergence, returns, forgetting

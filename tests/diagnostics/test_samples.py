@@ -107,6 +107,13 @@ def test_bytes_are_seen_as_the_networks_see_them() -> None:
     assert found["constant_observations"] == 1
 
 
+def test_numbers_of_choices_have_no_size() -> None:
+    agent = Agent("a2c", gymnasium.spaces.Discrete(500), CHOICE, compile="off")
+    found = quantities(agent, observation=np.array([1, 400, 7, 9]))
+    assert "observation_max" not in found
+    assert found["constant_observations"] == 0
+
+
 def test_rewards_are_scaled_as_in_training() -> None:
     agent = agent_of("a2c", normalize_rewards=True)
     assert agent.normalizer is not None

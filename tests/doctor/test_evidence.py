@@ -1,9 +1,11 @@
 """Evidence: series, when something began, and how returns have developed."""
 
+from dataclasses import replace
+
 import pytest
 from doctor_runs import FLAT, RISING, evidence
 
-from footlight.doctor.evidence import NotJudged, Series
+from footlight.doctor.evidence import Evidence, NotJudged, Series
 
 
 def high(value: float) -> bool:
@@ -38,6 +40,36 @@ def test_progress_of_returns() -> None:
     assert (falling.is_improved, falling.is_worse) == (False, True)
     assert (flat.is_improved, flat.is_worse) == (False, False)
     assert evidence(FLAT[:5]).progress is None
+
+
+def test_evaluations_show_progress_that_exploration_hides() -> None:
+    found = evidence(FLAT)
+    assert not found.is_learning
+    rows = [{**found.run.evaluations[0], "step": 500 * index} for index in range(20)]
+    for index, row in enumerate(rows):
+        row["mean_return"] = -100.0 if index < 7 else 90.0
+    found = Evidence(replace(found.run, evaluations=rows))
+    assert found.is_learning
+    rows[-1]["mean_return"] = -100.0
+    assert not Evidence(replace(found.run, evaluations=rows)).is_learning
+
+
+def test_more_episodes_show_progress_that_few_hide() -> None:
+    episodes = [-200.0 + index % 5 for index in range(20)] + [500.0] * 17 + [-100.0, 100.0, 1500.0]
+    progress = evidence(episodes).progress
+    assert progress is not None
+    assert progress.is_improved
+
+
+def test_diagnostics_before_the_first_update_are_left_out() -> None:
+    found = evidence(critic_bias=[5.0] * 4 + [0.0] * 6)
+    for row in found.run.diagnostics[:4]:
+        row["update"] = 0
+    assert found.trained("critic_bias").values == [0.0] * 6
+    for row in found.run.diagnostics:
+        row["update"] = 0
+    with pytest.raises(NotJudged, match="no evaluation followed an update"):
+        found.trained("critic_bias")
 
 
 def test_what_is_missing_is_named() -> None:

@@ -33,3 +33,11 @@ def test_noise_is_neither_progress_nor_decay() -> None:
     for _ in range(20):
         returns = stream.normal(-100, 30, 100).tolist()
         assert named(run(returns)) == ["does-not-learn"]
+
+
+def test_last_evaluation_may_be_worse_by_chance() -> None:
+    damaged = run(FLAT)
+    for row in damaged.evaluations:
+        row["std_return"] = 200.0
+    damaged.evaluations[-1]["mean_return"] = -500.0
+    assert named(damaged) == ["does-not-learn"]
