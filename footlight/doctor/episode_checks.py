@@ -11,7 +11,8 @@ from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotApplicable, Not
 from footlight.doctor.findings import Finding, Severity
 
 MIN_LIMIT = 20  # steps below which a common length is no time limit
-COMMON_LENGTH = 0.3  # share of the later episodes that have the greatest length
+COMMON_LENGTH = 0.3  # share of the first or later episodes that have the greatest length
+MIN_COMMON, NEARLY_ALL = 3, 0.9  # how many these are, and their share where it is 999, not 1,000
 MIN_PER_ENV, RECENT_PER_ENV = 5, 100
 MIN_EXPECTED = 7.0  # terminal transitions: without any by chance once in a thousand
 UNLIKE, SURE = 0.25, 5.0  # difference of a probability from 1/2, and in standard errors
@@ -26,12 +27,18 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
     if any(row.get("truncated") is True for row in rows):
         return  # limits are reported as what they are
     lengths = [row["length"] for row in rows]
-    longest, later = max(lengths), lengths[len(lengths) // 2 :]
-    share = later.count(longest) / len(later)
-    if longest < MIN_LIMIT or share < COMMON_LENGTH or longest % 10:
+    longest = max(lengths)
+    # Where a goal ends the episode, only the untrained policy runs into the limit
+    parts = {"later": lengths[len(lengths) // 2 :], "first": lengths[: evidence.num_untrained]}
+    shares = {name: part.count(longest) / len(part) for name, part in parts.items()}
+    name, share = max(shares.items(), key=lambda item: item[1])
+    if longest < MIN_LIMIT or share < COMMON_LENGTH or lengths.count(longest) < MIN_COMMON:
+        return
+    is_off_by_one = longest % 10 == 9 and lengths.count(longest) > NEARLY_ALL * len(lengths)
+    if longest % 10 and not is_off_by_one:  # the length of a task of its own
         return
     first = next(row["step"] for row in rows if row["length"] == longest)
-    text = f"{share:.0%} of the later episodes terminate after exactly {longest:,} steps"
+    text = f"{share:.0%} of the {name} episodes terminate after exactly {longest:,} steps"
     yield finding("time-limit-as-termination", "critical", text, first)
 
 

@@ -13,7 +13,7 @@ MIN_EPISODES = 6
 """Training episodes below which nothing is said about returns."""
 MIN_UNTRAINED = 10
 """Training episodes of the untrained policy: few, as it can be ruined within hundreds of steps."""
-MIN_EVALUATIONS = 12  # of which a quarter is the beginning, and another one the end
+HIGHER = 0.3  # how far a probability is above 1/2
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -69,13 +69,20 @@ class Progress:
     """Standard deviation over the episodes of the beginning."""
     noise: float
     """Standard error of the difference."""
+    share: float
+    """Probability that a return of the end exceeds one of the beginning (Mann & Whitney 1947)."""
+    share_noise: float
+    """Its standard error if there is no difference."""
 
     @classmethod
     def between(cls, early: list[float], late: list[float]) -> "Progress":
         """From the returns at the beginning to those at the end."""
         spread, late_spread = pstdev(early), pstdev(late)
         noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
-        return cls(fmean(early), fmean(late), spread, noise)
+        pairs = len(early) * len(late)
+        order = sum((new > old) + 0.5 * (new == old) for old in early for new in late)
+        share_noise = math.sqrt((len(early) + len(late) + 1) / (12 * pairs))
+        return cls(fmean(early), fmean(late), spread, noise, order / pairs, share_noise)
 
     @property
     def gain(self) -> float:
@@ -85,7 +92,10 @@ class Progress:
     @property
     def is_improved(self) -> bool:
         """Whether returns have risen by more than chance explains."""
-        return self.gain > 1 and self.late - self.early > 3 * self.noise
+        if self.gain > 1 and self.late - self.early > 3 * self.noise:
+            return True
+        # A few bad episodes make the spread of a policy large that reached the goal by chance
+        return self.share - 0.5 > max(HIGHER, 3 * self.share_noise)
 
     @property
     def is_worse(self) -> bool:
@@ -203,18 +213,10 @@ class Evidence:
         is_clear = recent.is_improved or recent.is_worse or len(more) <= len(late)
         return recent if is_clear else Progress.between(early, more)
 
-    @cached_property
+    @property
     def is_learning(self) -> bool:
-        """Whether returns have risen by more than chance explains, in training or evaluations."""
-        if self.progress is not None and self.progress.is_improved:
-            return True
-        # Noisy exploration may have been good from the start, as where it reaches a goal by chance
-        values = [value for row in self.run.evaluations if _is_number(value := row["mean_return"])]
-        if len(values) < MIN_EVALUATIONS:
-            return False
-        early, late = values[: len(values) // 4], values[-(len(values) // 4) :]
-        risen = Progress.between(early, late)
-        return risen.is_improved and min(late) > max(early)
+        """Whether returns have risen by more than chance explains."""
+        return self.progress is not None and self.progress.is_improved
 
     def _series(self, rows: list[dict[str, Any]], name: str, kind: str) -> Series:
         pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]

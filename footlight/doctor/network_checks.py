@@ -40,7 +40,8 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
 def _has_moved(evidence: Evidence, size: float) -> bool:
     """Whether small updates were so many that they changed a network after all."""
     growth = max(max(series.values) for series in evidence.of_networks("weight_growth").values())
-    return evidence.num_updates * size > LONG_WAY and growth > CHANGED
+    is_changed = evidence.is_learning or growth > CHANGED
+    return is_changed and evidence.num_updates * size > LONG_WAY
 
 
 def frozen(evidence: Evidence) -> Iterator[Finding]:

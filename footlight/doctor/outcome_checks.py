@@ -29,7 +29,7 @@ def returns(evidence: Evidence) -> Iterator[Finding]:
     text = f"training returns were {progress.early:.4g} at first and are {progress.late:.4g}"
     if progress.is_worse:
         yield finding("policy-gets-worse", "critical", text)
-    elif not evidence.is_learning:
+    elif not progress.is_improved:
         yield finding("does-not-learn", "warning", text)
 
 

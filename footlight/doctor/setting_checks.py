@@ -6,7 +6,7 @@ from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotApplicable
 from footlight.doctor.findings import Finding, Severity
 
-SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
+SHORT_HORIZON, LONG_HORIZON = 5.0, 10_001.0  # 1 / (1 - gamma), in steps
 EPISODES_LONGER = 4.0  # than the horizon, for it to be short
 SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
 SMALL_BATCH, SMALL_ROLLOUT, MANY_EPOCHS = 8, 4, 30

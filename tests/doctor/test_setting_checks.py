@@ -41,3 +41,7 @@ def test_rare_updates_with_enough_rows_are_healthy(rate: float, batch: int) -> N
     rare = {"learning_starts": 5_000, "updates_per_step": rate, "batch_size": batch}
     found = examine_data(planned({**rare, "buffer_size": 10**6})).findings
     assert "updates-too-few" not in [each.check for each in found]
+
+
+def test_gamma_of_four_nines_is_healthy() -> None:
+    assert examine_data(run(config={"gamma": 0.9999})).is_healthy
