@@ -53,7 +53,7 @@ CATALOG: dict[str, Entry] = {
         "if there is a goal, it was never reached, so there is nothing to learn from yet",
         ("train for longer", "reward progress towards the goal, or make it easier to reach",
          "raise {exploration_noise}", "raise {entropy_coef}"),
-        RLEXPLORER, 0.5),
+        RLEXPLORER, 0.66),
     "reward-constant": Entry(
         "the return does not depend on what the policy does",
         "all rewards and all returns are the same, so there is nothing to learn from",
