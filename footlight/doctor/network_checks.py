@@ -45,15 +45,16 @@ def _has_moved(evidence: Evidence, size: float) -> bool:
 
 
 def frozen(evidence: Evidence) -> Iterator[Finding]:
-    """Weights that are the same at all evaluations."""
+    """Weights that are the initial ones at all evaluations."""
     if evidence.fields.get("unit_weights", "none") != "none":
         raise NotApplicable("the norm of the weights is fixed")
     for name in evidence.of_networks("weight_growth"):
         series = evidence.trained(f"{name}.weight_growth")
         if len(series) < MIN_SAME:
             raise NotJudged("too few evaluations")
-        if len(set(series.values)) == 1:
-            text = f"the norm of {name} is the same after {evidence.num_updates:,} updates"
+        # Others that stop changing are a consequence, as of a learning rate that saturates units
+        if set(series.values) == {1.0}:
+            text = f"{name} is as it was at first after {evidence.num_updates:,} updates"
             yield finding("network-frozen", "critical", text, series.steps[0], series.name)
             return
 

@@ -53,3 +53,8 @@ def test_many_small_updates_are_healthy() -> None:
 def test_weights_of_fixed_norm_are_not_frozen() -> None:
     config = {"unit_weights": "rows"}
     assert examine_data(run(config=config, **{"actor.weight_growth": 1.0})).is_healthy
+
+
+def test_network_that_moved_and_died_is_not_called_frozen() -> None:
+    damaged = run(config={"learning_rate": 0.1}, **{"actor.weight_growth": 7.0})
+    assert named(damaged) == ["learning-rate-too-high"]
