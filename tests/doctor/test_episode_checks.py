@@ -31,6 +31,9 @@ FAULTS: dict[str, list[Fault]] = {
         lambda: run(episodes=episodes_of(
             [0.0 if index % 4 == 3 else value for index, value in enumerate(FLAT)], num_envs=4,
         ), num_envs=4),
+        lambda: run(episodes=episodes_of(
+            [-99.0 if index % 8 < 2 else value for index, value in enumerate(RISING)], num_envs=8,
+        ), num_envs=8),
     ],
     "environments-equal": [
         lambda: run(equal_starts=1.0, num_envs=4),
