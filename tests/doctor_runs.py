@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import pstdev
 from typing import Any
 
 from footlight.doctor.checkup import examine_data
@@ -10,7 +11,8 @@ from footlight.runs.read import RunData
 
 STEPS, NUM_ROWS = 10_000, 10
 
-DIAGNOSTICS: dict[str, float] = {
+GROWING = [1 + 0.1 * (index + 1) for index in range(NUM_ROWS)]
+DIAGNOSTICS: dict[str, Any] = {
     "critic_value": 10.0, "critic_return": 10.0, "critic_bias": 0.02, "critic_spread": 0.1,
     "policy_preferred": 0.95, "entropy_gap": 0.1,
     "critic_explained_variance": 0.9, "value_bound_ratio": 0.4,
@@ -21,9 +23,9 @@ DIAGNOSTICS: dict[str, float] = {
     "reward_mode_share": 0.01, "terminal_share": 0.0, "sample_rows": 256.0, "observation_max": 3.0,
     "constant_observations": 0.0, "equal_starts": 0.0, "rollout_is_current": 1.0,
     "action_range": 1.0,
-    "critic.update_size": 1e-3, "critic.weight_growth": 2.0, "critic.target_distance": 0.05,
+    "critic.update_size": 1e-3, "critic.weight_growth": GROWING, "critic.target_distance": 0.05,
     "critic.dormant": 0.1, "critic.saturated": 0.1, "actor.update_size": 1e-3,
-    "actor.weight_growth": 1.5, "actor.dormant": 0.1,
+    "actor.weight_growth": GROWING, "actor.dormant": 0.1,
 }  # fmt: skip
 CONFIG: dict[str, Any] = {
     "gamma": 0.99, "buffer_size": 100_000, "batch_size": 256, "num_epochs": 10, "tau": 0.005,
@@ -79,8 +81,8 @@ def run(
         evaluations=[
             {
                 "step": row["step"],
-                "mean_return": returns[-1] - 10 + index,
-                "std_return": 0.0,
+                "mean_return": returns[index * (len(returns) - 1) // (NUM_ROWS - 1)],
+                "std_return": pstdev(returns),
                 "returns": [1.0],
                 "lengths": [100],
                 "deterministic": True,

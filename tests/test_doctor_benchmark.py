@@ -12,7 +12,7 @@ from doctor_healthy import HEALTHY
 from doctor_tables import Examined
 from doctor_training import MARK, folder_of, outcome_of, train
 
-from footlight.doctor import catalog
+from footlight.doctor.findings import finding
 
 
 def test_report(
@@ -50,7 +50,7 @@ def test_report(
 
 
 def found(check: str, severity: str = "warning") -> Any:
-    return catalog.finding(check, severity, "")  # type: ignore[arg-type]
+    return finding(check, severity, "")  # type: ignore[arg-type]
 
 
 def test_ranks_harm_and_alarms() -> None:

@@ -1,6 +1,7 @@
 """What an agent learns from: a sample of its replay buffer, or its rollout."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -110,16 +111,20 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     if normalizer is not None:
         observation = normalizer.observation(observation)
     leaves = {name: _as_floats(leaf) for name, leaf in leaves_of(observation).items()}
-    numbers_BO = np.concatenate([*leaves.values()], 1)
-    if numbers_BO.shape[1]:
+    # Choices are one-hot or embedded, whatever their numbers are
+    sizes_BO = _joined(leaf for name, leaf in leaves.items() if name not in agent.spaces.choices)
+    if sizes_BO.size:
+        found["observation_max"] = quantile(np.abs(sizes_BO), 0.99)
+    if (numbers_BO := _joined(leaves.values())).size:
         found["constant_observations"] = float((np.ptp(numbers_BO, axis=0) == 0).mean())
-    # Networks see the number of a choice as a one-hot vector
-    sizes = [np.abs(leaf) for name, leaf in leaves.items() if name not in agent.spaces.choices]
-    if sizes and (sizes_BO := np.concatenate(sizes, 1)).size:
-        found["observation_max"] = quantile(sizes_BO, 0.99)
     if rows.ages is not None:
         found["sample_age"] = float(rows.ages.mean())
     return found
+
+
+def _joined(leaves: Iterable[Array]) -> Array:
+    """Leaves [B, ?] side by side; of none, an array without numbers."""
+    return np.hstack([*leaves] or [np.empty(0)])
 
 
 def _as_floats(leaf: Array) -> Array:

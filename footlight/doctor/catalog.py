@@ -1,9 +1,7 @@
 """What each check of the doctor means: its title, consequence, remedy and source."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from footlight.doctor.findings import Finding, Severity
 from footlight.doctor.remedies import (
     LOWER_ACTOR_RATE,
     LOWER_RATE,
@@ -12,7 +10,6 @@ from footlight.doctor.remedies import (
     NORMALIZE_REWARDS,
     RESCALE_OBSERVATIONS,
     RESCALE_REWARDS,
-    describe_options,
 )
 
 HEALTHY = "level calibrated on healthy runs of this library"
@@ -64,7 +61,7 @@ CATALOG: dict[str, Entry] = {
         "if there is a goal, it was never reached, so there is nothing to learn from yet",
         ("train for longer", "reward progress towards the goal, or make it easier to reach",
          "raise {exploration_noise}", "raise {entropy_coef}"),
-        RLEXPLORER, 0.5),
+        RLEXPLORER, 0.66),
     "reward-constant": Entry(
         "the return does not depend on what the policy does",
         "all rewards and all returns are the same, so there is nothing to learn from",
@@ -108,6 +105,11 @@ CATALOG: dict[str, Entry] = {
         ("raise {batch_size} to 64 or more", "raise {minibatch_size} to 64 or more",
          "if updates use rollouts: more steps in each, or more environments (--num-envs 8)"),
         HEALTHY, 0.88),
+    "updates-too-few": Entry(
+        "there are hardly any updates",
+        "most of what is collected is never learned from",
+        ("raise {updates_per_step} (1 is usual)", "lower {learning_starts}", "train for longer"),
+        HEALTHY, 0.87),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",
         "the policy moves far from the one that collected the rollout",
@@ -137,6 +139,12 @@ CATALOG: dict[str, Entry] = {
         "targets stay those of the initial network",
         ("raise {tau} (0.005 is usual)", "update the targets after each update of the critic"),
         f"{RLEXPLORER}; {HEALTHY}", 0.95),
+    "network-frozen": Entry(
+        "a network does not change",
+        "no gradient reaches its weights, or no update is applied to them",
+        ("check that its loss depends on its parameters, and that updates change these",
+         "raise {learning_rate}"),
+        HEALTHY, 0.95),
     "learning-rate-too-high": Entry(
         "updates are very large",
         "each update overwrites what was learned before",
@@ -270,6 +278,12 @@ CATALOG: dict[str, Entry] = {
         "the policy is no better than at the start, as far as can be measured",
         ("train for longer", "use a preset", "see docs/when-it-does-not-learn.md"),
         HEALTHY, 0.1),
+    "evaluations-lag": Entry(
+        "the policy alone is worse than in training",
+        "training episodes improve by exploration, or by what evaluations lack",
+        ("compare the evaluation environment and its wrappers with the training's",
+         "lower {exploration_noise}", "evaluate with random actions, if the task needs chance"),
+        HEALTHY, 0.6),
     "forgets": Entry(
         "an earlier policy was better",
         "the last policy is not the best one of this run",
@@ -277,21 +291,3 @@ CATALOG: dict[str, Entry] = {
         f"Fujimoto et al. 2023 (TD7), arXiv:2306.02451; {HEALTHY}", 0.2),
 }  # fmt: skip
 """By the identifier of the check."""
-
-
-def finding(
-    check: str, severity: Severity, evidence: str, step: int | None = None,
-    quantity: str | None = None,
-) -> Finding:  # fmt: skip
-    """The finding of a check with what was measured. Its remedy names no config field."""
-    entry = CATALOG[check]
-    return Finding(
-        check=check, severity=severity, title=entry.title, evidence=evidence, step=step,
-        meaning=entry.meaning, remedy=remedy_for(check, {}), source=entry.source,
-        quantity=quantity, confidence=entry.confidence,
-    )  # fmt: skip
-
-
-def remedy_for(check: str, fields: Mapping[str, Any]) -> str:
-    """What to do about a finding of a run whose config has these fields and values."""
-    return describe_options(CATALOG[check].remedy, fields)

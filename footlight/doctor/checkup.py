@@ -13,9 +13,8 @@ from footlight.doctor import (
     setting_checks,
     value_checks,
 )
-from footlight.doctor.catalog import remedy_for
 from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged
-from footlight.doctor.findings import Checkup, Finding, ranked
+from footlight.doctor.findings import Checkup, Finding, ranked, remedy_for
 from footlight.runs.read import RunData, read_run
 
 MAX_LOG_BYTES = 1 << 24

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator
 from statistics import fmean, pstdev
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotJudged
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
 LARGE_REWARD, HUGE_REWARD, TINY_REWARD = 50.0, 500.0, 1e-3  # root mean square
+MOSTLY_EQUAL = 0.9  # share of the rewards that are equal
 SHORTENED = 0.7  # length of episodes at the end, as a share of that at the beginning
 LARGE_OFFSET = 10.0  # a smaller mean needs no remedy
 SHIFTED = 15.0  # mean of a reward in its standard deviations
@@ -24,7 +24,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
         text = f"root mean square {size:.3g}; at most {LARGE_REWARD:g}"
         severity: Severity = "critical" if size > HUGE_REWARD else "warning"
         yield finding("reward-scale", severity, text, first, std.name)
-    elif 0 < size < TINY_REWARD and evidence.diagnostic("reward_mode_share").median < 0.9:
+    elif 0 < size < TINY_REWARD and _is_dense(evidence):
         text = f"root mean square {size:.3g}; at least {TINY_REWARD:g}"
         yield finding("reward-scale", "warning", text, first, std.name)
     # Where episodes terminate, a constant reward may be what surviving is worth
@@ -35,6 +35,13 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
             f"mean {mean.median:.3g}; at most {SHIFTED:g} standard deviations of {std.median:.3g}"
         )
         yield finding("reward-shifted", "warning", text, first, mean.name)
+
+
+def _is_dense(evidence: Evidence) -> bool:
+    """Whether rewards are not rare, so that a small mean square is no matter of their frequency."""
+    if evidence.diagnostic("reward_mode_share").median < MOSTLY_EQUAL:
+        return True
+    return max(evidence.diagnostic("reward_max").values) < TINY_REWARD
 
 
 def costly_steps(evidence: Evidence) -> Iterator[Finding]:

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotApplicable, NotJudged
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
 MIN_LIMIT = 20  # steps below which a common length is no time limit
-COMMON_LENGTH = 0.3  # share of the later episodes that have the greatest length
+COMMON_LENGTH = 0.3  # share of the first or later episodes that have the greatest length
+MIN_COMMON, NEARLY_ALL = 3, 0.9  # how many these are, and their share where it is 999, not 1,000
 MIN_PER_ENV, RECENT_PER_ENV = 5, 100
 MIN_EXPECTED = 7.0  # terminal transitions: without any by chance once in a thousand
 UNLIKE, SURE = 0.25, 5.0  # difference of a probability from 1/2, and in standard errors
+MIN_ENVS = 4  # of which two may be broken in the same way
 EQUAL_STARTS = 0.99
 
 
@@ -26,12 +27,18 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
     if any(row.get("truncated") is True for row in rows):
         return  # limits are reported as what they are
     lengths = [row["length"] for row in rows]
-    longest, later = max(lengths), lengths[len(lengths) // 2 :]
-    share = later.count(longest) / len(later)
-    if longest < MIN_LIMIT or share < COMMON_LENGTH or longest % 10:
+    longest = max(lengths)
+    # Where a goal ends the episode, only the untrained policy runs into the limit
+    parts = {"later": lengths[len(lengths) // 2 :], "first": lengths[: evidence.num_untrained]}
+    shares = {name: part.count(longest) / len(part) for name, part in parts.items()}
+    name, share = max(shares.items(), key=lambda item: item[1])
+    if longest < MIN_LIMIT or share < COMMON_LENGTH or lengths.count(longest) < MIN_COMMON:
+        return
+    is_off_by_one = longest % 10 == 9 and lengths.count(longest) > NEARLY_ALL * len(lengths)
+    if longest % 10 and not is_off_by_one:  # the length of a task of its own
         return
     first = next(row["step"] for row in rows if row["length"] == longest)
-    text = f"{share:.0%} of the later episodes terminate after exactly {longest:,} steps"
+    text = f"{share:.0%} of the {name} episodes terminate after exactly {longest:,} steps"
     yield finding("time-limit-as-termination", "critical", text, first)
 
 
@@ -95,19 +102,35 @@ def _odd_one(by_env: Mapping[int, Sequence[float]]) -> int | None:
     """The environment whose numbers are most surely larger or smaller than those of the others.
 
     By the probability that one of its numbers exceeds one of the others' (Mann & Whitney 1947), and
-    that probability's distance from 1/2 in standard errors. None if no one's is far from it.
+    that probability's distance from 1/2 in standard errors. None if no one's is far from it. Of
+    four and more environments, the one with the most similar mean is left out of the others: it
+    may be broken in the same way.
     """
     pooled = sorted(x for numbers in by_env.values() for x in numbers)
+    means = {env: fmean(numbers) for env, numbers in by_env.items()}
+    order = sorted(by_env, key=means.__getitem__)
     worst, found = 1.0, None
-    for env, numbers in by_env.items():
-        own, rest = len(numbers), len(pooled) - len(numbers)
-        ranks = sum(bisect_left(pooled, x) + bisect_right(pooled, x) for x in numbers) / 2
-        probability = (ranks - own * own / 2) / (own * rest)
+    for place, env in enumerate(order):
+        numbers, like = by_env[env], list[float]()
+        if len(order) >= MIN_ENVS:
+            beside = order[max(place - 1, 0) : place] + order[place + 1 : place + 2]
+            gaps = {abs(means[other] - means[env]): other for other in beside}
+            like = sorted(by_env[gaps[min(gaps)]])
+        own = len(numbers)
+        rest = len(pooled) - own - len(like)
+        ranks = _ranks(numbers, pooled) - own * own / 2 - _ranks(numbers, like)
+        probability = ranks / (own * rest)
         error = math.sqrt((own + rest + 1) / (12 * own * rest))
         distance = abs(probability - 0.5) / max(UNLIKE, SURE * error)
         if distance > worst:
             worst, found = distance, env
     return found
+
+
+def _ranks(numbers: Sequence[float], others: Sequence[float]) -> float:
+    """How many of the sorted `others` are smaller than each of the numbers, in sum; equal ones
+    count half."""
+    return sum(bisect_left(others, x) + bisect_right(others, x) for x in numbers) / 2
 
 
 def starts(evidence: Evidence) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ MIN_UNTRAINED = 10
 """Training episodes of the untrained policy: few, as it can be ruined within hundreds of steps."""
 MIN_PART = 4
 """Evaluations in each of two parts of which one is above the other: once in 70 times by chance."""
+HIGHER = 0.3  # how far a probability is above 1/2
 _EDGE = 0.1  # share of the run that counts as its beginning, and as its end
 
 
@@ -70,6 +71,20 @@ class Progress:
     """Standard deviation over the episodes of the beginning."""
     noise: float
     """Standard error of the difference."""
+    share: float
+    """Probability that a return of the end exceeds one of the beginning (Mann & Whitney 1947)."""
+    share_noise: float
+    """Its standard error if there is no difference."""
+
+    @classmethod
+    def between(cls, early: list[float], late: list[float]) -> "Progress":
+        """From the returns at the beginning to those at the end."""
+        spread, late_spread = pstdev(early), pstdev(late)
+        noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
+        pairs = len(early) * len(late)
+        order = sum((new > old) + 0.5 * (new == old) for old in early for new in late)
+        share_noise = math.sqrt((len(early) + len(late) + 1) / (12 * pairs))
+        return cls(fmean(early), fmean(late), spread, noise, order / pairs, share_noise)
 
     @property
     def gain(self) -> float:
@@ -79,7 +94,10 @@ class Progress:
     @property
     def is_improved(self) -> bool:
         """Whether returns have risen by more than chance explains."""
-        return self.gain > 1 and self.late - self.early > 3 * self.noise
+        if self.gain > 1 and self.late - self.early > 3 * self.noise:
+            return True
+        # A few bad episodes make the spread of a policy large that reached the goal by chance
+        return self.share - 0.5 > max(HIGHER, 3 * self.share_noise)
 
     @property
     def is_worse(self) -> bool:
@@ -122,6 +140,12 @@ class Evidence:
         steps = (self.run.result or {}).get("steps")
         return max(last, steps if type(steps) is int else 0)
 
+    @property
+    def num_updates(self) -> int:
+        """Updates up to the last evaluation; 0 where that is unknown."""
+        updates = (row.get("update") for row in self.run.diagnostics)
+        return max((count for count in updates if type(count) is int), default=0)
+
     def metric(self, name: str) -> Series:
         """A column of `metrics.jsonl`. Raises `NotApplicable` if there is none."""
         if self.run.metrics and not any(name in row for row in self.run.metrics):
@@ -134,14 +158,18 @@ class Evidence:
         return self._series(self.run.evaluations, "mean_return", "evaluation")
 
     def diagnostic(self, name: str) -> Series:
-        """A column of `diagnostics.jsonl`, from the first update on if there are updates.
-
-        Raises `NotJudged` if there is none.
-        """
+        """A column of `diagnostics.jsonl`. Raises `NotJudged` if there is none."""
         if not self.run.diagnostics:
             raise NotJudged("the run has no diagnostics, which evaluations write")
+        return self._series(self.run.diagnostics, name, "diagnostic")
+
+    def trained(self, name: str) -> Series:
+        """A column of `diagnostics.jsonl` after the first update: before, networks say nothing of
+        the training. Raises `NotJudged`."""
         rows = [row for row in self.run.diagnostics if row.get("update") != 0]
-        return self._series(rows or self.run.diagnostics, name, "diagnostic")
+        if self.run.diagnostics and not rows:
+            raise NotJudged("no evaluation followed an update")
+        return self.diagnostic(name) if not rows else self._series(rows, name, "diagnostic")
 
     def of_networks(self, name: str) -> dict[str, Series]:
         """The columns `NETWORK.name` of `diagnostics.jsonl`, by network. Raises `NotJudged`."""
@@ -181,17 +209,19 @@ class Evidence:
         late = [value for step, value in rows if step > (1 - _EDGE) * total]
         early = early if len(early) >= 3 else [value for _, value in rows[: len(rows) // 3]]
         late = late if len(late) >= 3 else [value for _, value in rows[-(len(rows) // 3) :]]
-        spread, late_spread = pstdev(early), pstdev(late)
-        noise = math.sqrt(spread**2 / len(early) + late_spread**2 / len(late))
-        return Progress(fmean(early), fmean(late), spread, noise)
+        recent = Progress.between(early, late)
+        # A few noisy episodes may hide what more of them show
+        more = [value for _, value in rows[-min(MIN_UNTRAINED, len(rows) // 3) :]]
+        is_clear = recent.is_improved or recent.is_worse or len(more) <= len(late)
+        return recent if is_clear else Progress.between(early, more)
 
     @cached_property
     def is_learning(self) -> bool:
         """Whether returns have risen by more than chance explains."""
         if self.progress is not None and self.progress.is_improved:
             return True
-        # Where exploring alone reaches the goal, only evaluations show what was learned: all of
-        # the last third are above all of the first, and by more than its episodes differ
+        # Where exploring reaches the goal, or hides that the policy does, evaluations show what was
+        # learned: all of the last third are above all of the first by more than its episodes differ
         rows = [row for row in self.run.evaluations if _is_number(row.get("mean_return"))]
         part = len(rows) // 3
         if part < MIN_PART:

@@ -1,9 +1,11 @@
 """Findings of a checkup: what is wrong with a run, since when, and what to change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from footlight.doctor.catalog import CATALOG
+from footlight.doctor.remedies import describe_options
 from footlight.errors import counted
 
 Severity = Literal["critical", "warning", "note"]
@@ -98,3 +100,21 @@ def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             evidence = f"{known.evidence}; {found.evidence}"
             by_check[found.check] = replace(known, evidence=evidence)
     return tuple(by_check.values())
+
+
+def finding(
+    check: str, severity: Severity, evidence: str, step: int | None = None,
+    quantity: str | None = None,
+) -> Finding:  # fmt: skip
+    """The finding of a check with what was measured. Its remedy names no config field."""
+    entry = CATALOG[check]
+    return Finding(
+        check=check, severity=severity, title=entry.title, evidence=evidence, step=step,
+        meaning=entry.meaning, remedy=remedy_for(check, {}), source=entry.source,
+        quantity=quantity, confidence=entry.confidence,
+    )  # fmt: skip
+
+
+def remedy_for(check: str, fields: Mapping[str, Any]) -> str:
+    """What to do about a finding of a run whose config has these fields and values."""
+    return describe_options(CATALOG[check].remedy, fields)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged, Series
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
 LARGE_UPDATE, HUGE_UPDATE = 0.02, 0.1  # share of the weights' norm
 SMALL_UPDATE, TINY_UPDATE = 1.2e-4, 6e-5
+LONG_WAY, CHANGED = 2.0, 1.3  # all updates together, and the growth of the norm
+MIN_SAME = 3  # evaluations after which weights have to differ
 DEAD, ALL_DEAD = 0.6, 0.9
 SATURATED = 0.5
 GROWN = 10.0
@@ -28,14 +29,33 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
     first = {key: _first_half(series) for key, series in sizes.items()}
     name, largest = max(first.items(), key=lambda item: item[1].median)
     level = TINY_UPDATE if evidence.is_learning else SMALL_UPDATE
-    updates = max((row.get("update", 0) for row in evidence.run.diagnostics), default=0)
-    # An update at every step may be small, if they suffice together
-    suffices = evidence.is_learning and updates * largest.median > 1
-    if largest.median < level and not suffices:
+    if largest.median < level and not _has_moved(evidence, largest.median):
         text = (
             f"an update of {name} is {largest.median:.2g} of its weights' norm; at least {level:g}"
         )
         yield finding("learning-rate-too-low", "warning", text, largest.steps[0], largest.name)
+
+
+def _has_moved(evidence: Evidence, size: float) -> bool:
+    """Whether small updates were so many that they changed a network after all."""
+    growth = max(max(series.values) for series in evidence.of_networks("weight_growth").values())
+    is_changed = evidence.is_learning or growth > CHANGED
+    return is_changed and evidence.num_updates * size > LONG_WAY
+
+
+def frozen(evidence: Evidence) -> Iterator[Finding]:
+    """Weights that are the initial ones at all evaluations."""
+    if evidence.fields.get("unit_weights", "none") != "none":
+        raise NotApplicable("the norm of the weights is fixed")
+    for name in evidence.of_networks("weight_growth"):
+        series = evidence.trained(f"{name}.weight_growth")
+        if len(series) < MIN_SAME:
+            raise NotJudged("too few evaluations")
+        # Others that stop changing are a consequence, as of a learning rate that saturates units
+        if set(series.values) == {1.0}:
+            text = f"{name} is as it was at first after {evidence.num_updates:,} updates"
+            yield finding("network-frozen", "critical", text, series.steps[0], series.name)
+            return
 
 
 def dead_units(evidence: Evidence) -> Iterator[Finding]:
@@ -87,7 +107,7 @@ def targets(evidence: Evidence) -> Iterator[Finding]:
             text = f"the target of {name} equals it at every evaluation"
             yield finding("target-missing", "warning", text, series.steps[0], series.name)
             return
-        updates = max((row.get("update", 0) for row in evidence.run.diagnostics), default=0)
+        updates = evidence.num_updates
         tau = config.get("tau") if isinstance(config.get("tau"), float) else 0.0
         if series.values[-1] > FAR and updates * max(tau or 0.0, 1e-3) > MIN_TIME_CONSTANTS:
             text = f"after {updates:,} updates the target of {name} is still where it began"
@@ -105,4 +125,4 @@ def _first_half(series: Series) -> Series:
     return Series(series.name, series.steps[:half], series.values[:half])
 
 
-CHECKS = updates, dead_units, saturated_units, growth, targets
+CHECKS = updates, frozen, dead_units, saturated_units, growth, targets

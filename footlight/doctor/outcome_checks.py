@@ -1,13 +1,16 @@
 """Checks of what a run has reached."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
-from footlight.doctor.catalog import finding
-from footlight.doctor.evidence import Evidence, NotJudged
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged
+from footlight.doctor.findings import Finding, Severity, finding
 
 MIN_EVALUATIONS = 5
 FORGOTTEN = 0.5  # of the range of evaluations
+MIN_RECENT, LACKING = 3, 0.5  # evaluations, and share of what was gained in training
+SURE = 3.0  # standard errors of a difference
 
 
 def divergence(evidence: Evidence) -> Iterator[Finding]:
@@ -30,6 +33,23 @@ def returns(evidence: Evidence) -> Iterator[Finding]:
         yield finding("does-not-learn", "warning", text)
 
 
+def lag(evidence: Evidence) -> Iterator[Finding]:
+    """Evaluations beside the training episodes of the same time."""
+    progress, values = evidence.progress, evidence.evaluations
+    if progress is None or len(values) < MIN_RECENT:
+        raise NotJudged("too few training episodes or evaluations")
+    if evidence.run.config.get("eval_environment") is not None:
+        raise NotApplicable("evaluations are of another environment")
+    best = max(values.values[-MIN_RECENT:])
+    gained, missing = progress.late - progress.early, progress.late - best
+    if progress.is_improved and missing > LACKING * gained:
+        text = f"training returns are {progress.late:.4g}, evaluations {best:.4g} at most"
+        # A policy that needs chance may be worse without it
+        is_random = any("entropy" in row for row in evidence.run.diagnostics)
+        severity: Severity = "note" if is_random else "warning"
+        yield finding("evaluations-lag", severity, text, None, values.name)
+
+
 def forgetting(evidence: Evidence) -> Iterator[Finding]:
     """The last evaluation beside the best one."""
     values = evidence.evaluations
@@ -37,7 +57,9 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
         raise NotJudged(f"there are fewer than {MIN_EVALUATIONS} evaluations")
     best, last, worst = max(values.values), values.values[-1], min(values.values)
     lost = (best - last) / max(best - worst, 1e-12)
-    if lost > FORGOTTEN:
+    rows = evidence.run.evaluations
+    noise = math.hypot(*(_error(row) for row in (rows[-1], max(rows, key=_mean))))
+    if lost > FORGOTTEN and best - last > SURE * noise:
         step = values.steps[values.values.index(best)]
         text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
         # A single evaluation of a policy that learns may be an unlucky one
@@ -45,4 +67,14 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
         yield finding("forgets", severity, text, step, values.name)
 
 
-CHECKS = divergence, returns, forgetting
+def _mean(row: dict[str, Any]) -> float:
+    value = row["mean_return"]
+    return value if math.isfinite(value) else -math.inf
+
+
+def _error(row: dict[str, Any]) -> float:
+    """Standard error of an evaluation's mean return."""
+    return float(row["std_return"]) / math.sqrt(max(len(row["returns"]), 1))
+
+
+CHECKS = divergence, returns, lag, forgetting

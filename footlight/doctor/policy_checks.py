@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged, Series
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
 COLLAPSED_START, COLLAPSED = 0.3, 0.05  # relative entropy
 NARROW_START, NARROW = 0.05, 0.02  # the same of continuous actions: width as a share of the range
@@ -19,7 +18,7 @@ KL, MUCH_KL, CLIPPED = 0.05, 0.2, 0.5
 
 def entropy(evidence: Evidence) -> Iterator[Finding]:
     """The policy's entropy as a share of its largest, at the start and at the end."""
-    share = evidence.diagnostic("relative_entropy")
+    share = evidence.trained("relative_entropy")
     is_discrete = not any("policy_std" in row for row in evidence.run.diagnostics)
     at_start, at_end = (COLLAPSED_START, COLLAPSED) if is_discrete else (NARROW_START, NARROW)
     is_early = share.steps[0] <= 0.2 * evidence.steps
@@ -52,7 +51,7 @@ def temperature(evidence: Evidence) -> Iterator[Finding]:
     """The policy's entropy beside the target that the temperature holds it near."""
     if evidence.fields.get("learn_alpha") is not True:
         raise NotApplicable("no temperature is learned")
-    gap = evidence.diagnostic("entropy_gap").since(0.3, evidence.steps)
+    gap = evidence.trained("entropy_gap").since(0.3, evidence.steps)
     if len(gap) >= 3 and abs(gap.median) > FAR_FROM_TARGET and not evidence.is_learning:
         most = f"at most {FAR_FROM_TARGET:g}"
         text = f"{gap.median:+.2f} nats per action dimension from the target; {most}"
@@ -62,7 +61,7 @@ def temperature(evidence: Evidence) -> Iterator[Finding]:
 
 def saturation(evidence: Evidence) -> Iterator[Finding]:
     """Actions at their bounds."""
-    share = evidence.diagnostic("action_saturation")
+    share = evidence.trained("action_saturation")
     if share.median > SATURATED and not evidence.is_learning:
         text = (
             f"{share.median:.0%} of the actions are within 1 % of a bound; at most {SATURATED:.0%}"
@@ -73,7 +72,7 @@ def saturation(evidence: Evidence) -> Iterator[Finding]:
 
 def variation(evidence: Evidence) -> Iterator[Finding]:
     """Actions that are the same in all states."""
-    varied = evidence.diagnostic("action_variation").since(0.3, evidence.steps)
+    varied = evidence.trained("action_variation").since(0.3, evidence.steps)
     if len(varied) < 3:
         raise NotJudged("too few evaluations")
     if varied.median < CONSTANT and not evidence.is_learning:
@@ -84,7 +83,7 @@ def variation(evidence: Evidence) -> Iterator[Finding]:
 
 def preference(evidence: Evidence) -> Iterator[Finding]:
     """The policy's actions beside random ones, as the critic sees them."""
-    share = evidence.diagnostic("policy_preferred").since(0.3, evidence.steps)
+    share = evidence.trained("policy_preferred").since(0.3, evidence.steps)
     if len(share) and share.median < PREFERRED:
         text = (
             f"it prefers the policy's in {share.median:.0%} of the states; at least {PREFERRED:.0%}"

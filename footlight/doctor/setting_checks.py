@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotApplicable
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
-SHORT_HORIZON, LONG_HORIZON = 5.0, 10_000.0  # 1 / (1 - gamma), in steps
+SHORT_HORIZON, LONG_HORIZON = 5.0, 10_001.0  # 1 / (1 - gamma), in steps
 EPISODES_LONGER = 4.0  # than the horizon, for it to be short
 SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
 SMALL_BATCH, SMALL_ROLLOUT, MANY_EPOCHS = 8, 4, 30
+LATE_START, MIN_USES = 0.8, 4.0  # share of the run, and updates_per_step x batch_size
 LARGE_RATE, HUGE_RATE = 0.01, 0.03
 SMALL_ALPHA = 1e-3
 
@@ -52,6 +52,18 @@ def batch_size(evidence: Evidence) -> Iterator[Finding]:
             yield finding("batch-too-small", "warning", text)
 
 
+def updates(evidence: Evidence) -> Iterator[Finding]:
+    """When updates from a replay buffer begin, and how often they use each step."""
+    starts, rate = evidence.number("learning_starts"), evidence.number("updates_per_step")
+    planned = evidence.run.config.get("steps")
+    if type(planned) is int and starts > LATE_START * planned:
+        text = f"learning_starts {starts:,.0f} of {planned:,} steps; at most {LATE_START:.0%}"
+        yield finding("updates-too-few", "critical", text)
+    elif (uses := rate * max(evidence.number("batch_size"), SMALL_BATCH)) < MIN_USES:
+        text = f"each step is used {uses:.2g} times on average; at least {MIN_USES:g}"
+        yield finding("updates-too-few", "warning", text)
+
+
 def epochs(evidence: Evidence) -> Iterator[Finding]:
     """How often a rollout is used."""
     if (count := int(evidence.number("num_epochs"))) > MANY_EPOCHS:
@@ -82,4 +94,4 @@ def fixed_temperature(evidence: Evidence) -> Iterator[Finding]:
         yield finding("entropy-collapsed", "warning", text)
 
 
-CHECKS = horizon, buffer_size, batch_size, epochs, learning_rate, fixed_temperature
+CHECKS = horizon, buffer_size, batch_size, updates, epochs, learning_rate, fixed_temperature

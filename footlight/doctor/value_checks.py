@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from statistics import median
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.evidence import Evidence, NotJudged, Series
-from footlight.doctor.findings import Finding, Severity
+from footlight.doctor.findings import Finding, Severity, finding
 
 WARM_UP = 0.3  # share of the run before which a critic may still be wrong
 MIN_ROWS = 3
@@ -47,7 +46,7 @@ def explained_variance(evidence: Evidence) -> Iterator[Finding]:
 
 def bound(evidence: Evidence) -> Iterator[Finding]:
     """Values beside the largest return that the rewards allow, and beside all training returns."""
-    ratio, size = evidence.diagnostic("value_bound_ratio"), evidence.diagnostic("value_size")
+    ratio, size = evidence.trained("value_bound_ratio"), evidence.trained("value_size")
     # The evaluation may not have met the largest reward, which training has
     largest = max((abs(row["return"]) for row in evidence.episodes), default=0.0)
     current = min(ratio.values[-2:])
@@ -60,7 +59,7 @@ def bound(evidence: Evidence) -> Iterator[Finding]:
 
 def edges(evidence: Evidence) -> Iterator[Finding]:
     """Probability in the outermost bins of a categorical critic."""
-    mass = evidence.diagnostic("edge_mass").since(WARM_UP, evidence.steps)
+    mass = evidence.trained("edge_mass").since(WARM_UP, evidence.steps)
     if len(mass) and mass.median > EDGE_MASS:
         text = f"{mass.median:.0%} is in the outermost bins; at most {EDGE_MASS:.0%}"
         step = mass.first(lambda value: value > EDGE_MASS)
@@ -91,7 +90,7 @@ def loss(evidence: Evidence) -> Iterator[Finding]:
 
 def _later(evidence: Evidence, name: str) -> Series:
     """The values of a diagnostic after the warm-up. Raises `NotJudged` for too few."""
-    later = evidence.diagnostic(name).since(WARM_UP, evidence.steps)
+    later = evidence.trained(name).since(WARM_UP, evidence.steps)
     if len(later) < MIN_ROWS:
         raise NotJudged(f"there are fewer than {MIN_ROWS} evaluations after the warm-up")
     return later

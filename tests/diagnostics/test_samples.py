@@ -109,13 +109,6 @@ def test_bytes_are_seen_as_the_networks_see_them() -> None:
     assert found["distinct_observations"] == 0.25
 
 
-def test_numbers_of_choices_have_no_size() -> None:
-    agent = Agent("a2c", gymnasium.spaces.Discrete(500), CHOICE, compile="off", hidden_sizes=(8,))
-    found = quantities(agent, observation=np.array([3, 499, 499, 7]))
-    assert "observation_max" not in found
-    assert (found["constant_observations"], found["distinct_observations"]) == (0, 0.75)
-
-
 def test_rewards_are_scaled_as_in_training() -> None:
     agent = agent_of("a2c", normalize_rewards=True)
     assert agent.normalizer is not None

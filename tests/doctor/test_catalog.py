@@ -10,7 +10,8 @@ import pytest
 import footlight.doctor
 from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import build
-from footlight.doctor.catalog import CATALOG, finding, remedy_for
+from footlight.doctor.catalog import CATALOG
+from footlight.doctor.findings import finding, remedy_for
 from footlight.doctor.remedies import FIELD
 
 IN_BRACES = {

@@ -11,7 +11,11 @@ FAULTS: dict[str, list[Fault]] = {
         lambda: run([0.0] * 100, reward_mode_share=1.0, reward_std=0.0),
         lambda: run([-200.0] * 100, reward_mode_share=1.0, reward_std=0.0),
     ],
-    "reward-scale": [lambda: run(reward_std=4e3), lambda: run(reward_std=1e-5, reward_mean=0.0)],
+    "reward-scale": [
+        lambda: run(reward_std=4e3),
+        lambda: run(reward_std=1e-5, reward_mean=0.0),
+        lambda: run(reward_std=0.0, reward_mean=1e-4, reward_max=1e-4, reward_mode_share=1.0),
+    ],
     "reward-shifted": [lambda: run(reward_mean=40.0, reward_std=0.5)],
     "observation-scale": [lambda: run(observation_max=2e4)],
     "observation-constant": [lambda: run(FLAT, constant_observations=1.0)],

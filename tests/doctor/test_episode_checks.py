@@ -1,14 +1,27 @@
 """Checks of training episodes: each fault is among the first two findings."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from doctor_runs import FLAT, RISING, Fault, episodes_of, named, run
 
 from footlight.doctor.checkup import examine_data
 
+
+def reaching_a_goal(limit: int) -> list[dict[str, Any]]:
+    """Episodes that terminate after less and less steps, at first by a time limit."""
+    episodes = episodes_of(RISING, how="terminated")
+    for index, row in enumerate(episodes):
+        row["length"] = limit if index < 6 else limit // 2 - 2 * index
+    return episodes
+
+
 FAULTS: dict[str, list[Fault]] = {
     "time-limit-as-termination": [
         lambda: run(episodes=episodes_of(FLAT, how="terminated")),
+        lambda: run(episodes=episodes_of(FLAT, length=999, how="terminated")),
+        lambda: run(episodes=reaching_a_goal(limit=500)),
     ],
     "buffer-ends-at-limits": [lambda: run(terminal_share=0.01)],
     "termination-ignored": [
@@ -18,6 +31,9 @@ FAULTS: dict[str, list[Fault]] = {
         lambda: run(episodes=episodes_of(
             [0.0 if index % 4 == 3 else value for index, value in enumerate(FLAT)], num_envs=4,
         ), num_envs=4),
+        lambda: run(episodes=episodes_of(
+            [-99.0 if index % 8 < 2 else value for index, value in enumerate(RISING)], num_envs=8,
+        ), num_envs=8),
     ],
     "environments-equal": [
         lambda: run(equal_starts=1.0, num_envs=4),
@@ -39,8 +55,8 @@ def test_cause_is_named(check: str, fault: Fault) -> None:
 def test_environments_that_differ_by_chance_are_not_reported() -> None:
     stream = np.random.default_rng(0)
     for _ in range(20):
-        returns = (np.linspace(20, 200, 400) * stream.exponential(1, 400)).tolist()
-        found = examine_data(run(episodes=episodes_of(returns, num_envs=8), num_envs=8))
+        returns = [*(np.linspace(20, 200, 399) * stream.exponential(1, 399)).tolist(), 200.0]
+        found = examine_data(run(returns, episodes=episodes_of(returns, num_envs=8), num_envs=8))
         assert found.is_healthy, found
 
 
@@ -53,6 +69,10 @@ def test_terminated_episodes_of_different_lengths_are_healthy() -> None:
     for index, row in enumerate(episodes):
         row["length"] = 20 + index * 7
     assert examine_data(run(episodes=episodes, terminal_share=0.01)).is_healthy
+
+
+def test_longest_episodes_of_an_odd_length_are_healthy() -> None:
+    assert examine_data(run(episodes=reaching_a_goal(limit=499), terminal_share=0.01)).is_healthy
 
 
 def test_one_environment_that_begins_alike_is_a_note() -> None:

@@ -40,6 +40,31 @@ def test_progress_of_returns() -> None:
     assert evidence(FLAT[:5]).progress is None
 
 
+def test_goal_that_exploration_reaches_by_chance_hides_no_progress() -> None:
+    first = [-33.0, 59.0, 73.0, 83.0, 53.0, 89.0, 89.0, 94.0, 90.0, -47.0]
+    learned = [90.0 + index % 5 for index in range(90)]
+    assert evidence(first + learned).is_learning
+    assert not evidence(first * 10).is_learning
+
+
+def test_more_episodes_show_progress_that_few_hide() -> None:
+    episodes = [-200.0 + index % 5 for index in range(20)] + [500.0] * 17 + [-100.0, 100.0, 1500.0]
+    progress = evidence(episodes).progress
+    assert progress is not None
+    assert progress.is_improved
+
+
+def test_diagnostics_before_the_first_update_are_left_out() -> None:
+    found = evidence(critic_bias=[5.0] * 4 + [0.0] * 6)
+    for row in found.run.diagnostics[:4]:
+        row["update"] = 0
+    assert found.trained("critic_bias").values == [0.0] * 6
+    for row in found.run.diagnostics:
+        row["update"] = 0
+    with pytest.raises(NotJudged, match="no evaluation followed an update"):
+        found.trained("critic_bias")
+
+
 def test_what_is_missing_is_named() -> None:
     found = evidence(critic_bias=None)
     with pytest.raises(NotJudged, match="no diagnostic critic_bias"):
@@ -71,13 +96,3 @@ def test_evaluations_show_learning_where_exploring_reaches_the_goal(
         {"step": step, "mean_return": mean, "std_return": std} for step, mean in enumerate(means)
     ]
     assert found.is_learning is learns
-
-
-def test_networks_are_judged_from_the_first_update_on() -> None:
-    found = evidence(relative_entropy=[0.01] * 3 + [0.6] * 7)
-    for row in found.run.diagnostics[:3]:
-        row["update"] = 0
-    assert found.diagnostic("relative_entropy").values == [0.6] * 7
-    for row in found.run.diagnostics:
-        row["update"] = 0
-    assert len(found.diagnostic("relative_entropy")) == 10  # of a run without updates, all

@@ -4,9 +4,8 @@ import json
 
 from doctor_runs import FLAT, run
 
-from footlight.doctor.catalog import finding
 from footlight.doctor.checkup import examine_data
-from footlight.doctor.findings import Checkup, ranked
+from footlight.doctor.findings import Checkup, finding, ranked
 
 CAUSE = finding("reward-scale", "warning", "a")
 SYMPTOM = finding("does-not-learn", "warning", "b")

@@ -10,6 +10,7 @@ FAULTS: dict[str, list[Fault]] = {
     "learning-rate-too-low": [
         lambda: run(FLAT, **{"critic.update_size": 1e-6, "actor.update_size": 1e-6}),
     ],
+    "network-frozen": [lambda: run(**{"actor.weight_growth": 1.0})],
     "units-dead": [lambda: run(FLAT, **{"actor.dormant": 0.97})],
     "units-saturated": [lambda: run(FLAT, **{"critic.saturated": 0.9})],
     "weights-grow": [lambda: run(FLAT, **{"critic.weight_growth": 30.0})],
@@ -48,3 +49,22 @@ def test_schedule_that_ends_at_zero_is_healthy() -> None:
 def test_targets_that_are_copied_at_intervals_are_not_judged() -> None:
     checkup = examine_data(run(config={"copy_interval": 250}, **{"critic.target_distance": 0.0}))
     assert checkup.is_healthy
+
+
+def test_many_small_updates_are_healthy() -> None:
+    small = {"critic.update_size": 4e-5, "actor.update_size": 4e-5}
+    damaged = run(**small)
+    assert named(damaged) == ["learning-rate-too-low"]
+    for index, row in enumerate(damaged.diagnostics):
+        row["update"] = 15_000 * (index + 1)
+    assert examine_data(damaged).is_healthy
+
+
+def test_weights_of_fixed_norm_are_not_frozen() -> None:
+    config = {"unit_weights": "rows"}
+    assert examine_data(run(config=config, **{"actor.weight_growth": 1.0})).is_healthy
+
+
+def test_network_that_moved_and_died_is_not_called_frozen() -> None:
+    damaged = run(config={"learning_rate": 0.1}, **{"actor.weight_growth": 7.0})
+    assert named(damaged) == ["learning-rate-too-high"]

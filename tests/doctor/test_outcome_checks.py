@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from doctor_runs import FLAT, RISING, STEPS, Fault, named, run
 
+from footlight.doctor.checkup import examine_data
 from footlight.runs.read import RunData
 
 FAULTS: dict[str, list[Fault]] = {
@@ -33,3 +34,25 @@ def test_noise_is_neither_progress_nor_decay() -> None:
     for _ in range(20):
         returns = stream.normal(-100, 30, 100).tolist()
         assert named(run(returns)) == ["does-not-learn"]
+
+
+def test_last_evaluation_may_be_worse_by_chance() -> None:
+    damaged = run(FLAT)
+    for row in damaged.evaluations:
+        row["std_return"] = 200.0
+    damaged.evaluations[-1]["mean_return"] = -500.0
+    assert named(damaged) == ["does-not-learn"]
+
+
+def test_evaluations_that_lack_what_training_gained_are_named() -> None:
+    lagging = run(RISING)  # from -100 to 0
+    for row in lagging.evaluations:
+        row["mean_return"] = -70.0
+    assert named(lagging) == ["evaluations-lag"]
+    lagging.evaluations[-2]["mean_return"] = -40.0  # a single one suffices
+    assert "evaluations-lag" not in {each.check for each in examine_data(lagging).findings}
+    elsewhere = run(RISING)
+    elsewhere.config["eval_environment"] = {"environment": "Other-v0", "environment_source": "id"}
+    for row in elsewhere.evaluations:
+        row["mean_return"] = -70.0
+    assert examine_data(elsewhere).is_healthy
