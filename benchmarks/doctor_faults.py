@@ -202,6 +202,8 @@ FAULTS: dict[str, Fault] = {
         "a2c", "environments-equal", wrapper=environments.SameSeed
     ),
     "batch of 2: SAC": _fault("sac", "batch-too-small", batch_size=2),
+    "an update every 100 steps: SAC": _fault("sac", "updates-too-few", updates_per_step=0.01),
+    "learning starts near the end: TD3": _fault("td3", "updates-too-few", learning_starts=7_500),
     "100 epochs: PPO": _fault("ppo", "too-many-epochs", num_epochs=100),
     "notebook with a replay that is emptied (001)": _fault(
         "own", f"{_CRITIC} buffer-too-small policy-gets-worse",
