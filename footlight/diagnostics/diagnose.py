@@ -127,14 +127,19 @@ class Diagnoser:
         self, states: Array, after: Array
     ) -> tuple[Diagnosis, list[float], list[Activation]]:
         """What the algorithm says of these states, its values of other states `after` them, and
-        what its hidden units put out meanwhile."""
+        what its hidden units put out for these states."""
         both = np.concatenate([states, after]) if len(after) else states
         with recorded(self._modules_of_diagnosis()) as activations:
             probe, num_states = self._probe, len(states)
             found = self._policy_alone(both) if probe is None else probe.many(both)
         at = Diagnosis(*(None if part is None else part[:num_states] for part in found))
         values = [] if found.value is None else found.value[num_states:].tolist()
-        return at, values, activations
+        of_states = [
+            each._replace(output=each.output[:num_states])
+            for each in activations
+            if each.output.dim() and len(each.output) == len(both)
+        ]
+        return at, values, of_states
 
     def _of_policy(self, actions: Array, at: Diagnosis) -> dict[str, float]:
         """The policy's distribution, beside the actions taken and its target."""
@@ -192,6 +197,8 @@ class Diagnoser:
     ) -> dict[str, float]:
         """The critic's values of the policy's actions, beside those of random ones."""
         agent, algorithm = self._agent, cast(Any, self._agent.algorithm)
+        if self._probe is None or at.value is None:
+            return {}
         if not isinstance(algorithm, Judging) or not isinstance(algorithm.critics, Critics):
             return {}
         random_NA = stream.uniform(-1, 1, at.mean.shape).astype(np.float32)
@@ -275,7 +282,7 @@ def _starts(recording: Recording, spaces: Spaces) -> dict[str, float]:
     ended_TE, places = recording.terminated_TE | recording.truncated_TE, list[Place]()
     for env, valid_T in enumerate(recording.valid_TE.T):
         steps = np.flatnonzero(valid_T)  # an episode may begin after steps that were resets
-        begins = np.concatenate([[True], ended_TE[steps[:-1], env]])
+        begins = np.concatenate([[True], ended_TE[steps[:-1], env]])[: len(steps)]
         places += [(step, env) for step in steps[begins].tolist()]
     if len(places) < 2:
         return {}

@@ -53,7 +53,7 @@ def followed(
     step_T1 = np.arange(len(reward_TE))[:, None]
     is_terminal_TE = np.take_along_axis(terminated_TE, last_TE, 0)
     discount_TE = np.where(is_terminal_TE, 0.0, gamma ** (last_TE - step_T1 + 1))
-    # G_t = a_t + b_t G_{t+1}: with sums of n steps from everywhere, two make one of 2 n steps
+    # G_t = a_t + b_t G_{t+1}: two adjacent sums of n steps make one of 2 n steps
     # (Hillis & Steele 1986); in a loop over steps, Python would take ten times as long
     sum_TE = reward_TE + gamma * bonus * ~terminated_TE
     factor_TE = np.where(last_TE == step_T1, 0.0, gamma)

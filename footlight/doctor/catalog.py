@@ -279,7 +279,7 @@ CATALOG: dict[str, Entry] = {
         ("train for longer", "use a preset", "see docs/when-it-does-not-learn.md"),
         HEALTHY, 0.1),
     "evaluations-lag": Entry(
-        "the policy alone is worse than in training",
+        "evaluations are worse than training episodes",
         "training episodes improve by exploration, or by what evaluations lack",
         ("compare the evaluation environment and its wrappers with the training's",
          "lower {exploration_noise}", "evaluate with random actions, if the task needs chance"),

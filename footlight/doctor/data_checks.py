@@ -38,7 +38,7 @@ def rewards(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_dense(evidence: Evidence) -> bool:
-    """Whether rewards are not rare, so that a small mean square is no matter of their frequency."""
+    """Whether rewards are not rare, so that a small mean square is not due to their rarity."""
     if evidence.diagnostic("reward_mode_share").median < MOSTLY_EQUAL:
         return True
     return max(evidence.diagnostic("reward_max").values) < TINY_REWARD

@@ -10,7 +10,7 @@ from footlight.doctor.evidence import MIN_EPISODES, Evidence, NotApplicable, Not
 from footlight.doctor.findings import Finding, Severity, finding
 
 MIN_LIMIT = 20  # steps below which a common length is no time limit
-COMMON_LENGTH = 0.3  # share of the first or later episodes that have the greatest length
+COMMON_LENGTH, COMMON_AT_FIRST = 0.3, 0.5  # share of episodes that have the greatest length
 MIN_COMMON, NEARLY_ALL = 3, 0.9  # how many these are, and their share where it is 999, not 1,000
 MIN_PER_ENV, RECENT_PER_ENV = 5, 100
 MIN_EXPECTED = 7.0  # terminal transitions: without any by chance once in a thousand
@@ -32,14 +32,16 @@ def time_limit(evidence: Evidence) -> Iterator[Finding]:
     parts = {"later": lengths[len(lengths) // 2 :], "first": lengths[: evidence.num_untrained]}
     shares = {name: part.count(longest) / len(part) for name, part in parts.items()}
     name, share = max(shares.items(), key=lambda item: item[1])
-    if longest < MIN_LIMIT or share < COMMON_LENGTH or lengths.count(longest) < MIN_COMMON:
+    common = COMMON_LENGTH if name == "later" else COMMON_AT_FIRST
+    if longest < MIN_LIMIT or share < common or lengths.count(longest) < MIN_COMMON:
         return
-    is_off_by_one = longest % 10 == 9 and lengths.count(longest) > NEARLY_ALL * len(lengths)
+    is_off_by_one = longest % 50 == 49 and lengths.count(longest) > NEARLY_ALL * len(lengths)
     if longest % 10 and not is_off_by_one:  # the length of a task of its own
         return
+    severity: Severity = "warning" if is_off_by_one else "critical"
     first = next(row["step"] for row in rows if row["length"] == longest)
     text = f"{share:.0%} of the {name} episodes terminate after exactly {longest:,} steps"
-    yield finding("time-limit-as-termination", "critical", text, first)
+    yield finding("time-limit-as-termination", severity, text, first)
 
 
 def ends_in_batches(evidence: Evidence) -> Iterator[Finding]:

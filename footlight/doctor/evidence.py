@@ -97,7 +97,7 @@ class Progress:
         if self.gain > 1 and self.late - self.early > 3 * self.noise:
             return True
         # A few bad episodes make the spread of a policy large that reached the goal by chance
-        return self.share - 0.5 > max(HIGHER, 3 * self.share_noise)
+        return self.late > self.early and self.share - 0.5 > max(HIGHER, 3 * self.share_noise)
 
     @property
     def is_worse(self) -> bool:
@@ -115,14 +115,14 @@ class Evidence:
         self.episodes = [
             row
             for row in run.episodes
-            if _is_number(row["return"]) and type(row.get("length")) is int
+            if is_number(row["return"]) and type(row.get("length")) is int
         ]
         """Finished training episodes whose return and length are numbers."""
 
     def number(self, name: str) -> float:
         """A config field. Raises `NotApplicable` if this run has no number of that name."""
         value: Any = self.fields.get(name)
-        if not _is_number(value):
+        if not is_number(value):
             raise NotApplicable(f"the config has no number {name}")
         return float(value)
 
@@ -151,6 +151,11 @@ class Evidence:
         if self.run.metrics and not any(name in row for row in self.run.metrics):
             raise NotApplicable(f"this algorithm does not report {name}")
         return self._series(self.run.metrics, name, "metric")
+
+    @cached_property
+    def evaluated(self) -> list[dict[str, Any]]:
+        """The evaluations whose mean return is a number."""
+        return [row for row in self.run.evaluations if is_number(row.get("mean_return"))]
 
     @property
     def evaluations(self) -> Series:
@@ -212,8 +217,10 @@ class Evidence:
         recent = Progress.between(early, late)
         # A few noisy episodes may hide what more of them show
         more = [value for _, value in rows[-min(MIN_UNTRAINED, len(rows) // 3) :]]
-        is_clear = recent.is_improved or recent.is_worse or len(more) <= len(late)
-        return recent if is_clear else Progress.between(early, more)
+        if recent.is_improved or recent.is_worse or len(more) <= len(late):
+            return recent
+        longer = Progress.between(early, more)  # a second attempt has to be surer
+        return longer if abs(longer.late - longer.early) > 4 * longer.noise else recent
 
     @cached_property
     def is_learning(self) -> bool:
@@ -222,21 +229,21 @@ class Evidence:
             return True
         # Where exploring reaches the goal, or hides that the policy does, evaluations show what was
         # learned: all of the last third are above all of the first by more than its episodes differ
-        rows = [row for row in self.run.evaluations if _is_number(row.get("mean_return"))]
-        part = len(rows) // 3
+        rows, part = self.evaluated, len(self.evaluated) // 3
         if part < MIN_PART:
             return False
         early, late = ([row["mean_return"] for row in each] for each in (rows[:part], rows[-part:]))
-        spreads = [row["std_return"] for row in rows[:part] if _is_number(row.get("std_return"))]
+        spreads = [row["std_return"] for row in rows[:part] if is_number(row.get("std_return"))]
         rise = fmean(late) - fmean(early)
         return min(late) > max(early) and rise > 2 * median(spreads or [0.0])
 
     def _series(self, rows: list[dict[str, Any]], name: str, kind: str) -> Series:
-        pairs = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
+        pairs = [(row["step"], row[name]) for row in rows if is_number(row.get(name))]
         if not pairs:
             raise NotJudged(f"the run has no {kind} {name}")
         return Series(name, [step for step, _ in pairs], [float(value) for _, value in pairs])
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,6 +8,7 @@ from footlight.doctor.findings import Finding, Severity, finding
 LARGE_UPDATE, HUGE_UPDATE = 0.02, 0.1  # share of the weights' norm
 SMALL_UPDATE, TINY_UPDATE = 1.2e-4, 6e-5
 LONG_WAY, CHANGED = 2.0, 1.3  # all updates together, and the growth of the norm
+MIN_UPDATES = 50  # after which weights have to differ
 MIN_SAME = 3  # evaluations after which weights have to differ
 DEAD, ALL_DEAD = 0.6, 0.9
 SATURATED = 0.5
@@ -52,8 +53,8 @@ def frozen(evidence: Evidence) -> Iterator[Finding]:
         if len(series) < MIN_SAME:
             raise NotJudged("too few evaluations")
         # Others that stop changing are a consequence, as of a learning rate that saturates units
-        if set(series.values) == {1.0}:
-            text = f"{name} is as it was at first after {evidence.num_updates:,} updates"
+        if set(series.values) == {1.0} and evidence.num_updates >= MIN_UPDATES:
+            text = f"{name} still has its initial norm after {evidence.num_updates:,} updates"
             yield finding("network-frozen", "critical", text, series.steps[0], series.name)
             return
 

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
-from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged
+from footlight.doctor.evidence import Evidence, NotApplicable, NotJudged, is_number
 from footlight.doctor.findings import Finding, Severity, finding
 
 MIN_EVALUATIONS = 5
@@ -40,13 +40,15 @@ def lag(evidence: Evidence) -> Iterator[Finding]:
         raise NotJudged("too few training episodes or evaluations")
     if evidence.run.config.get("eval_environment") is not None:
         raise NotApplicable("evaluations are of another environment")
-    best = max(values.values[-MIN_RECENT:])
-    gained, missing = progress.late - progress.early, progress.late - best
-    if progress.is_improved and missing > LACKING * gained:
-        text = f"training returns are {progress.late:.4g}, evaluations {best:.4g} at most"
+    row = max(evidence.evaluated[-MIN_RECENT:], key=lambda row: float(row["mean_return"]))
+    gained, missing = progress.late - progress.early, progress.late - row["mean_return"]
+    is_sure = missing > SURE * math.hypot(progress.noise, _error(row))
+    if progress.is_improved and gained > 0 and missing > LACKING * gained and is_sure:
+        best = f"{row['mean_return']:.4g}"
+        text = f"training returns are {progress.late:.4g}, evaluations {best} at most"
         # A policy that needs chance may be worse without it
-        is_random = any("entropy" in row for row in evidence.run.diagnostics)
-        severity: Severity = "note" if is_random else "warning"
+        is_random = any("entropy" in each for each in evidence.run.diagnostics)
+        severity: Severity = "note" if is_random and row.get("deterministic") else "warning"
         yield finding("evaluations-lag", severity, text, None, values.name)
 
 
@@ -56,9 +58,8 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
     if len(values) < MIN_EVALUATIONS:
         raise NotJudged(f"there are fewer than {MIN_EVALUATIONS} evaluations")
     best, last, worst = max(values.values), values.values[-1], min(values.values)
-    lost = (best - last) / max(best - worst, 1e-12)
-    rows = evidence.run.evaluations
-    noise = math.hypot(*(_error(row) for row in (rows[-1], max(rows, key=_mean))))
+    lost, rows = (best - last) / max(best - worst, 1e-12), evidence.evaluated
+    noise = math.hypot(_error(rows[-1]), _error(rows[values.values.index(best)]))
     if lost > FORGOTTEN and best - last > SURE * noise:
         step = values.steps[values.values.index(best)]
         text = f"the last evaluation is {last:.4g}, the best was {best:.4g} at step {step:,}"
@@ -67,14 +68,11 @@ def forgetting(evidence: Evidence) -> Iterator[Finding]:
         yield finding("forgets", severity, text, step, values.name)
 
 
-def _mean(row: dict[str, Any]) -> float:
-    value = row["mean_return"]
-    return value if math.isfinite(value) else -math.inf
-
-
 def _error(row: dict[str, Any]) -> float:
-    """Standard error of an evaluation's mean return."""
-    return float(row["std_return"]) / math.sqrt(max(len(row["returns"]), 1))
+    """Standard error of an evaluation's mean return; 0 if it is unknown."""
+    std, returns = row.get("std_return"), row.get("returns")
+    known = is_number(std) and isinstance(returns, list) and returns
+    return float(cast(float, std)) / math.sqrt(len(cast(list[Any], returns))) if known else 0.0
 
 
 CHECKS = divergence, returns, lag, forgetting

@@ -61,7 +61,7 @@ def updates(evidence: Evidence) -> Iterator[Finding]:
         yield finding("updates-too-few", "critical", text)
     elif (uses := rate * max(evidence.number("batch_size"), SMALL_BATCH)) < MIN_USES:
         text = f"each step is used {uses:.2g} times on average; at least {MIN_USES:g}"
-        yield finding("updates-too-few", "warning", text)
+        yield finding("updates-too-few", "warning" if uses > 0 else "critical", text)
 
 
 def epochs(evidence: Evidence) -> Iterator[Finding]:

@@ -188,3 +188,27 @@ def test_pure_algorithm_of_a_user_is_diagnosed() -> None:
     agent = agent_of(PureA2C)
     found = Diagnoser(agent)(episode(agent, 60, learns=True))
     assert {"critic_bias", "relative_entropy", "actor_critic.weight_growth"} <= found.keys()
+
+
+def test_units_are_judged_by_the_states_alone() -> None:
+    agent = agent_of("a2c")
+    states = np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32)
+    ranks = []
+    for ends_often in (True, False):  # then there are states after the last steps of episodes
+        recording = Recording()
+        for step, state in enumerate(states[:, None]):
+            end = np.array([ends_often and step % 2 == 1])
+            recording(Transition(state, np.array([0]), state[:, 0], -state, end & False, end))
+        found = Diagnoser(agent)(recording)
+        ranks.append([x for name, x in found.items() if name.endswith((".rank", ".dormant"))])
+    assert ranks[0] == ranks[1] != []
+
+
+def test_an_environment_that_was_only_reset_begins_nowhere() -> None:
+    agent, state = agent_of("a2c"), np.zeros((3, 3), np.float32)
+    no, valid = np.zeros(3, bool), np.array([True, True, False])
+    recording = Recording()
+    recording(Transition(state, np.zeros(3, int), state[:, 0], state, no, no, valid))
+    diagnoser = Diagnoser(agent)
+    assert diagnoser(recording)["equal_starts"] == 1
+    assert diagnoser.failure is None

@@ -10,7 +10,7 @@ from footlight.doctor.checkup import examine_data
 
 
 def reaching_a_goal(limit: int) -> list[dict[str, Any]]:
-    """Episodes that terminate after less and less steps, at first by a time limit."""
+    """Episodes that terminate after fewer and fewer steps, at first by a time limit."""
     episodes = episodes_of(RISING, how="terminated")
     for index, row in enumerate(episodes):
         row["length"] = limit if index < 6 else limit // 2 - 2 * index
@@ -71,7 +71,7 @@ def test_terminated_episodes_of_different_lengths_are_healthy() -> None:
     assert examine_data(run(episodes=episodes, terminal_share=0.01)).is_healthy
 
 
-def test_longest_episodes_of_an_odd_length_are_healthy() -> None:
+def test_a_longest_length_that_is_no_round_number_is_healthy() -> None:
     assert examine_data(run(episodes=reaching_a_goal(limit=499), terminal_share=0.01)).is_healthy
 
 

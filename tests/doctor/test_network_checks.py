@@ -30,16 +30,6 @@ def test_cause_is_named(check: str, fault: Fault) -> None:
     assert check in named(fault())
 
 
-def test_many_small_updates_suffice_where_returns_rise() -> None:
-    small = {"critic.update_size": 2e-5, "actor.update_size": 2e-5}
-    few = run(**small)  # 9,000 updates
-    assert [found.check for found in examine_data(few).findings] == ["learning-rate-too-low"]
-    many = run(**small)
-    for row in many.diagnostics:
-        row["update"] *= 20
-    assert examine_data(many).is_healthy
-
-
 def test_schedule_that_ends_at_zero_is_healthy() -> None:
     falling = [1e-3 * (1 - index / 9) for index in range(10)]
     changes = {"critic.update_size": falling, "actor.update_size": falling}
@@ -58,6 +48,23 @@ def test_many_small_updates_are_healthy() -> None:
     for index, row in enumerate(damaged.diagnostics):
         row["update"] = 15_000 * (index + 1)
     assert examine_data(damaged).is_healthy
+
+
+@pytest.mark.parametrize(("growth", "suffices"), [(2.0, True), (1.01, False)])
+def test_many_small_updates_suffice_where_weights_grow(growth: float, suffices: bool) -> None:
+    small = dict.fromkeys(("critic.update_size", "actor.update_size"), 4e-5)
+    grown = dict.fromkeys(("critic.weight_growth", "actor.weight_growth"), growth)
+    damaged = run(FLAT, **small, **grown)
+    for index, row in enumerate(damaged.diagnostics):
+        row["update"] = 15_000 * (index + 1)
+    assert ("learning-rate-too-low" not in named(damaged)) is suffices
+
+
+def test_networks_without_updates_are_not_frozen() -> None:
+    early = run(**{"actor.weight_growth": 1.0})
+    for row in early.diagnostics:
+        row["update"] = 1  # the actor's first one comes later
+    assert "network-frozen" not in {found.check for found in examine_data(early).findings}
 
 
 def test_weights_of_fixed_norm_are_not_frozen() -> None:

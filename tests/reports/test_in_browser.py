@@ -32,7 +32,7 @@ function touches(over, places) {
 }
 function fingers(over, kind, places) {
   over.dispatchEvent(new TouchEvent(kind,
-    {touches: touches(over, places), bubbles: true, cancelable: true}));
+    {targetTouches: touches(over, places), bubbles: true, cancelable: true}));
 }
 function axes() {  // where the cursor is in a chart's steps: its legend says it
   return [...document.querySelectorAll(".plot")].map((place) => {

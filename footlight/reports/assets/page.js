@@ -50,7 +50,7 @@
     return 16 + 6.2 * Math.max(2, ...(texts || []).map((text) => text.length));
   }
 
-  // A single level is shown above zero, or below; other values with a tenth of their range around.
+  // A single level is shown above zero, or below; other values are padded by a tenth of their range.
   function range(plot, min, max) {
     if (min === null) return [0, 1];
     if (min < max) return uPlot.rangeNum(min, max, 0.1, true);
@@ -135,15 +135,16 @@
       let held = null;
       const touched = (event) => {
         const left = plot.over.getBoundingClientRect().left;
-        return [...event.touches].map((touch) => touch.clientX - left).sort((a, b) => a - b);
+        return [...event.targetTouches].map((touch) => touch.clientX - left).sort((a, b) => a - b);
       };
       const hold = (event) => {
-        held = event.touches.length === 2 ? touched(event).map((x) => plot.posToVal(x, "x")) : null;
+        held = event.targetTouches.length === 2 ? touched(event).map((x) => plot.posToVal(x, "x")) : null;
       };
       plot.over.addEventListener("touchstart", hold, {passive: true});
       plot.over.addEventListener("touchend", hold, {passive: true});
+      plot.over.addEventListener("touchcancel", hold, {passive: true});
       plot.over.addEventListener("touchmove", (event) => {
-        if (!held || event.touches.length !== 2) return;
+        if (!held || event.targetTouches.length !== 2) return;
         event.preventDefault();
         const [left, right] = touched(event), apart = right - left, steps = held[1] - held[0];
         if (apart < 10 || !(steps > 0)) return;
