@@ -220,7 +220,7 @@ class Evidence:
         if recent.is_improved or recent.is_worse or len(more) <= len(late):
             return recent
         longer = Progress.between(early, more)  # a second attempt has to be surer
-        return longer if abs(longer.late - longer.early) > 4 * longer.noise else recent
+        return longer if abs(longer.late - longer.early) > 3.5 * longer.noise else recent
 
     @cached_property
     def is_learning(self) -> bool:
