@@ -19,10 +19,10 @@ SOURCES = ("hyperparameters", "off_policy_hyperparameters", "ours", "peers", "rl
            "speed_limits", "speed_rounds")  # fmt: skip
 """The files in this folder that a measurement depends on."""
 NOMINAL_SECONDS = {
-    "sac-256": 300, "sac-64": 130, "td3-256": 160, "td3-64": 100, "ddpg-256": 160, "ddpg-64": 100,
-    "tqc-256": 500, "crossq-256": 400, "droq-256": 500, "sac-cheetah-1": 240, "sac-cheetah-2": 180,
-    "td3-cheetah-1": 200, "td3-cheetah-2": 150, "a2c-1": 120, "a2c-8": 80, "a2c-64": 80,
-    "ppo-8": 120, "a2c-breakout": 180, "a2c-breakout-bf16": 120,
+    "sac-256": 170, "sac-64": 130, "td3-256": 100, "td3-64": 100, "ddpg-256": 100, "ddpg-64": 100,
+    "tqc-256": 200, "crossq-256": 170, "droq-256": 260, "sac-cheetah-1": 170, "sac-cheetah-2": 130,
+    "td3-cheetah-1": 140, "td3-cheetah-2": 110, "a2c-1": 120, "a2c-8": 90, "a2c-64": 90,
+    "ppo-8": 130, "a2c-breakout": 110, "a2c-breakout-bf16": 70,
 }  # fmt: skip
 """About how long a round of all libraries takes on two cores, for the first estimate."""
 OTHERWISE_SECONDS = 90
