@@ -1,7 +1,8 @@
-"""The wrapper around compiled kernels: the bits of eager products, and memory that is kept."""
+"""The wrapper around compiled kernels: bits of eager products, memory that is kept, and tanh."""
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -86,3 +87,29 @@ def test_products_have_the_bits_of_eager_ones_in_every_call_and_thread() -> None
     thread.join()
     assert not failures
     calls(2)
+
+
+@pytest.mark.timeout(600)
+def test_tanh_is_within_its_stated_error_everywhere() -> None:
+    largest = np.finfo(np.float32).max
+    sizes = np.concatenate([np.linspace(0, 12, 30_001), np.logspace(-37, 1, 10_001)])
+    ends = np.array([9, np.nextafter(np.float32(9), 8), 100, largest, np.inf])
+    positive = np.concatenate([sizes, ends]).astype(np.float32)
+    given = np.concatenate([positive, -positive, [np.nan]]).astype(np.float32)
+    x, x_double = torch.from_numpy(given), torch.from_numpy(given.astype(np.float64))
+    out, out_double = torch.zeros_like(x), torch.zeros_like(x_double)
+
+    def both(*tensors: Tensor) -> None:
+        for number, result in (tensors[:2], tensors[2:]):
+            result.copy_(number.tanh())
+
+    compile_in_place(both, [x, out, x_double, out_double])()
+    found, exact = out.numpy(), np.tanh(given.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(given))
+    np.testing.assert_array_equal(found[: len(positive)], -found[len(positive) : -1])  # odd
+    assert np.nanmax(np.abs(found)) <= 1
+    is_small = np.abs(given) < 1e-3
+    assert is_small.sum() > 10_000
+    np.testing.assert_allclose(found[is_small], exact[is_small], rtol=4e-7)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=4e-7)
+    np.testing.assert_allclose(out_double.numpy(), exact, rtol=1e-14)  # not float32's
