@@ -17,6 +17,7 @@ from footlight.config.schema import Count, CountOrZero, violations
 from footlight.machine import all_cores, cpu_name, user_folder
 
 NAME = "tuning.json"
+FORMAT_VERSION = 1
 THREADS_FROM = 20_000_000  # multiplications of an update; in smaller ones threads wait too long
 ONEDNN_FROM = 4_000_000  # of a product; below, oneDNN takes longer to begin than it saves
 
@@ -99,11 +100,14 @@ def of_file(content: Any) -> Tuning | None:
     """The tuning in the file; None if it is invalid, or of another machine or torch."""
     if not isinstance(content, dict) or any(violations(content, Saved)):
         return None
-    here = cpu_name(), all_cores(), metadata.version("torch")
-    if (content["cpu"], content["cores"], content["torch"]) != here:
+    here = FORMAT_VERSION, cpu_name(), all_cores(), metadata.version("torch")
+    if tuple(content[name] for name in ("format_version", "cpu", "cores", "torch")) != here:
         return None
-    pairs = tuple((pair[0], max(1, pair[1])) for pair in content["threads"] if len(pair) == 2)
-    return Tuning(tuple(sorted(pairs)), content["onednn_from"], str(content["date"]))
+    pairs = content["threads"]
+    if not all(len(pair) == 2 and 1 <= pair[1] <= all_cores() for pair in pairs):
+        return None
+    steps = tuple(sorted((least, count) for least, count in pairs))
+    return Tuning(steps, content["onednn_from"], str(content["date"]))
 
 
 def _mkl_is_slow() -> bool:

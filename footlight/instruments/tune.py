@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from footlight.ambient import process_restored
-from footlight.config.tuning import Tuning, path, rule, using
+from footlight.config.tuning import FORMAT_VERSION, Tuning, path, rule, using
 from footlight.errors import UserError, counted
 from footlight.learning.agent import Agent
 from footlight.machine import all_cores, cpu_name
@@ -110,7 +110,7 @@ def measure(notify: Notify, sizes: Sequence[Size] = SIZES) -> dict[str, Any]:
         onednn_from = _best_products(sizes, say)
         _compare_precision(sizes[-2:][0], say)
     return {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": cpu_name(),
         "cores": all_cores(),

@@ -122,9 +122,11 @@ def train_together(
         _require_unused_gpu(folder, is_new)
     display = SeveralRuns(seeds, options.steps, quiet)
     interruption = Interruption(options.max_time)
-    together = num_together(len(seeds), (options.threads or 1) + (options.collectors or 0))
+    # Also of a resumed run that begins only now: its share of the cores, and with it its number of
+    # threads, is the same as without the interruption
+    together = num_together(len(folder.seeds), (options.threads or 1) + (options.collectors or 0))
     if cluster is None:
-        display.notify(how_together(together, len(seeds)))
+        display.notify(how_together(min(together, len(seeds)), len(seeds)))
     calls = {seed: partial(_status, train_one, seed) for seed in seeds}
     if cluster is not None:
         display.notify(f"{counted(len(seeds), 'run')} on a Ray cluster of {cluster}")
@@ -140,7 +142,7 @@ def train_together(
         folder.remove()
     if (number := interruption.signal) is not None:
         raise interruption.exit_exception(number, f"stopped - footlight resume {quoted(known_as)}")
-    require_none_failed(ended)
+    require_none_failed(ended, len(seeds))
 
 
 def _require_unused_gpu(folder: SeedsFolder, is_new: bool) -> None:
@@ -238,13 +240,13 @@ def _error_of(ended: Ended, text: str) -> Exception:
     return error
 
 
-def require_none_failed(ended: Mapping[int, Ended]) -> None:
-    """Raise the error of the first run that has failed, saying which did."""
+def require_none_failed(ended: Mapping[int, Ended], num_runs: int) -> None:
+    """Raise the error of the first of the runs that has failed, saying which did."""
     failed = {seed: each for seed, each in ended.items() if each.error is not None}
     if not failed:
         return
     first, what = next(iter(failed.values())), ""
     if first.code != UserError.exit_code or len(failed) < len(ended):  # else it is of all
         seeds = ", ".join(map(str, failed))
-        what = f"{len(failed)} of {counted(len(ended), 'run')} failed (seed {seeds}) - "
+        what = f"{len(failed)} of {counted(num_runs, 'run')} failed (seed {seeds}) - "
     raise _error_of(first, f"{what}{first.error}")

@@ -40,14 +40,14 @@ def test_threads_rise_with_the_size_of_the_update() -> None:
 def content(**changes: Any) -> dict[str, Any]:
     return {
         "format_version": 1, "date": "2026-11-28", "cpu": cpu_name(), "cores": all_cores(),
-        "torch": metadata.version("torch"), "threads": [[50, 2], [10, 4]], "onednn_from": None,
-        "measured": [],
+        "torch": metadata.version("torch"), "threads": [[50, 1], [10, all_cores()]],
+        "onednn_from": None, "measured": [],
         **changes,
     }  # fmt: skip
 
 
 def test_file_of_this_machine_is_followed() -> None:
-    assert of_file(content()) == Tuning(((10, 4), (50, 2)), None, "2026-11-28")
+    assert of_file(content()) == Tuning(((10, all_cores()), (50, 1)), None, "2026-11-28")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,10 @@ def test_file_of_this_machine_is_followed() -> None:
         {"cores": all_cores() + 1},
         {"torch": "1.0"},
         {"threads": [["many", 2]]},
+        {"threads": [[10, 1], [50]]},
+        {"threads": [[10, 0]]},
+        {"threads": [[10, all_cores() + 1]]},
+        {"format_version": 2},
         {"threads": None},
         {"onednn_from": -1},
         {"unknown": 1},

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -22,7 +23,7 @@ from footlight.machine import all_cores
 from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.storage import checkpoint
 from footlight.training import seeds
-from footlight.training.children import Ended
+from footlight.training.children import Ended, run_together
 from footlight.training.request import Request
 from footlight.training.seeds import num_together, parse_seeds, require_none_failed
 
@@ -145,6 +146,23 @@ def test_resume_continues_what_has_begun_and_begins_the_rest() -> None:
 
 
 @NEEDS_FORKS
+def test_share_of_the_cores_of_a_run_is_the_same_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares = []
+
+    def recorded(calls: Any, num_together: int, *rest: Any) -> Any:
+        shares.append(num_together)
+        return run_together(calls, num_together, *rest)
+
+    monkeypatch.setattr("footlight.training.seeds.run_together", recorded)
+    footlight.train_seeds("td3", "Pendulum-v1", 3, run_dir="some", **SHORT)
+    shutil.rmtree("some/seed-2")
+    footlight.resume_seeds("some", quiet=True)
+    assert shares == [num_together(3, 1)] * 2
+
+
+@NEEDS_FORKS
 def test_seeds_are_added_to_those_of_the_same_configuration() -> None:
     footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="runs-a", **SHORT)
     footlight.train_seeds("td3", "Pendulum-v1", [5], run_dir="runs-a", **SHORT)
@@ -213,11 +231,11 @@ def test_failure_of_one_seed_ends_no_other() -> None:
 
 def test_error_of_some_names_their_seeds() -> None:
     ended = {1: Ended("finished"), 2: Ended("diverged", "q is NaN", 4), 3: Ended("fault", "x", 3)}
-    with pytest.raises(Diverged, match=r"2 of 3 runs failed \(seed 2, 3\) - q is NaN"):
-        require_none_failed(ended)
-    require_none_failed({1: Ended("finished"), 2: Ended("stopped")})
+    with pytest.raises(Diverged, match=r"2 of 5 runs failed \(seed 2, 3\) - q is NaN"):
+        require_none_failed(ended, 5)  # of which two never began
+    require_none_failed({1: Ended("finished"), 2: Ended("stopped")}, 2)
     with pytest.raises(RuntimeError, match="a bug"):
-        require_none_failed({1: Ended("failed", "a bug", 1)})
+        require_none_failed({1: Ended("failed", "a bug", 1)}, 1)
 
 
 @NEEDS_FORKS
