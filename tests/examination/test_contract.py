@@ -93,6 +93,7 @@ def test_numbers_of_numpy_are_scalars() -> None:
     assert checks_after(Contract(Numpy())) == []
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_an_interruption_is_not_a_fault() -> None:
     class Interrupted(broken.Healthy):
         def step(self, action: Any) -> Any:
