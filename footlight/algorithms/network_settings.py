@@ -100,6 +100,11 @@ def require_consistent(config: OffPolicyNetworks) -> None:
             f"dropped_quantiles is {config.dropped_quantiles} of {config.num_quantiles} quantiles "
             "- the target would be empty - drop fewer, such as 2 of 25"
         )
+    if config.critic == "quantile" and config.target_rule == "mean":
+        raise UserError(
+            "target_rule is mean with quantile critics - their targets pool the quantiles of all "
+            "critics - use target_rule minimum, and dropped_quantiles 0 to drop none"
+        )
     if config.target_rule == "subset" and config.subset_size > config.num_critics:
         raise UserError(
             f"subset_size is {config.subset_size} of {config.num_critics} critics - a subset has "

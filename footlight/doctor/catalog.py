@@ -177,7 +177,9 @@ CATALOG: dict[str, Entry] = {
     "critic-underestimates": Entry(
         "the critic underestimates returns",
         "the policy avoids actions that are better than they look",
-        ("set {actor_rule minimum>mean}", "with several critics, set {target_rule minimum>mean}",
+        ("set {actor_rule minimum>mean}",
+         "{critic!=quantile}with several critics, set {target_rule minimum>mean}",
+         "{critic=quantile}with quantile critics, lower {dropped_quantiles}",
          "use a larger network", "set a larger {critic_learning_rate}", "raise {critic_step_size}"),
         REDQ, 0.55),
     "critic-explains-nothing": Entry(

@@ -40,6 +40,8 @@ class Ended(NamedTuple):
     code: int = 0
     trace: str = ""
     """The traceback of the error."""
+    is_of_all: bool = False
+    """Whether the other calls are likely to end with the same error."""
 
 
 def can_fork() -> bool:
@@ -53,7 +55,8 @@ def outcome(call: Call) -> Ended:
         return Ended(call())
     except FootlightError as error:
         status = "diverged" if error.exit_code == DIVERGED else "failed"
-        return Ended(status, str(error), error.exit_code, traceback.format_exc())
+        is_of_all = isinstance(error, UserError)
+        return Ended(status, str(error), error.exit_code, traceback.format_exc(), is_of_all)
     except KeyboardInterrupt:
         return Ended("stopped", code=128 + signal.SIGINT)
     except SystemExit:
@@ -151,7 +154,7 @@ def _attend(
             ended[key] = Ended(**message)
             del running[key]
             display.end_run(key, ended[key].status)
-            if ended[key].code == UserError.exit_code:
+            if ended[key].is_of_all:
                 waiting.clear()
         if interruption.should_stop():
             waiting.clear()

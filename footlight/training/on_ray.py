@@ -94,7 +94,7 @@ class _Tasks:
             if (ended := self._outcome(key, ref)) is not None:
                 self.ended[key] = ended
                 self._display.end_run(key, ended.status)
-                if ended.code == UserError.exit_code:
+                if ended.is_of_all:
                     self.waiting.clear()
         if self._interruption.should_stop():
             self.stop_waiting()
@@ -123,7 +123,8 @@ class _Tasks:
         except errors.RayTaskError as error:
             if key in self._cancelled:  # before it could handle that
                 return None
-            return Ended("failed", describe_error(error.cause), UserError.exit_code)
+            what = describe_error(error.cause)
+            return Ended("failed", what, UserError.exit_code, is_of_all=True)
         except errors.RayError as error:
             is_of_node = isinstance(error, errors.NodeDiedError | errors.LocalRayletDiedError)
             self._crashes[key] += not is_of_node

@@ -51,14 +51,16 @@ _BY_CODE: Mapping[int, type[FootlightError]] = {
 def parse_seeds(given: int | str | Sequence[int], first: int | None) -> tuple[int, ...]:
     """The seeds that a number of seeds or a list stands for. Raises `UserError`.
 
-    given: 5, or "5": five seeds from `first` on (None: from 0 on); [3, 4, 7], or "3 4 7": these.
+    given: 5, or "5": five seeds from `first` on (None: from 0 on); [3, 4, 7], "3 4 7" or "[3]":
+    these.
     """
     numbers: Any = given
     if isinstance(given, str):
         words = re.sub(r"[\[\](),]", " ", given).split()
         if not words or not all(re.fullmatch(r"-?\d+", word) for word in words):
             raise UserError(f"seeds is {given!r:.80} - give a number of seeds, or several seeds")
-        numbers = int(words[0]) if len(words) == 1 else [int(word) for word in words]
+        is_list = len(words) > 1 or not given.strip().lstrip("-").isdigit()
+        numbers = [int(word) for word in words] if is_list else int(words[0])
     if not isinstance(numbers, list | tuple | range | np.ndarray):
         count = integer("seeds", numbers, Range(1, MAX_SEEDS))
         start = first or 0
@@ -140,9 +142,13 @@ def train_together(
         display.notify(summary(whole, known_as, _plotted(folder, known_as)))
     elif is_new:
         folder.remove()
+    failure = failure_of(ended, len(seeds))
     if (number := interruption.signal) is not None:
+        if failure is not None:  # which the signal's exception would hide
+            display.notify(str(failure))
         raise interruption.exit_exception(number, f"stopped - footlight resume {quoted(known_as)}")
-    require_none_failed(ended, len(seeds))
+    if failure is not None:
+        raise failure
 
 
 def _require_unused_gpu(folder: SeedsFolder, is_new: bool) -> None:
@@ -162,7 +168,7 @@ def _run_one_by_one(calls: Mapping[int, Call], interruption: Interruption) -> di
         ended[seed] = outcome(call)
         if ended[seed].code > FIRST_SIGNAL:
             interruption.signal = ended[seed].code - FIRST_SIGNAL
-        if interruption.should_stop() or ended[seed].code == UserError.exit_code:
+        if interruption.should_stop() or ended[seed].is_of_all:
             break
     return ended
 
@@ -240,13 +246,13 @@ def _error_of(ended: Ended, text: str) -> Exception:
     return error
 
 
-def require_none_failed(ended: Mapping[int, Ended], num_runs: int) -> None:
-    """Raise the error of the first of the runs that has failed, saying which did."""
+def failure_of(ended: Mapping[int, Ended], num_runs: int) -> Exception | None:
+    """The error of the first of the runs that has failed, saying which did."""
     failed = {seed: each for seed, each in ended.items() if each.error is not None}
     if not failed:
-        return
+        return None
     first, what = next(iter(failed.values())), ""
-    if first.code != UserError.exit_code or len(failed) < len(ended):  # else it is of all
+    if not first.is_of_all or len(failed) < len(ended):
         seeds = ", ".join(map(str, failed))
         what = f"{len(failed)} of {counted(num_runs, 'run')} failed (seed {seeds}) - "
-    raise _error_of(first, f"{what}{first.error}")
+    return _error_of(first, f"{what}{first.error}")

@@ -54,6 +54,10 @@ def test_values_out_of_range_are_refused(
             "dropped_quantiles is 5 of 5 quantiles - the target would be empty - drop fewer",
         ),
         (
+            {"critic": "quantile", "target_rule": "mean"},
+            "target_rule is mean with quantile critics - their targets pool the quantiles of all",
+        ),
+        (
             {"target_rule": "subset", "num_critics": 2, "subset_size": 3},
             "subset_size is 3 of 2 critics - a subset has no more critics than there are - raise",
         ),

@@ -5,14 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
 import footlight.doctor
 from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import build
 from footlight.doctor.catalog import CATALOG
 from footlight.doctor.findings import finding, remedy_for
-from footlight.doctor.remedies import FIELD
+from footlight.doctor.remedies import FIELD, fits
+from footlight.learning.agent import Agent
 
 IN_BRACES = {
     name
@@ -81,7 +84,21 @@ def test_values_in_remedies_are_valid_and_proposed_once(algorithm: str) -> None:
             assert f"{name} to {new}" not in remedy_for(check, changed)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_changes_in_remedies_go_with_the_other_values(algorithm: str) -> None:
+    fields = default_fields(algorithm)
+    takes_choices = algorithm in ("sac-discrete", "replay-actor-critic")
+    actions: Any = Discrete(3) if takes_choices else Box(-1, 1, (2,), np.float32)
+    small = {name: (8, 8) for name in ("hidden_sizes", "actor_hidden_sizes") if name in fields}
+    for option in {option for entry in CATALOG.values() for option in entry.remedy}:
+        values = {name: new for name, _, new in FIELD.findall(option) if new}
+        if values and fits(option, fields):
+            Agent(algorithm, Box(-1, 1, (3,), np.float32), actions, **{**small, **values})
+
+
 def test_remedy_follows_the_algorithm() -> None:
+    assert "dropped_quantiles" in remedy_for("critic-underestimates", default_fields("tqc"))
+    assert "target_rule to mean" in remedy_for("critic-underestimates", default_fields("sac"))
     assert remedy_for("critic-overestimates", default_fields("sac")) == (
         "raise num_critics; set norm to layer; lower updates_per_step"
     )

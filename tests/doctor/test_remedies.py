@@ -18,6 +18,15 @@ def test_a_change_fits_where_the_field_has_the_old_value() -> None:
     assert fits("set {tau 1.0>0.005}", {"tau": 1.0})
 
 
+def test_an_option_can_be_for_some_values_of_a_field() -> None:
+    option, other = "{critic=quantile}lower {tau}", "{critic!=quantile}lower {tau}"
+    critics: list[dict[str, str]] = [{"critic": "quantile"}, {"critic": "scalar"}, {}]
+    for critic, expected in zip(critics, (True, False, False), strict=True):
+        assert fits(option, {"tau": 0.1, **critic}) == expected
+        assert fits(other, {"tau": 0.1, **critic}) != expected
+    assert shown(option) == shown(other) == "lower tau"
+
+
 def test_an_option_is_shown_without_braces() -> None:
     assert shown("lower {tau}") == "lower tau"
     assert shown("set {norm none>layer} or {tau}", "`") == "set `norm` to layer or `tau`"

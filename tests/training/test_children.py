@@ -152,6 +152,18 @@ def test_after_a_user_error_no_other_call_begins() -> None:
     assert {key: each[:3] for key, each in found.items()} == {1: ("failed", "gamma is 2", 2)}
 
 
+def test_after_an_exception_in_code_of_the_user_the_others_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaks() -> str:
+        raise ZeroDivisionError("once")
+
+    monkeypatch.setattr(children, "place_in_loaded", lambda error: " (hook.py, line 3)")
+    found = ended({1: breaks, 2: lambda: "finished"}, together=1)
+    assert found[1][:3] == ("failed", "ZeroDivisionError: once (hook.py, line 3)", 2)
+    assert found[2] == Ended("finished")
+
+
 def test_reports_reach_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[tuple[int, Any]] = []
     monkeypatch.setattr(SeveralRuns, "update_run", lambda self, *each: received.append(each))

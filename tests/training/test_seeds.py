@@ -25,7 +25,7 @@ from footlight.storage import checkpoint
 from footlight.training import seeds
 from footlight.training.children import Ended, run_together
 from footlight.training.request import Request
-from footlight.training.seeds import num_together, parse_seeds, require_none_failed
+from footlight.training.seeds import failure_of, num_together, parse_seeds
 
 SHORT: dict[str, Any] = {
     **SMALL, "preset": False, "learning_starts": 20, "steps": 60, "updates_per_step": 0.25
@@ -46,6 +46,9 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (2, 7, (7, 8)),
         ("3 4 7", None, (3, 4, 7)),
         ("[3, 4]", None, (3, 4)),
+        (" 2 ", None, (0, 1)),
+        ("[3]", None, (3,)),
+        ("3,", None, (3,)),
         ([5], None, (5,)),
         (np.arange(2), None, (0, 1)),
     ],
@@ -231,11 +234,16 @@ def test_failure_of_one_seed_ends_no_other() -> None:
 
 def test_error_of_some_names_their_seeds() -> None:
     ended = {1: Ended("finished"), 2: Ended("diverged", "q is NaN", 4), 3: Ended("fault", "x", 3)}
-    with pytest.raises(Diverged, match=r"2 of 5 runs failed \(seed 2, 3\) - q is NaN"):
-        require_none_failed(ended, 5)  # of which two never began
-    require_none_failed({1: Ended("finished"), 2: Ended("stopped")}, 2)
-    with pytest.raises(RuntimeError, match="a bug"):
-        require_none_failed({1: Ended("failed", "a bug", 1)}, 1)
+    found = failure_of(ended, 5)  # of which two never began
+    assert isinstance(found, Diverged)
+    assert str(found) == "2 of 5 runs failed (seed 2, 3) - q is NaN"
+    assert failure_of({1: Ended("finished"), 2: Ended("stopped")}, 2) is None
+    found = failure_of({1: Ended("failed", "a bug", 1)}, 1)
+    assert isinstance(found, RuntimeError)
+    assert str(found) == "1 of 1 run failed (seed 1) - a bug"
+    found = failure_of({1: Ended("failed", "gamma is 2", 2, is_of_all=True)}, 3)
+    assert isinstance(found, UserError)
+    assert str(found) == "gamma is 2"
 
 
 @NEEDS_FORKS
@@ -260,6 +268,20 @@ def test_signal_stops_and_saves_all(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = list(Path("some").glob("seed-*/result.json"))
     assert begun
     assert {json.loads(path.read_text())["status"] for path in begun} == {"stopped"}
+
+
+@NEEDS_FORKS
+def test_signal_does_not_hide_an_earlier_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(calls: Any, together: int, display: Any, interruption: Any) -> dict[int, Ended]:
+        interruption.signal = signal.SIGINT
+        return {0: Ended("fault", "a cable broke", 3), 1: Ended("stopped", code=130)}
+
+    notified: list[str] = []
+    monkeypatch.setattr(seeds, "run_together", stopped)
+    monkeypatch.setattr(seeds.SeveralRuns, "notify", lambda display, text: notified.append(text))
+    with pytest.raises(KeyboardInterrupt, match="footlight resume some"):
+        footlight.train_seeds("td3", "Pendulum-v1", 2, run_dir="some", **SHORT)
+    assert notified[-1] == "1 of 2 runs failed (seed 0) - a cable broke"
 
 
 def test_seeds_file_can_name_no_code(tmp_path: Path) -> None:
