@@ -9,20 +9,21 @@ import pytest
 import footlight
 from footlight.algorithms import ALGORITHMS
 from footlight.config import best
-from footlight.config.presets import all_presets
+from footlight.config.presets import preset
 from footlight.errors import UserError
 
 
 def test_every_recommendation_is_an_algorithm_with_a_preset() -> None:
     for environment, algorithm in best._MEASURED.items():
         assert algorithm in ALGORITHMS
-        assert environment in gymnasium.registry
-        assert {f"{algorithm}/{environment}", f"{algorithm}/*"} & all_presets().keys()
+        if not environment.startswith("ALE/"):  # an extra
+            assert environment in gymnasium.registry
+        assert preset(algorithm, environment)[0] is not None
 
 
 def test_environment_without_a_measurement_is_refused() -> None:
-    with pytest.raises(UserError, match=r"best has no algorithm for CartPole-v1 - .*Cheetah-v5"):
-        footlight.train("best", "CartPole-v1")
+    with pytest.raises(UserError, match=r"best has no algorithm for Taxi-v3 - .*HalfCheetah-v5"):
+        footlight.train("best", "Taxi-v3")
 
 
 def test_only_the_word_is_replaced() -> None:
