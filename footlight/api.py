@@ -21,7 +21,7 @@ from footlight.learning.blueprint import AnyAlgorithmClass
 from footlight.run import Run
 from footlight.runs.folder import RunFolder, shown
 from footlight.runs.lock import locked
-from footlight.runs.seeds_folder import is_seeds_folder, make_seeds_folder, read_seeds
+from footlight.runs.seeds_folder import is_seeds_folder, make_seeds_folder
 from footlight.signals import Interruption
 from footlight.storage.files import user_path
 from footlight.training import resuming
@@ -228,13 +228,12 @@ def resume_seeds(
     Raises what `resume` raises, once all runs have ended.
     """
     known_as = user_path(run_dir)
-    folder = read_seeds(known_as.absolute())
-    changes = {name: x for name, x in {"steps": steps, **changes}.items() if x is not None}
-    numbers, options = resuming.left_of(folder, known_as, changes)
+    given = {name: x for name, x in {"steps": steps, **changes}.items() if x is not None}
+    folder, numbers, options, changes = resuming.rest_of(known_as, given)
 
     def one(seed: int) -> Run:
         path = folder.run(seed)
-        if folder.has_ended(seed, steps and options.steps):  # on a node that was lost
+        if folder.has_ended(seed, changes.get("steps")):  # on a node that was lost
             return Run(path)
         if folder.has_begun(seed):
             return resume(path, quiet=quiet, **changes)

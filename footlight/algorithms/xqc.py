@@ -38,6 +38,7 @@ class Config(SACConfig):
     critic: CriticKind = "categorical"
     normalize_rewards: bool = True
     clip_normalized_reward: OptionalPositive = None
+    max_normalized_return: OptionalPositive = 5.0
     initial_alpha: Positive = 0.01
     target_entropy_per_action: float = -0.5
     policy_delay: Count = 3

@@ -197,13 +197,13 @@ def list_all(options: argparse.Namespace) -> int:
 
 def tune_machine(options: argparse.Namespace) -> int:
     """Measure threads, matrix products and precision, and keep the result for later runs."""
-    from footlight.config.tuning import path
     from footlight.instruments import tune
 
     if options.forget:
-        path().unlink(missing_ok=True)
+        tune.forget()
         print("runs follow the rules again")
         return 0
+    tune.require_place()
     warn("measuring compiled updates, which takes minutes; stop other programs meanwhile")
     content = tune.measure(print if not options.json else warn)
     where = tune.write(content)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from footlight.config.schema import Count, CountOrZero, violations
+from footlight.errors import warn
 from footlight.machine import all_cores, cpu_name, user_folder
 
 NAME = "tuning.json"
@@ -92,8 +93,19 @@ def _found() -> Tuning:
     try:
         content = json.loads(path().read_bytes())
     except (OSError, RuntimeError, ValueError):
-        return rule()
-    return of_file(content) or rule()
+        content = None
+    if (found := of_file(content)) is None and _is_file():
+        warn(
+            f"{path()} is not of this machine and version of torch, or damaged: rules decide how "
+            "updates are computed (footlight tune-machine measures again)"
+        )
+    return found or rule()
+
+
+def _is_file() -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return path().is_file()
+    return False
 
 
 def of_file(content: Any) -> Tuning | None:

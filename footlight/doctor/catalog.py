@@ -108,7 +108,8 @@ CATALOG: dict[str, Entry] = {
     "updates-too-few": Entry(
         "there are hardly any updates",
         "most of what is collected is never learned from",
-        ("raise {updates_per_step} (1 is usual)", "lower {learning_starts}", "train for longer"),
+        ("if episodes never end, set {use_checkpoints true>false}, or give them a time limit",
+         "raise {updates_per_step} (1 is usual)", "lower {learning_starts}", "train for longer"),
         HEALTHY, 0.87),
     "too-many-epochs": Entry(
         "each rollout is used for many epochs",

@@ -11,6 +11,7 @@ SMALL_BUFFER, BUFFER_IN_BATCHES = 1_000, 4  # rows, and minibatches
 SMALL_BATCH, SMALL_ROLLOUT, MANY_EPOCHS = 8, 4, 30
 LATE_START, MIN_USES = 0.8, 4.0  # share of the run, and updates_per_step x batch_size
 LARGE_RATE, HUGE_RATE = 0.01, 0.03
+FIRST_UPDATES = 2_000  # environment steps after `learning_starts`, by which there has been one
 SMALL_ALPHA = 1e-3
 
 
@@ -55,8 +56,11 @@ def batch_size(evidence: Evidence) -> Iterator[Finding]:
 def updates(evidence: Evidence) -> Iterator[Finding]:
     """When updates from a replay buffer begin, and how often they use each step."""
     starts, rate = evidence.number("learning_starts"), evidence.number("updates_per_step")
-    planned = evidence.run.config.get("steps")
-    if type(planned) is int and starts > LATE_START * planned:
+    planned, measured = evidence.run.config.get("steps"), evidence.run.diagnostics[-1:]
+    if any(row.get("update") == 0 and row["step"] > starts + FIRST_UPDATES for row in measured):
+        text = f"none after {measured[0]['step']:,} steps, with learning_starts {starts:,.0f}"
+        yield finding("updates-too-few", "critical", text)
+    elif type(planned) is int and starts > LATE_START * planned:
         text = f"learning_starts {starts:,.0f} of {planned:,} steps; at most {LATE_START:.0%}"
         yield finding("updates-too-few", "critical", text)
     elif (uses := rate * max(evidence.number("batch_size"), SMALL_BATCH)) < MIN_USES:

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, iterate
 
 from footlight.environments.autoreset import has_rows
 from footlight.environments.foreign import Translated
@@ -189,13 +189,18 @@ class SingleRow(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return observation[0], info
+        return self._row(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one step. `reset` has to be called after the last one of an episode."""
         rows: Array = np.asarray(action, self.action_space.dtype)[None]
         observation, reward, terminated, truncated, info = self.env.step(rows)
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+        ends = bool(terminated[0]), bool(truncated[0])
+        return self._row(observation), float(reward[0]), *ends, info
+
+    def _row(self, observation: Any) -> Any:
+        """The only row of each part of the observation."""
+        return next(iter(iterate(self.env.observation_space, observation)))
 
     def render(self) -> Any:
         """The image of the row."""

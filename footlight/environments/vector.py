@@ -21,6 +21,7 @@ from footlight.environments.spaces import describe, spaces_of
 from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
+from footlight.trees import leaves_of
 from footlight.types import Array, Transition
 
 RESETTING = PREFIX + "resetting"
@@ -263,7 +264,8 @@ class VectorEnvironments:
         columns = [arrays[name] for name in names]
         present = self.tracker.total, self.tracker.length, index < 0, self.observation
         for saved, like in zip(columns, present, strict=True):
-            if saved.shape != like.shape or saved.dtype != like.dtype or not all_finite(saved):
+            is_finite = all(map(all_finite, leaves_of(saved).values()))
+            if saved.shape != like.shape or saved.dtype != like.dtype or not is_finite:
                 raise ValueError("the state of other environments was saved")
         total, length, resetting, observation = (column.copy() for column in columns)
         if not np.array_equal(write_state(self.env, arrays), observation):

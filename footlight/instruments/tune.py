@@ -2,9 +2,11 @@
 
 import datetime
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -15,7 +17,7 @@ import torch
 
 from footlight.ambient import process_restored
 from footlight.config.tuning import FORMAT_VERSION, Tuning, path, rule, using
-from footlight.errors import UserError, counted
+from footlight.errors import StorageFault, UserError, counted
 from footlight.learning.agent import Agent
 from footlight.machine import all_cores, cpu_name
 from footlight.storage.files import make_folder, replace_text
@@ -123,9 +125,43 @@ def measure(notify: Notify, sizes: Sequence[Size] = SIZES) -> dict[str, Any]:
 
 def write(content: Mapping[str, Any]) -> str:
     """Write `tuning.json` into the user's cache; return its path. Raises `StorageFault`."""
-    make_folder(path().parent)
     replace_text(path(), json.dumps(content, indent=2, allow_nan=False) + "\n")
     return str(path())
+
+
+def require_place() -> None:
+    """Make the folder of `tuning.json`. Raises `UserError` and `StorageFault` if nothing can be
+    written there, before minutes of measurements are lost."""
+    folder = _place().parent
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageFault(
+            f"cannot write into {folder} - {error.strerror} - free some space, or set "
+            "XDG_CACHE_HOME to another folder"
+        ) from error
+
+
+def forget() -> None:
+    """Remove `tuning.json`, if there is one. Raises `UserError` and `StorageFault`."""
+    try:
+        _place().unlink(missing_ok=True)
+    except NotADirectoryError:  # on the way there: no file to remove
+        pass
+    except OSError as error:
+        what = f"cannot remove {_place()} - {error.strerror}"
+        raise StorageFault(f"{what} - remove it in another way") from error
+
+
+def _place() -> Path:
+    try:
+        return path()
+    except RuntimeError as error:
+        raise UserError(
+            "there is no home to keep the measurements in - set XDG_CACHE_HOME to a folder"
+        ) from error
 
 
 def _best_threads(size: Size, say: Notify) -> tuple[int, int]:

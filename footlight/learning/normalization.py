@@ -89,7 +89,7 @@ class Normalizer:
         observations, rewards: what is normalized. sums_rewards: whether the buffer adds rewards up
         before they are normalized. Then each one is clipped before it is stored, otherwise when an
         update reads it. restarts_at_end: whether the discounted return restarts at the last step of
-        an episode, as in Elsayed et al. 2024, instead of after it.
+        each episode, as in Elsayed et al. 2024, instead of after a termination.
         """
         self.gamma, self.observations, self.rewards = gamma, observations, rewards
         self.reward_bound, self.return_bound = bounds or Bounds()
@@ -106,7 +106,7 @@ class Normalizer:
         self._records = record_dtype({**leaves, **as_floats}) if spaces.has_leaves else None
         self.moments = {name: RunningMoments(shape) for name, shape in shapes.items()}
         self.return_moments = RunningMoments(())
-        self.discounted_return = np.zeros(num_envs)  # of the current episodes, up to now
+        self.discounted_return = np.zeros(num_envs)  # up to now
         # By leaf, the mean to subtract and the factor to multiply by, as updates and policies use
         # them
         self.means = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
@@ -136,9 +136,8 @@ class Normalizer:
                 self.means[name][...] = moments.mean
                 self.scales[name][...] = 1 / np.sqrt(moments.variance + _EPSILON)
         if self.rewards:
-            ended = transition.terminated | transition.truncated
             if self.restarts_at_end:
-                self.discounted_return[ended] = 0
+                self.discounted_return[transition.terminated | transition.truncated] = 0
             self.discounted_return[valid] = (
                 self.gamma * self.discounted_return[valid] + transition.reward[valid]
             )
@@ -146,8 +145,9 @@ class Normalizer:
             if self.return_bound is not None:
                 sizes = np.abs(self.discounted_return[valid])
                 self.largest_return[:] = sizes.max(initial=self.largest_return[0])
+            # Not where it is truncated: values look beyond a time limit, and so must their scale
             if not self.restarts_at_end:
-                self.discounted_return[ended] = 0
+                self.discounted_return[transition.terminated] = 0
             moments = self.return_moments
             # Constant returns have no deviation to divide by, so their rewards stay unchanged
             varies = moments.squares > 0

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from footlight.algorithms import ALGORITHMS
+from footlight.algorithms import ALGORITHMS, find
 from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Scheduled, SummingRewards
 from footlight.equations.optimizers import SGD, Adam, RMSprop
@@ -102,9 +102,13 @@ def initialize(
 
 
 def _require_fit(agent: "Agent", saved: dict[str, Any], known_as: str) -> None:
-    """Raise `UserError` for another algorithm, and for networks of other shapes."""
-    blueprint = agent.blueprint
-    if (other := saved.get("algorithm")) != agent.name:
+    """Raise `UserError` for another algorithm, and for networks of other shapes.
+
+    Names of one class, such as sac and tqc, differ in values of fields alone.
+    """
+    blueprint, other = agent.blueprint, saved.get("algorithm")
+    is_variant = {other, agent.name} <= ALGORITHMS.keys() and find(str(other)) is find(agent.name)
+    if other != agent.name and not is_variant:
         raise UserError(
             f"{known_as} is an agent of {other or 'no algorithm'} - its parameters mean something "
             f"else to {agent.name} - train {other or 'another agent'}, or start without it"

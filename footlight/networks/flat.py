@@ -128,8 +128,8 @@ class Network:
 
     def keep_outputs_in_fp32(self, *inputs: Observed) -> None:
         """Compute the last layers in float32 whatever the precision; a call with these inputs finds
-        them."""
-        if self._precision != "fp32":
+        them. On the meta device, where there are only shapes, nothing is computed."""
+        if self._precision != "fp32" and not self.initial.is_meta:
             keep_in_fp32(output_layers(self.module, *inputs))
 
     def member(

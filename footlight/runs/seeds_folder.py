@@ -64,6 +64,12 @@ class SeedsFolder:
             return "max_time" not in (self.result(seed) or {}).get("stop_reason", "max_time")
         return status == "finished" and step >= (steps or self._newest(seed)[1])
 
+    def is_extended(self) -> bool:
+        """Whether a run has finished with fewer steps than a later command was to give it."""
+        states = [self.state(seed) for seed in self.seeds]
+        wanted = self.arguments["values"].get("steps") or 0
+        return any(status == "finished" and step < wanted for status, step in states)
+
     def _newest(self, seed: int) -> tuple[int, int]:
         """The step of the newest checkpoint, and the steps that its run is to have.
 

@@ -126,12 +126,12 @@ def _explain_missing(path: Path) -> str:
     if (path / "config.json").is_file():
         remedy = f"wait, or start it again: --run-dir {quoted(path)}"
         return f"{path} has nothing to load - it has saved no checkpoint yet - {remedy}"
-    if (inside := _run_inside(path)) is not None:
+    if (inside := run_inside(path)) is not None:
         return f"{path} is not a run folder - it contains runs - give one of them, such as {inside}"
     return f"{path} has nothing to load - it is not a run folder - {_FOLDERS}"
 
 
-def _run_inside(path: Path) -> Path | None:
+def run_inside(path: Path) -> Path | None:
     """The last run folder in a folder of runs such as `runs/Pendulum-v1`; None without one."""
     levels = ("*", "*/*", "*/*/*", "*/*/*/*")  # runs/ALE/Breakout-v5/ALGORITHM/NNN
     found = (sorted(path.glob(f"{level}/checkpoints")) for level in levels)

@@ -49,6 +49,8 @@ def user_path(path: str | Path) -> Path:
     """Expand `~` in a path as a shell does. Raises `UserError` if there is no such home."""
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"{path!r:.80} is not a path - give a string or a pathlib.Path")
+    if not os.fspath(path):  # which would be the working directory
+        raise UserError("a path is empty - give the name of a file or folder")
     # Unlike pathlib, this leaves ./~ alone, as a shell does.
     expanded = os.path.expanduser(path)
     if str(expanded).startswith("~"):

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from footlight.environments.source import EnvironmentSource
 from footlight.environments.user_files import recorded_source
 from footlight.errors import UserError, quoted
 from footlight.machine import describe_machine, differences
-from footlight.runs.seeds_folder import SeedsFolder
+from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.runs.trackers.track import require_trackers
 from footlight.storage import checkpoint, schemas
 from footlight.training.objects import Objects
@@ -164,16 +165,41 @@ def tracker_notices(options: Options, changes: Collection[str]) -> list[str]:
     return [f"sending to {names}, as recorded; `--track none` stops that"]
 
 
-def left_of(
-    folder: SeedsFolder, known_as: Path, changes: Mapping[str, Any]
-) -> tuple[list[int], Options]:
-    """The seeds whose runs have not ended, and the options that they continue with.
+class Rest(NamedTuple):
+    """What is left to do in a folder with the runs of several seeds."""
+
+    folder: SeedsFolder
+    seeds: list[int]
+    """Those whose runs have not ended."""
+    options: Options
+    """What they continue with."""
+    changes: dict[str, Any]
+    """The options among them that change."""
+
+
+def rest_of(known_as: Path, changes: Mapping[str, Any]) -> Rest:
+    """What is left to do in a folder, whose file then has the changed options, too: those of the
+    runs that begin later, and of seeds that are added.
 
     Raises `UserError` if all have ended, or if one that never began cannot begin now.
     """
-    steps = changes.get("steps")
-    wanted = None if steps is None else build(Options, {"steps": steps}).steps
-    left = [seed for seed in folder.seeds if not folder.has_ended(seed, wanted)]
+    folder, changes = read_seeds(known_as.absolute()), dict(changes)
+    if "steps" in changes:
+        changes["steps"] = build(Options, {"steps": changes["steps"]}).steps
+    elif folder.is_extended():  # by a command that has not come to all of them
+        changes["steps"] = folder.arguments["values"]["steps"]
+    left = [seed for seed in folder.seeds if not folder.has_ended(seed, changes.get("steps"))]
+    options = _options_of_left(folder, known_as, left, changes)
+    changed = {name: vars(options)[name] for name in changes if name in fields(Options)}
+    values = {**folder.arguments["values"], **changed}
+    folder = replace(folder, arguments={**folder.arguments, "values": values})
+    folder.write()
+    return Rest(folder, left, options, changes)
+
+
+def _options_of_left(
+    folder: SeedsFolder, known_as: Path, left: Sequence[int], changes: Mapping[str, Any]
+) -> Options:
     if not left:
         raise UserError(f"all runs in {known_as} have ended - give a larger --steps to continue")
     missing = [seed for seed in left if not folder.has_begun(seed)]
@@ -187,9 +213,9 @@ def left_of(
     options = {name: value for name, value in changes.items() if name in fields(Options)}
     if begun is None:
         values = {**arguments(folder, changes), **options}
-        return left, build(Options, {k: v for k, v in values.items() if k in fields(Options)})
+        return build(Options, {k: v for k, v in values.items() if k in fields(Options)})
     saved = checkpoint.find(folder.run(begun))
-    return left, options_of(saved, checkpoint.read_manifest(saved), options)
+    return options_of(saved, checkpoint.read_manifest(saved), options)
 
 
 def code_again(algorithm: Any, environment: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_runs import FAST
@@ -131,3 +132,29 @@ def test_tune_machine_writes_what_it_measures_and_forgets_it(
     assert json.loads(capsys.readouterr().out) == content
     assert main(["tune-machine", "--forget"]) == 0
     assert not file.exists()
+
+
+@pytest.mark.parametrize("words", [["tune-machine"], ["tune-machine", "--forget"]])
+def test_tune_machine_needs_a_place_before_it_measures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:  # fmt: skip
+    def measured(notify: Any) -> Any:
+        raise AssertionError("it has measured")
+
+    monkeypatch.setattr("footlight.instruments.tune.measure", measured)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "footlight" / "tuning.json").mkdir(parents=True)
+    if words == ["tune-machine"]:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert main(words) == 5
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot ")
+
+    def homeless() -> Any:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("footlight.instruments.tune.path", homeless)
+    assert main(words) == 2
+    assert "set XDG_CACHE_HOME" in capsys.readouterr().err

@@ -73,13 +73,22 @@ def test_other_file_is_ignored(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", json.dumps(content(cpu="another"))])
 def test_without_a_valid_file_the_rule_holds(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     module._found.cache_clear()
+    assert tuning() == rule()
+    assert capsys.readouterr().err == ""
+    module._found.cache_clear()
     path().parent.mkdir()
     path().write_text(text)
-    assert tuning() == rule()
+    assert tuning() == tuning() == rule()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "tuning.json is not of this machine" in line
+    assert line.endswith("(footlight tune-machine measures again)")
     module._found.cache_clear()
     path().write_text(json.dumps(content()))
     assert tuning().source == "2026-11-28"

@@ -16,6 +16,14 @@ def planned(config: dict[str, Any]) -> RunData:
     return made
 
 
+def never_updated() -> RunData:
+    """A run that has come far beyond `learning_starts`."""
+    made = planned({"learning_starts": 100, "updates_per_step": 1.0})
+    for row in made.diagnostics:
+        row["update"] = 0
+    return made
+
+
 FAULTS: dict[str, list[Fault]] = {
     "horizon-too-short": [lambda: run(config={"gamma": 0.5})],
     "horizon-too-long": [lambda: run(config={"gamma": 1.0})],
@@ -24,6 +32,7 @@ FAULTS: dict[str, list[Fault]] = {
     "updates-too-few": [
         lambda: planned({"learning_starts": 9_000, "updates_per_step": 1.0}),
         lambda: planned({"learning_starts": 100, "updates_per_step": 0.01}),
+        lambda: never_updated(),
     ],
     "too-many-epochs": [lambda: run(config={"num_epochs": 100})],
 }  # fmt: skip
@@ -41,6 +50,13 @@ def test_rare_updates_with_enough_rows_are_healthy(rate: float, batch: int) -> N
     rare = {"learning_starts": 5_000, "updates_per_step": rate, "batch_size": batch}
     found = examine_data(planned({**rare, "buffer_size": 10**6})).findings
     assert "updates-too-few" not in [each.check for each in found]
+
+
+def test_updates_need_not_have_begun_right_after_the_first_steps() -> None:
+    made = never_updated()
+    made.config["config"]["learning_starts"] = made.diagnostics[-1]["step"] - 100
+    made.config["steps"] = 100 * STEPS
+    assert "updates-too-few" not in {found.check for found in examine_data(made).findings}
 
 
 def test_gamma_of_four_nines_is_healthy() -> None:

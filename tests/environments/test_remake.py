@@ -116,6 +116,30 @@ def test_wrappers_of_a_vector_environment_are_copied_around_a_single_row(name: s
         np.testing.assert_allclose(observation, seen[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [dict, tuple])
+def test_parts_of_a_single_row_are_those_of_one_environment(kind: type) -> None:
+    class Parts(gymnasium.ObservationWrapper[Any, Any, Any]):
+        def __init__(self) -> None:
+            super().__init__(gymnasium.make("Pendulum-v1"))
+            place, speed = Box(-1, 1, (2,), np.float32), Box(-8, 8, (1,), np.float32)
+            self.observation_space = gymnasium.spaces.Dict(place=place, speed=speed)
+            if kind is tuple:
+                self.observation_space = gymnasium.spaces.Tuple([place, speed])
+
+        def observation(self, observation: Any) -> Any:
+            parts = {"place": observation[:2], "speed": observation[2:]}
+            return parts if kind is dict else tuple(parts.values())
+
+    row = SingleRow(vector.RecordEpisodeStatistics(SyncVectorEnv([Parts])))
+    single = Parts()
+    action = np.array([0.5], np.float32)
+    found = [row.reset(seed=3)[0], row.step(action)[0]]
+    for one, other in zip(found, [single.reset(seed=3)[0], single.step(action)[0]], strict=True):
+        assert row.observation_space.contains(one)
+        assert type(one) is kind
+        np.testing.assert_equal(one, other)
+
+
 def test_copy_of_a_wrapper_shares_no_mutable_state() -> None:
     given = vector.NormalizeObservation(pendulums())
     other = EnvironmentSource.of(given).make_another()

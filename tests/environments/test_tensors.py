@@ -484,17 +484,29 @@ def test_device_changes_no_more_than_rounding(env_class: type[TensorSimulation])
         assert np.allclose(s.next_observation, t.next_observation, rtol=1e-4, atol=1e-4)
 
 
+class InParts(Pendulum):
+    single_observation_space = gymnasium.spaces.Dict(
+        place=gymnasium.spaces.Box(-1, 1, (2,), np.float32),
+        turn=gymnasium.spaces.Box(-8, 8, (1,), np.float32),
+    )
+
+    def observe(self) -> Any:
+        seen = super().observe()
+        return {"place": seen[:, :2], "turn": seen[:, 2:]}
+
+
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", [Pendulum, InParts])
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_resumed_run_equals_an_uninterrupted_one_if_the_state_can_be_saved(
-    tmp_path: Path, algorithm: str, device: str
+    tmp_path: Path, algorithm: str, kind: type[Pendulum], device: str
 ) -> None:
     small: dict[str, Any] = {"n_steps": 5, "minibatch_size": 20}
     if algorithm == "sac":
         small = {"batch_size": 8, "learning_starts": 8, "buffer_size": 100, "hidden_sizes": (8,)}
 
     def pendulums() -> Pendulum:
-        return Pendulum(4, device, time_limit=7)
+        return kind(4, device, time_limit=7)
 
     runs = [
         footlight.train(

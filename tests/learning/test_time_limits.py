@@ -133,8 +133,9 @@ def trained(
     fields = FIELDS[method] | several | fields
     spaces = environments.observation_space, environments.action_space
     agent = Agent(
-        method, *spaces, seed=1, num_envs=environments.num_envs, compile="on", gamma=0.9, **fields
-    )
+        method, *spaces, seed=1, num_envs=environments.num_envs,
+        **{"compile": "on", "gamma": 0.9, **fields},
+    )  # fmt: skip
     environments.reset()
     while agent.num_updates < (updates or UPDATES[method]):
         transition = environments.step(agent.act(environments.observation, explore=True))
@@ -243,6 +244,23 @@ def test_normalized_rewards(method: str, observations: bool) -> None:
     assert agent.normalizer is not None
     assert agent.normalizer.reward_scale[0] < 0.1
     assert error(values(agent, 2), [200, 40]) < TOLERANCE
+
+
+@pytest.mark.parametrize(("method", "updates"), [("xqc", 900), ("flashsac", 600)])
+def test_bins_reach_beyond_time_limits(
+    method: str, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their bins end at 5 after scaling, and values go on where an episode is cut off: the scale
+    must not be that of the returns until then, 4.1 instead of 10."""
+    monkeypatch.setitem(FIELDS, method, {
+        "learn_alpha": False, "initial_alpha": 1e-6, "hidden_sizes": (32, 32),
+        "actor_hidden_sizes": (8,), "num_bins": 21, "batch_size": 64, "buffer_size": 1_000,
+        "learning_starts": 100, "tau": 0.1, "updates_per_step": 1.0, "learning_rate": 3e-3,
+        "learning_rate_schedule": "constant", "policy_delay": 1_000_000,
+    })  # fmt: skip
+    agent = trained(method, probes.TruncatedRing, updates=updates, compile="off")
+    assert agent.normalizer is not None
+    assert error(values(agent, 5) / agent.normalizer.reward_scale[0], [10] * 5) < TOLERANCE
 
 
 @pytest.mark.parametrize(("baseline", "mean_return"), [(True, 10), (False, np.mean(RING))])

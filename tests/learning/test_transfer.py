@@ -198,6 +198,20 @@ def test_another_algorithm_is_refused_by_name(tmp_path: Path) -> None:
         initialize(agent_of("td3", num_critics=1), folder)
 
 
+def test_variants_of_one_class_take_over_from_each_other(tmp_path: Path) -> None:
+    teacher = agent_of("tqc")
+    saved(teacher, tmp_path / "agent")
+    fields = {
+        name: getattr(teacher.config, name)
+        for name in ("critic", "num_critics", "hidden_sizes", "actor_hidden_sizes", "num_quantiles")
+    }
+    pupil = agent_of("sac", seed=1, **fields)
+    initialize(pupil, tmp_path / "agent")
+    assert torch.equal(pupil.state.critic, teacher.state.critic)
+    with pytest.raises(UserError, match="does not fit this run - its networks differ"):
+        initialize(agent_of("sac"), tmp_path / "agent")
+
+
 def test_damaged_agent_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     folder, new, fresh = (
         saved(agent_of("sac", 1), tmp_path / "agent"),

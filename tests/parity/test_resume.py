@@ -59,6 +59,8 @@ def lines(folder: Path, log: str) -> list[dict[str, Any]]:
         ("td3", {"prioritization": "lap"}),
         ("td7", {"embedding_size": 8, "copy_interval": 30}),
         ("td7", {"num_envs": 2, "n_steps": 3, "use_checkpoints": False}),
+        ("crossq", {"precision": "bf16"}),
+        ("td7", {"embedding_size": 8, "copy_interval": 30, "precision": "bf16"}),
     ],
 )  # fmt: skip
 def test_stopped_and_resumed_equals_straight(

@@ -126,6 +126,14 @@ def test_folder_that_is_not_a_run_is_rejected(tmp_path: Path, name: str) -> None
     assert caught.value.exit_code == 2
 
 
+def test_run_in_a_folder_of_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    inside = write_run(tmp_path / "seeds" / "seed-1")
+    (inside / "checkpoints").mkdir(exist_ok=True)
+    with pytest.raises(UserError, match=f"contains runs - give one of them, such as {inside}"):
+        read_run(tmp_path / "seeds")
+
+
 def test_missing_fields_are_named(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "evaluations.jsonl").write_text('{"step": 50, "mean_return": -3.5}\n')

@@ -31,7 +31,9 @@ def test_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_path("~/run") == user_path(Path("~/run")) == tmp_path / "run"
     assert user_path("./~/run") == user_path(user_path("./~/run")) == Path.cwd() / "~" / "run"
-    assert user_path("") == Path()
+    assert user_path(Path()) == Path()
+    with pytest.raises(UserError, match="a path is empty"):
+        user_path("")
     with pytest.raises(
         UserError,
         match=r"cannot expand ~nobody-at-all/run - there is no home directory ~nobody-at-all - wr",

@@ -22,7 +22,7 @@ from footlight.instruments.progress import Display
 from footlight.machine import all_cores
 from footlight.runs.seeds_folder import SeedsFolder, read_seeds
 from footlight.storage import checkpoint
-from footlight.training import seeds
+from footlight.training import resuming, seeds
 from footlight.training.children import Ended, run_together
 from footlight.training.request import Request
 from footlight.training.seeds import failure_of, num_together, parse_seeds
@@ -344,6 +344,24 @@ def test_command_continues_all_seeds_to_more_steps(capfd: pytest.CaptureFixture[
 
 
 @NEEDS_FORKS
+@NEEDS_FORKS
+def test_more_steps_are_those_of_all_seeds() -> None:
+    """Also of those that begin later, of those that an interruption kept from it, and of new
+    ones."""
+    footlight.train_seeds("td3", "Pendulum-v1", [0, 1], run_dir="some", **SHORT)
+    shutil.rmtree("some/seed-1")  # as if it had not begun
+    resumed = resuming.rest_of(Path("some"), {"steps": 90})
+    assert (resumed.seeds, resumed.options.steps) == ([0, 1], 90)
+    # Here that command is killed, and another one is given without steps
+    runs = footlight.resume_seeds("some", quiet=True)
+    assert [run.result["steps"] for run in runs] == [90, 90]
+    with pytest.raises(UserError, match=r"seeds of another configuration \(steps\)"):
+        footlight.train_seeds("td3", "Pendulum-v1", [2], run_dir="some", **SHORT)
+    longer = {**SHORT, "steps": 90}
+    (run,) = footlight.train_seeds("td3", "Pendulum-v1", [2], run_dir="some", **longer)
+    assert run.result["steps"] == 90
+
+
 def test_longer_run_that_was_killed_has_not_ended(capfd: pytest.CaptureFixture[str]) -> None:
     [run] = footlight.train_seeds("td3", "Pendulum-v1", 1, run_dir="some", **SHORT)
     earlier = (run.folder / "result.json").read_text()
