@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from mujoco_runs import Job
-from mujoco_suite import positive, require_environment, require_method, train_all
+from mujoco_suite import require_environment, require_method, train_all
 from mujoco_tables import Table
-from report import make_parser, progress, provenance, publish
+from report import make_parser, positive, progress, provenance, publish
 from report import table as text_table
 
 from footlight.errors import UserError

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import HERE, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan
@@ -111,10 +120,13 @@ def main() -> int:
     """Measure, report; 1 where a `must` is missed."""
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--steps", type=int, default=100_000, help="of the training (default: 100,000)"
+        "--steps", type=positive, default=100_000, help="of the training (default: 100,000)"
     )
     parser.add_argument(
-        "--transitions", type=int, default=1_000_000, help="in the buffers (default: 1,000,000)"
+        "--transitions",
+        type=positive,
+        default=1_000_000,
+        help="in the buffers (default: 1,000,000)",
     )
     arguments = parser.parse_args()
     rows = [["checkpoints", "bytes", "first", "each further one, 10,000 steps later", "must"]]

@@ -15,7 +15,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from report import HERE, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 Fields = dict[str, Any]
 PLAIN: Fields = {
@@ -88,8 +97,8 @@ def train(fields: Fields, steps: int, seed: int) -> Fields:
 def main() -> int:
     """All rows, all seeds."""
     parser = make_parser(__doc__)
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to N")
+    parser.add_argument("--steps", type=positive, default=100_000)
+    parser.add_argument("--seeds", type=positive, default=5, help="seeds 1 to N")
     arguments = parser.parse_args()
     first = "each row with all changes above it"
     rows = [[first, "final return by seed", "mean", "lowest entropy", "Q"]]

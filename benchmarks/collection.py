@@ -22,6 +22,7 @@ from report import (
     HERE,
     add_peer_python,
     make_parser,
+    positive_number,
     progress,
     provenance,
     publish,
@@ -259,7 +260,7 @@ def read_arguments() -> argparse.Namespace:
     add_peer_python(parser)
     parser.add_argument("--methods", nargs="+", default=["ppo", "sac"], choices=["ppo", "sac"])
     parser.add_argument(
-        "--milliseconds", nargs="+", type=float, default=MILLISECONDS, metavar="MS",
+        "--milliseconds", nargs="+", type=positive_number, default=MILLISECONDS, metavar="MS",
         help="how long a step takes",
     )  # fmt: skip
     parser.add_argument("--ray", action="store_true", help="measure collectors on Ray, too")

@@ -24,7 +24,7 @@ from doctor_faults import FAULTS
 from doctor_healthy import HEALTHY, LONG
 from doctor_tables import Examined, alarm_lines, examined, fault_lines, is_good
 from doctor_training import folder_of, is_trained, make_run
-from report import HERE, make_parser, progress, provenance, publish, run_json
+from report import HERE, make_parser, positive, progress, provenance, publish, run_json
 
 from footlight.errors import describe_error
 
@@ -37,13 +37,13 @@ def read_arguments() -> argparse.Namespace:
         "(default: all)")  # fmt: skip
     add("--healthy", nargs="+", metavar="NAME", help="the same for trainings without a mistake")
     add("--long", action="store_true", help="also those that take hours")
-    add("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N (default: 3)")
-    add("--processes", type=int, default=cores, metavar="N", help="trainings at a time (default: "
+    add("--seeds", type=positive, default=3, metavar="N", help="seeds 1 to N (default: 3)")
+    add("--processes", type=positive, default=cores, metavar="N", help="at a time (default: "
         "one for each core)")  # fmt: skip
     add("--work", type=Path, default=Path("runs/doctor"), metavar="DIR", help="folder of the runs")
     add("--examine-only", action="store_true", help="train nothing, examine what there is")
     add("--cost", action="store_true", help="measure what diagnostics cost, and nothing else")
-    add("--rounds", type=int, default=5, metavar="N", help="rounds of --cost (default: 5)")
+    add("--rounds", type=positive, default=5, metavar="N", help="rounds of --cost (default: 5)")
     arguments = parser.parse_args()
     healthy = {**HEALTHY, **LONG} if arguments.long or arguments.healthy else HEALTHY
     arguments.faults = chosen(arguments.faults, FAULTS, parser)

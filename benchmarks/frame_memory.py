@@ -14,7 +14,16 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from report import HERE, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 from footlight.buffers.frames import FrameReplay
 from footlight.buffers.replay import Replay, ReplayPlan, row_bytes
@@ -69,9 +78,9 @@ def microseconds_per_draw(replay: FrameReplay | Replay) -> float:
 def main() -> int:
     """Fill, measure, draw."""
     parser = make_parser(__doc__)
-    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--frames", type=positive, default=1_000_000)
     parser.add_argument(
-        "--whole", type=int, default=10_000, help="transitions of the buffer beside it"
+        "--whole", type=positive, default=10_000, help="transitions of the buffer beside it"
     )
     arguments = parser.parse_args()
     settings = ReplayPlan(

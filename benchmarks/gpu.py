@@ -19,7 +19,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from report import make_parser, progress, provenance, publish, run_json, table
+from report import (
+    make_parser,
+    positive_number,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 import footlight
 from footlight.learning.agent import Agent
@@ -48,7 +56,7 @@ def read_arguments() -> argparse.Namespace:
     names = ", ".join(WORKS)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"which of {names} (default: all)")
     seconds = "seconds of each measurement (default: 20)"
-    parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help=seconds)
+    parser.add_argument("--seconds", type=positive_number, default=20.0, metavar="S", help=seconds)
     parser.add_argument("--ways", nargs="+", default=[*WAYS], choices=WAYS, help="default: all")
     arguments = parser.parse_args()
     if unknown := {*arguments.works} - {*WORKS}:

@@ -14,7 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from report import HERE, Failure, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    Failure,
+    make_parser,
+    positive_number,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 SETTLED = 300  # updates before the clock starts; compiling is over, and so is warming up
 BLOCK = 10_000  # rows that a buffer is filled with at once
@@ -169,7 +179,9 @@ def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     known = ", ".join(PARTS)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {known} (default: all)")
-    parser.add_argument("--seconds", type=float, default=8, help="timed for a line (default: 8)")
+    parser.add_argument(
+        "--seconds", type=positive_number, default=8, help="for a line (default: 8)"
+    )
     arguments = parser.parse_args()
     if unknown := {*arguments.parts} - {*PARTS}:
         parser.error(f"unknown part {', '.join(sorted(unknown))} - known are {known}")

@@ -21,7 +21,16 @@ from pathlib import Path
 from examination import Examination
 from examination_cases import Case, Outcome
 from killable import PHASES
-from report import HERE, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 from sessions import Forked, Launch, fresh
 
 TARGETS = ("saving", "group", "parent", "worker")  # in turn: half of all kills take the whole group
@@ -113,7 +122,7 @@ def read_arguments() -> argparse.Namespace:
         metavar="CASE",
         help=f"any of {', '.join(CASES)} (default: all)",
     )
-    add("--kills", type=int, default=20, metavar="N", help="kills of each run (default: 20)")
+    add("--kills", type=positive, default=20, metavar="N", help="kills of each run (default: 20)")
     add(
         "--seed",
         type=int,

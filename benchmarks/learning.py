@@ -31,6 +31,7 @@ from report import (
     Failure,
     add_peer_python,
     make_parser,
+    positive,
     progress,
     provenance,
     publish,
@@ -52,12 +53,12 @@ def read_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("algorithm")
     add("environment")
-    add("--steps", type=int, required=True, metavar="N", help="environment steps of each run")
-    add("--seeds", type=int, default=5, metavar="N", help="how many seeds (default: 5)")
+    add("--steps", type=positive, required=True, metavar="N", help="environment steps of each run")
+    add("--seeds", type=positive, default=5, metavar="N", help="how many seeds (default: 5)")
     add("--first-seed", type=int, default=1, metavar="K", help="seeds K, K + 1, ... (default: 1)")
     add(
         "--jobs",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="runs at a time; with more than 1, each has one thread",

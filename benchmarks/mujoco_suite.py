@@ -24,7 +24,7 @@ from pathlib import Path
 import gymnasium
 from mujoco_runs import PEERS, Job, split_method
 from mujoco_tables import Table, publish_all
-from report import HERE, add_peer_python, progress
+from report import HERE, add_peer_python, positive, progress
 
 from footlight.algorithms import ALGORITHMS, config_class
 from footlight.config.fields import build
@@ -72,13 +72,6 @@ def read_arguments() -> argparse.Namespace:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     return arguments
-
-
-def positive(text: str) -> int:
-    """An argparse type: integers of at least 1."""
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
 
 
 def require_method(method: str) -> None:

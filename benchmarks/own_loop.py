@@ -15,7 +15,16 @@ import time
 from statistics import median
 from types import SimpleNamespace
 
-from report import HERE, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 from speed_works import WORKS
 
 LOOPS = {"train": "built-in", "agent": "by hand"}
@@ -32,7 +41,9 @@ def read_arguments() -> argparse.Namespace:
     """The command line."""
     parser = make_parser(__doc__)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"which of {', '.join(LENGTHS)}")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each loop")
+    parser.add_argument(
+        "--rounds", type=positive, default=5, help="processes of each loop"
+    )
     parser.add_argument("--core", type=int, metavar="N", help="the core to run on (default: any)")
     return parser.parse_args()
 

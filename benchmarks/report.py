@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import platform
 import shlex
@@ -22,6 +23,20 @@ PEERS = {
 
 class Failure(Exception):
     """A job did not give its figure; the message is one line."""
+
+
+def positive(text: str) -> int:
+    """An argparse type: integers of at least 1."""
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
+def positive_number(text: str) -> float:
+    """An argparse type: finite numbers above 0."""
+    if not 0 < (value := float(text)) < math.inf:
+        raise ValueError
+    return value
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:

@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from report import make_parser, progress, provenance, publish, run, run_json, table
+from report import (
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run,
+    run_json,
+    table,
+)
 
 HERE = Path(__file__).parent
 QUIET = ("--eval-episodes", "0", "--checkpoint-every", "0", "--probe", "off", "--quiet")
@@ -32,9 +41,13 @@ def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     names = ", ".join(WORKS)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"which of {names} (default: all)")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds (default: 3)")
-    parser.add_argument("--steps", type=int, metavar="N", help="steps (default: the work's own)")
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--rounds", type=positive, default=3, metavar="N", help="default: 3"
+    )
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="default: the work's own"
+    )
     arguments = parser.parse_args()
     if unknown := {*arguments.works} - {*WORKS}:
         parser.error(f"unknown work {', '.join(sorted(unknown))} - known are {names}")

@@ -21,6 +21,7 @@ from report import (
     Failure,
     add_peer_python,
     make_parser,
+    positive,
     progress,
     provenance,
     publish,
@@ -62,7 +63,7 @@ def read_arguments() -> argparse.Namespace:
     add(
         "--threads",
         nargs="+",
-        type=int,
+        type=positive,
         metavar="N",
         help="thread counts to try (default: the work's own)",
     )
@@ -73,14 +74,14 @@ def read_arguments() -> argparse.Namespace:
         metavar="FILE",
         help=f"where finished rounds are kept (default: {KEPT.relative_to(HERE.parent)})",
     )
-    add("--rounds", type=int, metavar="N", help="measurements of each library (default: 3)")
+    add("--rounds", type=positive, metavar="N", help="measurements of each library (default: 3)")
     add(
         "--warmup",
         type=int,
         metavar="STEPS",
         help="steps before the clock starts (default: the work's own)",
     )
-    add("--window", type=int, metavar="STEPS", help="steps timed (default: the work's own)")
+    add("--window", type=positive, metavar="STEPS", help="steps timed (default: the work's own)")
     add(
         "--quick",
         action="store_true",

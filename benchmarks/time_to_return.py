@@ -24,6 +24,7 @@ from report import (
     Failure,
     add_peer_python,
     make_parser,
+    positive,
     progress,
     provenance,
     publish,
@@ -160,7 +161,7 @@ def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     add_peer_python(parser)
     parser.add_argument("libraries", nargs="*", default=LIBRARIES, metavar="LIBRARY")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds (default: 5)")
+    parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="seeds (default: 5)")
     parser.add_argument(
         "--new-machines", type=int, default=1, metavar="N",
         help="runs with empty caches (default: 1)",

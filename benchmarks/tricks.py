@@ -17,7 +17,17 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from report import HERE, Failure, make_parser, progress, provenance, publish, run_json, table
+from report import (
+    HERE,
+    Failure,
+    make_parser,
+    positive,
+    progress,
+    provenance,
+    publish,
+    run_json,
+    table,
+)
 
 LARGE: dict[str, Any] = {"hidden_sizes": (256, 256), "batch_size": 256}
 SMALL: dict[str, Any] = {"hidden_sizes": (64, 64), "batch_size": 100}
@@ -141,7 +151,7 @@ def read_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     known = ", ".join(TRICKS)
     parser.add_argument("tricks", nargs="*", metavar="TRICK", help=f"which of {known}")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="default: 3")
     arguments = parser.parse_args()
     if unknown := {*arguments.tricks} - {*TRICKS}:
         parser.error(f"unknown trick {', '.join(sorted(unknown))} - known are {known}")

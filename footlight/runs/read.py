@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from footlight.errors import UserError
 from footlight.storage import schemas
-from footlight.storage.checkpoint import run_inside
 from footlight.storage.files import opened, read_file, read_json
 from footlight.storage.migration import upgrade_run_config
 
@@ -136,11 +135,14 @@ def _require_config(folder: Path) -> Path:
             f"{folder} does not say which environment it is for - no agent has been saved there "
             "with one - agent.save(folder, environment=...) records it"
         )
-    if not path.is_file() and (inside := run_inside(folder)) is not None:
-        raise UserError(
-            f"{folder} is not a run folder - it contains runs - give one of them, such as {inside}"
-        )
     if not path.is_file():
+        from footlight.storage.checkpoint import run_inside  # which imports safetensors
+
+        if (inside := run_inside(folder)) is not None:
+            raise UserError(
+                f"{folder} is not a run folder - it contains runs - give one of them, such as "
+                f"{inside}"
+            )
         raise UserError(
             f"{folder} is not a run folder - it has no config.json - "
             "give the folder that `footlight train` printed"
