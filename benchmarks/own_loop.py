@@ -41,9 +41,7 @@ def read_arguments() -> argparse.Namespace:
     """The command line."""
     parser = make_parser(__doc__)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"which of {', '.join(LENGTHS)}")
-    parser.add_argument(
-        "--rounds", type=positive, default=5, help="processes of each loop"
-    )
+    parser.add_argument("--rounds", type=positive, default=5, help="processes of each loop")
     parser.add_argument("--core", type=int, metavar="N", help="the core to run on (default: any)")
     return parser.parse_args()
 

@@ -42,12 +42,8 @@ def read_arguments() -> argparse.Namespace:
     names = ", ".join(WORKS)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"which of {names} (default: all)")
     parser.add_argument("--seeds", type=positive, default=5, metavar="N", help="default: 5")
-    parser.add_argument(
-        "--rounds", type=positive, default=3, metavar="N", help="default: 3"
-    )
-    parser.add_argument(
-        "--steps", type=positive, metavar="N", help="default: the work's own"
-    )
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--steps", type=positive, metavar="N", help="default: the work's own")
     arguments = parser.parse_args()
     if unknown := {*arguments.works} - {*WORKS}:
         parser.error(f"unknown work {', '.join(sorted(unknown))} - known are {names}")
