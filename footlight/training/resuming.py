@@ -191,9 +191,10 @@ def rest_of(known_as: Path, changes: Mapping[str, Any]) -> Rest:
     left = [seed for seed in folder.seeds if not folder.has_ended(seed, changes.get("steps"))]
     options = _options_of_left(folder, known_as, left, changes)
     changed = {name: vars(options)[name] for name in changes if name in fields(Options)}
-    values = {**folder.arguments["values"], **changed}
-    folder = replace(folder, arguments={**folder.arguments, "values": values})
-    folder.write()
+    if changed:
+        values = {**folder.arguments["values"], **changed}
+        folder = replace(folder, arguments={**folder.arguments, "values": values})
+        folder.write()
     return Rest(folder, left, options, changes)
 
 
