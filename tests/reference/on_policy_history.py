@@ -109,8 +109,9 @@ class Scales:
     def discounted_returns(self, history: History) -> list[float]:
         """R = gamma R + r of each environment, at all times.
 
-        R starts again from 0 after the last step of an episode. In stream-ac it does so before that
-        step, as in the paper, R = gamma (1 - ended) R + r; its reward counts in the next episode.
+        R starts again from 0 after a termination. In stream-ac it does so before the last step of
+        each episode, as in the paper, R = gamma (1 - ended) R + r; its reward counts in the next
+        episode.
         """
         early = getattr(self.config, "return_restarts_at_end", False)
         returns, running = [], [0.0] * len(history[0])
@@ -123,7 +124,7 @@ class Scales:
                 reward = self.clipped(step.reward, self.config.clip_reward)
                 now = self.config.gamma * before + reward
                 returns.append(now)
-                running[env] = 0.0 if ended and not early else now
+                running[env] = 0.0 if step.terminated and not early else now
         return returns
 
     def observation(self, observation: Any) -> Tensor:

@@ -174,5 +174,6 @@ def allowed_difference(case: Case, dtype: torch.dtype = torch.float64) -> float:
     rounding = rounding_error(dtype, terms=rows, depth=6 * len(updates), scale=scale)
     if case.stores_rounded_returns:  # with an error of that size relative to the steps made of them
         moved = config.learning_rate * len(updates)
-        rounding += rounding_error(torch.float32, scale=moved)
+        # Sums of at most 6 rewards, each clipped at a rounded bound, and then a rounded scale
+        rounding += rounding_error(torch.float32, terms=6, depth=3, scale=moved)
     return rounding

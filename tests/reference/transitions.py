@@ -109,7 +109,8 @@ def reward_bounds(config: Any, steps: Sequence[Step]) -> list[float] | None:
 
 def reward_scale(config: Any, steps: Sequence[Step]) -> float:
     """Inverse standard deviation of the discounted returns R_t = gamma R_{t-1} + r_t so far, or
-    less, where the largest of them would otherwise exceed a bound."""
+    less, where the largest of them would otherwise exceed a bound. They are those of a task without
+    a time limit, and end at terminations alone."""
     returns = []
     for env in range(len(steps[0].reward)):
         so_far = 0.0
@@ -118,7 +119,7 @@ def reward_scale(config: Any, steps: Sequence[Step]) -> float:
                 reward = clipped(float(step.reward[env]), config.clip_reward)
                 so_far = config.gamma * so_far + reward
                 returns.append(so_far)
-            if step.terminated[env] or step.truncated[env]:
+            if step.terminated[env]:
                 so_far = 0.0
     if len(set(returns)) < 2:
         return 1.0
