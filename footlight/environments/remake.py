@@ -5,14 +5,14 @@ a vector environment is copied; `trial` then checks whether the copy is the same
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
-from gymnasium.vector.utils import batch_space, iterate
+from gymnasium.vector.utils import batch_space
 
 from footlight.environments.autoreset import has_rows
 from footlight.environments.foreign import Translated
@@ -189,18 +189,14 @@ class SingleRow(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._row(observation), info
+        return _only_row(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one step. `reset` has to be called after the last one of an episode."""
         rows: Array = np.asarray(action, self.action_space.dtype)[None]
         observation, reward, terminated, truncated, info = self.env.step(rows)
         ends = bool(terminated[0]), bool(truncated[0])
-        return self._row(observation), float(reward[0]), *ends, info
-
-    def _row(self, observation: Any) -> Any:
-        """The only row of each part of the observation."""
-        return next(iter(iterate(self.env.observation_space, observation)))
+        return _only_row(observation), float(reward[0]), *ends, info
 
     def render(self) -> Any:
         """The image of the row."""
@@ -210,3 +206,12 @@ class SingleRow(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         """Close the vector environment."""
         self.env.close()
+
+
+def _only_row(observation: Any) -> Any:
+    """The only row of each part of an observation, whose parts may be named by dots (`trees`)."""
+    if isinstance(observation, Mapping):
+        return {name: _only_row(part) for name, part in observation.items()}
+    if isinstance(observation, tuple):
+        return tuple(map(_only_row, observation))
+    return observation[0]

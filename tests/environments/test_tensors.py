@@ -495,8 +495,28 @@ class InParts(Pendulum):
         return {"place": seen[:, :2], "turn": seen[:, 2:]}
 
 
+class InNestedParts(InParts):
+    single_observation_space = gymnasium.spaces.Dict(
+        body=gymnasium.spaces.Tuple([*InParts.single_observation_space.spaces.values()]),
+    )
+
+    def observe(self) -> Any:
+        return {"body": tuple(super().observe().values())}
+
+
+@pytest.mark.parametrize("kind", [InParts, InNestedParts])
+def test_parts_are_evaluated(tmp_path: Path, kind: type[Pendulum]) -> None:
+    small = {**SMALL, "n_steps": 5, "minibatch_size": 20, "eval_episodes": 2, "eval_every": 40}
+    env = kind(4, time_limit=7)
+    run = footlight.train(
+        "ppo", env, eval_environment=kind(2, time_limit=7), steps=80, run_dir=tmp_path / "run",
+        **small,
+    )  # fmt: skip
+    assert [row["lengths"] for row in run.evaluations()] == [[7, 7], [7, 7]]
+
+
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("kind", [Pendulum, InParts])
+@pytest.mark.parametrize("kind", [Pendulum, InParts, InNestedParts])
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_resumed_run_equals_an_uninterrupted_one_if_the_state_can_be_saved(
     tmp_path: Path, algorithm: str, kind: type[Pendulum], device: str
