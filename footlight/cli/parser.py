@@ -130,15 +130,16 @@ def _add_resume(add_command: AddCommand) -> None:
         ("env-timeout", "SECONDS", "time after which an environment counts as hanging; 0: never"),
         ("on-worker-death", "ACTION", "stop or restart: response to a dead environment process"),
         ("on-env-fault", "ACTION", "stop or new-episode: response to an environment that fails"),
+        ("episodes", "N", "stop after so many training episodes; none: off"),
+        ("stop-at-return", "RETURN", "stop once the mean return reaches this; none: off"),
+        ("stop-window", "N", "returns that this mean is over"),
+        ("stop-on", "KIND", "training or evaluation: the returns that it is of"),
+        ("stop-patience", "N", "stop after so many evaluations without a new best; none: off"),
     ):
         resume.add_argument(f"--{option}", metavar=metavar, help=text)
-    resume.add_argument(
-        "--track", nargs="+", metavar="TRACKER", help="tensorboard, wandb, or none: off"
-    )
-    ray = (
-        "of several seeds, or of collectors: a Ray cluster, HOST:PORT of its head, or local "
-        "(docs/scale.md)"
-    )
+    track = "tensorboard, wandb, or none: off"
+    resume.add_argument("--track", nargs="+", metavar="TRACKER", help=track)
+    ray = "of several seeds or collectors: a Ray cluster, HOST:PORT or local (docs/scale.md)"
     resume.add_argument("--ray", metavar="ADDRESS", help=ray)
     quiet = "print only errors and, at the end, the run folder"
     resume.add_argument("--quiet", action="store_true", help=quiet)

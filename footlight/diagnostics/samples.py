@@ -106,7 +106,9 @@ def data_quantities(agent: Agent, rows: Rows) -> dict[str, float]:
     if rows.discount is not None:
         found["terminal_share"] = float((rows.discount == 0).mean())
     observation = rows.observation
-    different = {row.tobytes() for row in observation}
+    # Leaf by leaf: records have padding, whose bytes are whatever lay in memory
+    parts = [leaf.reshape(len(leaf), -1) for leaf in leaves_of(observation).values()]
+    different = {b"".join(part.tobytes() for part in row) for row in zip(*parts, strict=True)}
     found["distinct_observations"] = len(different) / len(observation)
     if normalizer is not None:
         observation = normalizer.observation(observation)

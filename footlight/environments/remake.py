@@ -20,6 +20,7 @@ from footlight.environments.naming import name_of_function
 from footlight.environments.user_function import make_env
 from footlight.environments.wrappers import RECORDERS, recorders, without_recorders
 from footlight.errors import UserError, describe_error
+from footlight.trees import named_leaves
 from footlight.types import Array
 
 Make = Callable[[], gymnasium.Env[Any, Any]]
@@ -189,14 +190,17 @@ class SingleRow(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return _only_row(observation), info
+        return self._only_row(observation), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one step. `reset` has to be called after the last one of an episode."""
         rows: Array = np.asarray(action, self.action_space.dtype)[None]
         observation, reward, terminated, truncated, info = self.env.step(rows)
         ends = bool(terminated[0]), bool(truncated[0])
-        return _only_row(observation), float(reward[0]), *ends, info
+        return self._only_row(observation), float(reward[0]), *ends, info
+
+    def _only_row(self, observation: Any) -> Any:
+        return _row_in(self.observation_space, named_leaves(observation))
 
     def render(self) -> Any:
         """The image of the row."""
@@ -208,10 +212,10 @@ class SingleRow(gymnasium.Env[Any, Any]):
         self.env.close()
 
 
-def _only_row(observation: Any) -> Any:
-    """The only row of each part of an observation, whose parts may be named by dots (`trees`)."""
-    if isinstance(observation, Mapping):
-        return {name: _only_row(part) for name, part in observation.items()}
-    if isinstance(observation, tuple):
-        return tuple(map(_only_row, observation))
-    return observation[0]
+def _row_in(space: Any, leaves: Mapping[str, Any], name: str = "") -> Any:
+    """The only row of an observation in this space, given the leaves of the observation."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {key: _row_in(part, leaves, f"{name}.{key}") for key, part in space.items()}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return tuple(_row_in(part, leaves, f"{name}.{index}") for index, part in enumerate(space))
+    return leaves[name.removeprefix(".")][0]

@@ -210,9 +210,8 @@ class SerialEnvironments:
         return self._as_observation(env, observation)
 
     def _as_observation(self, env: int, observation: Any) -> Array:
-        return as_observation(
-            self.tracker, env, observation, self._shape, self._dtype, self.spaces.choices
-        )
+        known = self._shape, self._dtype, self.spaces.choices
+        return as_observation(self.tracker, env, observation, *known)
 
     def _begin_steps(self, action: Array) -> None:
         """Called before the environments are stepped one by one; workers begin together here."""
@@ -252,6 +251,7 @@ class SerialEnvironments:
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 is_restored = False
+            self.tracker.total[env] = total[env]  # rewards of the repetition may differ a little
             if not is_restored:
                 not_restored.append(env)
                 self.tracker.finish(env, False)

@@ -53,6 +53,27 @@ def test_empty_buffers_have_no_rows() -> None:
         assert sampled(agent_of(algorithm), np.random.default_rng(0)) is None
 
 
+def test_padding_of_records_is_no_part_of_an_observation() -> None:
+    one = gymnasium.spaces.Box(-1, 1, (1,), np.float32)  # of 4 bytes, before a number of 8
+    space = gymnasium.spaces.Tuple([one, gymnasium.spaces.Discrete(3)])
+    agent = Agent(
+        "sac-discrete", space, CHOICE, compile="off", hidden_sizes=(8,), buffer_size=40,
+        batch_size=4, learning_starts=10**6,
+    )  # fmt: skip
+    for _ in range(30):
+        seen = np.ones(1, np.float32), np.int64(1)
+        agent.observe(seen, agent.act(seen, explore=True), 0.0, seen, False, False)
+    rows = sampled(agent, np.random.default_rng(0))
+    assert rows is not None
+    padded = rows.observation.copy()
+    assert padded.dtype.itemsize > sum(padded.dtype[name].itemsize for name in padded.dtype.names)
+    padded.view(np.uint8).reshape(len(padded), -1)[...] = np.arange(len(padded))[:, None]
+    for name in padded.dtype.names:
+        padded[name] = rows.observation[name]
+    found = data_quantities(agent, rows._replace(observation=padded))
+    assert found["distinct_observations"] == 1 / len(padded)
+
+
 def test_rows_of_a_rollout_are_its_steps() -> None:
     agent = agent_of("a2c", n_steps=30)
     feed(agent, 20)

@@ -134,6 +134,13 @@ def test_parts_of_a_single_row_are_those_of_one_environment(kind: type) -> None:
     single = Parts()
     action = np.array([0.5], np.float32)
     found = [row.reset(seed=3)[0], row.step(action)[0]]
+    flat = gymnasium.vector.VectorEnv()
+    flat.single_observation_space, flat.single_action_space = row.observation_space, None
+    named = {"place": np.ones((1, 2)), "speed": np.zeros((1, 1))}  # as tensors are named, by dots
+    leaves = named if kind is dict else dict(enumerate(named.values()))
+    expected = {"place": [1, 1], "speed": [0]}
+    whole = SingleRow(flat)._only_row({str(name): leaf for name, leaf in leaves.items()})
+    np.testing.assert_equal(whole, expected if kind is dict else tuple(expected.values()))
     for one, other in zip(found, [single.reset(seed=3)[0], single.step(action)[0]], strict=True):
         assert row.observation_space.contains(one)
         assert type(one) is kind

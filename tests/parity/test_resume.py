@@ -226,6 +226,19 @@ def test_interrupted_run_in_gymnasiums_vector_cartpole_equals_straight(
     assert footlight.Run(tmp_path / "resumed").config["resume"] == "exact"
 
 
+def test_return_of_an_episode_is_that_before_the_interruption(tmp_path: Path) -> None:
+    """Although its rewards depend on statistics that have moved on since it began."""
+    fields = {**FAST, "checkpoint_every": 0, "eval_every": 0}
+
+    def source() -> gymnasium.Env[Any, Any]:
+        return gymnasium.wrappers.NormalizeReward(gymnasium.make("Pendulum-v1"))
+
+    footlight.train("td3", source, steps=250, run_dir=tmp_path / "straight", **fields)
+    footlight.train("td3", source, steps=120, run_dir=tmp_path / "resumed", **fields)
+    footlight.resume(tmp_path / "resumed", steps=250, quiet=True, environment=source)
+    assert lines(tmp_path / "resumed", "episodes") == lines(tmp_path / "straight", "episodes")
+
+
 def test_equal_seeds_are_equal_runs_and_others_are_not(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         footlight.train(
