@@ -93,7 +93,10 @@ def test_changes_in_remedies_go_with_the_other_values(algorithm: str) -> None:
     for option in {option for entry in CATALOG.values() for option in entry.remedy}:
         values = {name: new for name, _, new in FIELD.findall(option) if new}
         if values and fits(option, fields):
-            Agent(algorithm, Box(-1, 1, (3,), np.float32), actions, **{**small, **values})
+            spaces = Box(-1, 1, (3,), np.float32), actions
+            agent = Agent(algorithm, *spaces, **{**small, **values})
+            changed = asdict(agent.config)
+            assert all(str(changed[name]).lower().startswith(values[name]) for name in values)
 
 
 def test_remedy_follows_the_algorithm() -> None:
