@@ -86,7 +86,7 @@ def train(
         environments = stack.enter_context(where)
         options = dataclasses.replace(options, num_envs=environments.num_envs)
         agent = make_agent(request, environments, options, display)
-        origin = request.given.tuning.begin(agent, notices)
+        origin = request.given.tuning.begin(agent, environments, notices)
         evaluated_in = objects.evaluation_source(source)
         instances = make_instances(source, environments, options, display, notices, evaluated_in)
         reason = instances.examine(check_determinism)

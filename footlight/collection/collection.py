@@ -22,8 +22,9 @@ from footlight.collection.chunks import COUNTS, Chunked, Task, at_step, stacked,
 from footlight.collection.collector import STREAM, Plan, exploration_stream
 from footlight.collection.supervised import Channel, SupervisedCollector, end
 from footlight.environments.episodes import Episode
+from footlight.environments.running_statistics import statistics_wrappers
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
-from footlight.environments.wrappers import first_instance, statistics_wrappers
+from footlight.environments.wrappers import first_instance
 from footlight.errors import EnvironmentFault, UserError
 from footlight.learning.agent import Agent
 from footlight.learning.transport import as_array

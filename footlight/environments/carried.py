@@ -17,7 +17,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from footlight.environments.attributes import is_comparable
-from footlight.environments.wrappers import InWorker, chain, is_moments
+from footlight.environments.running_statistics import is_moments
+from footlight.environments.wrappers import InWorker, chain
 
 CARRIED = "history-dependent through "
 """How the reason begins if an episode depends on earlier ones through running statistics."""

@@ -16,6 +16,7 @@ import numpy as np
 from footlight.contexts import close_quietly
 from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
 from footlight.environments.carried import CARRIED, NEW, USED, save_attributes, through_attributes
+from footlight.environments.running_statistics import freeze_statistics
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import EnvironmentLike, Environments, EnvironmentSource
 from footlight.environments.trial import PLAY_SECONDS
@@ -23,7 +24,7 @@ from footlight.environments.trial import STEPS as TRIAL_STEPS
 from footlight.environments.vector import VectorEnvironments
 from footlight.environments.watchdog import warn_if_hanging
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.environments.wrappers import freeze_statistics, single_envs
+from footlight.environments.wrappers import single_envs
 from footlight.errors import EnvironmentFault, UserError
 from footlight.streams import derived_seed
 from footlight.trees import leaves_of

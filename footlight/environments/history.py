@@ -1,15 +1,26 @@
-"""The actions of current episodes: all it takes to put a deterministic environment back."""
+"""What it takes to put deterministic environments back into their current episodes.
 
-from collections.abc import Mapping
+These are the actions of each episode and, where wrappers have running statistics, those with which
+it began.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from footlight.environments.checks import all_finite
 from footlight.environments.episodes import FailedEpisode
+from footlight.environments.running_statistics import (
+    read_statistics,
+    statistics_of,
+    statistics_wrappers,
+    write_statistics,
+)
 from footlight.types import Array
 
 _PREFIX = "actions."
+_STARTS = "starts."
 
 
 def steps_to_restore(arrays: Mapping[str, Array]) -> int:
@@ -94,3 +105,48 @@ class ActionHistory:
             for env in range(len(self._bytes))
             if not self.is_empty(env)
         }
+
+
+class EpisodeStarts:
+    """Running statistics of wrappers as they were when the current episodes began.
+
+    An episode that is repeated from there updates them as it did the first time, so whatever other
+    wrappers remember of it, such as stacked frames, is the same again.
+    """
+
+    def __init__(self, envs: Sequence[Any]) -> None:
+        self._envs = envs  # not copied: a lost process is replaced in it
+        self._with_statistics = {
+            env for env, instance in enumerate(envs) if statistics_wrappers(instance)
+        }
+        self.statistics: dict[int, dict[str, Array]] = {}  # by environment
+
+    def keep(self, envs: Iterable[int]) -> None:
+        """Keep the statistics of these, whose next episodes are about to begin."""
+        kept = self.statistics.copy()  # a new dict, so that a step that fails can be undone
+        for env in self._with_statistics.intersection(envs):
+            kept[env] = read_statistics(self._envs[env])  # none if its process was lost
+        self.statistics = kept
+
+    def return_to(self, env: int) -> bool:
+        """Give the wrappers of `env` the statistics with which its episode began.
+
+        Returns whether there are none or they are known.
+        """
+        statistics = self.statistics.get(env)
+        if statistics:
+            write_statistics(self._envs[env], statistics)
+        return bool(statistics) or env not in self._with_statistics
+
+    def arrays(self) -> dict[str, Array]:
+        """Arrays for a checkpoint."""
+        return {
+            f"{_STARTS}{env}.{name}": array
+            for env, statistics in self.statistics.items()
+            for name, array in statistics.items()
+        }
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take the statistics in the arrays of a checkpoint."""
+        saved = {env: statistics_of(arrays, env, _STARTS) for env in self._with_statistics}
+        self.statistics = {env: found for env, found in saved.items() if found}

@@ -24,13 +24,13 @@ from footlight.environments.episodes import WorkerLost
 from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
-from footlight.environments.spaces import spaces_of
-from footlight.environments.wrappers import (
+from footlight.environments.running_statistics import (
     read_statistics,
-    reward_wrappers,
     statistics_wrappers,
     write_statistics,
 )
+from footlight.environments.spaces import spaces_of
+from footlight.environments.wrappers import reward_wrappers
 from footlight.errors import RemoteError, UserError, describe_error
 from footlight.signals import ignore_signals
 

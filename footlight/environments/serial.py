@@ -21,15 +21,11 @@ from footlight.environments.checks import (
     require_valid,
 )
 from footlight.environments.episodes import MAX_FAULTS, Episode, EpisodeTracker, without_failed_step
-from footlight.environments.history import ActionHistory, saved_actions
+from footlight.environments.history import ActionHistory, EpisodeStarts, saved_actions
 from footlight.environments.infos import LIFE_LOST, NO_INFO
 from footlight.environments.naming import name_of_instance
+from footlight.environments.running_statistics import restore_statistics, saved_statistics
 from footlight.environments.spaces import describe, difference, spaces_of
-from footlight.environments.wrappers import (
-    restore_statistics,
-    saved_statistics,
-    statistics_wrappers,
-)
 from footlight.errors import EnvironmentFault, UserError
 from footlight.types import Array, DiscreteAction, Transition
 
@@ -64,6 +60,7 @@ class SerialEnvironments:
         self._faults_in_a_row: dict[int, int] = {}  # by environment, since its last step
         self._scalar = np.dtype(self.action_space.dtype).type
         self._history = ActionHistory(self.num_envs, self.action_space.dtype)
+        self._starts = EpisodeStarts(self.envs)
 
     def reset(self) -> Array:
         """Begin an episode in each environment and return the observations [E, ...]."""
@@ -84,12 +81,14 @@ class SerialEnvironments:
         """Abandon the current episodes of these and begin new ones. Raises `EnvironmentFault`."""
         before = self.observation.copy()
         snapshot, actions = self.tracker.snapshot, self._history.snapshot()
+        starts = self._starts.statistics
         try:
             self.tracker.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
             self.restart(envs)
         except EnvironmentFault:
             self.observation = before
             self._history.restore(actions)
+            self._starts.statistics = starts
             self.tracker.restore(snapshot)
             raise
 
@@ -100,7 +99,7 @@ class SerialEnvironments:
         episodes that this step ended.
         """
         before, tracker = self.observation, self.tracker
-        snapshot = tracker.advance(action)
+        snapshot, starts = tracker.advance(action), self._starts.statistics
         self.finished, self.failed = [], []
         try:
             successor, reward, terminated, truncated, ended = self._steps(action)
@@ -114,6 +113,7 @@ class SerialEnvironments:
             self._history.attach_to(fault.episode, self.spaces.action.shape)
             # A checkpoint must hold the state before the fault
             self.observation, self.finished, self.failed = before, [], []
+            self._starts.statistics = starts
             tracker.restore(snapshot)
             raise
         self._history.append(action)
@@ -143,6 +143,7 @@ class SerialEnvironments:
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 self.tracker.finish(env, False)
+                self._starts.keep([env])
 
     def _survive(self, fault: EnvironmentFault, env: int) -> None:
         """Report a fault after which a new episode may begin.
@@ -218,6 +219,7 @@ class SerialEnvironments:
 
     def _begin_resets(self, envs: Sequence[int]) -> None:
         """Called before these are reset one by one."""
+        self._starts.keep(envs)
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint: the current episodes and the actions that led there."""
@@ -225,6 +227,7 @@ class SerialEnvironments:
             **self.tracker.arrays(),
             "observation": self.observation,
             **self._history.arrays(),
+            **self._starts.arrays(),
             **saved_statistics(self),
         }
 
@@ -240,29 +243,24 @@ class SerialEnvironments:
         actions = [saved_actions(arrays, env, shape) for env in range(self.num_envs)]
         if saved.shape != self.observation.shape or self.tracker.index.min() < 0:
             raise ValueError("episodes of other environments were saved")
-        # Frozen, so that normalized observations are the same again
-        restore_statistics(self, arrays, frozen=True)
+        self._starts.restore(arrays)
         not_restored = []
         for env in range(self.num_envs):
             try:
                 self.rerun(env, actions[env])
                 is_restored = np.array_equal(self.observation[env], saved[env])
-                is_restored &= self._has_return(env, total[env])
+                is_restored &= bool(self.tracker.total[env] == total[env])
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 is_restored = False
-            self.tracker.total[env] = total[env]  # rewards of the repetition may differ a little
             if not is_restored:
                 not_restored.append(env)
                 self.tracker.finish(env, False)
                 self._history.clear(env)
+                restore_statistics(self, arrays, envs=[env])
+                self._starts.keep([env])
                 self._begin(env)
-        restore_statistics(self, arrays)
         return not_restored
-
-    def _has_return(self, env: int, saved: float) -> bool:
-        """Whether a repeated episode has the saved return; rewards may depend on statistics."""
-        return bool(self.tracker.total[env] == saved or statistics_wrappers(self.envs[env]))
 
     def rerun(self, env: int, actions: Array) -> None:
         """Begin the current episode of `env` again and take these actions, until it ends.
@@ -270,6 +268,7 @@ class SerialEnvironments:
         `self.observation` and the tracker hold the result. Raises `EnvironmentFault`.
         """
         self._history.clear(env)
+        self._starts.return_to(env)
         self.observation[env] = self._reset(env)
         for action in actions:
             self.tracker.length[env] += 1

@@ -22,16 +22,15 @@ from footlight.environments.autoreset import has_rows
 from footlight.environments.budget import SECONDS, Budget, TooLong, global_randomness
 from footlight.environments.carried import CARRIED, NEW, USED, save_attributes, through_attributes
 from footlight.environments.layers import layer_attributes, same_items
-from footlight.environments.source import EnvironmentLike, EnvironmentSource
-from footlight.environments.spaces import difference
-from footlight.environments.wrappers import (
-    chain,
+from footlight.environments.running_statistics import (
     read_statistics,
     statistics_wrappers,
     why_not_shared,
-    without_recorders,
     write_statistics,
 )
+from footlight.environments.source import EnvironmentLike, EnvironmentSource
+from footlight.environments.spaces import difference
+from footlight.environments.wrappers import chain, without_recorders
 from footlight.errors import UserError, describe_error
 from footlight.signals import is_interruption
 from footlight.streams import derived_seed

@@ -16,9 +16,9 @@ from footlight.environments.episodes import ALL, MAX_FAULTS, Episode, EpisodeTra
 from footlight.environments.foreign import OfTensors
 from footlight.environments.infos import LIFE_LOST, last_infos
 from footlight.environments.interface import old_interface, reset_answer, step_answer
+from footlight.environments.running_statistics import restore_statistics, saved_statistics
 from footlight.environments.snapshots import PREFIX, read_state, why_unknown, write_state
 from footlight.environments.spaces import describe, spaces_of
-from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import EnvironmentFault, describe_error
 from footlight.signals import is_interruption
 from footlight.trees import leaves_of

@@ -16,8 +16,8 @@ from footlight.environments.calls import fault_of_call
 from footlight.environments.episodes import WorkerLost
 from footlight.environments.remote import Make, RemoteEnv, close_all
 from footlight.environments.remote import Supervision as Supervision
+from footlight.environments.running_statistics import remedy, statistics_wrappers
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.wrappers import remedy, statistics_wrappers
 from footlight.errors import EnvironmentFault, RemoteError, UserError
 from footlight.types import Array
 
@@ -79,7 +79,10 @@ class AsyncEnvironments(SerialEnvironments):
                 self._supervision.notify(f"environment {env}, {where}: {lost} - restarted")
 
     def _replace(self, env: int) -> None:
-        """Start a new worker for `env`. Raises `EnvironmentFault`."""
+        """Start a new worker for `env`, as it was when its episode began.
+
+        Raises `EnvironmentFault`.
+        """
         self.remote[env].close()
         try:
             self.remote[env] = self.envs[env] = RemoteEnv(self._make, self._supervision.timeout)
@@ -87,7 +90,8 @@ class AsyncEnvironments(SerialEnvironments):
         except UserError as error:
             what = f"its process was lost, and a new one cannot make it: {error}"
             raise self.tracker.fault(env, what) from error
-        if names := ", ".join(statistics_wrappers(self.remote[env])):
+        if not self._starts.return_to(env):
+            names = ", ".join(statistics_wrappers(self.remote[env]))
             what = f"its process was lost, and the running statistics of {names} with it"
             instead = f"use {remedy(names)} in place of the wrapper"
             raise self.tracker.fault(env, what, instead)
@@ -117,6 +121,7 @@ class AsyncEnvironments(SerialEnvironments):
             env.ask("step", self.given(row))
 
     def _begin_resets(self, envs: Sequence[int]) -> None:
+        super()._begin_resets(envs)
         for env in envs:
             self.remote[env].ask("reset", self.tracker.episode_seed(env))
 

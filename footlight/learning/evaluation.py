@@ -9,13 +9,13 @@ import numpy as np
 
 from footlight.config.fields import Range, integer
 from footlight.contexts import closing
+from footlight.environments.running_statistics import restore_statistics, saved_statistics
 from footlight.environments.source import (
     EnvironmentLike,
     Environments,
     EnvironmentSource,
     Wanted,
 )
-from footlight.environments.wrappers import restore_statistics, saved_statistics
 from footlight.errors import UserError, counted
 from footlight.learning.policy import Policy
 from footlight.streams import MAX_SEED

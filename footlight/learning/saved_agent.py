@@ -31,6 +31,7 @@ from footlight.learning.saved_environment import (
     environment_of,
     record_environment,
     run_config_of,
+    statistics_of_given,
 )
 from footlight.learning.transport import as_array
 from footlight.storage import checkpoint
@@ -52,9 +53,11 @@ def save(agent: "Agent", path: str | Path, environment: Any = None, kwargs: Any 
     Raises `UserError` for a folder that holds anything but a saved agent and its logs, and
     `StorageFault`.
     """
-    folder = user_path(path).absolute()
+    folder, arrays = user_path(path).absolute(), groups(agent)
     if environment is not None:
         agent.environment = record_environment(environment, kwargs, agent.seed)
+        if statistics := statistics_of_given(environment):
+            arrays["environments"] = statistics
     elif kwargs is not None:
         raise UserError("env_kwargs are for an environment - none is given - add environment=ID")
     content = {**manifest(agent), "step": agent.num_steps}
@@ -62,10 +65,10 @@ def save(agent: "Agent", path: str | Path, environment: Any = None, kwargs: Any 
         total_steps = agent.learner.total_steps
         content["run"] = run_config_of(content, agent.environment, total_steps)
     if folder.exists() and not (folder / checkpoint.MANIFEST).is_file():
-        _save_beside_logs(agent, folder, content, path)
+        _save_beside_logs(arrays, folder, content, path)
     else:
         make_folder(folder.parent)
-        checkpoint.write(folder, groups(agent), content)
+        checkpoint.write(folder, arrays, content)
     # For readers of logs, which do without the manifest
     if agent.environment:
         config = json.dumps(content["run"], indent=2, allow_nan=False)
@@ -76,8 +79,9 @@ def save(agent: "Agent", path: str | Path, environment: Any = None, kwargs: Any 
 
 
 def _save_beside_logs(
-    agent: "Agent", folder: Path, content: dict[str, Any], known_as: str | Path
-) -> None:
+    arrays: Mapping[str, Mapping[str, Array]], folder: Path, content: dict[str, Any],
+    known_as: str | Path,
+) -> None:  # fmt: skip
     """Write an agent into a folder that has logs of a loop and nothing else."""
     if not folder.is_dir() or {file.name for file in folder.iterdir()} - {*LOGS}:
         raise UserError(
@@ -86,7 +90,7 @@ def _save_beside_logs(
         )
     place = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(place, ignore_errors=True)  # left by a process that was killed
-    checkpoint.write(place, groups(agent), content)
+    checkpoint.write(place, arrays, content)
     try:
         # The manifest last: without it, the folder does not count as a saved agent
         for file in sorted(place.iterdir(), key=lambda file: file.name == checkpoint.MANIFEST):

@@ -9,9 +9,11 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv, VectorWrapper
 
 from footlight.environments.identity import why_not_known
+from footlight.environments.running_statistics import saved_statistics
 from footlight.environments.source import Arguments, EnvironmentLike, EnvironmentSource
 from footlight.environments.wrappers import RECORDERS
 from footlight.errors import UserError
+from footlight.types import Array
 
 _FORMAT_VERSION = 1  # of config.json
 _KEYS = ("environment", "environment_source", "environment_config", "env_kwargs",
@@ -37,6 +39,13 @@ def record_environment(
     return {
         "environment": source.name(), **source.settings(), **({"code": code} if code else {})
     }  # fmt: skip
+
+
+def statistics_of_given(environment: EnvironmentLike | EnvironmentSource) -> dict[str, Array]:
+    """The running statistics of an environment that is given as an object, as a checkpoint holds
+    them. One that is given by name or as a function has none yet."""
+    source = EnvironmentSource.of(environment)
+    return saved_statistics(source.instance) if source.is_object else {}
 
 
 def _from_id(env: Any, seed: int) -> EnvironmentSource | None:

@@ -18,6 +18,8 @@ from torch import Tensor
 from footlight.algorithms import ALGORITHMS, find
 from footlight.algorithms.ordinary_parts import StateHolder
 from footlight.algorithms.protocol import Scheduled, SummingRewards
+from footlight.environments.running_statistics import statistics_wrappers, take_over_statistics
+from footlight.environments.wrappers import first_instance
 from footlight.equations.optimizers import SGD, Adam, RMSprop
 from footlight.errors import UserError
 from footlight.learning.blueprint import AnyAlgorithm, networks_of, read_blueprint
@@ -65,6 +67,8 @@ class Origin:
     """Its environment; None for an agent that was saved without one."""
     has_statistics: bool
     """Whether the statistics of its normalizer were taken over."""
+    of_wrappers: tuple[str, ...]
+    """The wrappers of the environment whose running statistics were taken over."""
     num_transitions: int | None
     """How many were taken over from its buffer; None: none were asked for."""
     notices: tuple[str, ...] = ()
@@ -72,12 +76,14 @@ class Origin:
 
 
 def initialize(
-    agent: "Agent", path: Path, with_buffer: bool = False, known_as: str | None = None
-) -> Origin:
+    agent: "Agent", path: Path, with_buffer: bool = False, known_as: str | None = None,
+    environments: Any = None,
+) -> Origin:  # fmt: skip
     """Let a new agent begin with what the agent saved at `path` has learned.
 
     path: a run folder (its newest intact checkpoint), a checkpoint, or a saved agent's folder.
     with_buffer: also take over the content of its replay buffer. known_as: the path in messages.
+    environments: what the agent will be trained in; their wrappers take running statistics over.
     Raises `UserError` for another algorithm, for shapes that do not fit, and for files that are not
     intact.
     """
@@ -95,10 +101,11 @@ def initialize(
         number = _copy_buffer(agent, saved, folder, known_as) if with_buffer else None
         step = int(saved.get("step", saved["buffer"].get("num_steps", 0)))
         environment = saved.get("run", {}).get("environment")
+        wrappers, more = _copy_statistics_of_wrappers(environments, saved, folder, known_as)
     if hash_file(folder / checkpoint.MANIFEST)[1] != digest:
         raise UserError(f"{folder} has changed while it was read - start the run again")
-    notices = tuple(_statistics_notices(agent, arrays))
-    return Origin(step, digest, environment, has_statistics, number, notices)
+    notices = (*_statistics_notices(agent, arrays), *more)
+    return Origin(step, digest, environment, has_statistics, wrappers, number, notices)
 
 
 def _require_fit(agent: "Agent", saved: dict[str, Any], known_as: str) -> None:
@@ -206,6 +213,25 @@ def _statistics_notices(agent: "Agent", arrays: Mapping[str, Any]) -> Iterator[s
             f"warning: the policy was {was}trained on normalized observations, and this run {does} "
             f"normalize them - set normalize_observations {value}"
         )
+
+
+def _copy_statistics_of_wrappers(
+    environments: Any, saved: Mapping[str, Any], folder: Path, known_as: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Copy the running statistics of wrappers, if both sides have the same ones.
+
+    Returns the names of these wrappers, and a warning if the two sides differ.
+    """
+    if environments is None:
+        return (), []
+    is_saved = "environments" in saved["groups"]
+    arrays = checkpoint.read_arrays(folder, "environments") if is_saved else {}
+    if take_over_statistics(environments, arrays):
+        return tuple(statistics_wrappers(first_instance(environments))), []
+    return (), [
+        f"warning: the environment of {known_as} was not wrapped in the same running statistics as "
+        "this one, so none are taken over - use the same wrappers, such as NormalizeObservation"
+    ]
 
 
 def _copy_buffer(agent: "Agent", saved: Mapping[str, Any], folder: Path, known_as: str) -> int:

@@ -1,5 +1,5 @@
-"""Normalization layers whose statistics are those of a batch: batch normalization and batch
-renormalization. LayerNorm and RMSNorm are PyTorch's own."""
+"""Normalization layers: batch normalization and renormalization, whose statistics are those of a
+batch, and RMSNorm. LayerNorm is PyTorch's own."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -8,6 +8,15 @@ import torch
 from torch import Tensor, nn
 
 Norm = Literal["none", "layer", "rms", "batch", "batch-renorm"]
+
+
+class RMSNorm(nn.RMSNorm):
+    """Root mean square layer normalization (Zhang & Sennrich 2019): x / sqrt(mean(x^2) + epsilon),
+    scaled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized features, [B, size]."""
+        return super().forward(x.float())  # fp32, whatever the precision of the products
 
 
 class BatchNorm(nn.Module):
@@ -97,7 +106,7 @@ def norm_layer(norm: Norm, is_affine: bool = True) -> Callable[[list[int]], nn.M
     if norm == "layer":
         return lambda shape: nn.LayerNorm(shape, elementwise_affine=is_affine)
     if norm == "rms":
-        return lambda shape: nn.RMSNorm(shape, eps=1e-6, elementwise_affine=is_affine)
+        return lambda shape: RMSNorm(shape, eps=1e-6, elementwise_affine=is_affine)
     kind = BatchNorm if norm == "batch" else BatchRenorm
     return lambda shape: kind(*shape)
 

@@ -18,7 +18,7 @@ from footlight.networks.bodies import (
 )
 from footlight.networks.combined import Combined, OnCombined
 from footlight.networks.embeddings import SMALLEST_MEAN, EmbeddedActor, Flattened
-from footlight.networks.norms import BatchNorm
+from footlight.networks.norms import BatchNorm, RMSNorm
 from footlight.networks.numpy_features import numpy_features
 from footlight.networks.residual import ResidualBlock
 from footlight.types import Array, FloatArray
@@ -133,7 +133,7 @@ def _step(layer: nn.Module, named: Mapping[str, FloatArray]) -> Step | None:
         return _linear(*views)
     if type(layer) is nn.LayerNorm and len(views) != 1:
         return _layer_norm(layer.eps, *views)
-    if type(layer) is nn.RMSNorm and layer.eps is not None:
+    if (type(layer) is RMSNorm or type(layer) is nn.RMSNorm) and layer.eps is not None:
         return _rms_norm(layer.eps, *views)
     if isinstance(layer, BatchNorm):
         return _batch_norm(layer.epsilon, named)

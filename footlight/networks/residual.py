@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from footlight.errors import UserError
+from footlight.networks.norms import RMSNorm
 
 ResidualKind = Literal["residual", "residual-post-norm"]
 NormLayer = Callable[[list[int]], nn.Module]
@@ -59,7 +60,7 @@ def residual_layers(
         )
     size = sizes[0]
     blocks = [ResidualBlock(kind, size, norm, activation, has_bias) for _ in sizes]
-    last: list[nn.Module] = _layers(norm, size) if kind == "residual" else [nn.RMSNorm(size, 1e-6)]
+    last: list[nn.Module] = _layers(norm, size) if kind == "residual" else [RMSNorm(size, 1e-6)]
     return [nn.Linear(num_inputs, size, bias=has_bias), *blocks, *last]
 
 

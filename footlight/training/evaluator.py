@@ -8,8 +8,8 @@ from footlight.diagnostics.diagnose import Current, Diagnoser
 from footlight.diagnostics.recording import Recording
 from footlight.environments.make import Environments
 from footlight.environments.reach import action_range
+from footlight.environments.running_statistics import share_statistics
 from footlight.environments.serial import SerialEnvironments
-from footlight.environments.wrappers import share_statistics
 from footlight.errors import EnvironmentFault, summarize_error
 from footlight.instruments.histograms import histograms
 from footlight.streams import derived_seed

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from footlight.collection.collection import Collection
+from footlight.environments.source import Environments
 from footlight.errors import UserError, counted
 from footlight.learning.agent import Agent
 from footlight.learning.transfer import Origin, initialize
@@ -44,15 +46,18 @@ class FineTuning:
             raise UserError(f"init_from is {path!r:.80} - give the folder of a run or an agent")
         return cls(str(path), with_buffer, user_path(path).absolute()), rest
 
-    def begin(self, agent: Agent, notices: list[str]) -> dict[str, Any]:
-        """Initialize a new agent; add what is to be printed to `notices`.
+    def begin(
+        self, agent: Agent, environments: Environments | Collection, notices: list[str]
+    ) -> dict[str, Any]:
+        """Initialize a new agent and its environments; add what is to be printed to `notices`.
 
         Returns the entry of `config.json`, empty for a run that starts from nothing. Raises
         `UserError`.
         """
         if self.path is None:
             return {}
-        origin = initialize(agent, self.folder, self.with_buffer, self.path)
+        stepped_here = None if isinstance(environments, Collection) else environments
+        origin = initialize(agent, self.folder, self.with_buffer, self.path, stepped_here)
         notices.append(
             f"initialized from {self.path} at step {origin.step:,}: {_parts(origin)}; "
             "optimizers start fresh"
@@ -72,6 +77,8 @@ def _parts(origin: Origin) -> str:
     parts = ["parameters"]
     if origin.has_statistics:
         parts.append("statistics of the normalizer")
+    if origin.of_wrappers:
+        parts.append(f"running statistics of {', '.join(origin.of_wrappers)}")
     if origin.num_transitions is not None:
         parts.append(counted(origin.num_transitions, "transition"))
     return ", ".join(parts)

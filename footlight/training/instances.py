@@ -23,21 +23,18 @@ from footlight.environments.determinism import (
 )
 from footlight.environments.foreign import OfTensors
 from footlight.environments.remote import RemoteEnv
+from footlight.environments.running_statistics import (
+    remedy,
+    share_statistics,
+    statistics_wrappers,
+    why_not_shared,
+)
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.source import Environments, EnvironmentSource, Wanted
 from footlight.environments.spaces import difference, text_notices
 from footlight.environments.trial import DIFFERS, why_different
 from footlight.environments.workers import AsyncEnvironments, Supervision
-from footlight.environments.wrappers import (
-    first_instance,
-    recorders,
-    remedy,
-    reward_wrappers,
-    share_statistics,
-    single_envs,
-    statistics_wrappers,
-    why_not_shared,
-)
+from footlight.environments.wrappers import first_instance, recorders, reward_wrappers, single_envs
 from footlight.errors import UserError
 from footlight.instruments.critic_probe import CriticProbe
 from footlight.instruments.video_recorder import VideoRecorder

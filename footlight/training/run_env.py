@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 
 from footlight.contexts import closing
-from footlight.environments import determinism, wrappers
+from footlight.environments import determinism, running_statistics
 from footlight.environments.naming import name_of_instance
 from footlight.environments.source import EnvironmentSource, Wanted
 from footlight.environments.spaces import describe, spaces_of
@@ -73,15 +73,20 @@ def _use_statistics(folder: Path, env: gymnasium.Env[Any, Any]) -> None:
 
     Raises `UserError` if none are saved.
     """
-    if not (names := wrappers.statistics_wrappers(env)):
+    if not (names := running_statistics.statistics_wrappers(env)):
         return
-    arrays = checkpoint.read_arrays(checkpoint.find(folder), "environments")
-    saved = wrappers.statistics_of(arrays, 0)
-    if set(saved) != set(wrappers.read_statistics(env)):
+    found = checkpoint.find(folder)
+    # An agent that was saved by itself may have been saved without its environment
+    has_environments = "environments" in checkpoint.read_manifest(found)["groups"]
+    arrays = checkpoint.read_arrays(found, "environments") if has_environments else {}
+    saved = running_statistics.statistics_of(arrays, 0)
+    if set(saved) != set(running_statistics.read_statistics(env)):
         listed = ", ".join(names)
+        instead = f"use {running_statistics.remedy(listed)} in place of the wrapper"
+        if not has_environments:
+            instead += ", or agent.save(folder, environment=env) with the object that it acts in"
         raise UserError(
             f"{folder} does not hold the running statistics of {listed} - without them the "
-            f"environment is another one - train with {wrappers.remedy(listed)} in place of the "
-            "wrapper"
+            f"environment is another one - {instead}"
         )
-    wrappers.write_statistics(env, saved, frozen=True)
+    running_statistics.write_statistics(env, saved, frozen=True)

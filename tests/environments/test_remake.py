@@ -13,8 +13,8 @@ from gymnasium.wrappers import vector
 
 from footlight.environments.make import make_one
 from footlight.environments.remake import SingleRow
+from footlight.environments.running_statistics import freeze_statistics
 from footlight.environments.source import EnvironmentSource
-from footlight.environments.wrappers import freeze_statistics
 from footlight.errors import UserError
 
 Counting = type[gymnasium.Env[Any, Any]]

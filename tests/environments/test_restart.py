@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import faulty
+import gymnasium
 import numpy as np
 import pytest
 
@@ -51,8 +52,13 @@ def story(
     return [*seen, {name: array.tolist() for name, array in environments.arrays().items()}]
 
 
-def straight() -> list[Any]:
-    return story(SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode"))
+def straight(make_it: Callable[[], Any] = faulty.Walk) -> list[Any]:
+    return story(SerialEnvironments([make_it() for _ in range(3)], 7, "episode"))
+
+
+def normalized(make_it: Callable[[], Any] = faulty.Walk) -> Any:
+    env = gymnasium.wrappers.NormalizeReward(gymnasium.wrappers.NormalizeObservation(make_it()))
+    return gymnasium.wrappers.FrameStackObservation(env, 2)
 
 
 def restarting(make_it: Callable[[], Any], said: list[str], timeout: float = 60) -> Any:
@@ -92,6 +98,17 @@ def test_worker_killed_between_steps_changes_no_number(step: int) -> None:
     assert len(said) == 1
     assert said[0].startswith(f"environment 1, step {step % 10 + 1} of the episode with seed ")
     assert seed == 7
+
+
+@pytest.mark.parametrize("call", [1, 2, 11, 12, 13, 28])
+def test_running_statistics_are_those_without_the_loss_of_a_worker(
+    call: int, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    once = partial(faulty.Once, tmp_path / "marker", call)
+    with restarting(partial(normalized, once), said) as environments:
+        assert story(environments) == straight(normalized)
+    assert said
 
 
 def test_all_workers_killed_at_once_change_no_number() -> None:

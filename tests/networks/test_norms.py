@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from footlight.networks.flat import Network
-from footlight.networks.norms import BatchNorm, BatchRenorm, Norm, norm_layer, uses_batches
+from footlight.networks.norms import BatchNorm, BatchRenorm, Norm, RMSNorm, norm_layer, uses_batches
 from tolerance import assert_close, close
 
 FIRST = torch.tensor([[1.0, -2.0], [3.0, 4.0]])  # means 2 and 1, biased variances 1 and 9
@@ -26,6 +26,16 @@ def moved(norm: BatchNorm) -> BatchNorm:
         norm.weight.copy_(1 + 0.3 * random(*norm.weight.shape))
         norm.bias.copy_(0.5 * random(1 + len(norm.bias))[1:])
     return norm
+
+
+@pytest.mark.filterwarnings("error")
+def test_rms_norm_is_fp32_whatever_the_precision_of_the_products() -> None:
+    norm = RMSNorm(2, 1e-6)
+    x = torch.tensor([[3.0, 4.0]])  # mean of squares 12.5
+    wanted = torch.tensor([[3.0, 4.0]]) / 12.5**0.5
+    assert_close(norm(x), wanted, terms=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(norm(x.bfloat16()), wanted, terms=2)
 
 
 def test_batch_norm_in_training_equals_torch() -> None:
@@ -230,7 +240,7 @@ def test_layer_of_each_name() -> None:
     assert norm_layer("none") is None
     kinds: dict[Norm, type[nn.Module]] = {
         "layer": nn.LayerNorm,
-        "rms": nn.RMSNorm,
+        "rms": RMSNorm,
         "batch": BatchNorm,
         "batch-renorm": BatchRenorm,
     }

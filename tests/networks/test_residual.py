@@ -9,7 +9,7 @@ from torch import nn
 
 from footlight.errors import UserError
 from footlight.networks.bodies import Architecture, QCritic, mlp
-from footlight.networks.norms import BatchNorm, BatchRenorm, norm_layer
+from footlight.networks.norms import BatchNorm, BatchRenorm, RMSNorm, norm_layer
 from footlight.networks.residual import ResidualBlock, ResidualKind, residual_layers
 from tolerance import assert_close, close
 
@@ -92,7 +92,7 @@ def test_embedding_then_blocks_then_norm(kind: ResidualKind, count: int) -> None
     assert isinstance(embedding, nn.Linear)
     assert (embedding.in_features, embedding.out_features) == (3, 8)
     assert [type(block) for block in blocks] == [ResidualBlock] * count
-    assert type(last) is (nn.LayerNorm if kind == "residual" else nn.RMSNorm)
+    assert type(last) is (nn.LayerNorm if kind == "residual" else RMSNorm)
     widths = [[m.out_features for m in b.modules() if isinstance(m, nn.Linear)] for b in blocks]
     assert widths == [[32, 8]] * count
     x = torch.randn(4, 3)
@@ -103,7 +103,7 @@ def test_without_normalization() -> None:
     layers = residual_layers("residual", 3, [8, 8], None, nn.ReLU, has_bias=True)
     assert [type(layer) for layer in layers] == [nn.Linear, ResidualBlock, ResidualBlock]
     post = residual_layers("residual-post-norm", 3, [8], None, nn.ReLU, has_bias=True)
-    assert type(post[-1]) is nn.RMSNorm  # what the blocks add up would grow
+    assert type(post[-1]) is RMSNorm  # what the blocks add up would grow
     out = nn.Sequential(*post)(torch.randn(4, 3))
     assert out.square().mean(-1).tolist() == close([1.0] * 4, terms=8, depth=50)  # epsilon is 1e-6
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from footlight.networks.bodies import Architecture, GaussianActor, QCritic
 from footlight.networks.flat import Network
-from footlight.networks.norms import BatchNorm
+from footlight.networks.norms import BatchNorm, RMSNorm
 from footlight.networks.unit_weights import UnitWeights, restore_norms_
 from tolerance import assert_close, close
 
@@ -93,7 +93,7 @@ def test_scales_and_shifts_have_the_root_of_their_size() -> None:
             root = len(part.weight) ** 0.5
             assert new.norm().item() == close(root, terms=64)
             assert_close(new, old * root / old.norm(), terms=64)  # the same direction
-    assert kinds == {BatchNorm, nn.RMSNorm}
+    assert kinds == {BatchNorm, RMSNorm}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -65,6 +65,35 @@ def test_run_begins_with_the_parameters_of_the_other(first: Path, tmp_path: Path
     assert footlight.Run(first).config.get("init_from") is None
 
 
+def test_running_statistics_of_wrappers_are_taken_over(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def normalized() -> gymnasium.Env[Any, Any]:
+        inside = gymnasium.wrappers.NormalizeReward(gymnasium.make("Pendulum-v1"))
+        return gymnasium.wrappers.NormalizeObservation(inside)
+
+    settings: dict[str, Any] = {"steps": 60, **SMALL}
+    before = footlight.train("sac", normalized, run_dir=tmp_path / "before", **settings)
+    settings |= {"init_from": before.folder, "num_envs": 2, "vectorization": "sync", "quiet": False}
+    capsys.readouterr()
+    after = footlight.train("sac", normalized, run_dir=tmp_path / "after", **settings)
+    taken = "running statistics of NormalizeObservation, NormalizeReward"
+    assert f"parameters, {taken}; optimizers" in capsys.readouterr().out
+    saved, begun = arrays_at(before.folder), arrays_at(after.folder, 0)
+    for env in "01":
+        count = f"statistics.{env}.0.obs_rms.count"  # which the first reset has increased by one
+        assert (
+            begun[f"environments/{count}"] == saved["environments/statistics.0.0.obs_rms.count"] + 1
+        )
+        name = f"environments/statistics.{env}.1.return_rms.var"
+        assert begun[name] == saved["environments/statistics.0.1.return_rms.var"]
+        assert not begun[f"environments/statistics.{env}.1.discounted_reward"].any()
+    footlight.train(
+        "sac", normalized, run_dir=tmp_path / "differs", **settings | {"init_from": first}
+    )
+    assert "not wrapped in the same running statistics as this one" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("with_buffer", [False, True])
 def test_resume_is_exact_and_needs_the_other_run_no_more(
     with_buffer: bool, first: Path, tmp_path: Path

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
-from gymnasium.wrappers import NormalizeObservation, NormalizeReward, TransformReward, vector
+from gymnasium.wrappers import (
+    DelayObservation,
+    FrameStackObservation,
+    NormalizeObservation,
+    NormalizeReward,
+    RecordEpisodeStatistics,
+    TransformReward,
+    vector,
+)
 
 import footlight
 from footlight.environments import determinism
-from footlight.environments.wrappers import read_statistics, statistics_of
+from footlight.environments.running_statistics import read_statistics, statistics_of
 from footlight.errors import UserError
 from footlight.storage import checkpoint
 
@@ -90,11 +99,28 @@ def test_evaluations_use_the_training_statistics_frozen(tmp_path: Path) -> None:
     assert run.evaluate(2).returns == run.evaluate(2).returns
 
 
-def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
-    def source() -> Any:
-        return NormalizeReward(NormalizeObservation(faulty.Walk()))
+def _normalized() -> Any:
+    return NormalizeReward(NormalizeObservation(faulty.Walk()))
 
-    settings = {"quiet": True, "eval_episodes": 0, "num_envs": 2, "vectorization": "sync"}
+
+NORMALIZED: dict[str, Callable[[], Any]] = {
+    "normalized": _normalized,
+    # These remember observations and rewards that were normalized earlier in the episode
+    "stacked": lambda: FrameStackObservation(_normalized(), 3),
+    "delayed": lambda: DelayObservation(_normalized(), 2),
+    "recorded": lambda: RecordEpisodeStatistics(_normalized()),
+}
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize("kind", NORMALIZED)
+def test_run_with_running_statistics_is_resumed_exactly(
+    kind: str, vectorization: str, tmp_path: Path
+) -> None:
+    source = NORMALIZED[kind]
+    settings: dict[str, Any] = {"quiet": True, "eval_episodes": 0, "num_envs": 2}
+    settings["vectorization"] = vectorization
+    settings["log_info"] = ("episode.r",) if kind == "recorded" else ()
     straight = trained(source, tmp_path / "straight", **settings | {"steps": 74})
     run = trained(source, tmp_path / "resumed", **settings | {"steps": 34})
     footlight.resume(run.folder, environment=source, steps=74, quiet=True)
@@ -106,6 +132,8 @@ def test_run_with_running_statistics_is_resumed_exactly(tmp_path: Path) -> None:
         assert one.keys() == other.keys()
         for name, array in one.items():
             np.testing.assert_array_equal(other[name], array, err_msg=name)
+    episodes = [(each.folder / "episodes.jsonl").read_text() for each in (straight, run)]
+    assert episodes[0] == episodes[1]
 
 
 def test_reward_wrappers_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
