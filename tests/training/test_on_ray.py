@@ -5,6 +5,7 @@ Ray is used in processes of its own: its threads would stay in the one that runs
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,7 +179,8 @@ def test_calls_end_as_in_processes_of_this_machine(nodes: Nodes, folder: Path) -
         [[f"stopped by {signal.SIGINT.value}", None, 0]] * number for number in (1, 2)
     )  # a call that has not begun never does
     assert "seed 2: lost (WorkerCrashedError); continuing from its checkpoint" in done.stderr
-    assert "seed 3: waiting for the signal" in done.stderr
+    # Either may be the first to find a free core
+    assert re.search("seed [34]: waiting for the signal", done.stderr), done.stderr
 
 
 def test_collectors_have_the_bits_of_processes_though_a_node_is_killed(
