@@ -8,7 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from footlight.algorithms import ALGORITHMS
 from footlight.learning.agent import Agent
 from footlight.learning.compilation import compile_in_place
 from footlight.learning.compiler_cache import CompilerMissing
@@ -97,6 +100,63 @@ def test_failed_capture_is_a_missing_compiler() -> None:
 
     with pytest.raises(CompilerMissing, match="no CUDA graph"):
         compile_in_place(lambda tensor: None, [OnGpu()])  # type: ignore[list-item]
+
+
+class Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Collects operations that a graph cannot hold: they wait for the device, or read a tensor that
+    is not on it. Tensors on "meta" stand in for those on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        waits = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"}
+        if operation.name() in waits:
+            self.found.append(f"{operation} waits")
+        if {x.device.type for x in given if x.ndim} == {"cpu", "meta"}:
+            self.found.append(f"{operation} reads {[(x.device.type, *x.shape) for x in given]}")
+        return operation(*args, **(kwargs or {}))
+
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "sac quantile": {"critic": "quantile"},
+    "sac categorical": {"critic": "categorical"},
+    "td3 lap": {"prioritization": "lap"},
+    "sac proportional": {"prioritization": "proportional"},
+    "sac dropout": {"dropout": 0.1, "norm": "layer"},
+    "td3 batch-renorm": {"norm": "batch-renorm", "target_network": False},
+    "sac residual": {"body": "residual", "norm": "rms", "unit_weights": "hidden"},
+    "sac adamw": {"optimizer": "adamw", "weight_decay": 0.1, "max_grad_norm": 0.5},
+    "ddpg normalized": {"normalize_observations": True, "normalize_rewards": True},
+    "ppo spo": {"objective": "spo"},
+}
+
+
+@pytest.mark.parametrize("kind", [*ALGORITHMS, *FIELDS])
+def test_updates_stay_on_the_device(kind: str) -> None:
+    name, fields = kind.split()[0], FIELDS.get(kind, {})
+    seen = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    acted: Any = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    if name in ("sac-discrete", "replay-actor-critic"):
+        acted = gymnasium.spaces.Discrete(3)
+    fields = {"hidden_sizes": (8, 8), "total_steps": 100, **fields}
+    agent = Agent(name, seen, acted, compile="off", **fields)
+    for each in agent.algorithm.updates:
+        update, tensors = agent.learner._bind(each)
+        with torch.no_grad(), Elsewhere() as elsewhere:
+            update(*(tensor.to("meta") for tensor in tensors))
+        assert not elsewhere.found
+
+
+def test_what_a_graph_cannot_hold_is_found() -> None:
+    rows = torch.zeros(4, 2, device="meta")
+    with pytest.raises(RuntimeError, match="item"), Elsewhere() as elsewhere:
+        float(rows[[0, 1]].sum())
+    assert len(elsewhere.found) == 2
 
 
 def fed(algorithm: str, compile_mode: Any, steps: int) -> Agent:
