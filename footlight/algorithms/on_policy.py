@@ -43,9 +43,8 @@ class Networks:
     separate: bool
     """Whether the values are computed from the parameters of parts called `critic`, and the policy
     from none of them."""
-    trains: dict[str, Tensor] = field(default_factory=dict)
-    """By loss, 1 for the parameters that it depends on and 0 for others, [P], where two optimizers
-    share the parameters."""
+    trains: dict[str, list[bool]] = field(default_factory=dict)
+    """By loss, which of the parameters it depends on, where two optimizers share them."""
 
     @property
     def policy(self) -> Network:
@@ -190,19 +189,21 @@ def optimizer_step(
 ) -> Tensor:
     """One step of the state's optimizer against the gradient, in place. Return the gradient's
     norm."""
-    rate = step_sizes(config, networks.actor_critic)
+    rate = step_sizes(config, networks.actor_critic, gradient_P.device)
     return config.make_optimizer().step(
         state.actor_critic, gradient_P, state.optimizer, rate, state.progress
     )
 
 
-def step_sizes(config: OptimizerSettings, network: Network) -> float | Tensor:
+def step_sizes(
+    config: OptimizerSettings, network: Network, device: torch.device | None = None
+) -> float | Tensor:
     """One step size for all parameters, or [P] where actor and critic have their own."""
     if config.actor_learning_rate is None and config.critic_learning_rate is None:
         return config.learning_rate
-    critic_P = network.mask("critic")
+    critic_P = network.mask("critic", device)
     # An actor may have a log_std inside it
-    actor_P = torch.maximum(network.mask("actor"), network.mask("log_std"))
+    actor_P = torch.maximum(network.mask("actor", device), network.mask("log_std", device))
     # Shared parameters belong to neither
     critic_P, actor_P = critic_P * (1 - actor_P), actor_P * (1 - critic_P)
     rate_P = config.learning_rate * (1 - critic_P - actor_P)
@@ -253,7 +254,7 @@ class _UserNetwork(nn.Module):
 
 def _are_separate(network: Network, observation: Any) -> bool:
     """Whether actor and critic share no parameter, and names tell which one each belongs to."""
-    policy_P, value_P = network.dependencies(observation)
+    policy_P, value_P = map(network.selected, network.dependencies(observation))
     critic_P = network.mask("critic")
     return (
         bool(value_P.any())

@@ -176,8 +176,8 @@ class ReplayActorCritic:
         assert isinstance(spaces.action, DiscreteAction)
         networks = build_networks(config, spaces, network, num_values=sum(spaces.action.sizes))
         if not networks.actor_critic.initial.is_meta:
-            policy_P, value_P = networks.actor_critic.dependencies(example(spaces))
-            networks = replace(networks, trains={"actor": policy_P, "critic": value_P})
+            of_policy, of_values = networks.actor_critic.dependencies(example(spaces))
+            networks = replace(networks, trains={"actor": of_policy, "critic": of_values})
         return cls(config, networks, spaces)
 
     def init(self, num_envs: int) -> State:
@@ -293,8 +293,11 @@ class ReplayActorCritic:
 
     def _step(self, state: State, gradient_P: Tensor, memory: Memory, loss: str) -> Tensor:
         """One step for this loss, which leaves the other's own layers alone."""
-        return self.config.make_optimizer().step(
-            state.actor_critic, gradient_P, memory,
-            step_sizes(self.config, self.networks.actor_critic), state.progress,
-            self.networks.trains[loss],
+        config, network, device = self.config, self.networks.actor_critic, gradient_P.device
+        trained_P = None  # what weight decay alone asks for
+        if config.weight_decay:
+            trained_P = network.selected(self.networks.trains[loss], device)
+        return config.make_optimizer().step(
+            state.actor_critic, gradient_P, memory, step_sizes(config, network, device),
+            state.progress, trained_P,
         )  # fmt: skip

@@ -210,7 +210,7 @@ class StreamAC:
         trace_P = config.gamma * config.trace_lambda * state.trace + gradient_P
 
         # ObGD, algorithm 3, for each of the two on its own
-        critic_P = networks.actor_critic.mask("critic").to(trace_P.device)
+        critic_P = networks.actor_critic.mask("critic", trace_P.device)
         actor_norm, critic_norm = (
             (trace_P * (1 - critic_P)).abs().sum(),
             (trace_P * critic_P).abs().sum(),

@@ -269,9 +269,10 @@ class TD7:
             return -q_NB.mean()
 
         gradient_P, loss = grad_and_value(actor_loss)(state.actor)
+        trained_P = 1 - networks.actor.mask("encoder", gradient_P.device)
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
-            config.rate_of_actor, state.progress, 1 - networks.actor.mask("encoder"),
+            config.rate_of_actor, state.progress, trained_P,
         )  # fmt: skip
         metrics = {**of_critic.metrics, "actor_loss": loss, "actor_gradient_norm": norm}
         return Outcome(metrics, of_critic.priorities)

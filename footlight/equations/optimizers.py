@@ -57,8 +57,6 @@ class Optimizer:
         that the loss depends on, 0 for others, which weight decay then leaves alone; None: all.
         """
         gradient_P, norm = clipped(gradient_P, self.max_grad_norm)
-        if isinstance(learning_rate, Tensor):
-            learning_rate = learning_rate.to(parameters_P.device)
         learning_rate = scheduled(learning_rate, self.schedule, progress, self.final_share)
         weight_decay: float | Tensor = self.weight_decay
         if self.weight_decay and trained_P is not None:

@@ -170,24 +170,28 @@ class Network:
         with self._lock:
             return functional_call(self.module, given, inputs, tie_weights=False)
 
-    def dependencies(self, *inputs: Observed) -> tuple[Tensor, ...]:
-        """For each output of the module a mask [P]: 1 for the parameters that it is computed from,
-        0 for others."""
+    def dependencies(self, *inputs: Observed) -> tuple[list[bool], ...]:
+        """For each output of the module, which of the parameters it is computed from, in their
+        order: see `selected`."""
         leaves = {
             name: view.detach().clone().requires_grad_()
             for name, view in self.unflatten(self.initial).items()
         }
         with torch.enable_grad():
             outputs = self._call(leaves, inputs)
-        masks = []
+        uses = []
         for output in outputs if isinstance(outputs, tuple) else (outputs,):
             found: Sequence[Tensor | None] = [None] * len(leaves)
             if output.requires_grad:
                 found = torch.autograd.grad(
                     output.sum(), list(leaves.values()), retain_graph=True, allow_unused=True
                 )
-            masks.append(self._layout.mask([gradient is not None for gradient in found]))
-        return tuple(masks)
+            uses.append([gradient is not None for gradient in found])
+        return tuple(uses)
+
+    def selected(self, parameters: Sequence[bool], device: torch.device | None = None) -> Tensor:
+        """A mask [P] on this device: 1 for the parameters that are selected, in their order."""
+        return self._layout.mask(parameters, device)
 
     def unflatten(self, parameters_P: Tensor) -> dict[str, Tensor]:
         """Views of the vector by the module's own parameter names, [N, ...] of an ensemble."""
@@ -235,15 +239,18 @@ class Network:
             module.eval()
         return module.requires_grad_(False)
 
-    def mask(self, part: str) -> Tensor:
+    def mask(self, part: str, device: torch.device | None = None) -> Tensor:
         """A mask [P]: 1 for the parameters that lie in a part of the module with this name.
+
+        device: where it is needed; None: on the CPU.
 
         A parameter that several parts share is marked for each of them.
         """
         if self.initial.is_meta:
             return self.initial  # of the right shape, and also without data
         names = self._paths.values()  # in the order of the vector
-        return self._layout.mask([any(part in name.split(".") for name in each) for each in names])
+        inside = [any(part in name.split(".") for name in each) for each in names]
+        return self._layout.mask(inside, device)
 
     @computes
     def compile_infer(

@@ -52,10 +52,15 @@ class Layout:
         dims = zip(self.shapes, self._dims, strict=True)
         return torch.cat([_stored(named[name], count).flatten() for name, count in dims])
 
-    def mask(self, selected: Sequence[bool]) -> Tensor:
-        """A vector with 1 for the tensors that are selected, in their order, and 0 for others."""
+    def mask(self, selected: Sequence[bool], device: torch.device | None = None) -> Tensor:
+        """A vector with 1 for the tensors that are selected, in their order, and 0 for others.
+
+        device: where it is filled, since a CUDA graph can move nothing there; None: the CPU.
+        """
         sized = zip(selected, self._sizes, strict=True)
-        return torch.cat([torch.full((size,), float(is_on)) for is_on, size in sized])
+        return torch.cat(
+            [torch.full((size,), float(is_on), device=device) for is_on, size in sized]
+        )
 
 
 def _stored(tensor: Tensor, dims: int) -> Tensor:

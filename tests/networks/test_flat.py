@@ -282,7 +282,9 @@ def test_shared_parameters_are_marked_for_each_part() -> None:
 
 def test_dependencies_are_the_parameters_that_an_output_is_computed_from() -> None:
     network = Network([SharedModule()])
-    output_P, value_P = network.dependencies(torch.zeros(1, 3))  # also where every gradient is 0
+    output_P, value_P = map(
+        network.selected, network.dependencies(torch.zeros(1, 3))
+    )  # also where every gradient is 0
     assert torch.equal(output_P, network.mask("actor"))
     assert torch.equal(value_P, network.mask("critic"))
     assert not (network.mask("unused") * (output_P + value_P)).any()

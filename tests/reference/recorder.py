@@ -220,7 +220,7 @@ def _compute_in_double(agent: Any) -> None:
     agent.policy.state = agent.algorithm.policy(learner.state)
     for network in vars(agent.networks).values():
         if isinstance(network, Network):  # masks, which learning rates are multiplied with
-            network.mask = lambda part, found=network.mask: found(part).double()
+            network.mask = lambda *given, found=network.mask: found(*given).double()
     if (statistics := agent.normalizer) is not None:
         for by_leaf in (statistics.means, statistics.scales):
             by_leaf.update({name: array.astype(np.float64) for name, array in by_leaf.items()})
