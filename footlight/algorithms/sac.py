@@ -106,7 +106,8 @@ class SAC:
         "critic_loss", "critic_gradient_norm", "q_mean", "target_q_mean", "actor_loss",
         "actor_gradient_norm", "entropy", "alpha",
     )  # fmt: skip
-    """critic_loss: squared TD error, summed over critics; the gradients' norms; q_mean,
+    """critic_loss: squared TD error, or the loss of another kind of critic, summed over critics;
+    the gradients' norms; q_mean,
     target_q_mean: Q(s, a) and its target, both in units of discounted return; actor_loss: alpha log
     pi - Q; entropy: nats per action, an estimate; alpha: the temperature."""
 
