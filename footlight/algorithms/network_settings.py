@@ -26,7 +26,7 @@ from footlight.networks.norms import Norm
 from footlight.networks.unit_weights import UnitWeights
 
 Probability = Annotated[float, Range(0, 1, open_high=True)]
-Bins = Annotated[int, Range(2)]
+TwoOrMore = Annotated[int, Range(2)]
 Body = Literal["mlp", "residual", "residual-post-norm"]
 CriticKind = Literal["scalar", "quantile", "categorical"]
 TargetRule = Literal["minimum", "mean", "subset"]
@@ -80,11 +80,11 @@ class OffPolicyNetworks:
     of a random subset of them. Quantile critics pool their quantiles instead."""
     subset_size: Count = 2
     """Critics in that subset."""
-    num_quantiles: Count = 25
+    num_quantiles: TwoOrMore = 25
     """Quantiles of a quantile critic."""
     dropped_quantiles: CountOrZero = 2
     """Quantiles per critic that the target leaves out, the largest of all critics together."""
-    num_bins: Bins = 101
+    num_bins: TwoOrMore = 101
     """Bins of a categorical critic."""
     bin_bound: Positive = 5.0
     """The bins are evenly spaced over plus and minus this, in units of the reward that is learned

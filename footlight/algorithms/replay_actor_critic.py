@@ -294,10 +294,7 @@ class ReplayActorCritic:
     def _step(self, state: State, gradient_P: Tensor, memory: Memory, loss: str) -> Tensor:
         """One step for this loss, which leaves the other's own layers alone."""
         config, network, device = self.config, self.networks.actor_critic, gradient_P.device
-        trained_P = None  # what weight decay alone asks for
-        if config.weight_decay:
-            trained_P = network.selected(self.networks.trains[loss], device)
-        return config.make_optimizer().step(
-            state.actor_critic, gradient_P, memory, step_sizes(config, network, device),
-            state.progress, trained_P,
-        )  # fmt: skip
+        trains, rate = self.networks.trains[loss], step_sizes(config, network, device)
+        trained_P = network.selected(trains, device) if config.weight_decay else None
+        step, parameters_P = config.make_optimizer().step, state.actor_critic
+        return step(parameters_P, gradient_P, memory, rate, state.progress, trained_P)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from footlight.cli.command_line import output_for_results
 from footlight.cli.doctor import FINDINGS
 from footlight.errors import printable, warn
 
@@ -49,13 +50,14 @@ def check_env(options: argparse.Namespace) -> int:
     """Examine an environment and print the findings."""
     from footlight.examination.examine import check_env as examine
 
-    checkup = examine(
-        options.environment,
-        env_kwargs=options.env_kwargs,
-        seed=options.seed,
-        probes=not options.no_probes,
-        notify=warn,
-    )
+    with output_for_results(options.json):
+        checkup = examine(
+            options.environment,
+            env_kwargs=options.env_kwargs,
+            seed=options.seed,
+            probes=not options.no_probes,
+            notify=warn,
+        )
     if options.json:
         print(json.dumps(checkup.to_json(), allow_nan=False))
     else:

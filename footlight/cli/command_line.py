@@ -1,10 +1,11 @@
 """Preprocessing of the command line before argparse, and set-up of streams and `sys.path`."""
 
+import contextlib
 import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from footlight.errors import UserError
 from footlight.user_code.reference import is_reference
@@ -26,6 +27,27 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the process exits
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def output_for_results(is_wanted: bool) -> Iterator[None]:
+    """Send what is printed inside of the context to standard error, if that is wanted.
+
+    Standard output then holds the result of a command alone, although environments and their
+    processes print, also from C.
+    """
+    if not is_wanted:
+        yield
+        return
+    sys.stdout.flush()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # one of them is closed
+            own = os.dup(1)
+            stack.callback(os.close, own)
+            stack.callback(os.dup2, own, 1)
+            os.dup2(2, 1)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield
 
 
 def add_working_directory() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from footlight.cli.check_env import check_env
+from footlight.cli.command_line import output_for_results
 from footlight.cli.doctor import doctor
 from footlight.cli.own_code import for_run, own_code
 from footlight.cli.report import report
@@ -29,7 +30,9 @@ def resume(options: argparse.Namespace) -> int:
         {name: value for name, value in vars(options).items() if name not in ("command", "debug")}
     )
     run_dir = given.pop("run_dir")
-    (api.resume_seeds if is_seeds_folder(run_dir) else api.resume)(run_dir, **given)
+    resumed = api.resume_seeds if is_seeds_folder(run_dir) else api.resume
+    with output_for_results(options.quiet):
+        resumed(run_dir, **given)
     if options.quiet:
         print(options.run_dir)
     return 0
@@ -41,12 +44,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
     run = Run(options.run_dir, **for_run(options))
     deterministic = True if options.deterministic else False if options.stochastic else None
-    evaluation = run.evaluate(
-        options.episodes,
-        options.seed,
-        deterministic,
-        progress=_print_progress("evaluating", options.episodes),
-    )
+    progress = _print_progress("evaluating", options.episodes)
+    with output_for_results(options.json):
+        evaluation = run.evaluate(options.episodes, options.seed, deterministic, progress=progress)
     if options.json:
         print(json.dumps({"run_dir": str(options.run_dir), **evaluation.to_json()}))
         return 0

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             code = _run(arguments)
         finally:  # also after `--help`, which exits
-            sys.stdout.flush()
+            if sys.stdout is not None:  # an environment may have closed it
+                sys.stdout.flush()
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_has_exited():
             _discard_output()

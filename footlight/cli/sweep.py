@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from footlight.cli.command_line import add_working_directory
+from footlight.cli.command_line import add_working_directory, output_for_results
 
 
 def add_sweep(parser: argparse.ArgumentParser, path: Any, at_least_one: Any) -> None:
@@ -41,11 +41,12 @@ def sweep(options: argparse.Namespace) -> int:
     if options.environment is not None and ":" in options.environment:
         add_working_directory()
     start = Path.cwd()  # an environment may change the working directory
-    found = search(
-        options.file, environment=options.environment, run_dir=options.run_dir, jobs=options.jobs,
-        trials=options.trials, ray=options.ray, write_preset=options.write_preset,
-        quiet=options.quiet,
-    )  # fmt: skip
+    with output_for_results(options.quiet):
+        found = search(
+            options.file, environment=options.environment, run_dir=options.run_dir,
+            jobs=options.jobs, trials=options.trials, ray=options.ray,
+            write_preset=options.write_preset, quiet=options.quiet,
+        )  # fmt: skip
     if options.quiet:
         print(shown(found.path, start, options.run_dir))
     return 0

@@ -11,6 +11,7 @@ from footlight.cli.command_line import (
     add_working_directory,
     first_words,
     join_values,
+    output_for_results,
     require_not_swallowed,
 )
 from footlight.cli.own_code import TRAIN, add_own_code, own_code
@@ -120,10 +121,12 @@ def _run(options: dict[str, Any]) -> int:
     preset = options.pop("preset", True)
     start = Path.cwd()  # an environment may change the working directory
     options["preset"] = False if options.pop("no_preset") else preset
-    if (seeds := options.pop("seeds", None)) is not None:
-        folder = api.train_seeds(seeds=" ".join(seeds), **options)[0].folder.parent
-    else:
-        folder = api.train(**options).folder
+    seeds = options.pop("seeds", None)
+    with output_for_results(options["quiet"]):
+        if seeds is not None:
+            folder = api.train_seeds(seeds=" ".join(seeds), **options)[0].folder.parent
+        else:
+            folder = api.train(**options).folder
     if options["quiet"]:
         print(shown(folder, start, options.get("run_dir")))
     return 0

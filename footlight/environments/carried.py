@@ -32,8 +32,9 @@ _MISSING = object()
 NEW, USED = "new", "used"
 """States of an instance: as it was made, and after it has lived through episodes."""
 
-_Saved = list[tuple[Any, dict[str, Any]]]
-_saved: weakref.WeakKeyDictionary[Any, dict[str, _Saved]] = weakref.WeakKeyDictionary()
+_saved: dict[int, dict[str, list[dict[str, Any]]]] = {}
+"""By the id of an instance, which may be equal to others or have no hash: the attributes of each
+of its layers in a state."""
 
 
 def save_attributes(env: Any, state: str) -> None:
@@ -41,11 +42,10 @@ def save_attributes(env: Any, state: str) -> None:
     if isinstance(env, InWorker):
         env.call_remote("save_attributes", state)
         return
-    rows = env.num_envs if isinstance(env, VectorEnv) else 1
-    layers = {id(layer): layer for row in range(rows) for layer in chain(env, row)}
-    _saved.setdefault(env, {})[state] = [
-        (layer, _values(layer)) for layer in layers.values() if not _is_plumbing(layer)
-    ]
+    if id(env) not in _saved:
+        _saved[id(env)] = {}
+        weakref.finalize(env, _saved.pop, id(env)).atexit = False
+    _saved[id(env)][state] = [_values(layer) for layer in _layers(env)]
 
 
 def restore_attributes(env: Any, state: str, floats_only: bool = False) -> list[str]:
@@ -53,7 +53,7 @@ def restore_attributes(env: Any, state: str, floats_only: bool = False) -> list[
     if isinstance(env, InWorker):
         return list(env.call_remote("restore_attributes", state, floats_only))
     changed: list[str] = []
-    for layer, saved in _saved.get(env, {}).get(state, []):
+    for layer, saved in zip(_layers(env), _saved.get(id(env), {}).get(state, []), strict=False):
         now = _values(layer)
         for name, value in now.items():
             before = saved.get(name, getattr(type(layer), name, _MISSING))
@@ -80,6 +80,13 @@ def through_attributes(env: Any, repeats: Callable[[], bool]) -> str | None:
     if not changed or repeats():
         return None
     return ", ".join(changed[:_NAMED]) + (" and others" if len(changed) > _NAMED else "")
+
+
+def _layers(env: Any) -> list[Any]:
+    """An instance and what it wraps, of all rows of a vector environment, that may carry state."""
+    rows = env.num_envs if isinstance(env, VectorEnv) else 1
+    layers = {id(layer): layer for row in range(rows) for layer in chain(env, row)}
+    return [layer for layer in layers.values() if not _is_plumbing(layer)]
 
 
 def _is_plumbing(layer: Any) -> bool:

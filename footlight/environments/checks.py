@@ -208,7 +208,7 @@ def as_rewards(tracker: EpisodeTracker, rewards: Any, valid: Array | None) -> tu
             rounded = exact.astype(np.float32)
     if not all_finite(rounded):
         env = int(np.isfinite(rounded).argmin())
-        raise tracker.fault(env, f"reward is {exact[env]}")
+        raise tracker.fault(env, f"reward is {exact[env]}{_too_large(exact[env])}")
     return exact, rounded
 
 
@@ -221,8 +221,13 @@ def as_reward(tracker: EpisodeTracker, env: int, reward: Any) -> float:
     except (TypeError, ValueError) as error:
         raise tracker.fault(env, f"the reward is {reward!r}, which is not a number") from error
     if not abs(number) <= _LARGEST:
-        raise tracker.fault(env, f"reward is {number}")
+        raise tracker.fault(env, f"reward is {number}{_too_large(number)}")
     return number
+
+
+def _too_large(number: float) -> str:
+    """What is wrong with a number that is neither NaN nor infinite."""
+    return ", too large for float32" if np.isfinite(number) else ""
 
 
 def as_stored_rows(

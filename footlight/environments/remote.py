@@ -30,7 +30,7 @@ from footlight.environments.running_statistics import (
     write_statistics,
 )
 from footlight.environments.spaces import spaces_of
-from footlight.environments.wrappers import reward_wrappers
+from footlight.environments.wrappers import InWorker, reward_wrappers
 from footlight.errors import RemoteError, UserError, describe_error
 from footlight.signals import ignore_signals
 
@@ -52,7 +52,7 @@ class Supervision:
     notify: Callable[[str], None] = lambda text: None
 
 
-class RemoteEnv(gymnasium.Env[Any, Any]):
+class RemoteEnv(gymnasium.Env[Any, Any], InWorker):
     """An environment in a process of its own, with `timeout` seconds for each answer (0: no limit).
 
     `ask` begins a call and `step` or `reset` returns its result, so that other environments can
@@ -120,11 +120,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._answer(), {}
 
     def call_remote(self, name: str, *given: Any) -> Any:
-        """Call a function of `wrappers` or `carried` there; an empty result if it is lost."""
+        """Call one of `_ANSWERS` there; an empty result if the process is lost."""
         try:
             self.ask(name, *given)
             return self._answer()
-        except RemoteError:
+        except WorkerLost:
             return {}
 
     def _answer(self) -> Any:

@@ -1,5 +1,6 @@
 """Wrappers around an environment: those that change rewards, and recorders of files."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,11 +17,12 @@ REWARD_WRAPPERS = (
 RECORDERS = gymnasium.wrappers.RecordVideo, vector.RecordVideo
 
 
-@runtime_checkable
-class InWorker(Protocol):
+class InWorker(ABC):
     """An environment in a process of its own, in which functions of some modules are called."""
 
-    def call_remote(self, name: str, *given: Any) -> Any: ...
+    @abstractmethod
+    def call_remote(self, name: str, *given: Any) -> Any:
+        """Call the function of this name there."""
 
 
 @runtime_checkable

@@ -146,7 +146,7 @@ class Agent:
     def decide(self, observation: Any) -> tuple[Array, Decision]:
         """Actions of training [E, ...] for a batch, in the environment's own units, and the
         decision behind them, to be passed to `observe`. Raises what `act` raises."""
-        batch = as_batch(observation, self.spaces)
+        batch = as_batch(observation, self.spaces, self.num_envs)
         seen = batch if self.normalizer is None else self.normalizer.observation(batch)
         self._compile_acting()
         policy, stream = self.policy.state, self.streams.exploration

@@ -11,18 +11,26 @@ from footlight.trees import named_leaves, options_at, packed, stray_choice
 from footlight.types import Array, Spaces
 
 
-def as_batch(observation: Any, spaces: Spaces) -> Array:
+def as_batch(observation: Any, spaces: Spaces, num_envs: int | None = None) -> Array:
     """Convert one observation or a batch to an array [E, *observation shape] in the stored dtype;
     those of a Dict or Tuple space, as dicts or tuples of arrays, to records [E].
+
+    num_envs: how many there must be; None: any number.
 
     Raises `UserError` for what training refuses from an environment: another shape, NaN and
     infinity, numbers that an integer space cannot hold, and choices that are not among the options.
     """
     if spaces.has_leaves:
-        return _as_records(observation, spaces)
-    array = _as_array(observation, spaces.observation_shape, np.dtype(spaces.observation_dtype))
-    if spaces.choices:
-        _require_options(observation, array, spaces.choices[""])
+        array = _as_records(observation, spaces)
+    else:
+        array = _as_array(observation, spaces.observation_shape, np.dtype(spaces.observation_dtype))
+        if spaces.choices:
+            _require_options(observation, array, spaces.choices[""])
+    if num_envs is not None and len(array) != num_envs:
+        raise UserError(
+            f"got {len(array)} observations - this agent has num_envs={num_envs} - pass one for "
+            "each environment"
+        )
     return array
 
 
@@ -45,12 +53,17 @@ def _component(observation: Any, array: Array, index: tuple[int, ...], what: str
     return f"{what}[{', '.join(map(str, shown))}]" if shown else what
 
 
+def _given(observation: Any, array: Array, index: tuple[int, ...]) -> Any:
+    """The number that was given there, which may be too large for the stored dtype."""
+    return _converted(observation, "observation").reshape(array.shape)[index]
+
+
 def _as_array(
     observation: Any, wanted: tuple[int, ...], dtype: np.dtype[Any], what: str = "observation"
 ) -> Array:
     array = observation if type(observation) is np.ndarray else _converted(observation, what)
     if array.dtype != dtype:
-        array = _as_stored(array, dtype)
+        array = _as_stored(array, dtype, what)
     if array.shape == wanted:
         array = array[None]
     elif array.shape[1:] != wanted or array.ndim == 0:
@@ -61,8 +74,8 @@ def _as_array(
         index = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         component = _component(observation, array, index, what)
         raise UserError(
-            f"{component} is {array[index]} - the policy needs finite float32 numbers - "
-            "check its source"
+            f"{component} is {_given(observation, array, index)} - the policy needs finite float32 "
+            "numbers - check its source"
         )
     return array
 
@@ -114,11 +127,11 @@ def is_batch(observation: Any, spaces: Spaces) -> bool:
     return np.ndim(named_leaves(observation, (name,))[name]) > len(leaf.shape)
 
 
-def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:
+def _as_stored(array: Array, dtype: np.dtype[Any], what: str) -> Array:
     """Convert to the stored dtype. Raises `UserError` if it cannot represent the numbers."""
     if array.dtype.kind not in "biuf":
         raise UserError(
-            f"the observation has dtype {array.dtype} - the policy needs numbers of {dtype} - "
+            f"the {what} has dtype {array.dtype} - the policy needs numbers of {dtype} - "
             "convert it first"
         )
     # A number too large for float32 becomes infinite, which is refused
@@ -126,7 +139,7 @@ def _as_stored(array: Array, dtype: np.dtype[Any]) -> Array:
         stored = array.astype(dtype)
     if dtype.kind in "iu" and not np.array_equal(stored, array):
         index = tuple(np.argwhere(stored != array)[0])
-        component = f"observation[{', '.join(map(str, index))}]"
+        component = f"{what}[{', '.join(map(str, index))}]" if index else what
         raise UserError(
             f"{component} is {array[index]} - the policy's observations are {dtype} - "
             "pass them as trained on"

@@ -18,10 +18,10 @@ def as_transition(given: tuple[Any, ...], spaces: Spaces, num_envs: int) -> Tran
     """
     observation, action, reward, next_observation, terminated, truncated, valid = given
     return Transition(
-        as_batch(observation, spaces),
+        as_batch(observation, spaces, num_envs),
         _actions(action, spaces, num_envs),
         _rewards(reward, num_envs),
-        as_batch(next_observation, spaces),
+        as_batch(next_observation, spaces, num_envs),
         _flags("terminated", terminated, num_envs),
         _flags("truncated", truncated, num_envs),
         None if valid is None else _flags("valid", valid, num_envs),
@@ -60,14 +60,22 @@ def _actions(given: Any, spaces: Spaces, num_envs: int) -> Array:
 
 def _rewards(given: Any, num_envs: int) -> Array:
     try:
-        rewards = np.asarray(given, np.float32).reshape(-1)
+        numbers = np.asarray(given)
+        is_numeric = numbers.dtype.kind in "biuf"  # text could be converted, too
     except (TypeError, ValueError):
-        rewards = np.full(num_envs, np.nan, np.float32)
+        is_numeric = False
+    if not is_numeric:
+        raise UserError(
+            f"the reward is {given!r:.80} - rewards must be numbers, one for each environment - "
+            "pass what env.step returned"
+        )
+    with np.errstate(over="ignore"):  # a number too large becomes infinite
+        rewards = numbers.astype(np.float32).reshape(-1)
     if len(rewards) != num_envs:
         raise UserError(f"got {len(rewards)} rewards - this agent has num_envs={num_envs}")
     if not all_finite(rewards):
         raise UserError(
-            f"the reward is {given!r:.80} - rewards must be finite numbers - fix the "
+            f"the reward is {given!r:.80} - rewards must be finite float32 numbers - fix the "
             "environment, or the code that computes it"
         )
     return rewards

@@ -240,12 +240,8 @@ class Network:
         return module.requires_grad_(False)
 
     def mask(self, part: str, device: torch.device | None = None) -> Tensor:
-        """A mask [P]: 1 for the parameters that lie in a part of the module with this name.
-
-        device: where it is needed; None: on the CPU.
-
-        A parameter that several parts share is marked for each of them.
-        """
+        """A mask [P] on this device: 1 for the parameters that lie in a part of the module with
+        this name. A parameter that several parts share is marked for each of them."""
         if self.initial.is_meta:
             return self.initial  # of the right shape, and also without data
         names = self._paths.values()  # in the order of the vector

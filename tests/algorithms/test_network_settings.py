@@ -28,7 +28,7 @@ def agent_of(algorithm: str = "sac", **fields: Any) -> Agent:
         ("dropout", -0.1, "dropout is -0.1 - it must be"),
         ("num_bins", 1, "num_bins is 1 - it must be an integer >= 2"),
         ("bin_bound", 0.0, "bin_bound is 0.0 - it must be a number > 0"),
-        ("num_quantiles", 0, "num_quantiles is 0 - it must be an integer >= 1"),
+        ("num_quantiles", 1, "num_quantiles is 1 - it must be an integer >= 2"),
         ("dropped_quantiles", -1, "dropped_quantiles is -1 - it must be an integer >= 0"),
         ("subset_size", 0, "subset_size is 0 - it must be an integer >= 1"),
         ("num_critics", 0, "num_critics is 0 - it must be an integer >= 1"),
@@ -86,7 +86,7 @@ def test_what_does_not_go_together_is_refused(fields: dict[str, Any], message: s
         {"dropout": 0.999},
         {"num_bins": 2, "critic": "categorical"},
         {"critic": "quantile", "num_quantiles": 5, "dropped_quantiles": 4},
-        {"num_quantiles": 1},  # which a scalar critic does not have
+        {"num_quantiles": 2},  # fewer than dropped_quantiles, but a scalar critic has none
         {"target_rule": "subset", "num_critics": 3, "subset_size": 3},
         {"body": "residual", "hidden_sizes": (8,), "actor_hidden_sizes": (4, 4)},
     ],

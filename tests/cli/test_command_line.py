@@ -1,6 +1,9 @@
 """Arguments before they are parsed: values joined with options, and the search path."""
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +50,42 @@ def test_list_option_that_took_the_environment_is_reported() -> None:
     ):
         require_not_swallowed(words, {"--wandb-tags": "tags"})
     require_not_swallowed(["sac", "E", "--wandb-tags", "a"], {"--wandb-tags": "tags"})
+
+
+PRINTING = """
+import os
+import gymnasium
+
+class Env(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        print("from Python")
+        os.system("echo from a program")
+        return self.observation_space.sample() * 0, {}
+
+    def step(self, action):
+        return action, 1.0, True, False, {}
+"""
+
+
+def test_standard_output_has_the_result_alone(tmp_path: Path) -> None:
+    (tmp_path / "env.py").write_text(PRINTING)
+
+    def output(*words: str) -> str:
+        command = [sys.executable, "-m", "footlight", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode in (0, 6), done.stderr  # 6: findings
+        assert "from Python" in done.stderr
+        assert "from a program" in done.stderr
+        return done.stdout
+
+    small = "--steps 8 --n-steps 4 --minibatch-size 4 --hidden-sizes 4 --compile off --quiet"
+    assert output("train", "ppo", "env.py:Env", *small.split(), "--run-dir", "run") == "run\n"
+    returns = json.loads(output("evaluate", "run", "--episodes", "2", "--json"))["returns"]
+    assert returns == [1.0, 1.0]
+    assert json.loads(output("check-env", "env.py:Env", "--no-probes", "--json"))
 
 
 def test_modules_of_the_working_directory_can_be_imported(

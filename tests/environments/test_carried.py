@@ -1,6 +1,8 @@
 """State carried between episodes: running statistics are told from counters and random numbers."""
 
+import gc
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import faulty
@@ -10,6 +12,7 @@ import pytest
 from gymnasium.vector import SyncVectorEnv, VectorObservationWrapper
 from gymnasium.wrappers.utils import RunningMeanStd
 
+from footlight.environments import carried
 from footlight.environments.carried import (
     CARRIED,
     NEW,
@@ -93,6 +96,19 @@ STATISTICS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@dataclass
+class Unhashable(Inside):
+    """Equal to other instances, and without a hash."""
+
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+STATISTICS["unhashable"] = Unhashable, "Unhashable.moments"
+
+
 def verdict(source: Any, kind: str) -> str:
     environments = make(source, 7, 2, vectorization=kind)
     try:
@@ -137,6 +153,16 @@ def test_running_statistics_around_and_in_a_vector_environment() -> None:
     within = SyncVectorEnv([lambda: Centered(faulty.Walk())] * 2)
     assert str(why_different(within, 0)).startswith(f"{CARRIED}Centered.mean: ")
     assert why_different(SyncVectorEnv([Numbered] * 2), 0) is None
+
+
+def test_attributes_are_forgotten_with_the_instance() -> None:
+    before = len(carried._saved)
+    env = faulty.Walk()
+    save_attributes(env, NEW)
+    assert len(carried._saved) == before + 1
+    del env
+    gc.collect()
+    assert len(carried._saved) == before
 
 
 def test_attributes_are_written_back() -> None:

@@ -42,6 +42,16 @@ class RecordVideo(gymnasium.wrappers.RecordVideo):  # type: ignore[type-arg]
         gymnasium.Wrapper.__init__(self, env)
 
 
+def test_an_environment_that_answers_to_any_name_is_not_taken_for_a_process() -> None:
+    class Proxy(faulty.Walk):
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return lambda *given: None
+
+    assert statistics_wrappers(Proxy()) == reward_wrappers(Proxy()) == []
+
+
 def test_recorders_are_removed_from_the_chain() -> None:
     env = TransformReward(RecordVideo(Monitor(faulty.Walk())), float)
     assert recorders(env) == ["RecordVideo", "Monitor"]

@@ -82,7 +82,7 @@ def test_is_batch(observation: Any, space: Any, expected: bool) -> None:
         ([0, 0, -np.inf], "observation[2] is -inf"),
         ([[0, 0, 0], [0, np.inf, 0]], "observation[1, 1] is inf"),
         (np.full((50, 3), np.nan), "observation[0, 0] is nan"),
-        ([1e300, 0, 0], "observation[0] is inf"),
+        ([1e300, 0, 0], "observation[0] is 1e+300 - the policy needs finite float32 numbers"),
         (["a", "b", "c"], "dtype <U1"),
         ([1j, 0, 0], "dtype complex128"),
         (None, "dtype object"),
@@ -149,6 +149,27 @@ def test_texts_are_no_part_of_an_observation() -> None:
     assert agent.act({"near": ZERO, "mission": "go"}) == agent.act({"near": ZERO})
     batch = {"near": np.stack([ZERO, ZERO]), "mission": ("go", "stop")}
     assert agent.policy.act(batch).shape == (2,)
+
+
+def test_exploring_takes_an_observation_for_each_environment() -> None:
+    space, box = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Box(-1, 1, (2,))
+    for algorithm in ("sac", "td3", "tqc", "ppo"):
+        agent = Agent(algorithm, space, box, num_envs=3, compile="off")
+        assert agent.act(np.zeros((3, 3)), explore=True).shape == (3, 2)
+        for number in (0, 1, 2):
+            with pytest.raises(UserError, match=rf"got {number} observations .* num_envs=3 - pass"):
+                agent.act(np.zeros((number, 3)), explore=True)
+        assert agent.act(np.zeros((2, 3))).shape == (2, 2)  # which remembers nothing
+
+
+def test_component_of_a_part_or_of_a_number_is_named() -> None:
+    number = gymnasium.spaces.Discrete(3)
+    agent = Agent("ppo", number, number, compile="off")
+    with pytest.raises(UserError, match=r"observation is 0\.5 - "):
+        agent.act(0.5)
+    agent = Agent("ppo", gymnasium.spaces.Dict(a=number), number, compile="off")
+    with pytest.raises(UserError, match=r"observation's part a is 0\.5 - "):
+        agent.act({"a": 0.5})
 
 
 def test_observe_refuses_it_too() -> None:
