@@ -269,7 +269,7 @@ class TD7:
             return -q_NB.mean()
 
         gradient_P, loss = grad_and_value(actor_loss)(state.actor)
-        trained_P = 1 - networks.actor.mask("encoder", gradient_P.device)
+        trained_P = 1 - networks.actor.mask("encoder", gradient_P.device)  # for weight decay
         norm = config.make_optimizer().step(
             state.actor, gradient_P, state.actor_optimizer,
             config.rate_of_actor, state.progress, trained_P,

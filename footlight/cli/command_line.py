@@ -1,6 +1,7 @@
 """Preprocessing of the command line before argparse, and set-up of streams and `sys.path`."""
 
 import contextlib
+import ctypes
 import io
 import os
 import re
@@ -31,23 +32,34 @@ def prepare_streams() -> None:
 
 @contextlib.contextmanager
 def output_for_results(is_wanted: bool) -> Iterator[None]:
-    """Send what is printed inside of the context to standard error, if that is wanted.
+    """Redirect output printed in this context to standard error if `is_wanted`.
 
-    Standard output then holds the result of a command alone, although environments and their
-    processes print, also from C.
+    Standard output then contains only the command's result, even if environments print from C or
+    from child processes.
     """
     if not is_wanted:
         yield
         return
     sys.stdout.flush()
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # one of them is closed
-            own = os.dup(1)
+        with contextlib.suppress(OSError):  # stdout or stderr is closed
+            own, other = os.dup(1), os.dup(2)
             stack.callback(os.close, own)
             stack.callback(os.dup2, own, 1)
+            stack.callback(_flush_all)
             os.dup2(2, 1)
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+            # A stream of its own, since an environment may close it
+            stream = stack.enter_context(open(other, "w", buffering=1, errors="replace"))
+            stack.enter_context(contextlib.redirect_stdout(stream))
         yield
+
+
+def _flush_all() -> None:
+    """Write what C code, or code that has kept Python's first stream, has printed so far."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Windows
+        ctypes.CDLL(None).fflush(None)
 
 
 def add_working_directory() -> None:

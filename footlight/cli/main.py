@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             code = _run(arguments)
         finally:  # also after `--help`, which exits
-            if sys.stdout is not None:  # an environment may have closed it
+            if sys.stdout is not None and not sys.stdout.closed:  # by an environment
                 sys.stdout.flush()
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_has_exited():

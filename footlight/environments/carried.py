@@ -32,9 +32,9 @@ _MISSING = object()
 NEW, USED = "new", "used"
 """States of an instance: as it was made, and after it has lived through episodes."""
 
-_saved: dict[int, dict[str, list[dict[str, Any]]]] = {}
-"""By the id of an instance, which may be equal to others or have no hash: the attributes of each
-of its layers in a state."""
+_saved: dict[int, dict[str, list[tuple[type, dict[str, Any]]]]] = {}
+"""Saved attributes of each layer, by the id of the instance and state. Ids, because instances may
+compare equal or be unhashable."""
 
 
 def save_attributes(env: Any, state: str) -> None:
@@ -45,7 +45,7 @@ def save_attributes(env: Any, state: str) -> None:
     if id(env) not in _saved:
         _saved[id(env)] = {}
         weakref.finalize(env, _saved.pop, id(env)).atexit = False
-    _saved[id(env)][state] = [_values(layer) for layer in _layers(env)]
+    _saved[id(env)][state] = [(type(layer), _values(layer)) for layer in _layers(env)]
 
 
 def restore_attributes(env: Any, state: str, floats_only: bool = False) -> list[str]:
@@ -53,7 +53,10 @@ def restore_attributes(env: Any, state: str, floats_only: bool = False) -> list[
     if isinstance(env, InWorker):
         return list(env.call_remote("restore_attributes", state, floats_only))
     changed: list[str] = []
-    for layer, saved in zip(_layers(env), _saved.get(id(env), {}).get(state, []), strict=False):
+    before_now = _saved.get(id(env), {}).get(state, [])
+    for layer, (kind, saved) in zip(_layers(env), before_now, strict=False):
+        if type(layer) is not kind:
+            break  # the environment has replaced a layer
         now = _values(layer)
         for name, value in now.items():
             before = saved.get(name, getattr(type(layer), name, _MISSING))

@@ -226,7 +226,7 @@ def as_reward(tracker: EpisodeTracker, env: int, reward: Any) -> float:
 
 
 def _too_large(number: float) -> str:
-    """What is wrong with a number that is neither NaN nor infinite."""
+    """The end of the message about a number, if it is finite but overflows float32."""
     return ", too large for float32" if np.isfinite(number) else ""
 
 

@@ -1,7 +1,7 @@
-"""What it takes to put deterministic environments back into their current episodes.
+"""State needed to restore deterministic environments to the middle of an episode.
 
-These are the actions of each episode and, where wrappers have running statistics, those with which
-it began.
+That is the actions of each episode and, if wrappers have running statistics, those with which it
+began.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,8 @@ import numpy as np
 from footlight.environments.checks import all_finite
 from footlight.environments.episodes import FailedEpisode
 from footlight.environments.running_statistics import (
-    read_statistics,
-    statistics_of,
+    by_environment,
+    read_start,
     statistics_wrappers,
     write_statistics,
 )
@@ -119,34 +119,35 @@ class EpisodeStarts:
         self._with_statistics = {
             env for env, instance in enumerate(envs) if statistics_wrappers(instance)
         }
-        self.statistics: dict[int, dict[str, Array]] = {}  # by environment
+        self.kept: dict[int, tuple[dict[str, Array], bool]] = {}
+        """By environment: the statistics, and whether they are frozen."""
 
     def keep(self, envs: Iterable[int]) -> None:
-        """Keep the statistics of these, whose next episodes are about to begin."""
-        kept = self.statistics.copy()  # a new dict, so that a step that fails can be undone
+        """Save the statistics of `envs` just before their next episodes begin."""
+        kept = self.kept.copy()  # a new dict, so that a step that fails can be undone
         for env in self._with_statistics.intersection(envs):
-            kept[env] = read_statistics(self._envs[env])  # none if its process was lost
-        self.statistics = kept
+            kept[env] = read_start(self._envs[env])
+        self.kept = kept
 
-    def return_to(self, env: int) -> bool:
-        """Give the wrappers of `env` the statistics with which its episode began.
+    def knows(self, env: int) -> bool:
+        """Whether `env` can begin its episode again: not if its process was lost just before."""
+        return env not in self._with_statistics or bool(self.kept.get(env, ({}, False))[0])
 
-        Returns whether there are none or they are known.
-        """
-        statistics = self.statistics.get(env)
-        if statistics:
-            write_statistics(self._envs[env], statistics)
-        return bool(statistics) or env not in self._with_statistics
+    def return_to(self, env: int) -> None:
+        """Restore the statistics that `env` had when its episode began."""
+        if env in self.kept:
+            statistics, is_frozen = self.kept[env]
+            write_statistics(self._envs[env], statistics, frozen=is_frozen)
 
     def arrays(self) -> dict[str, Array]:
         """Arrays for a checkpoint."""
         return {
             f"{_STARTS}{env}.{name}": array
-            for env, statistics in self.statistics.items()
+            for env, (statistics, _) in self.kept.items()
             for name, array in statistics.items()
         }
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Take the statistics in the arrays of a checkpoint."""
-        saved = {env: statistics_of(arrays, env, _STARTS) for env in self._with_statistics}
-        self.statistics = {env: found for env, found in saved.items() if found}
+        saved = by_environment(arrays, _STARTS)
+        self.kept = {env: (saved[env], False) for env in self._with_statistics & saved.keys()}

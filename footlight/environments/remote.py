@@ -25,6 +25,7 @@ from footlight.environments.infos import LIFE_LOST, kept_info
 from footlight.environments.interface import InterfaceError
 from footlight.environments.naming import name_of_instance
 from footlight.environments.running_statistics import (
+    read_start,
     read_statistics,
     statistics_wrappers,
     write_statistics,
@@ -291,7 +292,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     **{
         call.__name__: call
         for call in (
-            *(read_statistics, write_statistics, statistics_wrappers, reward_wrappers),
+            *(read_start, read_statistics, write_statistics, statistics_wrappers, reward_wrappers),
             *(save_attributes, restore_attributes),
         )
     },

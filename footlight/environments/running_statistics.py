@@ -106,14 +106,29 @@ def saved_statistics(environments: Any) -> dict[str, Array]:
     return saved
 
 
-def statistics_of(arrays: Mapping[str, Array], env: int, prefix: str = _PREFIX) -> dict[str, Array]:
+def read_start(env: Any) -> tuple[dict[str, Array], bool]:
+    """The statistics of an instance, and whether they are frozen; none of a lost process."""
+    if isinstance(env, InWorker):
+        return env.call_remote("read_start") or ({}, False)
+    values = [value for _, moments in _with_moments(env) for value in moments.values()]
+    return read_statistics(env), any(vars(each).get("update") is _ignore for each in values)
+
+
+def by_environment(
+    arrays: Mapping[str, Array], prefix: str = _PREFIX
+) -> dict[int, dict[str, Array]]:
+    """The statistics in the arrays of a checkpoint, by environment."""
+    found: dict[int, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if name.startswith(prefix) and number.isdecimal():
+            found.setdefault(int(number), {})[rest] = array
+    return found
+
+
+def statistics_of(arrays: Mapping[str, Array], env: int) -> dict[str, Array]:
     """The statistics of one environment in the arrays of a checkpoint."""
-    prefix = f"{prefix}{env}."
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+    return by_environment(arrays).get(env, {})
 
 
 def restore_statistics(
@@ -126,23 +141,23 @@ def restore_statistics(
 
     envs: only these; None: all. One whose own were lost with its process gets those of another.
     """
-    saved = [statistics_of(arrays, env) for env in range(environments.num_envs)]
-    if (first := next(filter(None, saved), None)) is not None:
+    saved = by_environment(arrays)
+    if saved:
         for env, (instance, row) in enumerate(instances(environments)):
             if envs is None or env in envs:
-                write_statistics(instance, saved[env] or first, row, frozen)
+                write_statistics(instance, saved.get(env, saved[min(saved)]), row, frozen)
 
 
 def take_over_statistics(environments: Any, arrays: Mapping[str, Array]) -> bool:
-    """Begin with the means and variances in the arrays of another training's checkpoint.
+    """Copy running means, variances and counts from another run's checkpoint.
 
-    Returns whether its wrappers had the same ones; otherwise nothing changes. What wrappers
-    remember of the other training's last episodes is not taken over.
+    Returns False, changing nothing, if the wrappers differ. State of the other run's last episodes
+    is not copied.
     """
     moments = tuple(f".{part}" for part in _MOMENTS)
     saved = {name: array for name, array in arrays.items() if name.endswith(moments)}
     own = {name for name in read_statistics(first_instance(environments)) if name.endswith(moments)}
-    if own != statistics_of(saved, 0).keys():
+    if own != set(next(iter(by_environment(saved).values()), {})):
         return False
     restore_statistics(environments, saved)
     return True

@@ -81,14 +81,14 @@ class SerialEnvironments:
         """Abandon the current episodes of these and begin new ones. Raises `EnvironmentFault`."""
         before = self.observation.copy()
         snapshot, actions = self.tracker.snapshot, self._history.snapshot()
-        starts = self._starts.statistics
+        starts = self._starts.kept
         try:
             self.tracker.finish_all(np.array(envs), np.zeros(self.num_envs, bool))
             self.restart(envs)
         except EnvironmentFault:
             self.observation = before
             self._history.restore(actions)
-            self._starts.statistics = starts
+            self._starts.kept = starts
             self.tracker.restore(snapshot)
             raise
 
@@ -99,7 +99,7 @@ class SerialEnvironments:
         episodes that this step ended.
         """
         before, tracker = self.observation, self.tracker
-        snapshot, starts = tracker.advance(action), self._starts.statistics
+        snapshot, starts = tracker.advance(action), self._starts.kept
         self.finished, self.failed = [], []
         try:
             successor, reward, terminated, truncated, ended = self._steps(action)
@@ -113,7 +113,7 @@ class SerialEnvironments:
             self._history.attach_to(fault.episode, self.spaces.action.shape)
             # A checkpoint must hold the state before the fault
             self.observation, self.finished, self.failed = before, [], []
-            self._starts.statistics = starts
+            self._starts.kept = starts
             tracker.restore(snapshot)
             raise
         self._history.append(action)
@@ -253,13 +253,14 @@ class SerialEnvironments:
             except EnvironmentFault as fault:
                 self._survive(fault, env)
                 is_restored = False
-            if not is_restored:
+            if not (is_restored and self._starts.knows(env)):
                 not_restored.append(env)
-                self.tracker.finish(env, False)
-                self._history.clear(env)
-                restore_statistics(self, arrays, envs=[env])
-                self._starts.keep([env])
-                self._begin(env)
+        restore_statistics(self, arrays, envs=not_restored)
+        self._starts.keep(not_restored)
+        for env in not_restored:
+            self.tracker.finish(env, False)
+            self._history.clear(env)
+            self._begin(env)
         return not_restored
 
     def rerun(self, env: int, actions: Array) -> None:

@@ -79,7 +79,7 @@ class AsyncEnvironments(SerialEnvironments):
                 self._supervision.notify(f"environment {env}, {where}: {lost} - restarted")
 
     def _replace(self, env: int) -> None:
-        """Start a new worker for `env`, as it was when its episode began.
+        """Start a new worker for `env`, with the statistics from the start of its episode.
 
         Raises `EnvironmentFault`.
         """
@@ -90,11 +90,12 @@ class AsyncEnvironments(SerialEnvironments):
         except UserError as error:
             what = f"its process was lost, and a new one cannot make it: {error}"
             raise self.tracker.fault(env, what) from error
-        if not self._starts.return_to(env):
+        if not self._starts.knows(env):
             names = ", ".join(statistics_wrappers(self.remote[env]))
             what = f"its process was lost, and the running statistics of {names} with it"
             instead = f"use {remedy(names)} in place of the wrapper"
             raise self.tracker.fault(env, what, instead)
+        self._starts.return_to(env)
 
     def _replace_and_rerun(self, env: int) -> None:
         """Start a new worker for `env` and rerun its episode up to the current step."""

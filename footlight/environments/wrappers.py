@@ -18,7 +18,7 @@ RECORDERS = gymnasium.wrappers.RecordVideo, vector.RecordVideo
 
 
 class InWorker(ABC):
-    """An environment in a process of its own, in which functions of some modules are called."""
+    """An environment in a process of its own, which calls functions there by name."""
 
     @abstractmethod
     def call_remote(self, name: str, *given: Any) -> Any:
@@ -27,7 +27,7 @@ class InWorker(ABC):
 
 @runtime_checkable
 class HasEnvs(Protocol):
-    """What consists of single environments."""
+    """An object with single environments in `envs`."""
 
     envs: Sequence[Any]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from footlight.environments.checks import all_finite
-from footlight.errors import UserError
+from footlight.errors import UserError, counted
 from footlight.trees import named_leaves, options_at, packed, stray_choice
 from footlight.types import Array, Spaces
 
@@ -28,8 +28,8 @@ def as_batch(observation: Any, spaces: Spaces, num_envs: int | None = None) -> A
             _require_options(observation, array, spaces.choices[""])
     if num_envs is not None and len(array) != num_envs:
         raise UserError(
-            f"got {len(array)} observations - this agent has num_envs={num_envs} - pass one for "
-            "each environment"
+            f"got {counted(len(array), 'observation')} - this agent has num_envs={num_envs} - "
+            "pass one for each environment"
         )
     return array
 
@@ -54,7 +54,7 @@ def _component(observation: Any, array: Array, index: tuple[int, ...], what: str
 
 
 def _given(observation: Any, array: Array, index: tuple[int, ...]) -> Any:
-    """The number that was given there, which may be too large for the stored dtype."""
+    """The number as it was given; in the stored dtype it may have overflowed."""
     return _converted(observation, "observation").reshape(array.shape)[index]
 
 

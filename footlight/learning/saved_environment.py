@@ -43,7 +43,7 @@ def record_environment(
 
 def statistics_of_given(environment: EnvironmentLike | EnvironmentSource) -> dict[str, Array]:
     """The running statistics of an environment that is given as an object, as a checkpoint holds
-    them. One that is given by name or as a function has none yet."""
+    them. Empty for one that is given by name or as a function."""
     source = EnvironmentSource.of(environment)
     return saved_statistics(source.instance) if source.is_object else {}
 

@@ -6,6 +6,7 @@ for, the content of its replay buffer. The saved agent is read as any checkpoint
 unpickled, and no code of it runs.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,13 +225,17 @@ def _copy_statistics_of_wrappers(
     """
     if environments is None:
         return (), []
-    is_saved = "environments" in saved["groups"]
-    arrays = checkpoint.read_arrays(folder, "environments") if is_saved else {}
+    names = tuple(statistics_wrappers(first_instance(environments)))
+    arrays: dict[str, Any] = {}
+    # Without such wrappers here, the file is read for a warning alone, and may be damaged
+    with contextlib.nullcontext() if names else contextlib.suppress(UserError):
+        if "environments" in saved["groups"]:
+            arrays = checkpoint.read_arrays(folder, "environments")
     if take_over_statistics(environments, arrays):
-        return tuple(statistics_wrappers(first_instance(environments))), []
+        return names, []
     return (), [
-        f"warning: the environment of {known_as} was not wrapped in the same running statistics as "
-        "this one, so none are taken over - use the same wrappers, such as NormalizeObservation"
+        f"warning: {known_as} does not hold running statistics of the same wrappers as this run, "
+        "so none are taken over - use the same wrappers, such as NormalizeObservation"
     ]
 
 

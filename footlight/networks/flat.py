@@ -190,7 +190,7 @@ class Network:
         return tuple(uses)
 
     def selected(self, parameters: Sequence[bool], device: torch.device | None = None) -> Tensor:
-        """A mask [P] on this device: 1 for the parameters that are selected, in their order."""
+        """A mask [P] on this device: 1 for the selected parameters, in their order."""
         return self._layout.mask(parameters, device)
 
     def unflatten(self, parameters_P: Tensor) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ class Layout:
     def mask(self, selected: Sequence[bool], device: torch.device | None = None) -> Tensor:
         """A vector with 1 for the tensors that are selected, in their order, and 0 for others.
 
-        device: where it is filled, since a CUDA graph can move nothing there; None: the CPU.
+        device: where to create it, because a CUDA graph cannot copy from the host.
         """
         sized = zip(selected, self._sizes, strict=True)
         return torch.cat(

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from footlight.config.suggestions import closest
-from footlight.errors import UserError, quoted
+from footlight.errors import RemoteError, UserError, quoted
 from footlight.storage import migration
 from footlight.storage.files import (
     MAX_BYTES,
@@ -271,6 +271,7 @@ def as_user_error(folder: Path) -> Iterator[None]:
         ArithmeticError,
         MemoryError,
         RuntimeError,
+        RemoteError,
     ) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{folder} is inconsistent - {reason} - restore it from a copy") from error

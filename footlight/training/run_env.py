@@ -84,9 +84,11 @@ def _use_statistics(folder: Path, env: gymnasium.Env[Any, Any]) -> None:
         listed = ", ".join(names)
         instead = f"use {running_statistics.remedy(listed)} in place of the wrapper"
         if not has_environments:
-            instead += ", or agent.save(folder, environment=env) with the object that it acts in"
+            instead += (
+                ", or agent.save(folder, environment=env) with the object that the agent acts in"
+            )
         raise UserError(
-            f"{folder} does not hold the running statistics of {listed} - without them the "
-            f"environment is another one - {instead}"
+            f"{folder} does not hold the running statistics of {listed} - without them "
+            f"observations or rewards are scaled differently - {instead}"
         )
     running_statistics.write_statistics(env, saved, frozen=True)

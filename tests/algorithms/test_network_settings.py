@@ -86,7 +86,7 @@ def test_what_does_not_go_together_is_refused(fields: dict[str, Any], message: s
         {"dropout": 0.999},
         {"num_bins": 2, "critic": "categorical"},
         {"critic": "quantile", "num_quantiles": 5, "dropped_quantiles": 4},
-        {"num_quantiles": 2},  # fewer than dropped_quantiles, but a scalar critic has none
+        {"num_quantiles": 2},  # no more than dropped_quantiles, but a scalar critic has none
         {"target_rule": "subset", "num_critics": 3, "subset_size": 3},
         {"body": "residual", "hidden_sizes": (8,), "actor_hidden_sizes": (4, 4)},
     ],

@@ -1,6 +1,7 @@
 """Arguments before they are parsed: values joined with options, and the search path."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,10 @@ def test_list_option_that_took_the_environment_is_reported() -> None:
 
 
 PRINTING = """
-import os
+import ctypes, os, sys
 import gymnasium
+
+
 
 class Env(gymnasium.Env):
     observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,))
@@ -63,6 +66,8 @@ class Env(gymnasium.Env):
         super().reset(seed=seed)
         print("from Python")
         os.system("echo from a program")
+        print("from a kept stream", file=sys.__stdout__)
+        ctypes.CDLL(None).puts(b"from C")
         return self.observation_space.sample() * 0, {}
 
     def step(self, action):
@@ -70,19 +75,23 @@ class Env(gymnasium.Env):
 """
 
 
-def test_standard_output_has_the_result_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="has another C library")
+def test_json_and_quiet_print_only_the_result_to_stdout(tmp_path: Path) -> None:
     (tmp_path / "env.py").write_text(PRINTING)
 
     def output(*words: str) -> str:
         command = [sys.executable, "-m", "footlight", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        buffered = {key: os.environ[key] for key in os.environ if key != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=buffered)
         assert done.returncode in (0, 6), done.stderr  # 6: findings
         assert "from Python" in done.stderr
-        assert "from a program" in done.stderr
+        for source in ("a program", "a kept stream", "C"):
+            assert f"from {source}" in done.stderr
         return done.stdout
 
     small = "--steps 8 --n-steps 4 --minibatch-size 4 --hidden-sizes 4 --compile off --quiet"
     assert output("train", "ppo", "env.py:Env", *small.split(), "--run-dir", "run") == "run\n"
+    assert output("resume", "run", "--steps", "12", "--quiet") == "run\n"
     returns = json.loads(output("evaluate", "run", "--episodes", "2", "--json"))["returns"]
     assert returns == [1.0, 1.0]
     assert json.loads(output("check-env", "env.py:Env", "--no-probes", "--json"))

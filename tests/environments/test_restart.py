@@ -17,6 +17,7 @@ import pytest
 
 from footlight.environments import remote
 from footlight.environments.make import make
+from footlight.environments.running_statistics import freeze_statistics
 from footlight.environments.serial import SerialEnvironments
 from footlight.environments.workers import AsyncEnvironments, Supervision
 from footlight.errors import EnvironmentFault
@@ -52,8 +53,8 @@ def story(
     return [*seen, {name: array.tolist() for name, array in environments.arrays().items()}]
 
 
-def straight(make_it: Callable[[], Any] = faulty.Walk) -> list[Any]:
-    return story(SerialEnvironments([make_it() for _ in range(3)], 7, "episode"))
+def straight() -> list[Any]:
+    return story(SerialEnvironments([faulty.Walk() for _ in range(3)], 7, "episode"))
 
 
 def normalized(make_it: Callable[[], Any] = faulty.Walk) -> Any:
@@ -101,13 +102,20 @@ def test_worker_killed_between_steps_changes_no_number(step: int) -> None:
 
 
 @pytest.mark.parametrize("call", [1, 2, 11, 12, 13, 28])
-def test_running_statistics_are_those_without_the_loss_of_a_worker(
-    call: int, tmp_path: Path
+@pytest.mark.parametrize("frozen", [False, True])
+def test_restarted_worker_has_the_same_running_statistics(
+    frozen: bool, call: int, tmp_path: Path
 ) -> None:
+    def made(envs: SerialEnvironments) -> SerialEnvironments:
+        for env in envs.envs if frozen else ():
+            freeze_statistics(env)  # as for evaluations
+        return envs
+
     said: list[str] = []
     once = partial(faulty.Once, tmp_path / "marker", call)
+    alone = SerialEnvironments([normalized() for _ in range(3)], 7, "episode")
     with restarting(partial(normalized, once), said) as environments:
-        assert story(environments) == straight(normalized)
+        assert story(made(environments)) == story(made(alone))
     assert said
 
 

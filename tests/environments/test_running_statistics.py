@@ -166,6 +166,19 @@ def test_statistics_lost_with_a_worker_are_a_fault() -> None:
         np.testing.assert_array_equal(array, saved[f"statistics.0.{name}"], err_msg=name)
 
 
+def test_without_the_statistics_of_their_start_episodes_are_not_restored() -> None:
+    """As in older checkpoints: new episodes begin with the saved statistics."""
+    used, other = make(normalized, 0, 2), make(normalized, 0, 2)
+    used.reset()
+    for _ in range(3):
+        used.step(np.zeros((2, 1), np.float32))
+    arrays = {name: np.array(array) for name, array in used.arrays().items()}
+    assert other.restore({n: x for n, x in arrays.items() if not n.startswith("starts.0.")}) == [0]
+    for env, more in ((0, 1), (1, 0)):  # the reset is an update
+        count = statistics_of(saved_statistics(other), env)["1.obs_rms.count"]
+        assert count == statistics_of(arrays, env)["1.obs_rms.count"] + more
+
+
 @pytest.mark.parametrize("mode", list(gymnasium.vector.AutoresetMode))
 def test_rows_of_a_vector_wrapper_are_not_written_to_another_number_of_them(mode: Any) -> None:
     many, one = (

@@ -157,7 +157,9 @@ def test_exploring_takes_an_observation_for_each_environment() -> None:
         agent = Agent(algorithm, space, box, num_envs=3, compile="off")
         assert agent.act(np.zeros((3, 3)), explore=True).shape == (3, 2)
         for number in (0, 1, 2):
-            with pytest.raises(UserError, match=rf"got {number} observations .* num_envs=3 - pass"):
+            with pytest.raises(
+                UserError, match=rf"got {number} observations? .* num_envs=3 - pass"
+            ):
                 agent.act(np.zeros((number, 3)), explore=True)
         assert agent.act(np.zeros((2, 3))).shape == (2, 2)  # which remembers nothing
 

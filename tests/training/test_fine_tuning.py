@@ -91,7 +91,20 @@ def test_running_statistics_of_wrappers_are_taken_over(
     footlight.train(
         "sac", normalized, run_dir=tmp_path / "differs", **settings | {"init_from": first}
     )
-    assert "not wrapped in the same running statistics as this one" in capsys.readouterr().out
+    assert (
+        "does not hold running statistics of the same wrappers as this run"
+        in capsys.readouterr().out
+    )
+
+
+def test_episodes_of_the_other_run_need_not_be_readable(first: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(first, other)
+    damaged = checkpoint.find(other) / "environments.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    runs = [train(tmp_path / each.name, init_from=each, steps=10) for each in (first, other)]
+    one, same = (arrays_at(run.folder) for run in runs)
+    assert all(np.array_equal(array, same[name]) for name, array in one.items())
 
 
 @pytest.mark.parametrize("with_buffer", [False, True])
