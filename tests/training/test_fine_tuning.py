@@ -102,7 +102,9 @@ def test_episodes_of_the_other_run_need_not_be_readable(first: Path, tmp_path: P
     shutil.copytree(first, other)
     damaged = checkpoint.find(other) / "environments.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    runs = [train(tmp_path / each.name, init_from=each, steps=10) for each in (first, other)]
+    runs = [
+        train(tmp_path / f"from-{each.name}", init_from=each, steps=10) for each in (first, other)
+    ]
     one, same = (arrays_at(run.folder) for run in runs)
     assert all(np.array_equal(array, same[name]) for name, array in one.items())
 
