@@ -107,7 +107,7 @@ def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) ->
 
 
 class Group(NamedTuple):
-    """The runs of a method in an environment to the same number of steps."""
+    """The runs of a method in an environment, up to the same number of steps."""
 
     steps: int
     seeds: tuple[int, ...]
@@ -127,19 +127,23 @@ class Curve(NamedTuple):
 def groups_of(table: Table) -> dict[str, dict[str, Group]]:
     """The groups by environment and label, which is the method's name.
 
-    Where a method has runs of several lengths, its labels say of how many steps.
+    Where a method has runs of several lengths, its labels say of how many steps. A longer run that
+    was evaluated after as many steps as shorter ones is among them, too, up to there.
     """
-    keys: dict[tuple[str, str, int], list[Key]] = {}
-    for key in sorted(table.rows):
-        keys.setdefault((key.environment, key.method, table.steps(key)), []).append(key)
+    kinds = {(key.environment, key.method, table.steps(key)) for key in table.rows}
     lengths: dict[str, set[int]] = {}
-    for _, method, steps in keys:
+    for _, method, steps in kinds:
         lengths.setdefault(method, set()).add(steps)
     found: dict[str, dict[str, Group]] = {}
-    for (environment, method, steps), own in sorted(keys.items()):
+    for environment, method, steps in sorted(kinds):
+        runs = {
+            key.seed: [row for row in rows if row[0] <= steps]
+            for key, rows in sorted(table.rows.items())
+            if (key.environment, key.method) == (environment, method)
+            and any(row[0] == steps for row in rows)
+        }
         label = method if len(lengths[method]) == 1 else f"{method}, {step_label(steps)} steps"
-        group = Group(steps, tuple(key.seed for key in own), [table.rows[key] for key in own])
-        found.setdefault(environment, {})[label] = group
+        found.setdefault(environment, {})[label] = Group(steps, tuple(runs), [*runs.values()])
     return found
 
 

@@ -161,7 +161,15 @@ def test_only_what_is_missing_is_trained_and_longer_runs_replace_shorter_ones(
     assert [run["steps"] for run in lines(tmp_path / "results" / "mujoco-runs.csv")] == [
         "1000", "100", "1000",
     ]  # fmt: skip
-    assert [*groups_of(table)["Pendulum-v1"]] == ["ppo", "sac, 100 steps", "sac, 1k steps"]
+    groups = groups_of(table)["Pendulum-v1"]
+    assert {label: group.seeds for label, group in groups.items()} == {
+        "ppo": (2,), "sac, 100 steps": (1,), "sac, 1k steps": (2,),
+    }  # fmt: skip
+    other = Table(tmp_path / "results")
+    other.rows[Key("Pendulum-v1", "sac", 2)].insert(0, (100, 5.0, 1.0))
+    group = groups_of(other)["Pendulum-v1"]["sac, 100 steps"]
+    assert group.seeds == (1, 2)
+    assert [run[-1][0] for run in group.runs] == [100, 100]
     # Collecting again does not bring the shorter one back
     assert suite(monkeypatch, tmp_path, "--csv-only") == 0
     assert Table(tmp_path / "results").rows == table.rows

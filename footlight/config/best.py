@@ -14,7 +14,7 @@ BEST = "best"
 _MEASURED = {
     "CartPole-v1": "ppo",
     "Pendulum-v1": "sac",
-    "HalfCheetah-v5": "td7",
+    "HalfCheetah-v5": "crossq",
     "Walker2d-v5": "crossq",
     "ALE/Breakout-v5": "a2c",
 }  # by environment
