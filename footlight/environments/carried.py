@@ -53,8 +53,8 @@ def restore_attributes(env: Any, state: str, floats_only: bool = False) -> list[
     if isinstance(env, InWorker):
         return list(env.call_remote("restore_attributes", state, floats_only))
     changed: list[str] = []
-    before_now = _saved.get(id(env), {}).get(state, [])
-    for layer, (kind, saved) in zip(_layers(env), before_now, strict=False):
+    layers = _saved.get(id(env), {}).get(state, [])
+    for layer, (kind, saved) in zip(_layers(env), layers, strict=False):
         if type(layer) is not kind:
             break  # the environment has replaced a layer
         now = _values(layer)
